@@ -1,0 +1,14 @@
+"""
+The synchronous Redis channel layer for Django Channels.
+
+`RedisChannelLayer` is a blocking client with the interface of ASGI 1.x channel layers, on the wire format of
+channels_redis 4, so that both share one Redis.
+"""
+
+from asgi_redis.exceptions import ChannelFull, MessageTooLarge
+from asgi_redis.layer import RedisChannelLayer
+from asgi_redis.settings import get_channel_layer
+
+__version__ = "2.0.0"
+
+__all__ = ["ChannelFull", "MessageTooLarge", "RedisChannelLayer", "__version__", "get_channel_layer"]

@@ -1,0 +1,134 @@
+"""
+What every channel layer has in common: names, capacities, and the helpers of the ASGI 1.x base layer.
+
+The rules for names are those of the ASGI 1.x specification, "Channels" and "Groups": ASCII letters, digits, hyphens,
+underscores and periods, fewer than 100 characters, with at most one `!` (process-local) or `?` (single-reader).
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import warnings
+from collections.abc import Collection, Mapping
+from re import Pattern
+from typing import Any, Optional, Union
+
+from asgi_redis.exceptions import (
+    ChannelFull,
+    ConfigurationError,
+    InvalidMessage,
+    InvalidName,
+    MessageTooLarge,
+    ReservedKey,
+)
+
+Message = dict[str, Any]
+Received = tuple[Optional[str], Optional[Message]]
+Capacities = Mapping[Union[str, Pattern[str]], int]
+
+_CHANNEL_NAME = re.compile(r"[a-zA-Z0-9\-_.]+(?:[?!][a-zA-Z0-9\-_.]*)?")
+_GROUP_NAME = re.compile(r"[a-zA-Z0-9\-_.]+")
+_RULE = "a str of fewer than 100 ASCII letters, digits, hyphens, underscores and periods"
+
+
+class BaseChannelLayer:
+    """The settings and helpers that all the layers share."""
+
+    extensions: list[str] = []
+
+    ChannelFull = ChannelFull
+    MessageTooLarge = MessageTooLarge
+
+    def __init__(
+        self, *, expiry: float, group_expiry: float, capacity: int, channel_capacity: Capacities | None
+    ) -> None:
+        for name, seconds in (("expiry", expiry), ("group_expiry", group_expiry)):
+            if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0:
+                raise ConfigurationError(f"{name} must be a number of seconds above 0, not {seconds!r}")
+        self.expiry = expiry
+        self.group_expiry = group_expiry
+        self.capacity = _checked_capacity("capacity", capacity)
+        self.channel_capacity = self.compile_capacities(channel_capacity or {})
+
+    def compile_capacities(self, channel_capacity: Capacities) -> list[tuple[Pattern[str], int]]:
+        """
+        Returns the patterns of `channel_capacity` compiled, in their order, each with its capacity.
+
+        A str is a glob, as in `fnmatch`; a compiled pattern is matched at the start of the name.
+        """
+        if not isinstance(channel_capacity, Mapping):
+            raise ConfigurationError(
+                f'channel_capacity must be a dict such as {{"http.request": 200}}, not {channel_capacity!r}'
+            )
+        return [
+            (
+                re.compile(fnmatch.translate(pattern)) if isinstance(pattern, str) else pattern,
+                _checked_capacity(f"channel_capacity[{pattern!r}]", capacity),
+            )
+            for pattern, capacity in channel_capacity.items()
+        ]
+
+    def get_capacity(self, channel: str) -> int:
+        """Returns the capacity of `channel`: that of the first pattern that matches, or the default."""
+        for pattern, capacity in self.channel_capacity:
+            if pattern.match(channel):
+                return capacity
+        return self.capacity
+
+    def receive(self, channels: Collection[str], block: bool = False) -> Received:
+        """Returns the next (channel, message) from any of `channels`, or (None, None)."""
+        raise NotImplementedError
+
+    def receive_many(self, channels: Collection[str], block: bool = False) -> Received:
+        """The deprecated name of `receive`, as in ASGI 1.x."""
+        warnings.warn("receive_many is deprecated; use receive", DeprecationWarning, stacklevel=2)
+        return self.receive(channels, block)
+
+    def match_type_and_length(self, name: object) -> bool:
+        """Returns whether `name` is a str of fewer than 100 characters."""
+        return isinstance(name, str) and len(name) < 100
+
+    def valid_channel_name(self, name: object, receive: bool = False) -> bool:
+        """
+        Returns True, or raises `TypeError` with the name and the rule that it breaks.
+
+        `receive` asks for a name to read from, where a process-local name ends at its `!`.
+        """
+        if not isinstance(name, str) or len(name) >= 100 or not _CHANNEL_NAME.fullmatch(name):
+            raise InvalidName(f"{name!r} is not a valid channel name: it must be {_RULE}, with at most one ! or ?")
+        if name.endswith("?"):
+            raise InvalidName(f"{name!r} is not a valid channel name: a single-reader name must not end with ?")
+        if receive and "!" in name and not name.endswith("!"):
+            raise InvalidName(f"{name!r} cannot be received from: a process-local name must end at the ! there")
+        return True
+
+    def valid_channel_names(self, names: object, receive: bool = False) -> bool:
+        """Returns True, or raises `TypeError` for what is not a list of valid names with at least one."""
+        if not isinstance(names, list) or not names:
+            raise InvalidName(f"channel names must be a list with at least one name, not {names!r}")
+        return all(self.valid_channel_name(name, receive=receive) for name in names)
+
+    def valid_group_name(self, name: object) -> bool:
+        """Returns True, or raises `TypeError` with the name and the rule that it breaks."""
+        if not isinstance(name, str) or len(name) >= 100 or not _GROUP_NAME.fullmatch(name):
+            raise InvalidName(f"{name!r} is not a valid group name: it must be {_RULE}")
+        return True
+
+    def non_local_name(self, name: str) -> str:
+        """Returns the name of the queue that `name` is kept in: the part up to and including the `!`, if any."""
+        before, mark, _ = name.partition("!")
+        return before + mark
+
+    def check_message(self, message: object) -> None:
+        """Raises `TypeError` for what is not a dict, and `ValueError` for a message with the reserved key."""
+        if not isinstance(message, dict):
+            raise InvalidMessage(f"a message must be a dict, not {type(message).__name__}")
+        if "__asgi_channel__" in message:
+            raise ReservedKey("a message must not hold the key '__asgi_channel__': the wire format keeps it")
+
+
+def _checked_capacity(setting: str, capacity: object) -> int:
+    if isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1:
+        raise ConfigurationError(f"{setting} must be a whole number of messages above 0, not {capacity!r}")
+    return capacity

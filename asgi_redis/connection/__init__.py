@@ -1,0 +1,7 @@
+"""The way to Redis: hosts, connections, and the carriers that bring operations there and replies back."""
+
+from asgi_redis.connection.blocking import Waiter, pop
+from asgi_redis.connection.hosts import Host, parse_hosts
+from asgi_redis.connection.shard import Shard, execute_all
+
+__all__ = ["Host", "Shard", "Waiter", "execute_all", "parse_hosts", "pop"]

@@ -1,0 +1,163 @@
+"""The `hosts` setting: what it may hold, and how each entry is connected to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from redis.backoff import NoBackoff
+from redis.connection import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from asgi_redis.exceptions import ConfigurationError
+
+DEFAULT_URL = "redis://localhost:6379"
+DEFAULTS = {
+    "protocol": 2,  # RESP 3 needs Redis 6
+    "socket_connect_timeout": 5.0,
+    "socket_timeout": 20.0,
+}
+_EXAMPLES = 'a URL ("redis://host:6379/0"), a ("host", 6379) pair or a dict'
+
+
+class Host:
+    """One Redis server, or one Sentinel service: what is needed to connect to it."""
+
+    def __init__(self, name: str, connection_class: type[Any], options: Mapping[str, Any]) -> None:
+        self.name = name
+        self._connection_class = connection_class
+        # Never again what may have been sent already: a retry of redis-py's could do that.
+        self._options = {**options, "retry": Retry(NoBackoff(), 0)}
+        if issubclass(connection_class, (Connection, SSLConnection)):
+            self._options.setdefault("socket_keepalive", True)
+        self._make()  # shows a wrong option now, not at the first use
+
+    def _make(self, **address: Any) -> Any:
+        return self._connection_class(**{**self._options, **address})
+
+    def connect(self) -> Any:
+        """Returns a new connection of redis-py, connected. Raises `redis.exceptions.ConnectionError`."""
+        connection = self._make()
+        connection.connect()
+        return connection
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+class SentinelHost(Host):
+    """The master of a Sentinel service, asked for anew for every connection."""
+
+    def __init__(
+        self, sentinel: Sentinel, service: str, connection_class: type[Any], options: Mapping[str, Any]
+    ) -> None:
+        self._sentinel = sentinel
+        self._service = service
+        super().__init__(f"sentinel service {service}", connection_class, options)
+
+    def connect(self) -> Any:
+        """Asks the Sentinels for the master, and returns a connection to it."""
+        host, port = self._sentinel.discover_master(self._service)  # type: ignore[no-untyped-call]  # redis-py's
+        connection = self._make(host=host, port=port)
+        connection.connect()
+        return connection
+
+
+def parse_hosts(hosts: Sequence[Any] | None, connection_kwargs: Mapping[str, Any] | None) -> list[Host]:
+    """
+    Returns the hosts of a `hosts` setting, one for each shard.
+
+    `connection_kwargs` are redis-py's options for connections; those of an entry win over them. Raises
+    `ConfigurationError`, which says what to write instead and never shows a password.
+    """
+    if isinstance(hosts, (str, bytes)):
+        raise ConfigurationError("hosts must be a list, even for one Redis: [url]")
+    defaults = {**DEFAULTS, **(connection_kwargs or {})}
+    result = []
+    for position, entry in enumerate(hosts or [DEFAULT_URL]):
+        try:
+            result.append(_parse(entry, defaults))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"hosts[{position}]: {error}") from None
+        except TypeError as error:
+            # redis-py's message ends in the name of the option that it does not know, never its value.
+            raise ConfigurationError(f"hosts[{position}]: redis-py: {str(error).partition('() ')[2]}") from None
+    return result
+
+
+def _parse(entry: Any, defaults: Mapping[str, Any]) -> Host:
+    if isinstance(entry, str):
+        return _parse_url(entry, defaults)
+    if isinstance(entry, Mapping):
+        options = {**defaults, **entry}
+        if "sentinels" in entry or "master_name" in entry:
+            return _parse_sentinel(options)
+        if "address" in entry:
+            address = options.pop("address")
+            return _parse(address, options) if not isinstance(address, Mapping) else _parse(None, options)
+        return _parse_address(options)
+    if isinstance(entry, (tuple, list)) and len(entry) == 2:
+        return _parse_address({**defaults, "host": entry[0], "port": entry[1]})
+    raise ConfigurationError(f"must be {_EXAMPLES}, not a {type(entry).__name__}")
+
+
+def _parse_url(url: str, options: Mapping[str, Any]) -> Host:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ConfigurationError("the port must be a number from 1 to 65535: redis://host:6379/0") from None
+    if parts.scheme not in ("redis", "rediss", "unix"):
+        raise ConfigurationError(
+            f"unknown scheme {parts.scheme!r}; write redis://, rediss:// (TLS) or unix:///path/to/socket"
+            if "://" in url
+            else f"not a URL; write {_EXAMPLES}"
+        )
+    try:
+        pool = ConnectionPool.from_url(url, **options)
+    except (ValueError, TypeError):
+        raise ConfigurationError("an option in the query of the URL has a wrong value") from None
+    known = pool.connection_kwargs
+    database = known.get("db", 0)
+    if parts.scheme == "unix":
+        name = f"unix://{known['path']}?db={database}"
+    else:
+        name = f"{parts.scheme}://{known.get('host', 'localhost')}:{port or 6379}/{database}"
+    return Host(name, pool.connection_class, known)
+
+
+def _parse_address(options: dict[str, Any]) -> Host:
+    options.setdefault("host", "localhost")
+    options["port"] = _port(options.get("port", 6379))
+    if options.pop("ssl", False):
+        return Host(f"rediss://{options['host']}:{options['port']}/{options.get('db', 0)}", SSLConnection, options)
+    if "path" in options:
+        del options["host"], options["port"]
+        return Host(f"unix://{options['path']}?db={options.get('db', 0)}", UnixDomainSocketConnection, options)
+    return Host(f"redis://{options['host']}:{options['port']}/{options.get('db', 0)}", Connection, options)
+
+
+def _parse_sentinel(options: dict[str, Any]) -> Host:
+    sentinels, service = options.pop("sentinels", None), options.pop("master_name", None)
+    if not sentinels or isinstance(sentinels, str) or not isinstance(service, str):
+        raise ConfigurationError('write {"sentinels": [("host", 26379)], "master_name": "mymaster"}')
+    if any(isinstance(entry, str) or len(entry) != 2 for entry in sentinels):
+        raise ConfigurationError('sentinels must be a list of ("host", 26379) pairs, not URLs')
+    addresses = [(host, _port(port)) for host, port in sentinels]
+    sentinel_options = {
+        name: options[name] for name in ("socket_connect_timeout", "socket_timeout") if name in options
+    }
+    sentinel_options.update(options.pop("sentinel_kwargs", None) or {})
+    # Redis's clients retry on their own; asking a Sentinel twice does no harm.
+    sentinel = Sentinel(addresses, sentinel_kwargs=sentinel_options)  # type: ignore[no-untyped-call]  # redis-py's
+    return SentinelHost(sentinel, service, SSLConnection if options.pop("ssl", False) else Connection, options)
+
+
+def _port(port: object) -> int:
+    if isinstance(port, str) and port.isdigit():
+        port = int(port)
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536:
+        raise ConfigurationError(f"the port must be a number from 1 to 65535, not {port!r}")
+    return port

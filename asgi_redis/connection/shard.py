@@ -1,0 +1,178 @@
+"""
+One Redis server as a blocking caller sees it: operations in, results out.
+
+A connection serves one call at a time, and is kept for the next call of whichever thread. Nothing is ever sent
+twice: an error in the middle of a call costs the connection, and the caller gets the error. Connecting, and finding
+out that an idle connection has died, come before the first byte of a request.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from redis.exceptions import ConnectionError, NoScriptError, ReadOnlyError, RedisError, ResponseError
+
+from asgi_redis.connection.hosts import Host
+from asgi_redis.exceptions import UnsupportedRedis
+from asgi_redis.wire.operation import Operation, command
+
+_KEPT = 100  # idle connections; more are closed
+_FRESH = 0.05  # seconds that an idle connection counts as alive without a look
+_LOST = (ConnectionError, ReadOnlyError)
+
+
+class Shard:
+    """The connections to one host."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self._idle: deque[tuple[Any, float]] = deque(maxlen=_KEPT)
+        self._client_ids: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+
+    def execute(self, operation: Operation) -> Any:
+        """
+        Sends one operation and returns what its replies mean.
+
+        Raises `redis.exceptions.RedisError`. After a `ConnectionError` or a `TimeoutError` Redis may or may not
+        have carried it out.
+        """
+        connection = self.checkout()
+        try:
+            connection.send_packed_command((operation.packed,))
+            reply = self._read(connection, operation)
+        except BaseException as error:
+            self.after_error(connection, error)
+            raise
+        self.give_back(connection)
+        return operation.read(reply)
+
+    def _read(self, connection: Any, operation: Operation) -> Any:
+        try:
+            return read_replies(connection, operation)
+        except NoScriptError:
+            # Redis has run nothing: asking again cannot repeat anything.
+            assert operation.script is not None
+            connection.send_packed_command((command(b"SCRIPT", b"LOAD", operation.script.text),))
+            connection.read_response(disable_decoding=True)
+            connection.send_packed_command((operation.packed,))
+            return read_replies(connection, operation)
+        except ResponseError as error:
+            if "unknown" in str(error).lower() and "command" in str(error).lower():
+                raise self._unsupported(error) from error
+            raise
+
+    def _unsupported(self, error: ResponseError) -> UnsupportedRedis:
+        info = self.execute(Operation(command(b"INFO", b"server"), bytes)).decode().splitlines()
+        version = next((line.partition(":")[2] for line in info if line.startswith("redis_version:")), "?")
+        return UnsupportedRedis(
+            f"Redis {version} at {self.host} lacks a command; asgi_redis needs Redis 5.0 or newer, "
+            f"with all of its commands: {error}"
+        )
+
+    def checkout(self) -> Any:
+        """Returns a connection that is alive, as far as can be known before something is sent."""
+        try:
+            connection, used = self._idle.pop()
+        except IndexError:
+            return self.host.connect()
+        if time.monotonic() - used > _FRESH and _is_dead(connection):
+            self.drop_idle()
+            return self.host.connect()
+        return connection
+
+    def client_id(self, connection: Any, ask: Operation) -> int:
+        """Returns the number that Redis knows `connection` by; asks with `ask` the first time."""
+        client = self._client_ids.get(connection)
+        if client is None:
+            connection.send_packed_command((ask.packed,))
+            client = self._client_ids[connection] = int(ask.read(self._read(connection, ask)))
+        return client
+
+    def give_back(self, connection: Any) -> None:
+        """Keeps a connection, all of whose replies were read, for the next call."""
+        self._idle.append((connection, time.monotonic()))
+
+    def after_error(self, connection: Any, error: BaseException) -> None:
+        """Keeps the connection after an error that was a reply; after any other its state is not known."""
+        if isinstance(error, (ResponseError, UnsupportedRedis)) and not isinstance(error, _LOST):
+            self.give_back(connection)
+            return
+        connection.disconnect()
+        if isinstance(error, _LOST):
+            self.drop_idle()  # the server went away, or is the master no longer
+
+    def drop_idle(self) -> None:
+        """Closes the connections that no call is using."""
+        while self._idle:
+            try:
+                connection, _ = self._idle.pop()
+            except IndexError:
+                return  # another thread was faster
+            connection.disconnect()
+
+    def forget(self) -> None:
+        """Leaves all connections to the process that this one was forked from."""
+        self._idle = deque(maxlen=_KEPT)
+
+
+def execute_all(requests: Sequence[tuple[Shard, Operation]]) -> list[Any]:
+    """
+    Sends operations to several shards at once, all before the first reply is read, and returns their results.
+
+    A shard that fails does not keep the others from being served; its error is raised when all have answered.
+    """
+    if len(requests) == 1:
+        return [shard.execute(operation) for shard, operation in requests]
+    errors: list[BaseException] = []
+    sent: list[tuple[Shard, Operation, Any]] = []
+    results: list[Any] = []
+    for shard, operation in requests:
+        connection = None
+        try:
+            connection = shard.checkout()
+            connection.send_packed_command((operation.packed,))
+        except RedisError as error:
+            if connection is not None:
+                shard.after_error(connection, error)
+            errors.append(error)
+        else:
+            sent.append((shard, operation, connection))
+    for shard, operation, connection in sent:
+        try:
+            results.append(operation.read(shard._read(connection, operation)))
+        except (RedisError, UnsupportedRedis) as error:
+            shard.after_error(connection, error)
+            errors.append(error)
+        else:
+            shard.give_back(connection)
+    if errors:
+        raise errors[0]
+    return results
+
+
+def read_replies(connection: Any, operation: Operation) -> Any:
+    """Reads all the replies of an operation, then raises the first that is an error."""
+    if operation.replies == 1:
+        return connection.read_response(disable_decoding=True)
+    replies: list[Any] = []
+    refused: ResponseError | None = None
+    for _ in range(operation.replies):
+        try:
+            replies.append(connection.read_response(disable_decoding=True))
+        except ResponseError as error:
+            refused = refused or error
+    if refused is not None:
+        raise refused
+    return replies
+
+
+def _is_dead(connection: Any) -> bool:
+    """An idle connection has nothing to read: what can be read is its end, or something out of step."""
+    try:
+        return bool(connection.can_read(0))
+    except (ConnectionError, OSError):
+        return True

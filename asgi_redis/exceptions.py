@@ -1,0 +1,52 @@
+"""
+The errors of this package, under one root.
+
+Each is also an instance of the built-in that fits it, so that `except TypeError` keeps working. What redis-py
+raises (`redis.exceptions.ConnectionError`, `TimeoutError`, ...) passes through untouched.
+"""
+
+from __future__ import annotations
+
+
+class ChannelLayerError(Exception):
+    """The root of this package's errors."""
+
+
+class ChannelFull(ChannelLayerError):
+    """The channel holds as many messages as its capacity allows; this one was not sent."""
+
+
+class MessageTooLarge(ChannelLayerError, ValueError):
+    """The serialised message is larger than `max_message_bytes`; it was not sent."""
+
+
+class InvalidName(ChannelLayerError, TypeError):
+    """A channel or group name breaks the rules of the ASGI 1.x specification."""
+
+
+class InvalidMessage(ChannelLayerError, TypeError):
+    """A message is not a dict, or holds a value that cannot be serialised."""
+
+
+class ReservedKey(ChannelLayerError, ValueError):
+    """A message holds `__asgi_channel__`, the key that the wire format keeps for itself."""
+
+
+class UndecodableMessage(ChannelLayerError, ValueError):
+    """What was read from Redis is not a message of this layer's format and keys."""
+
+
+class ConfigurationError(ChannelLayerError, ValueError):
+    """A setting has a value that cannot work."""
+
+
+class UnknownSetting(ChannelLayerError, TypeError):
+    """A setting that this layer does not know."""
+
+
+class MissingExtra(ChannelLayerError, ImportError):
+    """A setting needs an optional dependency that is not installed."""
+
+
+class UnsupportedRedis(ChannelLayerError, RuntimeError):
+    """This Redis is too old, or lacks a command that is needed."""

@@ -1,0 +1,49 @@
+"""Messages that this process has taken off Redis and not yet handed out."""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+
+class KeptMessages:
+    """
+    The rest of a message that is for several channels of this process.
+
+    One entry of a process-local queue serves all the members of a group that live in the process. The first gets
+    it from Redis, the others from here, until it expires.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._queues: dict[str, deque[tuple[float, str, dict[str, Any]]]] = {}
+
+    def put(self, queue: str, channels: Sequence[str], message: dict[str, Any], expires_in: float) -> None:
+        """Keeps a copy for each of `channels`, all of them of `queue`, for `expires_in` seconds."""
+        expires = time.monotonic() + expires_in
+        with self._lock:
+            kept = self._queues.setdefault(queue, deque())
+            kept.extend((expires, channel, copy.deepcopy(message)) for channel in channels)
+
+    def take(self, queues: Iterable[str], limit: int) -> list[tuple[str, dict[str, Any]]]:
+        """Returns up to `limit` of what is kept for `queues`, as (channel, message)."""
+        taken: list[tuple[str, dict[str, Any]]] = []
+        if not self._queues:
+            return taken
+        with self._lock:
+            for queue in queues:
+                kept = self._queues.get(queue)
+                while kept and len(taken) < limit:
+                    expires, channel, message = kept.popleft()
+                    if time.monotonic() <= expires:
+                        taken.append((channel, message))
+                if kept is not None and not kept:
+                    del self._queues[queue]
+        return taken
+
+    def __bool__(self) -> bool:
+        return bool(self._queues)

@@ -1,0 +1,322 @@
+"""`RedisChannelLayer`: the ASGI 1.x channel layer interface, as blocking calls."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import inspect
+import logging
+import os
+import random
+import string
+import uuid
+import weakref
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from asgi_redis import wire
+from asgi_redis.base import BaseChannelLayer, Capacities, Message, Received
+from asgi_redis.connection import Shard, execute_all, parse_hosts
+from asgi_redis.exceptions import ConfigurationError, InvalidName, UnknownSetting
+from asgi_redis.receiver import Receiver
+from asgi_redis.sender import Sender
+from asgi_redis.serializers import Key, registry
+from asgi_redis.wire.operations import scan, unlink
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+logger = logging.getLogger("asgi_redis")
+
+
+class RedisChannelLayer(BaseChannelLayer):
+    """
+    A channel layer over one or more Redis servers.
+
+    One object may be shared by all threads and greenlets, and by processes that are forked later.
+
+    `hosts` lists the servers, two or more are shards: URLs (`redis://`, `rediss://`, `unix://`), `(host, port)`
+    pairs, dicts of redis-py's connection options with `address` or `host` and `port`, or of `sentinels` and
+    `master_name`. `host`, `port` and `db` are shorthand for one. `connection_kwargs` are options for all of them.
+    `expiry` and `group_expiry` are seconds, and may be fractions. `capacity` is in messages; `channel_capacity`
+    maps globs or compiled patterns to other capacities. `symmetric_encryption_keys` are str or bytes: the first
+    encrypts, all decrypt. `max_message_bytes` bounds a serialised message.
+
+    Raises `ValueError` for a setting that cannot work, and `TypeError` for one that is not known.
+    """
+
+    extensions = ["groups", "flush", "statistics"]
+    if importlib.util.find_spec("twisted"):
+        extensions.append("twisted")
+
+    block_timeout: float = 5.0
+    """Seconds that `receive(block=True)` waits."""
+
+    def __init__(
+        self,
+        *,
+        hosts: Sequence[Any] | None = None,
+        prefix: str = "asgi",
+        expiry: float = 60,
+        group_expiry: float = 86400,
+        capacity: int = 100,
+        channel_capacity: Capacities | None = None,
+        symmetric_encryption_keys: Sequence[Key] | None = None,
+        connection_kwargs: Mapping[str, Any] | None = None,
+        serializer_format: str = "msgpack",
+        random_prefix_length: int = 12,
+        stats_prefix: str = "asgi-meta:",
+        host: str | None = None,
+        port: int | None = None,
+        db: int | None = None,
+        max_message_bytes: int = 8 * 1024 * 1024,
+        **unknown: Any,
+    ) -> None:
+        if unknown:
+            raise _unknown_setting(type(self), next(iter(unknown)))
+        super().__init__(
+            expiry=expiry, group_expiry=group_expiry, capacity=capacity, channel_capacity=channel_capacity
+        )
+        for setting, value in (("prefix", prefix), ("stats_prefix", stats_prefix)):
+            if not isinstance(value, str):
+                raise ConfigurationError(f"{setting} must be a str, not {value!r}")
+        if not isinstance(random_prefix_length, int) or random_prefix_length < 4:
+            raise ConfigurationError(
+                f"random_prefix_length must be at least 4 bytes, or equal messages become one, not "
+                f"{random_prefix_length!r}"
+            )
+        self.prefix = prefix
+        self.stats_prefix = stats_prefix
+        self.max_message_bytes = max_message_bytes
+        self._serializer = registry.get_serializer(
+            serializer_format,
+            symmetric_encryption_keys=symmetric_encryption_keys,
+            random_prefix_length=random_prefix_length,
+            expiry=expiry,
+        )
+        one = {name: value for name, value in (("host", host), ("port", port), ("db", db)) if value is not None}
+        if one and hosts:
+            raise ConfigurationError("give either hosts, or host, port and db, not both")
+        self._shards = [Shard(host) for host in parse_hosts([one] if one else hosts, connection_kwargs)]
+
+        keys = wire.Keys(prefix, stats_prefix)
+        self._keys = keys
+        self._operations = wire.Operations(keys, expiry, group_expiry)
+        self._receiver = Receiver(self._shards, keys, self._operations, self.deserialize, expiry)
+        self._sender = Sender(
+            self._shards, self._operations, self._serializer, self, random_prefix_length, max_message_bytes
+        )
+        self.client_prefix = uuid.uuid4().hex
+        """What this process puts before the `!` of its process-local channels, different in every process."""
+        _layers.add(self)
+
+    def _after_fork(self) -> None:
+        """Leaves what the parent process goes on using to it."""
+        self.client_prefix = uuid.uuid4().hex
+        self._receiver.start_process()
+        for shard in self._shards:
+            shard.forget()
+        renew_prefix = getattr(self._serializer, "renew_prefix", None)
+        if renew_prefix:
+            renew_prefix()
+
+    # Sending
+
+    def send(self, channel: str, message: Message) -> None:
+        """
+        Puts `message` at the end of `channel`, in one round trip.
+
+        Raises `ChannelFull`, `MessageTooLarge`, `TypeError` for a wrong name or value, `ValueError` for a reserved
+        key. After `redis.exceptions.ConnectionError` or `TimeoutError` the message may or may not have been sent.
+        """
+        if not isinstance(channel, str):
+            self.valid_channel_name(channel)
+        self.check_message(message)
+        if not self._sender.send(channel, message):
+            raise self.ChannelFull(f"channel {channel} holds {self.get_capacity(channel)} messages, its capacity")
+
+    # Receiving
+
+    def receive(self, channels: Collection[str], block: bool = False) -> Received:
+        """
+        Takes the next message from any of `channels`: returns (channel, message), or (None, None).
+
+        A name that ends in `!` reads everything under that prefix, and the full name is returned. `block` waits up
+        to `block_timeout` seconds, on all shards at once. No channel starves: their order changes with every call.
+        """
+        received = self.receive_batch(channels, 1, self.block_timeout if block else 0)
+        return received[0] if received else (None, None)
+
+    def receive_batch(self, channels: Collection[str], limit: int, timeout: float = 0) -> list[tuple[str, Message]]:
+        """
+        Takes up to `limit` messages at once, one from each channel in turn; returns (channel, message) tuples.
+
+        Where there is none, waits up to `timeout` seconds for one.
+        """
+        if isinstance(channels, str):
+            raise InvalidName(f"channels must be a list of names, not the str {channels!r}")
+        for channel in channels:
+            self.valid_channel_name(channel, receive=True)
+        return self._receiver.receive(channels, limit, timeout) if channels else []
+
+    def receive_twisted(self, channels: Collection[str]) -> Deferred[Received]:
+        """Does `receive(channels, block=True)` for Twisted: returns a Deferred. Needs Twisted."""
+        from asgi_redis.twisted import receive_twisted
+
+        return receive_twisted(self, channels)
+
+    def unblock(self) -> None:
+        """Ends what this process waits for in any of the receive calls, as if the time had run out."""
+        self._receiver.unblock()
+
+    @property
+    def undecodable_count(self) -> int:
+        """How many messages this process has dropped because they could not be decoded or decrypted."""
+        return self._receiver.undecodable_count
+
+    def new_channel(self, pattern: str) -> str:
+        """Returns a single-reader channel name that nobody else uses. Raises `TypeError` unless it ends in `?`."""
+        if not isinstance(pattern, str) or not pattern.endswith("?"):
+            raise InvalidName(f"the pattern of a new channel must end in ?, unlike {pattern!r}")
+        name = pattern + "".join(random.SystemRandom().choices(string.ascii_letters, k=12))
+        self.valid_channel_name(name)
+        return name
+
+    # Groups
+
+    def group_add(self, group: str, channel: str) -> None:
+        """Adds `channel` to `group` for `group_expiry` seconds, or renews that, in one round trip."""
+        self.valid_group_name(group)
+        self.valid_channel_name(channel)
+        self._group_shard(group).execute(self._operations.group_add(group, channel))
+
+    def group_discard(self, group: str, channel: str) -> None:
+        """Removes `channel` from `group`, if it is in there, in one round trip."""
+        self.valid_group_name(group)
+        self.valid_channel_name(channel)
+        self._group_shard(group).execute(self._operations.group_discard(group, channel))
+
+    def group_channels(self, group: str) -> list[str]:
+        """Returns the channels of `group` whose membership has not expired."""
+        return [name.decode() for name in self._members(group)]
+
+    def send_group(self, group: str, message: Message) -> int:
+        """
+        Sends `message` to every channel of `group`, in two round trips; returns for how many it was dropped.
+
+        Channels that are full are left out and counted, and never raise `ChannelFull`. Raises as `send` does
+        otherwise: `MessageTooLarge`, `TypeError` and `ValueError` before anything was sent.
+        """
+        self.valid_group_name(group)
+        self.check_message(message)
+        members = self._members(group)
+        dropped = self._sender.send_group(members, message)
+        if dropped:
+            logger.info("%s of %s channels over capacity in group %s", dropped, len(members), group)
+        return dropped
+
+    group_send = send_group
+
+    def _members(self, group: str) -> list[bytes]:
+        self.valid_group_name(group)
+        members: list[bytes] = self._group_shard(group).execute(self._operations.group_channels(group))
+        # Another program may have put anything in there.
+        return members if b"".join(members).isascii() else [name for name in members if name.isascii()]
+
+    def _group_shard(self, group: str) -> Shard:
+        if len(self._shards) == 1:
+            return self._shards[0]
+        return self._shards[wire.shard_of(group.encode(), len(self._shards))]
+
+    # Statistics and flush
+
+    def global_statistics(self) -> dict[str, int]:
+        """
+        Returns the counters of all channels on all shards: `messages_count` sent, `channel_full_count` refused.
+
+        They are kept for a day after the last message.
+        """
+        results = execute_all([(shard, self._operations.global_statistics()) for shard in self._shards])
+        messages_count, channel_full_count = (sum(column) for column in zip(*results))
+        return {"messages_count": messages_count, "channel_full_count": channel_full_count}
+
+    def channel_statistics(self, channel: str) -> dict[str, float]:
+        """
+        Returns the counters of `channel` on all its shards, and what waits in it now.
+
+        `messages_count` sent and `channel_full_count` refused are kept for an hour after the last message;
+        `messages_pending` is a number of messages, `messages_max_age` the age of the oldest in seconds.
+        """
+        self.valid_channel_name(channel)
+        queue = self.non_local_name(channel).encode()
+        shards = self._shards
+        if "!" in channel or "?" in channel:
+            shards = [shards[wire.shard_of(queue, len(shards))]]
+        results = execute_all([(shard, self._operations.channel_statistics(queue)) for shard in shards])
+        messages_count, channel_full_count, pending, ages = zip(*results)
+        return {
+            "messages_count": sum(messages_count),
+            "messages_pending": sum(pending),
+            "messages_max_age": max(ages),
+            "channel_full_count": sum(channel_full_count),
+        }
+
+    def flush(self) -> None:
+        """Deletes all messages, groups and counters under this layer's prefixes, on all shards."""
+        for shard in self._shards:
+            for pattern in self._keys.patterns():
+                cursor = b"0"
+                while True:
+                    cursor, keys = shard.execute(scan(cursor, pattern))
+                    if keys:
+                        shard.execute(unlink(keys))
+                    if cursor == b"0":
+                        break
+        self._receiver.forget_kept()
+
+    # Serialisation
+
+    def serialize(self, message: Message) -> bytes:
+        """Returns `message` as it is put into a queue."""
+        return self._serializer.serialize(message)
+
+    def deserialize(self, message: bytes) -> Any:
+        """Returns the message that `serialize` was given."""
+        return self._serializer.deserialize(message)
+
+    # The object itself
+
+    def close(self) -> None:
+        """Closes the connections that are not in use. The layer stays usable, and connects anew."""
+        for shard in self._shards:
+            shard.drop_idle()
+
+    def __enter__(self) -> RedisChannelLayer:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}(hosts={[shard.host for shard in self._shards]})"
+
+
+_layers: weakref.WeakSet[RedisChannelLayer] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for layer in list(_layers):
+        layer._after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _unknown_setting(layer_class: type[RedisChannelLayer], name: str) -> UnknownSetting:
+    known = [
+        parameter.name
+        for parameter in inspect.signature(layer_class).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    ]
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+    return UnknownSetting(f"{layer_class.__name__} has no setting {name!r}; did you mean {nearest!r}?")

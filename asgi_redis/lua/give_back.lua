@@ -1,0 +1,14 @@
+-- Put a message that was taken, but not handed out, back in its place in the queue.
+--
+-- KEYS[1] queue  sorted set {prefix}{channel}
+-- ARGV[1] member bytes
+-- ARGV[2] score  Unix seconds, the one that it was taken with
+-- ARGV[3] expiry seconds, may be a fraction
+-- Returns 1.
+--
+-- Atomic, because taking the last message has removed the key and its TTL: it must never exist without one.
+local queue, member, score, expiry = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
+
+redis.call('ZADD', queue, score, member)
+redis.call('PEXPIRE', queue, math.ceil(expiry * 1000))
+return 1

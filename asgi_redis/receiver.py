@@ -1,0 +1,152 @@
+"""How a layer receives: looks, waits, unpacks, and keeps what is for several readers of this process."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from asgi_redis.connection import Shard, Waiter, pop
+from asgi_redis.kept import KeptMessages
+from asgi_redis.wire import Keys, Operations, Reading, Taken, Unpacker
+
+logger = logging.getLogger("asgi_redis")
+
+Batch = list[tuple[str, dict[str, Any]]]
+
+
+class Receiver:
+    """The reading side of one layer."""
+
+    def __init__(
+        self,
+        shards: Sequence[Shard],
+        keys: Keys,
+        operations: Operations,
+        deserialize: Callable[[bytes], Any],
+        expiry: float,
+    ) -> None:
+        self._shards = shards
+        self._keys = keys
+        self._operations = operations
+        self._unpack = Unpacker(keys, deserialize)
+        self._expiry = expiry
+        self._reading = functools.lru_cache(maxsize=1024)(self._make_reading)
+        self.undecodable_count = 0
+        self.start_process()
+
+    def start_process(self) -> None:
+        """Sets up what a process must not share with the one that it was forked from."""
+        self._kept = KeptMessages()
+        self._waiters: set[Waiter] = set()
+        self._idle_waiters: deque[Waiter] = deque(maxlen=100)
+        self._unblocked = 0
+        self._count_lock = threading.Lock()
+
+    def receive(self, channels: Collection[str], limit: int, timeout: float) -> Batch:
+        """Returns up to `limit` (channel, message) tuples of valid `channels`; waits `timeout` seconds for one."""
+        reading = self._reading(tuple(channels))
+        deadline = time.monotonic() + timeout
+        unblocked = self._unblocked
+        # Waiting takes a message that is there just as well as looking. But on several shards it would take one
+        # from each, and it takes no more than one.
+        look = timeout <= 0 or limit > 1 or reading.shards > 1
+        while True:
+            turn = list(reading.turn())
+            received = self._kept.take(reading.names, limit)
+            if not received and look:
+                taken = self._take(turn, limit)
+                received = self._unpack_all(taken, limit)
+                if taken and not received:
+                    continue
+            remaining = deadline - time.monotonic()
+            if received or remaining <= 0 or self._unblocked != unblocked:
+                return received
+            with self._waiting() as waiter:
+                # What another thread kept before it could see this waiter has to be seen now.
+                received = self._kept.take(reading.names, limit)
+                one = None if received else self._wait(turn, remaining, waiter)
+            if one is not None:
+                look = self._operations.is_expired(one)  # where one has expired there may be more
+                received = [] if look else self._unpack_all([one], limit)
+            if received:
+                return received
+
+    def unblock(self) -> None:
+        """Ends what this process waits for, as if the time had run out."""
+        self._unblocked += 1
+        self._wake()
+
+    def keep(self, channel: str, message: dict[str, Any]) -> None:
+        """Keeps a message that nobody took for the next reader of its channel."""
+        before, mark, _ = channel.partition("!")
+        self._kept.put(before + mark, [channel], message, self._expiry)
+        self._wake()
+
+    def forget_kept(self) -> None:
+        """Drops what was kept."""
+        self._kept = KeptMessages()
+
+    def _wake(self) -> None:
+        for waiter in list(self._waiters):
+            waiter.wake()
+
+    def _make_reading(self, channels: tuple[str, ...]) -> Reading:
+        return Reading(channels, self._keys, len(self._shards))
+
+    def _take(self, turn: Sequence[tuple[int, list[bytes]]], limit: int) -> list[Taken]:
+        taken: list[Taken] = []
+        for shard, keys in turn:
+            taken += self._shards[shard].execute(self._operations.receive(keys, limit - len(taken)))
+            if len(taken) >= limit:
+                break
+        return taken
+
+    def _wait(self, turn: Sequence[tuple[int, list[bytes]]], timeout: float, waiter: Waiter) -> Taken | None:
+        requests = [(self._shards[shard], self._operations.pop(keys, timeout)) for shard, keys in turn]
+        return pop(requests, timeout, waiter, self._operations.give_back)
+
+    @contextmanager
+    def _waiting(self) -> Iterator[Waiter]:
+        try:
+            waiter = self._idle_waiters.pop()
+        except IndexError:
+            waiter = Waiter()
+        self._waiters.add(waiter)
+        try:
+            yield waiter
+        finally:
+            self._waiters.discard(waiter)
+            waiter.clear()
+            self._idle_waiters.append(waiter)
+
+    def _unpack_all(self, taken: Sequence[Taken], limit: int) -> Batch:
+        received: Batch = []
+        for one in taken:
+            try:
+                queue, channels, message = self._unpack(one)
+            except Exception as error:  # noqa: BLE001  a serialiser may raise anything; no reader may die of it
+                self._drop(one, error)
+                continue
+            received.append((channels[0], message))
+            if len(channels) > 1:
+                self._kept.put(queue, channels[1:], message, self._expiry - one.age)
+                received += self._kept.take([queue], limit - len(taken))
+        if self._kept:
+            self._wake()  # another thread may be waiting for it
+        return received
+
+    def _drop(self, taken: Taken, error: Exception) -> None:
+        with self._count_lock:
+            self.undecodable_count += 1
+        # An error's text may repeat the content, which stays out of the log.
+        logger.warning(
+            "Dropped a message on channel %s that cannot be decoded: %s",
+            self._keys.queue_name(taken.key),
+            type(error).__name__,
+        )

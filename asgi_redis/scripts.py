@@ -1,0 +1,33 @@
+"""
+The scripts: one Lua file an operation in `lua/`, loaded once, run by their SHA-1.
+
+Redis forgets scripts at `SCRIPT FLUSH`, a restart or a failover, and answers `NOSCRIPT` then, without having run
+anything: whoever runs a script loads it and asks again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import resources
+
+
+class Script:
+    """One Lua script. `sha` is what `EVALSHA` takes, as bytes."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.text = (resources.files("asgi_redis") / "lua" / f"{name}.lua").read_bytes()
+        # SHA-1 is how Redis names scripts; nothing is kept secret by it.
+        self.sha = hashlib.sha1(self.text, usedforsecurity=False).hexdigest().encode()
+
+    def __repr__(self) -> str:
+        return f"<Script {self.name}>"
+
+
+SEND = Script("send")
+SEND_GROUP = Script("send_group")
+RECEIVE = Script("receive")
+GIVE_BACK = Script("give_back")
+GROUP_ADD = Script("group_add")
+GROUP_EXPIRE = Script("group_expire")
+CHANNEL_STATISTICS = Script("channel_statistics")

@@ -1,0 +1,224 @@
+"""
+From message to bytes and back: the registered formats, encryption, and the bytes that make each member different.
+
+The format is that of channels_redis 4.3: msgpack or JSON or a registered format; then, with keys, Fernet over the
+SHA-256 of each key; then `random_prefix_length` bytes in front, outside the encryption.
+"""
+
+from __future__ import annotations
+
+import abc
+import base64
+import hashlib
+import itertools
+import json
+import math
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, Union
+
+import msgpack  # type: ignore[import-untyped]  # it ships no types
+
+from asgi_redis.exceptions import ChannelLayerError, ConfigurationError, MissingExtra, UndecodableMessage
+
+Key = Union[str, bytes]
+
+
+class SerializerDoesNotExist(ChannelLayerError, KeyError):
+    """No serialiser is registered for this format."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class Serializer(Protocol):
+    """What the registry holds: a class whose instances do this."""
+
+    def serialize(self, message: dict[str, Any]) -> bytes:
+        """Returns the member that stands for `message` in a queue."""
+
+    def deserialize(self, message: bytes) -> Any:
+        """Returns what `serialize` was given."""
+
+
+Spliced = tuple[bytes, Callable[[list[bytes]], bytes]]
+
+
+def splice_whole(serializer: Serializer, message: dict[str, Any]) -> Spliced:
+    """Returns a splice for a format that cannot be cut, or is encrypted: no head, all of it in the tail."""
+    return b"", lambda names: serializer.serialize({**message, "__asgi_channel__": [n.decode() for n in names]})
+
+
+class BaseMessageSerializer(abc.ABC):
+    """
+    The base of serialisers: a subclass says how a message becomes bytes and back, this class does the rest.
+
+    `symmetric_encryption_keys` are str or bytes: the first encrypts, all decrypt. `random_prefix_length` is in
+    bytes. `expiry` is in seconds; encrypted messages are refused 10 seconds after it.
+    """
+
+    def __init__(
+        self,
+        symmetric_encryption_keys: Sequence[Key] | None = None,
+        random_prefix_length: int = 0,
+        expiry: float | None = None,
+    ) -> None:
+        self.random_prefix_length = random_prefix_length
+        self.expiry = expiry
+        self.crypter = _crypter(symmetric_encryption_keys)
+        # A counter keeps what one layer sends in its order where scores are equal, and apart from itself; the
+        # random half keeps it apart from what others send.
+        self._counter_length = (random_prefix_length + 1) // 2
+        self._counter = itertools.count()
+        self.renew_prefix()
+
+    def renew_prefix(self) -> None:
+        """Makes the prefixes different from those of the process that this one was forked from."""
+        self._salt = os.urandom(self.random_prefix_length - self._counter_length)
+
+    @abc.abstractmethod
+    def as_bytes(self, message: Any, *args: Any, **kwargs: Any) -> bytes:
+        """Returns `message` in this format."""
+
+    @abc.abstractmethod
+    def from_bytes(self, message: bytes, *args: Any, **kwargs: Any) -> Any:
+        """Returns what `as_bytes` was given."""
+
+    def prefix(self) -> bytes:
+        """Returns the next `random_prefix_length` bytes."""
+        length = self._counter_length
+        return (next(self._counter) % (1 << 8 * length)).to_bytes(length, "big") + self._salt
+
+    def serialize(self, message: Any) -> bytes:
+        """Returns the member that stands for `message` in a queue."""
+        data = self.as_bytes(message)
+        if self.crypter:
+            data = self.crypter.encrypt(data)
+        return self.prefix() + data
+
+    def deserialize(self, message: bytes) -> Any:
+        """Returns the message of a member. Raises `UndecodableMessage`, or what the format raises."""
+        data = message[self.random_prefix_length :]
+        if self.crypter:
+            ttl = None if self.expiry is None else math.ceil(self.expiry) + 10
+            data = self.crypter.decrypt(data, ttl)
+        return self.from_bytes(data)
+
+    def splice(self, message: dict[str, Any]) -> Spliced:
+        """
+        Returns the head that the members of a group send have in common, and what makes their tails.
+
+        The tail is made from the channel names that a member is for; head and tail together are the member.
+        """
+        return splice_whole(self, message)
+
+
+class MsgPackSerializer(BaseMessageSerializer):
+    """msgpack, with str and bytes kept apart."""
+
+    def as_bytes(self, message: Any, *args: Any, **kwargs: Any) -> bytes:
+        """Returns `message` as msgpack."""
+        packed: bytes = msgpack.packb(message, *args, **kwargs)
+        return packed
+
+    def from_bytes(self, message: bytes, *args: Any, **kwargs: Any) -> Any:
+        """Returns the message of msgpack data."""
+        return msgpack.unpackb(message, *args, **kwargs)
+
+    def splice(self, message: dict[str, Any]) -> Spliced:
+        """Cuts before the list of names, which goes last into the map."""
+        if self.crypter or type(self) is not MsgPackSerializer:
+            return super().splice(message)
+        packer = msgpack.Packer(autoreset=False)
+        packer.pack_map_header(len(message) + 1)
+        header = packer.bytes()
+        entries = self.as_bytes(message)[_map_header_length(len(message)) :]
+        return self.prefix() + header + entries + msgpack.packb("__asgi_channel__"), _packed_names
+
+
+class JSONSerializer(BaseMessageSerializer):
+    """JSON in UTF-8; it has no bytes, and tuples come back as lists."""
+
+    def as_bytes(self, message: Any, *args: Any, **kwargs: Any) -> bytes:
+        """Returns `message` as JSON."""
+        return json.dumps(message, *args, **kwargs).encode()
+
+    def from_bytes(self, message: bytes, *args: Any, **kwargs: Any) -> Any:
+        """Returns the message of JSON text."""
+        return json.loads(message, *args, **kwargs)
+
+    def splice(self, message: dict[str, Any]) -> Spliced:
+        """Cuts before the list of names, which goes last into the object."""
+        if self.crypter or type(self) is not JSONSerializer:
+            return super().splice(message)
+        entries = self.as_bytes(message)[:-1] + (b", " if message else b"")
+        head = self.prefix() + entries + b'"__asgi_channel__": '
+        return head, lambda names: json.dumps([name.decode() for name in names]).encode() + b"}"
+
+
+class SerializersRegistry:
+    """The formats that `serializer_format` can name."""
+
+    def __init__(self) -> None:
+        self._classes: dict[str, Callable[..., Serializer]] = {}
+
+    def register_serializer(self, format: str, serializer_class: Callable[..., Serializer]) -> None:  # noqa: A002
+        """
+        Registers a class for `format`, replacing the one before.
+
+        The class takes the arguments of `BaseMessageSerializer` by name; its instances have `serialize` and
+        `deserialize`. Raises `TypeError` for another kind of class.
+        """
+        if not all(callable(getattr(serializer_class, name, None)) for name in ("serialize", "deserialize")):
+            raise TypeError(f"{serializer_class!r} has no serialize and deserialize; see BaseMessageSerializer")
+        self._classes[format] = serializer_class
+
+    def get_serializer(self, format: str, *args: Any, **kwargs: Any) -> Serializer:  # noqa: A002
+        """Returns a new serialiser of `format`. Raises `SerializerDoesNotExist`."""
+        try:
+            serializer_class = self._classes[format]
+        except KeyError:
+            known = ", ".join(sorted(self._classes))
+            raise SerializerDoesNotExist(f"no serializer {format!r} is registered; there are {known}") from None
+        return serializer_class(*args, **kwargs)
+
+
+registry = SerializersRegistry()
+registry.register_serializer("json", JSONSerializer)
+registry.register_serializer("msgpack", MsgPackSerializer)
+
+
+def _crypter(keys: Sequence[Key] | None) -> Any:
+    if not keys:
+        return None
+    if isinstance(keys, (str, bytes)):
+        raise ConfigurationError('symmetric_encryption_keys must be a list of keys: ["..."], even for one')
+    try:
+        from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+    except ImportError:
+        raise MissingExtra(
+            'symmetric_encryption_keys needs cryptography: pip install "asgi_redis[cryptography]"'
+        ) from None
+
+    class Crypter(MultiFernet):
+        def decrypt(self, msg: bytes | str, ttl: int | None = None) -> bytes:
+            try:
+                return super().decrypt(msg, ttl)
+            except InvalidToken:
+                raise UndecodableMessage("none of the keys decrypts it, or it is too old") from None
+
+    digests = [hashlib.sha256(key.encode() if isinstance(key, str) else key).digest() for key in keys]
+    return Crypter([Fernet(base64.urlsafe_b64encode(digest)) for digest in digests])
+
+
+def _map_header_length(entries: int) -> int:
+    # https://github.com/msgpack/msgpack/blob/master/spec.md#map-format-family
+    return 1 if entries < 1 << 4 else 3 if entries < 1 << 16 else 5
+
+
+def _packed_names(names: list[bytes]) -> bytes:
+    # Names are ASCII and shorter than 100 bytes: "fixstr" up to 31, "str 8" above.
+    header: bytes = msgpack.Packer().pack_array_header(len(names))
+    return header + b"".join(
+        [(b"%c" % (0xA0 | len(name)) if len(name) < 32 else b"\xd9%c" % len(name)) + name for name in names]
+    )

@@ -1,0 +1,42 @@
+"""The Twisted side of the layer: the "twisted" extension of ASGI 1.x, which daphne 1.x uses."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet import reactor as _reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
+
+from asgi_redis.base import Received
+
+if TYPE_CHECKING:
+    from asgi_redis.layer import RedisChannelLayer
+
+reactor: Any = _reactor  # a module in disguise, which type checkers cannot see through
+
+
+def receive_twisted(layer: RedisChannelLayer, channels: Collection[str]) -> Deferred[Received]:
+    """
+    Returns a Deferred of what `layer.receive(channels, block=True)` returns, waited for in the reactor's threads.
+
+    Cancelling it, or stopping the reactor, ends the wait at once; a message that arrives in that moment is kept for
+    the next reader in this process.
+    """
+    deferred: Deferred[Received] = Deferred(lambda _: layer.unblock())
+    trigger = reactor.addSystemEventTrigger("before", "shutdown", layer.unblock)
+
+    def done(result: Received | Failure) -> None:
+        if reactor.running:
+            reactor.removeSystemEventTrigger(trigger)
+        if not deferred.called:
+            deferred.callback(result)
+        elif not isinstance(result, Failure):
+            channel, message = result
+            if channel is not None and message is not None:
+                layer._receiver.keep(channel, message)
+
+    deferToThreadPool(reactor, reactor.getThreadPool(), layer.receive, channels, True).addBoth(done)
+    return deferred

@@ -1,0 +1,19 @@
+"""What a call means on Redis: keys, shards, members, commands and how their replies read. Nothing here does I/O."""
+
+from asgi_redis.wire.keys import Keys, shard_of
+from asgi_redis.wire.operation import Operation
+from asgi_redis.wire.operations import Operations, Taken
+from asgi_redis.wire.receiving import Reading, Unpacker
+from asgi_redis.wire.sending import GroupPart, plan_group
+
+__all__ = [
+    "GroupPart",
+    "Keys",
+    "Operation",
+    "Operations",
+    "Reading",
+    "Taken",
+    "Unpacker",
+    "plan_group",
+    "shard_of",
+]

@@ -1,0 +1,45 @@
+"""One request to one Redis server: the bytes to send, and how the replies read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Callable, NamedTuple
+
+from asgi_redis.scripts import Script
+
+
+class Operation(NamedTuple):
+    """
+    What a carrier sends in one write, how many replies it then awaits, and what they mean.
+
+    `read` gets the reply, or the list of replies where there are several. `script` is the one that the request
+    runs, to be loaded should Redis answer `NOSCRIPT`; a request that runs a script has nothing else in it that
+    must not be repeated then.
+    """
+
+    packed: bytes
+    read: Callable[[Any], Any]
+    replies: int = 1
+    script: Script | None = None
+
+
+def bulk(value: bytes) -> bytes:
+    """Returns `value` as a RESP bulk string."""
+    return b"$%d\r\n%b\r\n" % (len(value), value)
+
+
+def command(*arguments: bytes) -> bytes:
+    """Returns a command as RESP, see https://redis.io/docs/latest/develop/reference/protocol-spec/."""
+    return b"*%d\r\n" % len(arguments) + b"".join(map(bulk, arguments))
+
+
+def script_head(script: Script, keys: Iterable[bytes], arguments: Iterable[bytes], more: int = 0) -> bytes:
+    """Returns the `EVALSHA` of `script` up to its last `more` arguments, which the caller appends with `bulk`."""
+    keys, arguments = list(keys), list(arguments)
+    parts = [b"EVALSHA", script.sha, b"%d" % len(keys), *keys, *arguments]
+    return b"*%d\r\n" % (len(parts) + more) + b"".join(map(bulk, parts))
+
+
+def number(value: float) -> bytes:
+    """Returns a number as Redis and Lua read it, to the last digit."""
+    return repr(value).encode()

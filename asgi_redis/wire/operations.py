@@ -1,0 +1,160 @@
+"""Every call of the layer as an operation on one shard."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from asgi_redis import scripts
+from asgi_redis.wire.keys import Keys
+from asgi_redis.wire.operation import Operation, bulk, command, number, script_head
+from asgi_redis.wire.sending import GroupPart
+
+CHANNEL_COUNTERS_TTL = 3600  # seconds
+GLOBAL_COUNTERS_TTL = 86400  # seconds
+
+
+class Taken(NamedTuple):
+    """A message that was taken off its queue. `age` and `score` are in seconds; `score` is None once it is final."""
+
+    key: bytes
+    member: bytes
+    age: float
+    score: bytes | None = None
+
+
+class Operations:
+    """Makes the operations of one layer: its keys, and its expiry times in seconds."""
+
+    def __init__(self, keys: Keys, expiry: float, group_expiry: float) -> None:
+        self._keys = keys
+        self._expiry = expiry
+        self._expiry_argument = number(expiry)
+        self._group_expiry_argument = number(group_expiry)
+        self._ttls = (b"%d" % CHANNEL_COUNTERS_TTL, b"%d" % GLOBAL_COUNTERS_TTL)
+
+    def send_head(self, queue: bytes, capacity: int) -> bytes:
+        """What a send to `queue` starts with; the same for each message, so worth keeping."""
+        keys = (self._keys.queue(queue), self._keys.counters(queue), self._keys.global_counters)
+        return script_head(scripts.SEND, keys, (b"%d" % capacity, self._expiry_argument, *self._ttls), more=1)
+
+    def send(self, head: bytes, member: bytes) -> Operation:
+        """Reads as whether the message was sent; False: the channel is full."""
+        return Operation(head + bulk(member), bool, 1, scripts.SEND)
+
+    def send_group(self, head: bytes, parts: Sequence[GroupPart]) -> Operation:
+        """Reads as the number of channels that were full."""
+        keys = [self._keys.queue(part.queue) for part in parts]
+        keys += [self._keys.counters(part.queue) for part in parts]
+        keys.append(self._keys.global_counters)
+        arguments = [self._expiry_argument, *self._ttls, head]
+        arguments += [b"%d" % part.capacity for part in parts]
+        arguments += [part.tail for part in parts]
+
+        def read(full: list[int]) -> int:
+            return sum(parts[position - 1].channels for position in full)
+
+        return Operation(script_head(scripts.SEND_GROUP, keys, arguments), read, 1, scripts.SEND_GROUP)
+
+    def receive(self, keys: Sequence[bytes], limit: int) -> Operation:
+        """Takes up to `limit` messages, of the first queues first. Reads as a list of `Taken`."""
+        arguments = (self._expiry_argument, b"%d" % limit)
+        return Operation(script_head(scripts.RECEIVE, keys, arguments), _read_receive, 1, scripts.RECEIVE)
+
+    def pop(self, keys: Sequence[bytes], timeout: float) -> Operation:
+        """
+        Waits for a message, for `timeout` seconds or a little longer. Reads as a `Taken` or None.
+
+        The `TIME` behind it tells the server's clock when the message was taken. The timeout is a whole number,
+        which is all that Redis 5 takes, and never below 1: before 7.0.8 Redis takes 0.001 for no timeout at all.
+        """
+        packed = command(b"BZPOPMIN", *keys, b"%d" % (math.floor(timeout) + 1)) + command(b"TIME")
+        return Operation(packed, _read_pop, 2)
+
+    def is_expired(self, taken: Taken) -> bool:
+        """Whether a message was older than `expiry` when it was taken. Scripts never take such; `pop` may."""
+        return taken.age > self._expiry
+
+    def give_back(self, taken: Taken) -> Operation:
+        """Puts a message that `pop` took back in its place."""
+        assert taken.score is not None
+        arguments = (taken.member, taken.score, self._expiry_argument)
+        return Operation(script_head(scripts.GIVE_BACK, (taken.key,), arguments), bool, 1, scripts.GIVE_BACK)
+
+    def group_add(self, group: str, channel: str) -> Operation:
+        """Adds or renews a member."""
+        arguments = (channel.encode(), self._group_expiry_argument)
+        head = script_head(scripts.GROUP_ADD, (self._keys.group(group),), arguments)
+        return Operation(head, bool, 1, scripts.GROUP_ADD)
+
+    def group_discard(self, group: str, channel: str) -> Operation:
+        """Removes a member. Reads as whether it was one."""
+        return Operation(command(b"ZREM", self._keys.group(group), channel.encode()), bool)
+
+    def group_channels(self, group: str) -> Operation:
+        """Reads as the list of the members' full names, as bytes, oldest first."""
+        key = self._keys.group(group)
+        # The members come from a command of their own: a script would copy each of them twice.
+        packed = script_head(scripts.GROUP_EXPIRE, (key,), (self._group_expiry_argument,))
+        packed += command(b"ZRANGE", key, b"0", b"-1")
+        return Operation(packed, _second, 2, scripts.GROUP_EXPIRE)
+
+    def channel_statistics(self, queue: bytes) -> Operation:
+        """Reads as messages_count, channel_full_count, messages_pending and the age of the oldest in seconds."""
+        keys = (self._keys.queue(queue), self._keys.counters(queue))
+        head = script_head(scripts.CHANNEL_STATISTICS, keys, (self._expiry_argument,))
+        return Operation(head, _read_channel_statistics, 1, scripts.CHANNEL_STATISTICS)
+
+    def global_statistics(self) -> Operation:
+        """Reads as messages_count and channel_full_count."""
+        packed = command(b"HMGET", self._keys.global_counters, b"messages_count", b"channel_full_count")
+        return Operation(packed, _read_counters)
+
+
+def scan(cursor: bytes, pattern: bytes) -> Operation:
+    """Reads as the next cursor, `b"0"` at the end, and a list of keys."""
+    return Operation(command(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"1000"), tuple)
+
+
+def unlink(keys: Sequence[bytes]) -> Operation:
+    """Reads as how many keys there were."""
+    return Operation(command(b"UNLINK", *keys), int)
+
+
+def client_id() -> Operation:
+    """Reads as the number that `unblock` takes, of the connection that asks."""
+    return Operation(command(b"CLIENT", b"ID"), int)
+
+
+def unblock(client: int) -> Operation:
+    """Ends the blocking command of another connection, as if its time had run out. Reads as whether it waited."""
+    return Operation(command(b"CLIENT", b"UNBLOCK", b"%d" % client), bool)
+
+
+def _second(replies: list[Any]) -> Any:
+    return replies[1]
+
+
+def _read_receive(reply: list[Any]) -> list[Taken]:
+    return [Taken(reply[i], reply[i + 1], reply[i + 2] / 1000000) for i in range(0, len(reply), 3)]
+
+
+def _read_pop(replies: list[Any]) -> Taken | None:
+    popped, (seconds, microseconds) = replies
+    if popped is None:
+        return None
+    key, member, score = popped
+    now = int(seconds) + int(microseconds) / 1000000
+    # RESP 3 has numbers for scores.
+    return Taken(key, member, now - float(score), score if isinstance(score, bytes) else number(score))
+
+
+def _read_channel_statistics(reply: list[int]) -> tuple[int, int, int, float]:
+    messages_count, channel_full_count, messages_pending, microseconds = reply
+    return messages_count, channel_full_count, messages_pending, microseconds / 1000000
+
+
+def _read_counters(reply: list[bytes | None]) -> tuple[int, int]:
+    messages_count, channel_full_count = reply
+    return int(messages_count or 0), int(channel_full_count or 0)

@@ -1,0 +1,71 @@
+"""Which queues a receive looks into, in which order, and which channels a message that was taken is for."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from asgi_redis.exceptions import UndecodableMessage
+from asgi_redis.wire.keys import Keys, shard_of
+from asgi_redis.wire.operations import Taken
+
+
+class Reading:
+    """
+    The queues of one set of channels, shard by shard.
+
+    Redis serves queues in the order that it is given, so the order moves on with every call: each queue, and each
+    shard, comes first in turn, and a busy one cannot starve the others.
+    """
+
+    def __init__(self, channels: Iterable[str], keys: Keys, shards: int) -> None:
+        self.names = list(dict.fromkeys(channels))
+        by_shard: dict[int, list[bytes]] = {}
+        for name in self.names:
+            queue = name.encode()
+            pinned = shards == 1 or b"!" in queue or b"?" in queue
+            for shard in [shard_of(queue, shards)] if pinned else range(shards):
+                by_shard.setdefault(shard, []).append(keys.queue(queue))
+        self._by_shard = list(by_shard.items())
+        self.shards = len(by_shard)
+        self._turns = itertools.count()
+
+    def turn(self) -> Iterator[tuple[int, list[bytes]]]:
+        """Yields each shard with the keys of its queues, in the order of this turn."""
+        turn = next(self._turns)
+        start = turn % len(self._by_shard)
+        turn //= len(self._by_shard)
+        for shard, keys in self._by_shard[start:] + self._by_shard[:start]:
+            first = turn % len(keys)
+            yield shard, keys[first:] + keys[:first]
+
+
+class Unpacker:
+    """Turns what was taken off a queue into messages, each with the full name of its channel."""
+
+    def __init__(self, keys: Keys, deserialize: Callable[[bytes], Any]) -> None:
+        self._keys = keys
+        self._deserialize = deserialize
+
+    def __call__(self, taken: Taken) -> tuple[str, list[str], dict[str, Any]]:
+        """
+        Returns the name of the queue, the channels that the message is for, at least one, and the message.
+
+        A process-local queue's message names its channel, or all of them when it was sent to a group.
+        Raises `UndecodableMessage`.
+        """
+        queue = self._keys.queue_name(taken.key)
+        message = self._deserialize(taken.member)
+        if not isinstance(message, dict):
+            raise UndecodableMessage(f"a {type(message).__name__} instead of a dict")
+        names = message.pop("__asgi_channel__", queue)
+        if isinstance(names, str):
+            names = [names]
+        if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+            raise UndecodableMessage("a wrong __asgi_channel__")
+        if not queue.endswith("!"):
+            return queue, [queue], message
+        if not all(name.startswith(queue) for name in names):
+            raise UndecodableMessage("an __asgi_channel__ of another process")
+        return queue, names, message
