@@ -7,7 +7,10 @@ underscores and periods, fewer than 100 characters, with at most one `!` (proces
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
+import inspect
+import math
 import re
 import warnings
 from collections.abc import Collection, Mapping
@@ -21,6 +24,7 @@ from asgi_redis.exceptions import (
     InvalidName,
     MessageTooLarge,
     ReservedKey,
+    UnknownSetting,
 )
 
 Message = dict[str, Any]
@@ -44,7 +48,8 @@ class BaseChannelLayer:
         self, *, expiry: float, group_expiry: float, capacity: int, channel_capacity: Capacities | None
     ) -> None:
         for name, seconds in (("expiry", expiry), ("group_expiry", group_expiry)):
-            if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0:
+            number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+            if not number or not 0 < seconds < math.inf:
                 raise ConfigurationError(f"{name} must be a number of seconds above 0, not {seconds!r}")
         self.expiry = expiry
         self.group_expiry = group_expiry
@@ -62,10 +67,7 @@ class BaseChannelLayer:
                 f'channel_capacity must be a dict such as {{"http.request": 200}}, not {channel_capacity!r}'
             )
         return [
-            (
-                re.compile(fnmatch.translate(pattern)) if isinstance(pattern, str) else pattern,
-                _checked_capacity(f"channel_capacity[{pattern!r}]", capacity),
-            )
+            (_compiled(pattern), _checked_capacity(f"channel_capacity[{pattern!r}]", capacity))
             for pattern, capacity in channel_capacity.items()
         ]
 
@@ -128,7 +130,26 @@ class BaseChannelLayer:
             raise ReservedKey("a message must not hold the key '__asgi_channel__': the wire format keeps it")
 
 
+def _compiled(pattern: str | Pattern[str]) -> Pattern[str]:
+    if isinstance(pattern, str):
+        return re.compile(fnmatch.translate(pattern))
+    if not isinstance(pattern, Pattern) or not isinstance(pattern.pattern, str):
+        raise ConfigurationError(f"the keys of channel_capacity must be globs or compiled patterns, not {pattern!r}")
+    return pattern
+
+
 def _checked_capacity(setting: str, capacity: object) -> int:
     if isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1:
         raise ConfigurationError(f"{setting} must be a whole number of messages above 0, not {capacity!r}")
     return capacity
+
+
+def unknown_setting(layer_class: type[BaseChannelLayer], name: str) -> UnknownSetting:
+    """Returns the error for a setting that `layer_class` does not have, with the nearest that it has."""
+    known = [
+        parameter.name
+        for parameter in inspect.signature(layer_class).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    ]
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+    return UnknownSetting(f"{layer_class.__name__} has no setting {name!r}; did you mean {nearest!r}?")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
-import inspect
 import logging
 import os
 import random
@@ -15,9 +13,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from asgi_redis import wire
-from asgi_redis.base import BaseChannelLayer, Capacities, Message, Received
+from asgi_redis.base import BaseChannelLayer, Capacities, Message, Received, unknown_setting
 from asgi_redis.connection import Shard, execute_all, parse_hosts
-from asgi_redis.exceptions import ConfigurationError, InvalidName, UnknownSetting
+from asgi_redis.exceptions import ConfigurationError, InvalidName
 from asgi_redis.receiver import Receiver
 from asgi_redis.sender import Sender
 from asgi_redis.serializers import Key, registry
@@ -73,18 +71,17 @@ class RedisChannelLayer(BaseChannelLayer):
         **unknown: Any,
     ) -> None:
         if unknown:
-            raise _unknown_setting(type(self), next(iter(unknown)))
+            raise unknown_setting(type(self), next(iter(unknown)))
         super().__init__(
             expiry=expiry, group_expiry=group_expiry, capacity=capacity, channel_capacity=channel_capacity
         )
-        for setting, value in (("prefix", prefix), ("stats_prefix", stats_prefix)):
-            if not isinstance(value, str):
-                raise ConfigurationError(f"{setting} must be a str, not {value!r}")
         if not isinstance(random_prefix_length, int) or random_prefix_length < 4:
             raise ConfigurationError(
                 f"random_prefix_length must be at least 4 bytes, or equal messages become one, not "
                 f"{random_prefix_length!r}"
             )
+        if isinstance(max_message_bytes, bool) or not isinstance(max_message_bytes, int) or max_message_bytes < 1:
+            raise ConfigurationError(f"max_message_bytes must be a number of bytes, not {max_message_bytes!r}")
         self.prefix = prefix
         self.stats_prefix = stats_prefix
         self.max_message_bytes = max_message_bytes
@@ -98,11 +95,9 @@ class RedisChannelLayer(BaseChannelLayer):
         if one and hosts:
             raise ConfigurationError("give either hosts, or host, port and db, not both")
         self._shards = [Shard(host) for host in parse_hosts([one] if one else hosts, connection_kwargs)]
-
-        keys = wire.Keys(prefix, stats_prefix)
-        self._keys = keys
-        self._operations = wire.Operations(keys, expiry, group_expiry)
-        self._receiver = Receiver(self._shards, keys, self._operations, self.deserialize, expiry)
+        self._keys = wire.Keys(prefix, stats_prefix)
+        self._operations = wire.Operations(self._keys, expiry, group_expiry)
+        self._receiver = Receiver(self._shards, self._keys, self._operations, self._serializer.deserialize, expiry)
         self._sender = Sender(
             self._shards, self._operations, self._serializer, self, random_prefix_length, max_message_bytes
         )
@@ -155,6 +150,9 @@ class RedisChannelLayer(BaseChannelLayer):
         """
         if isinstance(channels, str):
             raise InvalidName(f"channels must be a list of names, not the str {channels!r}")
+        if limit < 1:
+            raise ValueError(f"limit must be 1 message or more, not {limit!r}")
+        channels = tuple(channels)
         for channel in channels:
             self.valid_channel_name(channel, receive=True)
         return self._receiver.receive(channels, limit, timeout) if channels else []
@@ -221,7 +219,9 @@ class RedisChannelLayer(BaseChannelLayer):
         self.valid_group_name(group)
         members: list[bytes] = self._group_shard(group).execute(self._operations.group_channels(group))
         # Another program may have put anything in there.
-        return members if b"".join(members).isascii() else [name for name in members if name.isascii()]
+        if b"".join(members).isascii() and max(map(len, members), default=0) < 100:
+            return members
+        return [name for name in members if name.isascii() and len(name) < 100]
 
     def _group_shard(self, group: str) -> Shard:
         if len(self._shards) == 1:
@@ -310,13 +310,3 @@ def _after_fork_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-def _unknown_setting(layer_class: type[RedisChannelLayer], name: str) -> UnknownSetting:
-    known = [
-        parameter.name
-        for parameter in inspect.signature(layer_class).parameters.values()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    ]
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-    return UnknownSetting(f"{layer_class.__name__} has no setting {name!r}; did you mean {nearest!r}?")

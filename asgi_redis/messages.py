@@ -10,13 +10,20 @@ from asgi_redis.exceptions import InvalidMessage
 
 def has_only_str_keys(value: Any) -> bool:
     """Returns whether all the keys of `value` are str, however deep: other keys do not survive the trip."""
+    try:
+        return _has_only_str_keys(value)
+    except RecursionError:
+        return False  # JSON goes deeper on Python 3.12 and newer; not every reader does
+
+
+def _has_only_str_keys(value: Any) -> bool:
     if isinstance(value, dict):
         for key in value:
             if not isinstance(key, str):
                 return False
         value = value.values()
     for item in value:
-        if isinstance(item, (dict, list, tuple)) and not has_only_str_keys(item):
+        if isinstance(item, (dict, list, tuple)) and not _has_only_str_keys(item):
             return False
     return True
 

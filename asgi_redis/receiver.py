@@ -11,7 +11,10 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from redis.exceptions import RedisError
+
 from asgi_redis.connection import Shard, Waiter, pop
+from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.kept import KeptMessages
 from asgi_redis.wire import Keys, Operations, Reading, Taken, Unpacker
 
@@ -68,9 +71,10 @@ class Receiver:
             if received or remaining <= 0 or self._unblocked != unblocked:
                 return received
             with self._waiting() as waiter:
-                # What another thread kept before it could see this waiter has to be seen now.
+                # What another thread did before it could see this waiter has to be seen now.
                 received = self._kept.take(reading.names, limit)
-                one = None if received else self._wait(turn, remaining, waiter)
+                stop = received or self._unblocked != unblocked
+                one = None if stop else self._wait(turn, remaining, waiter)
             if one is not None:
                 look = self._operations.is_expired(one)  # where one has expired there may be more
                 received = [] if look else self._unpack_all([one], limit)
@@ -102,7 +106,16 @@ class Receiver:
     def _take(self, turn: Sequence[tuple[int, list[bytes]]], limit: int) -> list[Taken]:
         taken: list[Taken] = []
         for shard, keys in turn:
-            taken += self._shards[shard].execute(self._operations.receive(keys, limit - len(taken)))
+            try:
+                taken += self._shards[shard].execute(self._operations.receive(keys, limit - len(taken)))
+            except (RedisError, UnsupportedRedis):
+                if not taken:
+                    raise
+                break  # what was taken must be handed out; the next call comes upon the error again
+            except BaseException:
+                for channel, message in self._unpack_all(taken, limit):
+                    self.keep(channel, message)
+                raise
             if len(taken) >= limit:
                 break
         return taken
@@ -127,7 +140,7 @@ class Receiver:
 
     def _unpack_all(self, taken: Sequence[Taken], limit: int) -> Batch:
         received: Batch = []
-        for one in taken:
+        for position, one in enumerate(taken, 1):
             try:
                 queue, channels, message = self._unpack(one)
             except Exception as error:  # noqa: BLE001  a serialiser may raise anything; no reader may die of it
@@ -136,7 +149,7 @@ class Receiver:
             received.append((channels[0], message))
             if len(channels) > 1:
                 self._kept.put(queue, channels[1:], message, self._expiry - one.age)
-                received += self._kept.take([queue], limit - len(taken))
+                received += self._kept.take([queue], limit - len(received) - len(taken[position:]))
         if self._kept:
             self._wake()  # another thread may be waiting for it
         return received

@@ -11,18 +11,18 @@ from asgi_redis.base import BaseChannelLayer, Message
 from asgi_redis.connection import Shard, execute_all
 from asgi_redis.exceptions import MessageTooLarge
 from asgi_redis.messages import has_only_str_keys, invalid_message
-from asgi_redis.serializers import Serializer, splice_whole
-from asgi_redis.wire import GroupPart, Operations, plan_group, shard_of
+from asgi_redis.serializers import Serializer, spliceable
+from asgi_redis.wire import GroupFrame, GroupPart, Operations, plan_group, shard_of, share
 
 _QUEUES_PER_SCRIPT = 1000  # a script holds up every other client of its Redis, some 3 µs for each queue
 
 
 class _Route(NamedTuple):
-    """Where the messages of a channel go. `shard` is None for a channel that rotates over all of them."""
+    """One shard that a channel's messages may go to. `last_head` counts a refusal, which is the last attempt's."""
 
-    shard: int | None
+    shard: Shard
     head: bytes
-    local: bool
+    last_head: bytes
 
 
 class Sender:
@@ -40,64 +40,103 @@ class Sender:
         self._shards = shards
         self._operations = operations
         self._serialize = serializer.serialize
-        self._splice = getattr(serializer, "splice", functools.partial(splice_whole, serializer))
+        self._spliceable = spliceable(serializer)
         self._rules = rules
         self._longest_member = max_message_bytes + random_prefix_length
         self._random_prefix_length = random_prefix_length
         self._turns = itertools.count()
-        self._route = functools.lru_cache(maxsize=1024)(self._make_route)
+        self._routes = functools.lru_cache(maxsize=1024)(self._make_routes)
+        self._plan = functools.lru_cache(maxsize=16)(self._make_plan)
+        self._frames = functools.lru_cache(maxsize=16)(self._make_frames)
 
     def send(self, channel: str, message: Message) -> bool:
-        """Returns whether the message was sent; False: the channel is full."""
-        route = self._route(channel)
-        member = self._member({**message, "__asgi_channel__": channel} if route.local else message)
-        shard = next(self._turns) % len(self._shards) if route.shard is None else route.shard
-        sent: bool = self._shards[shard].execute(self._operations.send(route.head, member))
-        return sent
+        """Returns whether the message was sent; False: the channel is full, on all of its shards."""
+        routes = self._routes(channel)
+        member = self._member({**message, "__asgi_channel__": channel} if "!" in channel else message)
+        turn = next(self._turns) if len(routes) > 1 else 0
+        for attempt in range(len(routes)):
+            route = routes[(turn + attempt) % len(routes)]
+            head = route.head if attempt < len(routes) - 1 else route.last_head
+            if route.shard.execute(self._operations.send(head, member)):
+                return True
+        return False
 
-    def _make_route(self, channel: str) -> _Route:
+    def _make_routes(self, channel: str) -> list[_Route]:
         self._rules.valid_channel_name(channel)
         queue = self._rules.non_local_name(channel).encode()
-        head = self._operations.send_head(queue, self._rules.get_capacity(channel))
-        local = "!" in channel
-        shard = shard_of(queue, len(self._shards)) if local or "?" in channel or len(self._shards) == 1 else None
-        return _Route(shard, head, local)
+        capacity = self._rules.get_capacity(channel)
+        shards = len(self._shards)
+        if "!" in channel or "?" in channel:
+            places = [(shard_of(queue, shards), capacity)]
+        else:
+            places = [(shard, share(capacity, shard, shards)) for shard in range(shards)]
+        return [
+            _Route(
+                self._shards[shard],
+                self._operations.send_head(queue, part, count_full=False),
+                self._operations.send_head(queue, part, count_full=True),
+            )
+            for shard, part in places
+        ]
 
     def _member(self, message: Message) -> bytes:
         try:
             member = self._serialize(message)
         except Exception as error:
             raise invalid_message(message, self._serialize, error) from error
+        self._check(message, len(member))
+        return member
+
+    def _check(self, message: Message, member_length: int) -> None:
         if not has_only_str_keys(message):
             raise invalid_message(message, self._serialize)
-        if len(member) > self._longest_member:
-            raise self._too_large(len(member))
-        return member
+        if member_length > self._longest_member:
+            size, limit = (length - self._random_prefix_length for length in (member_length, self._longest_member))
+            raise MessageTooLarge(f"the message has {size} bytes when serialised, max_message_bytes is {limit}")
 
     def send_group(self, members: Sequence[bytes], message: Message) -> int:
         """Sends to all of `members`, on all shards at once; returns how many of them were full."""
-        head, parts_by_shard = self._plan(members, message)
-        requests = []
-        for shard, parts in zip(self._shards, parts_by_shard):
-            for start in range(0, len(parts), _QUEUES_PER_SCRIPT):
-                chunk = parts[start : start + _QUEUES_PER_SCRIPT]
-                requests.append((shard, self._operations.send_group(head, chunk)))
-        return sum(execute_all(requests))
+        if not members:
+            self._member(message)  # what cannot be sent is an error, also where nobody would get it
+            return 0
+        # Channels that are not pinned to a shard go round, a step with each send.
+        turn = next(self._turns) % len(self._shards)
+        if self._spliceable:
+            try:
+                head = self._spliceable.head(message)
+            except Exception as error:
+                raise invalid_message(message, self._serialize, error) from error
+            longest, frames = self._frames(tuple(members), turn)
+            self._check(message, len(head) + longest)
+        else:
+            head, frames = b"", self._whole_frames(self._plan(tuple(members), turn), message)
+        return sum(execute_all([(shard, self._operations.send_group(frame, head)) for shard, frame in frames]))
 
-    def _plan(self, members: Sequence[bytes], message: Message) -> tuple[bytes, list[list[GroupPart]]]:
-        try:
-            head, tail = self._splice(message)
-            plan = plan_group(members, len(self._shards), self._rules.get_capacity, tail)
-            # What cannot be sent is an error, also where nobody would get it.
-            longest = max((len(part.tail) for parts in plan for part in parts), default=0) or len(tail([]))
-        except Exception as error:
-            raise invalid_message(message, self._serialize, error) from error
-        if not has_only_str_keys(message):
-            raise invalid_message(message, self._serialize)
-        if len(head) + longest > self._longest_member:
-            raise self._too_large(len(head) + longest)
-        return head, plan
+    def _make_plan(self, members: tuple[bytes, ...], turn: int) -> list[tuple[Shard, list[GroupPart]]]:
+        by_shard = plan_group(members, len(self._shards), turn, self._rules.get_capacity)
+        return [
+            (shard, parts[start : start + _QUEUES_PER_SCRIPT])
+            for shard, parts in zip(self._shards, by_shard)
+            for start in range(0, len(parts), _QUEUES_PER_SCRIPT)
+        ]
 
-    def _too_large(self, member_length: int) -> MessageTooLarge:
-        size, limit = (length - self._random_prefix_length for length in (member_length, self._longest_member))
-        return MessageTooLarge(f"the message has {size} bytes when serialised, max_message_bytes is {limit}")
+    def _make_frames(self, members: tuple[bytes, ...], turn: int) -> tuple[int, list[tuple[Shard, GroupFrame]]]:
+        assert self._spliceable is not None
+        longest, frames = 0, []
+        for shard, parts in self._make_plan(members, turn):
+            tails = [self._spliceable.tail(part.channels) for part in parts]
+            longest = max(longest, *map(len, tails))
+            frames.append((shard, self._operations.group_frame(parts, tails)))
+        return longest, frames
+
+    def _whole_frames(
+        self, plan: list[tuple[Shard, list[GroupPart]]], message: Message
+    ) -> list[tuple[Shard, GroupFrame]]:
+        frames = []
+        for shard, parts in plan:
+            members = [
+                self._member({**message, "__asgi_channel__": [name.decode() for name in part.channels]})
+                for part in parts
+            ]
+            frames.append((shard, self._operations.group_frame(parts, members)))
+        return frames

@@ -23,6 +23,8 @@ from asgi_redis.exceptions import ChannelLayerError, ConfigurationError, Missing
 
 Key = Union[str, bytes]
 
+_RESERVED_KEY: bytes = msgpack.packb("__asgi_channel__")
+
 
 class SerializerDoesNotExist(ChannelLayerError, KeyError):
     """No serialiser is registered for this format."""
@@ -39,14 +41,6 @@ class Serializer(Protocol):
 
     def deserialize(self, message: bytes) -> Any:
         """Returns what `serialize` was given."""
-
-
-Spliced = tuple[bytes, Callable[[list[bytes]], bytes]]
-
-
-def splice_whole(serializer: Serializer, message: dict[str, Any]) -> Spliced:
-    """Returns a splice for a format that cannot be cut, or is encrypted: no head, all of it in the tail."""
-    return b"", lambda names: serializer.serialize({**message, "__asgi_channel__": [n.decode() for n in names]})
 
 
 class BaseMessageSerializer(abc.ABC):
@@ -104,14 +98,6 @@ class BaseMessageSerializer(abc.ABC):
             data = self.crypter.decrypt(data, ttl)
         return self.from_bytes(data)
 
-    def splice(self, message: dict[str, Any]) -> Spliced:
-        """
-        Returns the head that the members of a group send have in common, and what makes their tails.
-
-        The tail is made from the channel names that a member is for; head and tail together are the member.
-        """
-        return splice_whole(self, message)
-
 
 class MsgPackSerializer(BaseMessageSerializer):
     """msgpack, with str and bytes kept apart."""
@@ -125,15 +111,19 @@ class MsgPackSerializer(BaseMessageSerializer):
         """Returns the message of msgpack data."""
         return msgpack.unpackb(message, *args, **kwargs)
 
-    def splice(self, message: dict[str, Any]) -> Spliced:
-        """Cuts before the list of names, which goes last into the map."""
-        if self.crypter or type(self) is not MsgPackSerializer:
-            return super().splice(message)
-        packer = msgpack.Packer(autoreset=False)
-        packer.pack_map_header(len(message) + 1)
-        header = packer.bytes()
+    def head(self, message: dict[str, Any]) -> bytes:
+        """Returns what the members of a group send have in common: the map up to its last value, the names."""
+        header: bytes = msgpack.Packer().pack_map_header(len(message) + 1)
         entries = self.as_bytes(message)[_map_header_length(len(message)) :]
-        return self.prefix() + header + entries + msgpack.packb("__asgi_channel__"), _packed_names
+        return self.prefix() + header + entries + _RESERVED_KEY
+
+    def tail(self, channels: list[bytes]) -> bytes:
+        """Returns what completes the member that is for `channels`."""
+        # Names are ASCII and shorter than 100 bytes: "fixstr" up to 31, "str 8" above.
+        header: bytes = msgpack.Packer().pack_array_header(len(channels))
+        return header + b"".join(
+            [(b"%c" % (0xA0 | len(name)) if len(name) < 32 else b"\xd9%c" % len(name)) + name for name in channels]
+        )
 
 
 class JSONSerializer(BaseMessageSerializer):
@@ -147,13 +137,26 @@ class JSONSerializer(BaseMessageSerializer):
         """Returns the message of JSON text."""
         return json.loads(message, *args, **kwargs)
 
-    def splice(self, message: dict[str, Any]) -> Spliced:
-        """Cuts before the list of names, which goes last into the object."""
-        if self.crypter or type(self) is not JSONSerializer:
-            return super().splice(message)
+    def head(self, message: dict[str, Any]) -> bytes:
+        """Returns what the members of a group send have in common: the object up to its last value, the names."""
         entries = self.as_bytes(message)[:-1] + (b", " if message else b"")
-        head = self.prefix() + entries + b'"__asgi_channel__": '
-        return head, lambda names: json.dumps([name.decode() for name in names]).encode() + b"}"
+        return self.prefix() + entries + b'"__asgi_channel__": '
+
+    def tail(self, channels: list[bytes]) -> bytes:
+        """Returns what completes the member that is for `channels`."""
+        return json.dumps([name.decode() for name in channels]).encode() + b"}"
+
+
+def spliceable(serializer: Serializer) -> MsgPackSerializer | JSONSerializer | None:
+    """
+    Returns `serializer` if Redis can put its members together from a head and a tail.
+
+    It cannot where they are encrypted, and a subclass may do anything to them.
+    """
+    if not isinstance(serializer, (MsgPackSerializer, JSONSerializer)):
+        return None
+    known = type(serializer) in (MsgPackSerializer, JSONSerializer)
+    return serializer if known and serializer.crypter is None else None
 
 
 class SerializersRegistry:
@@ -189,10 +192,12 @@ registry.register_serializer("msgpack", MsgPackSerializer)
 
 
 def _crypter(keys: Sequence[Key] | None) -> Any:
-    if not keys:
-        return None
     if isinstance(keys, (str, bytes)):
         raise ConfigurationError('symmetric_encryption_keys must be a list of keys: ["..."], even for one')
+    if not keys:
+        return None
+    if not all(isinstance(key, (str, bytes)) and key for key in keys):
+        raise ConfigurationError("each of symmetric_encryption_keys must be a str or bytes, and not empty")
     try:
         from cryptography.fernet import Fernet, InvalidToken, MultiFernet
     except ImportError:
@@ -214,11 +219,3 @@ def _crypter(keys: Sequence[Key] | None) -> Any:
 def _map_header_length(entries: int) -> int:
     # https://github.com/msgpack/msgpack/blob/master/spec.md#map-format-family
     return 1 if entries < 1 << 4 else 3 if entries < 1 << 16 else 5
-
-
-def _packed_names(names: list[bytes]) -> bytes:
-    # Names are ASCII and shorter than 100 bytes: "fixstr" up to 31, "str 8" above.
-    header: bytes = msgpack.Packer().pack_array_header(len(names))
-    return header + b"".join(
-        [(b"%c" % (0xA0 | len(name)) if len(name) < 32 else b"\xd9%c" % len(name)) + name for name in names]
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +23,30 @@ def receive_twisted(layer: RedisChannelLayer, channels: Collection[str]) -> Defe
     """
     Returns a Deferred of what `layer.receive(channels, block=True)` returns, waited for in the reactor's threads.
 
-    Cancelling it, or stopping the reactor, ends the wait at once; a message that arrives in that moment is kept for
-    the next reader in this process.
+    Cancelling it, or stopping the reactor, ends the wait at once. A message that arrives in that moment is kept for
+    the next reader in this process, or handed out before the reactor stops.
     """
-    deferred: Deferred[Received] = Deferred(lambda _: layer.unblock())
-    trigger = reactor.addSystemEventTrigger("before", "shutdown", layer.unblock)
+    given_up = threading.Event()
+    ended: Deferred[None] = Deferred()
+
+    def give_up(_: object = None) -> Deferred[None]:
+        given_up.set()
+        layer.unblock()
+        return ended
+
+    def stop() -> Deferred[None]:
+        triggers.clear()
+        return give_up()  # the reactor waits for it
+
+    def receive() -> Received:
+        # A busy thread pool may come to it late.
+        return (None, None) if given_up.is_set() else layer.receive(channels, True)
+
+    deferred: Deferred[Received] = Deferred(give_up)
+    triggers = [reactor.addSystemEventTrigger("before", "shutdown", stop)]
 
     def done(result: Received | Failure) -> None:
-        if reactor.running:
+        for trigger in triggers:
             reactor.removeSystemEventTrigger(trigger)
         if not deferred.called:
             deferred.callback(result)
@@ -37,6 +54,7 @@ def receive_twisted(layer: RedisChannelLayer, channels: Collection[str]) -> Defe
             channel, message = result
             if channel is not None and message is not None:
                 layer._receiver.keep(channel, message)
+        ended.callback(None)
 
-    deferToThreadPool(reactor, reactor.getThreadPool(), layer.receive, channels, True).addBoth(done)
+    deferToThreadPool(reactor, reactor.getThreadPool(), receive).addBoth(done)
     return deferred

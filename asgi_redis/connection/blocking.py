@@ -7,6 +7,7 @@ ended with `CLIENT UNBLOCK` (Redis 5), then its reply is read, and a message in 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
@@ -17,7 +18,8 @@ from typing import Any
 
 from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
-from asgi_redis.connection.shard import Shard, read_replies
+from asgi_redis.connection.shard import Shard
+from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.wire.operation import Operation
 from asgi_redis.wire.operations import Taken, client_id, unblock
 
@@ -34,7 +36,6 @@ class Waiter:
         self._read_end, self._write_end = os.pipe()
         os.set_blocking(self._read_end, False)
         os.set_blocking(self._write_end, False)
-        self._woken = False
 
     def fileno(self) -> int:
         """What can be polled: readable once woken."""
@@ -42,19 +43,14 @@ class Waiter:
 
     def wake(self) -> None:
         """Ends the wait that is going on, or the next one."""
-        if not self._woken:
-            self._woken = True
+        with contextlib.suppress(BlockingIOError):  # full of wakes that nobody has waited for
             os.write(self._write_end, b"\0")
 
     def clear(self) -> None:
         """Makes ready for the next wait."""
-        if self._woken:
-            try:
-                os.read(self._read_end, 16)
-            except BlockingIOError:
-                pass  # it is being woken this very moment, which the next wait will notice
-            else:
-                self._woken = False
+        # No flag says whether there is something to read: two threads that wake at once would make it wrong.
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._read_end, 4096)
 
     def __del__(self) -> None:
         os.close(self._read_end)
@@ -78,24 +74,40 @@ class _Blocked:
 
     def fileno(self) -> int:
         # redis-py has no public way to the socket, and waiting on several needs it.
-        descriptor: int = self._connection._sock.fileno()
-        return descriptor
+        sock = self._connection._sock
+        return -1 if sock is None else sock.fileno()
 
     def end(self) -> Taken | None:
-        """Ends the pop unless its reply is there, and returns the message if it has one."""
+        """
+        Ends the pop unless its reply is there, and returns the message if it has one.
+
+        Can be called again after what is not an error of Redis's, such as a KeyboardInterrupt.
+        """
+        self._end()
         try:
-            give_up = time.monotonic() + _GIVE_UP
-            while not _poll([self], 0.0):
-                # A pop that Redis has not read yet cannot be ended: then it waits on, and is asked again.
-                self.shard.execute(unblock(self._client))
-                if not _poll([self], _PATIENCE) and time.monotonic() > give_up:
-                    raise TimeoutError(f"a blocking pop at {self.shard.host} does not end")
-            taken: Taken | None = self._operation.read(read_replies(self._connection, self._operation))
+            taken: Taken | None = self._operation.read(self.shard.read(self._connection, self._operation))
         except BaseException as error:
             self.shard.after_error(self._connection, error)
             raise
         self.shard.give_back(self._connection)
         return taken
+
+    def _end(self) -> None:
+        give_up = time.monotonic() + _GIVE_UP
+        while not _poll([self], 0.0):
+            refused: RedisError | None = None
+            try:
+                self.shard.execute(unblock(self._client))
+            except RedisError as error:
+                refused = error  # the pop ends by itself, too, if later
+            # A pop that Redis has not read yet cannot be ended: then it waits on, and is asked again.
+            if not _poll([self], _PATIENCE) and time.monotonic() > give_up:
+                self.drop()
+                raise refused or TimeoutError(f"a blocking pop at {self.shard.host} does not end")
+
+    def drop(self) -> None:
+        """Gives up a connection whose pop has not ended."""
+        self._connection.disconnect()
 
 
 def pop(
@@ -117,10 +129,13 @@ def pop(
         _poll([*blocked, waiter], timeout)
     except BaseException:
         # A signal handler's SystemExit, a gevent.Timeout, or a shard that cannot be reached.
-        taken, _ = _end_all(blocked)
-        _put_back(taken, put_back)
+        _put_back(_end_all(blocked)[0], put_back)
         raise
     taken, errors = _end_all(blocked)
+    interruption = next((error for error in errors if not isinstance(error, RedisError)), None)
+    if interruption is not None:
+        _put_back(taken, put_back)
+        raise interruption
     if not taken:
         if errors:
             raise errors[0]
@@ -131,17 +146,25 @@ def pop(
     return taken[0][1]
 
 
-def _end_all(blocked: Sequence[_Blocked]) -> tuple[list[tuple[Shard, Taken]], list[RedisError]]:
+def _end_all(blocked: Sequence[_Blocked]) -> tuple[list[tuple[Shard, Taken]], list[BaseException]]:
+    """Ends all the pops, whatever comes between: one that is left behind would take a message that nobody reads."""
     taken: list[tuple[Shard, Taken]] = []
-    errors: list[RedisError] = []
+    errors: list[BaseException] = []
     for one in blocked:
-        try:
-            message = one.end()
-        except RedisError as error:
-            errors.append(error)
-        else:
-            if message is not None:
-                taken.append((one.shard, message))
+        for last in (False, True):
+            try:
+                message = one.end()
+            except (RedisError, UnsupportedRedis) as error:
+                errors.append(error)
+                break
+            except BaseException as error:  # noqa: BLE001  an interruption, raised again by the caller
+                errors.append(error)
+                if last:
+                    one.drop()
+            else:
+                if message is not None:
+                    taken.append((one.shard, message))
+                break
     return taken, errors
 
 

@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 
 from redis.backoff import NoBackoff
 from redis.connection import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
+from redis.exceptions import ConnectionError, RedisError, TimeoutError
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import MasterNotFoundError, Sentinel
 
 from asgi_redis.exceptions import ConfigurationError
 
@@ -30,6 +31,7 @@ class Host:
         self._connection_class = connection_class
         # Never again what may have been sent already: a retry of redis-py's could do that.
         self._options = {**options, "retry": Retry(NoBackoff(), 0)}
+        self._options.pop("max_connections", None)  # channels_redis takes it, for the pool that it has
         if issubclass(connection_class, (Connection, SSLConnection)):
             self._options.setdefault("socket_keepalive", True)
         self._make()  # shows a wrong option now, not at the first use
@@ -39,8 +41,14 @@ class Host:
 
     def connect(self) -> Any:
         """Returns a new connection of redis-py, connected. Raises `redis.exceptions.ConnectionError`."""
-        connection = self._make()
-        connection.connect()
+        return self._connect(self._make())
+
+    def _connect(self, connection: Any) -> Any:
+        try:
+            connection.connect()
+        except TimeoutError as error:
+            # Unlike any other timeout this one says for sure that Redis has seen nothing.
+            raise ConnectionError(f"{self.name} does not answer: {error}") from error
         return connection
 
     def __repr__(self) -> str:
@@ -59,10 +67,12 @@ class SentinelHost(Host):
 
     def connect(self) -> Any:
         """Asks the Sentinels for the master, and returns a connection to it."""
-        host, port = self._sentinel.discover_master(self._service)  # type: ignore[no-untyped-call]  # redis-py's
-        connection = self._make(host=host, port=port)
-        connection.connect()
-        return connection
+        try:
+            host, port = self._sentinel.discover_master(self._service)  # type: ignore[no-untyped-call]  # redis-py's
+        except MasterNotFoundError:
+            # redis-py's message has all the options of the Sentinels in it; its older versions, passwords too.
+            raise MasterNotFoundError(f"no Sentinel can be reached that knows a master for {self.name}") from None
+        return self._connect(self._make(host=host, port=port))
 
 
 def parse_hosts(hosts: Sequence[Any] | None, connection_kwargs: Mapping[str, Any] | None) -> list[Host]:
@@ -72,8 +82,10 @@ def parse_hosts(hosts: Sequence[Any] | None, connection_kwargs: Mapping[str, Any
     `connection_kwargs` are redis-py's options for connections; those of an entry win over them. Raises
     `ConfigurationError`, which says what to write instead and never shows a password.
     """
-    if isinstance(hosts, (str, bytes)):
+    if hosts is not None and (isinstance(hosts, (str, bytes)) or not isinstance(hosts, Sequence)):
         raise ConfigurationError("hosts must be a list, even for one Redis: [url]")
+    if connection_kwargs is not None and not isinstance(connection_kwargs, Mapping):
+        raise ConfigurationError('connection_kwargs must be a dict such as {"socket_timeout": 20}')
     defaults = {**DEFAULTS, **(connection_kwargs or {})}
     result = []
     for position, entry in enumerate(hosts or [DEFAULT_URL]):
@@ -81,9 +93,9 @@ def parse_hosts(hosts: Sequence[Any] | None, connection_kwargs: Mapping[str, Any
             result.append(_parse(entry, defaults))
         except ConfigurationError as error:
             raise ConfigurationError(f"hosts[{position}]: {error}") from None
-        except TypeError as error:
-            # redis-py's message ends in the name of the option that it does not know, never its value.
-            raise ConfigurationError(f"hosts[{position}]: redis-py: {str(error).partition('() ')[2]}") from None
+        except (TypeError, ValueError, RedisError) as error:
+            # redis-py's message ends in the name of the option that it does not know, or says what it may be.
+            raise ConfigurationError(f"hosts[{position}]: redis-py: {str(error).rpartition('() ')[2]}") from None
     return result
 
 
@@ -96,7 +108,9 @@ def _parse(entry: Any, defaults: Mapping[str, Any]) -> Host:
             return _parse_sentinel(options)
         if "address" in entry:
             address = options.pop("address")
-            return _parse(address, options) if not isinstance(address, Mapping) else _parse(None, options)
+            if isinstance(address, Mapping):
+                raise ConfigurationError('address must be a URL or a ("host", 6379) pair')
+            return _parse(address, options)
         return _parse_address(options)
     if isinstance(entry, (tuple, list)) and len(entry) == 2:
         return _parse_address({**defaults, "host": entry[0], "port": entry[1]})
@@ -104,17 +118,19 @@ def _parse(entry: Any, defaults: Mapping[str, Any]) -> Host:
 
 
 def _parse_url(url: str, options: Mapping[str, Any]) -> Host:
+    if "://" not in url:
+        raise ConfigurationError(f"not a URL; write {_EXAMPLES}")
     try:
         parts = urlsplit(url)
-        port = parts.port
+        port = 6379 if parts.port is None else _port(parts.port)
     except ValueError:
         raise ConfigurationError("the port must be a number from 1 to 65535: redis://host:6379/0") from None
     if parts.scheme not in ("redis", "rediss", "unix"):
         raise ConfigurationError(
             f"unknown scheme {parts.scheme!r}; write redis://, rediss:// (TLS) or unix:///path/to/socket"
-            if "://" in url
-            else f"not a URL; write {_EXAMPLES}"
         )
+    if parts.scheme != "unix" and not (parts.path.strip("/") or "0").isdigit():
+        raise ConfigurationError("the database must be a number: redis://host:6379/0")
     try:
         pool = ConnectionPool.from_url(url, **options)
     except (ValueError, TypeError):
@@ -124,12 +140,14 @@ def _parse_url(url: str, options: Mapping[str, Any]) -> Host:
     if parts.scheme == "unix":
         name = f"unix://{known['path']}?db={database}"
     else:
-        name = f"{parts.scheme}://{known.get('host', 'localhost')}:{port or 6379}/{database}"
+        name = f"{parts.scheme}://{known.get('host', 'localhost')}:{port}/{database}"
     return Host(name, pool.connection_class, known)
 
 
 def _parse_address(options: dict[str, Any]) -> Host:
-    options.setdefault("host", "localhost")
+    host = options.setdefault("host", "localhost")
+    if not isinstance(host, str) or "://" in host:
+        raise ConfigurationError('the host must be a name or an address, such as "localhost"; a URL goes into hosts')
     options["port"] = _port(options.get("port", 6379))
     if options.pop("ssl", False):
         return Host(f"rediss://{options['host']}:{options['port']}/{options.get('db', 0)}", SSLConnection, options)
@@ -141,16 +159,15 @@ def _parse_address(options: dict[str, Any]) -> Host:
 
 def _parse_sentinel(options: dict[str, Any]) -> Host:
     sentinels, service = options.pop("sentinels", None), options.pop("master_name", None)
-    if not sentinels or isinstance(sentinels, str) or not isinstance(service, str):
+    if not sentinels or not isinstance(sentinels, (list, tuple)) or not isinstance(service, str):
         raise ConfigurationError('write {"sentinels": [("host", 26379)], "master_name": "mymaster"}')
-    if any(isinstance(entry, str) or len(entry) != 2 for entry in sentinels):
+    if any(not isinstance(entry, (list, tuple)) or len(entry) != 2 for entry in sentinels):
         raise ConfigurationError('sentinels must be a list of ("host", 26379) pairs, not URLs')
     addresses = [(host, _port(port)) for host, port in sentinels]
-    sentinel_options = {
-        name: options[name] for name in ("socket_connect_timeout", "socket_timeout") if name in options
-    }
+    # Asking a Sentinel twice does no harm; but redis-py's default is to do so for many seconds.
+    sentinel_options: dict[str, Any] = {"retry": Retry(NoBackoff(), 1)}
+    sentinel_options.update({name: options[name] for name in DEFAULTS if name in options})
     sentinel_options.update(options.pop("sentinel_kwargs", None) or {})
-    # Redis's clients retry on their own; asking a Sentinel twice does no harm.
     sentinel = Sentinel(addresses, sentinel_kwargs=sentinel_options)  # type: ignore[no-untyped-call]  # redis-py's
     return SentinelHost(sentinel, service, SSLConnection if options.pop("ssl", False) else Connection, options)
 

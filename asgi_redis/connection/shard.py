@@ -14,7 +14,14 @@ from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from redis.exceptions import ConnectionError, NoScriptError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import (
+    ConnectionError,
+    MasterDownError,
+    NoScriptError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 
 from asgi_redis.connection.hosts import Host
 from asgi_redis.exceptions import UnsupportedRedis
@@ -22,7 +29,8 @@ from asgi_redis.wire.operation import Operation, command
 
 _KEPT = 100  # idle connections; more are closed
 _FRESH = 0.05  # seconds that an idle connection counts as alive without a look
-_LOST = (ConnectionError, ReadOnlyError)
+_LOST = (ConnectionError, ReadOnlyError, MasterDownError)
+_IN_SCRIPTS = {"-READONLY ": ReadOnlyError, "-MASTERDOWN ": MasterDownError}  # how Redis 5 and 6 pass them on
 
 
 class Shard:
@@ -43,26 +51,31 @@ class Shard:
         connection = self.checkout()
         try:
             connection.send_packed_command((operation.packed,))
-            reply = self._read(connection, operation)
+            reply = self.read(connection, operation)
         except BaseException as error:
             self.after_error(connection, error)
             raise
         self.give_back(connection)
         return operation.read(reply)
 
-    def _read(self, connection: Any, operation: Operation) -> Any:
+    def read(self, connection: Any, operation: Operation) -> Any:
+        """Returns the reply to an operation that was sent, or the list of its replies."""
         try:
-            return read_replies(connection, operation)
-        except NoScriptError:
-            # Redis has run nothing: asking again cannot repeat anything.
-            assert operation.script is not None
-            connection.send_packed_command((command(b"SCRIPT", b"LOAD", operation.script.text),))
-            connection.read_response(disable_decoding=True)
-            connection.send_packed_command((operation.packed,))
-            return read_replies(connection, operation)
+            try:
+                return read_replies(connection, operation)
+            except NoScriptError:
+                # Redis has run nothing: asking again cannot repeat anything.
+                assert operation.script is not None
+                connection.send_packed_command((command(b"SCRIPT", b"LOAD", operation.script.text),))
+                connection.read_response(disable_decoding=True)
+                connection.send_packed_command((operation.packed,))
+                return read_replies(connection, operation)
         except ResponseError as error:
             if "unknown" in str(error).lower() and "command" in str(error).lower():
                 raise self._unsupported(error) from error
+            for code, kind in _IN_SCRIPTS.items():
+                if code in str(error):
+                    raise kind(str(error)) from error
             raise
 
     def _unsupported(self, error: ResponseError) -> UnsupportedRedis:
@@ -89,7 +102,7 @@ class Shard:
         client = self._client_ids.get(connection)
         if client is None:
             connection.send_packed_command((ask.packed,))
-            client = self._client_ids[connection] = int(ask.read(self._read(connection, ask)))
+            client = self._client_ids[connection] = int(ask.read(self.read(connection, ask)))
         return client
 
     def give_back(self, connection: Any) -> None:
@@ -143,7 +156,7 @@ def execute_all(requests: Sequence[tuple[Shard, Operation]]) -> list[Any]:
             sent.append((shard, operation, connection))
     for shard, operation, connection in sent:
         try:
-            results.append(operation.read(shard._read(connection, operation)))
+            results.append(operation.read(shard.read(connection, operation)))
         except (RedisError, UnsupportedRedis) as error:
             shard.after_error(connection, error)
             errors.append(error)

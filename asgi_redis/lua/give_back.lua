@@ -9,6 +9,7 @@
 -- Atomic, because taking the last message has removed the key and its TTL: it must never exist without one.
 local queue, member, score, expiry = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
 
+redis.call('ZREM', queue, member) -- a write that needs no memory: after it Redis refuses none for want of memory
 redis.call('ZADD', queue, score, member)
 redis.call('PEXPIRE', queue, math.ceil(expiry * 1000))
 return 1

@@ -19,7 +19,11 @@ repeat
         if #taken >= 3 * limit then
             return taken
         end
-        local popped = redis.call('ZPOPMIN', queue)
+        local popped = redis.pcall('ZPOPMIN', queue)
+        if popped.err then
+            -- A key of another kind. What was taken before it must reach the reader all the same.
+            return #taken > 0 and taken or popped
+        end
         if popped[1] and tonumber(popped[2]) < now - expiry then
             redis.call('ZREMRANGEBYSCORE', queue, '-inf', string.format('(%.17g', now - expiry))
             popped = redis.call('ZPOPMIN', queue)

@@ -4,9 +4,10 @@ from asgi_redis.wire.keys import Keys, shard_of
 from asgi_redis.wire.operation import Operation
 from asgi_redis.wire.operations import Operations, Taken
 from asgi_redis.wire.receiving import Reading, Unpacker
-from asgi_redis.wire.sending import GroupPart, plan_group
+from asgi_redis.wire.sending import GroupFrame, GroupPart, plan_group, share
 
 __all__ = [
+    "GroupFrame",
     "GroupPart",
     "Keys",
     "Operation",
@@ -16,4 +17,5 @@ __all__ = [
     "Unpacker",
     "plan_group",
     "shard_of",
+    "share",
 ]

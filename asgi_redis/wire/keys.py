@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import binascii
 
+from asgi_redis.exceptions import ConfigurationError
+
 
 class Keys:
     """Builds every key of one layer, as bytes. `prefix` and the channel name are joined with nothing between."""
 
     def __init__(self, prefix: str, stats_prefix: str) -> None:
+        for setting, value in (("prefix", prefix), ("stats_prefix", stats_prefix)):
+            if not isinstance(value, str):
+                raise ConfigurationError(f"{setting} must be a str, not {value!r}")
         self._prefix = prefix.encode()
         self._stats_prefix = stats_prefix.encode()
         self.global_counters = self._stats_prefix + b"#global#"  # no channel can have this name

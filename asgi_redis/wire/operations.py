@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from asgi_redis import scripts
 from asgi_redis.wire.keys import Keys
 from asgi_redis.wire.operation import Operation, bulk, command, number, script_head
-from asgi_redis.wire.sending import GroupPart
+from asgi_redis.wire.sending import GroupFrame, GroupPart
 
 CHANNEL_COUNTERS_TTL = 3600  # seconds
 GLOBAL_COUNTERS_TTL = 86400  # seconds
@@ -32,30 +32,40 @@ class Operations:
         self._expiry = expiry
         self._expiry_argument = number(expiry)
         self._group_expiry_argument = number(group_expiry)
-        self._ttls = (b"%d" % CHANNEL_COUNTERS_TTL, b"%d" % GLOBAL_COUNTERS_TTL)
+        self._sending = (
+            self._expiry_argument,
+            b"%d" % math.ceil(expiry * 1000),
+            b"%d" % CHANNEL_COUNTERS_TTL,
+            b"%d" % GLOBAL_COUNTERS_TTL,
+        )
 
-    def send_head(self, queue: bytes, capacity: int) -> bytes:
-        """What a send to `queue` starts with; the same for each message, so worth keeping."""
+    def send_head(self, queue: bytes, capacity: int, count_full: bool) -> bytes:
+        """
+        What a send to `queue` starts with; the same for each message, so worth keeping.
+
+        `count_full` is for the last shard that is tried: a refusal there is the channel's.
+        """
         keys = (self._keys.queue(queue), self._keys.counters(queue), self._keys.global_counters)
-        return script_head(scripts.SEND, keys, (b"%d" % capacity, self._expiry_argument, *self._ttls), more=1)
+        arguments = (b"%d" % capacity, *self._sending, b"1" if count_full else b"0")
+        return script_head(scripts.SEND, keys, arguments, more=1)
 
     def send(self, head: bytes, member: bytes) -> Operation:
         """Reads as whether the message was sent; False: the channel is full."""
         return Operation(head + bulk(member), bool, 1, scripts.SEND)
 
-    def send_group(self, head: bytes, parts: Sequence[GroupPart]) -> Operation:
-        """Reads as the number of channels that were full."""
+    def group_frame(self, parts: Sequence[GroupPart], tails: Sequence[bytes]) -> GroupFrame:
+        """What a send to `parts`, completed by `tails`, has around its head; the same for each message."""
         keys = [self._keys.queue(part.queue) for part in parts]
         keys += [self._keys.counters(part.queue) for part in parts]
         keys.append(self._keys.global_counters)
-        arguments = [self._expiry_argument, *self._ttls, head]
-        arguments += [b"%d" % part.capacity for part in parts]
-        arguments += [part.tail for part in parts]
+        arguments = [b"%d" % part.capacity for part in parts]
+        arguments += tails
+        before = script_head(scripts.SEND_GROUP, keys, self._sending, more=1 + len(arguments))
+        return GroupFrame(before, b"".join(map(bulk, arguments)), parts)
 
-        def read(full: list[int]) -> int:
-            return sum(parts[position - 1].channels for position in full)
-
-        return Operation(script_head(scripts.SEND_GROUP, keys, arguments), read, 1, scripts.SEND_GROUP)
+    def send_group(self, frame: GroupFrame, head: bytes) -> Operation:
+        """Reads as the number of channels that were full."""
+        return Operation(b"".join((frame.before, bulk(head), frame.after)), frame.read, 1, scripts.SEND_GROUP)
 
     def receive(self, keys: Sequence[bytes], limit: int) -> Operation:
         """Takes up to `limit` messages, of the first queues first. Reads as a list of `Taken`."""

@@ -1,39 +1,57 @@
-"""Which queues a group's message goes into, and what each of them gets."""
+"""Which queues a group's message goes into, and what the request that puts it there is made of."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from asgi_redis.wire.keys import shard_of
 
 
 class GroupPart(NamedTuple):
-    """One queue's share of a group send: what completes its member, and how many channels of the group it serves."""
+    """One queue of a group send, and the channels of the group that its entry is for."""
 
     queue: bytes
     capacity: int
-    tail: bytes
-    channels: int
+    channels: list[bytes]
+
+
+class GroupFrame(NamedTuple):
+    """A request to send to some queues, but for the head of the message: what comes before it and after it."""
+
+    before: bytes
+    after: bytes
+    parts: Sequence[GroupPart]
+
+    def read(self, full: Iterable[int]) -> int:
+        """Returns how many channels the queues at these positions, counted from 1, stand for."""
+        return sum(len(self.parts[position - 1].channels) for position in full)
+
+
+def share(capacity: int, shard: int, shards: int) -> int:
+    """Returns how many of the `capacity` messages of a channel that is on all shards this one holds."""
+    return capacity // shards + (shard < capacity % shards)
 
 
 def plan_group(
-    members: Iterable[bytes],
-    shards: int,
-    get_capacity: Callable[[str], int],
-    tail: Callable[[list[bytes]], bytes],
+    members: Iterable[bytes], shards: int, turn: int, get_capacity: Callable[[str], int]
 ) -> list[list[GroupPart]]:
     """
     Returns the parts of a group send, for each shard.
 
-    One entry of a queue serves all the members that share it, so `tail` gets all their names.
+    One entry of a queue serves all the members that share it. A channel that is on all shards gets this one on a
+    shard that moves on with `turn`.
     """
     queues: dict[bytes, list[bytes]] = {}
     for member in members:
         before, mark, _ = member.partition(b"!")
         queues.setdefault(before + mark, []).append(member)
     parts: list[list[GroupPart]] = [[] for _ in range(shards)]
-    for queue, names in queues.items():
-        part = GroupPart(queue, get_capacity(names[0].decode()), tail(names), len(names))
-        parts[shard_of(queue, shards) if shards > 1 else 0].append(part)
+    for queue, channels in queues.items():
+        capacity = get_capacity(channels[0].decode())
+        shard = shard_of(queue, shards) if shards > 1 else 0
+        if not queue.endswith(b"!") and b"?" not in queue:
+            shard = (shard + turn) % shards
+            capacity = share(capacity, shard, shards)
+        parts[shard].append(GroupPart(queue, capacity, channels))
     return parts
