@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from workers.pool import ThreadPool
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPool]:
+    pool = ThreadPool(3)
+    pool.start()
+    yield pool
+    pool.quiet()
+    assert pool.stop(time.monotonic() + 5)
+
+
+def test_acquire_takes_every_free_slot(pool: ThreadPool) -> None:
+    assert pool.acquire() == 3
+    pool.release(2)
+    assert pool.acquire() == 2
+    pool.release(3)
+
+
+def test_acquire_waits_for_a_slot(pool: ThreadPool) -> None:
+    pool.acquire()
+    job_may_end = threading.Event()
+    for _ in range(3):
+        pool.submit(job_may_end.wait)  # type: ignore[arg-type]
+    threading.Timer(0.05, job_may_end.set).start()
+    taken = pool.acquire()
+    assert job_may_end.is_set()
+    assert taken >= 1
+    pool.release(taken)
+
+
+def test_jobs_run_in_daemon_threads_of_their_own(pool: ThreadPool) -> None:
+    pool.acquire()
+    together = threading.Barrier(4)
+    threads = []
+
+    def job() -> None:
+        threads.append(threading.current_thread())
+        together.wait(5)
+
+    for _ in range(3):
+        pool.submit(job)
+    together.wait(5)
+    assert len({thread.name for thread in threads}) == 3
+    assert all(thread.daemon for thread in threads)
+
+
+def test_a_job_that_raises_gives_its_slot_back(pool: ThreadPool, caplog: pytest.LogCaptureFixture) -> None:
+    def job() -> None:
+        raise SystemExit("from a job")
+
+    for _ in range(5):
+        slots = pool.acquire()
+        pool.submit(job)
+        pool.release(slots - 1)
+    pool.quiet()
+    assert pool.stop(time.monotonic() + 5)
+    assert caplog.text.count("Error in a pool thread") == 5
+
+
+def test_quiet_ends_a_wait_for_a_slot_and_slots_already_taken_still_run(pool: ThreadPool) -> None:
+    pool.acquire()
+    threading.Timer(0.05, pool.quiet).start()
+    assert pool.acquire() == 0
+    ran = threading.Event()
+    pool.submit(ran.set)
+    pool.release(2)
+    assert ran.wait(5)
+
+
+def test_stop_waits_for_jobs_until_its_deadline(pool: ThreadPool) -> None:
+    pool.acquire()
+    job_may_end = threading.Event()
+    pool.submit(job_may_end.wait)  # type: ignore[arg-type]
+    pool.release(2)
+    pool.quiet()
+    start = time.monotonic()
+    assert not pool.stop(start + 0.1)
+    assert 0.1 <= time.monotonic() - start < 2
+    job_may_end.set()
+    assert pool.stop(time.monotonic() + 5)
+
+
+def test_stop_ends_the_threads() -> None:
+    before = threading.active_count()
+    pool = ThreadPool(3)
+    pool.start()
+    pool.quiet()
+    assert pool.stop(time.monotonic() + 5)
+    assert threading.active_count() == before
+
+
+def test_kill_waits_for_nothing() -> None:
+    pool = ThreadPool(1)
+    pool.start()
+    pool.acquire()
+    job_may_end = threading.Event()
+    pool.submit(job_may_end.wait)  # type: ignore[arg-type]
+    pool.quiet()
+    pool.kill()
+    job_may_end.set()
+    assert pool.stop(time.monotonic() + 5)
+
+
+def test_a_pool_without_slots_is_refused() -> None:
+    with pytest.raises(ValueError, match="0"):
+        ThreadPool(0)

@@ -1,0 +1,238 @@
+"""A worker as an object; what its process does with signals and a real Redis is in test_cli.py."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.waiting import eventually
+from tests.workers.fakes import QueueLayer
+from workers import Worker, route
+from workers.exceptions import ConfigurationError
+from workers.message import Message
+from workers.pool import ThreadPool
+from workers.routing import Router
+from workers.signals import worker_process_ready, worker_ready
+from workers.worker import ExitCode
+
+TERM = signal.SIGTERM
+
+
+@pytest.fixture
+def layer() -> QueueLayer:
+    return QueueLayer()
+
+
+class Consumer:
+    """Waits for ``may_end`` with each message."""
+
+    def __init__(self) -> None:
+        self.ran: list[Any] = []
+        self.ended: list[Any] = []
+        self.may_end = threading.Event()
+
+    def __call__(self, message: Message) -> None:
+        self.ran.append(message["n"])
+        self.may_end.wait(10)
+        self.ended.append(message["n"])
+
+
+@pytest.fixture
+def consumer() -> Iterator[Consumer]:
+    consumer = Consumer()
+    yield consumer
+    consumer.may_end.set()
+
+
+@pytest.fixture
+def during_run() -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Runs a function in a thread while the test's main thread is in ``Worker.run``."""
+    threads: list[threading.Thread] = []
+
+    def during(script: Callable[[], None]) -> None:
+        threads.append(threading.Thread(target=script))
+        threads[-1].start()
+
+    yield during
+    for thread in threads:
+        thread.join()
+
+
+def send_signal(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
+def test_it_serves_until_a_signal_and_finishes_what_runs(
+    layer: QueueLayer, consumer: Consumer, during_run: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    worker = Worker(layer, {"a": consumer}, pool=ThreadPool(2))
+    for n in range(3):
+        layer.put("a", n=n)
+
+    def script() -> None:
+        eventually(lambda: len(consumer.ran) == 2)
+        assert worker.busy
+        send_signal(TERM)
+        eventually(lambda: "stopping" in caplog.text)
+        consumer.may_end.set()
+
+    during_run(script)
+    assert worker.run() == ExitCode.CLEAN
+    assert sorted(consumer.ended) == [0, 1]
+    assert [content["n"] for _, content in layer.waiting] == [2]
+    assert not worker.busy
+    assert "Listening on 1 channels (a) with 2 slots" in caplog.text
+    assert "2 messages done, 0 of them failed" in caplog.text
+
+
+def test_two_signals_within_a_second_are_one_and_a_later_one_kills(
+    layer: QueueLayer, consumer: Consumer, during_run: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    worker = Worker(layer, {"a": consumer})
+    layer.put("a", n=1)
+    at: list[float] = []
+
+    def script() -> None:
+        eventually(lambda: consumer.ran)
+        send_signal(TERM)
+        send_signal(TERM)
+        send_signal(signal.SIGINT)
+        eventually(lambda: "stopping; 1 consumers" in caplog.text)
+        at.append(time.monotonic())
+        # Until the first one is a second old, every further one is the same.
+        eventually(lambda: time.monotonic() - at[0] > 1.01)
+        assert "again" not in caplog.text
+        send_signal(signal.SIGINT)
+
+    during_run(script)
+    assert worker.run() == 128 + signal.SIGINT
+    assert time.monotonic() - at[0] < 3
+    assert worker.busy
+    assert "Left behind after 1." in caplog.text
+    assert "test_worker.Consumer with a message on channel a" in caplog.text
+
+
+def test_past_the_shutdown_timeout_it_says_what_runs_and_leaves(
+    layer: QueueLayer, consumer: Consumer, during_run: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = Worker(layer, {"a": consumer}, shutdown_timeout=0.1)
+    layer.put("a", n=1)
+
+    def script() -> None:
+        eventually(lambda: consumer.ran)
+        send_signal(TERM)
+
+    during_run(script)
+    assert worker.run() == ExitCode.TIMED_OUT
+    assert worker.busy
+    assert "Not stopped within 0.1 s" in caplog.text
+    assert "Left behind after" in caplog.text
+
+
+def test_without_grace_running_consumers_are_not_waited_for(
+    layer: QueueLayer, consumer: Consumer, during_run: Any
+) -> None:
+    worker = Worker(layer, {"a": consumer}, graceful=False)
+    layer.put("a", n=1)
+
+    def script() -> None:
+        eventually(lambda: consumer.ran)
+        send_signal(TERM)
+
+    during_run(script)
+    assert worker.run() == ExitCode.CLEAN
+    assert worker.busy
+
+
+def test_quiet_before_run_is_not_lost(layer: QueueLayer, consumer: Consumer) -> None:
+    worker = Worker(layer, {"a": consumer})
+    layer.put("a", n=1)
+    worker.quiet()
+    assert worker.run() == ExitCode.CLEAN
+    assert consumer.ran == []
+    assert len(layer.waiting) == 1
+
+
+def test_quiet_from_another_thread_ends_run(layer: QueueLayer, consumer: Consumer, during_run: Any) -> None:
+    worker = Worker(layer, {"a": consumer})
+
+    def script() -> None:
+        eventually(lambda: layer.receiving)
+        worker.quiet()
+
+    during_run(script)
+    assert worker.run() == ExitCode.CLEAN
+
+
+def test_a_puller_that_fails_ends_run_after_what_runs(
+    layer: QueueLayer, consumer: Consumer, during_run: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = Worker(layer, {"a": consumer}, pool=ThreadPool(2))
+    layer.put("a", n=1)
+
+    def script() -> None:
+        eventually(lambda: consumer.ran and layer.receiving)
+        layer.fail_with = LookupError("a bug")
+        layer.unblock()
+        eventually(lambda: "a bug" in caplog.text)
+        consumer.may_end.set()
+
+    during_run(script)
+    assert worker.run() == ExitCode.FAILED
+    assert consumer.ended == [1]
+
+
+def test_it_can_be_started_and_stopped_without_run(layer: QueueLayer, consumer: Consumer) -> None:
+    worker = Worker(layer, {"a": consumer})
+    worker.start()
+    layer.put("a", n=1)
+    eventually(lambda: consumer.ran)
+    worker.quiet()
+    assert not worker.stop(time.monotonic() + 0.05)
+    consumer.may_end.set()
+    assert worker.stop(time.monotonic() + 5)
+
+
+def test_the_ready_signals_come_before_the_first_message(layer: QueueLayer, consumer: Consumer) -> None:
+    seen: list[tuple[str, object, list[Any]]] = []
+
+    def process_ready(sender: Any, **_: Any) -> None:
+        seen.append(("process", sender, list(layer.limits)))
+
+    def ready(sender: Any, **_: Any) -> None:
+        seen.append(("worker", sender, list(layer.limits)))
+
+    worker = Worker(layer, {"a": consumer})
+    worker_process_ready.connect(process_ready)
+    worker_ready.connect(ready)
+    worker.quiet()
+    worker.run()
+    worker_process_ready.disconnect(process_ready)
+    worker_ready.disconnect(ready)
+    assert seen == [("process", worker, []), ("worker", worker, [])]
+
+
+def test_globs_choose_the_channels(layer: QueueLayer, consumer: Consumer) -> None:
+    router = Router([route(["http.request", "websocket.connect", "websocket.receive", "mail"], consumer)])
+    only = Worker(layer, router, only_channels=["websocket.*", "mail"])
+    assert only.channels == ["mail", "websocket.connect", "websocket.receive"]
+    without = Worker(layer, router, exclude_channels=["websocket.*", "http.*"])
+    assert without.channels == ["mail"]
+    both = Worker(layer, router, only_channels=["websocket.*"], exclude_channels=["*.connect"])
+    assert both.channels == ["websocket.receive"]
+
+
+def test_a_worker_without_channels_is_refused(layer: QueueLayer, consumer: Consumer) -> None:
+    with pytest.raises(ConfigurationError, match="no channels"):
+        Worker(layer, {"a": consumer}, only_channels=["b"])
+    with pytest.raises(ConfigurationError, match="no channels"):
+        Worker(layer, [])

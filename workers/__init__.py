@@ -1,0 +1,15 @@
+"""
+The worker of Django Channels 1, for any synchronous channel layer: routing, consumers, and the process that
+runs them.
+
+It works without Django; ``workers.django`` is the one file that knows it.
+"""
+
+from __future__ import annotations
+
+from .channel import Channel, Group
+from .message import Message
+from .routing import include, route
+from .worker import Worker
+
+__all__ = ["Channel", "Group", "Message", "Worker", "include", "route"]

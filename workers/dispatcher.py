@@ -1,0 +1,123 @@
+"""
+Runs one message: finds its consumer, calls it between the two signals, and survives whatever it raises.
+
+The meaning of each exception is that of Channels 1.1.8's ``channels/worker.py``, except that here none of
+them ends the worker, and that no content of a message is ever logged.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from typing import Any, NamedTuple
+
+from .exceptions import ChannelSocketException, ConsumeLater, DenyConnection
+from .layers import ChannelLayer
+from .message import Message
+from .routing import Consumer, Router, consumer_name
+from .signals import consumer_finished, consumer_started
+
+logger = logging.getLogger(__name__)
+
+MAX_RETRIES = 10
+RESEND_ATTEMPTS = 10
+RESEND_INTERVAL = 0.05
+
+
+class Running(NamedTuple):
+    """A message in progress: its channel, its consumer's name, and when it started (``time.monotonic``)."""
+
+    channel: str
+    consumer: str
+    started: float
+
+
+class Dispatcher:
+    """
+    Gives messages of a layer to the consumers of a router; ``sender`` is the sender of the signals.
+
+    Shared by all slots. ``done`` counts the messages that it is through with, ``failed`` those among them
+    that were lost to an error.
+    """
+
+    def __init__(self, router: Router, channel_layer: ChannelLayer, sender: object) -> None:
+        self.done = 0
+        self.failed = 0
+        self._router = router
+        self._layer = channel_layer
+        self._sender = sender
+        self._lock = threading.Lock()
+        self._tickets = itertools.count()
+        self._running: dict[int, Running] = {}
+
+    def running(self) -> list[Running]:
+        """Returns what is in progress, the oldest first."""
+        with self._lock:
+            return list(self._running.values())
+
+    def dispatch(self, channel: str, content: dict[str, Any]) -> None:
+        """Runs one message to its end, in this thread. Never raises."""
+        name = "?"
+        failed = True
+        try:
+            message = Message(content, channel, self._layer)
+            if content.get("__retries__", 0) == MAX_RETRIES:
+                message.__doomed__ = True
+            match = self._router.match(message)
+            if match is None:
+                logger.error("No route for a message on channel %s: check the routing and its filters", channel)
+            else:
+                consumer, arguments = match
+                name = consumer_name(consumer)
+                logger.debug("Message on channel %s goes to consumer %s", channel, name)
+                failed = not self._run(consumer, name, message, arguments)
+        except BaseException:
+            logger.exception("Error in consumer %s with a message on channel %s", name, channel)
+        with self._lock:
+            self.done += 1
+            self.failed += failed
+
+    def _run(self, consumer: Consumer, name: str, message: Message, arguments: dict[str, Any]) -> bool:
+        with self._lock:
+            ticket = next(self._tickets)
+            self._running[ticket] = Running(message.channel.name, name, time.monotonic())
+        try:
+            return self._call(consumer, message, arguments)
+        finally:
+            with self._lock:
+                del self._running[ticket]
+
+    def _call(self, consumer: Consumer, message: Message, arguments: dict[str, Any]) -> bool:
+        content = message.content
+        try:
+            consumer_started.send(sender=self._sender, environ={})
+            consumer(message, **arguments)
+        except DenyConnection:
+            if message.channel.name != "websocket.connect" or message.reply_channel is None:
+                raise ValueError("DenyConnection may be raised by consumers of websocket.connect only") from None
+            message.reply_channel.send({"close": True})
+        except ChannelSocketException as exception:
+            exception.run(message)
+        except ConsumeLater:
+            return self._put_back(message.channel.name, content)
+        finally:
+            # Also after an exception: what the consumer had sent by then goes out, as in Channels 1.
+            consumer_finished.send(sender=self._sender)
+        return True
+
+    def _put_back(self, channel: str, content: dict[str, Any]) -> bool:
+        retries = content.get("__retries__", 0) + 1
+        if retries > MAX_RETRIES:
+            logger.warning("Dropped a message on channel %s: put off %d times", channel, MAX_RETRIES)
+            return False
+        for _ in range(RESEND_ATTEMPTS):
+            try:
+                self._layer.send(channel, {**content, "__retries__": retries})
+            except self._layer.ChannelFull:
+                time.sleep(RESEND_INTERVAL)
+            else:
+                return True
+        logger.error("Dropped a message on channel %s: put off, and the channel is full", channel)
+        return False

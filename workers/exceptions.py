@@ -1,0 +1,75 @@
+"""
+What a consumer may raise to say something to the worker, and what the worker raises about its configuration.
+
+The first kind has the names and the meaning that it has in Channels 1.1.8 (``channels/exceptions.py``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .message import Message
+
+
+class WorkersError(Exception):
+    """The root of every error of this package."""
+
+
+class ConfigurationError(WorkersError, ValueError):
+    """The worker cannot start with what it was given."""
+
+
+class RoutingError(ConfigurationError):
+    """A routing, route or filter is not one."""
+
+
+class RoutingImportError(RoutingError, ImportError):
+    """A dotted path to a routing or a consumer leads nowhere."""
+
+
+class ConsumeLater(WorkersError):
+    """
+    Raised by a consumer that cannot handle its message yet: the message goes back to its channel.
+
+    It comes back ten times at most; the last time, the message has a true attribute ``__doomed__``.
+    """
+
+
+class DenyConnection(WorkersError):
+    """Raised by a ``websocket.connect`` consumer to refuse the connection."""
+
+
+class ChannelSocketException(WorkersError):
+    """The base of exceptions that do something with the message once a consumer has raised them."""
+
+    def run(self, message: Message) -> None:
+        """Does it. Called by the worker, with pending sends still pending."""
+        raise NotImplementedError
+
+
+class WebsocketCloseException(ChannelSocketException):
+    """
+    Raised by a websocket consumer to close the connection.
+
+    ``code`` is the close code to send, by default the one that the interface server chooses. Any integer is
+    taken, as Channels 1.1.8 does, although RFC 6455 leaves only 1000 and 3000 to 4999 to applications.
+    Raises ``ValueError`` for anything else.
+    """
+
+    def __init__(self, code: int | None = None) -> None:
+        if code is not None and not isinstance(code, int):
+            raise ValueError(f"a close code is an integer (1000, or 3000 to 4999), not {code!r}")
+        super().__init__(code)
+        self._code = code
+
+    def run(self, message: Message) -> None:
+        """
+        Sends the close message to the reply channel.
+
+        Raises ``ValueError`` when the message did not come from a websocket.
+        """
+        reply = message.reply_channel
+        if reply is None or reply.name.partition(".")[0] != "websocket":
+            raise ValueError(f"WebsocketCloseException raised for {message.channel}: it has no websocket to close")
+        reply.send({"close": self._code or True})

@@ -1,0 +1,62 @@
+"""Builds a worker from a layer, a routing and the shared flags, and runs it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from .layers import ChannelLayer
+from .pool import ThreadPool
+from .routing import Router
+from .stopping import outlive_repeats
+from .worker import SAME_SIGNAL_SECONDS, ExitCode, Worker
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+LOG_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
+
+
+def launch(channel_layer: ChannelLayer, router: Router, options: Mapping[str, Any]) -> int:
+    """
+    Runs a worker until it stops; returns the exit code (``worker.ExitCode``, or 128 and a signal's number).
+
+    ``options`` are the parsed flags of ``arguments.add_worker_arguments``, and ``verbosity``. Raises
+    ``ConfigurationError`` when they leave nothing to do. To be called in the main thread, at the
+    end of which the process is to end. When consumers were left behind it does not return
+    but ends the process.
+    """
+    worker = Worker(
+        channel_layer,
+        router,
+        pool=ThreadPool(options["threads"]),
+        only_channels=options["only_channels"],
+        exclude_channels=options["exclude_channels"],
+        shutdown_timeout=options["shutdown_timeout"],
+        graceful=not options["disable_graceful_stop"],
+    )
+    _show_log(options["verbosity"])
+    outlive_repeats(lambda: worker.stopped_at, SAME_SIGNAL_SECONDS)
+    code = worker.run()
+    if worker.busy or code not in (ExitCode.CLEAN, ExitCode.FAILED):
+        # The interpreter's own way out would stop the threads that still run at any point, with locks of the
+        # standard streams in their hands, and may then hang or abort.
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    channel_layer.close()
+    return code
+
+
+def _show_log(verbosity: int) -> None:
+    """Writes the log of both packages to stderr, unless the project has set up logging of its own."""
+    if logging.getLogger(__package__).hasHandlers():
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(LOG_FORMAT))
+    for name in ("workers", "asgi_redis"):
+        logger = logging.getLogger(name)
+        logger.addHandler(handler)
+        logger.setLevel(LOG_LEVELS[min(verbosity, 2)])

@@ -1,0 +1,63 @@
+"""
+What the worker asks of a channel layer, and which layer an alias stands for.
+
+Without Django there are no settings to look an alias up in, so a worker registers the layer that it was
+started with; ``Group("chat").send(...)`` then works in its consumers as it does in a Django project.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+DEFAULT_CHANNEL_LAYER = "default"
+
+
+class ChannelLayer(Protocol):
+    """The calls of a synchronous channel layer that this package makes."""
+
+    @property
+    def ChannelFull(self) -> type[Exception]:  # noqa: N802 - the name is ASGI's
+        """What ``send`` raises when the channel is full."""
+
+    def send(self, channel: str, message: dict[str, Any]) -> None:
+        """Sends to one channel."""
+
+    def send_group(self, group: str, message: dict[str, Any]) -> Any:
+        """Sends to all channels of a group."""
+
+    def group_add(self, group: str, channel: str) -> None:
+        """Adds a channel to a group."""
+
+    def group_discard(self, group: str, channel: str) -> None:
+        """Takes a channel out of a group."""
+
+    def receive_batch(self, channels: list[str], limit: int, timeout: float = 0) -> list[tuple[str, dict[str, Any]]]:
+        """Returns up to ``limit`` messages, waiting ``timeout`` seconds for the first one."""
+
+    def unblock(self) -> None:
+        """Ends at once what waits in ``receive_batch`` now."""
+
+    def close(self) -> None:
+        """Gives the connections back."""
+
+
+_registered: dict[str, ChannelLayer] = {}
+
+
+def register_layer(alias: str, channel_layer: ChannelLayer) -> None:
+    """Makes ``alias`` stand for ``channel_layer`` in this process, whatever Django's settings say."""
+    _registered[alias] = channel_layer
+
+
+def layer_for(alias: str) -> ChannelLayer:
+    """
+    Returns the registered layer for ``alias``, or else the one in Django's ``CHANNEL_LAYERS``.
+
+    Raises ``asgi_redis.settings.InvalidChannelLayerError`` when there is neither.
+    """
+    if alias in _registered:
+        return _registered[alias]
+    from asgi_redis.settings import get_channel_layer  # here, because a registered layer may be any other
+
+    layer: ChannelLayer = get_channel_layer(alias)
+    return layer

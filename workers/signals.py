@@ -1,0 +1,66 @@
+"""
+The signals of a worker's life, under their Channels 1 names.
+
+``worker_process_ready`` and ``worker_ready`` are sent once each, in this order, before the first message is
+pulled, with the ``Worker`` as sender. ``consumer_started`` (with ``environ={}``) and ``consumer_finished``
+are sent around every message, with the class ``Worker`` as sender, in the thread or greenlet that runs the
+consumer.
+
+Django's own ``Signal`` would do, but a worker runs without Django. This one has what its ``@receiver`` needs.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any, Callable
+
+logger = logging.getLogger(__name__)
+
+Receiver = Callable[..., Any]
+
+
+class Signal:
+    """A list of functions to call. A function that raises is logged, and the next one is called."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        # Replaced as a whole on every change, so that ``send`` needs no lock.
+        self._receivers: tuple[tuple[Any, Any, Receiver], ...] = ()
+
+    def connect(self, receiver: Receiver, sender: Any = None, weak: bool = False, dispatch_uid: Any = None) -> None:
+        """
+        Calls ``receiver(signal=..., sender=..., **named)`` at each ``send``; connecting twice is connecting
+        once.
+
+        ``sender`` limits it to one sender. ``dispatch_uid`` stands for the receiver when looking for doubles.
+        ``weak`` is there because Django's callers pass it: receivers are always kept alive.
+        """
+        key = dispatch_uid or receiver
+        with self._lock:
+            if not any(known == key and only is sender for known, only, _ in self._receivers):
+                self._receivers += ((key, sender, receiver),)
+
+    def disconnect(self, receiver: Receiver | None = None, sender: Any = None, dispatch_uid: Any = None) -> bool:
+        """Undoes a ``connect`` with the same arguments; returns whether there was one."""
+        key = dispatch_uid or receiver
+        with self._lock:
+            kept = tuple(row for row in self._receivers if not (row[0] == key and row[1] is sender))
+            found = len(kept) < len(self._receivers)
+            self._receivers = kept
+        return found
+
+    def send(self, sender: Any, **named: Any) -> None:
+        """Calls every receiver, in the order in which they were connected."""
+        for _, only, receiver in self._receivers:
+            if only is None or only is sender:
+                try:
+                    receiver(signal=self, sender=sender, **named)
+                except Exception:  # a receiver is somebody else's code: it must not cost the message
+                    logger.exception("Error in signal receiver %r", receiver)
+
+
+worker_process_ready = Signal()
+worker_ready = Signal()
+consumer_started = Signal()
+consumer_finished = Signal()

@@ -1,0 +1,203 @@
+"""
+A worker: a puller, a pool and a dispatcher, from start to stop.
+
+The order of a stop:
+
+1. The first SIGTERM or SIGINT is recorded, and wakes ``run``; so do ``quiet`` and a puller that failed.
+2. ``quiet``: no slot is handed out any more, no receive is started, and the one that waits is ended.
+3. The puller's thread ends. Messages that its last receive brought are in their slots by then.
+4. The consumers that run are waited for, until one deadline, ``shutdown_timeout`` after step 1.
+5. Past it, what still runs is logged, and left to its fate. ``run`` returns the exit code.
+
+A further signal kills: steps 3 and 4 are cut short. One that comes within a second of the first counts as the
+same one, for a terminal and a process supervisor often both send it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import logging
+import time
+from collections.abc import Iterable
+from enum import IntEnum
+from queue import Empty, SimpleQueue
+
+from .dispatcher import Dispatcher
+from .exceptions import ConfigurationError
+from .layers import ChannelLayer
+from .pending import pending_messages
+from .pool import Pool, ThreadPool
+from .puller import Puller
+from .routing import Router, Routing
+from .signals import worker_process_ready, worker_ready
+from .stopping import StopSignal, StopSignals
+
+logger = logging.getLogger(__name__)
+
+SAME_SIGNAL_SECONDS = 1.0
+POLL_SECONDS = 0.05
+WAKE_SECONDS = 0.5
+
+
+class ExitCode(IntEnum):
+    """
+    How a worker process ends.
+
+    One that was killed by a second signal ends with 128 and the signal's number: 143 for SIGTERM, 130 for
+    SIGINT. Usage errors end with 2, as ``argparse`` has it.
+    """
+
+    CLEAN = 0
+    CONFIGURATION = 1
+    TIMED_OUT = 3
+    FAILED = 4
+
+
+class Worker:
+    """
+    Serves the channels of a routing from one layer.
+
+    ``routing`` is a ``Router`` or what makes one. ``pool`` is by default one thread. ``only_channels`` and
+    ``exclude_channels`` are globs. ``shutdown_timeout`` is how many seconds a stop waits for running
+    consumers; with ``graceful`` false it does not wait for them. ``stopped_at`` is when ``run`` was told to
+    stop (``time.monotonic``), or None. Raises ``ConfigurationError`` when no channel is left to listen on.
+    """
+
+    def __init__(
+        self,
+        channel_layer: ChannelLayer,
+        routing: Router | Routing,
+        *,
+        pool: Pool | None = None,
+        only_channels: Iterable[str] | None = None,
+        exclude_channels: Iterable[str] | None = None,
+        shutdown_timeout: float = 30.0,
+        graceful: bool = True,
+    ) -> None:
+        router = routing if isinstance(routing, Router) else Router(routing)
+        self.channel_layer = channel_layer
+        self.stopped_at: float | None = None
+        self.channels = _chosen(router.channels, only_channels, exclude_channels)
+        if not self.channels:
+            raise ConfigurationError("no channels to listen on: the routing, or what is left of it, is empty")
+        self._pool = pool or ThreadPool(1)
+        self._graceful = graceful
+        self._shutdown_timeout = shutdown_timeout
+        self._dispatcher = Dispatcher(router, channel_layer, sender=type(self))
+        # What wakes ``run``. Unlike an Event's, its ``put`` is safe within a signal handler.
+        self._wakers: SimpleQueue[StopSignal | None] = SimpleQueue()
+        self._puller = Puller(
+            channel_layer,
+            self.channels,
+            self._pool,
+            self._dispatcher.dispatch,
+            lambda: self._wakers.put(None),
+        )
+
+    @property
+    def busy(self) -> bool:
+        """Whether a consumer runs."""
+        return bool(self._dispatcher.running())
+
+    def start(self) -> None:
+        """Starts pulling and running messages, and returns."""
+        logger.info(
+            "Listening on %d channels (%s) with %d slots, on %s",
+            len(self.channels),
+            ", ".join(self.channels),
+            self._pool.size,
+            self.channel_layer,
+        )
+        worker_process_ready.send(sender=self)
+        worker_ready.send(sender=self)
+        self._pool.start()
+        self._puller.start()
+
+    def quiet(self) -> None:
+        """Stops pulling: step 2. From any thread, also before ``start``; it cannot be undone."""
+        self._puller.quiet()
+        self._wakers.put(None)
+
+    def stop(self, deadline: float) -> bool:
+        """
+        Waits for what runs: steps 3 and 4, or 3 alone when not ``graceful``. To be called after ``quiet``.
+
+        Returns whether all has ended by ``deadline``, a time of ``time.monotonic``. It may be called again.
+        """
+        return self._puller.stop(deadline) and (not self._graceful or self._pool.stop(deadline))
+
+    def kill(self) -> None:
+        """Stops pulling, waits for nothing, logs what still runs and leaves it to its fate."""
+        self.quiet()
+        for running in self._dispatcher.running():
+            logger.warning(
+                "Left behind after %.1f s: consumer %s with a message on channel %s",
+                time.monotonic() - running.started,
+                running.consumer,
+                running.channel,
+            )
+        self._pool.kill()
+
+    def run(self) -> int:
+        """
+        Serves until SIGTERM, SIGINT, a ``quiet`` from elsewhere, or a failure, then stops; returns the exit
+        code.
+
+        Signals are handled in the main thread only. When consumers were left behind, ``busy`` is true, and
+        the process ought to be ended by ``os._exit``.
+        """
+        with StopSignals(self._wakers.put):
+            self.start()
+            first = self._first_waker()
+            self.stopped_at = time.monotonic() if first is None else first.at
+            self.quiet()
+            code = self._drain(first, self.stopped_at + self._shutdown_timeout)
+        logger.info(
+            "Stopped; %d messages done, %d of them failed; %d pending messages dropped",
+            self._dispatcher.done,
+            self._dispatcher.failed,
+            pending_messages.dropped,
+        )
+        return code
+
+    def _first_waker(self) -> StopSignal | None:
+        while True:
+            # Never for long: a signal that comes just before the wait does not end it, and Python gets to its
+            # handler afterwards only.
+            with contextlib.suppress(Empty):
+                return self._wakers.get(timeout=WAKE_SECONDS)
+
+    def _drain(self, first: StopSignal | None, deadline: float) -> int:
+        if first is not None:
+            logger.info("Signal %d: stopping; %d consumers run", first.number, len(self._dispatcher.running()))
+        while not self.stop(min(deadline, time.monotonic() + POLL_SECONDS)):
+            waker = self._waker()
+            if waker is not None and first is None:
+                first = waker
+            elif waker is not None and first is not None and waker.at - first.at >= SAME_SIGNAL_SECONDS:
+                logger.warning("Signal %d again: stopping at once", waker.number)
+                self.kill()
+                return 128 + waker.number
+            elif time.monotonic() >= deadline:
+                logger.error("Not stopped within %g s", self._shutdown_timeout)
+                self.kill()
+                return ExitCode.TIMED_OUT
+        if not self._graceful:
+            self.kill()
+        return ExitCode.CLEAN if self._puller.failure is None else ExitCode.FAILED
+
+    def _waker(self) -> StopSignal | None:
+        try:
+            return self._wakers.get_nowait()
+        except Empty:
+            return None
+
+
+def _chosen(names: Iterable[str], only: Iterable[str] | None, exclude: Iterable[str] | None) -> list[str]:
+    def matches(name: str, patterns: Iterable[str]) -> bool:
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+    return sorted(
+        name for name in names if (not only or matches(name, only)) and not (exclude and matches(name, exclude))
+    )
