@@ -1,0 +1,133 @@
+"""
+Fixtures for all tests.
+
+Every test process runs servers of its own, on free ports and private Unix sockets; the developer's Redis on
+6379 is never touched. Tests that share a server keep apart by the ``prefix`` fixture.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from asgi_redis import RedisChannelLayer
+from asgi_redis.embedded import RedisServer, RedisServerError, find_redis_server
+from tests import servers, waiting
+from tests.proxy import Proxy
+
+
+def pytest_report_header() -> str:
+    """Says which server the tests run against; with xdist, too, where only the controller prints it."""
+    try:
+        server = RedisServer()
+    except FileNotFoundError as error:
+        return f"redis-server: none: {error}"
+    with contextlib.closing(server):
+        return f"redis-server: {server.binary} {server.version}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _redis_server_found() -> None:
+    find_redis_server()  # one clear error at once, rather than one from each fixture
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A server that all tests of this process share: use ``prefix``, and neither FLUSHALL nor stop it."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def three_redis_servers() -> Iterator[list[RedisServer]]:
+    """Three servers to be used as shards, shared like ``redis_server``."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(RedisServer()) for _ in range(3)]
+
+
+@pytest.fixture
+def fresh_redis_server() -> Iterator[RedisServer]:
+    """A server of the test's own, to be killed, paused and restarted."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def three_fresh_redis_servers() -> Iterator[list[RedisServer]]:
+    """Three servers of the test's own."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(RedisServer()) for _ in range(3)]
+
+
+@pytest.fixture(scope="session")
+def tls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.TLSServer]:
+    """A server that speaks TLS with a self-signed certificate (``.url``, ``.ca_file``)."""
+    with contextlib.ExitStack() as stack:
+        try:
+            server = stack.enter_context(servers.run_tls_server(tmp_path_factory.mktemp("tls")))
+        except RedisServerError as error:
+            # The first is Redis's word for it, the second Valkey's.
+            if "Bad directive" not in str(error) and "Failed finding TLS support" not in str(error):
+                raise
+            pytest.skip(f"{find_redis_server()} was built without TLS")
+        yield server
+
+
+@pytest.fixture(scope="session")
+def acl_server() -> Iterator[RedisServer]:
+    """A server that lets in only ``servers.ACL_USER`` with ``servers.ACL_PASSWORD``."""
+    with servers.run_acl_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sentinel() -> Iterator[servers.Sentinel]:
+    """A master, a replica and a Sentinel (``.sentinels``, ``.master_name``); not to be failed over."""
+    with servers.run_sentinel() as running:
+        yield running
+
+
+@pytest.fixture
+def fresh_sentinel() -> Iterator[servers.Sentinel]:
+    """The same, the test's own: kill the ``.master`` at will."""
+    with servers.run_sentinel() as running:
+        yield running
+
+
+@pytest.fixture
+def proxy(redis_server: RedisServer) -> Iterator[Proxy]:
+    """A proxy in front of ``redis_server``."""
+    assert redis_server.port is not None
+    with Proxy((redis_server.host, redis_server.port)) as running:
+        yield running
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A key prefix that no other test uses."""
+    return f"t{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def layer_for(prefix: str) -> Iterator[Callable[..., RedisChannelLayer]]:
+    """
+    ``layer_for(*hosts, **settings)`` makes a layer under ``prefix`` that is closed in the end.
+
+    A host is a server or whatever the setting ``hosts`` takes.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def make(*hosts: object, **settings: object) -> RedisChannelLayer:
+            addresses = [host.url if isinstance(host, (RedisServer, Proxy)) else host for host in hosts]
+            return stack.enter_context(RedisChannelLayer(**{"hosts": addresses, "prefix": prefix, **settings}))
+
+        yield make
+
+
+@pytest.fixture
+def eventually() -> Callable[..., object]:
+    """``eventually(predicate, timeout=10)``, as in ``tests.waiting``."""
+    return waiting.eventually

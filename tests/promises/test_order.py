@@ -1,0 +1,68 @@
+"""First in, first out, for each channel."""
+
+from __future__ import annotations
+
+import time
+
+from tests.promises.reading import each_way_to_read
+from tests.threads import in_threads
+
+
+class TestOrder:
+    @each_way_to_read
+    def test_a_burst_comes_out_in_the_order_of_sending(self, layer_for, redis_server, read):
+        layer = layer_for(redis_server, capacity=1_000)
+        for number in range(1_000):
+            layer.send("work", {"number": number})
+        assert [read(layer, ["work"])[1]["number"] for _ in range(1_000)] == list(range(1_000))
+
+    def test_a_batch_comes_out_in_the_order_of_sending(self, layer_for, redis_server):
+        layer = layer_for(redis_server, capacity=1_000)
+        for number in range(1_000):
+            layer.send("work", {"number": number})
+        numbers = []
+        while len(numbers) < 1_000:
+            messages = layer.receive_batch(["work"], 64)
+            assert 0 < len(messages) <= 64
+            numbers += [message["number"] for _, message in messages]
+        assert numbers == list(range(1_000))
+
+    def test_a_burst_to_one_process_comes_out_in_order_whatever_its_local_parts(self, layer_for, redis_server):
+        layer = layer_for(redis_server, capacity=1_000)
+        names = [f"specific.one!{'zyx'[number % 3]}{number}" for number in range(300)]
+        for name in names:
+            layer.send(name, {})
+        assert [layer.receive(["specific.one!"])[0] for _ in names] == names
+
+    def test_group_sends_and_sends_keep_their_order(self, layer_for, redis_server):
+        layer = layer_for(redis_server, capacity=1_000)
+        layer.group_add("chat", "work")
+        for number in range(0, 200, 2):
+            layer.send("work", {"number": number})
+            layer.send_group("chat", {"number": number + 1})
+        assert [layer.receive(["work"])[1]["number"] for _ in range(200)] == list(range(200))
+
+    def test_senders_clocks_do_not_matter(self, layer_for, redis_server, monkeypatch):
+        layer = layer_for(redis_server, capacity=1_000)
+        senders = [(layer_for(redis_server, capacity=1_000), skew) for skew in (-3600, 0, 3600)]
+        clock, skews = time.time, [0]
+        monkeypatch.setattr(time, "time", lambda: clock() + skews[0])
+        for number in range(999):
+            sender, skews[0] = senders[number % 3]
+            sender.send("work", {"number": number})
+        skews[0] = 0
+        assert [layer.receive(["work"])[1]["number"] for _ in range(999)] == list(range(999))
+
+    def test_each_senders_messages_keep_their_order_when_eight_send_at_once(self, layer_for, redis_server):
+        layer = layer_for(redis_server, capacity=2_000)
+
+        def send(sender):
+            for number in range(100):
+                layer.send("work", {"sender": sender, "number": number})
+
+        in_threads(send, range(8))
+        numbers = {sender: [] for sender in range(8)}
+        for _ in range(800):
+            message = layer.receive(["work"])[1]
+            numbers[message["sender"]].append(message["number"])
+        assert numbers == {sender: list(range(100)) for sender in range(8)}
