@@ -1,0 +1,190 @@
+"""
+``python -m benchmarks``, from the root of the checkout: asgi_redis beside its peers, in one table.
+
+It makes what it needs: a virtual environment for each subject (from PyPI, made once, kept in
+``~/.cache/asgi_redis-benchmarks``) and a Redis of its own on a free port. It needs Linux, Python 3.9 to 3.11,
+since asgi_redis 1.4.3 does, and a ``redis-server`` on the PATH. ::
+
+    python -m benchmarks                     # five runs, about ten minutes; draws docs/benchmarks.svg
+    python -m benchmarks --quick             # one short run: does it work? The figures mean little
+    python -m benchmarks --only "group send" # the workloads whose name matches
+    python -m benchmarks --json all.json     # keeps every sample; --load all.json prints and draws them again
+    python -m benchmarks --cpus two          # clients on one CPU, Redis on another
+
+How it measures
+===============
+
+Each figure comes from a fresh process, pinned to a CPU, that makes the same call for 0.3 s after a few
+calls that connect, load scripts and check that the call does its work. The queues are emptied (and
+filled, for receive) every 1,000 calls, off the clock and not through the client under test. Within a run
+the subjects take turns, workload by workload; each run starts with another subject and a new Redis; the
+table has the medians of the runs. On one CPU, client and Redis together have all of it: where they had less
+than 95 %, something else ran, and the measurement is made once more; what stays so is counted in the heading.
+
+``--cpus one``, the default, puts clients and Redis on the same CPU. Waking an idle CPU then costs
+nothing, so the figures are steady, and a rate is one second over all the work that a call makes on both
+sides. ``two`` is nearer to a network: each round trip waits for a CPU to wake up, and varies with the
+machine.
+
+What the figures mean
+=====================
+
+ops/s
+    Calls a second, one caller. "8 threads" are eight threads on one layer object; for channels_redis in
+    one event loop they are eight tasks of that loop.
+receive
+    The messages are in the queue already. channels_redis has no receive that does not block; its figure
+    is that of its blocking one, which never has to wait here.
+group send
+    One message of 100 B to so many channels. "own prefixes": each channel is in a process of its own
+    (``specific.<uuid>!<uuid>``), so each has a queue of its own; "one prefix": all are in one process.
+ping-pong
+    There and back between two processes that each block in receive, in µs.
+idle
+    CPU time of a process that does nothing but wait in a blocking receive, in ms a second.
+async_to_sync
+    channels_redis called from plain code, each call wrapped for itself: a new event loop and a new
+    connection each time. After a receive it also waits for channels_redis's own clean-up; without that,
+    the same message is received again and again on redis-py 8.
+Client CPU, Redis CPU
+    User and system time of the calling process (getrusage), and of Redis (INFO cpu), over the timed
+    calls.
+round trips, bytes
+    Counted by a TCP proxy between client and Redis, in a pass of its own that is not timed; requests and
+    replies.
+floors
+    What a send costs without a layer: our send script through ``redis.Redis.evalsha``, through a bare
+    ``redis.Connection``, and one PING on such a connection.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from .environments import CACHE, Environments
+from .picture import Picture
+from .results import Results
+from .runner import Runner, taking_part
+from .server import redis_on
+from .table import rows
+from .text import report
+from .workloads import WORKLOADS, Workload
+
+PICTURE = Path("docs/benchmarks.svg")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command."""
+    arguments = _parser().parse_args(argv)
+    if arguments.load:
+        kept = json.loads(arguments.load.read_text())
+        about, results = kept["about"], Results.from_json(kept["results"])
+        measured = {name for name, _ in results.samples}
+        workloads = [workload for workload in _chosen(arguments.only) if workload.name in measured]
+    else:
+        workloads = _chosen(arguments.only)
+        about, results = _measure(arguments, workloads)
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"about": about, "results": results.to_json()}, indent=1))
+    print("\n".join(about), "", report(workloads, results), sep="\n")
+    complete = not (arguments.quick or arguments.only or arguments.load or arguments.cpus == "two")
+    picture = arguments.output or (PICTURE if complete else None)
+    if picture:
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        title = "asgi_redis 2 beside its peers: ops/s, more is better; µs and CPU, less is better"
+        picture.write_text(str(Picture(rows(workloads, results), title, about)))
+        print(f"\nDrawn: {picture}")
+    return 0
+
+
+def _measure(arguments: argparse.Namespace, workloads: list[Workload]) -> tuple[list[str], Results]:
+    cpus = sorted(os.sched_getaffinity(0))
+    if arguments.cpus == "two" and len(cpus) < 2:
+        raise SystemExit("--cpus two: this process may use one CPU only")
+    client, server_cpu = (cpus[-1], cpus[-1]) if arguments.cpus == "one" else (cpus[-2], cpus[-1])
+    runs = arguments.runs or (1 if arguments.quick else 5)
+    seconds, idle_seconds = (0.1, 1.0) if arguments.quick else (0.3, 5.5)  # a blocking pop lasts 5 s, most often
+    environments = Environments(arguments.environments)
+    environments.make({subject.environment for workload in workloads for subject in taking_part(workload)})
+    runner = Runner(environments, client, seconds, idle_seconds, _say, alone=client == server_cpu)
+    began, version = time.monotonic(), ""
+    for turn in range(runs):
+        with redis_on(server_cpu) as server:
+            version = server.version
+            runner.run(server.port, workloads, turn)
+            if turn == runs - 1:
+                runner.count(server.port, workloads)
+    pinned = (
+        f"clients and Redis pinned to one CPU ({client})"
+        if client == server_cpu
+        else f"clients pinned to CPU {client}, Redis to CPU {server_cpu}"
+    )
+    took = time.monotonic() - began
+    each = f"{runs} interleaved run{'s' * (runs != 1)}, each figure {seconds} s in a fresh process"
+    machine = f"{_cpu_model()}; Redis {version}; Python {environments.python_version}"
+    about = [
+        f"Medians of {each}; {pinned}.",
+        f"{machine}; {time.strftime('%Y-%m-%d')}; {took:.0f} s in all.",
+    ]
+    if runner.measured:
+        disturbed = f"{runner.disturbed} of {runner.measured} measurements shared that CPU with something else"
+        about.append(f"{disturbed} (more than 5 % of it).")
+    for name in environments.python:
+        if not name.endswith("_plain"):
+            about.append(f"{name}: {environments.versions(name)}")
+    return about, runner.results
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="asgi_redis beside its peers.")
+    parser.add_argument("--quick", action="store_true", help="one short run, to see that everything works")
+    parser.add_argument("--only", metavar="REGEX", help="workloads whose name matches")
+    parser.add_argument("--runs", type=_count, metavar="N", help="interleaved runs (5; 1 with --quick)")
+    parser.add_argument("--cpus", choices=("one", "two"), default="one", help="clients and Redis on one CPU, or two")
+    parser.add_argument("--output", type=Path, metavar="SVG", help=f"the picture ({PICTURE} after a complete run)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample")
+    parser.add_argument("--load", type=Path, metavar="FILE", help="measure nothing, show what --json wrote")
+    parser.add_argument("--environments", type=Path, metavar="DIR", default=CACHE, help=f"default {CACHE}")
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of runs, such as 5")
+    return int(text)
+
+
+def _chosen(pattern: str | None) -> list[Workload]:
+    try:
+        chosen = [workload for workload in WORKLOADS if re.search(pattern or "", workload.name)]
+    except re.error as error:
+        raise SystemExit(f"--only {pattern}: {error}") from None
+    if not chosen:
+        names = "\n  ".join(workload.name for workload in WORKLOADS)
+        raise SystemExit(f"no workload matches {pattern!r}; there are\n  {names}")
+    return chosen
+
+
+def _cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.+)", info.read_text()) if info.exists() else None
+    return found.group(1) if found else platform.processor()
+
+
+def _say(text: Any) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,84 @@
+"""The virtual environments, one for each set of packages, made once and kept in a cache directory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "asgi_redis-benchmarks"
+_OURS = ("redis", "msgpack", "cryptography")
+_CHANNELS = ("channels_redis==4.3.0", "channels", "redis", "cryptography")
+REQUIREMENTS = {
+    "ours": (*_OURS, "hiredis"),
+    "ours_plain": _OURS,
+    "asgi_redis_1": (
+        "asgi_redis==1.4.3",
+        "redis==2.10.6",
+        "msgpack-python==0.5.6",
+        "asgiref==1.1.2",
+        "six",
+        "cryptography",
+        "setuptools<81",
+    ),
+    "channels_redis": (*_CHANNELS, "hiredis"),
+    "channels_redis_plain": _CHANNELS,
+}
+_SHOWN = ("asgi-redis", "channels-redis", "channels", "redis", "hiredis", "msgpack", "msgpack-python")
+_LIST = """
+import importlib.metadata, json
+print(json.dumps({d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}))
+"""
+
+
+class Environments:
+    """All of them on one interpreter, so that it makes no difference; ``python`` of each by name."""
+
+    def __init__(self, directory: Path = CACHE) -> None:
+        self._directory = directory
+        self._base = find_python()
+        self.python: dict[str, str] = {}
+
+    def make(self, names: set[str]) -> None:
+        """Installs what is not there yet. What has no version above is the newest of the day it was made."""
+        for name in sorted(names):
+            self.python[name] = str(self._made(name) / "bin" / "python")
+
+    @property
+    def python_version(self) -> str:
+        """Of the interpreter that all of them have."""
+        command = [self._base, "-c", "import platform; print(platform.python_version())"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    def versions(self, name: str) -> str:
+        """The packages that matter to the figures, as installed."""
+        said = subprocess.run([self.python[name], "-I", "-c", _LIST], capture_output=True, text=True, check=True)
+        found = {key.lower().replace("_", "-"): version for key, version in json.loads(said.stdout).items()}
+        return ", ".join(f"{package} {found[package]}" for package in _SHOWN if package in found)
+
+    def _made(self, name: str) -> Path:
+        wanted = f"{self._base}\n" + "\n".join(REQUIREMENTS[name]) + "\n"
+        path = self._directory / f"{name}-{hashlib.sha256(wanted.encode()).hexdigest()[:8]}"
+        complete = path / "requirements.txt"  # written last
+        if not complete.exists():
+            print(f"making the environment {path}", file=sys.stderr, flush=True)
+            subprocess.run([self._base, "-m", "venv", "--clear", str(path)], check=True)
+            pip = [str(path / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
+            subprocess.run([*pip, "install", "-qq", *REQUIREMENTS[name]], check=True, stdout=sys.stderr)
+            complete.write_text(wanted)
+        return path
+
+
+def find_python() -> str:
+    """The interpreter for all: the running one, unless it is too new for redis-py 2.10.6 (past 3.11)."""
+    if sys.version_info[:2] <= (3, 11):
+        return str(getattr(sys, "_base_executable", sys.executable))  # not that of a virtual environment
+    for name in ("python3.11", "python3.10", "python3.9"):
+        found = shutil.which(name)
+        if found and subprocess.run([found, "--version"], capture_output=True, check=False).returncode == 0:
+            return found
+    raise SystemExit("asgi_redis 1.4.3 runs on Python 3.9 to 3.11, and none of them is on the PATH")

@@ -1,0 +1,55 @@
+"""Everything that was measured, sample by sample."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from statistics import median
+from typing import Any
+
+from .subjects import Subject
+from .workloads import Workload
+
+Samples = dict[str, list[float]]
+
+
+class Results:
+    """All the samples of each subject's figures in each workload, and the errors instead of them."""
+
+    def __init__(self) -> None:
+        self.samples: dict[tuple[str, str], Samples] = defaultdict(lambda: defaultdict(list))
+        self.errors: dict[tuple[str, str], str] = {}
+
+    def add(self, workload: Workload, subject: Subject, answer: dict[str, Any]) -> None:
+        """Takes what a process has answered."""
+        if "error" in answer:
+            self.errors[workload.name, subject.key] = answer["error"]
+        else:
+            for figure, value in answer.items():
+                self.samples[workload.name, subject.key][figure].append(value)
+
+    def median(self, workload: Workload, subject: str, figure: str) -> float | None:
+        """The figure in the table, or None where there is none."""
+        samples = self.samples.get((workload.name, subject), {}).get(figure)
+        return median(samples) if samples else None
+
+    @classmethod
+    def from_json(cls, measured: list[dict[str, Any]]) -> Results:
+        """What ``to_json`` returned."""
+        results = cls()
+        for one in measured:
+            key = (one["workload"], one["subject"])
+            if "error" in one:
+                results.errors[key] = one["error"]
+            else:
+                results.samples[key] = one["samples"]
+        return results
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Every sample."""
+        measured = [
+            {"workload": name, "subject": subject, "samples": samples}
+            for (name, subject), samples in self.samples.items()
+        ]
+        return measured + [
+            {"workload": name, "subject": subject, "error": error} for (name, subject), error in self.errors.items()
+        ]

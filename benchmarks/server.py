@@ -1,0 +1,29 @@
+"""The Redis that everybody is measured on: one of our own, on a free port, pinned to one CPU."""
+
+from __future__ import annotations
+
+import os
+import runpy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_EMBEDDED = Path(__file__).parent.parent / "asgi_redis" / "embedded.py"
+
+
+@contextmanager
+def redis_on(cpu: int) -> Iterator[Any]:
+    """Runs a server that saves nothing; yields the ``RedisServer`` of ``asgi_redis.embedded``."""
+    # From its file: importing the package would need redis-py, which only the environments have.
+    server = runpy.run_path(str(_EMBEDDED))["RedisServer"]()
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {cpu})  # inherited by all the server's threads
+    try:
+        server.start()
+    finally:
+        os.sched_setaffinity(0, allowed)
+    try:
+        yield server
+    finally:
+        server.close()

@@ -1,0 +1,34 @@
+"""
+channels_redis, used as it is meant to be: awaited inside one event loop.
+
+It has no receive that does not block; where one is asked for, a message is always waiting.
+"Threads" are tasks of the one loop.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from channels_redis.core import RedisChannelLayer
+
+from . import CAPACITY, PREFIX
+from .sorted_sets import SortedSets
+
+
+class ChannelsRedisAsync(SortedSets):
+    """Its coroutines as they are."""
+
+    asynchronous = True
+
+    def __init__(self, port: int, keys: list[str] | None) -> None:
+        self.layer = RedisChannelLayer(
+            hosts=[f"redis://127.0.0.1:{port}/0"],
+            prefix=PREFIX,
+            capacity=CAPACITY,
+            symmetric_encryption_keys=keys,
+        )
+        self.send = self.layer.send
+        self.group_send = self.layer.group_send
+
+    async def receive(self, channel: str, block: bool) -> Any:
+        return await self.layer.receive(channel)

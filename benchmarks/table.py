@@ -1,0 +1,72 @@
+"""The rows of the table: medians, ours beside the best peer, and whether the target is reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .results import Results
+from .subjects import BY_KEY, SUBJECTS
+from .workloads import IDLE, P50, P99, RATE, Target, Workload
+
+COLUMNS = tuple(subject for subject in SUBJECTS if subject.kind != "floor")
+FLOORS = tuple(subject for subject in SUBJECTS if subject.kind == "floor")
+UNITS = {RATE: "ops/s", P50: "p50, µs", P99: "p99, µs", IDLE: "CPU, ms/s"}
+OURS = "ours"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One target, and what became of it."""
+
+    text: str
+    reached: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure of one workload for everybody."""
+
+    title: str
+    unit: str
+    values: dict[str, float | None]  # by the subject's key
+    ratio: float | None  # ours : best peer
+    verdicts: tuple[Verdict, ...]
+
+
+def rows(workloads: list[Workload], results: Results) -> list[Row]:
+    """The table."""
+    return [_row(workload, figure, results) for workload in workloads for figure in workload.figures]
+
+
+def _row(workload: Workload, figure: str, results: Results) -> Row:
+    values = {subject.key: results.median(workload, subject.key, figure) for subject in COLUMNS}
+    peers = [value for key, value in values.items() if BY_KEY[key].kind == "peer" and value is not None]
+    less_is_better = figure != RATE
+    best = (min(peers) if less_is_better else max(peers)) if peers else None
+    targets = () if figure in (P99, IDLE) else workload.targets
+    verdicts = []
+    for target in targets:
+        ratio = _ratio(values[OURS], best if target.against == "best" else values[target.against])
+        if ratio is not None:
+            verdicts.append(_verdict(target, ratio, less_is_better))
+    return Row(workload.name, UNITS[figure], values, _ratio(values[OURS], best), tuple(verdicts))
+
+
+def _ratio(ours: float | None, theirs: float | None) -> float | None:
+    return ours / theirs if ours is not None and theirs else None
+
+
+def _verdict(target: Target, ratio: float, less_is_better: bool) -> Verdict:
+    reached = ratio <= target.factor if less_is_better else ratio >= target.factor
+    text = f"{'≤' if less_is_better else '≥'} {target.factor:g} {'yes' if reached else 'NO'}"
+    if target.against != "best":
+        text = f"{BY_KEY[target.against].short.split()[-1]} x {number(ratio)} {text}"
+    return Verdict(text, reached)
+
+
+def number(value: float | None) -> str:
+    """Three digits that matter, thousands apart."""
+    if value is None:
+        return "-"
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2
+    return f"{value:,.{digits}f}"

@@ -1,0 +1,63 @@
+"""A workload bound to a subject: what is called, and what is put into Redis before it."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from functools import partial
+from typing import Any
+
+from .raw import RawConnection
+from .workloads import Workload
+
+CHANNEL, GROUP = "bench", "everyone"
+FOR_THREADS = 40_000  # messages that are waiting when many threads receive at once
+
+
+class Task:
+    """``call`` is the call under test (it returns a coroutine where the subject is asynchronous)."""
+
+    def __init__(self, workload: Workload, subject: Any, raw: RawConnection) -> None:
+        self._workload, self._subject, self._raw = workload, subject, raw
+        self.message = {"type": "bench.message", "text": "x" * workload.size}
+        self._members = _members(workload)
+        if workload.call == "send":
+            self.call = partial(subject.send, CHANNEL, self.message)
+        elif workload.call == "group_send":
+            self.call = partial(subject.group_send, GROUP, self.message)
+        else:
+            self.call = partial(subject.receive, CHANNEL, workload.block)
+
+    def prepare(self) -> None:
+        """Empties Redis and puts in what the calls need; never through the subject's own client."""
+        self._raw.flush()
+        if self._workload.call == "receive":
+            # More than will be read: channels_redis would block on an empty queue.
+            count = FOR_THREADS + 100 if self._workload.threads > 1 else self._workload.chunk + 1
+            commands = (self._subject.queued(CHANNEL, self.message) for _ in range(count))
+            self._raw.pipeline(itertools.chain.from_iterable(commands))
+        elif self._workload.call == "group_send":
+            self._raw.pipeline(self._subject.grouped(GROUP, self._members))
+
+    def check(self, returned: Any) -> None:
+        """Raises unless the call, made once, has done what it is for."""
+        if self._workload.call == "receive":
+            assert returned == self.message, f"received {returned!r}"
+        elif self._workload.call == "send":
+            self._expect(CHANNEL)
+        else:
+            for queue in {name[: name.index("!") + 1] for name in self._members}:
+                self._expect(queue)
+
+    def _expect(self, channel: str) -> None:
+        command = self._subject.depth(channel)
+        if command is not None:
+            assert self._raw.call(*command) >= 1, f"nothing arrived in {channel}"
+
+
+def _members(workload: Workload) -> list[str]:
+    shared = uuid.uuid4().hex
+    return [
+        f"specific.{uuid.uuid4().hex if workload.own_prefixes else shared}!{uuid.uuid4().hex}"
+        for _ in range(workload.members)
+    ]

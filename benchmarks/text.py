@@ -1,0 +1,104 @@
+"""The table as plain text, and the block under it: what each call costs, and on whose side."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+from .results import Results
+from .subjects import BY_KEY
+from .table import COLUMNS, FLOORS, OURS, Row, number, rows
+from .workloads import RATE, Workload
+
+Cells = list[str]
+_COSTS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Client CPU, µs a call (getrusage of the calling process)", ("client_cpu",)),
+    ("Redis CPU, µs a call (INFO cpu)", ("redis_cpu",)),
+    ("Round trips a call (counted by a proxy)", ("round_trips",)),
+    ("Bytes a call on the wire, both ways (counted by a proxy)", ("bytes_out", "bytes_in")),
+)
+
+
+def report(workloads: list[Workload], results: Results) -> str:
+    """Everything that is printed at the end."""
+    blocks = [_main_table(rows(workloads, results))]
+    floors = [_floor_lines(workload, results) for workload in workloads if workload.floors]
+    blocks += filter(None, floors)
+    for title, figures in _COSTS:
+        block = _cost_table(title, figures, workloads, results)
+        if block:
+            blocks.append(block)
+    if results.errors:
+        blocks.append(_failures(results))
+    return "\n\n".join(blocks)
+
+
+def _failures(results: Results) -> str:
+    where: dict[tuple[str, str], list[str]] = {}
+    for (name, subject), error in results.errors.items():
+        where.setdefault((BY_KEY[subject].title, error), []).append(name)
+    lines = [f"  {title}: {error}\n    in {'; '.join(names)}" for (title, error), names in where.items()]
+    return "\n".join(["Failed", *lines])
+
+
+def _main_table(table: list[Row]) -> str:
+    heads = [("", "")] + [("", "")] + [_head(subject.short) for subject in COLUMNS]
+    heads += [("ours :", "best peer"), ("", "target")]
+    lines = [[top for top, _ in heads], [bottom for _, bottom in heads]]
+    for row in table:
+        values = [number(row.values[subject.key]) for subject in COLUMNS]
+        verdicts = ", ".join(verdict.text for verdict in row.verdicts)
+        lines.append([row.title, row.unit, *values, number(row.ratio), verdicts])
+    return _grid(lines, left=(0, 1, len(heads) - 1))
+
+
+def _floor_lines(workload: Workload, results: Results) -> str:
+    """The floors beside the one workload that they are the floor of."""
+    ours = results.median(workload, OURS, RATE)
+    lines: list[Cells] = [
+        [f"Floors of {workload.name}", "ops/s", "ours :", "client µs", "Redis µs", "round trips", "bytes"]
+    ]
+    for subject in FLOORS:
+        figures = [
+            _total(workload, subject.key, names, results)
+            for names in (
+                ("rate",),
+                ("client_cpu",),
+                ("redis_cpu",),
+                ("round_trips",),
+                ("bytes_out", "bytes_in"),
+            )
+        ]
+        rate, *costs = figures
+        ratio = ours / rate if ours is not None and rate else None
+        lines.append(["  " + subject.title, number(rate), number(ratio), *map(number, costs)])
+    return _grid(lines, left=(0,)) if any(line[1] != "-" for line in lines[1:]) else ""
+
+
+def _cost_table(title: str, figures: tuple[str, ...], workloads: list[Workload], results: Results) -> str:
+    lines: list[Cells] = []
+    for workload in workloads:
+        costs = [_total(workload, subject.key, figures, results) for subject in COLUMNS]
+        if any(cost is not None for cost in costs):
+            lines.append(["  " + workload.name, *map(number, costs)])
+    if not lines:
+        return ""
+    heads = [_head(subject.short) for subject in COLUMNS]
+    return _grid([["", *(top for top, _ in heads)], [title, *(bottom for _, bottom in heads)], *lines], left=(0,))
+
+
+def _total(workload: Workload, subject: str, figures: tuple[str, ...], results: Results) -> float | None:
+    parts = [results.median(workload, subject, figure) for figure in figures]
+    return None if None in parts else sum(part for part in parts if part is not None)
+
+
+def _head(short: str) -> tuple[str, str]:
+    top, _, bottom = short.partition("\n")
+    return top, bottom
+
+
+def _grid(lines: list[Cells], left: tuple[int, ...]) -> str:
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    pad: Callable[[int, str], str] = lambda at, cell: (  # noqa: E731  # used once, below
+        cell.ljust(widths[at]) if at in left else cell.rjust(widths[at])
+    )
+    return "\n".join("  ".join(pad(at, cell) for at, cell in enumerate(line)).rstrip() for line in lines)

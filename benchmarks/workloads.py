@@ -1,0 +1,84 @@
+"""
+What is measured, which figures come out of it, and what they are to reach.
+
+A workload is plain data: the command picks some, and hands each to a fresh process as JSON.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+SMALL, LARGE = 100, 10_000  # bytes of text in the message
+RATE, P50, P99, IDLE = "rate", "p50", "p99", "idle"  # figures: ops/s, µs, µs, ms of CPU per second
+
+
+@dataclass(frozen=True)
+class Target:
+    """Ours against a peer: at least so many times its rate, or at most so much of its time."""
+
+    factor: float
+    against: str = "best"  # of the peers, or the key of one subject
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One kind of call, with everything that changes its cost."""
+
+    name: str
+    call: str  # send, receive, group_send, ping_pong or idle
+    size: int = SMALL
+    encrypted: bool = False
+    block: bool = False
+    threads: int = 1
+    members: int = 0
+    own_prefixes: bool = True
+    floors: bool = False  # do the floors take part?
+    targets: tuple[Target, ...] = ()
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """The figures that this workload gives, each a row of the table."""
+        return {"ping_pong": (P50, P99), "idle": (IDLE,)}.get(self.call, (RATE,))
+
+    @property
+    def chunk(self) -> int:
+        """How many calls are made before the queues are emptied, so that they never grow deep."""
+        return max(20, 1000 // max(1, self.members))
+
+    @property
+    def counted(self) -> bool:
+        """Whether round trips and bytes per call mean anything: one caller, one kind of call."""
+        return self.call not in ("ping_pong", "idle") and self.threads == 1
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is handed to the process that measures."""
+        return {**asdict(self), "targets": ()}
+
+
+def _best(factor: float) -> tuple[Target, ...]:
+    return (Target(factor),)
+
+
+WORKLOADS = (
+    Workload("send 100 B", "send", floors=True, targets=(Target(1.8), Target(50, "channels_redis_sync"))),
+    Workload("send 10 KB", "send", size=LARGE, targets=_best(1.5)),
+    Workload("send 100 B, encrypted", "send", encrypted=True, targets=_best(1.3)),
+    Workload("send 10 KB, encrypted", "send", size=LARGE, encrypted=True),
+    Workload("send 100 B, 8 threads", "send", threads=8, targets=_best(1.8)),
+    Workload("receive 100 B, not blocking", "receive", targets=_best(1.8)),
+    Workload("receive 10 KB, not blocking", "receive", size=LARGE),
+    Workload("receive 100 B, encrypted", "receive", encrypted=True),
+    Workload("receive 10 KB, encrypted", "receive", size=LARGE, encrypted=True),
+    Workload("receive 100 B, 8 threads", "receive", threads=8),
+    Workload("receive 100 B, blocking", "receive", block=True),
+    Workload("group send, 1 member", "group_send", members=1, targets=_best(1.8)),
+    Workload("group send, 10, own prefixes", "group_send", members=10),
+    Workload("group send, 100, own prefixes", "group_send", members=100, targets=_best(2.5)),
+    Workload("group send, 1,000, own prefixes", "group_send", members=1000, targets=_best(2.5)),
+    Workload("group send, 10, one prefix", "group_send", members=10, own_prefixes=False),
+    Workload("group send, 100, one prefix", "group_send", members=100, own_prefixes=False),
+    Workload("group send, 1,000, one prefix", "group_send", members=1000, own_prefixes=False, targets=_best(1.3)),
+    Workload("ping-pong, 2 processes", "ping_pong", block=True, targets=_best(0.5)),
+    Workload("idle, blocked in receive", "idle", block=True),
+)
