@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from asgi_redis import wire
 from asgi_redis.base import BaseChannelLayer, Capacities, Message, Received, unknown_setting
-from asgi_redis.connection import Shard, execute_all, parse_hosts
+from asgi_redis.connection import Shard, delete_matching, execute_all, parse_hosts
 from asgi_redis.exceptions import ConfigurationError, InvalidName
 from asgi_redis.receiver import Receiver
 from asgi_redis.sender import Sender
-from asgi_redis.serializers import Key, registry
-from asgi_redis.wire.operations import scan, unlink
+from asgi_redis.serializers import BaseMessageSerializer, Key, registry
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -91,13 +90,11 @@ class RedisChannelLayer(BaseChannelLayer):
             random_prefix_length=random_prefix_length,
             expiry=expiry,
         )
-        one = {name: value for name, value in (("host", host), ("port", port), ("db", db)) if value is not None}
-        if one and hosts:
-            raise ConfigurationError("give either hosts, or host, port and db, not both")
-        self._shards = [Shard(host) for host in parse_hosts([one] if one else hosts, connection_kwargs)]
+        shorthand = {"host": host, "port": port, "db": db}
+        self._shards = [Shard(one) for one in parse_hosts(hosts, connection_kwargs, shorthand)]
         self._keys = wire.Keys(prefix, stats_prefix)
         self._operations = wire.Operations(self._keys, expiry, group_expiry)
-        self._receiver = Receiver(self._shards, self._keys, self._operations, self._serializer.deserialize, expiry)
+        self._receiver = Receiver(self._shards, self._keys, self._operations, self._serializer, self)
         self._sender = Sender(
             self._shards, self._operations, self._serializer, self, random_prefix_length, max_message_bytes
         )
@@ -111,9 +108,8 @@ class RedisChannelLayer(BaseChannelLayer):
         self._receiver.start_process()
         for shard in self._shards:
             shard.forget()
-        renew_prefix = getattr(self._serializer, "renew_prefix", None)
-        if renew_prefix:
-            renew_prefix()
+        if isinstance(self._serializer, BaseMessageSerializer):
+            self._serializer.renew_prefix()
 
     # Sending
 
@@ -152,10 +148,7 @@ class RedisChannelLayer(BaseChannelLayer):
             raise InvalidName(f"channels must be a list of names, not the str {channels!r}")
         if limit < 1:
             raise ValueError(f"limit must be 1 message or more, not {limit!r}")
-        channels = tuple(channels)
-        for channel in channels:
-            self.valid_channel_name(channel, receive=True)
-        return self._receiver.receive(channels, limit, timeout) if channels else []
+        return self._receiver.receive(tuple(channels), limit, timeout) if channels else []
 
     def receive_twisted(self, channels: Collection[str]) -> Deferred[Received]:
         """Does `receive(channels, block=True)` for Twisted: returns a Deferred. Needs Twisted."""
@@ -224,8 +217,6 @@ class RedisChannelLayer(BaseChannelLayer):
         return [name for name in members if name.isascii() and len(name) < 100]
 
     def _group_shard(self, group: str) -> Shard:
-        if len(self._shards) == 1:
-            return self._shards[0]
         return self._shards[wire.shard_of(group.encode(), len(self._shards))]
 
     # Statistics and flush
@@ -265,13 +256,7 @@ class RedisChannelLayer(BaseChannelLayer):
         """Deletes all messages, groups and counters under this layer's prefixes, on all shards."""
         for shard in self._shards:
             for pattern in self._keys.patterns():
-                cursor = b"0"
-                while True:
-                    cursor, keys = shard.execute(scan(cursor, pattern))
-                    if keys:
-                        shard.execute(unlink(keys))
-                    if cursor == b"0":
-                        break
+                delete_matching(shard, pattern)
         self._receiver.forget_kept()
 
     # Serialisation

@@ -7,15 +7,17 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from redis.exceptions import RedisError
 
+from asgi_redis.base import BaseChannelLayer
 from asgi_redis.connection import Shard, Waiter, pop
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.kept import KeptMessages
+from asgi_redis.serializers import Serializer
 from asgi_redis.wire import Keys, Operations, Reading, Taken, Unpacker
 
 logger = logging.getLogger("asgi_redis")
@@ -24,21 +26,22 @@ Batch = list[tuple[str, dict[str, Any]]]
 
 
 class Receiver:
-    """The reading side of one layer."""
+    """The reading side of one layer; `rules` knows its names."""
 
     def __init__(
         self,
         shards: Sequence[Shard],
         keys: Keys,
         operations: Operations,
-        deserialize: Callable[[bytes], Any],
-        expiry: float,
+        serializer: Serializer,
+        rules: BaseChannelLayer,
     ) -> None:
         self._shards = shards
         self._keys = keys
         self._operations = operations
-        self._unpack = Unpacker(keys, deserialize)
-        self._expiry = expiry
+        self._unpack = Unpacker(keys, serializer.deserialize)
+        self._rules = rules
+        self._expiry = rules.expiry
         self._reading = functools.lru_cache(maxsize=1024)(self._make_reading)
         self.undecodable_count = 0
         self.start_process()
@@ -51,9 +54,9 @@ class Receiver:
         self._unblocked = 0
         self._count_lock = threading.Lock()
 
-    def receive(self, channels: Collection[str], limit: int, timeout: float) -> Batch:
-        """Returns up to `limit` (channel, message) tuples of valid `channels`; waits `timeout` seconds for one."""
-        reading = self._reading(tuple(channels))
+    def receive(self, channels: tuple[str, ...], limit: int, timeout: float) -> Batch:
+        """Returns up to `limit` (channel, message) tuples of `channels`; waits `timeout` seconds for one."""
+        reading = self._reading(channels)
         deadline = time.monotonic() + timeout
         unblocked = self._unblocked
         # Waiting takes a message that is there just as well as looking. But on several shards it would take one
@@ -101,6 +104,8 @@ class Receiver:
             waiter.wake()
 
     def _make_reading(self, channels: tuple[str, ...]) -> Reading:
+        for channel in channels:
+            self._rules.valid_channel_name(channel, receive=True)
         return Reading(channels, self._keys, len(self._shards))
 
     def _take(self, turn: Sequence[tuple[int, list[bytes]]], limit: int) -> list[Taken]:

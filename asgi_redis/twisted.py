@@ -29,14 +29,14 @@ def receive_twisted(layer: RedisChannelLayer, channels: Collection[str]) -> Defe
     given_up = threading.Event()
     ended: Deferred[None] = Deferred()
 
-    def give_up(_: object = None) -> Deferred[None]:
+    def give_up(_: object = None) -> None:
         given_up.set()
         layer.unblock()
-        return ended
 
     def stop() -> Deferred[None]:
         triggers.clear()
-        return give_up()  # the reactor waits for it
+        give_up()
+        return ended  # the reactor waits for it
 
     def receive() -> Received:
         # A busy thread pool may come to it late.

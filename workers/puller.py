@@ -16,6 +16,8 @@ from typing import Any, Callable
 
 from redis.exceptions import RedisError
 
+from asgi_redis.exceptions import ChannelLayerError
+
 from .layers import ChannelLayer
 from .outage import Outage
 from .pool import Pool
@@ -87,6 +89,9 @@ class Puller:
                 finally:
                     if slots:
                         self._pool.release(slots)
+        except ChannelLayerError as error:
+            self.failure = error
+            logger.critical("The worker ends: %s", error)
         except BaseException as error:
             self.failure = error
             logger.critical("The puller has failed; the worker ends", exc_info=True)

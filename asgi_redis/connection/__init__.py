@@ -2,6 +2,6 @@
 
 from asgi_redis.connection.blocking import Waiter, pop
 from asgi_redis.connection.hosts import Host, parse_hosts
-from asgi_redis.connection.shard import Shard, execute_all
+from asgi_redis.connection.shard import Shard, delete_matching, execute_all
 
-__all__ = ["Host", "Shard", "Waiter", "execute_all", "parse_hosts", "pop"]
+__all__ = ["Host", "Shard", "Waiter", "delete_matching", "execute_all", "parse_hosts", "pop"]

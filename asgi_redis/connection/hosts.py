@@ -75,9 +75,13 @@ class SentinelHost(Host):
         return self._connect(self._make(host=host, port=port))
 
 
-def parse_hosts(hosts: Sequence[Any] | None, connection_kwargs: Mapping[str, Any] | None) -> list[Host]:
+def parse_hosts(
+    hosts: Sequence[Any] | None,
+    connection_kwargs: Mapping[str, Any] | None = None,
+    shorthand: Mapping[str, Any] | None = None,
+) -> list[Host]:
     """
-    Returns the hosts of a `hosts` setting, one for each shard.
+    Returns the hosts of a `hosts` setting, one for each shard, or the one that `shorthand` describes.
 
     `connection_kwargs` are redis-py's options for connections; those of an entry win over them. Raises
     `ConfigurationError`, which says what to write instead and never shows a password.
@@ -86,9 +90,12 @@ def parse_hosts(hosts: Sequence[Any] | None, connection_kwargs: Mapping[str, Any
         raise ConfigurationError("hosts must be a list, even for one Redis: [url]")
     if connection_kwargs is not None and not isinstance(connection_kwargs, Mapping):
         raise ConfigurationError('connection_kwargs must be a dict such as {"socket_timeout": 20}')
+    one = {name: value for name, value in (shorthand or {}).items() if value is not None}
+    if one and hosts:
+        raise ConfigurationError("give either hosts, or host, port and db, not both")
     defaults = {**DEFAULTS, **(connection_kwargs or {})}
     result = []
-    for position, entry in enumerate(hosts or [DEFAULT_URL]):
+    for position, entry in enumerate([one] if one else hosts or [DEFAULT_URL]):
         try:
             result.append(_parse(entry, defaults))
         except ConfigurationError as error:

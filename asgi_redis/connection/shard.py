@@ -26,6 +26,7 @@ from redis.exceptions import (
 from asgi_redis.connection.hosts import Host
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.wire.operation import Operation, command
+from asgi_redis.wire.operations import scan, unlink
 
 _KEPT = 100  # idle connections; more are closed
 _FRESH = 0.05  # seconds that an idle connection counts as alive without a look
@@ -165,6 +166,17 @@ def execute_all(requests: Sequence[tuple[Shard, Operation]]) -> list[Any]:
     if errors:
         raise errors[0]
     return results
+
+
+def delete_matching(shard: Shard, pattern: bytes) -> None:
+    """Deletes the keys that match a glob, some at a time, so that other clients are served in between."""
+    cursor = b"0"
+    while True:
+        cursor, keys = shard.execute(scan(cursor, pattern))
+        if keys:
+            shard.execute(unlink(keys))
+        if cursor == b"0":
+            return
 
 
 def read_replies(connection: Any, operation: Operation) -> Any:

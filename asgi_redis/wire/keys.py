@@ -14,6 +14,10 @@ class Keys:
         for setting, value in (("prefix", prefix), ("stats_prefix", stats_prefix)):
             if not isinstance(value, str):
                 raise ConfigurationError(f"{setting} must be a str, not {value!r}")
+        if prefix == stats_prefix:
+            raise ConfigurationError(
+                f"prefix and stats_prefix must differ, or their keys do not: both are {prefix!r}"
+            )
         self._prefix = prefix.encode()
         self._stats_prefix = stats_prefix.encode()
         self.global_counters = self._stats_prefix + b"#global#"  # no channel can have this name
