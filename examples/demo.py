@@ -32,10 +32,14 @@ RATE = 500  # jobs a second
 
 
 @contextlib.contextmanager
-def running(*arguments: str, **options: int) -> Iterator[subprocess.Popen[str]]:
+def running(*arguments: str, stderr: int | None = None) -> Iterator[subprocess.Popen[str]]:
     """Runs a Python module in a session of its own, which Ctrl-C does not reach; it ends with the block."""
     process = subprocess.Popen(
-        [sys.executable, "-m", *arguments], stdout=subprocess.PIPE, text=True, start_new_session=True, **options
+        [sys.executable, "-m", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        start_new_session=True,
     )
     try:
         yield process
@@ -60,12 +64,13 @@ def found_or_started(url: str, console: Console) -> Iterator[str]:
             answers = False
         else:
             answers = True
-            console.print(f"Redis: {layer}")
+            console.print(f"Redis: {layer}", soft_wrap=True)
     if answers:
         yield url
         return
     with RedisServer() as server:
-        console.print(f"Redis: none answers at {url}; started {server.binary} {server.version} at {server.url}")
+        console.print(f"Redis: none answers at {url}", soft_wrap=True)
+        console.print(f"Redis: started {server.binary} {server.version} at {server.url}", soft_wrap=True)
         yield server.url
 
 

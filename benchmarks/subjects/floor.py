@@ -11,7 +11,8 @@ from asgi_redis.scripts import SEND
 
 from . import CAPACITY, PREFIX, Command
 
-EXPIRY, CHANNEL_TTL, GLOBAL_TTL = 60, 3600, 86400
+# As in the header of send.lua, from ARGV[2] on: expiry, ttl, channel_ttl, global_ttl, count_full.
+SETTINGS = (60, 60_000, 3600, 86400, 1)
 # As long as the message of 100 B is as msgpack, less the 12 bytes that make a member its own.
 BODY = b"x" * 126
 
@@ -30,7 +31,7 @@ class ScriptOnClient:
         member = b"%012d" % next(self._count) + BODY
         self._evalsha(
             self._sha, 3, PREFIX + channel, "stats:" + channel, "stats:#global#",
-            CAPACITY, EXPIRY, CHANNEL_TTL, GLOBAL_TTL, member,
+            CAPACITY, *SETTINGS, member,
         )  # fmt: skip  # keys and arguments, a line each
 
     def receive(self, channel: str, block: bool) -> None:
@@ -52,7 +53,7 @@ class ScriptOnConnection(ScriptOnClient):
         member = b"%012d" % next(self._count) + BODY
         self._connection.send_command(
             "EVALSHA", self._sha, 3, PREFIX + channel, "stats:" + channel, "stats:#global#",
-            CAPACITY, EXPIRY, CHANNEL_TTL, GLOBAL_TTL, member,
+            CAPACITY, *SETTINGS, member,
         )  # fmt: skip  # keys and arguments, a line each
         self._connection.read_response()
 
