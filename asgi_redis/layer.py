@@ -148,7 +148,8 @@ class RedisChannelLayer(BaseChannelLayer):
             raise InvalidName(f"channels must be a list of names, not the str {channels!r}")
         if limit < 1:
             raise ValueError(f"limit must be 1 message or more, not {limit!r}")
-        return self._receiver.receive(tuple(channels), limit, timeout) if channels else []
+        names = tuple(channels)
+        return self._receiver.receive(names, limit, timeout) if names else []
 
     def receive_twisted(self, channels: Collection[str]) -> Deferred[Received]:
         """Does `receive(channels, block=True)` for Twisted: returns a Deferred. Needs Twisted."""

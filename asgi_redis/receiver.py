@@ -7,15 +7,14 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from redis.exceptions import RedisError
 
 from asgi_redis.base import BaseChannelLayer
 from asgi_redis.connection import Shard, Waiter, pop
-from asgi_redis.exceptions import UnsupportedRedis
+from asgi_redis.exceptions import InvalidName, UnsupportedRedis
 from asgi_redis.kept import KeptMessages
 from asgi_redis.serializers import Serializer
 from asgi_redis.wire import Keys, Operations, Reading, Taken, Unpacker
@@ -56,7 +55,12 @@ class Receiver:
 
     def receive(self, channels: tuple[str, ...], limit: int, timeout: float) -> Batch:
         """Returns up to `limit` (channel, message) tuples of `channels`; waits `timeout` seconds for one."""
-        reading = self._reading(channels)
+        try:
+            reading = self._reading(channels)
+        except InvalidName:
+            raise
+        except TypeError:
+            reading = self._make_reading(channels)  # a name that cannot even be looked up is shown, too
         deadline = time.monotonic() + timeout
         unblocked = self._unblocked
         # Waiting takes a message that is there just as well as looking. But on several shards it would take one
@@ -73,11 +77,16 @@ class Receiver:
             remaining = deadline - time.monotonic()
             if received or remaining <= 0 or self._unblocked != unblocked:
                 return received
-            with self._waiting() as waiter:
+            waiter = self._waiter()
+            self._waiters.add(waiter)
+            try:
                 # What another thread did before it could see this waiter has to be seen now.
                 received = self._kept.take(reading.names, limit)
                 stop = received or self._unblocked != unblocked
                 one = None if stop else self._wait(turn, remaining, waiter)
+            finally:
+                self._waiters.discard(waiter)
+                self._idle_waiters.append(waiter)
             if one is not None:
                 look = self._operations.is_expired(one)  # where one has expired there may be more
                 received = [] if look else self._unpack_all([one], limit)
@@ -129,19 +138,11 @@ class Receiver:
         requests = [(self._shards[shard], self._operations.pop(keys, timeout)) for shard, keys in turn]
         return pop(requests, timeout, waiter, self._operations.give_back)
 
-    @contextmanager
-    def _waiting(self) -> Iterator[Waiter]:
+    def _waiter(self) -> Waiter:
         try:
-            waiter = self._idle_waiters.pop()
+            return self._idle_waiters.pop()
         except IndexError:
-            waiter = Waiter()
-        self._waiters.add(waiter)
-        try:
-            yield waiter
-        finally:
-            self._waiters.discard(waiter)
-            waiter.clear()
-            self._idle_waiters.append(waiter)
+            return Waiter()
 
     def _unpack_all(self, taken: Sequence[Taken], limit: int) -> Batch:
         received: Batch = []

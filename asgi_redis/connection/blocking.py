@@ -25,6 +25,7 @@ from asgi_redis.wire.operations import Taken, client_id, unblock
 
 logger = logging.getLogger("asgi_redis")
 
+_CLIENT_ID = client_id()
 _PATIENCE = 0.02  # seconds until an unblocking that came before its pop is repeated
 _GIVE_UP = 20.0  # seconds that a pop may take to end
 
@@ -47,10 +48,9 @@ class Waiter:
             os.write(self._write_end, b"\0")
 
     def clear(self) -> None:
-        """Makes ready for the next wait."""
-        # No flag says whether there is something to read: two threads that wake at once would make it wrong.
+        """Makes ready for the next wait, after one that was woken."""
         with contextlib.suppress(BlockingIOError):
-            os.read(self._read_end, 4096)
+            os.read(self._read_end, 1 << 16)  # as much as a pipe holds
 
     def __del__(self) -> None:
         os.close(self._read_end)
@@ -65,7 +65,7 @@ class _Blocked:
         self._operation = operation
         connection = shard.checkout()
         try:
-            self._client = shard.client_id(connection, client_id())
+            self._client = shard.client_id(connection, _CLIENT_ID)
             connection.send_packed_command((operation.packed,))
         except BaseException as error:
             shard.after_error(connection, error)
@@ -73,17 +73,19 @@ class _Blocked:
         self._connection = connection
 
     def fileno(self) -> int:
+        """What can be polled: readable when the reply is there."""
         # redis-py has no public way to the socket, and waiting on several needs it.
         sock = self._connection._sock
         return -1 if sock is None else sock.fileno()
 
-    def end(self) -> Taken | None:
+    def end(self, ready: bool) -> Taken | None:
         """
-        Ends the pop unless its reply is there, and returns the message if it has one.
+        Ends the pop unless its reply is `ready`, and returns the message if it has one.
 
         Can be called again after what is not an error of Redis's, such as a KeyboardInterrupt.
         """
-        self._end()
+        if not ready:
+            self._end()
         try:
             taken: Taken | None = self._operation.read(self.shard.read(self._connection, self._operation))
         except BaseException as error:
@@ -126,12 +128,14 @@ def pop(
     try:
         for shard, operation in requests:
             blocked.append(_Blocked(shard, operation))
-        _poll([*blocked, waiter], timeout)
+        ready = _poll([*blocked, waiter], timeout)
     except BaseException:
         # A signal handler's SystemExit, a gevent.Timeout, or a shard that cannot be reached.
-        _put_back(_end_all(blocked)[0], put_back)
+        _put_back(_end_all(blocked, [])[0], put_back)
         raise
-    taken, errors = _end_all(blocked)
+    if waiter in ready:
+        waiter.clear()
+    taken, errors = _end_all(blocked, ready)
     interruption = next((error for error in errors if not isinstance(error, RedisError)), None)
     if interruption is not None:
         _put_back(taken, put_back)
@@ -146,14 +150,16 @@ def pop(
     return taken[0][1]
 
 
-def _end_all(blocked: Sequence[_Blocked]) -> tuple[list[tuple[Shard, Taken]], list[BaseException]]:
+def _end_all(
+    blocked: Sequence[_Blocked], ready: Sequence[Any]
+) -> tuple[list[tuple[Shard, Taken]], list[BaseException]]:
     """Ends all the pops, whatever comes between: one that is left behind would take a message that nobody reads."""
     taken: list[tuple[Shard, Taken]] = []
     errors: list[BaseException] = []
     for one in blocked:
         for last in (False, True):
             try:
-                message = one.end()
+                message = one.end(one in ready and not last)
             except (RedisError, UnsupportedRedis) as error:
                 errors.append(error)
                 break
@@ -176,11 +182,14 @@ def _put_back(taken: Sequence[tuple[Shard, Taken]], put_back: Callable[[Taken], 
             logger.error("A message could not be put back at %s and is lost: %s", shard.host, error)
 
 
-def _poll(readable: Sequence[Any], timeout: float) -> bool:
-    """Waits up to `timeout` seconds; returns whether one of them can be read."""
+def _poll(readable: Sequence[Any], timeout: float) -> list[Any]:
+    """Waits up to `timeout` seconds until one of them can be read; returns those that can."""
     poll = select.poll()
+    by_descriptor = {}
     for one in readable:
-        if one.fileno() < 0:
+        descriptor = one.fileno()
+        if descriptor < 0:
             raise ConnectionError("the connection was closed while it waited")
-        poll.register(one, select.POLLIN)
-    return bool(poll.poll(math.ceil(timeout * 1000)))
+        by_descriptor[descriptor] = one
+        poll.register(descriptor, select.POLLIN)
+    return [by_descriptor[descriptor] for descriptor, _ in poll.poll(math.ceil(timeout * 1000))]

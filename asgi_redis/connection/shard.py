@@ -8,6 +8,7 @@ out that an idle connection has died, come before the first byte of a request.
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -31,7 +32,9 @@ from asgi_redis.wire.operations import scan, unlink
 _KEPT = 100  # idle connections; more are closed
 _FRESH = 0.05  # seconds that an idle connection counts as alive without a look
 _LOST = (ConnectionError, ReadOnlyError, MasterDownError)
-_IN_SCRIPTS = {"-READONLY ": ReadOnlyError, "-MASTERDOWN ": MasterDownError}  # how Redis 5 and 6 pass them on
+# Scripts pass them on in a text of their own before Redis 7; redis-py before 5.1 does not know all of them.
+_REPLICAS = {"READONLY": ReadOnlyError, "MASTERDOWN": MasterDownError}
+_FROM_REPLICA = re.compile(r"(?:^|-)(READONLY|MASTERDOWN) ")
 
 
 class Shard:
@@ -74,9 +77,9 @@ class Shard:
         except ResponseError as error:
             if "unknown" in str(error).lower() and "command" in str(error).lower():
                 raise self._unsupported(error) from error
-            for code, kind in _IN_SCRIPTS.items():
-                if code in str(error):
-                    raise kind(str(error)) from error
+            refusal = _FROM_REPLICA.search(str(error))
+            if refusal:
+                raise _REPLICAS[refusal.group(1)](str(error)) from error
             raise
 
     def _unsupported(self, error: ResponseError) -> UnsupportedRedis:

@@ -1,0 +1,82 @@
+"""The floors of the package: each knows only those below it, and optional packages are imported late."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import asgi_redis
+
+ROOT = Path(asgi_redis.__file__).parent
+
+# What a floor must not import. A name stands for itself and all that is in it.
+FORBIDDEN = {
+    "scripts.py": ["redis", "asgi_redis", "workers"],
+    "exceptions.py": ["redis", "asgi_redis", "workers"],
+    "kept.py": ["redis", "asgi_redis", "workers"],
+    "wire": [
+        "redis",
+        "socket",
+        "threading",
+        "time",
+        "asgi_redis.connection",
+        "asgi_redis.layer",
+        "asgi_redis.receiver",
+        "asgi_redis.sender",
+        "workers",
+    ],
+    "connection": ["asgi_redis.layer", "asgi_redis.receiver", "asgi_redis.sender", "workers"],
+    "": ["workers", "asyncio", "channels", "channels_redis"],
+}
+
+
+def imports(path):
+    """Yields the name of everything that the file imports, those for type checkers only left out."""
+    tree = ast.parse(path.read_text())
+    typing_only = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if node in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("floor", FORBIDDEN)
+def test_imports_run_one_way(floor):
+    paths = [ROOT / floor] if floor.endswith(".py") else sorted((ROOT / floor).rglob("*.py"))
+    assert paths
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in paths
+        for name in imports(path)
+        for forbidden in FORBIDDEN[floor]
+        if name == forbidden or name.startswith(f"{forbidden}.")
+    ]
+    assert wrong == []
+
+
+def loaded_after(statement):
+    program = f"import sys\n{statement}\nprint(*sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(ended.stdout.split())
+
+
+def test_importing_it_imports_no_optional_package():
+    loaded = loaded_after("import asgi_redis; asgi_redis.RedisChannelLayer()")
+    assert "asgi_redis.layer" in loaded
+    redis_py = loaded_after("import redis.sentinel")  # it imports cryptography, where that is installed
+    optional = {"django", "asgiref", "twisted", "cryptography", "channels", "channels_redis", "gevent", "workers"}
+    assert loaded & optional - redis_py == set()

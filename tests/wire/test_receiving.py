@@ -1,0 +1,91 @@
+"""Which queues a receive looks into and in which order, and whom a message is for."""
+
+from __future__ import annotations
+
+import pytest
+
+from asgi_redis.exceptions import UndecodableMessage
+from asgi_redis.wire import Keys, Reading, Taken, Unpacker, shard_of
+
+KEYS = Keys("p:", "s:")
+
+
+def turns(channels, shards, count):
+    reading = Reading(channels, KEYS, shards)
+    return [list(reading.turn()) for _ in range(count)]
+
+
+def test_on_one_shard_each_queue_comes_first_in_turn():
+    firsts = [turn[0][1][0] for turn in turns(["a", "b", "c"], 1, 6)]
+    assert firsts == [b"p:a", b"p:b", b"p:c"] * 2
+
+
+def test_every_turn_has_every_queue_once():
+    for ((_, keys),) in turns(["a", "b", "c"], 1, 3):
+        assert sorted(keys) == [b"p:a", b"p:b", b"p:c"]
+
+
+def test_a_channel_that_is_given_twice_is_read_once():
+    assert turns(["a", "b", "a"], 1, 1) == [[(0, [b"p:a", b"p:b"])]]
+
+
+def test_a_normal_channel_is_looked_for_on_all_shards():
+    assert sorted(turns(["work"], 3, 1)[0]) == [(shard, [b"p:work"]) for shard in range(3)]
+
+
+@pytest.mark.parametrize("name", ["specific.ab!", "reply?xyz"])
+def test_process_local_and_single_reader_channels_are_looked_for_on_their_shard_only(name):
+    assert turns([name], 3, 1) == [[(shard_of(name.encode(), 3), [b"p:" + name.encode()])]]
+
+
+def test_each_shard_and_on_each_shard_each_queue_comes_first_in_turn():
+    firsts = {(turn[0][0], turn[0][1][0]) for turn in turns(["a", "b"], 3, 6)}
+    assert firsts == {(shard, key) for shard in range(3) for key in (b"p:a", b"p:b")}
+
+
+def unpack(key, message):
+    return Unpacker(KEYS, lambda member: message)(Taken(key, b"member", 0.0))
+
+
+def test_a_message_of_a_normal_channel_is_for_that_channel():
+    assert unpack(b"p:work", {"text": "hello"}) == ("work", ["work"], {"text": "hello"})
+
+
+def test_a_normal_channels_message_is_for_it_whatever_the_group_wrote_into_it():
+    assert unpack(b"p:work", {"__asgi_channel__": ["work", "other"]}) == ("work", ["work"], {})
+
+
+def test_a_process_local_message_names_its_channel():
+    assert unpack(b"p:q!", {"a": 1, "__asgi_channel__": "q!x"}) == ("q!", ["q!x"], {"a": 1})
+
+
+def test_a_groups_message_names_all_its_channels():
+    assert unpack(b"p:q!", {"__asgi_channel__": ["q!x", "q!y"]}) == ("q!", ["q!x", "q!y"], {})
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        ["secret"],
+        "secret",
+        None,
+        {"__asgi_channel__": []},
+        {"__asgi_channel__": 7},
+        {"__asgi_channel__": [b"q!x"]},
+        {"__asgi_channel__": {"q!x": 1}},
+        {"__asgi_channel__": "secret!x"},
+        {"__asgi_channel__": ["q!x", "secret!x"]},
+    ],
+)
+def test_garbage_is_undecodable_and_its_content_is_not_in_the_error(message):
+    with pytest.raises(UndecodableMessage) as raised:
+        unpack(b"p:q!", message)
+    assert "secret" not in str(raised.value)
+
+
+def test_what_the_serialiser_raises_is_left_to_the_caller():
+    def fail(member):
+        raise KeyError("whatever")
+
+    with pytest.raises(KeyError):
+        Unpacker(KEYS, fail)(Taken(b"p:work", b"", 0.0))

@@ -1,0 +1,64 @@
+"""Which queues a group's message goes into."""
+
+from __future__ import annotations
+
+import pytest
+
+from asgi_redis.wire import GroupFrame, GroupPart, plan_group, shard_of, share
+
+
+def plan(members, shards=1, turn=0, capacity=100):
+    return plan_group(members, shards, turn, lambda channel: capacity)
+
+
+def test_members_of_one_process_share_one_entry():
+    assert plan([b"p!a", b"q!a", b"p!b"]) == [
+        [GroupPart(b"p!", 100, [b"p!a", b"p!b"]), GroupPart(b"q!", 100, [b"q!a"])]
+    ]
+
+
+def test_channels_without_a_mark_and_single_reader_channels_have_a_queue_each():
+    (parts,) = plan([b"work", b"reply?a", b"reply?b"])
+    assert [part.queue for part in parts] == [b"work", b"reply?a", b"reply?b"]
+
+
+def test_the_capacity_is_asked_for_with_a_full_name_of_the_queue():
+    asked = []
+
+    def capacity(channel):
+        asked.append(channel)
+        return 3
+
+    ((part,),) = plan_group([b"p!a"], 1, 0, capacity)
+    assert asked == ["p!a"]
+    assert part.capacity == 3
+
+
+def test_process_local_and_single_reader_queues_stay_on_their_shard_whatever_the_turn():
+    for turn in range(3):
+        by_shard = plan([b"p!a", b"reply?b"], shards=3, turn=turn)
+        assert [part.queue for part in by_shard[shard_of(b"p!", 3)]].count(b"p!") == 1
+        assert [part.queue for part in by_shard[shard_of(b"reply?b", 3)]].count(b"reply?b") == 1
+
+
+def test_a_normal_channel_moves_on_by_a_shard_with_each_turn():
+    visited = [[bool(parts) for parts in plan([b"work"], shards=3, turn=turn)].index(True) for turn in range(3)]
+    assert sorted(visited) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("capacity", [1, 2, 3, 7, 100])
+@pytest.mark.parametrize("shards", [1, 2, 3, 7])
+def test_the_shares_of_all_shards_make_up_the_capacity(capacity, shards):
+    shares = [share(capacity, shard, shards) for shard in range(shards)]
+    assert sum(shares) == capacity
+    assert max(shares) - min(shares) <= 1
+
+
+def test_a_frame_reads_positions_from_one_on():
+    frame = GroupFrame(b"", b"", [GroupPart(b"a", 1, [b"a"]), GroupPart(b"p!", 1, [b"p!x", b"p!y", b"p!z"])])
+    assert frame.read([2]) == 3
+    assert frame.read([]) == 0
+
+
+def test_a_group_without_members_goes_nowhere():
+    assert plan([], shards=2) == [[], []]
