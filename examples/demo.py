@@ -4,7 +4,7 @@ The main job, to be seen: ``python -m examples.demo``.
 It takes the Redis at --redis, or starts one of its own where none answers. Then a worker process with four threads
 runs the consumers of ``examples.consumers``, another process sends it jobs, and a plain script sends to a group.
 After some seconds it stops them all and says what happened. Exit code 0: every job was done, each once; 1: not so;
-130: Ctrl-C. Nothing that it started is left behind.
+130: Ctrl-C, 143: SIGTERM. Nothing that it started is left behind.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from typing import NoReturn
 
 from redis.exceptions import RedisError
 from rich.console import Console
@@ -74,8 +73,12 @@ def found_or_started(url: str, console: Console) -> Iterator[str]:
         yield server.url
 
 
-def show(url: str, seconds: float, console: Console) -> bool:
-    """Runs the demonstration on the Redis at ``url``; returns whether every job was done, each once."""
+def show(url: str, seconds: float, console: Console, signals: Sequence[int]) -> bool:
+    """
+    Runs the demonstration on the Redis at ``url``, to its end or until there is something in ``signals``.
+
+    Returns whether every job was done, each once.
+    """
     prefix = f"asgi-demo-{uuid.uuid4().hex[:8]}:"
     with contextlib.ExitStack() as stack:
         layer = stack.enter_context(RedisChannelLayer(hosts=[url], prefix=prefix))
@@ -102,6 +105,8 @@ def show(url: str, seconds: float, console: Console) -> bool:
         last_reply = time.monotonic()
         with Display(progress, console) as display:
             while not jobs or progress.jobs < jobs or len(progress.announced) < 2 * announcements:
+                if signals:
+                    return False
                 for _, reply in layer.receive_batch([mine], 100, timeout=0.1):
                     progress.add(reply)
                     last_reply = time.monotonic()
@@ -131,13 +136,6 @@ def show(url: str, seconds: float, console: Console) -> bool:
     return once and len(progress.announced) == 2 * announcements
 
 
-def leave(number: int, _: object) -> NoReturn:
-    """Ends the command: what it has started is stopped on the way out, which a second signal does not disturb."""
-    for stopping in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stopping, signal.SIG_IGN)
-    sys.exit(128 + number)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m examples.demo", description="A worker that serves messages.")
@@ -145,10 +143,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=8.0, help="for which jobs are sent (default: %(default)g)")
     options = parser.parse_args(argv)
     console = Console()
+    signals: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, leave)
+        # Only recorded: an exception in the middle of starting a process would leave it behind.
+        signal.signal(number, lambda number, _: signals.append(number))
     with found_or_started(options.redis, console) as url:
-        return 0 if show(url, options.seconds, console) else 1
+        complete = show(url, options.seconds, console, signals)
+    return 128 + signals[0] if signals else 0 if complete else 1
 
 
 if __name__ == "__main__":

@@ -127,6 +127,7 @@ def test_a_glob_is_for_the_whole_name_and_a_pattern_for_its_start():
     layer = make(channel_capacity={"work": 1, re.compile("play"): 2})
     assert layer.get_capacity("workshop") == 100
     assert layer.get_capacity("playground") == 2
+    assert layer.get_capacity("display") == 100
 
 
 def test_glob_characters_do_what_they_do_in_file_names():

@@ -70,6 +70,14 @@ def test_the_shard_is_the_one_that_channels_redis_computes(name, shards):
     assert shard_of(name, shards) == layer.consistent_hash(name.decode())
 
 
+@pytest.mark.parametrize("shards", [3, 4096])
+def test_so_it_is_for_a_thousand_names(shards):
+    channels_redis = pytest.importorskip("channels_redis.core")
+    layer = channels_redis.RedisChannelLayer(hosts=["redis://localhost:1"] * shards)
+    names = [f"name{number}" for number in range(1000)]
+    assert [shard_of(name.encode(), shards) for name in names] == [layer.consistent_hash(name) for name in names]
+
+
 def test_every_shard_gets_its_share_of_the_names():
     found = [shard_of(b"name%d" % number, 3) for number in range(3000)]
     assert min(found.count(shard) for shard in range(3)) > 800

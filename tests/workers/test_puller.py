@@ -75,7 +75,7 @@ def test_nothing_is_fetched_without_a_free_slot(layer: QueueLayer, handled: list
     gate.set()
     eventually(lambda: len(handled) == 5)
     assert len(layer.limits) > calls
-    assert handled == sorted(handled)
+    assert sorted(handled) == list(range(5))  # two slots finish in an order of their own
 
 
 def test_as_many_are_fetched_at_once_as_slots_are_free(layer: QueueLayer, handled: list[Any], start: Any) -> None:
