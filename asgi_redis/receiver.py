@@ -120,8 +120,9 @@ class Receiver:
     def _take(self, turn: Sequence[tuple[int, list[bytes]]], limit: int) -> list[Taken]:
         taken: list[Taken] = []
         for shard, keys in turn:
+            operation = self._operations.receive(keys, limit - len(taken))
             try:
-                taken += self._shards[shard].execute(self._operations.receive(keys, limit - len(taken)))
+                taken += self._shards[shard].execute(operation, rescue=taken.extend)
             except (RedisError, UnsupportedRedis):
                 if not taken:
                     raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -20,6 +21,14 @@ _COUNTERPARTS = {"channels_redis.core.RedisChannelLayer": "asgi_redis.RedisChann
 _layers: dict[str, Any] = {}
 # Reentrant: importing a back end may import code that asks for a layer, too.
 _lock = threading.RLock()
+
+
+def _after_fork_in_child() -> None:
+    global _lock
+    _lock = threading.RLock()  # another thread of the parent may have held it
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class InvalidChannelLayerError(ConfigurationError):

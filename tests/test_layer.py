@@ -124,6 +124,27 @@ class TestSendAndReceive:
         assert len(received) == 2
         assert errors >= 3
 
+    @pytest.mark.parametrize("nth", [1, 2, 3])
+    def test_an_interruption_between_request_and_reply_loses_nothing(self, sharded, monkeypatch, nth):
+        from asgi_redis.connection import shard as module
+
+        for number in range(6):
+            sharded.send("work", {"n": number})
+        read, calls = module.read_replies, []
+
+        def interrupted(*args):
+            calls.append(args)
+            if len(calls) == nth:
+                raise KeyboardInterrupt
+            return read(*args)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "read_replies", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                sharded.receive_batch(["work"], 10)
+        received = sharded.receive_batch(["work"], 10) + sharded.receive_batch(["work"], 10)
+        assert sorted(message["n"] for _, message in received) == list(range(6))
+
     def test_a_key_of_another_kind_costs_no_message_of_another_channel(self, layer, client, prefix):
         layer.send("good", {"n": 1})
         client.lpush(f"{prefix}bad", "a list, as asgi_redis 1 has them")

@@ -7,9 +7,9 @@ It works without Django; ``workers.django`` is the one file that knows it.
 
 from __future__ import annotations
 
-from .channel import Channel, Group
-from .message import Message
-from .routing import include, route
-from .worker import Worker
+from workers.channel import Channel, Group
+from workers.message import Message
+from workers.routing import include, route
+from workers.worker import Worker
 
 __all__ = ["Channel", "Group", "Message", "Worker", "include", "route"]

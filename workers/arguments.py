@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Callable, TypeVar
 
-from .layers import DEFAULT_CHANNEL_LAYER
+from workers.layers import DEFAULT_CHANNEL_LAYER
 
 Number = TypeVar("Number", int, float)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .layers import DEFAULT_CHANNEL_LAYER, ChannelLayer, layer_for
-from .pending import pending_messages
+from workers.layers import DEFAULT_CHANNEL_LAYER, ChannelLayer, layer_for
+from workers.pending import pending_messages
 
 
 class Channel:

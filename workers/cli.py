@@ -15,12 +15,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from .arguments import add_worker_arguments
-from .exceptions import ConfigurationError
-from .launcher import launch
-from .layers import DEFAULT_CHANNEL_LAYER, register_layer
-from .routing import Router
-from .worker import ExitCode
+from workers.arguments import add_worker_arguments
+from workers.exceptions import ConfigurationError
+from workers.launcher import launch
+from workers.layers import DEFAULT_CHANNEL_LAYER, register_layer
+from workers.routing import Router
+from workers.worker import ExitCode
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -104,6 +104,6 @@ def _launch_in_project(options: dict[str, Any]) -> int:
             "Django is not installed: pip install asgi_redis[django], or use --layer-url"
         ) from error
     django.setup()
-    from .django import launch_in_project  # here, because it needs Django and its settings
+    from workers.django import launch_in_project  # here, because it needs Django and its settings
 
     return launch_in_project(options)

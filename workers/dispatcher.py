@@ -13,11 +13,11 @@ import threading
 import time
 from typing import Any, NamedTuple
 
-from .exceptions import ChannelSocketException, ConsumeLater, DenyConnection
-from .layers import ChannelLayer
-from .message import Message
-from .routing import Consumer, Router, consumer_name
-from .signals import consumer_finished, consumer_started
+from workers.exceptions import ChannelSocketException, ConsumeLater, DenyConnection
+from workers.layers import ChannelLayer
+from workers.message import Message
+from workers.routing import Consumer, Router, consumer_name
+from workers.signals import consumer_finished, consumer_started
 
 logger = logging.getLogger(__name__)
 

@@ -11,12 +11,11 @@ from django.conf import settings
 from django.db import close_old_connections
 
 from asgi_redis.settings import get_channel_layer
-
-from .exceptions import ConfigurationError
-from .launcher import launch
-from .layers import ChannelLayer
-from .routing import Router
-from .signals import consumer_finished, consumer_started
+from workers.exceptions import ConfigurationError
+from workers.launcher import launch
+from workers.layers import ChannelLayer
+from workers.routing import Router
+from workers.signals import consumer_finished, consumer_started
 
 
 def launch_in_project(options: dict[str, Any]) -> int:

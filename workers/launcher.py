@@ -8,11 +8,11 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from .layers import ChannelLayer
-from .pool import ThreadPool
-from .routing import Router
-from .stopping import outlive_repeats
-from .worker import SAME_SIGNAL_SECONDS, ExitCode, Worker
+from workers.layers import ChannelLayer
+from workers.pool import ThreadPool
+from workers.routing import Router
+from workers.stopping import outlive_repeats
+from workers.worker import SAME_SIGNAL_SECONDS, ExitCode, Worker
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 LOG_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)

@@ -16,8 +16,8 @@ from typing import Any, Protocol
 
 from redis.exceptions import RedisError
 
-from .layers import ChannelLayer
-from .signals import consumer_finished, consumer_started
+from workers.layers import ChannelLayer
+from workers.signals import consumer_finished, consumer_started
 
 logger = logging.getLogger(__name__)
 

@@ -17,10 +17,9 @@ from typing import Any, Callable
 from redis.exceptions import RedisError
 
 from asgi_redis.exceptions import ChannelLayerError
-
-from .layers import ChannelLayer
-from .outage import Outage
-from .pool import Pool
+from workers.layers import ChannelLayer
+from workers.outage import Outage
+from workers.pool import Pool
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable, Optional, Protocol, Union
 
-from .exceptions import RoutingError, RoutingImportError
-from .message import Message
+from workers.exceptions import RoutingError, RoutingImportError
+from workers.message import Message
 
 Consumer = Callable[..., Any]
 Match = Optional[tuple[Consumer, dict[str, Any]]]

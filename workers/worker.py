@@ -23,15 +23,15 @@ from collections.abc import Iterable
 from enum import IntEnum
 from queue import Empty, SimpleQueue
 
-from .dispatcher import Dispatcher
-from .exceptions import ConfigurationError
-from .layers import ChannelLayer
-from .pending import pending_messages
-from .pool import Pool, ThreadPool
-from .puller import Puller
-from .routing import Router, Routing
-from .signals import worker_process_ready, worker_ready
-from .stopping import StopSignal, StopSignals
+from workers.dispatcher import Dispatcher
+from workers.exceptions import ConfigurationError
+from workers.layers import ChannelLayer
+from workers.pending import pending_messages
+from workers.pool import Pool, ThreadPool
+from workers.puller import Puller
+from workers.routing import Router, Routing
+from workers.signals import worker_process_ready, worker_ready
+from workers.stopping import StopSignal, StopSignals
 
 logger = logging.getLogger(__name__)
 

@@ -146,7 +146,11 @@ def pop(
         return None
     for error in errors:
         logger.warning("Lost a shard while another had a message: %s", error)
-    _put_back(taken[1:], put_back)
+    try:
+        _put_back(taken[1:], put_back)
+    except BaseException:
+        _put_back(taken[:1], put_back)
+        raise
     return taken[0][1]
 
 
@@ -175,11 +179,23 @@ def _end_all(
 
 
 def _put_back(taken: Sequence[tuple[Shard, Taken]], put_back: Callable[[Taken], Operation]) -> None:
+    interruption: BaseException | None = None
     for shard, message in taken:
         try:
-            shard.execute(put_back(message))
+            try:
+                connection = shard.checkout()
+            except RedisError:
+                raise
+            except BaseException as error:  # noqa: BLE001  raised when all are back
+                interruption = error
+                connection = shard.checkout()
+            shard.execute_on(connection, put_back(message))
         except RedisError as error:
             logger.error("A message could not be put back at %s and is lost: %s", shard.host, error)
+        except BaseException as error:  # noqa: BLE001  it has been sent, which is what matters
+            interruption = error
+    if interruption is not None:
+        raise interruption
 
 
 def _poll(readable: Sequence[Any], timeout: float) -> list[Any]:

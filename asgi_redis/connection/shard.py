@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -31,6 +31,7 @@ from asgi_redis.wire.operations import scan, unlink
 
 _KEPT = 100  # idle connections; more are closed
 _FRESH = 0.05  # seconds that an idle connection counts as alive without a look
+_RESCUE = 1.0  # seconds that a reply may take whose caller was interrupted
 _LOST = (ConnectionError, ReadOnlyError, MasterDownError)
 # Scripts pass them on in a text of their own before Redis 7; redis-py before 5.1 does not know all of them.
 _REPLICAS = {"READONLY": ReadOnlyError, "MASTERDOWN": MasterDownError}
@@ -45,22 +46,43 @@ class Shard:
         self._idle: deque[tuple[Any, float]] = deque(maxlen=_KEPT)
         self._client_ids: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 
-    def execute(self, operation: Operation) -> Any:
+    def execute(self, operation: Operation, rescue: Callable[[Any], object] | None = None) -> Any:
         """
         Sends one operation and returns what its replies mean.
+
+        An interruption that is no `Exception`, such as KeyboardInterrupt or gevent.Timeout, may come between request
+        and reply: `rescue` gets what would have been returned, before the interruption is raised.
 
         Raises `redis.exceptions.RedisError`. After a `ConnectionError` or a `TimeoutError` Redis may or may not
         have carried it out.
         """
-        connection = self.checkout()
+        return self.execute_on(self.checkout(), operation, rescue)
+
+    def execute_on(self, connection: Any, operation: Operation, rescue: Callable[[Any], object] | None = None) -> Any:
+        """Does what `execute` does, on a connection that was checked out, and gives it back."""
         try:
             connection.send_packed_command((operation.packed,))
             reply = self.read(connection, operation)
         except BaseException as error:
-            self.after_error(connection, error)
+            if rescue is None or isinstance(error, Exception):
+                self.after_error(connection, error)
+            else:
+                self._rescue(connection, operation, rescue)
             raise
         self.give_back(connection)
         return operation.read(reply)
+
+    def _rescue(self, connection: Any, operation: Operation, rescue: Callable[[Any], object]) -> None:
+        try:
+            reply = read_replies(connection, operation) if connection.can_read(_RESCUE) else None
+        except BaseException:  # noqa: BLE001  the first interruption is the one to be raised
+            reply = None
+        # Redis may have been loading the script, and have run nothing.
+        if reply is None or (operation.script is not None and reply == operation.script.sha):
+            connection.disconnect()
+        else:
+            self.give_back(connection)
+            rescue(operation.read(reply))
 
     def read(self, connection: Any, operation: Operation) -> Any:
         """Returns the reply to an operation that was sent, or the list of its replies."""
@@ -71,7 +93,7 @@ class Shard:
                 # Redis has run nothing: asking again cannot repeat anything.
                 assert operation.script is not None
                 connection.send_packed_command((command(b"SCRIPT", b"LOAD", operation.script.text),))
-                connection.read_response(disable_decoding=True)
+                connection.read_response(disable_decoding=True, disconnect_on_error=False)
                 connection.send_packed_command((operation.packed,))
                 return read_replies(connection, operation)
         except ResponseError as error:
@@ -183,14 +205,14 @@ def delete_matching(shard: Shard, pattern: bytes) -> None:
 
 
 def read_replies(connection: Any, operation: Operation) -> Any:
-    """Reads all the replies of an operation, then raises the first that is an error."""
+    """Reads all the replies of an operation, then raises the first that is an error. Never closes the connection."""
     if operation.replies == 1:
-        return connection.read_response(disable_decoding=True)
+        return connection.read_response(disable_decoding=True, disconnect_on_error=False)
     replies: list[Any] = []
     refused: ResponseError | None = None
     for _ in range(operation.replies):
         try:
-            replies.append(connection.read_response(disable_decoding=True))
+            replies.append(connection.read_response(disable_decoding=True, disconnect_on_error=False))
         except ResponseError as error:
             refused = refused or error
     if refused is not None:

@@ -240,6 +240,39 @@ class TestInterruptions:
         assert connections_are_sound(shards)
         assert sorted(queued(shards, operations, key) + [one for one in received if one]) == sent
 
+    def interrupt_putting_back(self, monkeypatch, method):
+        """Makes `method` of a shard raise the first time that it is called while a message is put back."""
+        original, put_back, raised = getattr(Shard, method), blocking._put_back, []
+        under_way = []
+
+        def interrupted(shard, *args):
+            if under_way and not raised:
+                raised.append(shard)
+                raise Interruption
+            return original(shard, *args)
+
+        def noticed(*args):
+            under_way.append(args)
+            put_back(*args)
+
+        monkeypatch.setattr(Shard, method, interrupted)
+        monkeypatch.setattr(blocking, "_put_back", noticed)
+
+    @pytest.mark.parametrize("method", ["checkout", "read"])
+    def test_while_a_message_is_put_back_neither_it_nor_the_one_to_be_returned_is_lost(
+        self, wait, shards, operations, key, monkeypatch, method
+    ):
+        sent = [b"0", b"1", b"2"]
+        for shard, member in zip(shards, sent):
+            put(shard, operations, member)
+        with monkeypatch.context() as patch:
+            self.interrupt_putting_back(patch, method)
+            with pytest.raises(Interruption):
+                wait()
+        eventually(lambda: sum(shard.execute(operations.channel_statistics(b"work"))[2] for shard in shards) == 3)
+        assert queued(shards, operations, key) == sent
+        assert connections_are_sound(shards)
+
     def test_twice_in_a_row_the_pop_is_given_up_rather_than_left_behind(
         self, wait, shards, three_redis_servers, monkeypatch
     ):
