@@ -15,6 +15,7 @@ from asgi_redis.serializers import Serializer, spliceable
 from asgi_redis.wire import GroupFrame, GroupPart, Operations, plan_group, shard_of, share
 
 _QUEUES_PER_SCRIPT = 1000  # a script holds up every other client of its Redis, some 3 µs for each queue
+_REQUESTS_AT_ONCE = 16  # each on a connection of its own
 
 
 class _Route(NamedTuple):
@@ -23,6 +24,14 @@ class _Route(NamedTuple):
     shard: Shard
     head: bytes
     last_head: bytes
+
+
+class _Chunk(NamedTuple):
+    """The queues of one request of a group send. `count_full`: they are tried nowhere else."""
+
+    shard: Shard
+    parts: list[GroupPart]
+    count_full: bool
 
 
 class Sender:
@@ -95,48 +104,67 @@ class Sender:
             raise MessageTooLarge(f"the message has {size} bytes when serialised, max_message_bytes is {limit}")
 
     def send_group(self, members: Sequence[bytes], message: Message) -> int:
-        """Sends to all of `members`, on all shards at once; returns how many of them were full."""
+        """
+        Sends to all of `members`, on all shards at once; returns how many of them were full.
+
+        Takes more than one round trip where a channel's share of one shard is used up, and another is tried.
+        """
         if not members:
             self._member(message)  # what cannot be sent is an error, also where nobody would get it
             return 0
-        # Channels that are not pinned to a shard go round, a step with each send.
-        turn = next(self._turns) % len(self._shards)
+        turn, dropped, left = next(self._turns), 0, tuple(members)
+        for attempt in range(len(self._shards)):
+            last = attempt == len(self._shards) - 1
+            full = self._send_parts(left, (turn + attempt) % len(self._shards), last, message)
+            dropped += sum(len(part.channels) for part in full if last or not part.elsewhere)
+            left = tuple(name for part in full if part.elsewhere for name in part.channels)
+            if not left:
+                break
+        return dropped
+
+    def _send_parts(self, members: tuple[bytes, ...], turn: int, last: bool, message: Message) -> list[GroupPart]:
         if self._spliceable:
             try:
                 head = self._spliceable.head(message)
             except Exception as error:
                 raise invalid_message(message, self._serialize, error) from error
-            longest, frames = self._frames(tuple(members), turn)
+            longest, frames = self._frames(members, turn, last)
             self._check(message, len(head) + longest)
         else:
-            head, frames = b"", self._whole_frames(self._plan(tuple(members), turn), message)
-        return sum(execute_all([(shard, self._operations.send_group(frame, head)) for shard, frame in frames]))
+            head, frames = b"", self._whole_frames(self._plan(members, turn, last), message)
+        requests = [(shard, self._operations.send_group(frame, head)) for shard, frame in frames]
+        full: list[GroupPart] = []
+        for start in range(0, len(requests), _REQUESTS_AT_ONCE):
+            for parts in execute_all(requests[start : start + _REQUESTS_AT_ONCE]):
+                full += parts
+        return full
 
-    def _make_plan(self, members: tuple[bytes, ...], turn: int) -> list[tuple[Shard, list[GroupPart]]]:
-        by_shard = plan_group(members, len(self._shards), turn, self._rules.get_capacity)
-        return [
-            (shard, parts[start : start + _QUEUES_PER_SCRIPT])
-            for shard, parts in zip(self._shards, by_shard)
-            for start in range(0, len(parts), _QUEUES_PER_SCRIPT)
-        ]
+    def _make_plan(self, members: tuple[bytes, ...], turn: int, last: bool) -> list[_Chunk]:
+        chunks = []
+        for shard, parts in zip(self._shards, plan_group(members, len(self._shards), turn, self._rules.get_capacity)):
+            for count_full in (True, False):
+                counted = [part for part in parts if count_full == (last or not part.elsewhere)]
+                for start in range(0, len(counted), _QUEUES_PER_SCRIPT):
+                    chunks.append(_Chunk(shard, counted[start : start + _QUEUES_PER_SCRIPT], count_full))
+        return chunks
 
-    def _make_frames(self, members: tuple[bytes, ...], turn: int) -> tuple[int, list[tuple[Shard, GroupFrame]]]:
+    def _make_frames(
+        self, members: tuple[bytes, ...], turn: int, last: bool
+    ) -> tuple[int, list[tuple[Shard, GroupFrame]]]:
         assert self._spliceable is not None
         longest, frames = 0, []
-        for shard, parts in self._make_plan(members, turn):
+        for shard, parts, count_full in self._make_plan(members, turn, last):
             tails = [self._spliceable.tail(part.channels) for part in parts]
             longest = max(longest, *map(len, tails))
-            frames.append((shard, self._operations.group_frame(parts, tails)))
+            frames.append((shard, self._operations.group_frame(parts, tails, count_full)))
         return longest, frames
 
-    def _whole_frames(
-        self, plan: list[tuple[Shard, list[GroupPart]]], message: Message
-    ) -> list[tuple[Shard, GroupFrame]]:
+    def _whole_frames(self, plan: Sequence[_Chunk], message: Message) -> list[tuple[Shard, GroupFrame]]:
         frames = []
-        for shard, parts in plan:
+        for shard, parts, count_full in plan:
             members = [
                 self._member({**message, "__asgi_channel__": [name.decode() for name in part.channels]})
                 for part in parts
             ]
-            frames.append((shard, self._operations.group_frame(parts, members)))
+            frames.append((shard, self._operations.group_frame(parts, members, count_full)))
         return frames

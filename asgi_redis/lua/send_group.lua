@@ -7,14 +7,15 @@
 -- ARGV[2]         ttl              milliseconds that a queue outlives its last message, no less than expiry
 -- ARGV[3]         channel_ttl      seconds that a channel's counters outlive their last change
 -- ARGV[4]         global_ttl       seconds, likewise
--- ARGV[5]         head             bytes that all the members start with
--- ARGV[6..n+5]    capacities       messages, of each queue
--- ARGV[n+6..2n+5] tails            bytes that complete the member of each queue
+-- ARGV[5]         count_full       '1' to count refusals, '0' where other shards will be tried
+-- ARGV[6]         head             bytes that all the members start with
+-- ARGV[7..n+6]    capacities       messages, of each queue
+-- ARGV[n+7..2n+6] tails            bytes that complete the member of each queue
 -- Returns the positions, from 1, of the queues that were full.
 --
 -- Atomic for each queue, and fast, for the reasons in send.lua; one script for many, so that the head crosses the
 -- network once.
-local expiry, ttl, channel_ttl, global_ttl, head = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local expiry, ttl, channel_ttl, global_ttl, count_full, head = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local n = (#KEYS - 1) / 2
 local global_counters = KEYS[2 * n + 1]
 local call = redis.call
@@ -25,7 +26,7 @@ local now = time[1] + time[2] / 1000000
 local score_now = string.format('%.17g', now)
 local full = {}
 for i = 1, n do
-    local queue, channel_counters, capacity, tail = KEYS[i], KEYS[n + i], tonumber(ARGV[5 + i]), ARGV[5 + n + i]
+    local queue, channel_counters, capacity, tail = KEYS[i], KEYS[n + i], tonumber(ARGV[6 + i]), ARGV[6 + n + i]
     local length = call('ZCARD', queue)
     if length >= capacity then
         length = length - call('ZREMRANGEBYSCORE', queue, '-inf', string.format('(%.17g', now - expiry))
@@ -40,11 +41,11 @@ for i = 1, n do
         call('HINCRBY', channel_counters, 'messages_count', '1')
     else
         full[#full + 1] = i
-        call('HINCRBY', channel_counters, 'channel_full_count', '1')
+        call('HINCRBY', channel_counters, 'channel_full_count', count_full)
     end
     call('EXPIRE', channel_counters, channel_ttl)
 end
 call('HINCRBY', global_counters, 'messages_count', n - #full)
-call('HINCRBY', global_counters, 'channel_full_count', #full)
+call('HINCRBY', global_counters, 'channel_full_count', #full * count_full)
 call('EXPIRE', global_counters, global_ttl)
 return full

@@ -53,18 +53,23 @@ class Operations:
         """Reads as whether the message was sent; False: the channel is full."""
         return Operation(head + bulk(member), bool, 1, scripts.SEND)
 
-    def group_frame(self, parts: Sequence[GroupPart], tails: Sequence[bytes]) -> GroupFrame:
-        """What a send to `parts`, completed by `tails`, has around its head; the same for each message."""
+    def group_frame(self, parts: Sequence[GroupPart], tails: Sequence[bytes], count_full: bool) -> GroupFrame:
+        """
+        What a send to `parts`, completed by `tails`, has around its head; the same for each message.
+
+        `count_full` is for parts that are tried nowhere else.
+        """
         keys = [self._keys.queue(part.queue) for part in parts]
         keys += [self._keys.counters(part.queue) for part in parts]
         keys.append(self._keys.global_counters)
         arguments = [b"%d" % part.capacity for part in parts]
         arguments += tails
-        before = script_head(scripts.SEND_GROUP, keys, self._sending, more=1 + len(arguments))
+        settings = (*self._sending, b"1" if count_full else b"0")
+        before = script_head(scripts.SEND_GROUP, keys, settings, more=1 + len(arguments))
         return GroupFrame(before, b"".join(map(bulk, arguments)), parts)
 
     def send_group(self, frame: GroupFrame, head: bytes) -> Operation:
-        """Reads as the number of channels that were full."""
+        """Reads as the list of the parts that were full."""
         return Operation(b"".join((frame.before, bulk(head), frame.after)), frame.read, 1, scripts.SEND_GROUP)
 
     def receive(self, keys: Sequence[bytes], limit: int) -> Operation:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -29,7 +30,8 @@ class Reading:
                 by_shard.setdefault(shard, []).append(keys.queue(queue))
         self._by_shard = list(by_shard.items())
         self.shards = len(by_shard)
-        self._turns = itertools.count()
+        # From anywhere: whoever comes with other channels each time would always begin with the first.
+        self._turns = itertools.count(random.randrange(1 << 16))
 
     def turn(self) -> Iterator[tuple[int, list[bytes]]]:
         """Yields each shard with the keys of its queues, in the order of this turn."""

@@ -9,11 +9,16 @@ from asgi_redis.wire.keys import shard_of
 
 
 class GroupPart(NamedTuple):
-    """One queue of a group send, and the channels of the group that its entry is for."""
+    """
+    One queue of a group send, and the channels of the group that its entry is for.
+
+    `elsewhere`: the channel is on other shards, too, which can be tried when its share of this one is used up.
+    """
 
     queue: bytes
     capacity: int
     channels: list[bytes]
+    elsewhere: bool = False
 
 
 class GroupFrame(NamedTuple):
@@ -23,9 +28,9 @@ class GroupFrame(NamedTuple):
     after: bytes
     parts: Sequence[GroupPart]
 
-    def read(self, full: Iterable[int]) -> int:
-        """Returns how many channels the queues at these positions, counted from 1, stand for."""
-        return sum(len(self.parts[position - 1].channels) for position in full)
+    def read(self, full: Iterable[int]) -> list[GroupPart]:
+        """Returns the parts at these positions, counted from 1."""
+        return [self.parts[position - 1] for position in full]
 
 
 def share(capacity: int, shard: int, shards: int) -> int:
@@ -49,9 +54,10 @@ def plan_group(
     parts: list[list[GroupPart]] = [[] for _ in range(shards)]
     for queue, channels in queues.items():
         capacity = get_capacity(channels[0].decode())
-        shard = shard_of(queue, shards) if shards > 1 else 0
-        if not queue.endswith(b"!") and b"?" not in queue:
+        shard = shard_of(queue, shards)
+        elsewhere = shards > 1 and not queue.endswith(b"!") and b"?" not in queue
+        if elsewhere:
             shard = (shard + turn) % shards
             capacity = share(capacity, shard, shards)
-        parts[shard].append(GroupPart(queue, capacity, channels))
+        parts[shard].append(GroupPart(queue, capacity, channels, elsewhere))
     return parts

@@ -132,3 +132,17 @@ class TestCapacity:
         layer.group_add("chat", "work")
         assert [layer.send_group("chat", {"number": number}) for number in range(7)] == [0] * 6 + [1]
         assert len(layer.receive_batch(["work"], 10)) == 6
+
+    @pytest.mark.parametrize("keys", [None, ["key"]])
+    def test_a_group_send_drops_nothing_while_any_shard_has_room(self, layer_for, three_redis_servers, prefix, keys):
+        layer = layer_for(
+            *three_redis_servers, capacity=1, stats_prefix=f"{prefix}-meta:", symmetric_encryption_keys=keys
+        )
+        channels = [f"room{number}" for number in range(6)]
+        for channel in channels:
+            layer.group_add("chat", channel)
+        assert layer.send_group("chat", {}) == 0
+        assert layer.global_statistics() == {"messages_count": 6, "channel_full_count": 0}
+        assert layer.send_group("chat", {}) == 6
+        assert layer.global_statistics() == {"messages_count": 6, "channel_full_count": 6}
+        assert sorted(channel for channel, _ in layer.receive_batch(channels, 10)) == channels

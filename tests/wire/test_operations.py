@@ -61,22 +61,21 @@ def test_a_queue_outlives_a_fraction_of_a_second_rounded_up():
 
 def test_a_group_send_has_the_head_once_and_a_tail_for_each_queue(operations):
     parts = [GroupPart(b"a", 5, [b"a"]), GroupPart(b"p!", 9, [b"p!x", b"p!y"])]
-    frame = operations.group_frame(parts, [b"tail-a", b"tail-p"])
+    frame = operations.group_frame(parts, [b"tail-a", b"tail-p"], True)
     operation = operations.send_group(frame, b"HEAD")
     assert operation.packed.count(b"HEAD") == 1
     sha, keys, arguments = script_call(*commands(operation.packed))
     assert sha == scripts.SEND_GROUP.sha
     assert keys == [b"p:a", b"p:p!", b"s:a", b"s:p!", KEYS.global_counters]
-    assert arguments == [b"60", b"60000", b"3600", b"86400", b"HEAD", b"5", b"9", b"tail-a", b"tail-p"]
+    assert arguments == [b"60", b"60000", b"3600", b"86400", b"1", b"HEAD", b"5", b"9", b"tail-a", b"tail-p"]
 
 
-def test_a_group_send_reads_as_the_number_of_channels_behind_the_full_queues(operations):
+def test_a_group_send_reads_as_the_parts_that_were_full(operations):
     parts = [GroupPart(b"a", 5, [b"a"]), GroupPart(b"p!", 9, [b"p!x", b"p!y"])]
-    read = operations.send_group(operations.group_frame(parts, [b"", b""]), b"").read
-    assert read([]) == 0
-    assert read([1]) == 1
-    assert read([2]) == 2
-    assert read([1, 2]) == 3
+    read = operations.send_group(operations.group_frame(parts, [b"", b""], False), b"").read
+    assert read([]) == []
+    assert read([2]) == [parts[1]]
+    assert read([1, 2]) == parts
 
 
 def test_a_receive_names_its_queues_and_its_limit(operations):

@@ -54,10 +54,20 @@ def test_the_shares_of_all_shards_make_up_the_capacity(capacity, shards):
     assert max(shares) - min(shares) <= 1
 
 
+def test_only_a_normal_channel_on_several_shards_can_be_tried_elsewhere():
+    def elsewhere(shards):
+        return {
+            part.queue for parts in plan([b"work", b"p!a", b"reply?b"], shards) for part in parts if part.elsewhere
+        }
+
+    assert elsewhere(3) == {b"work"}
+    assert elsewhere(1) == set()
+
+
 def test_a_frame_reads_positions_from_one_on():
     frame = GroupFrame(b"", b"", [GroupPart(b"a", 1, [b"a"]), GroupPart(b"p!", 1, [b"p!x", b"p!y", b"p!z"])])
-    assert frame.read([2]) == 3
-    assert frame.read([]) == 0
+    assert frame.read([2]) == [frame.parts[1]]
+    assert frame.read([]) == []
 
 
 def test_a_group_without_members_goes_nowhere():
