@@ -1,7 +1,7 @@
 """
 The synchronous Redis channel layer for Django Channels.
 
-`RedisChannelLayer` is a blocking client with the interface of ASGI 1.x channel layers, on the wire format of
+``RedisChannelLayer`` is a blocking client with the interface of ASGI 1.x channel layers, on the wire format of
 channels_redis 4, so that both share one Redis.
 """
 

@@ -2,7 +2,7 @@
 What every channel layer has in common: names, capacities, and the helpers of the ASGI 1.x base layer.
 
 The rules for names are those of the ASGI 1.x specification, "Channels" and "Groups": ASCII letters, digits, hyphens,
-underscores and periods, fewer than 100 characters, with at most one `!` (process-local) or `?` (single-reader).
+underscores and periods, fewer than 100 characters, with at most one ``!`` (process-local) or ``?`` (single-reader).
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ class BaseChannelLayer:
 
     def compile_capacities(self, channel_capacity: Capacities) -> list[tuple[Pattern[str], int]]:
         """
-        Returns the patterns of `channel_capacity` compiled, in their order, each with its capacity.
+        Returns the patterns of ``channel_capacity`` compiled, in their order, each with its capacity.
 
-        A str is a glob, as in `fnmatch`; a compiled pattern is matched at the start of the name.
+        A str is a glob, as in ``fnmatch``; a compiled pattern is matched at the start of the name.
         """
         if not isinstance(channel_capacity, Mapping):
             raise ConfigurationError(
@@ -72,30 +72,30 @@ class BaseChannelLayer:
         ]
 
     def get_capacity(self, channel: str) -> int:
-        """Returns the capacity of `channel`: that of the first pattern that matches, or the default."""
+        """Returns the capacity of ``channel``: that of the first pattern that matches, or the default."""
         for pattern, capacity in self.channel_capacity:
             if pattern.match(channel):
                 return capacity
         return self.capacity
 
     def receive(self, channels: Collection[str], block: bool = False) -> Received:
-        """Returns the next (channel, message) from any of `channels`, or (None, None)."""
+        """Returns the next (channel, message) from any of ``channels``, or (None, None)."""
         raise NotImplementedError
 
     def receive_many(self, channels: Collection[str], block: bool = False) -> Received:
-        """The deprecated name of `receive`, as in ASGI 1.x."""
+        """The deprecated name of ``receive``, as in ASGI 1.x."""
         warnings.warn("receive_many is deprecated; use receive", DeprecationWarning, stacklevel=2)
         return self.receive(channels, block)
 
     def match_type_and_length(self, name: object) -> bool:
-        """Returns whether `name` is a str of fewer than 100 characters."""
+        """Returns whether ``name`` is a str of fewer than 100 characters."""
         return isinstance(name, str) and len(name) < 100
 
     def valid_channel_name(self, name: object, receive: bool = False) -> bool:
         """
-        Returns True, or raises `TypeError` with the name and the rule that it breaks.
+        Returns True, or raises ``TypeError`` with the name and the rule that it breaks.
 
-        `receive` asks for a name to read from, where a process-local name ends at its `!`.
+        ``receive`` asks for a name to read from, where a process-local name ends at its ``!``.
         """
         if not isinstance(name, str) or len(name) >= 100 or not _CHANNEL_NAME.fullmatch(name):
             raise InvalidName(f"{name!r} is not a valid channel name: it must be {_RULE}, with at most one ! or ?")
@@ -106,24 +106,24 @@ class BaseChannelLayer:
         return True
 
     def valid_channel_names(self, names: object, receive: bool = False) -> bool:
-        """Returns True, or raises `TypeError` for what is not a list of valid names with at least one."""
+        """Returns True, or raises ``TypeError`` for what is not a list of valid names with at least one."""
         if not isinstance(names, list) or not names:
             raise InvalidName(f"channel names must be a list with at least one name, not {names!r}")
         return all(self.valid_channel_name(name, receive=receive) for name in names)
 
     def valid_group_name(self, name: object) -> bool:
-        """Returns True, or raises `TypeError` with the name and the rule that it breaks."""
+        """Returns True, or raises ``TypeError`` with the name and the rule that it breaks."""
         if not isinstance(name, str) or len(name) >= 100 or not _GROUP_NAME.fullmatch(name):
             raise InvalidName(f"{name!r} is not a valid group name: it must be {_RULE}")
         return True
 
     def non_local_name(self, name: str) -> str:
-        """Returns the name of the queue that `name` is kept in: the part up to and including the `!`, if any."""
+        """Returns the name of the queue that ``name`` is kept in: the part up to and including the ``!``, if any."""
         before, mark, _ = name.partition("!")
         return before + mark
 
     def check_message(self, message: object) -> None:
-        """Raises `TypeError` for what is not a dict, and `ValueError` for a message with the reserved key."""
+        """Raises ``TypeError`` for what is not a dict, and ``ValueError`` for a message with the reserved key."""
         if not isinstance(message, dict):
             raise InvalidMessage(f"a message must be a dict, not {type(message).__name__}")
         if "__asgi_channel__" in message:
@@ -145,7 +145,7 @@ def _checked_capacity(setting: str, capacity: object) -> int:
 
 
 def unknown_setting(layer_class: type[BaseChannelLayer], name: str) -> UnknownSetting:
-    """Returns the error for a setting that `layer_class` does not have, with the nearest that it has."""
+    """Returns the error for a setting that ``layer_class`` does not have, with the nearest that it has."""
     known = [
         parameter.name
         for parameter in inspect.signature(layer_class).parameters.values()

@@ -1,8 +1,8 @@
 """
 The errors of this package, under one root.
 
-Each is also an instance of the built-in that fits it, so that `except TypeError` keeps working. What redis-py
-raises (`redis.exceptions.ConnectionError`, `TimeoutError`, ...) passes through untouched.
+Each is also an instance of the built-in that fits it, so that ``except TypeError`` keeps working. What redis-py
+raises (``redis.exceptions.ConnectionError``, ``TimeoutError``, ...) passes through untouched.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class ChannelFull(ChannelLayerError):
 
 
 class MessageTooLarge(ChannelLayerError, ValueError):
-    """The serialised message is larger than `max_message_bytes`; it was not sent."""
+    """The serialised message is larger than ``max_message_bytes``; it was not sent."""
 
 
 class InvalidName(ChannelLayerError, TypeError):
@@ -29,7 +29,7 @@ class InvalidMessage(ChannelLayerError, TypeError):
 
 
 class ReservedKey(ChannelLayerError, ValueError):
-    """A message holds `__asgi_channel__`, the key that the wire format keeps for itself."""
+    """A message holds ``__asgi_channel__``, the key that the wire format keeps for itself."""
 
 
 class UndecodableMessage(ChannelLayerError, ValueError):

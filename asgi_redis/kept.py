@@ -23,14 +23,14 @@ class KeptMessages:
         self._queues: dict[str, deque[tuple[float, str, dict[str, Any]]]] = {}
 
     def put(self, queue: str, channels: Sequence[str], message: dict[str, Any], expires_in: float) -> None:
-        """Keeps a copy for each of `channels`, all of them of `queue`, for `expires_in` seconds."""
+        """Keeps a copy for each of ``channels``, all of them of ``queue``, for ``expires_in`` seconds."""
         expires = time.monotonic() + expires_in
         with self._lock:
             kept = self._queues.setdefault(queue, deque())
             kept.extend((expires, channel, copy.deepcopy(message)) for channel in channels)
 
     def take(self, queues: Iterable[str], limit: int) -> list[tuple[str, dict[str, Any]]]:
-        """Returns up to `limit` of what is kept for `queues`, as (channel, message)."""
+        """Returns up to ``limit`` of what is kept for ``queues``, as (channel, message)."""
         taken: list[tuple[str, dict[str, Any]]] = []
         if not self._queues:
             return taken

@@ -1,4 +1,4 @@
-"""`RedisChannelLayer`: the ASGI 1.x channel layer interface, as blocking calls."""
+"""``RedisChannelLayer``: the ASGI 1.x channel layer interface, as blocking calls."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ class RedisChannelLayer(BaseChannelLayer):
 
     One object may be shared by all threads and greenlets, and by processes that are forked later.
 
-    `hosts` lists the servers, two or more are shards: URLs (`redis://`, `rediss://`, `unix://`), `(host, port)`
-    pairs, dicts of redis-py's connection options with `address` or `host` and `port`, or of `sentinels` and
-    `master_name`. `host`, `port` and `db` are shorthand for one. `connection_kwargs` are options for all of them.
-    `expiry` and `group_expiry` are seconds, and may be fractions. `capacity` is in messages; `channel_capacity`
-    maps globs or compiled patterns to other capacities. `symmetric_encryption_keys` are str or bytes: the first
-    encrypts, all decrypt. `max_message_bytes` bounds a serialised message.
+    ``hosts`` lists the servers, two or more are shards: URLs (``redis://``, ``rediss://``, ``unix://``),
+    ``(host, port)`` pairs, dicts of redis-py's connection options with ``address`` or ``host`` and ``port``, or of
+    ``sentinels`` and ``master_name``. ``host``, ``port`` and ``db`` are shorthand for one. ``connection_kwargs`` are
+    options for all of them. ``expiry`` and ``group_expiry`` are seconds, and may be fractions. ``capacity`` is in
+    messages; ``channel_capacity`` maps globs or compiled patterns to other capacities.
+    ``symmetric_encryption_keys`` are str or bytes: the first encrypts, all decrypt. ``max_message_bytes`` bounds a
+    serialised message.
 
-    Raises `ValueError` for a setting that cannot work, and `TypeError` for one that is not known.
+    Raises ``ValueError`` for a setting that cannot work, and ``TypeError`` for one that is not known.
     """
 
     extensions = ["groups", "flush", "statistics"]
@@ -47,7 +48,7 @@ class RedisChannelLayer(BaseChannelLayer):
         extensions.append("twisted")
 
     block_timeout: float = 5.0
-    """Seconds that `receive(block=True)` waits."""
+    """Seconds that ``receive(block=True)`` waits."""
 
     def __init__(
         self,
@@ -99,7 +100,7 @@ class RedisChannelLayer(BaseChannelLayer):
             self._shards, self._operations, self._serializer, self, random_prefix_length, max_message_bytes
         )
         self.client_prefix = uuid.uuid4().hex
-        """What this process puts before the `!` of its process-local channels, different in every process."""
+        """What this process puts before the ``!`` of its process-local channels, different in every process."""
         _layers.add(self)
 
     def _after_fork(self) -> None:
@@ -115,10 +116,11 @@ class RedisChannelLayer(BaseChannelLayer):
 
     def send(self, channel: str, message: Message) -> None:
         """
-        Puts `message` at the end of `channel`, in one round trip.
+        Puts ``message`` at the end of ``channel``, in one round trip.
 
-        Raises `ChannelFull`, `MessageTooLarge`, `TypeError` for a wrong name or value, `ValueError` for a reserved
-        key. After `redis.exceptions.ConnectionError` or `TimeoutError` the message may or may not have been sent.
+        Raises ``ChannelFull``, ``MessageTooLarge``, ``TypeError`` for a wrong name or value, ``ValueError`` for a
+        reserved key. After a ``redis.exceptions.ConnectionError`` or ``TimeoutError`` the message may or may not have
+        been sent.
         """
         if not isinstance(channel, str):
             self.valid_channel_name(channel)
@@ -130,19 +132,20 @@ class RedisChannelLayer(BaseChannelLayer):
 
     def receive(self, channels: Collection[str], block: bool = False) -> Received:
         """
-        Takes the next message from any of `channels`: returns (channel, message), or (None, None).
+        Takes the next message from any of ``channels``: returns (channel, message), or (None, None).
 
-        A name that ends in `!` reads everything under that prefix, and the full name is returned. `block` waits up
-        to `block_timeout` seconds, on all shards at once. No channel starves: their order changes with every call.
+        A name that ends in ``!`` reads everything under that prefix, and the full name is returned. ``block`` waits
+        up to ``block_timeout`` seconds, on all shards at once. No channel starves: their order changes with every
+        call.
         """
         received = self.receive_batch(channels, 1, self.block_timeout if block else 0)
         return received[0] if received else (None, None)
 
     def receive_batch(self, channels: Collection[str], limit: int, timeout: float = 0) -> list[tuple[str, Message]]:
         """
-        Takes up to `limit` messages at once, one from each channel in turn; returns (channel, message) tuples.
+        Takes up to ``limit`` messages at once, one from each channel in turn; returns (channel, message) tuples.
 
-        Where there is none, waits up to `timeout` seconds for one.
+        Where there is none, waits up to ``timeout`` seconds for one.
         """
         if isinstance(channels, str):
             raise InvalidName(f"channels must be a list of names, not the str {channels!r}")
@@ -152,7 +155,7 @@ class RedisChannelLayer(BaseChannelLayer):
         return self._receiver.receive(names, limit, timeout) if names else []
 
     def receive_twisted(self, channels: Collection[str]) -> Deferred[Received]:
-        """Does `receive(channels, block=True)` for Twisted: returns a Deferred. Needs Twisted."""
+        """Does ``receive(channels, block=True)`` for Twisted: returns a Deferred. Needs Twisted."""
         from asgi_redis.twisted import receive_twisted
 
         return receive_twisted(self, channels)
@@ -167,7 +170,7 @@ class RedisChannelLayer(BaseChannelLayer):
         return self._receiver.undecodable_count
 
     def new_channel(self, pattern: str) -> str:
-        """Returns a single-reader channel name that nobody else uses. Raises `TypeError` unless it ends in `?`."""
+        """Returns a single-reader channel name that is in no use. Raises ``TypeError`` unless it ends in ``?``."""
         if not isinstance(pattern, str) or not pattern.endswith("?"):
             raise InvalidName(f"the pattern of a new channel must end in ?, unlike {pattern!r}")
         name = pattern + "".join(random.SystemRandom().choices(string.ascii_letters, k=12))
@@ -177,27 +180,27 @@ class RedisChannelLayer(BaseChannelLayer):
     # Groups
 
     def group_add(self, group: str, channel: str) -> None:
-        """Adds `channel` to `group` for `group_expiry` seconds, or renews that, in one round trip."""
+        """Adds ``channel`` to ``group`` for ``group_expiry`` seconds, or renews that, in one round trip."""
         self.valid_group_name(group)
         self.valid_channel_name(channel)
         self._group_shard(group).execute(self._operations.group_add(group, channel))
 
     def group_discard(self, group: str, channel: str) -> None:
-        """Removes `channel` from `group`, if it is in there, in one round trip."""
+        """Removes ``channel`` from ``group``, if it is in there, in one round trip."""
         self.valid_group_name(group)
         self.valid_channel_name(channel)
         self._group_shard(group).execute(self._operations.group_discard(group, channel))
 
     def group_channels(self, group: str) -> list[str]:
-        """Returns the channels of `group` whose membership has not expired."""
+        """Returns the channels of ``group`` whose membership has not expired."""
         return [name.decode() for name in self._members(group)]
 
     def send_group(self, group: str, message: Message) -> int:
         """
-        Sends `message` to every channel of `group`, in two round trips; returns for how many it was dropped.
+        Sends ``message`` to every channel of ``group``, in two round trips; returns for how many it was dropped.
 
-        Channels that are full are left out and counted, and never raise `ChannelFull`. Raises as `send` does
-        otherwise: `MessageTooLarge`, `TypeError` and `ValueError` before anything was sent.
+        Channels that are full are left out and counted, and never raise ``ChannelFull``. Raises as ``send`` does
+        otherwise: ``MessageTooLarge``, ``TypeError`` and ``ValueError`` before anything was sent.
         """
         self.valid_group_name(group)
         self.check_message(message)
@@ -224,7 +227,7 @@ class RedisChannelLayer(BaseChannelLayer):
 
     def global_statistics(self) -> dict[str, int]:
         """
-        Returns the counters of all channels on all shards: `messages_count` sent, `channel_full_count` refused.
+        Returns the counters of all channels on all shards: ``messages_count`` sent, ``channel_full_count`` refused.
 
         They are kept for a day after the last message.
         """
@@ -234,10 +237,10 @@ class RedisChannelLayer(BaseChannelLayer):
 
     def channel_statistics(self, channel: str) -> dict[str, float]:
         """
-        Returns the counters of `channel` on all its shards, and what waits in it now.
+        Returns the counters of ``channel`` on all its shards, and what waits in it now.
 
-        `messages_count` sent and `channel_full_count` refused are kept for an hour after the last message;
-        `messages_pending` is a number of messages, `messages_max_age` the age of the oldest in seconds.
+        ``messages_count`` sent and ``channel_full_count`` refused are kept for an hour after the last message;
+        ``messages_pending`` is a number of messages, ``messages_max_age`` the age of the oldest in seconds.
         """
         self.valid_channel_name(channel)
         queue = self.non_local_name(channel).encode()
@@ -263,14 +266,12 @@ class RedisChannelLayer(BaseChannelLayer):
     # Serialisation
 
     def serialize(self, message: Message) -> bytes:
-        """Returns `message` as it is put into a queue."""
+        """Returns ``message`` as it is put into a queue."""
         return self._serializer.serialize(message)
 
     def deserialize(self, message: bytes) -> Any:
-        """Returns the message that `serialize` was given."""
+        """Returns the message that ``serialize`` was given."""
         return self._serializer.deserialize(message)
-
-    # The object itself
 
     def close(self) -> None:
         """Closes the connections that are not in use. The layer stays usable, and connects anew."""

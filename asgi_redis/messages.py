@@ -9,7 +9,7 @@ from asgi_redis.exceptions import InvalidMessage
 
 
 def has_only_str_keys(value: Any) -> bool:
-    """Returns whether all the keys of `value` are str, however deep: other keys do not survive the trip."""
+    """Returns whether all the keys of ``value`` are str, however deep: other keys do not survive the trip."""
     try:
         return _has_only_str_keys(value)
     except RecursionError:

@@ -25,7 +25,7 @@ Batch = list[tuple[str, dict[str, Any]]]
 
 
 class Receiver:
-    """The reading side of one layer; `rules` knows its names."""
+    """The reading side of one layer; ``rules`` knows its names."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Receiver:
         self._count_lock = threading.Lock()
 
     def receive(self, channels: tuple[str, ...], limit: int, timeout: float) -> Batch:
-        """Returns up to `limit` (channel, message) tuples of `channels`; waits `timeout` seconds for one."""
+        """Returns up to ``limit`` (channel, message) tuples of ``channels``; waits ``timeout`` seconds for one."""
         try:
             reading = self._reading(channels)
         except InvalidName:

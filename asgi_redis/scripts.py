@@ -1,7 +1,7 @@
 """
-The scripts: one Lua file an operation in `lua/`, loaded once, run by their SHA-1.
+The scripts: one Lua file an operation in ``lua/``, loaded once, run by their SHA-1.
 
-Redis forgets scripts at `SCRIPT FLUSH`, a restart or a failover, and answers `NOSCRIPT` then, without having run
+Redis forgets scripts at ``SCRIPT FLUSH``, a restart or a failover, and answers ``NOSCRIPT`` then, without having run
 anything: whoever runs a script loads it and asks again.
 """
 
@@ -12,7 +12,7 @@ from importlib import resources
 
 
 class Script:
-    """One Lua script. `sha` is what `EVALSHA` takes, as bytes."""
+    """One Lua script. ``sha`` is what ``EVALSHA`` takes, as bytes."""
 
     def __init__(self, name: str) -> None:
         self.name = name

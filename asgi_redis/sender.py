@@ -19,7 +19,7 @@ _REQUESTS_AT_ONCE = 16  # each on a connection of its own
 
 
 class _Route(NamedTuple):
-    """One shard that a channel's messages may go to. `last_head` counts a refusal, which is the last attempt's."""
+    """One shard that a channel's messages may go to. ``last_head`` counts a refusal, which is the last attempt's."""
 
     shard: Shard
     head: bytes
@@ -27,7 +27,7 @@ class _Route(NamedTuple):
 
 
 class _Chunk(NamedTuple):
-    """The queues of one request of a group send. `count_full`: they are tried nowhere else."""
+    """The queues of one request of a group send. ``count_full``: they are tried nowhere else."""
 
     shard: Shard
     parts: list[GroupPart]
@@ -35,7 +35,7 @@ class _Chunk(NamedTuple):
 
 
 class Sender:
-    """The writing side of one layer; `rules` knows its names and capacities."""
+    """The writing side of one layer; ``rules`` knows its names and capacities."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class Sender:
 
     def send_group(self, members: Sequence[bytes], message: Message) -> int:
         """
-        Sends to all of `members`, on all shards at once; returns how many of them were full.
+        Sends to all of ``members``, on all shards at once; returns how many of them were full.
 
         Takes more than one round trip where a channel's share of one shard is used up, and another is tried.
         """

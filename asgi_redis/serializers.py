@@ -2,7 +2,7 @@
 From message to bytes and back: the registered formats, encryption, and the bytes that make each member different.
 
 The format is that of channels_redis 4.3: msgpack or JSON or a registered format; then, with keys, Fernet over the
-SHA-256 of each key; then `random_prefix_length` bytes in front, outside the encryption.
+SHA-256 of each key; then ``random_prefix_length`` bytes in front, outside the encryption.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ class Serializer(Protocol):
     """What the registry holds: a class whose instances do this."""
 
     def serialize(self, message: dict[str, Any]) -> bytes:
-        """Returns the member that stands for `message` in a queue."""
+        """Returns the member that stands for ``message`` in a queue."""
 
     def deserialize(self, message: bytes) -> Any:
-        """Returns what `serialize` was given."""
+        """Returns what ``serialize`` was given."""
 
 
 class BaseMessageSerializer(abc.ABC):
     """
     The base of serialisers: a subclass says how a message becomes bytes and back, this class does the rest.
 
-    `symmetric_encryption_keys` are str or bytes: the first encrypts, all decrypt. `random_prefix_length` is in
-    bytes. `expiry` is in seconds; encrypted messages are refused 10 seconds after it.
+    ``symmetric_encryption_keys`` are str or bytes: the first encrypts, all decrypt. ``random_prefix_length`` is in
+    bytes. ``expiry`` is in seconds; encrypted messages are refused 10 seconds after it.
     """
 
     def __init__(
@@ -72,26 +72,26 @@ class BaseMessageSerializer(abc.ABC):
 
     @abc.abstractmethod
     def as_bytes(self, message: Any, *args: Any, **kwargs: Any) -> bytes:
-        """Returns `message` in this format."""
+        """Returns ``message`` in this format."""
 
     @abc.abstractmethod
     def from_bytes(self, message: bytes, *args: Any, **kwargs: Any) -> Any:
-        """Returns what `as_bytes` was given."""
+        """Returns what ``as_bytes`` was given."""
 
     def prefix(self) -> bytes:
-        """Returns the next `random_prefix_length` bytes."""
+        """Returns the next ``random_prefix_length`` bytes."""
         length = self._counter_length
         return (next(self._counter) % (1 << 8 * length)).to_bytes(length, "big") + self._salt
 
     def serialize(self, message: Any) -> bytes:
-        """Returns the member that stands for `message` in a queue."""
+        """Returns the member that stands for ``message`` in a queue."""
         data = self.as_bytes(message)
         if self.crypter:
             data = self.crypter.encrypt(data)
         return self.prefix() + data
 
     def deserialize(self, message: bytes) -> Any:
-        """Returns the message of a member. Raises `UndecodableMessage`, or what the format raises."""
+        """Returns the message of a member. Raises ``UndecodableMessage``, or what the format raises."""
         data = message[self.random_prefix_length :]
         if self.crypter:
             ttl = None if self.expiry is None else math.ceil(self.expiry) + 10
@@ -103,7 +103,7 @@ class MsgPackSerializer(BaseMessageSerializer):
     """msgpack, with str and bytes kept apart."""
 
     def as_bytes(self, message: Any, *args: Any, **kwargs: Any) -> bytes:
-        """Returns `message` as msgpack."""
+        """Returns ``message`` as msgpack."""
         packed: bytes = msgpack.packb(message, *args, **kwargs)
         return packed
 
@@ -118,7 +118,7 @@ class MsgPackSerializer(BaseMessageSerializer):
         return self.prefix() + header + entries + _RESERVED_KEY
 
     def tail(self, channels: list[bytes]) -> bytes:
-        """Returns what completes the member that is for `channels`."""
+        """Returns what completes the member that is for ``channels``."""
         # Names are ASCII and shorter than 100 bytes: "fixstr" up to 31, "str 8" above.
         header: bytes = msgpack.Packer().pack_array_header(len(channels))
         return header + b"".join(
@@ -130,7 +130,7 @@ class JSONSerializer(BaseMessageSerializer):
     """JSON in UTF-8; it has no bytes, and tuples come back as lists."""
 
     def as_bytes(self, message: Any, *args: Any, **kwargs: Any) -> bytes:
-        """Returns `message` as JSON."""
+        """Returns ``message`` as JSON."""
         return json.dumps(message, *args, **kwargs).encode()
 
     def from_bytes(self, message: bytes, *args: Any, **kwargs: Any) -> Any:
@@ -143,13 +143,13 @@ class JSONSerializer(BaseMessageSerializer):
         return self.prefix() + entries + b'"__asgi_channel__": '
 
     def tail(self, channels: list[bytes]) -> bytes:
-        """Returns what completes the member that is for `channels`."""
+        """Returns what completes the member that is for ``channels``."""
         return json.dumps([name.decode() for name in channels]).encode() + b"}"
 
 
 def spliceable(serializer: Serializer) -> MsgPackSerializer | JSONSerializer | None:
     """
-    Returns `serializer` if Redis can put its members together from a head and a tail.
+    Returns ``serializer`` if Redis can put its members together from a head and a tail.
 
     It cannot where they are encrypted, and a subclass may do anything to them.
     """
@@ -160,24 +160,24 @@ def spliceable(serializer: Serializer) -> MsgPackSerializer | JSONSerializer | N
 
 
 class SerializersRegistry:
-    """The formats that `serializer_format` can name."""
+    """The formats that ``serializer_format`` can name."""
 
     def __init__(self) -> None:
         self._classes: dict[str, Callable[..., Serializer]] = {}
 
     def register_serializer(self, format: str, serializer_class: Callable[..., Serializer]) -> None:  # noqa: A002
         """
-        Registers a class for `format`, replacing the one before.
+        Registers a class for ``format``, replacing the one before.
 
-        The class takes the arguments of `BaseMessageSerializer` by name; its instances have `serialize` and
-        `deserialize`. Raises `TypeError` for another kind of class.
+        The class takes the arguments of ``BaseMessageSerializer`` by name; its instances have ``serialize`` and
+        ``deserialize``. Raises ``TypeError`` for another kind of class.
         """
         if not all(callable(getattr(serializer_class, name, None)) for name in ("serialize", "deserialize")):
             raise TypeError(f"{serializer_class!r} has no serialize and deserialize; see BaseMessageSerializer")
         self._classes[format] = serializer_class
 
     def get_serializer(self, format: str, *args: Any, **kwargs: Any) -> Serializer:  # noqa: A002
-        """Returns a new serialiser of `format`. Raises `SerializerDoesNotExist`."""
+        """Returns a new serialiser of ``format``. Raises ``SerializerDoesNotExist``."""
         try:
             serializer_class = self._classes[format]
         except KeyError:

@@ -1,5 +1,5 @@
 """
-The channel layers of a Django project's `CHANNEL_LAYERS`.
+The channel layers of a Django project's ``CHANNEL_LAYERS``.
 
 The one file of this package that knows Django, and it imports it when it is called only.
 """
@@ -32,19 +32,19 @@ os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class InvalidChannelLayerError(ConfigurationError):
-    """`CHANNEL_LAYERS` does not say how to make the layer that was asked for."""
+    """``CHANNEL_LAYERS`` does not say how to make the layer that was asked for."""
 
 
 def get_channel_layer(alias: str = "default") -> Any:
     """
-    Returns the synchronous channel layer for an alias in Django's `CHANNEL_LAYERS`: one for each process.
+    Returns the synchronous channel layer for an alias in Django's ``CHANNEL_LAYERS``: one for each process.
 
-    Its `BACKEND` is the dotted path of a synchronous layer, or channels_redis's
-    `channels_redis.core.RedisChannelLayer`, which stands for our `RedisChannelLayer` with the same `CONFIG`.
+    Its ``BACKEND`` is the dotted path of a synchronous layer, or channels_redis's
+    ``channels_redis.core.RedisChannelLayer``, which stands for our ``RedisChannelLayer`` with the same ``CONFIG``.
 
-    Raises `InvalidChannelLayerError`, a `ValueError`, when Django or the alias is missing, or when its
-    `BACKEND` is missing, cannot be imported or is asynchronous; and what the layer's class raises about its
-    `CONFIG`.
+    Raises ``InvalidChannelLayerError``, a ``ValueError``, when Django or the alias is missing, or when its
+    ``BACKEND`` is missing, cannot be imported or is asynchronous; and what the layer's class raises about its
+    ``CONFIG``.
     """
     with _lock:
         if alias not in _layers:

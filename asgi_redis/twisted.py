@@ -21,7 +21,7 @@ reactor: Any = _reactor  # a module in disguise, which type checkers cannot see 
 
 def receive_twisted(layer: RedisChannelLayer, channels: Collection[str]) -> Deferred[Received]:
     """
-    Returns a Deferred of what `layer.receive(channels, block=True)` returns, waited for in the reactor's threads.
+    Returns a Deferred of what ``layer.receive(channels, block=True)`` returns, waited for in the reactor's threads.
 
     Cancelling it, or stopping the reactor, ends the wait at once. A message that arrives in that moment is kept for
     the next reader in this process, or handed out before the reactor stops.

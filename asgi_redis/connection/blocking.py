@@ -2,7 +2,7 @@
 Waiting for a message on several servers at once, so that none is lost however the wait ends.
 
 A blocking pop is never broken off by closing its socket: Redis may just have written the message into it. It is
-ended with `CLIENT UNBLOCK` (Redis 5), then its reply is read, and a message in it is kept or put back.
+ended with ``CLIENT UNBLOCK`` (Redis 5), then its reply is read, and a message in it is kept or put back.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _GIVE_UP = 20.0  # seconds that a pop may take to end
 
 
 class Waiter:
-    """Somebody who waits in `pop`; `wake` ends the wait, from any thread or signal handler."""
+    """Somebody who waits in ``pop``; ``wake`` ends the wait, from any thread or signal handler."""
 
     def __init__(self) -> None:
         self._read_end, self._write_end = os.pipe()
@@ -80,7 +80,7 @@ class _Blocked:
 
     def end(self, ready: bool) -> Taken | None:
         """
-        Ends the pop unless its reply is `ready`, and returns the message if it has one.
+        Ends the pop unless its reply is ``ready``, and returns the message if it has one.
 
         Can be called again after what is not an error of Redis's, such as a KeyboardInterrupt.
         """
@@ -119,10 +119,10 @@ def pop(
     put_back: Callable[[Taken], Operation],
 ) -> Taken | None:
     """
-    Waits on all the shards at once; returns the first message, or None after `timeout` seconds or a `wake`.
+    Waits on all the shards at once; returns the first message, or None after ``timeout`` seconds or a ``wake``.
 
     Should two shards have one in the same moment, the second is put back in its place. Raises
-    `redis.exceptions.RedisError` when a shard fails, unless another has a message.
+    ``redis.exceptions.RedisError`` when a shard fails, unless another has a message.
     """
     blocked: list[_Blocked] = []
     try:
@@ -199,7 +199,7 @@ def _put_back(taken: Sequence[tuple[Shard, Taken]], put_back: Callable[[Taken], 
 
 
 def _poll(readable: Sequence[Any], timeout: float) -> list[Any]:
-    """Waits up to `timeout` seconds until one of them can be read; returns those that can."""
+    """Waits up to ``timeout`` seconds until one of them can be read; returns those that can."""
     poll = select.poll()
     by_descriptor = {}
     for one in readable:

@@ -1,4 +1,4 @@
-"""The `hosts` setting: what it may hold, and how each entry is connected to."""
+"""The ``hosts`` setting: what it may hold, and how each entry is connected to."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Host:
         return self._connection_class(**{**self._options, **address})
 
     def connect(self) -> Any:
-        """Returns a new connection of redis-py, connected. Raises `redis.exceptions.ConnectionError`."""
+        """Returns a new connection of redis-py, connected. Raises ``redis.exceptions.ConnectionError``."""
         return self._connect(self._make())
 
     def _connect(self, connection: Any) -> Any:
@@ -81,10 +81,10 @@ def parse_hosts(
     shorthand: Mapping[str, Any] | None = None,
 ) -> list[Host]:
     """
-    Returns the hosts of a `hosts` setting, one for each shard, or the one that `shorthand` describes.
+    Returns the hosts of a ``hosts`` setting, one for each shard, or the one that ``shorthand`` describes.
 
-    `connection_kwargs` are redis-py's options for connections; those of an entry win over them. Raises
-    `ConfigurationError`, which says what to write instead and never shows a password.
+    ``connection_kwargs`` are redis-py's options for connections; those of an entry win over them. Raises
+    ``ConfigurationError``, which says what to write instead and never shows a password.
     """
     if hosts is not None and (isinstance(hosts, (str, bytes)) or not isinstance(hosts, Sequence)):
         raise ConfigurationError("hosts must be a list, even for one Redis: [url]")

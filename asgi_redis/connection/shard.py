@@ -50,16 +50,16 @@ class Shard:
         """
         Sends one operation and returns what its replies mean.
 
-        An interruption that is no `Exception`, such as KeyboardInterrupt or gevent.Timeout, may come between request
-        and reply: `rescue` gets what would have been returned, before the interruption is raised.
+        An interruption that is no ``Exception``, such as KeyboardInterrupt or gevent.Timeout, may come between
+        request and reply: ``rescue`` gets what would have been returned, before the interruption is raised.
 
-        Raises `redis.exceptions.RedisError`. After a `ConnectionError` or a `TimeoutError` Redis may or may not
+        Raises ``redis.exceptions.RedisError``. After a ``ConnectionError`` or a ``TimeoutError`` Redis may or may not
         have carried it out.
         """
         return self.execute_on(self.checkout(), operation, rescue)
 
     def execute_on(self, connection: Any, operation: Operation, rescue: Callable[[Any], object] | None = None) -> Any:
-        """Does what `execute` does, on a connection that was checked out, and gives it back."""
+        """Does what ``execute`` does, on a connection that was checked out, and gives it back."""
         try:
             connection.send_packed_command((operation.packed,))
             reply = self.read(connection, operation)
@@ -124,7 +124,7 @@ class Shard:
         return connection
 
     def client_id(self, connection: Any, ask: Operation) -> int:
-        """Returns the number that Redis knows `connection` by; asks with `ask` the first time."""
+        """Returns the number that Redis knows ``connection`` by; asks with ``ask`` the first time."""
         client = self._client_ids.get(connection)
         if client is None:
             connection.send_packed_command((ask.packed,))

@@ -8,7 +8,7 @@ from asgi_redis.exceptions import ConfigurationError
 
 
 class Keys:
-    """Builds every key of one layer, as bytes. `prefix` and the channel name are joined with nothing between."""
+    """Builds every key of one layer, as bytes. ``prefix`` and the channel name are joined with nothing between."""
 
     def __init__(self, prefix: str, stats_prefix: str) -> None:
         for setting, value in (("prefix", prefix), ("stats_prefix", stats_prefix)):
@@ -23,11 +23,11 @@ class Keys:
         self.global_counters = self._stats_prefix + b"#global#"  # no channel can have this name
 
     def queue(self, queue: bytes) -> bytes:
-        """The sorted set of the messages that wait; `queue` is a channel name cut after its `!`."""
+        """The sorted set of the messages that wait; ``queue`` is a channel name cut after its ``!``."""
         return self._prefix + queue
 
     def queue_name(self, key: bytes) -> str:
-        """The channel name, cut after its `!`, whose queue `key` is."""
+        """The channel name, cut after its ``!``, whose queue ``key`` is."""
         return key[len(self._prefix) :].decode()
 
     def counters(self, queue: bytes) -> bytes:
@@ -39,12 +39,12 @@ class Keys:
         return self._prefix + b":group:" + group.encode()
 
     def patterns(self) -> list[bytes]:
-        """The `SCAN` patterns that match every key of this layer."""
+        """The ``SCAN`` patterns that match every key of this layer."""
         return [_escaped(self._prefix) + b"*", _escaped(self._stats_prefix) + b"*"]
 
 
 def shard_of(name: bytes, shards: int) -> int:
-    """Returns the index of the shard that `name` belongs to, as channels_redis computes it."""
+    """Returns the index of the shard that ``name`` belongs to, as channels_redis computes it."""
     return int((binascii.crc32(name) & 0xFFF) / (4096 / shards))
 
 

@@ -12,8 +12,8 @@ class Operation(NamedTuple):
     """
     What a carrier sends in one write, how many replies it then awaits, and what they mean.
 
-    `read` gets the reply, or the list of replies where there are several. `script` is the one that the request
-    runs, to be loaded should Redis answer `NOSCRIPT`; a request that runs a script has nothing else in it that
+    ``read`` gets the reply, or the list of replies where there are several. ``script`` is the one that the request
+    runs, to be loaded should Redis answer ``NOSCRIPT``; a request that runs a script has nothing else in it that
     must not be repeated then.
     """
 
@@ -24,7 +24,7 @@ class Operation(NamedTuple):
 
 
 def bulk(value: bytes) -> bytes:
-    """Returns `value` as a RESP bulk string."""
+    """Returns ``value`` as a RESP bulk string."""
     return b"$%d\r\n%b\r\n" % (len(value), value)
 
 
@@ -34,7 +34,7 @@ def command(*arguments: bytes) -> bytes:
 
 
 def script_head(script: Script, keys: Iterable[bytes], arguments: Iterable[bytes], more: int = 0) -> bytes:
-    """Returns the `EVALSHA` of `script` up to its last `more` arguments, which the caller appends with `bulk`."""
+    """Returns the ``EVALSHA`` of ``script`` up to its last ``more`` arguments, to be appended with ``bulk``."""
     keys, arguments = list(keys), list(arguments)
     parts = [b"EVALSHA", script.sha, b"%d" % len(keys), *keys, *arguments]
     return b"*%d\r\n" % (len(parts) + more) + b"".join(map(bulk, parts))

@@ -16,7 +16,7 @@ GLOBAL_COUNTERS_TTL = 86400  # seconds
 
 
 class Taken(NamedTuple):
-    """A message that was taken off its queue. `age` and `score` are in seconds; `score` is None once it is final."""
+    """A message that was taken off its queue. ``age`` is in seconds; ``score`` is what ``pop`` took it with."""
 
     key: bytes
     member: bytes
@@ -41,9 +41,9 @@ class Operations:
 
     def send_head(self, queue: bytes, capacity: int, count_full: bool) -> bytes:
         """
-        What a send to `queue` starts with; the same for each message, so worth keeping.
+        What a send to ``queue`` starts with; the same for each message, so worth keeping.
 
-        `count_full` is for the last shard that is tried: a refusal there is the channel's.
+        ``count_full`` is for the last shard that is tried: a refusal there is the channel's.
         """
         keys = (self._keys.queue(queue), self._keys.counters(queue), self._keys.global_counters)
         arguments = (b"%d" % capacity, *self._sending, b"1" if count_full else b"0")
@@ -55,9 +55,9 @@ class Operations:
 
     def group_frame(self, parts: Sequence[GroupPart], tails: Sequence[bytes], count_full: bool) -> GroupFrame:
         """
-        What a send to `parts`, completed by `tails`, has around its head; the same for each message.
+        What a send to ``parts``, completed by ``tails``, has around its head; the same for each message.
 
-        `count_full` is for parts that are tried nowhere else.
+        ``count_full`` is for parts that are tried nowhere else.
         """
         keys = [self._keys.queue(part.queue) for part in parts]
         keys += [self._keys.counters(part.queue) for part in parts]
@@ -73,26 +73,26 @@ class Operations:
         return Operation(b"".join((frame.before, bulk(head), frame.after)), frame.read, 1, scripts.SEND_GROUP)
 
     def receive(self, keys: Sequence[bytes], limit: int) -> Operation:
-        """Takes up to `limit` messages, of the first queues first. Reads as a list of `Taken`."""
+        """Takes up to ``limit`` messages, of the first queues first. Reads as a list of ``Taken``."""
         arguments = (self._expiry_argument, b"%d" % limit)
         return Operation(script_head(scripts.RECEIVE, keys, arguments), _read_receive, 1, scripts.RECEIVE)
 
     def pop(self, keys: Sequence[bytes], timeout: float) -> Operation:
         """
-        Waits for a message, for `timeout` seconds or a little longer. Reads as a `Taken` or None.
+        Waits for a message, for ``timeout`` seconds or a little longer. Reads as a ``Taken`` or None.
 
-        The `TIME` behind it tells the server's clock when the message was taken. The timeout is a whole number,
+        The ``TIME`` behind it tells the server's clock when the message was taken. The timeout is a whole number,
         which is all that Redis 5 takes, and never below 1: before 7.0.8 Redis takes 0.001 for no timeout at all.
         """
         packed = command(b"BZPOPMIN", *keys, b"%d" % (math.floor(timeout) + 1)) + command(b"TIME")
         return Operation(packed, _read_pop, 2)
 
     def is_expired(self, taken: Taken) -> bool:
-        """Whether a message was older than `expiry` when it was taken. Scripts never take such; `pop` may."""
+        """Whether a message was older than ``expiry`` when it was taken. Scripts never take such; ``pop`` may."""
         return taken.age > self._expiry
 
     def give_back(self, taken: Taken) -> Operation:
-        """Puts a message that `pop` took back in its place."""
+        """Puts a message that ``pop`` took back in its place."""
         assert taken.score is not None
         arguments = (taken.member, taken.score, self._expiry_argument)
         return Operation(script_head(scripts.GIVE_BACK, (taken.key,), arguments), bool, 1, scripts.GIVE_BACK)
@@ -128,7 +128,7 @@ class Operations:
 
 
 def scan(cursor: bytes, pattern: bytes) -> Operation:
-    """Reads as the next cursor, `b"0"` at the end, and a list of keys."""
+    """Reads as the next cursor, ``b"0"`` at the end, and a list of keys."""
     return Operation(command(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"1000"), tuple)
 
 
@@ -138,7 +138,7 @@ def unlink(keys: Sequence[bytes]) -> Operation:
 
 
 def client_id() -> Operation:
-    """Reads as the number that `unblock` takes, of the connection that asks."""
+    """Reads as the number that ``unblock`` takes, of the connection that asks."""
     return Operation(command(b"CLIENT", b"ID"), int)
 
 

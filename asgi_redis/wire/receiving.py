@@ -55,7 +55,7 @@ class Unpacker:
         Returns the name of the queue, the channels that the message is for, at least one, and the message.
 
         A process-local queue's message names its channel, or all of them when it was sent to a group.
-        Raises `UndecodableMessage`.
+        Raises ``UndecodableMessage``.
         """
         queue = self._keys.queue_name(taken.key)
         message = self._deserialize(taken.member)

@@ -12,7 +12,7 @@ class GroupPart(NamedTuple):
     """
     One queue of a group send, and the channels of the group that its entry is for.
 
-    `elsewhere`: the channel is on other shards, too, which can be tried when its share of this one is used up.
+    ``elsewhere``: the channel is on other shards, too, which can be tried when its share of this one is used up.
     """
 
     queue: bytes
@@ -34,7 +34,7 @@ class GroupFrame(NamedTuple):
 
 
 def share(capacity: int, shard: int, shards: int) -> int:
-    """Returns how many of the `capacity` messages of a channel that is on all shards this one holds."""
+    """Returns how many of the ``capacity`` messages of a channel that is on all shards this one holds."""
     return capacity // shards + (shard < capacity % shards)
 
 
@@ -45,7 +45,7 @@ def plan_group(
     Returns the parts of a group send, for each shard.
 
     One entry of a queue serves all the members that share it. A channel that is on all shards gets this one on a
-    shard that moves on with `turn`.
+    shard that moves on with ``turn``.
     """
     queues: dict[bytes, list[bytes]] = {}
     for member in members:
