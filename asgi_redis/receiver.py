@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -20,6 +21,9 @@ from asgi_redis.serializers import Serializer
 from asgi_redis.wire import Keys, Operations, Reading, Taken, Unpacker
 
 logger = logging.getLogger("asgi_redis")
+
+_NEARLY = 0.01  # seconds that a wait may be short of a whole number
+_LATE = 0.5  # seconds that Redis may be late; it looks ten times a second
 
 Batch = list[tuple[str, dict[str, Any]]]
 
@@ -87,9 +91,10 @@ class Receiver:
             finally:
                 self._waiters.discard(waiter)
                 self._idle_waiters.append(waiter)
-            if one is not None:
-                look = self._operations.is_expired(one)  # where one has expired there may be more
-                received = [] if look else self._unpack_all([one], limit)
+            if one is not None and self._operations.is_expired(one):
+                look = True  # there may be more of them
+            elif one is not None:
+                received = self._unpack_all([one], limit)
             if received:
                 return received
 
@@ -137,7 +142,10 @@ class Receiver:
 
     def _wait(self, turn: Sequence[tuple[int, list[bytes]]], timeout: float, waiter: Waiter) -> Taken | None:
         requests = [(self._shards[shard], self._operations.pop(keys, timeout)) for shard, keys in turn]
-        return pop(requests, timeout, waiter, self._operations.give_back)
+        # Redis counts whole seconds. It ends those itself, which saves waking up to do it; others it ends too late.
+        whole = math.ceil(timeout)
+        patience = whole + _LATE if whole - timeout < _NEARLY else timeout
+        return pop(requests, patience, waiter, self._operations.give_back)
 
     def _waiter(self) -> Waiter:
         try:

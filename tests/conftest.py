@@ -122,7 +122,11 @@ def layer_for(prefix: str) -> Iterator[Callable[..., RedisChannelLayer]]:
 
         def make(*hosts: object, **settings: object) -> RedisChannelLayer:
             addresses = [host.url if isinstance(host, (RedisServer, Proxy)) else host for host in hosts]
-            return stack.enter_context(RedisChannelLayer(**{"hosts": addresses, "prefix": prefix, **settings}))
+            return stack.enter_context(
+                RedisChannelLayer(
+                    **{"hosts": addresses, "prefix": prefix, "stats_prefix": f"{prefix}-meta:", **settings}
+                )
+            )
 
         yield make
 

@@ -81,10 +81,10 @@ class Operations:
         """
         Waits for a message, for ``timeout`` seconds or a little longer. Reads as a ``Taken`` or None.
 
-        The ``TIME`` behind it tells the server's clock when the message was taken. The timeout is a whole number,
-        which is all that Redis 5 takes, and never below 1: before 7.0.8 Redis takes 0.001 for no timeout at all.
+        The ``TIME`` behind it tells the server's clock when the message was taken. The timeout is rounded up to a
+        whole number, which is all that Redis 5 takes; 0 would be none at all.
         """
-        packed = command(b"BZPOPMIN", *keys, b"%d" % (math.floor(timeout) + 1)) + command(b"TIME")
+        packed = command(b"BZPOPMIN", *keys, b"%d" % max(1, math.ceil(timeout))) + command(b"TIME")
         return Operation(packed, _read_pop, 2)
 
     def is_expired(self, taken: Taken) -> bool:

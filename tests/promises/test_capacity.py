@@ -96,8 +96,8 @@ class TestCapacity:
         assert sum(dropped) == 8 * 20 - self.CAPACITY
         assert len(layer.receive_batch(["work"], 1_000)) == self.CAPACITY
 
-    def test_it_is_that_of_the_channel_however_many_shards_it_is_on(self, layer_for, three_redis_servers, prefix):
-        layer = layer_for(*three_redis_servers, capacity=self.CAPACITY, stats_prefix=f"{prefix}-meta:")
+    def test_it_is_that_of_the_channel_however_many_shards_it_is_on(self, layer_for, three_redis_servers):
+        layer = layer_for(*three_redis_servers, capacity=self.CAPACITY)
         outcomes = Counter()
         lock = threading.Lock()
 
@@ -134,10 +134,8 @@ class TestCapacity:
         assert len(layer.receive_batch(["work"], 10)) == 6
 
     @pytest.mark.parametrize("keys", [None, ["key"]])
-    def test_a_group_send_drops_nothing_while_any_shard_has_room(self, layer_for, three_redis_servers, prefix, keys):
-        layer = layer_for(
-            *three_redis_servers, capacity=1, stats_prefix=f"{prefix}-meta:", symmetric_encryption_keys=keys
-        )
+    def test_a_group_send_drops_nothing_while_any_shard_has_room(self, layer_for, three_redis_servers, keys):
+        layer = layer_for(*three_redis_servers, capacity=1, symmetric_encryption_keys=keys)
         channels = [f"room{number}" for number in range(6)]
         for channel in channels:
             layer.group_add("chat", channel)
