@@ -229,7 +229,7 @@ class RedisChannelLayer(BaseChannelLayer):
         """
         Returns the counters of all channels on all shards: ``messages_count`` sent, ``channel_full_count`` refused.
 
-        They are kept for a day after the last message.
+        They are kept for about a day after the last message.
         """
         results = execute_all([(shard, self._operations.global_statistics()) for shard in self._shards])
         messages_count, channel_full_count = (sum(column) for column in zip(*results))
@@ -239,7 +239,7 @@ class RedisChannelLayer(BaseChannelLayer):
         """
         Returns the counters of ``channel`` on all its shards, and what waits in it now.
 
-        ``messages_count`` sent and ``channel_full_count`` refused are kept for an hour after the last message;
+        ``messages_count`` sent and ``channel_full_count`` refused are kept for about an hour after the last message;
         ``messages_pending`` is a number of messages, ``messages_max_age`` the age of the oldest in seconds.
         """
         self.valid_channel_name(channel)

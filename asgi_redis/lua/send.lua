@@ -6,7 +6,7 @@
 -- ARGV[1] capacity         messages
 -- ARGV[2] expiry           seconds, may be a fraction
 -- ARGV[3] ttl              milliseconds that the queue outlives its last message, no less than expiry
--- ARGV[4] channel_ttl      seconds that the channel's counters outlive their last change
+-- ARGV[4] channel_ttl      seconds that the channel's counters live on after a renewal
 -- ARGV[5] global_ttl       seconds, likewise
 -- ARGV[6] count_full       '1' to count a refusal, '0' where another shard will be tried
 -- ARGV[7] member           bytes
@@ -38,10 +38,13 @@ if length < capacity then
     call('PEXPIRE', queue, ttl)
     counter = 'messages_count'
 end
+-- Renewing a TTL costs as much as counting: where the queue fills up, and so messages come often, one in 16 is.
 if counter then
-    call('HINCRBY', channel_counters, counter, '1')
-    call('EXPIRE', channel_counters, channel_ttl)
-    call('HINCRBY', global_counters, counter, '1')
-    call('EXPIRE', global_counters, global_ttl)
+    if call('HINCRBY', channel_counters, counter, '1') % 16 == 1 or length == 0 then
+        call('EXPIRE', channel_counters, channel_ttl)
+    end
+    if call('HINCRBY', global_counters, counter, '1') % 16 == 1 or length == 0 then
+        call('EXPIRE', global_counters, global_ttl)
+    end
 end
 return counter == 'messages_count' and 1 or 0

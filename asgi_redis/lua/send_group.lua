@@ -5,7 +5,7 @@
 -- KEYS[2n+1]      global_counters  hash, the counters of this shard
 -- ARGV[1]         expiry           seconds, may be a fraction
 -- ARGV[2]         ttl              milliseconds that a queue outlives its last message, no less than expiry
--- ARGV[3]         channel_ttl      seconds that a channel's counters outlive their last change
+-- ARGV[3]         channel_ttl      seconds that a channel's counters live on after a renewal
 -- ARGV[4]         global_ttl       seconds, likewise
 -- ARGV[5]         count_full       '1' to count refusals, '0' where other shards will be tried
 -- ARGV[6]         head             bytes that all the members start with
@@ -38,12 +38,16 @@ for i = 1, n do
         end
         call('ZADD', queue, score, head .. tail)
         call('PEXPIRE', queue, ttl)
-        call('HINCRBY', channel_counters, 'messages_count', '1')
+        if call('HINCRBY', channel_counters, 'messages_count', '1') % 16 == 1 or length == 0 then
+            call('EXPIRE', channel_counters, channel_ttl) -- not always, as in send.lua
+        end
     else
         full[#full + 1] = i
-        call('HINCRBY', channel_counters, 'channel_full_count', count_full)
+        if count_full == '1' then
+            call('HINCRBY', channel_counters, 'channel_full_count', '1')
+            call('EXPIRE', channel_counters, channel_ttl)
+        end
     end
-    call('EXPIRE', channel_counters, channel_ttl)
 end
 call('HINCRBY', global_counters, 'messages_count', n - #full)
 call('HINCRBY', global_counters, 'channel_full_count', #full * count_full)

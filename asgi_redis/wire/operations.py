@@ -35,8 +35,9 @@ class Operations:
         self._sending = (
             self._expiry_argument,
             b"%d" % math.ceil(expiry * 1000),
-            b"%d" % CHANNEL_COUNTERS_TTL,
-            b"%d" % GLOBAL_COUNTERS_TTL,
+            # In a queue that fills up, where messages come less than expiry apart, the scripts renew one TTL in 16.
+            b"%d" % max(CHANNEL_COUNTERS_TTL, math.ceil(32 * expiry)),
+            b"%d" % max(GLOBAL_COUNTERS_TTL, math.ceil(32 * expiry)),
         )
 
     def send_head(self, queue: bytes, capacity: int, count_full: bool) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 
 import pytest
 import redis
@@ -47,3 +48,12 @@ class TestNothingLingers:
         with redis.Redis.from_url(redis_server.unix_url) as client:
             # The wire format's TTLs may be rounded up to whole seconds.
             eventually(lambda: not list(client.scan_iter(f"{prefix}*")), timeout=5, interval=0.05)
+
+    def test_counters_have_a_ttl_though_others_filled_the_queue_first(self, layer_for, redis_server, prefix):
+        layer = layer_for(redis_server)
+        with redis.Redis.from_url(redis_server.unix_url) as client:
+            client.zadd(f"{prefix}work", {b"x" * 12 + b"\x80": time.time()})
+            for _ in range(40):
+                layer.send("work", {})
+                assert client.ttl(f"{prefix}-meta:work") > 0
+                assert client.ttl(f"{prefix}-meta:#global#") > 0
