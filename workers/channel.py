@@ -8,22 +8,30 @@ from workers.layers import DEFAULT_CHANNEL_LAYER, ChannelLayer, layer_for
 from workers.pending import pending_messages
 
 
-class Channel:
-    """
-    A channel to send to.
-
-    ``name`` is its name (ASCII bytes are decoded); ``channel_layer`` the layer, by default the one that
-    ``alias`` stands for.
-    """
-
+class _Destination:
     def __init__(
         self,
         name: str | bytes,
         alias: str = DEFAULT_CHANNEL_LAYER,
         channel_layer: ChannelLayer | None = None,
     ) -> None:
-        self.name = _text(name)
+        self.name = name.decode("ascii") if isinstance(name, bytes) else name
         self.channel_layer = layer_for(alias) if channel_layer is None else channel_layer
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+
+class Channel(_Destination):
+    """
+    A channel to send to.
+
+    ``name`` is its name (ASCII bytes are decoded); ``channel_layer`` the layer, by default the one that
+    ``alias`` stands for.
+    """
 
     def send(self, content: dict[str, Any], immediately: bool = False) -> None:
         """
@@ -39,29 +47,14 @@ class Channel:
         else:
             pending_messages.append(self, content)
 
-    def __str__(self) -> str:
-        return self.name
 
-    def __repr__(self) -> str:
-        return f"<Channel {self.name}>"
-
-
-class Group:
+class Group(_Destination):
     """
     A group of channels to send to at once.
 
     ``name`` is its name (ASCII bytes are decoded); ``channel_layer`` the layer, by default the one that
     ``alias`` stands for.
     """
-
-    def __init__(
-        self,
-        name: str | bytes,
-        alias: str = DEFAULT_CHANNEL_LAYER,
-        channel_layer: ChannelLayer | None = None,
-    ) -> None:
-        self.name = _text(name)
-        self.channel_layer = layer_for(alias) if channel_layer is None else channel_layer
 
     def add(self, channel: Channel | str) -> None:
         """Adds a channel at once; it stays until it is discarded, or for the layer's ``group_expiry``."""
@@ -86,16 +79,6 @@ class Group:
         else:
             pending_messages.append(self, content)
 
-    def __str__(self) -> str:
-        return self.name
-
-    def __repr__(self) -> str:
-        return f"<Group {self.name}>"
-
 
 def _name_of(channel: Channel | str) -> str:
     return channel.name if isinstance(channel, Channel) else channel
-
-
-def _text(name: str | bytes) -> str:
-    return name.decode("ascii") if isinstance(name, bytes) else name
