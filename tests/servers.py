@@ -79,7 +79,7 @@ def run_sentinel() -> Iterator[Sentinel]:
         # Without a backlog delay, the replica is in sync in well under a second.
         master = stack.enter_context(RedisServer({"repl-diskless-sync-delay": 0}))
         replica = stack.enter_context(RedisServer({"replicaof": [master.host, master.port or 0]}))
-        with redis.Redis(port=replica.port or 0) as client:
+        with redis.Redis(port=replica.port or 0, protocol=2) as client:
             eventually(lambda: client.info("replication")["master_link_status"] == "up", timeout=20)
         name = "service"
         directives = [
@@ -88,7 +88,7 @@ def run_sentinel() -> Iterator[Sentinel]:
             ("sentinel", ["failover-timeout", name, 2000]),
         ]
         watcher = stack.enter_context(RedisServer(directives, sentinel=True))
-        with redis.Redis(port=watcher.port or 0) as client:
+        with redis.Redis(port=watcher.port or 0, protocol=2) as client:
             eventually(lambda: client.sentinel_slaves(name)[0]["flags"] == "slave", timeout=20)
         yield Sentinel(master, replica, watcher, name)
 

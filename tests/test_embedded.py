@@ -72,12 +72,12 @@ class TestRedisServer:
     def test_answers_on_its_port_and_on_its_unix_socket_once_started(self):
         with RedisServer() as server:
             for url in (server.url, server.unix_url):
-                with redis.Redis.from_url(url) as client:
+                with redis.Redis.from_url(url, protocol=2) as client:
                     assert client.ping()
                     assert client.info("server")["process_id"] == server.pid
 
     def test_version_is_that_of_the_server(self, redis_server):
-        with redis.Redis.from_url(redis_server.url) as client:
+        with redis.Redis.from_url(redis_server.url, protocol=2) as client:
             info = client.info("server")
         assert redis_server.version == info.get("valkey_version", info["redis_version"])
 
@@ -85,29 +85,29 @@ class TestRedisServer:
         with RedisServer(tcp=False) as server:
             assert server.port is None
             assert server.url == server.unix_url
-            with redis.Redis.from_url(server.url) as client:
+            with redis.Redis.from_url(server.url, protocol=2) as client:
                 assert client.ping()
                 assert client.config_get("port") == {"port": "0"}
 
     def test_persists_nothing_unless_told(self, redis_server):
-        with redis.Redis.from_url(redis_server.url) as client:
+        with redis.Redis.from_url(redis_server.url, protocol=2) as client:
             assert client.config_get("save") == {"save": ""}
             assert client.config_get("appendonly") == {"appendonly": "no"}
 
     def test_takes_options_as_a_mapping_and_as_pairs(self):
         options = {"maxmemory": "64mb", "databases": 3}
-        with RedisServer(options) as server, redis.Redis.from_url(server.url) as client:
+        with RedisServer(options) as server, redis.Redis.from_url(server.url, protocol=2) as client:
             assert client.config_get("maxmemory") == {"maxmemory": str(64 * 2**20)}
             assert client.config_get("databases") == {"databases": "3"}
         users = [("user", ["ann", "on", '>pass"wo\\rd #1', "~*", "+@all"]), ("user", ["bob", "off"])]
         with RedisServer(users) as server:
-            client = redis.Redis.from_url(server.unix_url, username="ann", password='pass"wo\\rd #1')
+            client = redis.Redis.from_url(server.unix_url, username="ann", password='pass"wo\\rd #1', protocol=2)
             with client:
                 assert client.acl_users() == ["ann", "bob", "default"]
 
     def test_is_ready_also_when_it_asks_for_a_password(self):
         with RedisServer({"requirepass": "secret"}) as server:
-            client = redis.Redis.from_url(server.url, password="secret")
+            client = redis.Redis.from_url(server.url, password="secret", protocol=2)
             with client:
                 assert client.ping()
 
@@ -124,7 +124,7 @@ class TestRedisServer:
     def test_comes_back_on_the_same_address_with_the_same_data(self, end):
         with RedisServer({"appendonly": "yes", "appendfsync": "always"}) as server:
             address, first = (server.url, server.unix_url), server.pid
-            with redis.Redis.from_url(server.url) as client:
+            with redis.Redis.from_url(server.url, protocol=2) as client:
                 client.set("kept", "yes")
             getattr(server, end)()
             assert not server.running
@@ -132,7 +132,7 @@ class TestRedisServer:
             server.start()
             assert (server.url, server.unix_url) == address
             assert server.pid != first
-            with redis.Redis.from_url(server.url) as client:
+            with redis.Redis.from_url(server.url, protocol=2) as client:
                 assert client.get("kept") == b"yes"
 
     def test_stop_ends_a_paused_server_too(self):
@@ -162,7 +162,7 @@ class TestRedisServer:
             monkeypatch.setattr(embedded.random, "choice", lambda ports_: next(ports, None) or choose(ports_))
             with RedisServer() as server:
                 assert server.port not in (None, busy)
-                with redis.Redis.from_url(server.url) as client:
+                with redis.Redis.from_url(server.url, protocol=2) as client:
                     assert client.info("server")["process_id"] == server.pid
 
     def test_many_started_at_once_get_ports_of_their_own(self):
@@ -204,7 +204,7 @@ class TestRedisServer:
             finally:
                 os._exit(0)
         os.waitpid(pid, 0)
-        with redis.Redis.from_url(fresh_redis_server.url) as client:
+        with redis.Redis.from_url(fresh_redis_server.url, protocol=2) as client:
             assert client.ping()
 
 

@@ -18,6 +18,6 @@ def drain(layer, channel):
 def queued(servers, prefix, channel):
     total = 0
     for server in servers:
-        with redis.Redis.from_url(server.unix_url) as client:
+        with redis.Redis.from_url(server.unix_url, protocol=2) as client:
             total += client.zcard(prefix + channel)
     return total

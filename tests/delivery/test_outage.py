@@ -20,7 +20,7 @@ Broken = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
 class TestRedisForgets:
     def test_script_flush_between_calls_is_not_noticed(self, layer_for, fresh_redis_server):
         layer = layer_for(fresh_redis_server.url)
-        with redis.Redis.from_url(fresh_redis_server.url) as client:
+        with redis.Redis.from_url(fresh_redis_server.url, protocol=2) as client:
 
             def flushed():
                 client.script_flush()
@@ -54,7 +54,7 @@ class TestRedisForgets:
 
     def test_client_kill_costs_at_most_one_failed_call(self, layer_for, fresh_redis_server):
         layer = layer_for(fresh_redis_server.url)
-        with redis.Redis.from_url(fresh_redis_server.url) as client:
+        with redis.Redis.from_url(fresh_redis_server.url, protocol=2) as client:
             for number in range(10):
                 client.client_kill_filter(_type="normal", skipme=True)
                 with contextlib.suppress(redis.exceptions.ConnectionError):
@@ -158,7 +158,7 @@ class TestRedisDies:
 
     def test_client_kill_amid_blocking_receives_and_sends_is_recovered_from(self, layer_for, fresh_redis_server):
         layer = layer_for(fresh_redis_server.url, capacity=10_000)
-        with Traffic(layer) as traffic, redis.Redis.from_url(fresh_redis_server.unix_url) as client:
+        with Traffic(layer) as traffic, redis.Redis.from_url(fresh_redis_server.unix_url, protocol=2) as client:
             for _ in range(5):
                 traffic.flows()
                 client.client_kill_filter(_type="normal", skipme=True)

@@ -60,7 +60,7 @@ class TestCapacity:
                     return
 
         def watch():
-            with redis.Redis.from_url(redis_server.unix_url) as client:
+            with redis.Redis.from_url(redis_server.unix_url, protocol=2) as client:
                 while not stopping.is_set():
                     most[0] = max(most[0], client.zcard(f"{prefix}work"))
 

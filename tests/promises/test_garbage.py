@@ -36,7 +36,7 @@ class TestGarbage:
         self, layer_for, redis_server, prefix, caplog, options, channel, read
     ):
         layer = layer_for(redis_server, **options)
-        with redis.Redis.from_url(redis_server.unix_url) as client:
+        with redis.Redis.from_url(redis_server.unix_url, protocol=2) as client:
             now = time.time()
             for garbage in self.GARBAGE:
                 client.zadd(prefix + channel, {garbage: now})
@@ -70,7 +70,7 @@ class TestGarbage:
         received = []
         thread = threading.Thread(target=lambda: received.append(until_received(layer, ["work"])))
         thread.start()
-        with redis.Redis.from_url(redis_server.unix_url) as client:
+        with redis.Redis.from_url(redis_server.unix_url, protocol=2) as client:
             eventually(lambda: client.info("clients")["blocked_clients"])
             client.zadd(f"{prefix}work", {b"garbage" * 5: time.time()})
         layer.send("work", {"number": 1})

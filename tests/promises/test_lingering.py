@@ -34,7 +34,7 @@ class TestNothingLingers:
         layer.global_statistics()
         found = 0
         for server in servers:
-            with redis.Redis.from_url(server.unix_url) as client:
+            with redis.Redis.from_url(server.unix_url, protocol=2) as client:
                 keys = list(client.scan_iter(f"{prefix}*"))
                 found += len(keys)
                 assert [key for key in keys if client.ttl(key) < 0] == []
@@ -45,13 +45,13 @@ class TestNothingLingers:
         layer.group_add("chat", "member")
         layer.send("work", {})
         layer.send_group("chat", {})
-        with redis.Redis.from_url(redis_server.unix_url) as client:
+        with redis.Redis.from_url(redis_server.unix_url, protocol=2) as client:
             # The wire format's TTLs may be rounded up to whole seconds.
             eventually(lambda: not list(client.scan_iter(f"{prefix}*")), timeout=5, interval=0.05)
 
     def test_counters_have_a_ttl_though_others_filled_the_queue_first(self, layer_for, redis_server, prefix):
         layer = layer_for(redis_server)
-        with redis.Redis.from_url(redis_server.unix_url) as client:
+        with redis.Redis.from_url(redis_server.unix_url, protocol=2) as client:
             client.zadd(f"{prefix}work", {b"x" * 12 + b"\x80": time.time()})
             for _ in range(40):
                 layer.send("work", {})

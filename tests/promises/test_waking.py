@@ -104,5 +104,5 @@ class TestWakingUp:
 
 
 def blocked(server):
-    with redis.Redis.from_url(server.unix_url) as client:
+    with redis.Redis.from_url(server.unix_url, protocol=2) as client:
         return client.info("clients")["blocked_clients"]

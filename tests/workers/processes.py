@@ -60,7 +60,7 @@ class Notes:
     """What the consumers in ``tests.workers.consumers`` have noted in Redis."""
 
     def __init__(self, url: str, name: str) -> None:
-        self.client = redis.Redis.from_url(url, decode_responses=True)
+        self.client = redis.Redis.from_url(url, decode_responses=True, protocol=2)
         self.name = name
         self.env = {"TEST_REDIS_URL": url, "TEST_NOTES": name}
 
