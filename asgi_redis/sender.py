@@ -134,8 +134,10 @@ class Sender:
             head, frames = b"", self._whole_frames(self._plan(members, turn, last), message)
         requests = [(shard, self._operations.send_group(frame, head)) for shard, frame in frames]
         full: list[GroupPart] = []
-        for start in range(0, len(requests), _REQUESTS_AT_ONCE):
-            for parts in execute_all(requests[start : start + _REQUESTS_AT_ONCE]):
+        # Every shard is served at once: with what it counts as full, and with what is tried elsewhere, too.
+        at_once = max(_REQUESTS_AT_ONCE, 2 * len(self._shards))
+        for start in range(0, len(requests), at_once):
+            for parts in execute_all(requests[start : start + at_once]):
                 full += parts
         return full
 

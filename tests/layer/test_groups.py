@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 
+from asgi_redis import sender
+
 
 class TestGroups:
     def test_a_message_reaches_every_member(self, any_layer):
@@ -65,3 +67,14 @@ class TestGroups:
         assert layer.group_channels("chat") == ["work"]
         assert layer.send_group("chat", {"a": 1}) == 0
         assert layer.receive(["work"]) == ("work", {"a": 1})
+
+    def test_all_of_many_shards_are_served_at_once(self, layer_for, redis_server, monkeypatch):
+        databases = [f"unix://{redis_server.unix_socket}?db={number}" for number in range(12)]
+        layer = layer_for(*databases)
+        members = [f"{name}{number}{mark}" for name, mark in (("room", ""), ("p", "!x")) for number in range(150)]
+        for member in members:
+            layer.group_add("chat", member)
+        execute_all, requests = sender.execute_all, []
+        monkeypatch.setattr(sender, "execute_all", lambda sent: requests.append(len(sent)) or execute_all(sent))
+        assert layer.send_group("chat", {}) == 0
+        assert requests == [24]
