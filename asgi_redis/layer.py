@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from asgi_redis import wire
 from asgi_redis.base import BaseChannelLayer, Capacities, Message, Received, unknown_setting
-from asgi_redis.connection import Shard, delete_matching, execute_all, parse_hosts
+from asgi_redis.connection import Shard, parse_hosts
 from asgi_redis.exceptions import ConfigurationError, InvalidName
+from asgi_redis.reader import Reader
 from asgi_redis.receiver import Receiver
 from asgi_redis.sender import Sender
 from asgi_redis.serializers import BaseMessageSerializer, Key, registry
+from asgi_redis.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -99,6 +101,7 @@ class RedisChannelLayer(BaseChannelLayer):
         self._sender = Sender(
             self._shards, self._operations, self._serializer, self, random_prefix_length, max_message_bytes
         )
+        self._upkeep = Upkeep(self._shards, self._keys, self._operations)
         self.client_prefix = uuid.uuid4().hex
         """What this process puts before the ``!`` of its process-local channels, different in every process."""
         _layers.add(self)
@@ -159,6 +162,10 @@ class RedisChannelLayer(BaseChannelLayer):
         from asgi_redis.twisted import receive_twisted
 
         return receive_twisted(self, channels)
+
+    def reader(self) -> Reader:
+        """Returns what a worker receives with: one thread, and as many servers as can be reached."""
+        return Reader(self._receiver, self._shards, self._operations.probe())
 
     def unblock(self) -> None:
         """Ends what this process waits for in any of the receive calls, as if the time had run out."""
@@ -231,9 +238,7 @@ class RedisChannelLayer(BaseChannelLayer):
 
         They are kept for about a day after the last message.
         """
-        results = execute_all([(shard, self._operations.global_statistics()) for shard in self._shards])
-        messages_count, channel_full_count = (sum(column) for column in zip(*results))
-        return {"messages_count": messages_count, "channel_full_count": channel_full_count}
+        return self._upkeep.global_statistics()
 
     def channel_statistics(self, channel: str) -> dict[str, float]:
         """
@@ -243,24 +248,11 @@ class RedisChannelLayer(BaseChannelLayer):
         ``messages_pending`` is a number of messages, ``messages_max_age`` the age of the oldest in seconds.
         """
         self.valid_channel_name(channel)
-        queue = self.non_local_name(channel).encode()
-        shards = self._shards
-        if "!" in channel or "?" in channel:
-            shards = [shards[wire.shard_of(queue, len(shards))]]
-        results = execute_all([(shard, self._operations.channel_statistics(queue)) for shard in shards])
-        messages_count, channel_full_count, pending, ages = zip(*results)
-        return {
-            "messages_count": sum(messages_count),
-            "messages_pending": sum(pending),
-            "messages_max_age": max(ages),
-            "channel_full_count": sum(channel_full_count),
-        }
+        return self._upkeep.channel_statistics(self.non_local_name(channel))
 
     def flush(self) -> None:
         """Deletes all messages, groups and counters under this layer's prefixes, on all shards."""
-        for shard in self._shards:
-            for pattern in self._keys.patterns():
-                delete_matching(shard, pattern)
+        self._upkeep.flush()
         self._receiver.forget_kept()
 
     # Serialisation

@@ -8,8 +8,8 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Protocol
 
 from redis.exceptions import RedisError
 
@@ -26,6 +26,25 @@ _NEARLY = 0.01  # seconds that a wait may be short of a whole number
 _LATE = 0.5  # seconds that Redis may be late; it looks ten times a second
 
 Batch = list[tuple[str, dict[str, Any]]]
+Turn = list[tuple[int, list[bytes]]]
+
+
+class Attendant(Protocol):
+    """Somebody who receives from the shards that serve messages, and sees after those that fail."""
+
+    @property
+    def absent(self) -> Collection[int]:
+        """The shards to leave out."""
+
+    @property
+    def woken(self) -> bool:
+        """Whether to return at once, with what is there."""
+
+    def failed(self, shard: int, error: RedisError) -> None:
+        """A shard has failed; from now on it is among the absent."""
+
+    def served(self, shard: int) -> None:
+        """A shard has answered."""
 
 
 class Receiver:
@@ -57,8 +76,20 @@ class Receiver:
         self._unblocked = 0
         self._count_lock = threading.Lock()
 
-    def receive(self, channels: tuple[str, ...], limit: int, timeout: float) -> Batch:
-        """Returns up to ``limit`` (channel, message) tuples of ``channels``; waits ``timeout`` seconds for one."""
+    def receive(
+        self,
+        channels: tuple[str, ...],
+        limit: int,
+        timeout: float,
+        most: Mapping[str, int] | None = None,
+        attendant: Attendant | None = None,
+    ) -> Batch:
+        """
+        Returns up to ``limit`` (channel, message) tuples of ``channels``; waits ``timeout`` seconds for one.
+
+        ``most`` are lower limits of single channels, at least 1. With an ``attendant``, the errors of a shard are
+        its business.
+        """
         try:
             reading = self._reading(channels)
         except InvalidName:
@@ -72,22 +103,24 @@ class Receiver:
         look = timeout <= 0 or limit > 1 or reading.shards > 1
         while True:
             turn = list(reading.turn())
+            if attendant is not None and attendant.absent:
+                turn = [one for one in turn if one[0] not in attendant.absent]
             received = self._kept.take(reading.names, limit)
             if not received and look:
-                taken = self._take(turn, limit)
+                taken = self._take(turn, limit, most, attendant)
                 received = self._unpack_all(taken, limit)
                 if taken and not received:
                     continue
             remaining = deadline - time.monotonic()
-            if received or remaining <= 0 or self._unblocked != unblocked:
+            if received or remaining <= 0 or self._is_ended(unblocked, attendant):
                 return received
             waiter = self._waiter()
             self._waiters.add(waiter)
             try:
                 # What another thread did before it could see this waiter has to be seen now.
                 received = self._kept.take(reading.names, limit)
-                stop = received or self._unblocked != unblocked
-                one = None if stop else self._wait(turn, remaining, waiter)
+                stop = received or self._is_ended(unblocked, attendant)
+                one = None if stop else self._wait(turn, remaining, waiter, attendant)
             finally:
                 self._waiters.discard(waiter)
                 self._idle_waiters.append(waiter)
@@ -98,37 +131,52 @@ class Receiver:
             if received:
                 return received
 
+    def _is_ended(self, unblocked: int, attendant: Attendant | None) -> bool:
+        return self._unblocked != unblocked or (attendant is not None and attendant.woken)
+
+    def wake(self) -> None:
+        """Lets all that wait look again whether they are to go on waiting."""
+        for waiter in list(self._waiters):
+            waiter.wake()
+
     def unblock(self) -> None:
         """Ends what this process waits for, as if the time had run out."""
         self._unblocked += 1
-        self._wake()
+        self.wake()
 
     def keep(self, channel: str, message: dict[str, Any]) -> None:
         """Keeps a message that nobody took for the next reader of its channel."""
         before, mark, _ = channel.partition("!")
         self._kept.put(before + mark, [channel], message, self._expiry)
-        self._wake()
+        self.wake()
 
     def forget_kept(self) -> None:
         """Drops what was kept."""
         self._kept = KeptMessages()
-
-    def _wake(self) -> None:
-        for waiter in list(self._waiters):
-            waiter.wake()
 
     def _make_reading(self, channels: tuple[str, ...]) -> Reading:
         for channel in channels:
             self._rules.valid_channel_name(channel, receive=True)
         return Reading(channels, self._keys, len(self._shards))
 
-    def _take(self, turn: Sequence[tuple[int, list[bytes]]], limit: int) -> list[Taken]:
+    def _take(
+        self, turn: Turn, limit: int, most: Mapping[str, int] | None, attendant: Attendant | None
+    ) -> list[Taken]:
         taken: list[Taken] = []
+        left = {self._keys.queue(name.encode()): number for name, number in (most or {}).items()}
         for shard, keys in turn:
-            operation = self._operations.receive(keys, limit - len(taken))
+            room = limit - len(taken)
+            limits: list[int] = []
+            if left:
+                keys = [key for key in keys if left.get(key, 1) > 0]
+                limits = [left.get(key, room) for key in keys]
+            operation = self._operations.receive(keys, room, limits)
             try:
-                taken += self._shards[shard].execute(operation, rescue=taken.extend)
-            except (RedisError, UnsupportedRedis):
+                latest = self._shards[shard].execute(operation, rescue=taken.extend)
+            except (RedisError, UnsupportedRedis) as error:
+                if attendant is not None and isinstance(error, RedisError):
+                    attendant.failed(shard, error)
+                    continue
                 if not taken:
                     raise
                 break  # what was taken must be handed out; the next call comes upon the error again
@@ -136,16 +184,26 @@ class Receiver:
                 for channel, message in self._unpack_all(taken, limit):
                     self.keep(channel, message)
                 raise
+            taken += latest
+            for one in latest if left else ():
+                if one.key in left:
+                    left[one.key] -= 1
+            if attendant is not None:
+                attendant.served(shard)
             if len(taken) >= limit:
                 break
         return taken
 
-    def _wait(self, turn: Sequence[tuple[int, list[bytes]]], timeout: float, waiter: Waiter) -> Taken | None:
+    def _wait(self, turn: Turn, timeout: float, waiter: Waiter, attendant: Attendant | None) -> Taken | None:
         requests = [(self._shards[shard], self._operations.pop(keys, timeout)) for shard, keys in turn]
         # Redis counts whole seconds. It ends those itself, which saves waking up to do it; others it ends too late.
         whole = math.ceil(timeout)
         patience = whole + _LATE if whole - timeout < _NEARLY else timeout
-        return pop(requests, patience, waiter, self._operations.give_back)
+        report = None if attendant is None else functools.partial(self._report, attendant)
+        return pop(requests, patience, waiter, self._operations.give_back, report)
+
+    def _report(self, attendant: Attendant, shard: Shard, error: RedisError) -> None:
+        attendant.failed(self._shards.index(shard), error)
 
     def _waiter(self) -> Waiter:
         try:
@@ -166,7 +224,7 @@ class Receiver:
                 self._kept.put(queue, channels[1:], message, self._expiry - one.age)
                 received += self._kept.take([queue], limit - len(received) - len(taken[position:]))
         if self._kept:
-            self._wake()  # another thread may be waiting for it
+            self.wake()  # another thread may be waiting for it
         return received
 
     def _drop(self, taken: Taken, error: Exception) -> None:

@@ -2,14 +2,38 @@
 The worker of Django Channels 1, for any synchronous channel layer: routing, consumers, and the process that
 runs them.
 
-It works without Django; ``workers.django`` is the one file that knows it.
+It works without Django; ``workers.django`` and what it uses are the files that know it.
+
+Nothing is imported before it is asked for, so that ``--pool gevent`` can patch the standard library first.
 """
 
 from __future__ import annotations
 
-from workers.channel import Channel, Group
-from workers.message import Message
-from workers.routing import include, route
-from workers.worker import Worker
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workers.channel import Channel, Group
+    from workers.message import Message
+    from workers.routing import include, route
+    from workers.worker import Worker
+
+_HOMES = {
+    "Channel": "workers.channel",
+    "Group": "workers.channel",
+    "Message": "workers.message",
+    "Worker": "workers.worker",
+    "include": "workers.routing",
+    "route": "workers.routing",
+}
 
 __all__ = ["Channel", "Group", "Message", "Worker", "include", "route"]
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        home = _HOMES[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    value = globals()[name] = getattr(importlib.import_module(home), name)
+    return value

@@ -1,9 +1,24 @@
-"""``python -m workers`` is ``runworker``."""
+"""``runworker``, which is also ``python -m workers``."""
 
 from __future__ import annotations
 
 import sys
 
-from workers.cli import main
+from workers import patching
 
-sys.exit(main())
+
+def main() -> int:
+    """Runs the command, under gevent's patches where its pool is asked for; returns the exit code."""
+    if patching.is_wanted(sys.argv[1:]):
+        try:
+            patching.patch()
+        except ImportError:
+            sys.stderr.write(f"runworker: error: {patching.MISSING}\n")
+            return 1
+    from workers import cli  # only now
+
+    return cli.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -24,11 +24,37 @@ def add_worker_arguments(parser: argparse.ArgumentParser) -> None:
         help="the channel routing; with Django, by default the ROUTING of the channel layer",
     )
     parser.add_argument(
+        "--pool",
+        choices=("thread", "gevent"),
+        default="thread",
+        help="what runs the consumers: threads, or greenlets (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--concurrency",
+        metavar="N",
+        type=_at_least(1, int),
+        default=None,
+        help="how many messages to work on at a time (default: 1 thread, or 100 greenlets)",
+    )
+    parser.add_argument(
         "--threads",
         metavar="N",
         type=_at_least(1, int),
-        default=1,
-        help="how many messages to work on at a time, each in a thread (default: %(default)s)",
+        default=None,
+        help="the same as --pool thread --concurrency N, as in Channels 1",
+    )
+    parser.add_argument(
+        "--limit",
+        metavar="CHANNEL=N",
+        type=_limit,
+        action="append",
+        default=[],
+        help="work on N messages at most of each channel that matches at a time; may be given several times",
+    )
+    parser.add_argument(
+        "--burst",
+        action="store_true",
+        help="stop when the channels are empty",
     )
     parser.add_argument(
         "--only-channels",
@@ -54,6 +80,13 @@ def add_worker_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="do not wait for running consumers at all",
     )
+
+
+def _limit(text: str) -> tuple[str, int]:
+    glob, _, number = text.rpartition("=")
+    if not glob or not number.isdecimal() or int(number) < 1:
+        raise argparse.ArgumentTypeError(f"CHANNEL=N with N of at least 1 is wanted, not {text!r}")
+    return glob, int(number)
 
 
 def _at_least(least: Number, kind: Callable[[str], Number]) -> Callable[[str], Number]:

@@ -44,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="runworker",
+        allow_abbrev=False,
         description="Runs the consumers of a channel routing.",
         epilog="Exit codes: 0 stopped, 1 configuration, 2 usage, 3 shutdown timed out, 4 failed, "
         "128+n killed by signal n.",

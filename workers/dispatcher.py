@@ -11,7 +11,7 @@ import itertools
 import logging
 import threading
 import time
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 from workers.exceptions import ChannelSocketException, ConsumeLater, DenyConnection
 from workers.layers import ChannelLayer
@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 MAX_RETRIES = 10
 RESEND_ATTEMPTS = 10
 RESEND_INTERVAL = 0.05
+
+
+Observer = Callable[[str, str, float, bool], None]
 
 
 class Running(NamedTuple):
@@ -39,12 +42,14 @@ class Dispatcher:
     Gives messages of a layer to the consumers of a router; ``sender`` is the sender of the signals.
 
     Shared by all slots. ``done`` counts the messages that it is through with, ``failed`` those among them
-    that were lost to an error.
+    that were lost to an error. ``observers`` are called after each message, in the slot that ran it, with the
+    channel, the consumer's name, the seconds that it ran, and whether it failed; they must not raise.
     """
 
     def __init__(self, router: Router, channel_layer: ChannelLayer, sender: object) -> None:
         self.done = 0
         self.failed = 0
+        self.observers: list[Observer] = []
         self._router = router
         self._layer = channel_layer
         self._sender = sender
@@ -61,6 +66,7 @@ class Dispatcher:
         """Runs one message to its end, in this thread. Never raises."""
         name = "?"
         failed = True
+        started = time.monotonic()
         try:
             message = Message(content, channel, self._layer)
             if content.get("__retries__", 0) == MAX_RETRIES:
@@ -78,6 +84,8 @@ class Dispatcher:
         with self._lock:
             self.done += 1
             self.failed += failed
+        for observe in self.observers:
+            observe(channel, name, time.monotonic() - started, failed)
 
     def _run(self, consumer: Consumer, name: str, message: Message, arguments: dict[str, Any]) -> bool:
         with self._lock:

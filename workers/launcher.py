@@ -8,13 +8,18 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from workers import patching
+from workers.exceptions import ConfigurationError
 from workers.layers import ChannelLayer
-from workers.pool import ThreadPool
+from workers.operations import duties_from
+from workers.pool import Pool, ThreadPool
 from workers.routing import Router
 from workers.stopping import outlive_repeats
 from workers.worker import SAME_SIGNAL_SECONDS, ExitCode, Worker
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+DEFAULT_THREADS = 1
+DEFAULT_GREENLETS = 100
 LOG_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
 
@@ -30,7 +35,10 @@ def launch(channel_layer: ChannelLayer, router: Router, options: Mapping[str, An
     worker = Worker(
         channel_layer,
         router,
-        pool=ThreadPool(options["threads"]),
+        pool=_pool(options["pool"], options["threads"] or options["concurrency"]),
+        limits=options["limit"],
+        burst=options["burst"],
+        duties=duties_from(options),
         only_channels=options["only_channels"],
         exclude_channels=options["exclude_channels"],
         shutdown_timeout=options["shutdown_timeout"],
@@ -48,6 +56,26 @@ def launch(channel_layer: ChannelLayer, router: Router, options: Mapping[str, An
         os._exit(code)
     channel_layer.close()
     return code
+
+
+def _pool(kind: str, size: int | None) -> Pool:
+    if kind == "thread":
+        return ThreadPool(size or DEFAULT_THREADS)
+    unpatched = patching.unpatched()
+    if unpatched:
+        raise ConfigurationError(
+            f"the gevent pool needs gevent's patches, made before anything else is imported, and "
+            f"{', '.join(unpatched)} are not patched"
+        )
+    left_behind = patching.left_behind()
+    if left_behind:
+        raise ConfigurationError(
+            f"gevent's patches came too late: {', '.join(left_behind[:5])} were imported before them. Leave the "
+            f"patching to runworker, or do it first of all"
+        )
+    from workers.gevent_pool import GeventPool  # here, because gevent is an extra
+
+    return GeventPool(size or DEFAULT_GREENLETS)
 
 
 def _show_log(verbosity: int) -> None:

@@ -7,9 +7,29 @@ started with; ``Group("chat").send(...)`` then works in its consumers as it does
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 DEFAULT_CHANNEL_LAYER = "default"
+
+
+class Reader(Protocol):
+    """What a worker receives with; outages of a server are its business, and never raised."""
+
+    @property
+    def serving(self) -> bool:
+        """Whether a server has answered the last call."""
+
+    def receive_batch(
+        self, channels: Sequence[str], limit: int, timeout: float = 0, most: Mapping[str, int] | None = None
+    ) -> list[tuple[str, dict[str, Any]]]:
+        """Returns up to ``limit`` messages, no more than ``most`` of a channel; waits ``timeout`` seconds for one."""
+
+    def unblock(self) -> None:
+        """Ends a ``receive_batch`` that waits, or else the next one."""
+
+    def close(self) -> None:
+        """Is called when no more will be received."""
 
 
 class ChannelLayer(Protocol):
@@ -31,11 +51,8 @@ class ChannelLayer(Protocol):
     def group_discard(self, group: str, channel: str) -> None:
         """Takes a channel out of a group."""
 
-    def receive_batch(self, channels: list[str], limit: int, timeout: float = 0) -> list[tuple[str, dict[str, Any]]]:
-        """Returns up to ``limit`` messages, waiting ``timeout`` seconds for the first one."""
-
-    def unblock(self) -> None:
-        """Ends at once what waits in ``receive_batch`` now."""
+    def reader(self) -> Reader:
+        """Returns what receives messages for one thread."""
 
     def close(self) -> None:
         """Gives the connections back."""

@@ -21,23 +21,24 @@ Job = Callable[[], None]
 
 
 class Pool(ABC):
-    """A fixed number of slots. ``size`` is how many."""
+    """A fixed number of slots: ``size``. ``lost`` counts slots that ended by themselves; each was replaced."""
 
     def __init__(self, size: int) -> None:
         if size < 1:
             raise ValueError(f"a pool has at least one slot, not {size}")
         self.size = size
+        self.lost = 0
 
     @abstractmethod
     def start(self) -> None:
         """Makes the slots ready to run jobs."""
 
     @abstractmethod
-    def acquire(self) -> int:
+    def acquire(self, timeout: float) -> int:
         """
         Waits for a free slot, takes it and every other one that is free, and returns how many that are.
 
-        Returns 0 as soon as the pool has been quieted.
+        Returns 0 when none is free for ``timeout`` seconds, and as soon as the pool has been quieted.
         """
 
     @abstractmethod
@@ -77,21 +78,20 @@ class ThreadPool(Pool):
         super().__init__(size)
         self._free = size
         self._quieted = False
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(threading.Lock())
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._run, name=f"slot-{number}", daemon=True) for number in range(1, size + 1)
-        ]
+        self._threads = {number: self._thread(number) for number in range(1, size + 1)}
 
     def start(self) -> None:
         """Starts the threads."""
-        for thread in self._threads:
+        for thread in self._threads.values():
             thread.start()
 
-    def acquire(self) -> int:
+    def acquire(self, timeout: float) -> int:
         """See ``Pool.acquire``."""
         with self._changed:
-            self._changed.wait_for(lambda: self._free or self._quieted)
+            if not self._free and not self._quieted:
+                self._changed.wait(timeout)
             if self._quieted:
                 return 0
             slots, self._free = self._free, 0
@@ -120,26 +120,46 @@ class ThreadPool(Pool):
             if not self._changed.wait_for(lambda: self._free == self.size, left):
                 return False
         self.kill()
-        for thread in self._threads:
+        threads = list(self._threads.values())
+        for thread in threads:
             if thread.ident is not None:
                 thread.join(max(0.0, deadline - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
+        return not any(thread.is_alive() for thread in threads)
 
     def kill(self) -> None:
         """Ends free threads now, the others after their job: a thread cannot be ended from outside."""
-        for _ in self._threads:
+        for _ in range(self.size):
             self._jobs.put(None)
 
-    def _run(self) -> None:
-        while True:
-            job = self._jobs.get()
-            if job is None:
-                return
-            try:
-                job()
-            except BaseException:
-                logger.exception("Error in a pool thread")
-            finally:
+    def _thread(self, number: int) -> threading.Thread:
+        return threading.Thread(target=self._run, args=(number,), name=f"slot-{number}", daemon=True)
+
+    def _run(self, number: int) -> None:
+        job: Job | None = None
+        orderly = False
+        try:
+            while True:
+                job = self._jobs.get()
+                if job is None:
+                    orderly = True
+                    return
+                try:
+                    job()
+                except BaseException:
+                    logger.exception("Error in a pool thread")
                 # Let go before the slot is free again: the job holds a message.
-                del job
+                job = None
                 self.release(1)
+        finally:
+            if not orderly:
+                self._replace(number, job)
+
+    def _replace(self, number: int, job: Job | None) -> None:
+        # Something has raised an exception into this thread from outside, between two jobs.
+        logger.error("Pool thread slot-%d has ended; replacing it", number, exc_info=True)
+        with self._changed:
+            self.lost += 1
+        if job is not None:
+            self.release(1)
+        self._threads[number] = self._thread(number)
+        self._threads[number].start()

@@ -1,6 +1,8 @@
 """
 A worker: a puller, a pool and a dispatcher, from start to stop.
 
+A puller, or a thread of the pool, that dies is replaced; when that keeps happening the worker fails.
+
 The order of a stop:
 
 1. The first SIGTERM or SIGINT is recorded, and wakes ``run``; so do ``quiet`` and a puller that failed.
@@ -23,9 +25,13 @@ from collections.abc import Iterable
 from enum import IntEnum
 from queue import Empty, SimpleQueue
 
+from asgi_redis.exceptions import ChannelLayerError
 from workers.dispatcher import Dispatcher
+from workers.duties import Duty
 from workers.exceptions import ConfigurationError
 from workers.layers import ChannelLayer
+from workers.limits import Limits
+from workers.losses import Losses
 from workers.pending import pending_messages
 from workers.pool import Pool, ThreadPool
 from workers.puller import Puller
@@ -59,8 +65,10 @@ class Worker:
     Serves the channels of a routing from one layer.
 
     ``routing`` is a ``Router`` or what makes one. ``pool`` is by default one thread. ``only_channels`` and
-    ``exclude_channels`` are globs. ``shutdown_timeout`` is how many seconds a stop waits for running
-    consumers; with ``graceful`` false it does not wait for them. ``stopped_at`` is when ``run`` was told to
+    ``exclude_channels`` are globs. ``limits`` are (glob, number) pairs: how many messages of a channel may be in
+    progress. ``shutdown_timeout`` is how many seconds a stop waits for running
+    consumers; with ``graceful`` false it does not wait for them. With ``burst`` it stops when the channels are
+    empty. ``duties`` are what it does beside. ``stopped_at`` is when ``run`` was told to
     stop (``time.monotonic``), or None. Raises ``ConfigurationError`` when no channel is left to listen on.
     """
 
@@ -72,8 +80,11 @@ class Worker:
         pool: Pool | None = None,
         only_channels: Iterable[str] | None = None,
         exclude_channels: Iterable[str] | None = None,
+        limits: Iterable[tuple[str, int]] = (),
         shutdown_timeout: float = 30.0,
         graceful: bool = True,
+        burst: bool = False,
+        duties: Iterable[Duty] = (),
     ) -> None:
         router = routing if isinstance(routing, Router) else Router(routing)
         self.channel_layer = channel_layer
@@ -81,24 +92,40 @@ class Worker:
         self.channels = _chosen(router.channels, only_channels, exclude_channels)
         if not self.channels:
             raise ConfigurationError("no channels to listen on: the routing, or what is left of it, is empty")
+        self.dispatcher = Dispatcher(router, channel_layer, sender=type(self))
         self._pool = pool or ThreadPool(1)
         self._graceful = graceful
         self._shutdown_timeout = shutdown_timeout
-        self._dispatcher = Dispatcher(router, channel_layer, sender=type(self))
+        self._duties = list(duties)
+        self._losses = Losses()
+        self._quieted = False
+        self._failed = False
         # What wakes ``run``. Unlike an Event's, its ``put`` is safe within a signal handler.
         self._wakers: SimpleQueue[StopSignal | None] = SimpleQueue()
+        self._reader = channel_layer.reader()
         self._puller = Puller(
-            channel_layer,
-            self.channels,
+            self._reader,
+            Limits(self.channels, limits),
             self._pool,
-            self._dispatcher.dispatch,
+            self.dispatcher.dispatch,
             lambda: self._wakers.put(None),
+            burst,
         )
 
     @property
     def busy(self) -> bool:
         """Whether a consumer runs."""
-        return bool(self._dispatcher.running())
+        return bool(self.dispatcher.running())
+
+    @property
+    def popping(self) -> bool:
+        """Whether a server has answered the last receive; false before the first one."""
+        return self._reader.serving
+
+    @property
+    def pulled_at(self) -> float:
+        """When the puller last showed that it is alive (``time.monotonic``): every few seconds at least."""
+        return self._puller.pulled_at
 
     def start(self) -> None:
         """Starts pulling and running messages, and returns."""
@@ -111,11 +138,14 @@ class Worker:
         )
         worker_process_ready.send(sender=self)
         worker_ready.send(sender=self)
+        for duty in self._duties:
+            duty.start(self)
         self._pool.start()
         self._puller.start()
 
     def quiet(self) -> None:
         """Stops pulling: step 2. From any thread, also before ``start``; it cannot be undone."""
+        self._quieted = True
         self._puller.quiet()
         self._wakers.put(None)
 
@@ -130,7 +160,7 @@ class Worker:
     def kill(self) -> None:
         """Stops pulling, waits for nothing, logs what still runs and leaves it to its fate."""
         self.quiet()
-        for running in self._dispatcher.running():
+        for running in self.dispatcher.running():
             logger.warning(
                 "Left behind after %.1f s: consumer %s with a message on channel %s",
                 time.monotonic() - running.started,
@@ -149,28 +179,62 @@ class Worker:
         """
         with StopSignals(self._wakers.put):
             self.start()
-            first = self._first_waker()
+            first = self._serve()
             self.stopped_at = time.monotonic() if first is None else first.at
             self.quiet()
+            for duty in self._duties:
+                duty.quiet()
             code = self._drain(first, self.stopped_at + self._shutdown_timeout)
+            for duty in self._duties:
+                duty.stop()
         logger.info(
             "Stopped; %d messages done, %d of them failed; %d pending messages dropped",
-            self._dispatcher.done,
-            self._dispatcher.failed,
+            self.dispatcher.done,
+            self.dispatcher.failed,
             pending_messages.dropped,
         )
         return code
 
-    def _first_waker(self) -> StopSignal | None:
-        while True:
+    def _serve(self) -> StopSignal | None:
+        """Waits for a reason to stop: step 1. Returns the signal if it is one."""
+        lost = 0
+        while not self._quieted:
             # Never for long: a signal that comes just before the wait does not end it, and Python gets to its
             # handler afterwards only.
             with contextlib.suppress(Empty):
-                return self._wakers.get(timeout=WAKE_SECONDS)
+                waker = self._wakers.get(timeout=WAKE_SECONDS)
+                if waker is not None:
+                    return waker
+            self._losses.add(self._pool.lost - lost)
+            lost = self._pool.lost
+            if not self._puller.alive and not self._quieted and not self._mend():
+                return None
+            if self._losses.keep_happening:
+                logger.critical("Pool threads or pullers keep dying; the worker ends")
+                self._failed = True
+                return None
+            for duty in self._duties:
+                reason = duty.check(self)
+                if reason is not None:
+                    logger.info("Stopping: %s", reason)
+                    return None
+        return None
+
+    def _mend(self) -> bool:
+        """Replaces a puller that has died; returns False when it ended for good."""
+        failure = self._puller.failure
+        if failure is None or isinstance(failure, ChannelLayerError):
+            self._failed = failure is not None
+            return False
+        self._losses.add()
+        if not self._losses.keep_happening:
+            logger.warning("Replacing the puller")
+            self._puller.start()
+        return True
 
     def _drain(self, first: StopSignal | None, deadline: float) -> int:
         if first is not None:
-            logger.info("Signal %d: stopping; %d consumers run", first.number, len(self._dispatcher.running()))
+            logger.info("Signal %d: stopping; %d consumers run", first.number, len(self.dispatcher.running()))
         while not self.stop(min(deadline, time.monotonic() + POLL_SECONDS)):
             waker = self._waker()
             if waker is not None and first is None:
@@ -185,7 +249,7 @@ class Worker:
                 return ExitCode.TIMED_OUT
         if not self._graceful:
             self.kill()
-        return ExitCode.CLEAN if self._puller.failure is None else ExitCode.FAILED
+        return ExitCode.FAILED if self._failed else ExitCode.CLEAN
 
     def _waker(self) -> StopSignal | None:
         try:

@@ -29,6 +29,8 @@ _CLIENT_ID = client_id()
 _PATIENCE = 0.02  # seconds until an unblocking that came before its pop is repeated
 _GIVE_UP = 20.0  # seconds that a pop may take to end
 
+Report = Callable[[Shard, RedisError], None]
+
 
 class Waiter:
     """Somebody who waits in ``pop``; ``wake`` ends the wait, from any thread or signal handler."""
@@ -117,18 +119,27 @@ def pop(
     timeout: float,
     waiter: Waiter,
     put_back: Callable[[Taken], Operation],
+    report: Report | None = None,
 ) -> Taken | None:
     """
     Waits on all the shards at once; returns the first message, or None after ``timeout`` seconds or a ``wake``.
 
-    Should two shards have one in the same moment, the second is put back in its place. Raises
-    ``redis.exceptions.RedisError`` when a shard fails, unless another has a message.
+    Should two shards have one in the same moment, the second is put back in its place. When a shard fails, the
+    wait ends; its ``redis.exceptions.RedisError`` is given to ``report``, or without one raised, unless another
+    shard has a message.
     """
     blocked: list[_Blocked] = []
+    unreachable = False
     try:
         for shard, operation in requests:
-            blocked.append(_Blocked(shard, operation))
-        ready = _poll([*blocked, waiter], timeout)
+            try:
+                blocked.append(_Blocked(shard, operation))
+            except RedisError as error:
+                if report is None:
+                    raise
+                report(shard, error)
+                unreachable = True
+        ready = _poll([*blocked, waiter], 0 if unreachable else timeout)
     except BaseException:
         # A signal handler's SystemExit, a gevent.Timeout, or a shard that cannot be reached.
         _put_back(_end_all(blocked, [])[0], put_back)
@@ -136,16 +147,19 @@ def pop(
     if waiter in ready:
         waiter.clear()
     taken, errors = _end_all(blocked, ready)
-    interruption = next((error for error in errors if not isinstance(error, RedisError)), None)
+    interruption = next((error for _, error in errors if not isinstance(error, RedisError)), None)
     if interruption is not None:
         _put_back(taken, put_back)
         raise interruption
+    for shard, failure in errors:
+        if report is not None and isinstance(failure, RedisError):
+            report(shard, failure)
+        elif not taken:
+            raise failure
+        else:
+            logger.warning("Lost a shard while another had a message: %s", failure)
     if not taken:
-        if errors:
-            raise errors[0]
         return None
-    for error in errors:
-        logger.warning("Lost a shard while another had a message: %s", error)
     try:
         _put_back(taken[1:], put_back)
     except BaseException:
@@ -156,19 +170,19 @@ def pop(
 
 def _end_all(
     blocked: Sequence[_Blocked], ready: Sequence[Any]
-) -> tuple[list[tuple[Shard, Taken]], list[BaseException]]:
+) -> tuple[list[tuple[Shard, Taken]], list[tuple[Shard, BaseException]]]:
     """Ends all the pops, whatever comes between: one that is left behind would take a message that nobody reads."""
     taken: list[tuple[Shard, Taken]] = []
-    errors: list[BaseException] = []
+    errors: list[tuple[Shard, BaseException]] = []
     for one in blocked:
         for last in (False, True):
             try:
                 message = one.end(one in ready and not last)
             except (RedisError, UnsupportedRedis) as error:
-                errors.append(error)
+                errors.append((one.shard, error))
                 break
             except BaseException as error:  # noqa: BLE001  an interruption, raised again by the caller
-                errors.append(error)
+                errors.append((one.shard, error))
                 if last:
                     one.drop()
             else:

@@ -3,6 +3,7 @@
 -- KEYS[1..n] queues sorted sets {prefix}{channel}; score: Unix seconds
 -- ARGV[1]    expiry seconds, may be a fraction
 -- ARGV[2]    limit  messages
+-- ARGV[3..]  most   messages of each queue, in the order of KEYS; without them, limit
 -- Returns a flat list: for each message the queue, the member, and its age in microseconds.
 --
 -- Atomic, so that no other reader gets what was taken, and expiry is exact: the clock is that of the scores.
@@ -12,6 +13,11 @@ redis.replicate_commands() -- Redis 5 and 6 refuse to write after TIME without i
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 local taken = {}
+local left = {}
+for i, queue in ipairs(KEYS) do
+    local most = ARGV[2 + i]
+    left[queue] = tonumber(most or limit)
+end
 local queues = KEYS
 repeat
     local filled = {}
@@ -32,7 +38,10 @@ repeat
             taken[#taken + 1] = queue
             taken[#taken + 1] = popped[1]
             taken[#taken + 1] = math.floor((now - popped[2]) * 1000000)
-            filled[#filled + 1] = queue
+            left[queue] = left[queue] - 1
+            if left[queue] > 0 then
+                filled[#filled + 1] = queue
+            end
         end
     end
     queues = filled

@@ -73,10 +73,19 @@ class Operations:
         """Reads as the list of the parts that were full."""
         return Operation(b"".join((frame.before, bulk(head), frame.after)), frame.read, 1, scripts.SEND_GROUP)
 
-    def receive(self, keys: Sequence[bytes], limit: int) -> Operation:
-        """Takes up to ``limit`` messages, of the first queues first. Reads as a list of ``Taken``."""
-        arguments = (self._expiry_argument, b"%d" % limit)
+    def receive(self, keys: Sequence[bytes], limit: int, most: Sequence[int] = ()) -> Operation:
+        """
+        Takes up to ``limit`` messages, of the first queues first, and no more than ``most`` (at least 1) of each.
+
+        Reads as a list of ``Taken``.
+        """
+        arguments = [self._expiry_argument, b"%d" % limit]
+        arguments += [b"%d" % number for number in most]
         return Operation(script_head(scripts.RECEIVE, keys, arguments), _read_receive, 1, scripts.RECEIVE)
+
+    def probe(self) -> Operation:
+        """Fails where messages cannot be taken. Takes nothing itself: no channel has the name of its queue."""
+        return Operation(command(b"ZPOPMIN", self._keys.queue(b":probe")), bool)
 
     def pop(self, keys: Sequence[bytes], timeout: float) -> Operation:
         """

@@ -41,11 +41,8 @@ class FakeLayer:
     def group_discard(self, group: str, channel: str) -> None:
         self.members.get(group, set()).discard(channel)
 
-    def receive_batch(self, channels: list[str], limit: int, timeout: float = 0) -> list[Any]:
+    def reader(self) -> Any:
         raise NotImplementedError
-
-    def unblock(self) -> None:
-        pass
 
     def close(self) -> None:
         pass
@@ -65,7 +62,9 @@ class QueueLayer(FakeLayer):
         self.timeouts: list[float] = []
         self.fail_with: BaseException | None = None
         self.receiving = False
-        self._unblocked = 0
+        self.serving = False
+        self.unblocked = False
+        self.closed = False
         self._changed = threading.Condition()
 
     def put(self, channel: str, **content: Any) -> None:
@@ -73,19 +72,40 @@ class QueueLayer(FakeLayer):
             self.waiting.append((channel, content))
             self._changed.notify_all()
 
-    def receive_batch(self, channels: list[str], limit: int, timeout: float = 0) -> list[Any]:
+    def reader(self) -> Any:
+        return self
+
+    def receive_batch(
+        self, channels: Any, limit: int, timeout: float = 0, most: dict[str, int] | None = None
+    ) -> list[Any]:
         with self._changed:
             self.limits.append(limit)
             self.timeouts.append(timeout)
             if self.fail_with is not None:
                 raise self.fail_with
-            unblocked = self._unblocked
+            self.serving = True
             self.receiving = True
-            self._changed.wait_for(lambda: self.waiting or self._unblocked > unblocked, timeout)
-            self.receiving = False
-            return [self.waiting.popleft() for _ in range(min(limit, len(self.waiting)))]
+            self._changed.wait_for(lambda: self._next(channels) or self.unblocked, timeout)
+            self.receiving = self.unblocked = False
+            left = dict(most or {})
+            received: list[Any] = []
+            while len(received) < limit:
+                found = self._next([name for name in channels if left.get(name, 1)])
+                if found is None:
+                    break
+                self.waiting.remove(found)
+                received.append(found)
+                if found[0] in left:
+                    left[found[0]] -= 1
+            return received
+
+    def _next(self, channels: Any) -> tuple[str, dict[str, Any]] | None:
+        return next((one for one in self.waiting if one[0] in channels), None)
 
     def unblock(self) -> None:
         with self._changed:
-            self._unblocked += 1
+            self.unblocked = True
             self._changed.notify_all()
+
+    def close(self) -> None:
+        self.closed = True

@@ -19,26 +19,26 @@ def pool() -> Iterator[ThreadPool]:
 
 
 def test_acquire_takes_every_free_slot(pool: ThreadPool) -> None:
-    assert pool.acquire() == 3
+    assert pool.acquire(5) == 3
     pool.release(2)
-    assert pool.acquire() == 2
+    assert pool.acquire(5) == 2
     pool.release(3)
 
 
 def test_acquire_waits_for_a_slot(pool: ThreadPool) -> None:
-    pool.acquire()
+    pool.acquire(5)
     job_may_end = threading.Event()
     for _ in range(3):
         pool.submit(job_may_end.wait)  # type: ignore[arg-type]
     threading.Timer(0.05, job_may_end.set).start()
-    taken = pool.acquire()
+    taken = pool.acquire(5)
     assert job_may_end.is_set()
     assert taken >= 1
     pool.release(taken)
 
 
 def test_jobs_run_in_daemon_threads_of_their_own(pool: ThreadPool) -> None:
-    pool.acquire()
+    pool.acquire(5)
     together = threading.Barrier(4)
     threads = []
 
@@ -58,7 +58,7 @@ def test_a_job_that_raises_gives_its_slot_back(pool: ThreadPool, caplog: pytest.
         raise SystemExit("from a job")
 
     for _ in range(5):
-        slots = pool.acquire()
+        slots = pool.acquire(5)
         pool.submit(job)
         pool.release(slots - 1)
     pool.quiet()
@@ -67,9 +67,9 @@ def test_a_job_that_raises_gives_its_slot_back(pool: ThreadPool, caplog: pytest.
 
 
 def test_quiet_ends_a_wait_for_a_slot_and_slots_already_taken_still_run(pool: ThreadPool) -> None:
-    pool.acquire()
+    pool.acquire(5)
     threading.Timer(0.05, pool.quiet).start()
-    assert pool.acquire() == 0
+    assert pool.acquire(5) == 0
     ran = threading.Event()
     pool.submit(ran.set)
     pool.release(2)
@@ -77,7 +77,7 @@ def test_quiet_ends_a_wait_for_a_slot_and_slots_already_taken_still_run(pool: Th
 
 
 def test_stop_waits_for_jobs_until_its_deadline(pool: ThreadPool) -> None:
-    pool.acquire()
+    pool.acquire(5)
     job_may_end = threading.Event()
     pool.submit(job_may_end.wait)  # type: ignore[arg-type]
     pool.release(2)
@@ -101,7 +101,7 @@ def test_stop_ends_the_threads() -> None:
 def test_kill_waits_for_nothing() -> None:
     pool = ThreadPool(1)
     pool.start()
-    pool.acquire()
+    pool.acquire(5)
     job_may_end = threading.Event()
     pool.submit(job_may_end.wait)  # type: ignore[arg-type]
     pool.quiet()

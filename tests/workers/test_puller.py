@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.waiting import eventually
 from tests.workers.fakes import QueueLayer
+from workers.limits import Limits
 from workers.pool import ThreadPool
 from workers.puller import Puller
 
@@ -36,14 +36,16 @@ def start(
     """Starts a puller with a pool of ``size``; the handler waits for ``gate`` if there is one."""
     running: list[tuple[Puller, ThreadPool]] = []
 
-    def start(size: int, gate: threading.Event | None = None) -> tuple[Puller, ThreadPool]:
+    def start(
+        size: int, gate: threading.Event | None = None, limits: Any = (), burst: bool = False
+    ) -> tuple[Puller, ThreadPool]:
         def handle(channel: str, content: dict[str, Any]) -> None:
             handled.append(content["n"])
             if gate is not None:
                 gate.wait(10)
 
         pool = ThreadPool(size)
-        puller = Puller(layer, ["c"], pool, handle, ended.set)
+        puller = Puller(layer, Limits(["c", "d"], limits), pool, handle, ended.set, burst)
         running.append((puller, pool))
         pool.start()
         puller.start()
@@ -114,7 +116,7 @@ def test_quiet_ends_a_receive_that_is_about_to_start(
     puller, _ = start(1)
     at_the_door.wait(5)
     puller.quiet()
-    eventually(lambda: layer._unblocked >= 1)
+    eventually(lambda: layer.unblocked)
     before = time.monotonic()
     may_enter.set()
     assert puller.stop(before + 5)
@@ -136,7 +138,7 @@ def test_what_a_receive_brings_after_quiet_is_still_run(layer: QueueLayer, handl
 def test_quiet_before_the_start_is_kept(layer: QueueLayer, ended: threading.Event) -> None:
     layer.put("c", n=1)
     pool = ThreadPool(1)
-    puller = Puller(layer, ["c"], pool, lambda channel, content: None, ended.set)
+    puller = Puller(layer, Limits(["c"]), pool, lambda channel, content: None, ended.set)
     puller.quiet()
     pool.start()
     puller.start()
@@ -145,35 +147,7 @@ def test_quiet_before_the_start_is_kept(layer: QueueLayer, ended: threading.Even
     assert pool.stop(time.monotonic() + 5)
 
 
-def test_an_outage_is_waited_out_and_logged_in_two_lines(
-    layer: QueueLayer, handled: list[Any], start: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    layer.fail_with = RedisConnectionError("refused")
-    start(2)
-    eventually(lambda: len(layer.limits) >= 4)
-    layer.fail_with = None
-    layer.put("c", n=1)
-    eventually(lambda: handled == [1])
-    messages = [record.getMessage() for record in caplog.records]
-    assert len(messages) == 2
-    assert "refused" in messages[0]
-    assert "serves messages again" in messages[1]
-    assert layer.timeouts[1:4] == [0, 0, 0]  # its end is noticed without waiting for a message
-    eventually(lambda: layer.receiving)
-    assert layer.timeouts[-1] == 2
-
-
-def test_quiet_ends_the_wait_for_redis(layer: QueueLayer, start: Any) -> None:
-    layer.fail_with = RedisConnectionError("refused")
-    puller, _ = start(1)
-    eventually(lambda: len(layer.limits) >= 6)  # the next delay is a second or more
-    before = time.monotonic()
-    puller.quiet()
-    assert puller.stop(before + 5)
-    assert time.monotonic() - before < 0.5
-
-
-def test_any_other_error_ends_the_puller_with_a_traceback(
+def test_an_error_ends_the_puller_with_a_traceback(
     layer: QueueLayer, start: Any, ended: threading.Event, caplog: pytest.LogCaptureFixture
 ) -> None:
     layer.fail_with = LookupError("a bug")
@@ -182,3 +156,84 @@ def test_any_other_error_ends_the_puller_with_a_traceback(
     assert puller.failure is layer.fail_with
     assert "a bug" in caplog.text
     assert "Traceback" in caplog.text
+
+
+def test_a_puller_that_has_failed_can_be_started_again(
+    layer: QueueLayer, handled: list[Any], start: Any, ended: threading.Event
+) -> None:
+    layer.fail_with = LookupError("a bug")
+    puller, _ = start(1)
+    assert ended.wait(5)
+    eventually(lambda: not puller.alive)
+    layer.fail_with = None
+    layer.put("c", n=1)
+    puller.start()
+    eventually(lambda: handled == [1])
+    assert puller.failure is None
+
+
+def test_a_channel_has_no_more_in_progress_than_its_limit(layer: QueueLayer, handled: list[Any], start: Any) -> None:
+    gate = threading.Event()
+    for n in range(5):
+        layer.put("c", n=n)
+    start(4, gate, limits=[("c", 2)])
+    eventually(lambda: len(handled) == 2 and layer.receiving)
+    layer.put("d", n="d")
+    eventually(lambda: "d" in handled)
+    eventually(lambda: layer.receiving)
+    assert handled == [0, 1, "d"]
+    gate.set()
+    eventually(lambda: len(handled) == 6)
+
+
+def test_a_slot_of_a_limited_channel_is_used_at_once_when_it_is_free_again(
+    layer: QueueLayer, handled: list[Any], start: Any
+) -> None:
+    gate = threading.Event()
+    layer.put("c", n=0)
+    start(2, gate, limits=[("c", 1)])
+    eventually(lambda: handled == [0] and layer.receiving)
+    layer.put("c", n=1)
+    before = time.monotonic()
+    gate.set()
+    eventually(lambda: handled == [0, 1])
+    assert time.monotonic() - before < 1  # the wait for the other channel lasts two seconds
+
+
+def test_with_every_channel_at_its_limit_nothing_is_received(
+    layer: QueueLayer, handled: list[Any], start: Any
+) -> None:
+    gate = threading.Event()
+    layer.put("c", n=0)
+    layer.put("d", n=1)
+    layer.put("d", n=2)
+    start(4, gate, limits=[("*", 1)])
+    eventually(lambda: len(handled) == 2)
+    assert not layer.receiving
+    gate.set()
+    eventually(lambda: len(handled) == 3)
+
+
+def test_a_burst_ends_when_the_channels_are_empty_and_nothing_runs(
+    layer: QueueLayer, handled: list[Any], start: Any, ended: threading.Event
+) -> None:
+    gate = threading.Event()
+    for n in range(3):
+        layer.put("c", n=n)
+    puller, _ = start(2, gate, burst=True)
+    eventually(lambda: len(handled) == 2)
+    layer.put("d", n=3)  # as if sent by one of them
+    gate.set()
+    assert ended.wait(5)
+    assert puller.failure is None
+    assert sorted(handled) == [0, 1, 2, 3]
+
+
+def test_it_gives_signs_of_life_while_it_waits_for_a_slot(layer: QueueLayer, handled: list[Any], start: Any) -> None:
+    gate = threading.Event()
+    layer.put("c", n=0)
+    puller, _ = start(1, gate)
+    eventually(lambda: handled == [0])
+    before = time.monotonic()
+    eventually(lambda: puller.pulled_at > before)
+    gate.set()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from workers import patching
 from workers.arguments import add_worker_arguments
 from workers.django import launch_in_project
 from workers.exceptions import ConfigurationError
@@ -23,6 +25,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Runs the worker; leaves with its exit code when that is not 0."""
+        if options["pool"] == "gevent" and patching.unpatched():
+            if find_spec("gevent") is None:
+                raise CommandError(patching.MISSING)
+            patching.restart_patched()
         try:
             code = launch_in_project(options)
         except ConfigurationError as error:

@@ -1,0 +1,99 @@
+"""
+The reading of a worker: it goes on with the servers that serve messages, while others do not.
+
+A shard that fails is left out, tried again in the background, and taken in again. Its outage makes two lines in the
+log.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Mapping, Sequence
+
+from redis.exceptions import RedisError
+
+from asgi_redis.connection import Shard
+from asgi_redis.exceptions import UnsupportedRedis
+from asgi_redis.outage import Outage
+from asgi_redis.receiver import Batch, Receiver
+from asgi_redis.wire import Operation
+
+
+class Reader:
+    """
+    Receives for one thread. Any other may ``unblock`` or ``close`` it.
+
+    ``serving`` is whether a server has answered the last call; false before the first one.
+    """
+
+    def __init__(self, receiver: Receiver, shards: Sequence[Shard], probe: Operation) -> None:
+        self.absent: set[int] = set()
+        self.woken = False
+        self._receiver = receiver
+        self._shards = shards
+        self._probe = probe
+        self._outages = [Outage(shard.host) for shard in shards]
+        self._serving: set[int] = set()
+        self._closed = threading.Event()
+
+    @property
+    def serving(self) -> bool:
+        """Whether a server has answered the last call; false before the first one."""
+        return bool(self._serving)
+
+    def receive_batch(
+        self,
+        channels: Collection[str],
+        limit: int,
+        timeout: float = 0,
+        most: Mapping[str, int] | None = None,
+    ) -> Batch:
+        """
+        Does what ``RedisChannelLayer.receive_batch`` does, with as many servers as can be reached.
+
+        Takes no more than ``most[channel]`` from a channel that is in there, at least 1. With no server at all it
+        waits for one, up to ``timeout`` seconds. Raises ``UnsupportedRedis``, and no ``RedisError``.
+        """
+        # A server that is new, or has come back, shows at once that it serves messages.
+        look = not (self._serving or self.absent) or any(
+            outage.lasts and shard not in self.absent for shard, outage in enumerate(self._outages)
+        )
+        try:
+            return self._receiver.receive(tuple(channels), limit, 0 if look else timeout, most, self)
+        finally:
+            self.woken = False
+
+    def unblock(self) -> None:
+        """Ends ``receive_batch`` as if the time had run out; the next one, when none is going on."""
+        self.woken = True
+        self._receiver.wake()
+
+    def close(self) -> None:
+        """Tries no longer to reach servers that fail."""
+        self._closed.set()
+
+    def failed(self, shard: int, error: RedisError) -> None:
+        """Leaves a shard out, and tries again in a while."""
+        self._serving.discard(shard)
+        delay = self._outages[shard].failed(error)
+        if shard not in self.absent:
+            self.absent.add(shard)
+            name = f"outage of {self._shards[shard].host}"
+            threading.Thread(target=self._retry, args=(shard, delay), name=name, daemon=True).start()
+
+    def served(self, shard: int) -> None:
+        """Takes note that a shard has answered."""
+        if shard not in self._serving:
+            self._serving.add(shard)
+            self._outages[shard].succeeded()
+
+    def _retry(self, shard: int, delay: float) -> None:
+        while not self._closed.wait(delay):
+            try:
+                self._shards[shard].execute(self._probe)
+            except (RedisError, UnsupportedRedis) as error:
+                delay = self._outages[shard].failed(error)
+            else:
+                self.absent.discard(shard)
+                self.unblock()
+                return
