@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from queue import SimpleQueue
 from typing import Callable
 
@@ -67,6 +68,16 @@ class Pool(ABC):
         """Waits for nothing and leaves what runs to its fate."""
 
 
+class _Slot:
+    """A thread, and the job that it has claimed. ``started`` is whether the job may have begun."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.job: Job | None = None
+        self.started = False
+        self.thread: threading.Thread | None = None
+
+
 class ThreadPool(Pool):
     """
     One thread for each slot.
@@ -78,14 +89,17 @@ class ThreadPool(Pool):
         super().__init__(size)
         self._free = size
         self._quieted = False
+        self._ended = False
         self._changed = threading.Condition(threading.Lock())
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self._threads = {number: self._thread(number) for number in range(1, size + 1)}
+        self._slots = [_Slot(number) for number in range(1, size + 1)]
+        self._jobs: deque[Job] = deque()
+        self._claiming = threading.Lock()
+        self._wakes: SimpleQueue[None] = SimpleQueue()
 
     def start(self) -> None:
         """Starts the threads."""
-        for thread in self._threads.values():
-            thread.start()
+        for slot in self._slots:
+            self._start(slot)
 
     def acquire(self, timeout: float) -> int:
         """See ``Pool.acquire``."""
@@ -105,7 +119,8 @@ class ThreadPool(Pool):
 
     def submit(self, job: Job) -> None:
         """See ``Pool.submit``."""
-        self._jobs.put(job)
+        self._jobs.append(job)
+        self._wakes.put(None)
 
     def quiet(self) -> None:
         """See ``Pool.quiet``."""
@@ -120,46 +135,59 @@ class ThreadPool(Pool):
             if not self._changed.wait_for(lambda: self._free == self.size, left):
                 return False
         self.kill()
-        threads = list(self._threads.values())
+        threads = [slot.thread for slot in self._slots if slot.thread is not None]
         for thread in threads:
-            if thread.ident is not None:
-                thread.join(max(0.0, deadline - time.monotonic()))
+            thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in threads)
 
     def kill(self) -> None:
         """Ends free threads now, the others after their job: a thread cannot be ended from outside."""
-        for _ in range(self.size):
-            self._jobs.put(None)
+        self._ended = True
+        for _ in self._slots:
+            self._wakes.put(None)
 
-    def _thread(self, number: int) -> threading.Thread:
-        return threading.Thread(target=self._run, args=(number,), name=f"slot-{number}", daemon=True)
+    def _start(self, slot: _Slot) -> None:
+        slot.thread = threading.Thread(target=self._run, args=(slot,), name=f"slot-{slot.number}", daemon=True)
+        slot.thread.start()
 
-    def _run(self, number: int) -> None:
-        job: Job | None = None
-        orderly = False
+    def _run(self, slot: _Slot) -> None:
         try:
             while True:
-                job = self._jobs.get()
-                if job is None:
-                    orderly = True
+                self._wakes.get()
+                with self._claiming:
+                    # In two steps: an exception from outside may come after either, and must not lose a job.
+                    if self._jobs:
+                        slot.job = self._jobs[0]
+                        self._jobs.popleft()
+                if slot.job is not None:
+                    slot.started = True
+                    self._call(slot.job)
+                    self._done(slot)
+                elif self._ended:
                     return
-                try:
-                    job()
-                except BaseException:
-                    logger.exception("Error in a pool thread")
-                # Let go before the slot is free again: the job holds a message.
-                job = None
-                self.release(1)
-        finally:
-            if not orderly:
-                self._replace(number, job)
+        except BaseException:
+            logger.exception("Pool thread slot-%d has ended between two jobs; replacing it", slot.number)
+            self._replace(slot)
 
-    def _replace(self, number: int, job: Job | None) -> None:
-        # Something has raised an exception into this thread from outside, between two jobs.
-        logger.error("Pool thread slot-%d has ended; replacing it", number, exc_info=True)
+    def _call(self, job: Job) -> None:
+        try:
+            job()
+        except BaseException:
+            logger.exception("Error in a pool thread")
+
+    def _done(self, slot: _Slot) -> None:
+        slot.job, slot.started = None, False
+        self.release(1)
+
+    def _replace(self, slot: _Slot) -> None:
         with self._changed:
             self.lost += 1
-        if job is not None:
-            self.release(1)
-        self._threads[number] = self._thread(number)
-        self._threads[number].start()
+        if slot.started:
+            self._done(slot)
+        else:
+            with self._claiming:
+                if slot.job is not None and not (self._jobs and self._jobs[0] is slot.job):
+                    self._jobs.appendleft(slot.job)
+                slot.job = None
+        self._wakes.put(None)  # the thread may have been woken for a job that it has not claimed
+        self._start(slot)

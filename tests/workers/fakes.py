@@ -61,6 +61,7 @@ class QueueLayer(FakeLayer):
         self.limits: list[int] = []
         self.timeouts: list[float] = []
         self.fail_with: BaseException | None = None
+        self.fail_once = False
         self.receiving = False
         self.serving = False
         self.unblocked = False
@@ -82,7 +83,10 @@ class QueueLayer(FakeLayer):
             self.limits.append(limit)
             self.timeouts.append(timeout)
             if self.fail_with is not None:
-                raise self.fail_with
+                error = self.fail_with
+                if self.fail_once:
+                    self.fail_with = None
+                raise error
             self.serving = True
             self.receiving = True
             self._changed.wait_for(lambda: self._next(channels) or self.unblocked, timeout)

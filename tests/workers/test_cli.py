@@ -18,6 +18,8 @@ from tests.waiting import eventually
 from tests.workers.processes import MODULE, Notes, WorkerProcess
 from workers import cli
 
+RUNWORKER = [str(Path(sys.executable).parent / "runworker")]
+
 Start = Callable[..., WorkerProcess]
 
 
@@ -69,6 +71,25 @@ def test_it_says_what_it_listens_on_and_runs_messages_without_django(
     worker.signal(signal.SIGTERM)
     assert worker.wait() == 0
     assert "Traceback" not in worker.log
+
+
+@pytest.mark.parametrize("command", [MODULE, RUNWORKER], ids=["python -m workers", "runworker"])
+def test_greenlets_run_side_by_side(
+    command: list[str], layer: RedisChannelLayer, notes: Notes, redis_server: RedisServer, prefix: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("gevent")
+    connection = ["--layer-url", redis_server.url, "--prefix", prefix, "--routing", "tests.workers.consumers.routing"]
+    for n in range(100):
+        layer.send("work", {"n": n, "seconds": 0.5})
+    with WorkerProcess([*command, *connection, "--pool", "gevent"], tmp_path, env=notes.env) as worker:
+        eventually(lambda: len(notes["started"]) == 100)
+        before = time.monotonic()
+        eventually(lambda: len(notes["done"]) == 100)
+        assert time.monotonic() - before < 10  # one after the other it would be 50 s
+        assert "with 100 slots" in worker.log
+        worker.signal(signal.SIGTERM)
+        assert worker.wait() == 0, worker.log
+        assert "Traceback" not in worker.log
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

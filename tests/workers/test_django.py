@@ -136,6 +136,23 @@ def test_it_serves_the_layer_and_routing_of_the_settings(
         assert "Traceback" not in worker.log
 
 
+def test_manage_py_starts_itself_again_under_gevents_patches(
+    project: Path, notes: Notes, layer: RedisChannelLayer
+) -> None:
+    pytest.importorskip("gevent")
+    command = [*MANAGE, "--pool", "gevent", "--concurrency", "3"]
+    with WorkerProcess(command, project, cwd=project, env={**notes.env, **SETTINGS}) as worker:
+        for n in (7, 8):
+            layer.send("orders", {"path": f"/orders/{n}"})
+        eventually(lambda: sorted(notes["done"]) == ["7", "8"], timeout=20)
+        assert "with 3 slots" in worker.log
+        assert notes["fresh"] == ["True", "True"]  # each greenlet has a connection of its own
+        worker.signal(signal.SIGTERM)
+        assert worker.wait() == 0, worker.log
+        assert "Traceback" not in worker.log
+        assert "Warning" not in worker.log
+
+
 def test_another_layer_and_routing_may_be_chosen(project: Path, notes: Notes, redis_server: RedisServer) -> None:
     flags = ["--layer", "second", "--routing", "shop.routing.second_routing"]
     with WorkerProcess([*MANAGE, *flags], project, cwd=project, env={**notes.env, **SETTINGS}) as worker:

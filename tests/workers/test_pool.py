@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import ctypes
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
+from tests.waiting import eventually
 from workers.pool import ThreadPool
 
 
@@ -108,6 +110,39 @@ def test_kill_waits_for_nothing() -> None:
     pool.kill()
     job_may_end.set()
     assert pool.stop(time.monotonic() + 5)
+
+
+def take_all(pool: ThreadPool) -> bool:
+    slots = pool.acquire(1)
+    if slots < pool.size:
+        pool.release(slots)
+    return slots == pool.size
+
+
+def test_a_thread_that_ends_by_itself_is_replaced_and_counted(
+    pool: ThreadPool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Something raises an exception into it from outside, as debuggers and time limits of libraries do."""
+    ran: list[threading.Thread] = []
+
+    def run_in_all_three() -> None:
+        ran.clear()
+        together = threading.Barrier(3)
+        for _ in range(3):
+            pool.submit(lambda: (ran.append(threading.current_thread()), together.wait(5)))  # type: ignore[arg-type, return-value]
+
+    eventually(lambda: take_all(pool))
+    run_in_all_three()
+    eventually(lambda: take_all(pool))
+    thread = ran[0]
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit))
+    # The exception waits until the thread is woken for something, which is then done by its successor.
+    run_in_all_three()
+    eventually(lambda: len(ran) == 3 and not thread.is_alive())
+    assert thread not in ran
+    assert thread.name in [one.name for one in ran]
+    assert pool.lost == 1
+    assert "replacing it" in caplog.text
 
 
 def test_a_pool_without_slots_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import signal
@@ -12,10 +13,13 @@ from typing import Any
 
 import pytest
 
+from asgi_redis.exceptions import UnsupportedRedis
 from tests.waiting import eventually
 from tests.workers.fakes import QueueLayer
-from workers import Worker, route
+from workers import Worker, route, signals
+from workers.duties import Duty
 from workers.exceptions import ConfigurationError
+from workers.losses import MOST
 from workers.message import Message
 from workers.pool import ThreadPool
 from workers.routing import Router
@@ -173,7 +177,91 @@ def test_quiet_from_another_thread_ends_run(layer: QueueLayer, consumer: Consume
     assert worker.run() == ExitCode.CLEAN
 
 
-def test_a_puller_that_fails_ends_run_after_what_runs(
+def test_a_puller_that_fails_is_replaced(
+    layer: QueueLayer, consumer: Consumer, during_run: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = Worker(layer, {"a": consumer}, pool=ThreadPool(2))
+    consumer.may_end.set()
+
+    def script() -> None:
+        eventually(lambda: layer.receiving)
+        layer.fail_once = True
+        layer.fail_with = LookupError("a bug")
+        layer.unblock()
+        eventually(lambda: "a bug" in caplog.text)
+        layer.put("a", n=1)
+        eventually(lambda: consumer.ended == [1])
+        worker.quiet()
+
+    during_run(script)
+    assert worker.run() == ExitCode.CLEAN
+    assert "Replacing the puller" in caplog.text
+
+
+def test_pool_threads_that_keep_dying_end_run(
+    layer: QueueLayer, consumer: Consumer, during_run: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = ThreadPool(1)
+    worker = Worker(layer, {"a": consumer}, pool=pool)
+    consumer.may_end.set()
+    threads: list[threading.Thread] = []
+    signals.consumer_started.connect(lambda **_: threads.append(threading.current_thread()), dispatch_uid="here")
+
+    def script() -> None:
+        for n in range(MOST):
+            layer.put("a", n=n)
+            eventually(lambda n=n: len(consumer.ended) == n + 1 and layer.receiving)
+            ident = ctypes.c_ulong(threads[-1].ident or 0)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(SystemExit))
+        layer.put("a", n=MOST)
+
+    during_run(script)
+    assert worker.run() == ExitCode.FAILED
+    signals.consumer_started.disconnect(dispatch_uid="here")
+    assert len(set(threads)) >= MOST
+    assert "keep dying" in caplog.text
+
+
+def test_an_error_of_the_layer_that_lasts_ends_run(
+    layer: QueueLayer, consumer: Consumer, caplog: pytest.LogCaptureFixture
+) -> None:
+    layer.fail_with = UnsupportedRedis("Redis 4.0 lacks a command")
+    assert Worker(layer, {"a": consumer}).run() == ExitCode.FAILED
+    assert caplog.text.count("Redis 4.0 lacks a command") == 1
+    assert "Traceback" not in caplog.text
+
+
+def test_duties_are_seen_after_and_may_end_run(layer: QueueLayer, consumer: Consumer) -> None:
+    calls: list[str] = []
+
+    class Patience(Duty):
+        def start(self, worker: Worker) -> None:
+            assert not layer.limits
+            calls.append("start")
+
+        def check(self, worker: Worker) -> str | None:
+            calls.append("check")
+            return "enough" if calls.count("check") == 2 else None
+
+        def quiet(self) -> None:
+            calls.append("quiet")
+
+        def stop(self) -> None:
+            calls.append("stop")
+
+    assert Worker(layer, {"a": consumer}, duties=[Patience()]).run() == ExitCode.CLEAN
+    assert calls == ["start", "check", "check", "quiet", "stop"]
+
+
+def test_a_burst_ends_run_when_the_channels_are_empty(layer: QueueLayer, consumer: Consumer) -> None:
+    consumer.may_end.set()
+    for n in range(3):
+        layer.put("a", n=n)
+    assert Worker(layer, {"a": consumer}, burst=True).run() == ExitCode.CLEAN
+    assert consumer.ended == [0, 1, 2]
+
+
+def test_a_puller_that_keeps_failing_ends_run_after_what_runs(
     layer: QueueLayer, consumer: Consumer, during_run: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     worker = Worker(layer, {"a": consumer}, pool=ThreadPool(2))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from workers.outage import LONGEST_DELAY, Outage
+from asgi_redis.outage import LONGEST_DELAY, Outage
 
 
 def test_one_line_at_the_start_and_one_with_the_length_at_the_end(caplog: pytest.LogCaptureFixture) -> None:

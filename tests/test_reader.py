@@ -1,0 +1,149 @@
+"""What a worker receives with, on real servers that come and go."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+import redis
+
+from asgi_redis import RedisChannelLayer
+from asgi_redis.embedded import RedisServer
+from asgi_redis.exceptions import UnsupportedRedis
+from tests.waiting import eventually
+
+
+@pytest.fixture
+def servers(three_fresh_redis_servers):
+    return three_fresh_redis_servers
+
+
+@pytest.fixture
+def layer(servers, prefix):
+    kwargs = {"socket_connect_timeout": 1}
+    with RedisChannelLayer(
+        hosts=[server.url for server in servers], prefix=prefix, connection_kwargs=kwargs
+    ) as layer:
+        yield layer
+
+
+@pytest.fixture
+def reader(layer):
+    reader = layer.reader()
+    yield reader
+    reader.close()
+
+
+def log_lines(caplog):
+    return [record.getMessage() for record in caplog.records if "serve" in record.getMessage()]
+
+
+def send_to(server, prefix, channel, **content):
+    """To this one of the shards: a sender of the whole layer would take the next in turn."""
+    with RedisChannelLayer(hosts=[server.url], prefix=prefix) as one:
+        one.send(channel, content)
+
+
+def receive_all(reader, channels, number):
+    received = []
+    eventually(lambda: received.extend(reader.receive_batch(channels, 10, 0.2)) or len(received) >= number)
+    return sorted(content["n"] for _, content in received)
+
+
+def test_a_shard_that_is_away_keeps_no_message_of_the_others_waiting(servers, reader, prefix):
+    assert reader.receive_batch(["c"], 1) == []
+    servers[1].kill()
+    for n, server in enumerate((servers[0], servers[2])):
+        send_to(server, prefix, "c", n=n)
+    assert receive_all(reader, ["c"], 2) == [0, 1]
+    # And with one that arrives while it waits.
+    threading.Timer(0.2, send_to, [servers[2], prefix, "c"], {"n": 2}).start()
+    before = time.monotonic()
+    assert reader.receive_batch(["c"], 1, 5) == [("c", {"n": 2})]
+    assert time.monotonic() - before < 2
+    assert reader.serving
+
+
+def test_a_shard_is_read_again_when_it_is_back_also_by_a_wait_that_goes_on(servers, reader, prefix, caplog):
+    reader.receive_batch(["c"], 1)
+    servers[1].kill()
+    eventually(lambda: reader.receive_batch(["c"], 1) == [] and reader.absent == {1})
+    servers[1].start()
+    send_to(servers[1], prefix, "c", n=1)
+    received = []
+    eventually(lambda: received.extend(reader.receive_batch(["c"], 1, 5)) or received)
+    assert received == [("c", {"n": 1})]
+    lines = log_lines(caplog)
+    assert len(lines) == 2
+    assert str(servers[1].port) in lines[0]
+    assert "does not serve messages" in lines[0]
+    assert "serves messages again after" in lines[1]
+
+
+def test_with_no_server_at_all_it_waits_for_one_and_raises_nothing(fresh_redis_server, prefix, caplog):
+    with RedisChannelLayer(hosts=[fresh_redis_server.url], prefix=prefix) as layer:
+        fresh_redis_server.kill()
+        reader = layer.reader()
+        assert reader.receive_batch(["c"], 1, 0.1) == []
+        before = time.monotonic()
+        assert reader.receive_batch(["c"], 1, 0.3) == []
+        assert 0.25 < time.monotonic() - before < 2
+        assert not reader.serving
+        fresh_redis_server.start()
+        layer.send("c", {"n": 1})
+        received = []
+        eventually(lambda: received.extend(reader.receive_batch(["c"], 1, 5)) or received)
+        assert reader.serving
+        assert len(log_lines(caplog)) == 2
+        reader.close()
+
+
+def test_a_server_that_pings_and_serves_no_messages_is_one_outage(fresh_redis_server, prefix, caplog):
+    """A replica answers, and refuses each pop: that is no end of the outage."""
+    with RedisChannelLayer(hosts=[fresh_redis_server.url], prefix=prefix) as layer:
+        reader = layer.reader()
+        layer.send("c", {"n": 1})
+        with redis.Redis(port=fresh_redis_server.port, protocol=2) as client:
+            client.replicaof("127.0.0.1", 1)
+            eventually(lambda: not reader.receive_batch(["c"], 1, 0.05) and reader.absent)
+            before = time.monotonic()
+            while time.monotonic() - before < 0.6:
+                assert reader.receive_batch(["c"], 1, 0.05) == []
+            client.replicaof("NO", "ONE")
+        received = []
+        eventually(lambda: received.extend(reader.receive_batch(["c"], 1, 5)) or received)
+        assert len(log_lines(caplog)) == 2
+        reader.close()
+
+
+def test_unblock_ends_a_wait_or_the_next_one(redis_server, prefix):
+    with RedisChannelLayer(hosts=[redis_server.url], prefix=prefix) as layer:
+        reader = layer.reader()
+        reader.receive_batch(["c"], 1)
+        threading.Timer(0.1, reader.unblock).start()
+        before = time.monotonic()
+        assert reader.receive_batch(["c"], 1, 5) == []
+        assert time.monotonic() - before < 1
+        reader.unblock()
+        assert reader.receive_batch(["c"], 1, 5) == []
+        assert time.monotonic() - before < 1
+        reader.receive_batch(["c"], 1, 0.2)
+        assert time.monotonic() - before > 0.25  # it has ended one wait, not all
+
+
+def test_no_more_are_taken_from_a_channel_than_said(servers, layer, reader):
+    for n in range(9):
+        layer.send("few", {"n": n})
+        layer.send("many", {"n": n})
+    received = reader.receive_batch(["few", "many"], 18, most={"few": 2})
+    assert [name for name, _ in received].count("few") == 2
+    assert [name for name, _ in received].count("many") == 9
+    assert len(reader.receive_batch(["few", "many"], 18)) == 7
+
+
+def test_a_redis_that_is_too_old_is_said_not_waited_for(prefix):
+    with RedisServer([("rename-command", ["EVALSHA", ""])]) as server:
+        reader = RedisChannelLayer(hosts=[server.url], prefix=prefix).reader()
+        with pytest.raises(UnsupportedRedis, match="lacks a command"):
+            reader.receive_batch(["c"], 1)
