@@ -7,8 +7,16 @@ channels_redis 4, so that both share one Redis.
 
 from asgi_redis.exceptions import ChannelFull, MessageTooLarge
 from asgi_redis.layer import RedisChannelLayer
+from asgi_redis.sentinel import RedisSentinelChannelLayer
 from asgi_redis.settings import get_channel_layer
 
 __version__ = "2.0.0"
 
-__all__ = ["ChannelFull", "MessageTooLarge", "RedisChannelLayer", "__version__", "get_channel_layer"]
+__all__ = [
+    "ChannelFull",
+    "MessageTooLarge",
+    "RedisChannelLayer",
+    "RedisSentinelChannelLayer",
+    "__version__",
+    "get_channel_layer",
+]

@@ -148,7 +148,9 @@ def unknown_setting(layer_class: type[BaseChannelLayer], name: str) -> UnknownSe
     """Returns the error for a setting that ``layer_class`` does not have, with the nearest that it has."""
     known = [
         parameter.name
-        for parameter in inspect.signature(layer_class).parameters.values()
+        for ancestor in layer_class.__mro__
+        if "__init__" in vars(ancestor)
+        for parameter in inspect.signature(ancestor).parameters.values()
         if parameter.kind is parameter.KEYWORD_ONLY
     ]
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]

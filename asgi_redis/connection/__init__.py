@@ -1,7 +1,20 @@
 """The way to Redis: hosts, connections, and the carriers that bring operations there and replies back."""
 
 from asgi_redis.connection.blocking import Waiter, pop
-from asgi_redis.connection.hosts import Host, parse_hosts
+from asgi_redis.connection.host import Host
+from asgi_redis.connection.hosts import parse_hosts, parse_sentinels
+from asgi_redis.connection.sentinel import SentinelCluster, SentinelHost
 from asgi_redis.connection.shard import Shard, delete_matching, execute_all
 
-__all__ = ["Host", "Shard", "Waiter", "delete_matching", "execute_all", "parse_hosts", "pop"]
+__all__ = [
+    "Host",
+    "SentinelCluster",
+    "SentinelHost",
+    "Shard",
+    "Waiter",
+    "delete_matching",
+    "execute_all",
+    "parse_hosts",
+    "parse_sentinels",
+    "pop",
+]

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from redis.backoff import NoBackoff
 from redis.connection import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
-from redis.exceptions import ConnectionError, RedisError, TimeoutError
-from redis.retry import Retry
-from redis.sentinel import MasterNotFoundError, Sentinel
+from redis.exceptions import RedisError
 
+from asgi_redis.connection.host import Host
+from asgi_redis.connection.sentinel import SentinelCluster, SentinelHost
 from asgi_redis.exceptions import ConfigurationError
 
 DEFAULT_URL = "redis://localhost:6379"
@@ -21,58 +20,6 @@ DEFAULTS = {
     "socket_timeout": 20.0,
 }
 _EXAMPLES = 'a URL ("redis://host:6379/0"), a ("host", 6379) pair or a dict'
-
-
-class Host:
-    """One Redis server, or one Sentinel service: what is needed to connect to it."""
-
-    def __init__(self, name: str, connection_class: type[Any], options: Mapping[str, Any]) -> None:
-        self.name = name
-        self._connection_class = connection_class
-        # Never again what may have been sent already: a retry of redis-py's could do that.
-        self._options = {**options, "retry": Retry(NoBackoff(), 0)}
-        self._options.pop("max_connections", None)  # channels_redis takes it, for the pool that it has
-        if issubclass(connection_class, (Connection, SSLConnection)):
-            self._options.setdefault("socket_keepalive", True)
-        self._make()  # shows a wrong option now, not at the first use
-
-    def _make(self, **address: Any) -> Any:
-        return self._connection_class(**{**self._options, **address})
-
-    def connect(self) -> Any:
-        """Returns a new connection of redis-py, connected. Raises ``redis.exceptions.ConnectionError``."""
-        return self._connect(self._make())
-
-    def _connect(self, connection: Any) -> Any:
-        try:
-            connection.connect()
-        except TimeoutError as error:
-            # Unlike any other timeout this one says for sure that Redis has seen nothing.
-            raise ConnectionError(f"{self.name} does not answer: {error}") from error
-        return connection
-
-    def __repr__(self) -> str:
-        return self.name
-
-
-class SentinelHost(Host):
-    """The master of a Sentinel service, asked for anew for every connection."""
-
-    def __init__(
-        self, sentinel: Sentinel, service: str, connection_class: type[Any], options: Mapping[str, Any]
-    ) -> None:
-        self._sentinel = sentinel
-        self._service = service
-        super().__init__(f"sentinel service {service}", connection_class, options)
-
-    def connect(self) -> Any:
-        """Asks the Sentinels for the master, and returns a connection to it."""
-        try:
-            host, port = self._sentinel.discover_master(self._service)  # type: ignore[no-untyped-call]  # redis-py's
-        except MasterNotFoundError:
-            # redis-py's message has all the options of the Sentinels in it; its older versions, passwords too.
-            raise MasterNotFoundError(f"no Sentinel can be reached that knows a master for {self.name}") from None
-        return self._connect(self._make(host=host, port=port))
 
 
 def parse_hosts(
@@ -166,17 +113,24 @@ def _parse_address(options: dict[str, Any]) -> Host:
 
 def _parse_sentinel(options: dict[str, Any]) -> Host:
     sentinels, service = options.pop("sentinels", None), options.pop("master_name", None)
-    if not sentinels or not isinstance(sentinels, (list, tuple)) or not isinstance(service, str):
+    known = isinstance(sentinels, (list, tuple, SentinelCluster))
+    if not sentinels or not known or not isinstance(service, str):
         raise ConfigurationError('write {"sentinels": [("host", 26379)], "master_name": "mymaster"}')
+    sentinel_kwargs = options.pop("sentinel_kwargs", None)
+    if isinstance(sentinels, SentinelCluster):
+        cluster = sentinels  # that of several services
+    else:
+        cluster = SentinelCluster(parse_sentinels(sentinels), options, sentinel_kwargs)
+    return SentinelHost(cluster, service, options)
+
+
+def parse_sentinels(sentinels: Any) -> list[tuple[str, int]]:
+    """Returns the addresses of Sentinels. Raises ``ConfigurationError`` for what is not a list of pairs."""
+    if not sentinels or not isinstance(sentinels, (list, tuple)):
+        raise ConfigurationError('the Sentinels must be a list of ("host", 26379) pairs')
     if any(not isinstance(entry, (list, tuple)) or len(entry) != 2 for entry in sentinels):
-        raise ConfigurationError('sentinels must be a list of ("host", 26379) pairs, not URLs')
-    addresses = [(host, _port(port)) for host, port in sentinels]
-    # Asking a Sentinel twice does no harm; but redis-py's default is to do so for many seconds.
-    sentinel_options: dict[str, Any] = {"retry": Retry(NoBackoff(), 1)}
-    sentinel_options.update({name: options[name] for name in DEFAULTS if name in options})
-    sentinel_options.update(options.pop("sentinel_kwargs", None) or {})
-    sentinel = Sentinel(addresses, sentinel_kwargs=sentinel_options)  # type: ignore[no-untyped-call]  # redis-py's
-    return SentinelHost(sentinel, service, SSLConnection if options.pop("ssl", False) else Connection, options)
+        raise ConfigurationError('the Sentinels must be a list of ("host", 26379) pairs, not URLs')
+    return [(host, _port(port)) for host, port in sentinels]
 
 
 def _port(port: object) -> int:

@@ -24,7 +24,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from asgi_redis.connection.hosts import Host
+from asgi_redis.connection.host import Host
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.wire.operation import Operation, command
 from asgi_redis.wire.operations import scan, unlink
@@ -34,8 +34,9 @@ _FRESH = 0.05  # seconds that an idle connection counts as alive without a look
 _RESCUE = 1.0  # seconds that a reply may take whose caller was interrupted
 _LOST = (ConnectionError, ReadOnlyError, MasterDownError)
 # Scripts pass them on in a text of their own before Redis 7; redis-py before 5.1 does not know all of them.
-_REPLICAS = {"READONLY": ReadOnlyError, "MASTERDOWN": MasterDownError}
-_FROM_REPLICA = re.compile(r"(?:^|-)(READONLY|MASTERDOWN) ")
+# UNBLOCKED ends a blocking pop on a master that becomes a replica.
+_REPLICAS = {"READONLY": ReadOnlyError, "MASTERDOWN": MasterDownError, "UNBLOCKED": ReadOnlyError}
+_FROM_REPLICA = re.compile(r"(?:^|-)(READONLY|MASTERDOWN|UNBLOCKED) ")
 
 
 class Shard:
@@ -118,6 +119,11 @@ class Shard:
             connection, used = self._idle.pop()
         except IndexError:
             return self.host.connect()
+        if not self.host.is_current(connection):
+            # A master that is none any more; it may not know yet, and take what nobody will read.
+            self._idle.append((connection, used))
+            self.drop_idle()
+            return self.host.connect()
         if time.monotonic() - used > _FRESH and _is_dead(connection):
             self.drop_idle()
             return self.host.connect()
@@ -142,6 +148,7 @@ class Shard:
             return
         connection.disconnect()
         if isinstance(error, _LOST):
+            self.host.lost()
             self.drop_idle()  # the server went away, or is the master no longer
 
     def drop_idle(self) -> None:

@@ -108,12 +108,13 @@ class TestForms:
                     "sentinel_kwargs": {"password": "theirs"},
                 }
             ],
-            {"socket_timeout": 3},
+            {"socket_timeout": 0.3},
         )
-        (client,) = host._sentinel.sentinels
+        (client,) = host._cluster._sentinel.sentinels
         kwargs = client.connection_pool.connection_kwargs
         assert kwargs["password"] == "theirs"
-        assert kwargs["socket_timeout"] == 3
+        assert kwargs["socket_timeout"] == 0.3
+        assert kwargs["socket_connect_timeout"] == 1  # there are other Sentinels
         assert kwargs["protocol"] == 2
         assert kwargs["retry"]._retries <= 1
 

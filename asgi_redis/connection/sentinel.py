@@ -1,0 +1,160 @@
+"""
+The servers that Sentinels watch: who is the master of a service, asked for anew when that may have changed.
+
+As https://redis.io/docs/latest/develop/reference/sentinel-clients/ has it: ask the Sentinels one after the other,
+connect, and let the server itself say that it is the master.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from redis.backoff import NoBackoff
+from redis.connection import Connection, SSLConnection
+from redis.exceptions import ConnectionError, RedisError, ResponseError
+from redis.retry import Retry
+from redis.sentinel import MasterNotFoundError, Sentinel
+
+from asgi_redis.connection.host import Host
+from asgi_redis.exceptions import ConfigurationError
+from asgi_redis.wire.operation import command
+
+# A Sentinel answers at once or is not worth waiting for: there are others.
+_PATIENCE = 1.0
+# After a failover in good order, an old master goes on as one for up to ten seconds, until its Sentinels tell it.
+_ASK_AGAIN = 1.0
+_ASK_LATER = 10.0  # none of the Sentinels has answered
+_TIMEOUTS = ("socket_timeout", "socket_connect_timeout")
+_ROLE = command(b"ROLE")
+
+
+class SentinelCluster:
+    """
+    Sentinels that watch the same services; the one that has answered is asked first the next time.
+
+    They are connected to with the protocol of ``connection_options``, its timeouts up to a second, and
+    ``sentinel_kwargs``, which win. ``refresh_interval`` is how many seconds the answer about a master holds, unless
+    an error says otherwise.
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[tuple[str, int]],
+        connection_options: Mapping[str, Any],
+        sentinel_kwargs: Mapping[str, Any] | None = None,
+        refresh_interval: float = 0,
+    ) -> None:
+        options: dict[str, Any] = {name: min(_PATIENCE, connection_options[name] or _PATIENCE) for name in _TIMEOUTS}
+        options["protocol"] = connection_options["protocol"]
+        # Asking a Sentinel twice does no harm; but redis-py's default is to do so for many seconds.
+        options["retry"] = Retry(NoBackoff(), 1)
+        options.update(sentinel_kwargs or {})
+        self._sentinel = Sentinel(addresses, sentinel_kwargs=options)  # type: ignore[no-untyped-call]  # redis-py's
+        self._names = ", ".join(f"{host}:{port}" for host, port in addresses)
+        self.refresh_interval = refresh_interval
+        self._masters: dict[str, tuple[tuple[str, int], float]] = {}
+
+    def services(self) -> list[str]:
+        """
+        Returns the names of all the services that the Sentinels watch, sorted.
+
+        Raises ``redis.exceptions.ConnectionError`` when none of them answers, ``ConfigurationError`` when they watch
+        none.
+        """
+        problem: Exception | None = None
+        for sentinel in self._sentinel.sentinels:
+            try:
+                names = sorted(map(str, sentinel.sentinel_masters()))
+            except RedisError as error:
+                problem = error
+                continue
+            if not names:
+                raise ConfigurationError(f"the Sentinels {self._names} watch no service")
+            return names
+        raise ConnectionError(
+            f"none of the Sentinels {self._names} tells the services that it watches ({problem}); "
+            f"services=[...] need not be asked for"
+        )
+
+    def master(self, service: str) -> tuple[str, int]:
+        """Returns the address of the service's master. Raises ``redis.sentinel.MasterNotFoundError``."""
+        address, asked = self._masters.get(service, (("", 0), 0.0))
+        if address[1] and time.monotonic() - asked < self.refresh_interval:
+            return address
+        try:
+            host, port = self._sentinel.discover_master(service)  # type: ignore[no-untyped-call]  # redis-py's
+        except MasterNotFoundError:
+            # redis-py's message has all the options of the Sentinels in it; its older versions, passwords too.
+            raise MasterNotFoundError(
+                f"no Sentinel of {self._names} can be reached that knows a master for sentinel service {service}"
+            ) from None
+        self._masters[service] = ((host, port), time.monotonic())
+        return host, port
+
+    def forget(self, service: str) -> None:
+        """Makes sure that the Sentinels are asked the next time: the master may be another now."""
+        self._masters.pop(service, None)
+
+
+class SentinelHost(Host):
+    """The master of a Sentinel service, whichever server that is."""
+
+    def __init__(self, cluster: SentinelCluster, service: str, options: Mapping[str, Any]) -> None:
+        self._cluster = cluster
+        self._service = service
+        self._address: tuple[str, int] | None = None
+        self._ask_at = 0.0
+        known = dict(options)
+        kind = SSLConnection if known.pop("ssl", False) else Connection
+        super().__init__(f"sentinel service {service}", kind, known)
+
+    def connect(self) -> Any:
+        """
+        Asks the Sentinels for the master, and returns a connection to it.
+
+        Raises ``redis.exceptions.ConnectionError`` also for a server that is, or has become, no master.
+        """
+        address = self._cluster.master(self._service)
+        try:
+            connection = self._connect(self._make(host=address[0], port=address[1]))
+            try:
+                self._check_role(connection)
+            except BaseException:
+                connection.disconnect()
+                raise
+        except RedisError:
+            self._cluster.forget(self._service)
+            raise
+        self._address = address
+        self._ask_at = time.monotonic() + max(_ASK_AGAIN, self._cluster.refresh_interval)
+        return connection
+
+    def is_current(self, connection: Any) -> bool:
+        """
+        Whether a connection leads to the server that is the master by what the Sentinels say.
+
+        They are asked once a second, or in each refresh interval where that is longer.
+        """
+        now = time.monotonic()
+        if now >= self._ask_at:
+            self._ask_at = now + max(_ASK_AGAIN, self._cluster.refresh_interval)
+            try:
+                self._address = self._cluster.master(self._service)
+            except RedisError:
+                self._ask_at = now + _ASK_LATER  # the connection may still be good
+        return (connection.host, connection.port) == self._address
+
+    def lost(self) -> None:
+        """An error has shown that the master may be another now."""
+        self._cluster.forget(self._service)
+
+    def _check_role(self, connection: Any) -> None:
+        connection.send_packed_command((_ROLE,))
+        try:
+            role = connection.read_response(disable_decoding=True, disconnect_on_error=False)[0]
+        except ResponseError:
+            return  # a user who may not ask
+        if role != b"master":
+            raise ConnectionError(f"{self.name} is not served by a master at this time")
