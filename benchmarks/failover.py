@@ -1,0 +1,175 @@
+"""
+``python -m benchmarks.failover``: what a failover costs.
+
+Three Sentinels watch a master and two replicas (``down-after-milliseconds 300``). One thread sends numbered messages
+as fast as it can, another receives them, and the master is killed with SIGKILL. The clock runs from the kill to the
+first send that Redis acknowledges, and to the first message received. What was acknowledged and never received is
+lost; what was received twice is doubled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import redis
+from redis.exceptions import RedisError
+
+from asgi_redis import RedisSentinelChannelLayer
+from asgi_redis.embedded import RedisServer
+
+SERVICE = "service"
+DOWN_AFTER_MILLISECONDS = 300
+WARM_UP_SECONDS = 0.5
+GO_ON_SECONDS = 1.0
+
+
+class Outcome(NamedTuple):
+    """Of one kill; times in seconds since it."""
+
+    first_send: float
+    first_receive: float
+    acknowledged: int
+    lost: int
+    doubled: int
+
+
+class Traffic:
+    """A thread that sends and one that receives, until ``stop``."""
+
+    def __init__(self, layer: RedisSentinelChannelLayer) -> None:
+        self.acknowledged: list[tuple[float, int]] = []
+        self.received: list[tuple[float, int]] = []
+        self._layer = layer
+        self._stopped = threading.Event()
+        self._threads = [threading.Thread(target=run) for run in (self._send, self._receive)]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Ends the sender, then the receiver when the queue is empty."""
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _send(self) -> None:
+        number = 0
+        while not self._stopped.is_set():
+            try:
+                self._layer.send("work", {"n": number})
+            except RedisError:
+                time.sleep(0.005)
+            except self._layer.ChannelFull:
+                time.sleep(0.001)
+            else:
+                self.acknowledged.append((time.monotonic(), number))
+            number += 1
+
+    def _receive(self) -> None:
+        while True:
+            try:
+                batch = self._layer.receive_batch(["work"], 100, 0.2)
+            except RedisError:
+                time.sleep(0.005)
+                continue
+            now = time.monotonic()
+            self.received += [(now, message["n"]) for _, message in batch]
+            if not batch and self._stopped.is_set():
+                return
+
+
+def wait_until(condition: object, seconds: float = 30.0) -> None:
+    """Calls ``condition`` until it is true; raises ``TimeoutError`` after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(RedisError, KeyError):
+            if condition():  # type: ignore[operator]
+                return
+        if time.monotonic() > deadline:
+            raise TimeoutError("the servers do not get ready")
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def cluster(min_replicas: int) -> Iterator[tuple[RedisServer, list[tuple[str, int]]]]:
+    """Yields the master and the addresses of the Sentinels, when a failover can succeed."""
+    with contextlib.ExitStack() as stack:
+        options: dict[str, object] = {"repl-diskless-sync-delay": 0}
+        if min_replicas:
+            options |= {"min-replicas-to-write": min_replicas, "min-replicas-max-lag": 1}
+        master = stack.enter_context(RedisServer(options))  # type: ignore[arg-type]
+        options["replicaof"] = [master.host, master.port]
+        for _ in range(2):
+            stack.enter_context(RedisServer(options))  # type: ignore[arg-type]
+        directives = [
+            ("sentinel", ["monitor", SERVICE, master.host, master.port, 2]),
+            ("sentinel", ["down-after-milliseconds", SERVICE, DOWN_AFTER_MILLISECONDS]),
+            ("sentinel", ["failover-timeout", SERVICE, 3000]),
+        ]
+        watchers = [stack.enter_context(RedisServer(directives, sentinel=True)) for _ in range(3)]  # type: ignore[arg-type]
+
+        def ready() -> bool:
+            for watcher in watchers:
+                with redis.Redis(port=watcher.port or 0, protocol=2) as client:
+                    state = client.sentinel_masters()[SERVICE]
+                    if (state["num-other-sentinels"], state["num-slaves"]) != (2, 2):
+                        return False
+            with redis.Redis(port=master.port or 0, protocol=2) as client:
+                info = client.info("replication")
+                return all(info[f"slave{n}"]["state"] == "online" for n in range(2))
+
+        wait_until(ready)
+        yield master, [(watcher.host, watcher.port or 0) for watcher in watchers]
+
+
+def measure(min_replicas: int) -> Outcome:
+    """Kills one master."""
+    with (
+        cluster(min_replicas) as (master, sentinels),
+        RedisSentinelChannelLayer(hosts=sentinels, services=[SERVICE], capacity=1_000_000) as layer,
+    ):
+        traffic = Traffic(layer)
+        wait_until(lambda: traffic.received)
+        time.sleep(WARM_UP_SECONDS)
+        master.kill()
+        killed = time.monotonic()
+        wait_until(lambda: traffic.received[-1][0] > killed + 0.1)
+        time.sleep(GO_ON_SECONDS)
+        traffic.stop()
+        numbers = [number for _, number in traffic.received]
+        return Outcome(
+            # What was on its way when the master died came back within a few milliseconds.
+            first_send=min(at for at, _ in traffic.acknowledged if at > killed + 0.05) - killed,
+            first_receive=min(at for at, _ in traffic.received if at > killed + 0.05) - killed,
+            acknowledged=len(traffic.acknowledged),
+            lost=len({number for _, number in traffic.acknowledged} - set(numbers)),
+            doubled=len(numbers) - len(set(numbers)),
+        )
+
+
+def main() -> int:
+    """Prints a row for each setting of ``min-replicas-to-write``."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.failover", description=__doc__)
+    parser.add_argument("--kills", type=int, default=10, help="masters to kill for each row (default: %(default)s)")
+    kills = parser.parse_args().kills
+    print(f"{kills} kills a row; median (largest), seconds after the kill; messages in all runs")
+    print("min-replicas-to-write    first send       first receive    acknowledged    lost  doubled")
+    for min_replicas in (0, 1):
+        outcomes = [measure(min_replicas) for _ in range(kills)]
+        times = [
+            f"{statistics.median(column):.2f} ({max(column):.2f})"
+            for column in ([one.first_send for one in outcomes], [one.first_receive for one in outcomes])
+        ]
+        counts = [sum(getattr(one, name) for one in outcomes) for name in ("acknowledged", "lost", "doubled")]
+        print(f"{min_replicas:<24} {times[0]:<16} {times[1]:<16} {counts[0]:>12,} {counts[1]:>7,} {counts[2]:>8,}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
