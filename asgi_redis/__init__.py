@@ -6,7 +6,10 @@ channels_redis 4, so that both share one Redis.
 """
 
 from asgi_redis.exceptions import ChannelFull, MessageTooLarge
+from asgi_redis.ipc import IPCChannelLayer
 from asgi_redis.layer import RedisChannelLayer
+from asgi_redis.local import RedisLocalChannelLayer
+from asgi_redis.memory import InMemoryChannelLayer
 from asgi_redis.sentinel import RedisSentinelChannelLayer
 from asgi_redis.settings import get_channel_layer
 
@@ -14,8 +17,11 @@ __version__ = "2.0.0"
 
 __all__ = [
     "ChannelFull",
+    "IPCChannelLayer",
+    "InMemoryChannelLayer",
     "MessageTooLarge",
     "RedisChannelLayer",
+    "RedisLocalChannelLayer",
     "RedisSentinelChannelLayer",
     "__version__",
     "get_channel_layer",

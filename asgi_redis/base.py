@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import importlib.util
 import inspect
+import logging
 import math
+import random
 import re
+import string
 import warnings
 from collections.abc import Collection, Mapping
 from re import Pattern
@@ -31,6 +35,8 @@ Message = dict[str, Any]
 Received = tuple[Optional[str], Optional[Message]]
 Capacities = Mapping[Union[str, Pattern[str]], int]
 
+logger = logging.getLogger("asgi_redis")
+
 _CHANNEL_NAME = re.compile(r"[a-zA-Z0-9\-_.]+(?:[?!][a-zA-Z0-9\-_.]*)?")
 _GROUP_NAME = re.compile(r"[a-zA-Z0-9\-_.]+")
 _RULE = "a str of fewer than 100 ASCII letters, digits, hyphens, underscores and periods"
@@ -39,7 +45,15 @@ _RULE = "a str of fewer than 100 ASCII letters, digits, hyphens, underscores and
 class BaseChannelLayer:
     """The settings and helpers that all the layers share."""
 
-    extensions: list[str] = []
+    extensions = ["groups", "flush", "statistics"]
+    if importlib.util.find_spec("twisted"):
+        extensions.append("twisted")
+
+    crosses_processes = True
+    """Whether a message can be received by another process than the one that has sent it."""
+
+    block_timeout: float = 5.0
+    """Seconds that ``receive(block=True)`` waits."""
 
     ChannelFull = ChannelFull
     MessageTooLarge = MessageTooLarge
@@ -79,13 +93,31 @@ class BaseChannelLayer:
         return self.capacity
 
     def receive(self, channels: Collection[str], block: bool = False) -> Received:
-        """Returns the next (channel, message) from any of ``channels``, or (None, None)."""
+        """
+        Takes the next message from any of ``channels``: returns (channel, message), or (None, None).
+
+        A name that ends in ``!`` reads everything under that prefix, and the full name is returned. ``block`` waits
+        up to ``block_timeout`` seconds. No channel starves: their order changes with every call.
+        """
+        received = self.receive_batch(channels, 1, self.block_timeout if block else 0)
+        return received[0] if received else (None, None)
+
+    def receive_batch(self, channels: Collection[str], limit: int, timeout: float = 0) -> list[tuple[str, Message]]:
+        """Takes up to ``limit`` messages at once; where there is none, waits up to ``timeout`` seconds for one."""
         raise NotImplementedError
 
     def receive_many(self, channels: Collection[str], block: bool = False) -> Received:
         """The deprecated name of ``receive``, as in ASGI 1.x."""
         warnings.warn("receive_many is deprecated; use receive", DeprecationWarning, stacklevel=2)
         return self.receive(channels, block)
+
+    def new_channel(self, pattern: str) -> str:
+        """Returns a single-reader channel name that is in no use. Raises ``TypeError`` unless it ends in ``?``."""
+        if not isinstance(pattern, str) or not pattern.endswith("?"):
+            raise InvalidName(f"the pattern of a new channel must end in ?, unlike {pattern!r}")
+        name = pattern + "".join(random.SystemRandom().choices(string.ascii_letters, k=12))
+        self.valid_channel_name(name)
+        return name
 
     def match_type_and_length(self, name: object) -> bool:
         """Returns whether ``name`` is a str of fewer than 100 characters."""
@@ -121,6 +153,18 @@ class BaseChannelLayer:
         """Returns the name of the queue that ``name`` is kept in: the part up to and including the ``!``, if any."""
         before, mark, _ = name.partition("!")
         return before + mark
+
+    def check_receive(self, channels: object, limit: int) -> None:
+        """Raises ``TypeError`` for a bare name instead of a list, ``ValueError`` for a limit below 1."""
+        if isinstance(channels, str):
+            raise InvalidName(f"channels must be a list of names, not the str {channels!r}")
+        if limit < 1:
+            raise ValueError(f"limit must be 1 message or more, not {limit!r}")
+
+    def log_dropped(self, dropped: int, members: int, group: str) -> None:
+        """Notes for how many of a group's channels a message was dropped."""
+        if dropped:
+            logger.info("%s of %s channels over capacity in group %s", dropped, members, group)
 
     def check_message(self, message: object) -> None:
         """Raises ``TypeError`` for what is not a dict, and ``ValueError`` for a message with the reserved key."""

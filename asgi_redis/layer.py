@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import logging
 import os
-import random
-import string
 import uuid
 import weakref
 from collections.abc import Collection, Mapping, Sequence
@@ -15,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from asgi_redis import wire
 from asgi_redis.base import BaseChannelLayer, Capacities, Message, Received, unknown_setting
 from asgi_redis.connection import Shard, parse_hosts
-from asgi_redis.exceptions import ConfigurationError, InvalidName
+from asgi_redis.exceptions import ConfigurationError
 from asgi_redis.reader import Reader
 from asgi_redis.receiver import Receiver
 from asgi_redis.sender import Sender
@@ -24,8 +20,6 @@ from asgi_redis.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
-
-logger = logging.getLogger("asgi_redis")
 
 
 class RedisChannelLayer(BaseChannelLayer):
@@ -44,13 +38,6 @@ class RedisChannelLayer(BaseChannelLayer):
 
     Raises ``ValueError`` for a setting that cannot work, and ``TypeError`` for one that is not known.
     """
-
-    extensions = ["groups", "flush", "statistics"]
-    if importlib.util.find_spec("twisted"):
-        extensions.append("twisted")
-
-    block_timeout: float = 5.0
-    """Seconds that ``receive(block=True)`` waits."""
 
     def __init__(
         self,
@@ -133,27 +120,13 @@ class RedisChannelLayer(BaseChannelLayer):
 
     # Receiving
 
-    def receive(self, channels: Collection[str], block: bool = False) -> Received:
-        """
-        Takes the next message from any of ``channels``: returns (channel, message), or (None, None).
-
-        A name that ends in ``!`` reads everything under that prefix, and the full name is returned. ``block`` waits
-        up to ``block_timeout`` seconds, on all shards at once. No channel starves: their order changes with every
-        call.
-        """
-        received = self.receive_batch(channels, 1, self.block_timeout if block else 0)
-        return received[0] if received else (None, None)
-
     def receive_batch(self, channels: Collection[str], limit: int, timeout: float = 0) -> list[tuple[str, Message]]:
         """
         Takes up to ``limit`` messages at once, one from each channel in turn; returns (channel, message) tuples.
 
         Where there is none, waits up to ``timeout`` seconds for one.
         """
-        if isinstance(channels, str):
-            raise InvalidName(f"channels must be a list of names, not the str {channels!r}")
-        if limit < 1:
-            raise ValueError(f"limit must be 1 message or more, not {limit!r}")
+        self.check_receive(channels, limit)
         names = tuple(channels)
         return self._receiver.receive(names, limit, timeout) if names else []
 
@@ -175,14 +148,6 @@ class RedisChannelLayer(BaseChannelLayer):
     def undecodable_count(self) -> int:
         """How many messages this process has dropped because they could not be decoded or decrypted."""
         return self._receiver.undecodable_count
-
-    def new_channel(self, pattern: str) -> str:
-        """Returns a single-reader channel name that is in no use. Raises ``TypeError`` unless it ends in ``?``."""
-        if not isinstance(pattern, str) or not pattern.endswith("?"):
-            raise InvalidName(f"the pattern of a new channel must end in ?, unlike {pattern!r}")
-        name = pattern + "".join(random.SystemRandom().choices(string.ascii_letters, k=12))
-        self.valid_channel_name(name)
-        return name
 
     # Groups
 
@@ -213,8 +178,7 @@ class RedisChannelLayer(BaseChannelLayer):
         self.check_message(message)
         members = self._members(group)
         dropped = self._sender.send_group(members, message)
-        if dropped:
-            logger.info("%s of %s channels over capacity in group %s", dropped, len(members), group)
+        self.log_dropped(dropped, len(members), group)
         return dropped
 
     group_send = send_group

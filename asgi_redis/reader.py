@@ -7,32 +7,36 @@ log.
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Collection, Mapping, Sequence
-
-from redis.exceptions import RedisError
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from asgi_redis.connection import Shard
-from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.outage import Outage
 from asgi_redis.receiver import Batch, Receiver
 from asgi_redis.wire import Operation
+
+Place = tuple[object, Callable[[], object]]
 
 
 class Reader:
     """
     Receives for one thread. Any other may ``unblock`` or ``close`` it.
 
-    ``serving`` is whether a server has answered the last call; false before the first one.
+    ``serving`` is whether a server has answered the last call; false before the first one. ``others`` are further
+    places that ``receiver`` takes messages from, numbered after the shards: what the log calls each, and a call that
+    raises unless it can be reached.
     """
 
-    def __init__(self, receiver: Receiver, shards: Sequence[Shard], probe: Operation) -> None:
+    def __init__(
+        self, receiver: Receiver, shards: Sequence[Shard], probe: Operation, others: Sequence[Place] = ()
+    ) -> None:
         self.absent: set[int] = set()
         self.woken = False
         self._receiver = receiver
-        self._shards = shards
-        self._probe = probe
-        self._outages = [Outage(shard.host) for shard in shards]
+        self._places: list[Place] = [(shard.host, functools.partial(shard.execute, probe)) for shard in shards]
+        self._places += others
+        self._outages = [Outage(name) for name, _ in self._places]
         self._serving: set[int] = set()
         self._closed = threading.Event()
 
@@ -72,13 +76,13 @@ class Reader:
         """Tries no longer to reach servers that fail."""
         self._closed.set()
 
-    def failed(self, shard: int, error: RedisError) -> None:
+    def failed(self, shard: int, error: Exception) -> None:
         """Leaves a shard out, and tries again in a while."""
         self._serving.discard(shard)
         delay = self._outages[shard].failed(error)
         if shard not in self.absent:
             self.absent.add(shard)
-            name = f"outage of {self._shards[shard].host}"
+            name = f"outage of {self._places[shard][0]}"
             threading.Thread(target=self._retry, args=(shard, delay), name=name, daemon=True).start()
 
     def served(self, shard: int) -> None:
@@ -90,8 +94,8 @@ class Reader:
     def _retry(self, shard: int, delay: float) -> None:
         while not self._closed.wait(delay):
             try:
-                self._shards[shard].execute(self._probe)
-            except (RedisError, UnsupportedRedis) as error:
+                self._places[shard][1]()
+            except Exception as error:  # noqa: BLE001  of a provider of credentials, for one; nobody else tries again
                 delay = self._outages[shard].failed(error)
             else:
                 self.absent.discard(shard)

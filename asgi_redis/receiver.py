@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from asgi_redis.base import BaseChannelLayer
 from asgi_redis.connection import Shard, Waiter, pop
+from asgi_redis.connection.blocking import Readable
 from asgi_redis.exceptions import InvalidName, UnsupportedRedis
 from asgi_redis.kept import KeptMessages
 from asgi_redis.serializers import Serializer
@@ -40,11 +41,21 @@ class Attendant(Protocol):
     def woken(self) -> bool:
         """Whether to return at once, with what is there."""
 
-    def failed(self, shard: int, error: RedisError) -> None:
+    def failed(self, shard: int, error: Exception) -> None:
         """A shard has failed; from now on it is among the absent."""
 
     def served(self, shard: int) -> None:
         """A shard has answered."""
+
+
+class Companion(Protocol):
+    """Another place with messages, which is looked into and waited for together with the shards."""
+
+    def take(self, limit: int) -> Batch:
+        """Returns up to ``limit`` of the messages that are there."""
+
+    def listen(self) -> Sequence[Readable]:
+        """Returns what becomes readable when there may be more; to be called before looking a last time."""
 
 
 class Receiver:
@@ -83,12 +94,14 @@ class Receiver:
         timeout: float,
         most: Mapping[str, int] | None = None,
         attendant: Attendant | None = None,
+        companion: Companion | None = None,
     ) -> Batch:
         """
         Returns up to ``limit`` (channel, message) tuples of ``channels``; waits ``timeout`` seconds for one.
 
         ``most`` are lower limits of single channels, at least 1. With an ``attendant``, the errors of a shard are
-        its business.
+        its business. With a ``companion``, returns what that has when there is nothing in ``channels``, which then
+        may be none at all.
         """
         try:
             reading = self._reading(channels)
@@ -100,17 +113,25 @@ class Receiver:
         unblocked = self._unblocked
         # Waiting takes a message that is there just as well as looking. But on several shards it would take one
         # from each, and it takes no more than one.
-        look = timeout <= 0 or limit > 1 or reading.shards > 1
+        look = timeout <= 0 or limit > 1 or reading.shards > 1 or companion is not None
         while True:
-            turn = list(reading.turn())
+            turn = list(reading.turn()) if channels else []
             if attendant is not None and attendant.absent:
                 turn = [one for one in turn if one[0] not in attendant.absent]
             received = self._kept.take(reading.names, limit)
             if not received and look:
-                taken = self._take(turn, limit, most, attendant)
+                try:
+                    taken = self._take(turn, limit, most, attendant)
+                except RedisError:
+                    received = companion.take(limit) if companion is not None else []
+                    if not received:
+                        raise
+                    return received
                 received = self._unpack_all(taken, limit)
                 if taken and not received:
                     continue
+                if companion is not None and not received:
+                    received = companion.take(limit)
             remaining = deadline - time.monotonic()
             if received or remaining <= 0 or self._is_ended(unblocked, attendant):
                 return received
@@ -119,8 +140,12 @@ class Receiver:
             try:
                 # What another thread did before it could see this waiter has to be seen now.
                 received = self._kept.take(reading.names, limit)
+                beside: Sequence[Readable] = ()
+                if companion is not None and not received:
+                    beside = companion.listen()
+                    received = companion.take(limit)
                 stop = received or self._is_ended(unblocked, attendant)
-                one = None if stop else self._wait(turn, remaining, waiter, attendant)
+                one = None if stop else self._wait(turn, remaining, waiter, attendant, beside)
             finally:
                 self._waiters.discard(waiter)
                 self._idle_waiters.append(waiter)
@@ -128,6 +153,8 @@ class Receiver:
                 look = True  # there may be more of them
             elif one is not None:
                 received = self._unpack_all([one], limit)
+            elif companion is not None and not received:
+                received = companion.take(limit)
             if received:
                 return received
 
@@ -194,13 +221,20 @@ class Receiver:
                 break
         return taken
 
-    def _wait(self, turn: Turn, timeout: float, waiter: Waiter, attendant: Attendant | None) -> Taken | None:
+    def _wait(
+        self,
+        turn: Turn,
+        timeout: float,
+        waiter: Waiter,
+        attendant: Attendant | None,
+        beside: Sequence[Readable],
+    ) -> Taken | None:
         requests = [(self._shards[shard], self._operations.pop(keys, timeout)) for shard, keys in turn]
         # Redis counts whole seconds. It ends those itself, which saves waking up to do it; others it ends too late.
         whole = math.ceil(timeout)
-        patience = whole + _LATE if whole - timeout < _NEARLY else timeout
+        patience = whole + _LATE if requests and whole - timeout < _NEARLY else timeout
         report = None if attendant is None else functools.partial(self._report, attendant)
-        return pop(requests, patience, waiter, self._operations.give_back, report)
+        return pop(requests, patience, waiter, self._operations.give_back, report, beside)
 
     def _report(self, attendant: Attendant, shard: Shard, error: RedisError) -> None:
         attendant.failed(self._shards.index(shard), error)

@@ -28,10 +28,16 @@ def launch(channel_layer: ChannelLayer, router: Router, options: Mapping[str, An
     Runs a worker until it stops; returns the exit code (``worker.ExitCode``, or 128 and a signal's number).
 
     ``options`` are the parsed flags of ``arguments.add_worker_arguments``, and ``verbosity``. Raises
-    ``ConfigurationError`` when they leave nothing to do. To be called in the main thread, at the
-    end of which the process is to end. When consumers were left behind it does not return
-    but ends the process.
+    ``ConfigurationError`` when they leave nothing to do, or when messages of the layer stay in one process. To be
+    called in the main thread, at the end of which the process is to end. When consumers were left behind it does
+    not return but ends the process.
     """
+    if not getattr(channel_layer, "crosses_processes", True):
+        raise ConfigurationError(
+            f"{type(channel_layer).__name__} passes messages within one process only, and a worker is another one "
+            f"than the sender: use IPCChannelLayer on one machine, RedisChannelLayer on several, or run a "
+            f"workers.Worker in a thread of the process that sends"
+        )
     worker = Worker(
         channel_layer,
         router,

@@ -14,7 +14,7 @@ import os
 import select
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
@@ -30,6 +30,13 @@ _PATIENCE = 0.02  # seconds until an unblocking that came before its pop is repe
 _GIVE_UP = 20.0  # seconds that a pop may take to end
 
 Report = Callable[[Shard, RedisError], None]
+
+
+class Readable(Protocol):
+    """What can be polled."""
+
+    def fileno(self) -> int:
+        """Returns its file descriptor."""
 
 
 class Waiter:
@@ -120,9 +127,12 @@ def pop(
     waiter: Waiter,
     put_back: Callable[[Taken], Operation],
     report: Report | None = None,
+    beside: Sequence[Readable] = (),
 ) -> Taken | None:
     """
     Waits on all the shards at once; returns the first message, or None after ``timeout`` seconds or a ``wake``.
+
+    What is ``beside`` them ends the wait, too, once it is readable.
 
     Should two shards have one in the same moment, the second is put back in its place. When a shard fails, the
     wait ends; its ``redis.exceptions.RedisError`` is given to ``report``, or without one raised, unless another
@@ -139,7 +149,7 @@ def pop(
                     raise
                 report(shard, error)
                 unreachable = True
-        ready = _poll([*blocked, waiter], 0 if unreachable else timeout)
+        ready = _poll([*blocked, waiter, *beside], 0 if unreachable else timeout)
     except BaseException:
         # A signal handler's SystemExit, a gevent.Timeout, or a shard that cannot be reached.
         _put_back(_end_all(blocked, [])[0], put_back)

@@ -46,6 +46,7 @@ CHANNEL_LAYERS = {{
         "CONFIG": {{"hosts": ["{url}"], "prefix": "{prefix}second"}},
     }},
     "nowhere": {{"BACKEND": "no.such.Layer"}},
+    "memory": {{"BACKEND": "asgi_redis.InMemoryChannelLayer", "ROUTING": "shop.routing.channel_routing"}},
 }}
 """
 
@@ -177,6 +178,7 @@ def test_exit_codes_are_those_of_the_worker(project: Path, notes: Notes, layer: 
         (["--layer", "second"], "no ROUTING in CHANNEL_LAYERS['second']"),
         (["--routing", "shop.routing.nothing"], "shop.routing.nothing"),
         (["--only-channels", "x"], "no channels to listen on"),
+        (["--layer", "memory"], "InMemoryChannelLayer passes messages within one process only"),
     ],
 )
 @pytest.mark.parametrize("command", [pytest.param(MANAGE, id="manage.py"), pytest.param(MODULE, id="module")])

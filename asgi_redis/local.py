@@ -1,0 +1,186 @@
+"""``RedisLocalChannelLayer``: normal channels stay on this machine, everything else goes through Redis."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from asgi_redis.base import BaseChannelLayer, Message
+from asgi_redis.exceptions import ChannelFull, ConfigurationError
+from asgi_redis.layer import RedisChannelLayer
+from asgi_redis.local_receiver import LocalReceiver, is_local
+from asgi_redis.reader import Reader
+from asgi_redis.stores.face import StoreChannelLayer
+
+# What a local layer that is made here takes over, unless its CONFIG says otherwise.
+_SHARED = (
+    "prefix",
+    "expiry",
+    "group_expiry",
+    "capacity",
+    "channel_capacity",
+    "symmetric_encryption_keys",
+    "serializer_format",
+    "max_message_bytes",
+)
+
+
+class RedisLocalChannelLayer(RedisChannelLayer):
+    """
+    A ``RedisChannelLayer`` whose normal channels are on this machine.
+
+    Messages to normal channels go to ``local_layer``, so that the work that a machine takes in is done there. What
+    has a ``!`` or ``?`` in its name, and all groups, are on Redis, and reach every machine. A group may have normal
+    channels in it: they get its messages on the machine that sends to the group. A receive of both kinds waits for
+    both at once; what it returns is all from one side, and each side comes first in turn.
+
+    ``local_layer`` is a layer of this package that needs no server; or a dict of ``BACKEND``, the dotted path of its
+    class, and ``CONFIG``, its settings; or else an ``IPCChannelLayer``, which needs the extra ``ipc``. One that is
+    made here has the prefix, expiry, capacities, keys and so on of this layer, where ``CONFIG`` says nothing else;
+    one that is given keeps its own. All other settings are those of ``RedisChannelLayer``.
+
+    Raises ``ValueError`` for a setting that cannot work, ``TypeError`` for one that is not known, and ``ImportError``
+    where the local layer needs what is not installed.
+    """
+
+    def __init__(self, *, local_layer: StoreChannelLayer | Mapping[str, Any] | None = None, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._local = _local_layer(local_layer, settings)
+        self.crosses_processes = self._local.crosses_processes
+        self._receiver = LocalReceiver(
+            self._local, self._shards, self._keys, self._operations, self._serializer, self
+        )
+
+    def get_capacity(self, channel: str) -> int:
+        """Returns the capacity of ``channel``, there where it is."""
+        return self._local.get_capacity(channel) if is_local(channel) else super().get_capacity(channel)
+
+    # Sending and receiving
+
+    def send(self, channel: str, message: Message) -> None:
+        """
+        Puts ``message`` at the end of ``channel``, here or on Redis.
+
+        Raises ``ChannelFull``, ``MessageTooLarge``, ``TypeError`` for a wrong name or value, ``ValueError`` for a
+        reserved key, and for a channel on Redis what ``RedisChannelLayer.send`` raises.
+        """
+        if isinstance(channel, str) and is_local(channel):
+            self._local.send(channel, message)
+        else:
+            super().send(channel, message)
+
+    def reader(self) -> Reader:
+        """
+        Returns what a worker receives with, in one thread.
+
+        It goes on with the local channels while Redis is away, and the other way round.
+        """
+        return Reader(
+            self._receiver,
+            self._shards,
+            self._operations.probe(),
+            [(self._local, self._local.global_statistics)],
+        )
+
+    @property
+    def undecodable_count(self) -> int:
+        """How many messages this process has dropped because they could not be decoded or decrypted."""
+        return self._receiver.undecodable_count + self._local.undecodable_count
+
+    # Groups
+
+    def send_group(self, group: str, message: Message) -> int:
+        """
+        Sends ``message`` to every channel of ``group``; returns for how many it was dropped.
+
+        Normal channels in it get the message on this machine only, whichever machine has added them.
+
+        Channels that are full are left out and counted, and never raise ``ChannelFull``. Raises as ``send`` does
+        otherwise: ``MessageTooLarge``, ``TypeError`` and ``ValueError`` before anything was sent.
+        """
+        self.valid_group_name(group)
+        self.check_message(message)
+        members = self._members(group)
+        local = [name.decode() for name in members if not (b"!" in name or b"?" in name)]
+        dropped = 0
+        if local:
+            self._sender.send_group([], message)  # what only Redis cannot take has to show before
+        for channel in local:
+            try:
+                self._local.send(channel, message)
+            except ChannelFull:
+                dropped += 1
+        remote = [name for name in members if b"!" in name or b"?" in name] if local else members
+        dropped += self._sender.send_group(remote, message)
+        self.log_dropped(dropped, len(members), group)
+        return dropped
+
+    group_send = send_group
+
+    # Statistics and flush
+
+    def global_statistics(self) -> dict[str, int]:
+        """
+        Returns the counters of all channels, on Redis and here: ``messages_count``, ``channel_full_count``.
+
+        They are kept for about a day after the last message.
+        """
+        local = self._local.global_statistics()
+        return {name: number + local[name] for name, number in super().global_statistics().items()}
+
+    def channel_statistics(self, channel: str) -> dict[str, float]:
+        """Returns the counters of ``channel``, there where it is, as ``RedisChannelLayer`` does."""
+        if isinstance(channel, str) and is_local(channel):
+            return self._local.channel_statistics(channel)
+        return super().channel_statistics(channel)
+
+    def flush(self) -> None:
+        """Deletes all messages, groups and counters under this layer's prefixes, and those of the local layer."""
+        super().flush()
+        self._local.flush()
+
+    def close(self) -> None:
+        """Gives back what is open, on both sides. The layer stays usable."""
+        super().close()
+        self._local.close()
+
+    def __str__(self) -> str:
+        hosts = [shard.host for shard in self._shards]
+        return f"{type(self).__name__}(hosts={hosts}, local_layer={self._local})"
+
+
+def _local_layer(given: object, settings: Mapping[str, Any]) -> StoreChannelLayer:
+    if isinstance(given, StoreChannelLayer):
+        return given
+    if given is None:
+        given = {"BACKEND": "asgi_redis.IPCChannelLayer"}
+    if not isinstance(given, Mapping) or not {"BACKEND"} <= set(given) <= {"BACKEND", "CONFIG"}:
+        raise ConfigurationError(
+            'local_layer must be a layer that needs no server, or a dict such as {"BACKEND": '
+            f'"asgi_redis.IPCChannelLayer", "CONFIG": {{...}}}}, not {_shown(given)}'
+        )
+    backend = _backend(given["BACKEND"])
+    known = inspect.signature(backend).parameters
+    shared = {name: settings[name] for name in _SHARED if name in settings and name in known}
+    return backend(**{**shared, **given.get("CONFIG", {})})
+
+
+def _shown(given: object) -> str:
+    if isinstance(given, Mapping):
+        return f"a dict of {list(given)}"  # what is in there may be secret
+    return str(given) if isinstance(given, BaseChannelLayer) else repr(given)
+
+
+def _backend(path: object) -> type[StoreChannelLayer]:
+    try:
+        module, _, name = str(path).rpartition(".")
+        backend = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:  # ValueError: a path without a dot
+        raise ConfigurationError(f"cannot import the BACKEND {path!r} of local_layer: {error}") from error
+    if not (isinstance(backend, type) and issubclass(backend, StoreChannelLayer)):
+        raise ConfigurationError(
+            f"the BACKEND {path!r} of local_layer must need no server, like asgi_redis.IPCChannelLayer"
+        )
+    return backend

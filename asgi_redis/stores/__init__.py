@@ -1,0 +1,1 @@
+"""Channel layers that need no server: one face over several stores."""

@@ -1,0 +1,234 @@
+"""The calls of a channel layer that needs no server, over a store."""
+
+from __future__ import annotations
+
+import functools
+import os
+import uuid
+import weakref
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+from asgi_redis.base import BaseChannelLayer, Capacities, Message, Received
+from asgi_redis.exceptions import ConfigurationError, MessageTooLarge
+from asgi_redis.messages import has_only_str_keys, invalid_message
+from asgi_redis.serializers import Key, registry, spliceable
+from asgi_redis.stores.receiver import StoreReader, StoreReceiver
+from asgi_redis.stores.store import Store
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+_AT_ONCE = 1000  # channels of a group that are served in one step
+
+
+class StoreChannelLayer(BaseChannelLayer):
+    """What the layers over a store have in common. One object may be shared by all threads and greenlets."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        expiry: float,
+        group_expiry: float,
+        capacity: int,
+        channel_capacity: Capacities | None,
+        symmetric_encryption_keys: Sequence[Key] | None,
+        serializer_format: str,
+        max_message_bytes: int,
+    ) -> None:
+        super().__init__(
+            expiry=expiry, group_expiry=group_expiry, capacity=capacity, channel_capacity=channel_capacity
+        )
+        if isinstance(max_message_bytes, bool) or not isinstance(max_message_bytes, int) or max_message_bytes < 1:
+            raise ConfigurationError(f"max_message_bytes must be a number of bytes, not {max_message_bytes!r}")
+        self.max_message_bytes = max_message_bytes
+        self._store = store
+        self._serializer = registry.get_serializer(
+            serializer_format,
+            symmetric_encryption_keys=symmetric_encryption_keys,
+            random_prefix_length=0,
+            expiry=expiry,
+        )
+        plain = spliceable(self._serializer)  # neither encrypted nor somebody's own: then there is nothing else to do
+        self._serialize = plain.as_bytes if plain else self._serializer.serialize
+        self._receiver = StoreReceiver(store, plain.from_bytes if plain else self._serializer.deserialize, self)
+        self._route = functools.lru_cache(maxsize=1024)(self._make_route)
+        self.client_prefix = uuid.uuid4().hex
+        """What this process puts before the ``!`` of its process-local channels, different in every process."""
+        _layers.add(self)
+
+    def _after_fork(self) -> None:
+        self.client_prefix = uuid.uuid4().hex
+        self._receiver.start_process()
+
+    # Sending
+
+    def send(self, channel: str, message: Message) -> None:
+        """
+        Puts ``message`` at the end of ``channel``.
+
+        Raises ``ChannelFull``, ``MessageTooLarge``, ``TypeError`` for a wrong name or value, ``ValueError`` for a
+        reserved key.
+        """
+        if not isinstance(channel, str):
+            self.valid_channel_name(channel)
+        self.check_message(message)
+        queue, capacity = self._route(channel)
+        if not self._store.push([(queue, channel, self._member(message), capacity)], self.expiry)[0]:
+            raise self.ChannelFull(
+                f"channel {channel} holds {capacity} messages, its capacity, or the memory is used up"
+            )
+
+    def _make_route(self, channel: str) -> tuple[str, int]:
+        self.valid_channel_name(channel)
+        return self.non_local_name(channel), self.get_capacity(channel)
+
+    def _member(self, message: Message) -> bytes:
+        try:
+            member = self._serialize(message)
+        except Exception as error:
+            raise invalid_message(message, self._serialize, error) from error
+        if not has_only_str_keys(message):
+            raise invalid_message(message, self._serialize)
+        if len(member) > self.max_message_bytes:
+            raise MessageTooLarge(
+                f"the message has {len(member)} bytes when serialised, max_message_bytes is {self.max_message_bytes}"
+            )
+        return member
+
+    # Receiving
+
+    def receive_batch(self, channels: Collection[str], limit: int, timeout: float = 0) -> list[tuple[str, Message]]:
+        """
+        Takes up to ``limit`` messages at once, one from each channel in turn; returns (channel, message) tuples.
+
+        Where there is none, waits up to ``timeout`` seconds for one.
+        """
+        self.check_receive(channels, limit)
+        names = tuple(channels)
+        return self._receiver.receive(names, limit, timeout) if names else []
+
+    def receive_twisted(self, channels: Collection[str]) -> Deferred[Received]:
+        """Does ``receive(channels, block=True)`` for Twisted: returns a Deferred. Needs Twisted."""
+        from asgi_redis.twisted import receive_twisted
+
+        return receive_twisted(self, channels)  # type: ignore[arg-type]  # it has all that is needed there
+
+    def reader(self) -> StoreReader:
+        """Returns what a worker receives with, in one thread."""
+        return StoreReader(self._receiver)
+
+    def unblock(self) -> None:
+        """Ends what this process waits for in any of the receive calls, as if the time had run out."""
+        self._receiver.unblock()
+
+    @property
+    def undecodable_count(self) -> int:
+        """How many messages this process has dropped because they could not be decoded or decrypted."""
+        return self._receiver.undecodable_count
+
+    # Groups
+
+    def group_add(self, group: str, channel: str) -> None:
+        """Adds ``channel`` to ``group`` for ``group_expiry`` seconds, or renews that."""
+        self.valid_group_name(group)
+        self.valid_channel_name(channel)
+        self._store.group_add(group, channel, self.group_expiry)
+
+    def group_discard(self, group: str, channel: str) -> None:
+        """Removes ``channel`` from ``group``, if it is in there."""
+        self.valid_group_name(group)
+        self.valid_channel_name(channel)
+        self._store.group_discard(group, channel)
+
+    def group_channels(self, group: str) -> list[str]:
+        """Returns the channels of ``group`` whose membership has not expired."""
+        self.valid_group_name(group)
+        return self._store.group_channels(group, self.group_expiry)
+
+    def send_group(self, group: str, message: Message) -> int:
+        """
+        Sends ``message`` to every channel of ``group``; returns for how many it was dropped.
+
+        Channels that are full are left out and counted, and never raise ``ChannelFull``. Raises as ``send`` does
+        otherwise: ``MessageTooLarge``, ``TypeError`` and ``ValueError`` before anything was sent.
+        """
+        self.valid_group_name(group)
+        self.check_message(message)
+        member = self._member(message)
+        entries = []
+        for channel in self._store.group_channels(group, self.group_expiry):
+            queue, capacity = self._route(channel)
+            entries.append((queue, channel, member, capacity))
+        dropped = 0
+        for start in range(0, len(entries), _AT_ONCE):
+            dropped += self._store.push(entries[start : start + _AT_ONCE], self.expiry).count(False)
+        self.log_dropped(dropped, len(entries), group)
+        return dropped
+
+    group_send = send_group
+
+    # Statistics and flush
+
+    def global_statistics(self) -> dict[str, int]:
+        """
+        Returns the counters of all channels: ``messages_count`` sent, ``channel_full_count`` refused.
+
+        They are kept for about a day after the last message.
+        """
+        messages_count, channel_full_count = self._store.global_statistics()
+        return {"messages_count": messages_count, "channel_full_count": channel_full_count}
+
+    def channel_statistics(self, channel: str) -> dict[str, float]:
+        """
+        Returns the counters of ``channel``, and what waits in it now.
+
+        ``messages_count`` sent and ``channel_full_count`` refused are kept for about an hour after the last message;
+        ``messages_pending`` is a number of messages, ``messages_max_age`` the age of the oldest in seconds.
+        """
+        self.valid_channel_name(channel)
+        statistics = self._store.channel_statistics(self.non_local_name(channel), self.expiry)
+        messages_count, channel_full_count, messages_pending, messages_max_age = statistics
+        return {
+            "messages_count": messages_count,
+            "messages_pending": messages_pending,
+            "messages_max_age": messages_max_age,
+            "channel_full_count": channel_full_count,
+        }
+
+    def flush(self) -> None:
+        """Deletes all messages, groups and counters of this layer's store."""
+        self._store.flush()
+        self._receiver.forget_kept()
+
+    # Serialisation
+
+    def serialize(self, message: Message) -> bytes:
+        """Returns ``message`` as it is put into a queue."""
+        return self._serializer.serialize(message)
+
+    def deserialize(self, message: bytes) -> Any:
+        """Returns the message that ``serialize`` was given."""
+        return self._serializer.deserialize(message)
+
+    def close(self) -> None:
+        """Gives back what the store has open. The layer stays usable."""
+        self._store.close()
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+_layers: weakref.WeakSet[StoreChannelLayer] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for layer in list(_layers):
+        layer._after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

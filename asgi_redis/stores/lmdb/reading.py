@@ -1,0 +1,94 @@
+"""Taking messages out of the queues of a store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from asgi_redis.stores.lmdb.environment import Environment
+from asgi_redis.stores.lmdb.records import ENDS, MESSAGE, now, queue_key
+from asgi_redis.stores.store import Entry
+
+_FEW = 4  # messages whose removal takes no more pages than are kept spare
+_PAGES = 8192  # bytes in the pages that the removal of one may change
+_PURGED_AT_ONCE = 500  # messages, so that nobody waits long for the writer's lock
+
+
+def take(
+    environment: Environment,
+    txn: Any,
+    queues: Sequence[str],
+    limit: int,
+    expiry: float,
+    most: Mapping[str, int] | None,
+) -> tuple[list[tuple[str, Entry]], bool]:
+    """
+    Takes up to ``limit`` messages: one of each queue in turn, no more than ``most[queue]`` of one.
+
+    Returns (queue, entry) tuples, and whether it has stopped because so many had expired.
+    """
+    at = now()
+    if at >= environment.check_at:
+        environment.check(at)
+    if limit > _FEW or txn.id() >= environment.look_at:
+        environment.room(txn, limit * _PAGES)
+    taken: list[tuple[str, Entry]] = []
+    readings = []
+    purgeable = _PURGED_AT_ONCE
+    for queue in queues:
+        key = queue_key(queue)
+        value = txn.get(key)
+        if value is None or value[:8] == value[8:16]:  # head and tail: it is empty
+            continue
+        reading = Reading(queue, key, value, limit if most is None else most.get(queue, limit))
+        readings.append(reading)
+        entry, purgeable = reading.take(txn, at, expiry, purgeable)
+        if entry is not None:
+            taken.append((queue, entry))
+            if len(taken) == limit:
+                break
+    going_on = readings
+    while len(taken) < limit:
+        going_on = [reading for reading in going_on if reading.left and reading.head < reading.tail]
+        if not going_on or not purgeable:
+            break
+        for reading in going_on:
+            entry, purgeable = reading.take(txn, at, expiry, purgeable)
+            if entry is not None:
+                taken.append((reading.queue, entry))
+                if len(taken) == limit:
+                    break
+    for reading in readings:
+        txn.put(reading.key, ENDS.pack(reading.head, reading.tail) + reading.value[ENDS.size :])
+    return taken, not purgeable
+
+
+class Reading:
+    """Where the reading of a queue is."""
+
+    __slots__ = ("head", "key", "left", "queue", "tail", "value")
+
+    def __init__(self, queue: str, key: bytes, value: bytes, most: int) -> None:
+        self.queue = queue
+        self.key = key
+        self.value = value
+        self.left = most
+        self.head, self.tail = ENDS.unpack_from(value)
+
+    def take(self, txn: Any, at: float, expiry: float, purgeable: int) -> tuple[Entry | None, int]:
+        """
+        Takes the first message that has not expired, if there is one; drops up to ``purgeable`` that have.
+
+        Returns it, and how many more may be dropped.
+        """
+        while self.head < self.tail and purgeable:
+            value = txn.pop(self.key + self.head.to_bytes(8, "big"))
+            self.head += 1
+            sent, length = MESSAGE.unpack_from(value)
+            if at - sent < expiry:
+                self.left -= 1
+                start = MESSAGE.size + length
+                channel = self.queue + value[MESSAGE.size : start].decode() if length else self.queue
+                return Entry(channel, value[start:], at - sent), purgeable
+            purgeable -= 1
+        return None, purgeable

@@ -1,0 +1,225 @@
+"""The store of ``IPCChannelLayer``: every step is one transaction on memory that all processes share."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import lmdb
+
+from asgi_redis.exceptions import ChannelFull
+from asgi_redis.stores.lmdb import environment as environments
+from asgi_redis.stores.lmdb import groups, statistics
+from asgi_redis.stores.lmdb.environment import Environment, Replaced
+from asgi_redis.stores.lmdb.listener import LMDBListener
+from asgi_redis.stores.lmdb.queues import HOUR, purge, retire
+from asgi_redis.stores.lmdb.reading import take
+from asgi_redis.stores.lmdb.records import (
+    ABOUT_KEY,
+    MEMBER,
+    STATE,
+    State,
+    group_key,
+    now,
+    pack_message,
+    pack_state,
+    queue_key,
+    unpack_state,
+)
+from asgi_redis.stores.lmdb.sweeper import Sweeper
+from asgi_redis.stores.store import Entry
+
+T = TypeVar("T")
+Push = tuple[str, str, bytes, int]
+
+_SHORT = 1024  # bytes of a message that takes no more pages than are kept spare
+_ANY = 1 << 62
+_OVERHEAD = 512  # bytes that a message takes beside its own, at most, if its queue is new
+
+
+class LMDBStore:
+    """
+    A store in the memory of this machine, in ``directory``, for all processes of this user.
+
+    ``max_bytes`` bounds the pages in use. ``repair``: makes it anew where there is none, or one that cannot be used
+    and that nobody uses.
+    """
+
+    def __init__(self, directory: Path, max_bytes: int, repair: bool = True) -> None:
+        self.directory = directory
+        self.max_bytes = max_bytes
+        self._repair = repair
+        self._environment: Environment | None = None
+        self._user = object()
+        self._sweeper = Sweeper(directory)
+
+    # Messages
+
+    def push(self, entries: Sequence[Push], expiry: float) -> list[bool]:
+        """Puts each message into its queue, unless that is full or no room is left; returns which were put."""
+        try:
+            return self.transact(self._push, entries, expiry)
+        except lmdb.MapFullError:
+            return self.transact(self._refuse, entries)
+
+    def _push(self, environment: Environment, txn: Any, entries: Sequence[Push], expiry: float) -> list[bool]:
+        at = now()
+        if at >= environment.check_at:
+            environment.check(at)
+        if at >= self._sweeper.next:
+            self._sweeper.sweep(txn, at)
+        room = _ANY  # small steps need not look at it
+        if txn.id() >= environment.look_at or len(entries) > 1 or len(entries[0][2]) > _SHORT:
+            room = self._room(environment, txn, at, entries)
+        pushed = []
+        for queue, channel, message, capacity in entries:
+            room -= len(message) + _OVERHEAD
+            key = queue_key(queue)
+            value = txn.get(key)
+            if value is None:
+                head = tail = sent = refused = 0
+                mailboxes = b""
+            else:
+                head, tail, sent, refused, last, _ = unpack_state(value)
+                mailboxes = value[STATE.size :]
+                if at - last > HOUR:
+                    retire(txn, sent, refused, last)
+                    sent = refused = 0
+                if tail - head >= capacity:
+                    head = purge(txn, key, head, tail, at - expiry, tail - head - capacity + 8)
+            if tail - head < capacity and room > 0:
+                local = channel[len(queue) :].encode()
+                txn.put(key + tail.to_bytes(8, "big"), pack_message(at, len(local)) + local + message)
+                tail += 1
+                sent += 1
+                pushed.append(True)
+            else:
+                refused += 1
+                pushed.append(False)
+            if mailboxes:
+                # Before the commit: see mailbox.py.
+                mailboxes = environment.mailboxes.wake(queue, mailboxes)
+            txn.put(key, pack_state(head, tail, sent, refused, at, expiry) + mailboxes)
+        return pushed
+
+    def _room(self, environment: Environment, txn: Any, at: float, entries: Sequence[Push]) -> int:
+        needed = sum([len(message) + _OVERHEAD for _, _, message, _ in entries])
+        room = environment.room(txn, needed)
+        if room < needed:
+            self._sweeper.press(txn, at)
+            room = environment.room(txn, needed)
+        return room
+
+    def _refuse(self, environment: Environment, txn: Any, entries: Sequence[Push]) -> list[bool]:
+        at = now()
+        for queue, *_ in entries:
+            key = queue_key(queue)
+            value = txn.get(key)
+            state = State.of(value) if value else State()
+            txn.put(key, state._replace(refused=state.refused + 1, last=at).to_bytes((value or b"")[STATE.size :]))
+        return [False] * len(entries)
+
+    def pop(
+        self, queues: Sequence[str], limit: int, expiry: float, most: Mapping[str, int] | None = None
+    ) -> list[tuple[str, Entry]]:
+        """Takes up to ``limit`` messages, one of each queue in turn, and no more than ``most[queue]`` of one."""
+        while True:
+            taken, purged = self.transact(take, queues, limit, expiry, most)
+            if taken or not purged:
+                return taken
+
+    # Groups
+
+    def group_add(self, group: str, channel: str, group_expiry: float) -> None:
+        """Adds ``channel`` to ``group``, or renews it. Raises ``ChannelFull`` when no room is left."""
+        self.transact(self._group_add, group_key(group) + channel.encode(), group_expiry)
+
+    def _group_add(self, environment: Environment, txn: Any, key: bytes, group_expiry: float) -> None:
+        at = now()
+        environment.check(at)
+        if at >= self._sweeper.next:
+            self._sweeper.sweep(txn, at)
+        if txn.id() >= environment.look_at and self._room(environment, txn, at, ()) < _OVERHEAD:
+            raise ChannelFull(f"the IPC store in {self.directory} has used up its {environment.max_bytes} bytes")
+        txn.put(key, MEMBER.pack(at, at + group_expiry))
+
+    def group_discard(self, group: str, channel: str) -> None:
+        """Removes ``channel`` from ``group``, if it is in there."""
+        self.transact(lambda environment, txn: txn.delete(group_key(group) + channel.encode()))
+
+    def group_channels(self, group: str, group_expiry: float) -> list[str]:
+        """Returns the members of ``group`` that were added within ``group_expiry`` seconds."""
+        return self.transact(groups.members, group_key(group), group_expiry)
+
+    # Statistics and flush
+
+    def channel_statistics(self, queue: str, expiry: float) -> tuple[int, int, int, float]:
+        """Returns how many messages were sent and refused, how many wait, and the age of the oldest of those."""
+        return self.transact(statistics.of_channel, queue_key(queue), expiry)
+
+    def global_statistics(self) -> tuple[int, int]:
+        """Returns how many messages were sent and refused in all, until a day has passed without any."""
+        return self.transact(statistics.of_all)
+
+    def contents(self) -> tuple[int, int, int]:
+        """Returns how many messages there are, how many groups, and how many bytes of memory it takes."""
+        return self.transact(statistics.contents)
+
+    def flush(self) -> None:
+        """Removes all messages, groups and counters. Who waits goes on waiting."""
+        self.transact(self._flush)
+
+    def _flush(self, environment: Environment, txn: Any) -> None:
+        environment.check(now())
+        environment.room(txn, environment.max_bytes // 64)  # the list of the pages that become free
+        about = txn.get(ABOUT_KEY)
+        waiting = [(key, mailboxes) for key, _, mailboxes in statistics.states(txn) if mailboxes]
+        txn.drop(environment.lmdb.open_db(txn=txn), delete=False)
+        txn.put(ABOUT_KEY, about)
+        for key, mailboxes in waiting:
+            txn.put(key, State().to_bytes(mailboxes))
+
+    # Waiting
+
+    def listen(self, queues: Sequence[str]) -> LMDBListener:
+        """Returns what waits for messages in any of ``queues``, to be used in a ``with`` statement."""
+        return LMDBListener(self, queues)
+
+    # Transactions
+
+    def transact(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Returns ``work(environment, txn, *arguments)``, done in one transaction, under the writer's lock."""
+        while True:
+            environment = self.environment()
+            try:
+                with environment.lock:
+                    if environment.closed:
+                        continue
+                    try:
+                        with environment.lmdb.begin(write=True) as txn:
+                            return work(environment, txn, *arguments)
+                    except lmdb.MapResizedError:
+                        environment.adopt_size()
+                    except lmdb.MapFullError:
+                        if work == self._push:
+                            raise
+                        environment.enlarge()
+            except Replaced:
+                environment.close()
+
+    def environment(self) -> Environment:
+        """Returns the environment, opened anew if it is closed."""
+        environment = self._environment
+        if environment is None or environment.closed:
+            environment = environments.use(self.directory, self.max_bytes, self._user, self._repair)
+            self._environment = environment
+            weakref.finalize(self, environments.abandoned.append, (environment, self._user)).atexit = False
+        return environment
+
+    def close(self) -> None:
+        """Closes it for this object, which stays usable and opens it again."""
+        environment, self._environment = self._environment, None
+        if environment is not None:
+            environments.leave(environment, self._user)

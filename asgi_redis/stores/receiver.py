@@ -1,0 +1,192 @@
+"""How a layer receives from a store: looks, waits, decodes."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import logging
+import math
+import select
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Protocol
+
+from asgi_redis.base import BaseChannelLayer
+from asgi_redis.exceptions import InvalidName, UndecodableMessage
+from asgi_redis.kept import KeptMessages
+from asgi_redis.stores.store import Entry, Listener, Store
+
+logger = logging.getLogger("asgi_redis")
+
+Batch = list[tuple[str, dict[str, Any]]]
+
+
+class Attendant(Protocol):
+    """Somebody who receives, and may be woken."""
+
+    @property
+    def woken(self) -> bool:
+        """Whether to return at once, with what is there."""
+
+
+class StoreReceiver:
+    """The reading side of one layer; ``rules`` knows its names."""
+
+    def __init__(self, store: Store, deserialize: Callable[[bytes], Any], rules: BaseChannelLayer) -> None:
+        self._store = store
+        self._deserialize = deserialize
+        self._rules = rules
+        self._queues = functools.lru_cache(maxsize=1024)(self._make_queues)
+        self._turns = itertools.count()
+        self.undecodable_count = 0
+        self.start_process()
+
+    def start_process(self) -> None:
+        """Sets up what a process must not share with the one that it was forked from."""
+        self._kept = KeptMessages()
+        self._listeners: set[Listener] = set()
+        self._unblocked = 0
+        self._count_lock = threading.Lock()
+
+    def receive(
+        self,
+        channels: tuple[str, ...],
+        limit: int,
+        timeout: float,
+        most: Mapping[str, int] | None = None,
+        attendant: Attendant | None = None,
+    ) -> Batch:
+        """
+        Returns up to ``limit`` (channel, message) tuples of ``channels``; waits ``timeout`` seconds for one.
+
+        ``most`` are lower limits of single channels, at least 1.
+        """
+        unblocked = self._unblocked
+        try:
+            queues = self._queues(channels)
+        except InvalidName:
+            raise
+        except TypeError:
+            queues = self._make_queues(channels)  # a name that cannot even be looked up is shown, too
+        if most is not None:
+            most = {self._rules.non_local_name(name): number for name, number in most.items()}
+        received = self._look(queues, limit, most)
+        if received or timeout <= 0 or self._is_ended(unblocked, attendant):
+            return received
+        deadline = time.monotonic() + timeout
+        with self._store.listen(queues) as listener:
+            self._listeners.add(listener)
+            try:
+                while True:
+                    # What came before it listened, or before it was cleared.
+                    received = self._look(queues, limit, most)
+                    remaining = deadline - time.monotonic()
+                    if received or remaining <= 0 or self._is_ended(unblocked, attendant):
+                        return received
+                    poll = select.poll()
+                    poll.register(listener.fileno(), select.POLLIN)
+                    poll.poll(math.ceil(remaining * 1000))
+                    received = self._look(queues, limit, most)
+                    if received:
+                        return received
+                    listener.clear()
+            finally:
+                self._listeners.discard(listener)
+
+    def _is_ended(self, unblocked: int, attendant: Attendant | None) -> bool:
+        return self._unblocked != unblocked or (attendant is not None and attendant.woken)
+
+    def wake(self) -> None:
+        """Lets all that wait look again whether they are to go on waiting."""
+        for listener in list(self._listeners):
+            listener.wake()
+
+    def unblock(self) -> None:
+        """Ends what this process waits for, as if the time had run out."""
+        self._unblocked += 1
+        self.wake()
+
+    def keep(self, channel: str, message: dict[str, Any]) -> None:
+        """Keeps a message that nobody took for the next reader of its channel."""
+        self._kept.put(self._rules.non_local_name(channel), [channel], message, self._rules.expiry)
+        self.wake()
+
+    def forget_kept(self) -> None:
+        """Drops what was kept."""
+        self._kept = KeptMessages()
+
+    def _make_queues(self, channels: tuple[str, ...]) -> tuple[str, ...]:
+        for channel in channels:
+            self._rules.valid_channel_name(channel, receive=True)
+        return tuple(dict.fromkeys(channels))
+
+    def _look(self, queues: tuple[str, ...], limit: int, most: Mapping[str, int] | None) -> Batch:
+        if len(queues) > 1:  # a busy channel that comes first would let the others starve
+            first = next(self._turns) % len(queues)
+            queues = queues[first:] + queues[:first]
+        received = self._kept.take(queues, limit) if self._kept else []
+        while not received:
+            taken = self._store.pop(queues, limit, self._rules.expiry, most)
+            if not taken:
+                break
+            for _, entry in taken:
+                try:
+                    received.append((entry.channel, self._decode(entry)))
+                except Exception as error:  # noqa: BLE001  a serialiser may raise anything; no reader may die of it
+                    self._drop(entry, error)
+        return received
+
+    def _decode(self, entry: Entry) -> dict[str, Any]:
+        message = self._deserialize(entry.message)
+        if not isinstance(message, dict):
+            raise UndecodableMessage(f"a {type(message).__name__} instead of a dict")
+        return message
+
+    def _drop(self, entry: Entry, error: Exception) -> None:
+        with self._count_lock:
+            self.undecodable_count += 1
+        # An error's text may repeat the content, which stays out of the log.
+        logger.warning(
+            "Dropped a message on channel %s that cannot be decoded: %s",
+            self._rules.non_local_name(entry.channel),
+            type(error).__name__,
+        )
+
+
+class StoreReader:
+    """
+    Receives for one thread of a worker. Any other may ``unblock`` it.
+
+    ``serving`` is whether the last call has got through to the store; false before the first one.
+    """
+
+    def __init__(self, receiver: StoreReceiver) -> None:
+        self.serving = False
+        self.woken = False
+        self._receiver = receiver
+
+    def receive_batch(
+        self, channels: Collection[str], limit: int, timeout: float = 0, most: Mapping[str, int] | None = None
+    ) -> Batch:
+        """
+        Does what the layer's ``receive_batch`` does.
+
+        Takes no more than ``most[channel]`` from a channel that is in there, at least 1.
+        """
+        # The first call shows at once that messages are served.
+        timeout, self.serving = timeout if self.serving else 0, False
+        try:
+            received = self._receiver.receive(tuple(channels), limit, timeout, most, self)
+            self.serving = True
+            return received
+        finally:
+            self.woken = False
+
+    def unblock(self) -> None:
+        """Ends ``receive_batch`` as if the time had run out; the next one, when none is going on."""
+        self.woken = True
+        self._receiver.wake()
+
+    def close(self) -> None:
+        """There is nothing to give back."""

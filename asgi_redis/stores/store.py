@@ -1,0 +1,82 @@
+"""What a store of messages does for the layers that need no server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+
+class Entry(NamedTuple):
+    """A message that was taken out of a queue."""
+
+    channel: str
+    """The full name that it was sent to."""
+    message: bytes
+    age: float
+    """Seconds since it was sent."""
+
+
+class Listener(Protocol):
+    """Somebody who waits for messages: a context manager."""
+
+    def __enter__(self) -> Any: ...
+
+    def __exit__(self, *exc_info: object) -> None: ...
+
+    def fileno(self) -> int:
+        """Returns what can be polled: readable once a queue may have got something, or after ``wake``."""
+
+    def clear(self) -> None:
+        """Makes it unreadable; to be called before looking again."""
+
+    def wake(self) -> None:
+        """Makes it readable; for any thread, and for signal handlers."""
+
+
+class Store(Protocol):
+    """
+    Queues and groups. A queue is named by its channels up to and including their ``!``.
+
+    First in, first out within a queue. Safe to share by threads, greenlets and processes forked later.
+    """
+
+    def push(self, entries: Sequence[tuple[str, str, bytes, int]], expiry: float) -> list[bool]:
+        """
+        Puts (queue, channel, message, capacity) each into its queue, in one atomic step; returns which were put.
+
+        One is not put where the queue holds as many that have not expired as its capacity, or the memory of the
+        store is used up. Both are counted.
+        """
+
+    def pop(
+        self, queues: Sequence[str], limit: int, expiry: float, most: Mapping[str, int] | None = None
+    ) -> list[tuple[str, Entry]]:
+        """
+        Takes up to ``limit`` messages: one of each queue in turn, of the first queues first; none that has expired.
+
+        Takes no more than ``most[queue]`` of a queue that is in there. Returns (queue, entry) tuples.
+        """
+
+    def group_add(self, group: str, channel: str, group_expiry: float) -> None:
+        """Adds a channel to a group for ``group_expiry`` seconds, or renews that."""
+
+    def group_discard(self, group: str, channel: str) -> None:
+        """Removes a channel from a group, if it is in there."""
+
+    def group_channels(self, group: str, group_expiry: float) -> list[str]:
+        """Returns the channels of a group that were added within ``group_expiry`` seconds."""
+
+    def channel_statistics(self, queue: str, expiry: float) -> tuple[int, int, int, float]:
+        """Returns messages_count, channel_full_count, messages_pending and messages_max_age of a queue."""
+
+    def global_statistics(self) -> tuple[int, int]:
+        """Returns messages_count and channel_full_count of all queues."""
+
+    def flush(self) -> None:
+        """Removes all messages, groups and counters."""
+
+    def listen(self, queues: Sequence[str]) -> Listener:
+        """Returns a listener to messages in any of ``queues``."""
+
+    def close(self) -> None:
+        """Gives back what this object has open; it stays usable."""
