@@ -1,4 +1,4 @@
-"""asgiref 1.1.2's conformance suite against the layer, in each of its set-ups."""
+"""asgiref 1.1.2's conformance suite against the layers, in each of their set-ups."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import unittest
 
 import pytest
 
-from asgi_redis import RedisChannelLayer
+from asgi_redis import InMemoryChannelLayer, RedisChannelLayer
 from tests.conformance import load_conformance_test_case
 
 ConformanceTestCase = load_conformance_test_case()
@@ -23,16 +23,13 @@ class Settings:
 
     @pytest.fixture(autouse=True)
     def _layer(self, request, prefix):
-        with RedisChannelLayer(
-            hosts=self.hosts(request),
-            prefix=prefix,
-            expiry=1,
-            group_expiry=2,
-            capacity=self.capacity_limit,
-            **self.options,
-        ) as self.channel_layer:
+        settings = {"expiry": 1, "group_expiry": 2, "capacity": self.capacity_limit, **self.options}
+        with self.make_layer(request, prefix, settings) as self.channel_layer:
             yield
             self.channel_layer.flush()
+
+    def make_layer(self, request, prefix, settings):
+        return RedisChannelLayer(hosts=self.hosts(request), prefix=prefix, **settings)
 
     @staticmethod
     def hosts(request):
@@ -97,3 +94,10 @@ class TestSentinel(Settings, ConformanceTestCase):
     def hosts(request):
         sentinel = request.getfixturevalue("sentinel")
         return [{"sentinels": sentinel.sentinels, "master_name": sentinel.master_name}]
+
+
+class TestInMemory(Settings, ConformanceTestCase):
+    """Within this process."""
+
+    def make_layer(self, request, prefix, settings):
+        return InMemoryChannelLayer(**settings)

@@ -1,0 +1,123 @@
+"""Capacity: ASGI 1.x, "Capacity"; that it is exact is a promise of this project."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from asgi_redis.conformance.suite import Layer, MakeLayer, Suite, Threads, drain, send_all, until
+
+
+class CapacityTests(Suite):
+    """A channel takes as many messages as its capacity, counted exactly."""
+
+    @pytest.mark.parametrize("capacity", [1, 2, 5])
+    @pytest.mark.parametrize(("channel", "read"), [("a", "a"), ("own!a", "own!"), ("reply?a", "reply?a")])
+    def test_a_channel_takes_exactly_its_capacity(
+        self, layer_for: MakeLayer, channel: str, read: str, capacity: int
+    ) -> None:
+        """ASGI: ``ChannelFull``. The messages that are there stay, in their order."""
+        layer = layer_for(capacity=capacity)
+        for _ in range(2):
+            send_all(layer, channel, range(capacity))
+            for _ in range(3):
+                with pytest.raises(layer.ChannelFull):
+                    layer.send(channel, {"n": -1})
+            assert sorted(drain(layer, read)) == list(range(capacity)), "it holds something else than was accepted"
+
+    def test_each_message_that_is_received_makes_room_for_one(self, layer_for: MakeLayer) -> None:
+        """At once."""
+        layer = layer_for(capacity=3)
+        send_all(layer, "a", range(3))
+        for number in range(3, 20):
+            layer.receive(["a"])
+            layer.send("a", {"n": number})
+            with pytest.raises(layer.ChannelFull):
+                layer.send("a", {"n": -1})
+
+    def test_the_local_names_of_a_process_share_a_capacity(self, layer_for: MakeLayer) -> None:
+        """ASGI: capacity is that of the part up to the ``!``, which one process reads."""
+        layer = layer_for(capacity=3)
+        for number in range(3):
+            layer.send(f"own!{number}", {})
+        with pytest.raises(layer.ChannelFull):
+            layer.send("own!another", {})
+        layer.send("other!0", {})
+
+    def test_a_full_channel_leaves_the_others_alone(self, layer_for: MakeLayer) -> None:
+        """Each has its own."""
+        layer = layer_for(capacity=1)
+        for channel in ("a", "b", "a.b", "a?b", "a!b"):
+            layer.send(channel, {})
+            with pytest.raises(layer.ChannelFull):
+                layer.send(channel, {})
+
+    def test_channels_have_the_capacity_of_the_first_pattern_that_matches(self, layer_for: MakeLayer) -> None:
+        """Globs and compiled patterns, as in channels_redis and asgi_redis 1."""
+        layer = layer_for(
+            capacity=1, channel_capacity={"http.request": 4, "http.*": 3, re.compile(r"own\..+!"): 2, "*": 5}
+        )
+        capacities = {"http.request": 4, "http.other": 3, "own.x!y": 2, "else": 5}
+        assert {channel: layer.get_capacity(channel) for channel in capacities} == capacities
+        for channel, capacity in capacities.items():
+            send_all(layer, channel, range(capacity))
+            with pytest.raises(layer.ChannelFull):
+                layer.send(channel, {})
+
+    def test_expired_messages_do_not_count(self, layer_for: MakeLayer) -> None:
+        """However few of them have expired, and though nobody has received in between."""
+        expiry = 10 * self.resolution
+        layer = layer_for(capacity=3, expiry=expiry)
+        began = time.monotonic()
+        send_all(layer, "reply?a", (1, 2))
+        until(began + expiry / 2)
+        send_all(layer, "reply?a", (3,))
+        with pytest.raises(layer.ChannelFull):
+            layer.send("reply?a", {"n": -1})
+        until(began + expiry + 2 * self.resolution)
+        try:
+            send_all(layer, "reply?a", (4, 5))
+        except layer.ChannelFull:
+            pytest.fail("messages that have expired still count against the capacity")
+        with pytest.raises(layer.ChannelFull):
+            layer.send("reply?a", {"n": -1})
+        assert drain(layer, "reply?a") == [3, 4, 5]
+
+    def test_threads_that_fill_a_channel_fill_it_exactly(self, layer_for: MakeLayer) -> None:
+        """Counting and putting are one step."""
+        layer = layer_for(capacity=50)
+        sent: list[int] = []
+
+        def send(first: int) -> None:
+            for number in range(first, first + 30):
+                try:
+                    layer.send("a", {"n": number})
+                except layer.ChannelFull:
+                    continue
+                sent.append(number)
+
+        with Threads() as threads:
+            for first in range(0, 120, 30):
+                threads.start(send, first)
+        assert len(sent) == 50
+        assert sorted(drain(layer, "a")) == sorted(sent)
+
+    def test_a_group_send_never_raises_and_returns_how_many_were_full(self, layer_for: MakeLayer) -> None:
+        """ASGI: sending to a group drops for the channels that are full; the number is this project's."""
+        layer = layer_for(capacity=1)
+        self.needs_extension(layer, "groups")
+        for channel in ("a", "full", "own!a", "reply?full"):
+            layer.group_add("g", channel)
+        layer.send("full", {"n": 0})
+        layer.send("reply?full", {"n": 0})
+        assert layer.send_group("g", {"n": 1}) == 2
+        assert layer.send_group("g", {"n": 2}) == 4
+        received = {read: drain(layer, read) for read in ("a", "full", "own!", "reply?full")}
+        assert received == {"a": [1], "full": [0], "own!": [1], "reply?full": [0]}
+
+    def test_the_settings_can_be_read(self, layer_for: MakeLayer) -> None:
+        """The helpers of the ASGI 1.x base layer."""
+        layer: Layer = layer_for(capacity=7, expiry=8.5)
+        assert (layer.capacity, layer.expiry, layer.get_capacity("a")) == (7, 8.5, 7)

@@ -1,0 +1,120 @@
+"""Messages arrive as they were sent: ASGI 1.x, "Messages"."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import pytest
+
+from asgi_redis.conformance.suite import Layer, Suite
+
+VALUES: list[Any] = [
+    None,
+    True,
+    False,
+    0,
+    -1,
+    127,
+    128,
+    -(1 << 63),
+    (1 << 63) - 1,
+    0.0,
+    -1.5,
+    1e300,
+    "",
+    "text",
+    "\u00a3 \U0001f612 \x00",
+    "long" * 20_000,
+    [],
+    [1, "two", [3.0, [None]]],
+    list(range(1000)),
+    {},
+    {"a": {"b": {"c": [{"d": 1}]}}},
+    {str(number): number for number in range(1000)},
+]
+BYTES: list[Any] = [b"", b"\xc2\xa3", bytes(range(256)), b"x" * 100_000, {"a": [b"b", "b"]}]
+
+
+class MessageTests(Suite):
+    """What comes out is what was put in, and a copy."""
+
+    @pytest.mark.parametrize("value", VALUES, ids=lambda value: f"{value!r:.20}")
+    def test_every_type_of_value_arrives_as_it_was_sent(self, layer: Layer, value: Any) -> None:
+        """ASGI: str, int, float, None, bool, lists and dicts of these, with str keys."""
+        layer.send("a", {"value": value})
+        _, message = layer.receive(["a"])
+        assert message == {"value": value}
+        assert type(message["value"]) is type(value)
+
+    @pytest.mark.parametrize("value", BYTES, ids=lambda value: f"{value!r:.20}")
+    def test_byte_strings_stay_byte_strings(self, layer: Layer, value: Any) -> None:
+        """ASGI: byte strings and unicode strings are kept apart."""
+        self.needs("carries_bytes")
+        layer.send("a", {"value": value})
+        assert layer.receive(["a"]) == ("a", {"value": value})
+
+    def test_infinity_and_what_is_not_a_number_arrive(self, layer: Layer) -> None:
+        """They are floats as well."""
+        layer.send("a", {"values": [math.inf, -math.inf, math.nan]})
+        _, message = layer.receive(["a"])
+        assert message["values"][:2] == [math.inf, -math.inf]
+        assert math.isnan(message["values"][2])
+
+    def test_a_tuple_arrives_as_a_list(self, layer: Layer) -> None:
+        """ASGI has lists only: that a tuple in one process is none in another must show everywhere."""
+        layer.send("a", {"value": (1, (2,))})
+        _, message = layer.receive(["a"])
+        assert message == {"value": [1, [2]]}
+
+    def test_an_empty_message_arrives(self, layer: Layer) -> None:
+        """It is true that something was sent."""
+        layer.send("a", {})
+        assert layer.receive(["a"]) == ("a", {})
+
+    def test_a_message_of_a_megabyte_arrives(self, layer: Layer) -> None:
+        """ASGI asks layers to carry at least 1 MB."""
+        layer.send("a", {"value": "x" * (1 << 20)})
+        _, message = layer.receive(["a"])
+        assert message == {"value": "x" * (1 << 20)}, "the message is another one"
+
+    @pytest.mark.parametrize("channel", ["a", "own!a", "reply?a"])
+    def test_sending_leaves_the_message_as_it_is(self, layer: Layer, channel: str) -> None:
+        """The sender may send it again, to another channel."""
+        message = {"value": [1, {"b": 2}]}
+        before = copy.deepcopy(message)
+        layer.send(channel, message)
+        assert message == before
+
+    def test_changing_the_message_after_it_was_sent_changes_nothing(self, layer: Layer) -> None:
+        """As asgiref 1.1.2, ``test_message_alteration_after_send``."""
+        message: dict[str, Any] = {"value": [1, {"b": 2}]}
+        layer.send("a", message)
+        message["value"][1]["b"] = 3
+        message["more"] = True
+        assert layer.receive(["a"]) == ("a", {"value": [1, {"b": 2}]}), "the layer has kept the sender's own object"
+
+    @pytest.mark.parametrize("members", [["a", "b"], ["own!a", "own!b"]], ids=["normal", "process-local"])
+    def test_members_of_a_group_get_a_copy_each(self, layer: Layer, members: list[str]) -> None:
+        """What one consumer does to its message is its own business."""
+        self.needs_extension(layer, "groups")
+        message: dict[str, Any] = {"value": [1]}
+        for member in members:
+            layer.group_add("g", member)
+        layer.send_group("g", message)
+        message["value"].append(2)
+        read = sorted({member.partition("!")[0] + "!" * ("!" in member) for member in members})
+        received = [layer.receive(read) for _ in members]
+        for channel, got in received:
+            assert got == {"value": [1]}, f"{channel} got an object that somebody else holds"
+            got["value"].append(3)
+
+    def test_the_layer_adds_nothing_to_what_a_group_gets(self, layer: Layer) -> None:
+        """Neither to a normal member's message, nor to a process-local one's."""
+        self.needs_extension(layer, "groups")
+        for member in ("a", "own!x", "reply?x"):
+            layer.group_add("g", member)
+        layer.send_group("g", {"value": 1})
+        received = dict(layer.receive([read]) for read in ("a", "own!", "reply?x"))
+        assert received == {name: {"value": 1} for name in ("a", "own!x", "reply?x")}

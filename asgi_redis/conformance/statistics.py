@@ -1,0 +1,107 @@
+"""The extensions "statistics" and "flush": ASGI 1.x, "Extensions"."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from asgi_redis.conformance.suite import Layer, MakeLayer, Suite, drain, send_all, until
+
+
+class StatisticsTests(Suite):
+    """What is counted, what waits, and how all of it is removed."""
+
+    def test_the_extensions_are_a_list_of_names(self, layer: Layer) -> None:
+        """ASGI: ``extensions``."""
+        assert isinstance(layer.extensions, list)
+        assert all(isinstance(name, str) for name in layer.extensions)
+
+    def test_a_channel_counts_what_was_sent_and_what_was_refused(self, layer_for: MakeLayer) -> None:
+        """ASGI: ``channel_statistics``."""
+        layer = layer_for(capacity=3)
+        self.needs_extension(layer, "statistics")
+        send_all(layer, "a", range(3))
+        for _ in range(2):
+            with pytest.raises(layer.ChannelFull):
+                layer.send("a", {})
+        layer.receive(["a"])
+        layer.send("b", {})
+        statistics = layer.channel_statistics("a")
+        age = statistics.pop("messages_max_age")
+        assert statistics == {"messages_count": 3, "channel_full_count": 2, "messages_pending": 2}
+        assert 0 <= age < 10
+        total = layer.global_statistics()
+        assert (total["messages_count"], total["channel_full_count"]) == (4, 2)
+
+    def test_a_channel_that_nobody_knows_has_zeros(self, layer: Layer) -> None:
+        """And no error."""
+        self.needs_extension(layer, "statistics")
+        expected = ("messages_count", "messages_pending", "messages_max_age", "channel_full_count")
+        assert layer.channel_statistics("unknown") == dict.fromkeys(expected, 0)
+
+    def test_the_local_names_of_a_process_are_counted_together(self, layer: Layer) -> None:
+        """They are one queue."""
+        self.needs_extension(layer, "statistics")
+        layer.send("own!a", {})
+        layer.send("own!b", {})
+        for name in ("own!", "own!a", "own!c"):
+            assert layer.channel_statistics(name)["messages_pending"] == 2
+            assert layer.channel_statistics(name)["messages_count"] == 2
+
+    def test_a_group_counts_for_each_channel(self, layer_for: MakeLayer) -> None:
+        """Sent to some, refused by others."""
+        layer = layer_for(capacity=1)
+        self.needs_extension(layer, "statistics")
+        self.needs_extension(layer, "groups")
+        for channel in ("a", "full"):
+            layer.group_add("g", channel)
+        layer.send("full", {})
+        layer.send_group("g", {})
+        counts = [layer.channel_statistics(name) for name in ("a", "full")]
+        assert [(count["messages_count"], count["channel_full_count"]) for count in counts] == [(1, 0), (1, 1)]
+
+    def test_the_oldest_that_waits_is_as_old_as_it_is_and_the_expired_do_not_wait(self, layer_for: MakeLayer) -> None:
+        """``messages_max_age`` is in seconds."""
+        expiry = 8 * self.resolution
+        layer = layer_for(expiry=expiry)
+        self.needs_extension(layer, "statistics")
+        began = time.monotonic()
+        send_all(layer, "reply?a", range(3))
+        until(began + expiry / 2)
+        before = time.monotonic()
+        layer.send("reply?a", {"n": 3})
+        age = layer.channel_statistics("reply?a")["messages_max_age"]
+        # Its clock is that of the layer, which need not be this one.
+        assert expiry / 2 - self.resolution < age < expiry or time.monotonic() - before > self.resolution
+        until(began + expiry + self.resolution)
+        statistics = layer.channel_statistics("reply?a")
+        assert statistics["messages_pending"] == 1
+        assert statistics["messages_max_age"] < age + expiry / 2
+        assert statistics["messages_count"] == 4
+
+    def test_flush_removes_messages_groups_and_counters(self, layer: Layer) -> None:
+        """ASGI: the extension "flush" removes all messages and groups; the layer works on."""
+        self.needs_extension(layer, "flush")
+        for channel in ("a", "own!a", "reply?a"):
+            layer.send(channel, {"n": 1})
+            if "groups" in layer.extensions:
+                layer.group_add("g", channel)
+        layer.flush()
+        assert drain(layer, "a", "own!", "reply?a") == []
+        if "groups" in layer.extensions:
+            assert list(layer.group_channels("g")) == []
+        if "statistics" in layer.extensions:
+            assert layer.channel_statistics("a")["messages_count"] == 0
+            assert layer.global_statistics() == {"messages_count": 0, "channel_full_count": 0}
+        layer.send("a", {"n": 2})
+        assert drain(layer, "a") == [2]
+
+    def test_flush_makes_room_in_a_full_channel(self, layer_for: MakeLayer) -> None:
+        """Nothing of it stays behind."""
+        layer = layer_for(capacity=1)
+        self.needs_extension(layer, "flush")
+        layer.send("a", {"n": 1})
+        layer.flush()
+        layer.send("a", {"n": 2})
+        assert drain(layer, "a") == [2]

@@ -1,0 +1,87 @@
+"""One layer object is shared by many threads: at most once, and here exactly once."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from asgi_redis.conformance.suite import PATIENCE, Layer, MakeLayer, Suite, Threads
+
+SENDERS, EACH = 4, 60
+
+
+class ThreadTests(Suite):
+    """Promises of this project. ASGI 1.x asks for at most once."""
+
+    @pytest.mark.parametrize("block", [False, True], ids=["look", "block"])
+    def test_nothing_is_lost_and_nothing_is_doubled(self, layer_for: MakeLayer, block: bool) -> None:
+        """Four threads send, four receive, to and from three channels."""
+        layer = layer_for(capacity=SENDERS * EACH)
+        layer.block_timeout = 0.2
+        received: list[int] = []
+        all_sent = threading.Event()
+
+        def send(first: int) -> None:
+            for number in range(first, first + EACH):
+                layer.send(("a", "own!a", "reply?a")[number % 3], {"n": number})
+
+        def receive() -> None:
+            while True:
+                last = all_sent.is_set()
+                _, message = layer.receive(["a", "own!", "reply?a"], block=block)
+                if message is not None:
+                    received.append(message["n"])
+                # A layer that doubles messages may do so for ever.
+                if last and (message is None or len(received) > SENDERS * EACH):
+                    return
+
+        with Threads() as receivers:
+            try:
+                for _ in range(4):
+                    receivers.start(receive)
+                with Threads() as senders:
+                    for sender in range(SENDERS):
+                        senders.start(send, sender * EACH)
+            finally:
+                all_sent.set()
+        assert len(received) == len(set(received)), "a message was handed out twice"
+        assert sorted(received) == list(range(SENDERS * EACH)), "a message was lost"
+
+    def test_each_senders_messages_arrive_in_its_order(self, layer_for: MakeLayer) -> None:
+        """Whatever the others send meanwhile."""
+        layer = layer_for(capacity=SENDERS * EACH)
+
+        def send(sender: int) -> None:
+            for number in range(EACH):
+                layer.send("reply?a", {"sender": sender, "n": number})
+
+        with Threads() as threads:
+            for sender in range(SENDERS):
+                threads.start(send, sender)
+        received: list[list[int]] = [[] for _ in range(SENDERS)]
+        for _ in range(SENDERS * EACH):
+            _, message = layer.receive(["reply?a"])
+            received[message["sender"]].append(message["n"])
+        assert received == [list(range(EACH))] * SENDERS
+
+    def test_groups_and_channels_work_at_once_in_many_threads(self, layer_for: MakeLayer) -> None:
+        """A request and its answer, each thread with a channel of its own, and a group of all."""
+        layer: Layer = layer_for(capacity=1000)
+        self.needs_extension(layer, "groups")
+        members = 5
+        together = threading.Barrier(members, timeout=PATIENCE)
+
+        def take_part(own: int) -> None:
+            name = layer.new_channel(f"own.{own}?")
+            layer.group_add("all", name)
+            together.wait()
+            layer.send_group("all", {"from": own})
+            together.wait()
+            heard = [layer.receive([name])[1]["from"] for _ in range(members)]
+            assert sorted(heard) == list(range(members))
+            assert layer.receive([name]) == (None, None)
+
+        with Threads() as threads:
+            for own in range(members):
+                threads.start(take_part, own)

@@ -1,0 +1,166 @@
+"""Waiting: ASGI 1.x, ``receive(channels, block=True)``; that it is woken at once is a promise of this project."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import Any
+
+import pytest
+
+from asgi_redis.conformance.suite import PATIENCE, Layer, Suite, Threads, drain, receive_within, send_all, until
+
+SETTLE = 0.05  # seconds after which a thread that was told to wait does; where it does not, a test proves less
+
+
+class WaitingTests(Suite):
+    """Whoever waits costs nothing, and is woken by what it waits for."""
+
+    def test_with_nothing_to_receive_it_returns_nothing_after_its_time(self, layer: Layer) -> None:
+        """``block_timeout`` seconds; ASGI leaves it to the layer."""
+        layer.block_timeout = 0.3
+        began = time.monotonic()
+        assert layer.receive(["a", "own!"], block=True) == (None, None)
+        took = time.monotonic() - began
+        assert 0.29 <= took < 1.5, f"waited for {took:.3f} s instead of 0.3 s"
+
+    def test_without_block_it_returns_at_once(self, layer: Layer) -> None:
+        """ASGI: ``block=False`` never waits."""
+        layer.receive(["a"])  # connects
+        began = time.monotonic()
+        assert layer.receive(["a"]) == (None, None)
+        assert time.monotonic() - began < 0.5
+
+    def test_what_is_there_is_returned_at_once(self, layer: Layer) -> None:
+        """Blocking is for when there is nothing."""
+        send_all(layer, "a", range(3))
+        began = time.monotonic()
+        received = [layer.receive(["none", "a"], block=True)[1]["n"] for _ in range(3)]
+        assert sorted(received) == [0, 1, 2]
+        assert time.monotonic() - began < 1
+
+    @pytest.mark.parametrize(("channel", "read"), [("a", "a"), ("own!a", "own!"), ("reply?a", "reply?a")])
+    def test_a_message_wakes_who_waits_for_it_at_once(self, layer: Layer, channel: str, read: str) -> None:
+        """Within 50 ms: a layer that polls, or waits for one channel after the other, takes longer."""
+        delays = []
+        for number in range(5):
+            with Threads() as threads:
+                received: list[Any] = []
+
+                def wait(received: list[Any] = received) -> None:
+                    received.append(receive_within(layer, ["idle", read, "idle!"]))
+                    received.append(time.monotonic())
+
+                threads.start(wait)
+                # Longer each time: whoever looks now and then is found out.
+                until(time.monotonic() + SETTLE + 0.017 * number)
+                sent = time.monotonic()
+                layer.send(channel, {"n": number})
+            assert received[0] == (channel, {"n": number})
+            delays.append(received[1] - sent)
+        assert statistics.median(delays) < 0.05, f"it took {[f'{delay * 1000:.1f} ms' for delay in delays]}"
+
+    def test_a_message_to_a_group_wakes_all_that_wait_for_it(self, layer: Layer) -> None:
+        """Each in its channel."""
+        self.needs_extension(layer, "groups")
+        channels = ["a", "own!a", "reply?a"]
+        received: list[Any] = []
+        for channel in channels:
+            layer.group_add("g", channel)
+        with Threads() as threads:
+            for read in ("a", "own!", "reply?a"):
+                threads.start(lambda read=read: received.append(receive_within(layer, [read])))
+            until(time.monotonic() + SETTLE)
+            layer.send_group("g", {"n": 1})
+        assert sorted(channel for channel, _ in received) == channels
+
+    def test_one_message_reaches_one_of_those_who_wait_for_it(self, layer: Layer) -> None:
+        """Those who come away empty-handed go on waiting."""
+        received: list[Any] = []
+        with Threads() as threads:
+            for _ in range(4):
+                threads.start(lambda: received.append(receive_within(layer, ["a"])))
+            until(time.monotonic() + SETTLE)
+            send_all(layer, "a", range(4))
+        assert sorted(message["n"] for _, message in received) == [0, 1, 2, 3]
+        assert drain(layer, "a") == []
+
+    def test_who_waits_longer_than_the_time_of_another_is_still_woken(self, layer: Layer) -> None:
+        """One that gives up takes no wake-up with it."""
+        received: list[Any] = []
+        layer.block_timeout = 2 * SETTLE
+        with Threads() as threads:
+            for _ in range(3):
+                threads.start(layer.receive, ["a"], True)
+            until(time.monotonic() + SETTLE)
+            threads.start(lambda: received.append(receive_within(layer, ["a"])))
+            until(time.monotonic() + 3 * SETTLE)
+            layer.send("a", {"n": 1})
+        assert received == [("a", {"n": 1})]
+
+    def test_waiting_costs_no_time_of_the_processor(self, layer: Layer) -> None:
+        """Less than a tenth of the time that it waits."""
+        layer.block_timeout = 0.5
+        layer.receive(["a"])
+        began = time.thread_time()
+        layer.receive(["a", "b", "own!"], block=True)
+        spent = time.thread_time() - began
+        assert spent < 0.05, f"{spent:.3f} s of the processor for 0.5 s of waiting"
+
+    def test_a_batch_waits_as_long_as_it_is_told_to(self, layer: Layer) -> None:
+        """And no longer than until there is something."""
+        self.needs("receive_batch")
+        began = time.monotonic()
+        assert layer.receive_batch(["a"], 5, 0.2) == []
+        assert 0.19 <= time.monotonic() - began < 1.4
+        received: list[Any] = []
+        with Threads() as threads:
+            threads.start(lambda: received.extend(layer.receive_batch(["a"], 5, PATIENCE)))
+            until(time.monotonic() + SETTLE)
+            layer.send("a", {"n": 1})
+        assert received == [("a", {"n": 1})]
+
+    def test_unblock_ends_what_waits(self, layer: Layer) -> None:
+        """As if the time had run out, in all threads; what waits later is not ended."""
+        self.needs("unblock")
+        layer.block_timeout = 4
+        received: list[Any] = []
+        began = time.monotonic()
+        with Threads() as threads:
+            waiting = [threads.start(lambda: received.append(layer.receive(["a"], block=True))) for _ in range(3)]
+            while any(thread.is_alive() for thread in waiting):
+                layer.unblock()
+                waiting[0].join(0.01)
+        assert received == [(None, None)] * 3
+        assert time.monotonic() - began < 3.5, "they have waited for all of their 4 s"
+        layer.block_timeout = 0.2
+        began = time.monotonic()
+        assert layer.receive(["a"], block=True) == (None, None)
+        assert time.monotonic() - began >= 0.19, "an unblock ended a wait that began after it"
+
+    def test_a_readers_unblock_ends_the_wait_that_goes_on_or_the_next_one(self, layer: Layer) -> None:
+        """A worker's stop is not missed because it comes between two waits."""
+        self.needs("unblock")
+        reader = layer.reader()
+        while not reader.serving:
+            assert reader.receive_batch(["a"], 1, 0.1) == []
+        reader.unblock()
+        began = time.monotonic()
+        assert reader.receive_batch(["a"], 1, PATIENCE) == []
+        with Threads() as threads:
+            threads.start(reader.receive_batch, ["a"], 1, PATIENCE)
+            until(time.monotonic() + SETTLE)
+            reader.unblock()
+        assert time.monotonic() - began < PATIENCE / 2
+        reader.close()
+
+    def test_a_reader_takes_no_more_of_a_channel_than_it_is_told_to(self, layer: Layer) -> None:
+        """The worker's limits."""
+        self.needs("unblock")
+        reader = layer.reader()
+        send_all(layer, "a", range(5))
+        send_all(layer, "b", range(5))
+        received = [channel for channel, _ in reader.receive_batch(["a", "b"], 10, 0, {"a": 2})]
+        assert (received.count("a"), received.count("b")) == (2, 5)
+        assert len(drain(layer, "a", "b")) == 3
+        reader.close()
