@@ -12,12 +12,12 @@ from workers import patching
 from workers.exceptions import ConfigurationError
 from workers.layers import ChannelLayer
 from workers.operations import duties_from
-from workers.pool import Pool, ThreadPool
+from workers.pool import Pool
 from workers.routing import Router
 from workers.stopping import outlive_repeats
 from workers.worker import SAME_SIGNAL_SECONDS, ExitCode, Worker
 
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+LOG_FORMAT = "%(asctime)s %(levelname)s %(process)d %(threadName)s %(name)s: %(message)s"
 DEFAULT_THREADS = 1
 DEFAULT_GREENLETS = 100
 LOG_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
@@ -60,7 +60,7 @@ def launch(channel_layer: ChannelLayer, router: Router, options: Mapping[str, An
 
 def _pool(kind: str, size: int | None) -> Pool:
     if kind == "thread":
-        return ThreadPool(size or DEFAULT_THREADS)
+        return Pool(size or DEFAULT_THREADS)
     unpatched = patching.unpatched()
     if unpatched:
         raise ConfigurationError(
@@ -73,9 +73,7 @@ def _pool(kind: str, size: int | None) -> Pool:
             f"gevent's patches came too late: {', '.join(left_behind[:5])} were imported before them. Leave the "
             f"patching to runworker, or do it first of all"
         )
-    from workers.gevent_pool import GeventPool  # here, because gevent is an extra
-
-    return GeventPool(size or DEFAULT_GREENLETS)
+    return Pool(size or DEFAULT_GREENLETS)
 
 
 def _show_log(verbosity: int) -> None:
