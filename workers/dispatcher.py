@@ -11,6 +11,7 @@ import itertools
 import logging
 import threading
 import time
+from types import CoroutineType
 from typing import Any, Callable, NamedTuple
 
 from workers.exceptions import ChannelSocketException, ConsumeLater, DenyConnection
@@ -30,11 +31,15 @@ Observer = Callable[[str, str, float, bool], None]
 
 
 class Running(NamedTuple):
-    """A message in progress: its channel, its consumer's name, and when it started (``time.monotonic``)."""
+    """
+    A message in progress: its channel, its consumer's name, when it started (``time.monotonic``), and the
+    ``threading.get_ident`` of the thread or greenlet that it runs in.
+    """
 
     channel: str
     consumer: str
     started: float
+    ident: int
 
 
 class Dispatcher:
@@ -84,13 +89,15 @@ class Dispatcher:
         with self._lock:
             self.done += 1
             self.failed += failed
+        seconds = time.monotonic() - started
+        logger.debug("Consumer %s is done with a message on channel %s after %.4f s", name, channel, seconds)
         for observe in self.observers:
-            observe(channel, name, time.monotonic() - started, failed)
+            observe(channel, name, seconds, failed)
 
     def _run(self, consumer: Consumer, name: str, message: Message, arguments: dict[str, Any]) -> bool:
         with self._lock:
             ticket = next(self._tickets)
-            self._running[ticket] = Running(message.channel.name, name, time.monotonic())
+            self._running[ticket] = Running(message.channel.name, name, time.monotonic(), threading.get_ident())
         try:
             return self._call(consumer, message, arguments)
         finally:
@@ -101,7 +108,11 @@ class Dispatcher:
         content = message.content
         try:
             consumer_started.send(sender=self._sender, environ={})
-            consumer(message, **arguments)
+            result = consumer(message, **arguments)
+            if result.__class__ is CoroutineType:
+                from workers.coroutines import run  # here, because few workers need asyncio
+
+                run(result)
         except DenyConnection:
             if message.channel.name != "websocket.connect" or message.reply_channel is None:
                 raise ValueError("DenyConnection may be raised by consumers of websocket.connect only") from None

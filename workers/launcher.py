@@ -77,12 +77,12 @@ def _pool(kind: str, size: int | None) -> Pool:
 
 
 def _show_log(verbosity: int) -> None:
-    """Writes the log of both packages to stderr, unless the project has set up logging of its own."""
-    if logging.getLogger(__package__).hasHandlers():
-        return
+    """Writes the log of both packages to stderr, where the project has set up no logging of its own."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter(LOG_FORMAT))
     for name in ("workers", "asgi_redis"):
         logger = logging.getLogger(name)
-        logger.addHandler(handler)
-        logger.setLevel(LOG_LEVELS[min(verbosity, 2)])
+        if not logger.hasHandlers():
+            logger.addHandler(handler)
+            if logger.level == logging.NOTSET:
+                logger.setLevel(LOG_LEVELS[min(verbosity, 2)])
