@@ -61,9 +61,7 @@ import sys
 import time
 from pathlib import Path
 
-from ..__main__ import _count as count
-from ..__main__ import _cpu_model as cpu_model
-from ..__main__ import _say as say
+from ..__main__ import count, cpu_model, say
 from ..environments import CACHE
 from ..results import Results
 from ..server import redis_on

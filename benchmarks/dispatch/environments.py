@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 
-from ..environments import _LIST as LIST
-from ..environments import REQUIREMENTS, Environments
+from ..environments import LIST, REQUIREMENTS, Environments
 
 _FOR_ALL = ("hiredis", "gevent")  # the fast parser for everybody
 _PACKAGES = {

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..results import Results
 from ..table import number
-from ..text import _grid as grid
+from ..text import grid
 from .subjects import GEVENT, SUBJECTS, THREAD, Subject
 from .workloads import P50, P99, RATE, UNITS, Target, Workload
 
