@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from workers import patching
+from workers.dialect import OWN, Dialect
 from workers.exceptions import ConfigurationError
 from workers.layers import ChannelLayer
 from workers.operations import duties_from
@@ -23,7 +24,7 @@ DEFAULT_GREENLETS = 100
 LOG_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
 
-def launch(channel_layer: ChannelLayer, router: Router, options: Mapping[str, Any]) -> int:
+def launch(channel_layer: ChannelLayer, router: Router, options: Mapping[str, Any], dialect: Dialect = OWN) -> int:
     """
     Runs a worker until it stops; returns the exit code (``worker.ExitCode``, or 128 and a signal's number).
 
@@ -43,6 +44,7 @@ def launch(channel_layer: ChannelLayer, router: Router, options: Mapping[str, An
         exclude_channels=options["exclude_channels"],
         shutdown_timeout=options["shutdown_timeout"],
         graceful=not options["disable_graceful_stop"],
+        dialect=dialect,
     )
     _show_log(options["verbosity"])
     outlive_repeats(lambda: worker.stopped_at, SAME_SIGNAL_SECONDS)

@@ -27,6 +27,8 @@ from enum import IntEnum
 from queue import Empty, SimpleQueue
 
 from asgi_redis.exceptions import ChannelLayerError
+from workers import delay
+from workers.dialect import OWN, Dialect
 from workers.dispatcher import Dispatcher
 from workers.duties import Duty
 from workers.exceptions import ConfigurationError
@@ -37,7 +39,6 @@ from workers.pending import pending_messages
 from workers.pool import Pool
 from workers.puller import Puller
 from workers.routing import Router, Routing
-from workers.signals import worker_process_ready, worker_ready
 from workers.stopping import StopSignal, StopSignals
 
 logger = logging.getLogger(__name__)
@@ -63,12 +64,13 @@ class ExitCode(IntEnum):
 
 class Worker:
     """
-    Serves the channels of a routing from one layer.
+    Serves the channels of a routing from one layer, and ``asgi.delay``, where the layer keeps delayed messages.
 
     ``routing`` is a ``Router`` or what makes one. ``pool`` is by default one thread. ``only_channels`` and
     ``exclude_channels`` are globs. ``limits`` are (glob, number) pairs: how many messages of a channel may be in
     progress. ``shutdown_timeout`` is how many seconds a stop waits for running consumers; with ``graceful`` false it
     does not wait for them. With ``burst`` it stops when the channels are empty. ``duties`` are what it does beside.
+    ``dialect`` is what its consumers know it by.
     ``stopped_at`` is when ``run`` was told to stop (``time.monotonic``), or None. Raises ``ConfigurationError`` when
     no channel is left to listen on.
     """
@@ -86,18 +88,26 @@ class Worker:
         graceful: bool = True,
         burst: bool = False,
         duties: Iterable[Duty] = (),
+        dialect: Dialect = OWN,
     ) -> None:
         router = routing if isinstance(routing, Router) else Router(routing)
+        nothing_to_do = not router.channels
+        self._duties = list(duties)
+        if hasattr(channel_layer, "delayed") and delay.CHANNEL not in router.channels:
+            delivery = delay.Delivery(channel_layer.delayed)
+            router = router.with_route(delivery.route)
+            self._duties.append(delivery)
         self.channel_layer = channel_layer
         self.stopped_at: float | None = None
         self.channels = _chosen(router.channels, only_channels, exclude_channels)
-        if not self.channels:
+        if nothing_to_do or not self.channels:
             raise ConfigurationError("no channels to listen on: the routing, or what is left of it, is empty")
-        self.dispatcher = Dispatcher(router, channel_layer, sender=type(self))
+        self.dispatcher = Dispatcher(router, channel_layer, sender=type(self), dialect=dialect)
         self._pool = pool or Pool(1)
         self._graceful = graceful
         self._shutdown_timeout = shutdown_timeout
-        self._duties = list(duties)
+        self._unquieted = list(self._duties)
+        self._signals = dialect.signals
         self._losses = Losses()
         self._failed = False
         # What wakes ``run``. Unlike an Event's, its ``put`` is safe within a signal handler.
@@ -134,8 +144,8 @@ class Worker:
             self._pool.size,
             self.channel_layer,
         )
-        worker_process_ready.send(sender=self)
-        worker_ready.send(sender=self)
+        self._signals.worker_process_ready.send(sender=self)
+        self._signals.worker_ready.send(sender=self)
         for duty in self._duties:
             duty.start(self)
         self._pool.start(self._puller.fetch, self._wakers.put)
@@ -151,7 +161,12 @@ class Worker:
 
         Returns whether all has ended by ``deadline``, a time of ``time.monotonic``. It may be called again.
         """
-        return self._pool.stop(deadline) if self._graceful else self._pool.settle(deadline)
+        while self._unquieted:
+            self._unquieted.pop(0).quiet()
+        if not (self._pool.stop(deadline) if self._graceful else self._pool.settle(deadline)):
+            return False
+        self._stop_duties()
+        return True
 
     def kill(self) -> None:
         """Stops pulling, waits for nothing, logs what still runs and leaves it to its fate."""
@@ -178,11 +193,8 @@ class Worker:
             first = self._serve()
             self.stopped_at = time.monotonic() if first is None else first.at
             self.quiet()
-            for duty in self._duties:
-                duty.quiet()
             code = self._drain(first, self.stopped_at + self._shutdown_timeout)
-            for duty in self._duties:
-                duty.stop()
+            self._stop_duties()
         logger.info(
             "Stopped; %d messages done, %d of them failed; %d pending messages dropped",
             self.dispatcher.done,
@@ -190,6 +202,10 @@ class Worker:
             pending_messages.dropped,
         )
         return code
+
+    def _stop_duties(self) -> None:
+        while self._duties:
+            self._duties.pop(0).stop()
 
     def _serve(self) -> StopSignal | None:
         """Waits for a reason to stop: step 1. Returns the signal if it is one."""

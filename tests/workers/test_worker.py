@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from asgi_redis import RedisChannelLayer
 from asgi_redis.exceptions import UnsupportedRedis
 from tests.waiting import eventually
 from tests.workers.fakes import QueueLayer
@@ -323,3 +324,16 @@ def test_a_worker_without_channels_is_refused(layer: QueueLayer, consumer: Consu
         Worker(layer, {"a": consumer}, only_channels=["b"])
     with pytest.raises(ConfigurationError, match="no channels"):
         Worker(layer, [])
+
+
+def test_a_layer_that_keeps_delayed_messages_has_them_delivered(redis_server: Any, prefix: str) -> None:
+    ran: list[Any] = []
+    with RedisChannelLayer(hosts=[redis_server.url], prefix=prefix) as real:
+        worker = Worker(real, {"a": lambda message: ran.append(message["n"])})
+        assert worker.channels == ["a", "asgi.delay"]
+        worker.start()
+        for n, delay in ((2, 200), (1, 100)):
+            real.send("asgi.delay", {"channel": "a", "content": {"n": n}, "delay": delay})
+        eventually(lambda: ran == [1, 2])
+        worker.quiet()
+        assert worker.stop(time.monotonic() + 5)
