@@ -68,6 +68,7 @@ def test_messages_handled_at_the_same_time_keep_their_sends_apart() -> None:
     assert layers[1].sent == []
 
 
+@pytest.mark.native("greenlets share one loop, which stays")
 def test_a_thread_keeps_its_loop_and_closes_it_at_its_end() -> None:
     loops: list[Any] = []
 

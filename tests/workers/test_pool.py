@@ -213,6 +213,7 @@ def strike(thread: threading.Thread) -> None:
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit))
 
 
+@pytest.mark.native("it raises an exception into a native thread")
 def test_a_thread_that_ends_between_two_jobs_is_replaced_and_loses_none(
     pool: Pool, source: Source, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -238,6 +239,7 @@ def test_a_thread_that_ends_between_two_jobs_is_replaced_and_loses_none(
     assert "replacing it" in caplog.text
 
 
+@pytest.mark.native("it raises an exception into a native thread")
 def test_a_thread_that_is_struck_while_it_fetches_is_a_failed_fetch(pool: Pool, source: Source) -> None:
     eventually(lambda: source.fetching)
     strike(source.fetcher)

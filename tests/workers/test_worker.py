@@ -199,6 +199,7 @@ def test_pulling_that_fails_is_taken_up_again(
     assert "it goes on" in caplog.text
 
 
+@pytest.mark.native("it raises an exception into a native thread")
 def test_threads_that_are_struck_again_and_again_end_run(
     layer: QueueLayer, consumer: Consumer, during_run: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
