@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from redis.exceptions import RedisError
 
-from asgi_redis.outage import Outage
 from workers.duties import Duty
 from workers.message import Message
 from workers.routing import Route, route
@@ -49,7 +48,6 @@ class Delivery(Duty):
 
     def __init__(self, delayed: DelayedMessages) -> None:
         self._delayed = delayed
-        self._outage = Outage("The store of delayed messages")
         self._stored = threading.Event()
         self._quieted = False
         self._thread: threading.Thread | None = None
@@ -114,8 +112,8 @@ class Delivery(Duty):
 
     def _deliver(self) -> float | None:
         try:
-            wait = self._delayed.deliver()
+            return self._delayed.deliver()
         except RedisError as error:
-            return self._outage.failed(error)
-        self._outage.succeeded()
-        return wait
+            # Whoever receives tells of the outage, in one line; it need not be told twice.
+            logger.debug("Delayed messages wait: %s", error)
+            return LONGEST_SLEEP

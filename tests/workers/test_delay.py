@@ -104,11 +104,11 @@ def test_storing_one_wakes_the_thread(delivery: Delivery, delayed: FakeDelayed) 
 def test_it_goes_on_after_an_outage(
     delivery: Delivery, delayed: FakeDelayed, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """The worker's reader tells of the outage; a second voice would only repeat it."""
     delayed.fail_with = [RedisConnectionError("gone"), RedisConnectionError("gone")]
     delivery.start(WORKER)
     eventually(lambda: delayed.delivered == 3)
-    eventually(lambda: "again after" in caplog.text)
-    assert caplog.text.count("gone") == 1
+    assert "gone" not in caplog.text
 
 
 def test_a_thread_that_dies_is_replaced(
