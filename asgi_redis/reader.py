@@ -13,7 +13,6 @@ from collections.abc import Collection, Mapping, Sequence
 from redis.exceptions import RedisError
 
 from asgi_redis.connection import Shard
-from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.outage import Outage
 from asgi_redis.receiver import Batch, Receiver
 from asgi_redis.wire import Operation
@@ -59,7 +58,11 @@ class Reader:
             outage.lasts and shard not in self.absent for shard, outage in enumerate(self._outages)
         )
         try:
-            return self._receiver.receive(tuple(channels), limit, 0 if look else timeout, most, self)
+            batch = self._receiver.receive(tuple(channels), limit, 0, most, self) if look else []
+            # It need not be one that these channels are on: looking is then no reason to come back at once.
+            if not batch and (timeout > 0 or not look):
+                batch = self._receiver.receive(tuple(channels), limit, timeout, most, self)
+            return batch
         finally:
             self.woken = False
 
@@ -91,7 +94,7 @@ class Reader:
         while not self._closed.wait(delay):
             try:
                 self._shards[shard].execute(self._probe)
-            except (RedisError, UnsupportedRedis) as error:
+            except Exception as error:  # noqa: BLE001  of a provider of credentials, for one; nobody else tries again
                 delay = self._outages[shard].failed(error)
             else:
                 self.absent.discard(shard)
