@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from asgi_redis import wire
 from asgi_redis.base import BaseChannelLayer, Capacities, Message, Received, unknown_setting
 from asgi_redis.connection import Shard, parse_hosts
+from asgi_redis.delayed import DelayedMessages
 from asgi_redis.exceptions import ConfigurationError
 from asgi_redis.reader import Reader
 from asgi_redis.receiver import Receiver
@@ -88,6 +89,8 @@ class RedisChannelLayer(BaseChannelLayer):
         self._sender = Sender(
             self._shards, self._operations, self._serializer, self, random_prefix_length, max_message_bytes
         )
+        delaying = self._operations.delaying()
+        self.delayed = DelayedMessages(self._shards, delaying, self._serializer, self, self._sender)
         self._upkeep = Upkeep(self._shards, self._keys, self._operations)
         self.client_prefix = uuid.uuid4().hex
         """What this process puts before the ``!`` of its process-local channels, different in every process."""

@@ -63,7 +63,11 @@ class Reader:
             outage.lasts and shard not in self.absent for shard, outage in enumerate(self._outages)
         )
         try:
-            return self._receiver.receive(tuple(channels), limit, 0 if look else timeout, most, self)
+            batch = self._receiver.receive(tuple(channels), limit, 0, most, self) if look else []
+            # It need not be one that these channels are on: looking is then no reason to come back at once.
+            if not batch and (timeout > 0 or not look):
+                batch = self._receiver.receive(tuple(channels), limit, timeout, most, self)
+            return batch
         finally:
             self.woken = False
 

@@ -61,7 +61,7 @@ class Sender:
     def send(self, channel: str, message: Message) -> bool:
         """Returns whether the message was sent; False: the channel is full, on all of its shards."""
         routes = self._routes(channel)
-        member = self._member({**message, "__asgi_channel__": channel} if "!" in channel else message)
+        member = self.member({**message, "__asgi_channel__": channel} if "!" in channel else message)
         turn = next(self._turns) if len(routes) > 1 else 0
         for attempt in range(len(routes)):
             route = routes[(turn + attempt) % len(routes)]
@@ -88,7 +88,8 @@ class Sender:
             for shard, part in places
         ]
 
-    def _member(self, message: Message) -> bytes:
+    def member(self, message: Message) -> bytes:
+        """Returns a message as a queue entry. Raises ``TypeError`` and ``MessageTooLarge``."""
         try:
             member = self._serialize(message)
         except Exception as error:
@@ -110,7 +111,7 @@ class Sender:
         Takes more than one round trip where a channel's share of one shard is used up, and another is tried.
         """
         if not members:
-            self._member(message)  # what cannot be sent is an error, also where nobody would get it
+            self.member(message)  # what cannot be sent is an error, also where nobody would get it
             return 0
         turn, dropped, left = next(self._turns), 0, tuple(members)
         for attempt in range(len(self._shards)):
@@ -165,7 +166,7 @@ class Sender:
         frames = []
         for shard, parts, count_full in plan:
             members = [
-                self._member({**message, "__asgi_channel__": [name.decode() for name in part.channels]})
+                self.member({**message, "__asgi_channel__": [name.decode() for name in part.channels]})
                 for part in parts
             ]
             frames.append((shard, self._operations.group_frame(parts, members, count_full)))

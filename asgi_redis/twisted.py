@@ -18,14 +18,21 @@ if TYPE_CHECKING:
 
 reactor: Any = _reactor  # a module in disguise, which type checkers cannot see through
 
+_stopping = threading.Event()  # never cleared: a reactor runs but once
+
 
 def receive_twisted(layer: RedisChannelLayer, channels: Collection[str]) -> Deferred[Received]:
     """
     Returns a Deferred of what ``layer.receive(channels, block=True)`` returns, waited for in the reactor's threads.
 
     Cancelling it, or stopping the reactor, ends the wait at once. A message that arrives in that moment is kept for
-    the next reader in this process, or handed out before the reactor stops.
+    the next reader in this process, or handed out before the reactor stops. While the reactor stops nobody waits any
+    more: who asks for the next message gets (None, None) when it has stopped.
     """
+    if _stopping.is_set():
+        nothing: Deferred[Received] = Deferred()
+        reactor.addSystemEventTrigger("after", "shutdown", nothing.callback, (None, None))
+        return nothing
     given_up = threading.Event()
     ended: Deferred[None] = Deferred()
 
@@ -34,6 +41,7 @@ def receive_twisted(layer: RedisChannelLayer, channels: Collection[str]) -> Defe
         layer.unblock()
 
     def stop() -> Deferred[None]:
+        _stopping.set()
         triggers.clear()
         give_up()
         return ended  # the reactor waits for it

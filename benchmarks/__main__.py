@@ -114,7 +114,7 @@ def _measure(arguments: argparse.Namespace, workloads: list[Workload]) -> tuple[
     seconds, idle_seconds = (0.1, 1.0) if arguments.quick else (0.3, 5.5)  # a blocking pop lasts 5 s, most often
     environments = Environments(arguments.environments)
     environments.make({subject.environment for workload in workloads for subject in taking_part(workload)})
-    runner = Runner(environments, client, seconds, idle_seconds, _say, alone=client == server_cpu)
+    runner = Runner(environments, client, seconds, idle_seconds, say, alone=client == server_cpu)
     began, version = time.monotonic(), ""
     for turn in range(runs):
         with redis_on(server_cpu) as server:
@@ -129,7 +129,7 @@ def _measure(arguments: argparse.Namespace, workloads: list[Workload]) -> tuple[
     )
     took = time.monotonic() - began
     each = f"{runs} interleaved run{'s' * (runs != 1)}, each figure {seconds} s in a fresh process"
-    machine = f"{_cpu_model()}; Redis {version}; Python {environments.python_version}"
+    machine = f"{cpu_model()}; Redis {version}; Python {environments.python_version}"
     about = [
         f"Medians of {each}; {pinned}.",
         f"{machine}; {time.strftime('%Y-%m-%d')}; {took:.0f} s in all.",
@@ -147,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="asgi_redis beside its peers.")
     parser.add_argument("--quick", action="store_true", help="one short run, to see that everything works")
     parser.add_argument("--only", metavar="REGEX", help="workloads whose name matches")
-    parser.add_argument("--runs", type=_count, metavar="N", help="interleaved runs (5; 1 with --quick)")
+    parser.add_argument("--runs", type=count, metavar="N", help="interleaved runs (5; 1 with --quick)")
     parser.add_argument("--cpus", choices=("one", "two"), default="one", help="clients and Redis on one CPU, or two")
     parser.add_argument("--output", type=Path, metavar="SVG", help=f"the picture ({PICTURE} after a complete run)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample")
@@ -156,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of runs, such as 5")
     return int(text)
@@ -173,13 +173,13 @@ def _chosen(pattern: str | None) -> list[Workload]:
     return chosen
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
     info = Path("/proc/cpuinfo")
     found = re.search(r"model name\s*: (.+)", info.read_text()) if info.exists() else None
     return found.group(1) if found else platform.processor()
 
 
-def _say(text: Any) -> None:
+def say(text: Any) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 

@@ -29,7 +29,7 @@ REQUIREMENTS = {
     "channels_redis_plain": _CHANNELS,
 }
 _SHOWN = ("asgi-redis", "channels-redis", "channels", "redis", "hiredis", "msgpack", "msgpack-python")
-_LIST = """
+LIST = """
 import importlib.metadata, json
 print(json.dumps({d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}))
 """
@@ -56,7 +56,7 @@ class Environments:
 
     def versions(self, name: str) -> str:
         """The packages that matter to the figures, as installed."""
-        said = subprocess.run([self.python[name], "-I", "-c", _LIST], capture_output=True, text=True, check=True)
+        said = subprocess.run([self.python[name], "-I", "-c", LIST], capture_output=True, text=True, check=True)
         found = {key.lower().replace("_", "-"): version for key, version in json.loads(said.stdout).items()}
         return ", ".join(f"{package} {found[package]}" for package in _SHOWN if package in found)
 

@@ -48,7 +48,7 @@ def _main_table(table: list[Row]) -> str:
         values = [number(row.values[subject.key]) for subject in COLUMNS]
         verdicts = ", ".join(verdict.text for verdict in row.verdicts)
         lines.append([row.title, row.unit, *values, number(row.ratio), verdicts])
-    return _grid(lines, left=(0, 1, len(heads) - 1))
+    return grid(lines, left=(0, 1, len(heads) - 1))
 
 
 def _floor_lines(workload: Workload, results: Results) -> str:
@@ -71,7 +71,7 @@ def _floor_lines(workload: Workload, results: Results) -> str:
         rate, *costs = figures
         ratio = ours / rate if ours is not None and rate else None
         lines.append(["  " + subject.title, number(rate), number(ratio), *map(number, costs)])
-    return _grid(lines, left=(0,)) if any(line[1] != "-" for line in lines[1:]) else ""
+    return grid(lines, left=(0,)) if any(line[1] != "-" for line in lines[1:]) else ""
 
 
 def _cost_table(title: str, figures: tuple[str, ...], workloads: list[Workload], results: Results) -> str:
@@ -83,7 +83,7 @@ def _cost_table(title: str, figures: tuple[str, ...], workloads: list[Workload],
     if not lines:
         return ""
     heads = [_head(subject.short) for subject in COLUMNS]
-    return _grid([["", *(top for top, _ in heads)], [title, *(bottom for _, bottom in heads)], *lines], left=(0,))
+    return grid([["", *(top for top, _ in heads)], [title, *(bottom for _, bottom in heads)], *lines], left=(0,))
 
 
 def _total(workload: Workload, subject: str, figures: tuple[str, ...], results: Results) -> float | None:
@@ -96,7 +96,7 @@ def _head(short: str) -> tuple[str, str]:
     return top, bottom
 
 
-def _grid(lines: list[Cells], left: tuple[int, ...]) -> str:
+def grid(lines: list[Cells], left: tuple[int, ...]) -> str:
     widths = [max(map(len, column)) for column in zip(*lines)]
     pad: Callable[[int, str], str] = lambda at, cell: (  # noqa: E731  # used once, below
         cell.ljust(widths[at]) if at in left else cell.rjust(widths[at])

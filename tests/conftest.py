@@ -8,6 +8,7 @@ Every test process runs servers of its own, on free ports and private Unix socke
 from __future__ import annotations
 
 import contextlib
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -27,6 +28,17 @@ def pytest_report_header() -> str:
         return f"redis-server: none: {error}"
     with contextlib.closing(server):
         return f"redis-server: {server.binary} {server.version}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leaves out what is about native threads, signals and processes where gevent has patched them."""
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is None or not monkey.is_module_patched("threading"):
+        return
+    for item in items:
+        native = item.get_closest_marker("native")
+        if native is not None:
+            item.add_marker(pytest.mark.skip(reason=f"under gevent's patches: {native.args[0]}"))
 
 
 @pytest.fixture(scope="session", autouse=True)

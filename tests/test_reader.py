@@ -7,10 +7,12 @@ import time
 
 import pytest
 import redis
+from redis.credentials import CredentialProvider
 
 from asgi_redis import RedisChannelLayer
 from asgi_redis.embedded import RedisServer
 from asgi_redis.exceptions import UnsupportedRedis
+from asgi_redis.wire.keys import shard_of
 from tests.waiting import eventually
 
 
@@ -72,13 +74,58 @@ def test_a_shard_is_read_again_when_it_is_back_also_by_a_wait_that_goes_on(serve
     servers[1].start()
     send_to(servers[1], prefix, "c", n=1)
     received = []
-    eventually(lambda: received.extend(reader.receive_batch(["c"], 1, 5)) or received)
+    before = time.monotonic()
+    eventually(lambda: received.extend(reader.receive_batch(["c"], 1, 9)) or received)
     assert received == [("c", {"n": 1})]
+    assert time.monotonic() - before < 5  # the wait was ended, and did not run out
     lines = log_lines(caplog)
     assert len(lines) == 2
     assert str(servers[1].port) in lines[0]
     assert "does not serve messages" in lines[0]
     assert "serves messages again after" in lines[1]
+
+
+def test_a_shard_that_is_back_and_not_asked_for_does_not_end_the_waits(servers, reader, prefix, caplog):
+    """The channels of now may be on other shards: nothing is received from it, so it cannot show that it serves."""
+    elsewhere = next(name for name in (f"c{n}!" for n in range(99)) if shard_of(name.encode(), 3) == 0)
+    servers[1].kill()
+    eventually(lambda: reader.receive_batch(["c"], 1) == [] and reader.absent == {1})
+    servers[1].start()
+    eventually(lambda: not reader.absent)
+    reader.receive_batch([elsewhere], 1)  # which the shard's return may have ended
+    before = time.monotonic()
+    assert reader.receive_batch([elsewhere], 1, 0.3) == []
+    assert time.monotonic() - before > 0.25
+    assert reader.receive_batch(["c"], 1) == []
+    assert len(log_lines(caplog)) == 2
+
+
+def test_a_shard_is_tried_again_whatever_trying_raises(servers, prefix):
+    """What a program hangs into redis-py, such as a provider of credentials, raises errors of its own."""
+
+    class Credentials(CredentialProvider):
+        refusals = 0
+
+        def get_credentials(self):
+            if self.refusals:
+                self.refusals -= 1
+                raise LookupError("no token")
+            return ("default", "any")  # a user without a password
+
+    credentials = Credentials()
+    hosts = [server.url for server in servers]
+    with RedisChannelLayer(
+        hosts=hosts, prefix=prefix, connection_kwargs={"credential_provider": credentials}
+    ) as layer:
+        reader = layer.reader()
+        reader.receive_batch(["c"], 1)
+        servers[1].kill()
+        eventually(lambda: reader.receive_batch(["c"], 1) == [] and reader.absent == {1})
+        credentials.refusals = 1
+        servers[1].start()
+        eventually(lambda: not credentials.refusals)
+        eventually(lambda: not reader.absent)
+        reader.close()
 
 
 def test_with_no_server_at_all_it_waits_for_one_and_raises_nothing(fresh_redis_server, prefix, caplog):

@@ -195,3 +195,21 @@ reactor.callWhenRunning(main)
 reactor.run()
 """)
     assert said == ["0"]
+
+
+def test_who_goes_on_receiving_while_the_reactor_stops_does_not_hold_it_up(run):
+    """As daphne does: the reactor calls itself running until it has stopped."""
+    said, took = run("""
+@defer.inlineCallbacks
+def main():
+    while reactor.running:
+        received = yield layer.receive_twisted(["work"])
+    say(received)
+
+reactor.callWhenRunning(main)
+waiting(reactor.stop)
+reactor.run()
+say("stopped")
+""")
+    assert said == ["(None, None)", "stopped"]
+    assert took < 10, "it would have waited 20 s"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from workers.channel import Channel, Group
     from workers.message import Message
-    from workers.routing import include, route
+    from workers.routing import include, route, route_class
     from workers.worker import Worker
 
 _HOMES = {
@@ -25,9 +25,10 @@ _HOMES = {
     "Worker": "workers.worker",
     "include": "workers.routing",
     "route": "workers.routing",
+    "route_class": "workers.routing",
 }
 
-__all__ = ["Channel", "Group", "Message", "Worker", "include", "route"]
+__all__ = ["Channel", "Group", "Message", "Worker", "include", "route", "route_class"]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import Callable, TypeVar
+import re
+from typing import Any, Callable, TypeVar
 
 from workers.layers import DEFAULT_CHANNEL_LAYER
 
 Number = TypeVar("Number", int, float)
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 def add_worker_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,12 +28,14 @@ def add_worker_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--pool",
+        action=_Slots,
         choices=("thread", "gevent"),
         default="thread",
         help="what runs the consumers: threads, or greenlets (default: %(default)s)",
     )
     parser.add_argument(
         "--concurrency",
+        action=_Slots,
         metavar="N",
         type=_at_least(1, int),
         default=None,
@@ -38,6 +43,7 @@ def add_worker_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--threads",
+        action=_Slots,
         metavar="N",
         type=_at_least(1, int),
         default=None,
@@ -80,6 +86,55 @@ def add_worker_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="do not wait for running consumers at all",
     )
+    _add_operations(parser.add_argument_group("operations"))
+
+
+def _add_operations(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--max-messages",
+        metavar="N",
+        type=_at_least(1, int),
+        help="stop after N messages, give or take a tenth, for a supervisor to start a new worker",
+    )
+    group.add_argument(
+        "--max-memory",
+        metavar="SIZE",
+        type=_size,
+        help="stop when the process takes more than SIZE, as in 512M, give or take a tenth",
+    )
+    group.add_argument(
+        "--heartbeat-file",
+        metavar="PATH",
+        help="a file to touch twice a second for as long as messages are pulled",
+    )
+    group.add_argument(
+        "--metrics-port",
+        metavar="[HOST:]PORT",
+        type=_address,
+        help="serve metrics for Prometheus there (default: nowhere; HOST: 127.0.0.1)",
+    )
+    group.add_argument(
+        "--soft-time-limit",
+        metavar="SECONDS",
+        type=_at_least(0.1, float),
+        help="log what runs for longer, with its stack",
+    )
+    group.add_argument(
+        "--reload",
+        action="store_true",
+        help="restart when code changes, for development",
+    )
+
+
+class _Slots(argparse.Action):
+    """Stores a value, in any order of the flags that say how many slots there are, and of what."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
+    ) -> None:
+        setattr(namespace, self.dest, values)
+        if namespace.threads and (namespace.concurrency or namespace.pool == "gevent"):
+            parser.error("--threads N means --pool thread --concurrency N: give one or the other")
 
 
 def _limit(text: str) -> tuple[str, int]:
@@ -87,6 +142,22 @@ def _limit(text: str) -> tuple[str, int]:
     if not glob or not number.isdecimal() or int(number) < 1:
         raise argparse.ArgumentTypeError(f"CHANNEL=N with N of at least 1 is wanted, not {text!r}")
     return glob, int(number)
+
+
+def _size(text: str) -> int:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]?)", text, re.ASCII | re.IGNORECASE)
+    size = int(float(found[1]) * _UNITS[found[2].upper()]) if found else 0
+    if not size:
+        raise argparse.ArgumentTypeError(f"bytes, or a number with K, M or G as in 512M, are wanted, not {text!r}")
+    return size
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not (port.isdecimal() and int(port) < 1 << 16):
+        raise argparse.ArgumentTypeError(f"PORT or HOST:PORT is wanted, not {text!r}")
+    # An IPv6 address comes in brackets.
+    return host.strip("[]") or "127.0.0.1", int(port)
 
 
 def _at_least(least: Number, kind: Callable[[str], Number]) -> Callable[[str], Number]:

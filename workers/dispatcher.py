@@ -11,13 +11,12 @@ import itertools
 import logging
 import threading
 import time
+from types import CoroutineType
 from typing import Any, Callable, NamedTuple
 
-from workers.exceptions import ChannelSocketException, ConsumeLater, DenyConnection
+from workers.dialect import OWN, Dialect
 from workers.layers import ChannelLayer
-from workers.message import Message
 from workers.routing import Consumer, Router, consumer_name
-from workers.signals import consumer_finished, consumer_started
 
 logger = logging.getLogger(__name__)
 
@@ -30,29 +29,35 @@ Observer = Callable[[str, str, float, bool], None]
 
 
 class Running(NamedTuple):
-    """A message in progress: its channel, its consumer's name, and when it started (``time.monotonic``)."""
+    """
+    A message in progress: its channel, its consumer's name, when it started (``time.monotonic``), and the
+    ``threading.get_ident`` of the thread or greenlet that it runs in.
+    """
 
     channel: str
     consumer: str
     started: float
+    ident: int
 
 
 class Dispatcher:
     """
-    Gives messages of a layer to the consumers of a router; ``sender`` is the sender of the signals.
+    Gives messages of a layer to the consumers of a router, in their ``dialect``; ``sender`` is the sender of the
+    signals.
 
     Shared by all slots. ``done`` counts the messages that it is through with, ``failed`` those among them
     that were lost to an error. ``observers`` are called after each message, in the slot that ran it, with the
     channel, the consumer's name, the seconds that it ran, and whether it failed; they must not raise.
     """
 
-    def __init__(self, router: Router, channel_layer: ChannelLayer, sender: object) -> None:
+    def __init__(self, router: Router, channel_layer: ChannelLayer, sender: object, dialect: Dialect = OWN) -> None:
         self.done = 0
         self.failed = 0
         self.observers: list[Observer] = []
         self._router = router
         self._layer = channel_layer
         self._sender = sender
+        self._message, self._signals, self._exceptions = dialect
         self._lock = threading.Lock()
         self._tickets = itertools.count()
         self._running: dict[int, Running] = {}
@@ -68,7 +73,7 @@ class Dispatcher:
         failed = True
         started = time.monotonic()
         try:
-            message = Message(content, channel, self._layer)
+            message = self._message(content, channel, self._layer)
             if content.get("__retries__", 0) == MAX_RETRIES:
                 message.__doomed__ = True
             match = self._router.match(message)
@@ -84,35 +89,41 @@ class Dispatcher:
         with self._lock:
             self.done += 1
             self.failed += failed
+        seconds = time.monotonic() - started
+        logger.debug("Consumer %s is done with a message on channel %s after %.4f s", name, channel, seconds)
         for observe in self.observers:
-            observe(channel, name, time.monotonic() - started, failed)
+            observe(channel, name, seconds, failed)
 
-    def _run(self, consumer: Consumer, name: str, message: Message, arguments: dict[str, Any]) -> bool:
+    def _run(self, consumer: Consumer, name: str, message: Any, arguments: dict[str, Any]) -> bool:
         with self._lock:
             ticket = next(self._tickets)
-            self._running[ticket] = Running(message.channel.name, name, time.monotonic())
+            self._running[ticket] = Running(message.channel.name, name, time.monotonic(), threading.get_ident())
         try:
             return self._call(consumer, message, arguments)
         finally:
             with self._lock:
                 del self._running[ticket]
 
-    def _call(self, consumer: Consumer, message: Message, arguments: dict[str, Any]) -> bool:
+    def _call(self, consumer: Consumer, message: Any, arguments: dict[str, Any]) -> bool:
         content = message.content
         try:
-            consumer_started.send(sender=self._sender, environ={})
-            consumer(message, **arguments)
-        except DenyConnection:
+            self._signals.consumer_started.send(sender=self._sender, environ={})
+            result = consumer(message, **arguments)
+            if result.__class__ is CoroutineType:
+                from workers.coroutines import run  # here, because few workers need asyncio
+
+                run(result)
+        except self._exceptions.DenyConnection:
             if message.channel.name != "websocket.connect" or message.reply_channel is None:
                 raise ValueError("DenyConnection may be raised by consumers of websocket.connect only") from None
             message.reply_channel.send({"close": True})
-        except ChannelSocketException as exception:
+        except self._exceptions.ChannelSocketException as exception:
             exception.run(message)
-        except ConsumeLater:
+        except self._exceptions.ConsumeLater:
             return self._put_back(message.channel.name, content)
         finally:
             # Also after an exception: what the consumer had sent by then goes out, as in Channels 1.
-            consumer_finished.send(sender=self._sender)
+            self._signals.consumer_finished.send(sender=self._sender)
         return True
 
     def _put_back(self, channel: str, content: dict[str, Any]) -> bool:

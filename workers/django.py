@@ -7,40 +7,60 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.db import close_old_connections
 
 from asgi_redis.settings import get_channel_layer
+from workers.dialect import OWN
 from workers.exceptions import ConfigurationError
 from workers.launcher import launch
 from workers.layers import ChannelLayer
 from workers.routing import Router
-from workers.signals import consumer_finished, consumer_started
 
 
 def launch_in_project(options: dict[str, Any]) -> int:
     """
     Runs a worker on the channel layer that ``--layer`` names in the settings; to be called after
-    ``django.setup``.
+    ``django.setup``. Where the project has Channels 1, that is Channels' own layer object, with Channels' routing.
 
     Returns what ``launch`` returns. Raises ``ConfigurationError`` when the layer or its routing cannot be
     had.
     """
     alias = options["layer"]
-    try:
-        channel_layer: ChannelLayer = get_channel_layer(alias)
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"channel layer {alias!r}: {error}") from error
-    router = Router(options["routing"] or _routing(alias))
+    if _has_channels1():
+        from workers import channels1  # here, because it needs Channels 1
+
+        dialect = channels1.DIALECT
+        channel_layer, router = channels1.layer_and_router(alias, options["routing"])
+    else:
+        dialect = OWN
+        channel_layer = _layer(alias)
+        router = Router(options["routing"] or _routing(alias))
     # In the thread that runs the message, as Django does around each request.
-    consumer_started.connect(close_connections, dispatch_uid=__name__)
-    consumer_finished.connect(close_connections, dispatch_uid=__name__)
-    return launch(channel_layer, router, options)
+    dialect.signals.consumer_started.connect(close_connections, dispatch_uid=__name__)
+    dialect.signals.consumer_finished.connect(close_connections, dispatch_uid=__name__)
+    return launch(channel_layer, router, options, dialect)
 
 
 def close_connections(**_: Any) -> None:
     """Closes this thread's database connections that are broken or past ``CONN_MAX_AGE``."""
     close_old_connections()
+
+
+def _has_channels1() -> bool:
+    if not apps.is_installed("channels"):
+        return False
+    version: str = getattr(apps.get_app_config("channels").module, "__version__", "")
+    return version.startswith("1.")
+
+
+def _layer(alias: str) -> ChannelLayer:
+    try:
+        channel_layer: ChannelLayer = get_channel_layer(alias)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"channel layer {alias!r}: {error}") from error
+    return channel_layer
 
 
 def _routing(alias: str) -> Any:

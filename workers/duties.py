@@ -1,7 +1,7 @@
 """
 What a worker does beside running messages: one ``Duty`` for each thing.
 
-The worker calls them in its main thread, in the order in which they were given.
+The worker calls them in the thread that it runs in, in the order in which they were given.
 """
 
 from __future__ import annotations

@@ -73,3 +73,7 @@ class WebsocketCloseException(ChannelSocketException):
         if reply is None or reply.name.partition(".")[0] != "websocket":
             raise ValueError(f"WebsocketCloseException raised for {message.channel}: it has no websocket to close")
         reply.send({"close": self._code or True})
+
+
+class SendNotAvailableOnDemultiplexer(WorkersError):
+    """Raised by ``send`` and ``group_send`` of a demultiplexer: the multiplexer sends, it knows the stream."""

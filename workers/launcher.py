@@ -9,21 +9,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from workers import patching
+from workers.dialect import OWN, Dialect
 from workers.exceptions import ConfigurationError
 from workers.layers import ChannelLayer
 from workers.operations import duties_from
-from workers.pool import Pool, ThreadPool
+from workers.pool import Pool
 from workers.routing import Router
 from workers.stopping import outlive_repeats
 from workers.worker import SAME_SIGNAL_SECONDS, ExitCode, Worker
 
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+LOG_FORMAT = "%(asctime)s %(levelname)s %(process)d %(threadName)s %(name)s: %(message)s"
 DEFAULT_THREADS = 1
 DEFAULT_GREENLETS = 100
 LOG_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
 
-def launch(channel_layer: ChannelLayer, router: Router, options: Mapping[str, Any]) -> int:
+def launch(channel_layer: ChannelLayer, router: Router, options: Mapping[str, Any], dialect: Dialect = OWN) -> int:
     """
     Runs a worker until it stops; returns the exit code (``worker.ExitCode``, or 128 and a signal's number).
 
@@ -49,6 +50,7 @@ def launch(channel_layer: ChannelLayer, router: Router, options: Mapping[str, An
         exclude_channels=options["exclude_channels"],
         shutdown_timeout=options["shutdown_timeout"],
         graceful=not options["disable_graceful_stop"],
+        dialect=dialect,
     )
     _show_log(options["verbosity"])
     outlive_repeats(lambda: worker.stopped_at, SAME_SIGNAL_SECONDS)
@@ -66,7 +68,7 @@ def launch(channel_layer: ChannelLayer, router: Router, options: Mapping[str, An
 
 def _pool(kind: str, size: int | None) -> Pool:
     if kind == "thread":
-        return ThreadPool(size or DEFAULT_THREADS)
+        return Pool(size or DEFAULT_THREADS)
     unpatched = patching.unpatched()
     if unpatched:
         raise ConfigurationError(
@@ -79,18 +81,16 @@ def _pool(kind: str, size: int | None) -> Pool:
             f"gevent's patches came too late: {', '.join(left_behind[:5])} were imported before them. Leave the "
             f"patching to runworker, or do it first of all"
         )
-    from workers.gevent_pool import GeventPool  # here, because gevent is an extra
-
-    return GeventPool(size or DEFAULT_GREENLETS)
+    return Pool(size or DEFAULT_GREENLETS)
 
 
 def _show_log(verbosity: int) -> None:
-    """Writes the log of both packages to stderr, unless the project has set up logging of its own."""
-    if logging.getLogger(__package__).hasHandlers():
-        return
+    """Writes the log of both packages to stderr, where the project has set up no logging of its own."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter(LOG_FORMAT))
     for name in ("workers", "asgi_redis"):
         logger = logging.getLogger(name)
-        logger.addHandler(handler)
-        logger.setLevel(LOG_LEVELS[min(verbosity, 2)])
+        if not logger.hasHandlers():
+            logger.addHandler(handler)
+            if logger.level == logging.NOTSET:
+                logger.setLevel(LOG_LEVELS[min(verbosity, 2)])

@@ -16,6 +16,11 @@ _NEEDED = ("socket", "ssl", "select", "threading", "time", "queue", "os", "signa
 # Whose modules must not hold on to what was patched after they were imported.
 _PACKAGES = ("asgi_redis", "workers", "redis", "django", "channels")
 _RESTARTED = "ASGI_REDIS_RESTARTED_FOR_GEVENT"
+# ``python -m gevent.monkey``, but with the folder that the interpreter itself would look for modules in.
+_START = (
+    "import runpy, sys; folder = sys.argv.pop(1); sys.path[:] = [path or folder for path in sys.path]; "
+    "runpy.run_module('gevent.monkey', run_name='__main__', alter_sys=True)"
+)
 
 MISSING = "the gevent pool needs gevent: pip install asgi_redis[gevent]"
 
@@ -72,15 +77,16 @@ def restart_patched() -> None:
         raise RuntimeError(f"started under gevent's patches, and yet not patched: {', '.join(unpatched())}")
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     if spec is None:
-        program = [sys.argv[0]]
+        folder, program = os.path.dirname(os.path.realpath(sys.argv[0])), [sys.argv[0]]  # noqa: PTH120
     else:
         # Started by ``python -m``, whose argument becomes the path of a file in sys.argv.
         name = spec.name
         program = ["--module", name[: -len(".__main__")] if name.endswith(".__main__") else name]
+        folder = os.getcwd()  # noqa: PTH109
     # The one way to the interpreter's own flags, such as -X dev; the standard library's, for its subprocesses.
     from subprocess import _args_from_interpreter_flags  # type: ignore[attr-defined]
 
-    command = [sys.executable, *_args_from_interpreter_flags(), "-m", "gevent.monkey", *program, *sys.argv[1:]]
+    command = [sys.executable, *_args_from_interpreter_flags(), "-c", _START, folder, *program, *sys.argv[1:]]
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(sys.executable, command, {**os.environ, _RESTARTED: "1"})  # noqa: S606  no shell is the point

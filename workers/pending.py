@@ -3,8 +3,8 @@ What a consumer has sent, kept until it is done.
 
 A consumer's messages go out together when it returns, or raises, so that nobody answers one before the
 consumer has finished what it announces. As in Channels 1, the store works by the signals ``consumer_started``
-and ``consumer_finished``, and belongs to the thread (or, with gevent's patches, the greenlet) between the
-two.
+and ``consumer_finished``. What is kept belongs to the context (``contextvars``) between the two: a consumer's
+thread or greenlet, and the tasks that an ``async def`` consumer starts.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 from redis.exceptions import RedisError
@@ -34,26 +35,39 @@ class Sender(Protocol):
         """Sends, or keeps for later."""
 
 
+class _Kept:
+    """What one consumer has sent; ``messages`` is None when it is done. A task or thread of its may outlive that."""
+
+    __slots__ = ("messages",)
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[Sender, dict[str, Any]]] | None = []
+
+
 class PendingMessages:
     """The store. ``dropped`` is how many messages this process could not send after all."""
 
     def __init__(self) -> None:
         self.dropped = 0
         self._lock = threading.Lock()
-        self._local = threading.local()
+        self._kept: ContextVar[_Kept | None] = ContextVar("kept", default=None)
 
     @property
     def active(self) -> bool:
-        """Whether a consumer is running in this thread."""
-        return getattr(self._local, "messages", None) is not None
+        """Whether this is the context of a running consumer."""
+        kept = self._kept.get()
+        return kept is not None and kept.messages is not None
 
     def prepare(self, **_: Any) -> None:
-        """Starts keeping messages in this thread."""
-        self._local.messages = []
+        """Starts keeping messages in this context."""
+        self._kept.set(_Kept())
 
     def append(self, sender: Sender, content: dict[str, Any]) -> None:
         """Keeps a message. Only between ``prepare`` and ``flush``."""
-        self._local.messages.append((sender, content))
+        kept = self._kept.get()
+        assert kept is not None
+        assert kept.messages is not None
+        kept.messages.append((sender, content))
 
     def flush(self, **_: Any) -> None:
         """
@@ -62,8 +76,10 @@ class PendingMessages:
         A full channel is tried again until two seconds after the start of the flush, one deadline for all its
         messages. What cannot be sent is dropped, counted and logged; it never raises for it.
         """
-        messages = getattr(self._local, "messages", None) or []
-        self._local.messages = None
+        kept = self._kept.get()
+        if kept is None:
+            return
+        messages, kept.messages = kept.messages, None
         if not messages:
             return
         deadline = time.monotonic() + RETRY_SECONDS

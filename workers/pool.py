@@ -1,9 +1,9 @@
 """
-Slots to run consumers in.
+Slots to run consumers in: threads, or greenlets where gevent has patched the standard library.
 
-A slot is taken before a message is fetched, so that a worker never holds a message that it cannot start.
-Whoever pulls is to go through ``acquire`` → ``submit`` for each message → ``release`` for the slots that were
-not needed.
+The slots fetch their messages themselves. A free one takes the lead: it fetches as many messages as there are free
+slots, gives all but the first to others, passes on the lead, and runs the first itself. So a slot is there before a
+message is, and with a single slot no message changes threads.
 """
 
 from __future__ import annotations
@@ -11,61 +11,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from abc import ABC, abstractmethod
 from collections import deque
 from queue import SimpleQueue
-from typing import Callable
+from typing import Callable, Optional
 
 logger = logging.getLogger(__name__)
 
 Job = Callable[[], None]
-
-
-class Pool(ABC):
-    """A fixed number of slots: ``size``. ``lost`` counts slots that ended by themselves; each was replaced."""
-
-    def __init__(self, size: int) -> None:
-        if size < 1:
-            raise ValueError(f"a pool has at least one slot, not {size}")
-        self.size = size
-        self.lost = 0
-
-    @abstractmethod
-    def start(self) -> None:
-        """Makes the slots ready to run jobs."""
-
-    @abstractmethod
-    def acquire(self, timeout: float) -> int:
-        """
-        Waits for a free slot, takes it and every other one that is free, and returns how many that are.
-
-        Returns 0 when none is free for ``timeout`` seconds, and as soon as the pool has been quieted.
-        """
-
-    @abstractmethod
-    def release(self, slots: int) -> None:
-        """Gives back slots that were acquired and not used."""
-
-    @abstractmethod
-    def submit(self, job: Job) -> None:
-        """Starts a job in one acquired slot, which is free again when the job ends. Also after ``quiet``."""
-
-    @abstractmethod
-    def quiet(self) -> None:
-        """Hands out no more slots; whoever waits for one is told at once."""
-
-    @abstractmethod
-    def stop(self, deadline: float) -> bool:
-        """
-        Waits until nothing runs, then ends the slots; returns whether that was so by ``deadline``.
-
-        ``deadline`` is a time of ``time.monotonic``. To be called after ``quiet``, again if it returned
-        False.
-        """
-
-    @abstractmethod
-    def kill(self) -> None:
-        """Waits for nothing and leaves what runs to its fate."""
+# Gets the number of free slots, and whether those are all; waits for jobs, returns no more than that, maybe none,
+# or None when there will be no more.
+Fetch = Callable[[int, bool], Optional[list[Job]]]
 
 
 class _Slot:
@@ -78,61 +33,68 @@ class _Slot:
         self.thread: threading.Thread | None = None
 
 
-class ThreadPool(Pool):
+class Pool:
     """
-    One thread for each slot.
+    A fixed number of slots: ``size``. ``lost`` counts those that ended by themselves; each was replaced.
 
     The threads are daemons of its own: those of ``concurrent.futures`` hold up the end of the process.
     """
 
     def __init__(self, size: int) -> None:
-        super().__init__(size)
-        self._free = size
-        self._quieted = False
-        self._ended = False
-        self._changed = threading.Condition(threading.Lock())
+        if size < 1:
+            raise ValueError(f"a pool has at least one slot, not {size}")
+        self.size = size
+        self.lost = 0
+        self._fetch: Fetch | None = None
+        self._on_end: Callable[[BaseException | None], None] | None = None
         self._slots = [_Slot(number) for number in range(1, size + 1)]
-        self._jobs: deque[Job] = deque()
-        self._claiming = threading.Lock()
+        self._lock = threading.Lock()
+        self._busy = 0  # jobs fetched and not done
+        self._jobs: deque[Job] = deque()  # those of them that no slot has claimed yet
+        self._leader: _Slot | None = None
+        self._over = True  # whether nothing is to be fetched
+        self._ended = False
+        # One for each job to be claimed, and one for the lead.
         self._wakes: SimpleQueue[None] = SimpleQueue()
+        self._settled = threading.Condition(self._lock)
 
-    def start(self) -> None:
-        """Starts the threads."""
+    @property
+    def saturated(self) -> bool:
+        """Whether every slot is busy, so that nothing is fetched for that reason."""
+        return self._busy == self.size
+
+    def start(self, fetch: Fetch, on_end: Callable[[BaseException | None], None]) -> None:
+        """
+        Starts the slots; they call ``fetch``, one at a time.
+
+        ``on_end`` is called with None when it has returned None, or with what it has raised. Then nothing is
+        fetched any more, until ``resume``.
+        """
+        self._fetch, self._on_end = fetch, on_end
         for slot in self._slots:
             self._start(slot)
+        self.resume()
 
-    def acquire(self, timeout: float) -> int:
-        """See ``Pool.acquire``."""
-        with self._changed:
-            if not self._free and not self._quieted:
-                self._changed.wait(timeout)
-            if self._quieted:
-                return 0
-            slots, self._free = self._free, 0
-            return slots
-
-    def release(self, slots: int) -> None:
-        """See ``Pool.release``."""
-        with self._changed:
-            self._free += slots
-            self._changed.notify_all()
-
-    def submit(self, job: Job) -> None:
-        """See ``Pool.submit``."""
-        self._jobs.append(job)
+    def resume(self) -> None:
+        """Goes on fetching after ``fetch`` has raised."""
+        self._over = False
         self._wakes.put(None)
 
-    def quiet(self) -> None:
-        """See ``Pool.quiet``."""
-        with self._changed:
-            self._quieted = True
-            self._changed.notify_all()
+    def settle(self, deadline: float) -> bool:
+        """
+        Waits until no slot is in ``fetch``; returns whether that was so by ``deadline`` (``time.monotonic``).
+
+        To be called when ``fetch`` would return None.
+        """
+        with self._settled:
+            return self._settled.wait_for(lambda: self._leader is None, max(0.0, deadline - time.monotonic()))
 
     def stop(self, deadline: float) -> bool:
-        """See ``Pool.stop``."""
-        with self._changed:
-            left = max(0.0, deadline - time.monotonic())
-            if not self._changed.wait_for(lambda: self._free == self.size, left):
+        """Waits until nothing runs, too, and ends the slots; returns whether that was so by ``deadline``."""
+        if not self.settle(deadline):
+            return False
+        with self._settled:
+            if not self._settled.wait_for(lambda: not self._busy, max(0.0, deadline - time.monotonic())):
                 return False
         self.kill()
         threads = [slot.thread for slot in self._slots if slot.thread is not None]
@@ -141,8 +103,8 @@ class ThreadPool(Pool):
         return not any(thread.is_alive() for thread in threads)
 
     def kill(self) -> None:
-        """Ends free threads now, the others after their job: a thread cannot be ended from outside."""
-        self._ended = True
+        """Ends free slots now, the others after their job: a thread cannot be ended from outside."""
+        self._over = self._ended = True
         for _ in self._slots:
             self._wakes.put(None)
 
@@ -154,11 +116,9 @@ class ThreadPool(Pool):
         try:
             while True:
                 self._wakes.get()
-                with self._claiming:
-                    # In two steps: an exception from outside may come after either, and must not lose a job.
-                    if self._jobs:
-                        slot.job = self._jobs[0]
-                        self._jobs.popleft()
+                self._claim(slot)
+                if slot.job is None and self._leader is slot:
+                    self._lead(slot)
                 if slot.job is not None:
                     slot.started = True
                     self._call(slot.job)
@@ -169,6 +129,40 @@ class ThreadPool(Pool):
             logger.exception("Pool thread slot-%d has ended between two jobs; replacing it", slot.number)
             self._replace(slot)
 
+    def _claim(self, slot: _Slot) -> None:
+        with self._lock:
+            if self._jobs:
+                # In two steps: an exception from outside may come after either, and must not lose a job.
+                slot.job = self._jobs[0]
+                self._jobs.popleft()
+            elif self._leader is None and not self._over:
+                self._leader = slot
+
+    def _lead(self, slot: _Slot) -> None:
+        assert self._fetch is not None
+        jobs: list[Job] | None = []
+        failure: BaseException | None = None
+        while jobs == []:
+            free = self.size - self._busy
+            try:
+                jobs = self._fetch(free, free == self.size)
+            except BaseException as error:  # noqa: BLE001  passed on to whoever started the pool
+                jobs, failure = None, error
+        with self._settled:
+            if jobs:
+                self._busy += len(jobs)
+                self._jobs.extend(jobs[1:])
+                slot.job = jobs[0]
+            else:
+                self._over = True
+            self._leader = None
+            self._settled.notify_all()
+        for _ in jobs or ():
+            self._wakes.put(None)
+        if not jobs:
+            assert self._on_end is not None
+            self._on_end(failure)
+
     def _call(self, job: Job) -> None:
         try:
             job()
@@ -176,18 +170,23 @@ class ThreadPool(Pool):
             logger.exception("Error in a pool thread")
 
     def _done(self, slot: _Slot) -> None:
+        # Let go before the slot is free again: the job holds a message.
         slot.job, slot.started = None, False
-        self.release(1)
+        with self._settled:
+            self._busy -= 1
+            if not self._busy:
+                self._settled.notify_all()
 
     def _replace(self, slot: _Slot) -> None:
-        with self._changed:
+        with self._lock:
             self.lost += 1
-        if slot.started:
-            self._done(slot)
-        else:
-            with self._claiming:
-                if slot.job is not None and not (self._jobs and self._jobs[0] is slot.job):
+            if self._leader is slot:
+                self._leader = None
+            if slot.job is not None and not slot.started:
+                if not (self._jobs and self._jobs[0] is slot.job):
                     self._jobs.appendleft(slot.job)
                 slot.job = None
-        self._wakes.put(None)  # the thread may have been woken for a job that it has not claimed
+        if slot.started:
+            self._done(slot)
+        self._wakes.put(None)  # it may have been woken for a job, or the lead, that it has not claimed
         self._start(slot)

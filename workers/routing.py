@@ -80,6 +80,21 @@ class Route:
         return f"{'/'.join(self.channels)} ({filters}) -> {consumer_name(self.consumer)}"
 
 
+class RouteClass(Route):
+    """
+    One class-based consumer, on the channels that its ``channel_names()`` returns.
+
+    ``consumer`` is the class or its dotted path. Raises as ``Route`` does, and ``RoutingError`` for a consumer
+    without ``channel_names``.
+    """
+
+    def __init__(self, consumer: Any, **filters: str | bytes | re.Pattern[str]) -> None:
+        found = _imported(consumer, "consumer") if isinstance(consumer, str) else consumer
+        if not callable(getattr(found, "channel_names", None)):
+            raise RoutingError(f"route_class takes a consumer with a method channel_names, unlike {consumer!r}")
+        super().__init__(found.channel_names(), found, **filters)
+
+
 class Include:
     """
     Another routing, for messages whose fields start with the given prefixes.
@@ -125,6 +140,10 @@ class Router:
     def match(self, message: Message) -> Match:
         """Returns the consumer for a message with its keyword arguments, or None."""
         return self._root.match(message)
+
+    def with_route(self, entry: Routable) -> Router:
+        """Returns a routing that has ``entry``, too, in the last place."""
+        return Router([self._root, entry])
 
 
 def resolve_routing(routing: Routing) -> list[Routable]:
@@ -181,4 +200,5 @@ def _imported(path: str, what: str) -> Any:
 
 # As they are written in a routing, after Django's urls.py.
 route = Route
+route_class = RouteClass
 include = Include

@@ -1,13 +1,14 @@
 """
 A worker: a puller, a pool and a dispatcher, from start to stop.
 
-A puller, or a thread of the pool, that dies is replaced; when that keeps happening the worker fails.
+A thread of the pool that dies is replaced, and pulling that fails is taken up again; when that keeps happening the
+worker fails.
 
 The order of a stop:
 
-1. The first SIGTERM or SIGINT is recorded, and wakes ``run``; so do ``quiet`` and a puller that failed.
+1. The first SIGTERM or SIGINT is recorded, and wakes ``run``; so do ``quiet`` and pulling that failed.
 2. ``quiet``: no slot is handed out any more, no receive is started, and the one that waits is ended.
-3. The puller's thread ends. Messages that its last receive brought are in their slots by then.
+3. The last receive ends. The messages that it brought are in their slots by then.
 4. The consumers that run are waited for, until one deadline, ``shutdown_timeout`` after step 1.
 5. Past it, what still runs is logged, and left to its fate. ``run`` returns the exit code.
 
@@ -26,6 +27,8 @@ from enum import IntEnum
 from queue import Empty, SimpleQueue
 
 from asgi_redis.exceptions import ChannelLayerError
+from workers import delay
+from workers.dialect import OWN, Dialect
 from workers.dispatcher import Dispatcher
 from workers.duties import Duty
 from workers.exceptions import ConfigurationError
@@ -33,10 +36,9 @@ from workers.layers import ChannelLayer
 from workers.limits import Limits
 from workers.losses import Losses
 from workers.pending import pending_messages
-from workers.pool import Pool, ThreadPool
+from workers.pool import Pool
 from workers.puller import Puller
 from workers.routing import Router, Routing
-from workers.signals import worker_process_ready, worker_ready
 from workers.stopping import StopSignal, StopSignals
 
 logger = logging.getLogger(__name__)
@@ -62,14 +64,15 @@ class ExitCode(IntEnum):
 
 class Worker:
     """
-    Serves the channels of a routing from one layer.
+    Serves the channels of a routing from one layer, and ``asgi.delay``, where the layer keeps delayed messages.
 
     ``routing`` is a ``Router`` or what makes one. ``pool`` is by default one thread. ``only_channels`` and
     ``exclude_channels`` are globs. ``limits`` are (glob, number) pairs: how many messages of a channel may be in
-    progress. ``shutdown_timeout`` is how many seconds a stop waits for running
-    consumers; with ``graceful`` false it does not wait for them. With ``burst`` it stops when the channels are
-    empty. ``duties`` are what it does beside. ``stopped_at`` is when ``run`` was told to
-    stop (``time.monotonic``), or None. Raises ``ConfigurationError`` when no channel is left to listen on.
+    progress. ``shutdown_timeout`` is how many seconds a stop waits for running consumers; with ``graceful`` false it
+    does not wait for them. With ``burst`` it stops when the channels are empty. ``duties`` are what it does beside.
+    ``dialect`` is what its consumers know it by.
+    ``stopped_at`` is when ``run`` was told to stop (``time.monotonic``), or None. Raises ``ConfigurationError`` when
+    no channel is left to listen on.
     """
 
     def __init__(
@@ -85,32 +88,33 @@ class Worker:
         graceful: bool = True,
         burst: bool = False,
         duties: Iterable[Duty] = (),
+        dialect: Dialect = OWN,
     ) -> None:
         router = routing if isinstance(routing, Router) else Router(routing)
+        nothing_to_do = not router.channels
+        self._duties = list(duties)
+        if hasattr(channel_layer, "delayed") and delay.CHANNEL not in router.channels:
+            delivery = delay.Delivery(channel_layer.delayed)
+            router = router.with_route(delivery.route)
+            self._duties.append(delivery)
         self.channel_layer = channel_layer
         self.stopped_at: float | None = None
         self.channels = _chosen(router.channels, only_channels, exclude_channels)
-        if not self.channels:
+        if nothing_to_do or not self.channels:
             raise ConfigurationError("no channels to listen on: the routing, or what is left of it, is empty")
-        self.dispatcher = Dispatcher(router, channel_layer, sender=type(self))
-        self._pool = pool or ThreadPool(1)
+        self.dispatcher = Dispatcher(router, channel_layer, sender=type(self), dialect=dialect)
+        self._pool = pool or Pool(1)
         self._graceful = graceful
         self._shutdown_timeout = shutdown_timeout
-        self._duties = list(duties)
+        self._unquieted = list(self._duties)
+        self._signals = dialect.signals
         self._losses = Losses()
-        self._quieted = False
         self._failed = False
         # What wakes ``run``. Unlike an Event's, its ``put`` is safe within a signal handler.
-        self._wakers: SimpleQueue[StopSignal | None] = SimpleQueue()
+        # None stands for the end of pulling, an exception for its failure.
+        self._wakers: SimpleQueue[StopSignal | BaseException | None] = SimpleQueue()
         self._reader = channel_layer.reader()
-        self._puller = Puller(
-            self._reader,
-            Limits(self.channels, limits),
-            self._pool,
-            self.dispatcher.dispatch,
-            lambda: self._wakers.put(None),
-            burst,
-        )
+        self._puller = Puller(self._reader, Limits(self.channels, limits), self.dispatcher.dispatch, burst)
 
     @property
     def busy(self) -> bool:
@@ -124,8 +128,12 @@ class Worker:
 
     @property
     def pulled_at(self) -> float:
-        """When the puller last showed that it is alive (``time.monotonic``): every few seconds at least."""
-        return self._puller.pulled_at
+        """
+        When pulling last showed that it goes on (``time.monotonic``): every few seconds, unless something hangs.
+
+        With all slots busy there is nothing to pull for, and it is now.
+        """
+        return time.monotonic() if self._pool.saturated else self._puller.pulled_at
 
     def start(self) -> None:
         """Starts pulling and running messages, and returns."""
@@ -136,16 +144,14 @@ class Worker:
             self._pool.size,
             self.channel_layer,
         )
-        worker_process_ready.send(sender=self)
-        worker_ready.send(sender=self)
+        self._signals.worker_process_ready.send(sender=self)
+        self._signals.worker_ready.send(sender=self)
         for duty in self._duties:
             duty.start(self)
-        self._pool.start()
-        self._puller.start()
+        self._pool.start(self._puller.fetch, self._wakers.put)
 
     def quiet(self) -> None:
         """Stops pulling: step 2. From any thread, also before ``start``; it cannot be undone."""
-        self._quieted = True
         self._puller.quiet()
         self._wakers.put(None)
 
@@ -155,7 +161,12 @@ class Worker:
 
         Returns whether all has ended by ``deadline``, a time of ``time.monotonic``. It may be called again.
         """
-        return self._puller.stop(deadline) and (not self._graceful or self._pool.stop(deadline))
+        while self._unquieted:
+            self._unquieted.pop(0).quiet()
+        if not (self._pool.stop(deadline) if self._graceful else self._pool.settle(deadline)):
+            return False
+        self._stop_duties()
+        return True
 
     def kill(self) -> None:
         """Stops pulling, waits for nothing, logs what still runs and leaves it to its fate."""
@@ -182,11 +193,8 @@ class Worker:
             first = self._serve()
             self.stopped_at = time.monotonic() if first is None else first.at
             self.quiet()
-            for duty in self._duties:
-                duty.quiet()
             code = self._drain(first, self.stopped_at + self._shutdown_timeout)
-            for duty in self._duties:
-                duty.stop()
+            self._stop_duties()
         logger.info(
             "Stopped; %d messages done, %d of them failed; %d pending messages dropped",
             self.dispatcher.done,
@@ -195,23 +203,29 @@ class Worker:
         )
         return code
 
+    def _stop_duties(self) -> None:
+        while self._duties:
+            self._duties.pop(0).stop()
+
     def _serve(self) -> StopSignal | None:
         """Waits for a reason to stop: step 1. Returns the signal if it is one."""
         lost = 0
-        while not self._quieted:
+        while not self._puller.quieted:
             # Never for long: a signal that comes just before the wait does not end it, and Python gets to its
             # handler afterwards only.
             with contextlib.suppress(Empty):
                 waker = self._wakers.get(timeout=WAKE_SECONDS)
-                if waker is not None:
+                if isinstance(waker, StopSignal):
                     return waker
+                if waker is None:
+                    return None  # somebody has called quiet, or a burst is over
+                self._pull_again_after(waker)
             self._losses.add(self._pool.lost - lost)
             lost = self._pool.lost
-            if not self._puller.alive and not self._quieted and not self._mend():
-                return None
-            if self._losses.keep_happening:
-                logger.critical("Pool threads or pullers keep dying; the worker ends")
+            if self._losses.keep_happening and not self._failed:
+                logger.critical("Pulling fails, or pool threads die, again and again; the worker ends")
                 self._failed = True
+            if self._failed:
                 return None
             for duty in self._duties:
                 reason = duty.check(self)
@@ -220,23 +234,21 @@ class Worker:
                     return None
         return None
 
-    def _mend(self) -> bool:
-        """Replaces a puller that has died; returns False when it ended for good."""
-        failure = self._puller.failure
-        if failure is None or isinstance(failure, ChannelLayerError):
-            self._failed = failure is not None
-            return False
+    def _pull_again_after(self, failure: BaseException) -> None:
+        if isinstance(failure, ChannelLayerError):
+            logger.critical("The worker ends: %s", failure)
+            self._failed = True
+            return
+        logger.critical("Pulling has failed; it goes on", exc_info=failure)
         self._losses.add()
         if not self._losses.keep_happening:
-            logger.warning("Replacing the puller")
-            self._puller.start()
-        return True
+            self._pool.resume()
 
     def _drain(self, first: StopSignal | None, deadline: float) -> int:
         if first is not None:
             logger.info("Signal %d: stopping; %d consumers run", first.number, len(self.dispatcher.running()))
         while not self.stop(min(deadline, time.monotonic() + POLL_SECONDS)):
-            waker = self._waker()
+            waker = self._signal()
             if waker is not None and first is None:
                 first = waker
             elif waker is not None and first is not None and waker.at - first.at >= SAME_SIGNAL_SECONDS:
@@ -251,11 +263,12 @@ class Worker:
             self.kill()
         return ExitCode.FAILED if self._failed else ExitCode.CLEAN
 
-    def _waker(self) -> StopSignal | None:
-        try:
-            return self._wakers.get_nowait()
-        except Empty:
-            return None
+    def _signal(self) -> StopSignal | None:
+        with contextlib.suppress(Empty):
+            waker = self._wakers.get_nowait()
+            if isinstance(waker, StopSignal):
+                return waker
+        return None
 
 
 def _chosen(names: Iterable[str], only: Iterable[str] | None, exclude: Iterable[str] | None) -> list[str]:

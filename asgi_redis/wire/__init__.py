@@ -1,5 +1,6 @@
 """What a call means on Redis: keys, shards, members, commands and how their replies read. Nothing here does I/O."""
 
+from asgi_redis.wire.delaying import DelayOperations
 from asgi_redis.wire.keys import Keys, shard_of
 from asgi_redis.wire.operation import Operation
 from asgi_redis.wire.operations import Operations, Taken
@@ -7,6 +8,7 @@ from asgi_redis.wire.receiving import Reading, Unpacker
 from asgi_redis.wire.sending import GroupFrame, GroupPart, plan_group, share
 
 __all__ = [
+    "DelayOperations",
     "GroupFrame",
     "GroupPart",
     "Keys",

@@ -20,6 +20,7 @@ class Keys:
             )
         self._prefix = prefix.encode()
         self._stats_prefix = stats_prefix.encode()
+        self.delayed = self._prefix + b":delayed"  # nor this one
         self.global_counters = self._stats_prefix + b"#global#"  # no channel can have this name
 
     def queue(self, queue: bytes) -> bytes:

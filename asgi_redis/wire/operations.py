@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from asgi_redis import scripts
+from asgi_redis.wire.delaying import DelayOperations
 from asgi_redis.wire.keys import Keys
 from asgi_redis.wire.operation import Operation, bulk, command, number, script_head
 from asgi_redis.wire.sending import GroupFrame, GroupPart
@@ -39,6 +40,10 @@ class Operations:
             b"%d" % max(CHANNEL_COUNTERS_TTL, math.ceil(32 * expiry)),
             b"%d" % max(GLOBAL_COUNTERS_TTL, math.ceil(32 * expiry)),
         )
+
+    def delaying(self) -> DelayOperations:
+        """Returns what makes the operations of delayed messages."""
+        return DelayOperations(self._keys, self._sending)
 
     def send_head(self, queue: bytes, capacity: int, count_full: bool) -> bytes:
         """

@@ -101,6 +101,7 @@ class TestWaiter:
             waiter.clear()
             assert not self.readable(waiter)
 
+    @pytest.mark.native("gevent keeps what it has waited on for a while")
     def test_its_pipe_goes_with_it(self):
         waiter = Waiter()
         descriptor = waiter.fileno()
@@ -287,6 +288,7 @@ class TestInterruptions:
         eventually(lambda: [blocked_clients(server) for server in three_redis_servers] == [0] * 3)
         assert wait(0.01) is None
 
+    @pytest.mark.native("gevent raises a signal handler's exception in its hub")
     def test_a_keyboard_interrupt_in_the_main_thread(self, wait, shards, three_redis_servers):
         before = signal.getsignal(signal.SIGINT)
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -117,6 +117,7 @@ class TestExecute:
         assert len(shard._idle) == 1
         assert shard.execute(echo(b"second")) == b"second"
 
+    @pytest.mark.native("gevent raises a signal handler's exception in its hub")
     def test_a_signal_handler_that_raises_while_the_reply_is_under_way_loses_nothing(self, proxy):
         shard = shard_at(proxy)
         shard.execute(echo(b"warm"))
@@ -366,6 +367,7 @@ class TestAServerThatCannotServe:
             assert not layer._shards[0]._idle
 
 
+@pytest.mark.native("the parent waits for its child without gevent")
 class TestFork:
     def test_a_forked_process_shares_no_connection(self, shard):
         ours = shard.execute(Operation(command(b"CLIENT", b"ID"), int))

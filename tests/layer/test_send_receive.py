@@ -208,6 +208,7 @@ class TestUnblock:
         assert layer.receive(["work"], block=True) == (None, None)
         assert time.monotonic() - started >= 0.1
 
+    @pytest.mark.native("greenlets that never wait keep the others from running")
     def test_many_at_once_leave_no_wake_behind(self, layer):
         layer.block_timeout = 0.2
         stop = threading.Event()

@@ -65,7 +65,7 @@ def test_it_says_what_it_listens_on_and_runs_messages_without_django(
     layer.send("modules", {})
     eventually(lambda: notes["done"] == ["1"] and notes["django"] == ["False"])
     listening = next(line for line in worker.log.splitlines() if "Listening" in line)
-    assert "fail, hold, later, modules, number, reply, work" in listening
+    assert "asgi.delay, fail, hold, later, modules, number, reply, work" in listening
     assert "3 slots" in listening
     assert str(redis_server.port) in listening
     worker.signal(signal.SIGTERM)
@@ -299,7 +299,7 @@ def test_the_project_is_found_in_the_current_directory(redis_server: RedisServer
     command = [sys.executable, "-c", script, "--layer-url", redis_server.url, "--routing", "shop.routing"]
     with WorkerProcess(command, tmp_path, cwd=tmp_path) as worker:
         worker.listens()
-        assert "(orders)" in worker.log
+        assert "(asgi.delay, orders)" in worker.log
         worker.signal(signal.SIGTERM)
         assert worker.wait() == 0
 

@@ -126,12 +126,12 @@ def test_it_serves_the_layer_and_routing_of_the_settings(
         for n in (7, 8):
             layer.send("orders", {"path": f"/orders/{n}"})
         eventually(lambda: notes["done"] == ["7", "8"], timeout=20)
-        assert notes["ready"] == ["fail,hold,orders"]
+        assert notes["ready"] == ["asgi.delay,fail,hold,orders"]
         assert notes["signal"] == ["Worker", "Worker"]
         assert notes["thread"] == ["slot-1", "slot-1"]
         assert notes["fresh"] == ["True", "True"]  # the connection of the first message was closed
         assert eventually(lambda: layer.receive(["cook"])[1]) == {"id": "7"}
-        assert "Listening on 3 channels (fail, hold, orders)" in worker.log
+        assert "Listening on 4 channels (asgi.delay, fail, hold, orders)" in worker.log
         worker.signal(signal.SIGTERM)
         assert worker.wait() == 0, worker.log
         assert "Traceback" not in worker.log
@@ -158,7 +158,7 @@ def test_another_layer_and_routing_may_be_chosen(project: Path, notes: Notes, re
     flags = ["--layer", "second", "--routing", "shop.routing.second_routing"]
     with WorkerProcess([*MANAGE, *flags], project, cwd=project, env={**notes.env, **SETTINGS}) as worker:
         worker.listens()
-        assert "1 channels (hold)" in worker.log
+        assert "2 channels (asgi.delay, hold)" in worker.log
 
 
 def test_exit_codes_are_those_of_the_worker(project: Path, notes: Notes, layer: RedisChannelLayer) -> None:
@@ -213,6 +213,7 @@ def test_the_logging_of_the_project_is_left_alone(project: Path, notes: Notes) -
 def test_connections_are_looked_after_before_and_after_each_message(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     monkeypatch.setattr(workers_django, "launch", lambda *_: 0)
+    monkeypatch.setattr(workers_django, "_has_channels1", lambda: False)
     monkeypatch.setattr(workers_django, "get_channel_layer", lambda _: FakeLayer())
     monkeypatch.setattr(workers_django, "close_old_connections", lambda: calls.append("closed"))
     workers_django.launch_in_project({"layer": "default", "routing": "tests.workers.consumers.routing"})

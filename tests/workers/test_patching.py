@@ -136,6 +136,38 @@ def test_a_program_is_started_again_with_its_arguments_and_flags_but_once(
     assert done.stdout == f"again\n__main__ ['--flag', 'a b'] {bool(flags)} []\n", done.stderr
 
 
+def test_a_program_started_again_finds_the_modules_beside_it_from_any_directory(tmp_path: Path) -> None:
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    project.mkdir()
+    elsewhere.mkdir()
+    (project / "beside.py").write_text("")
+    (elsewhere / "unwanted.py").write_text("")
+    (project / "program.py").write_text(
+        textwrap.dedent(
+            """
+            import sys
+            from importlib.util import find_spec
+            from workers import patching
+            if patching.unpatched():
+                sys.path.insert(0, "a directory of the program's own")
+                patching.restart_patched()
+            import beside
+            print(find_spec("unwanted"))
+            """
+        )
+    )
+    done = subprocess.run(
+        [sys.executable, "../project/program.py"],
+        cwd=elsewhere,
+        env={"PYTHONPATH": str(ROOT)},
+        text=True,
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.stdout == "None\n", done.stderr
+
+
 def test_a_restart_that_does_not_help_is_not_repeated() -> None:
     done = run("""
         import os

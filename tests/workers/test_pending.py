@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextvars
 import threading
 import time
 
@@ -117,3 +118,21 @@ def test_a_message_that_the_layer_refuses_costs_only_itself(
     assert layer.sent == [("b", {"n": 1})]
     assert store.dropped == 1
     assert "cannot be serialised" in caplog.text
+
+
+def test_a_context_that_outlives_its_consumer_keeps_nothing(store: PendingMessages, layer: FakeLayer) -> None:
+    """Such as that of a thread or task that the consumer has started: what it sends then goes at once."""
+    store.prepare()
+    copied = contextvars.copy_context()
+    assert copied.run(lambda: store.active)
+    store.flush()
+    assert not copied.run(lambda: store.active)
+    assert not store.active
+
+
+def test_what_a_copied_context_sends_goes_out_with_the_consumer(store: PendingMessages, layer: FakeLayer) -> None:
+    store.prepare()
+    contextvars.copy_context().run(store.append, Channel("a", channel_layer=layer), {"n": 1})
+    assert layer.sent == []
+    store.flush()
+    assert layer.sent == [("a", {"n": 1})]

@@ -10,8 +10,8 @@ import pytest
 from tests.waiting import eventually
 from tests.workers.fakes import QueueLayer
 from workers.limits import Limits
-from workers.pool import ThreadPool
-from workers.puller import Puller
+from workers.pool import Pool
+from workers.puller import MOST_AT_ONCE, Puller
 
 
 @pytest.fixture
@@ -25,36 +25,34 @@ def handled() -> list[Any]:
 
 
 @pytest.fixture
-def ended() -> threading.Event:
-    return threading.Event()
+def ended() -> list[BaseException | None]:
+    return []
 
 
 @pytest.fixture
 def start(
-    layer: QueueLayer, handled: list[Any], ended: threading.Event
-) -> Iterator[Callable[..., tuple[Puller, ThreadPool]]]:
-    """Starts a puller with a pool of ``size``; the handler waits for ``gate`` if there is one."""
-    running: list[tuple[Puller, ThreadPool]] = []
+    layer: QueueLayer, handled: list[Any], ended: list[BaseException | None]
+) -> Iterator[Callable[..., tuple[Puller, Pool]]]:
+    """Starts a pool of ``size`` on a puller; the handler waits for ``gate`` if there is one."""
+    running: list[tuple[Puller, Pool]] = []
 
     def start(
         size: int, gate: threading.Event | None = None, limits: Any = (), burst: bool = False
-    ) -> tuple[Puller, ThreadPool]:
+    ) -> tuple[Puller, Pool]:
         def handle(channel: str, content: dict[str, Any]) -> None:
             handled.append(content["n"])
             if gate is not None:
                 gate.wait(10)
 
-        pool = ThreadPool(size)
-        puller = Puller(layer, Limits(["c", "d"], limits), pool, handle, ended.set, burst)
+        pool = Pool(size)
+        puller = Puller(layer, Limits(["c", "d"], limits), handle, burst)
         running.append((puller, pool))
-        pool.start()
-        puller.start()
+        pool.start(puller.fetch, ended.append)
         return running[-1]
 
     yield start
     for puller, pool in running:
         puller.quiet()
-        assert puller.stop(time.monotonic() + 5)
         assert pool.stop(time.monotonic() + 5)
 
 
@@ -90,15 +88,21 @@ def test_as_many_are_fetched_at_once_as_slots_are_free(layer: QueueLayer, handle
     gate.set()
 
 
-def test_quiet_ends_a_waiting_receive_at_once(layer: QueueLayer, start: Any, ended: threading.Event) -> None:
-    puller, _ = start(1)
+def test_no_more_are_fetched_at_once_than_is_worth_it(layer: QueueLayer, handled: list[Any], start: Any) -> None:
+    start(1000)
+    eventually(lambda: layer.limits)
+    assert layer.limits == [MOST_AT_ONCE]
+
+
+def test_quiet_ends_a_waiting_receive_at_once(layer: QueueLayer, start: Any, ended: list[Any]) -> None:
+    puller, pool = start(1)
     eventually(lambda: layer.receiving)
     before = time.monotonic()
     puller.quiet()
-    assert puller.stop(before + 5)
+    assert pool.settle(before + 5)
     assert time.monotonic() - before < 1
-    assert ended.is_set()
-    assert puller.failure is None
+    eventually(lambda: ended == [None])
+    assert layer.closed
 
 
 def test_quiet_ends_a_receive_that_is_about_to_start(
@@ -113,13 +117,12 @@ def test_quiet_ends_a_receive_that_is_about_to_start(
         return receive(*args)
 
     monkeypatch.setattr(layer, "receive_batch", late)
-    puller, _ = start(1)
+    puller, pool = start(1)
     at_the_door.wait(5)
     puller.quiet()
-    eventually(lambda: layer.unblocked)
     before = time.monotonic()
     may_enter.set()
-    assert puller.stop(before + 5)
+    assert pool.settle(before + 5)
     assert time.monotonic() - before < 1
 
 
@@ -130,46 +133,22 @@ def test_what_a_receive_brings_after_quiet_is_still_run(layer: QueueLayer, handl
     layer.unblock = lambda: None  # type: ignore[method-assign]
     puller.quiet()
     layer.put("c", n=1)
-    assert puller.stop(time.monotonic() + 5)
     assert pool.stop(time.monotonic() + 5)
     assert handled == [1]
 
 
-def test_quiet_before_the_start_is_kept(layer: QueueLayer, ended: threading.Event) -> None:
+def test_quiet_before_the_start_is_kept(layer: QueueLayer) -> None:
     layer.put("c", n=1)
-    pool = ThreadPool(1)
-    puller = Puller(layer, Limits(["c"]), pool, lambda channel, content: None, ended.set)
+    puller = Puller(layer, Limits(["c"]), lambda channel, content: None)
     puller.quiet()
-    pool.start()
-    puller.start()
-    assert puller.stop(time.monotonic() + 5)
+    assert puller.fetch(1, True) is None
     assert layer.limits == []
-    assert pool.stop(time.monotonic() + 5)
 
 
-def test_an_error_ends_the_puller_with_a_traceback(
-    layer: QueueLayer, start: Any, ended: threading.Event, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_the_reader_raises_is_passed_on(layer: QueueLayer, start: Any, ended: list[Any]) -> None:
     layer.fail_with = LookupError("a bug")
-    puller, _ = start(1)
-    assert ended.wait(5)
-    assert puller.failure is layer.fail_with
-    assert "a bug" in caplog.text
-    assert "Traceback" in caplog.text
-
-
-def test_a_puller_that_has_failed_can_be_started_again(
-    layer: QueueLayer, handled: list[Any], start: Any, ended: threading.Event
-) -> None:
-    layer.fail_with = LookupError("a bug")
-    puller, _ = start(1)
-    assert ended.wait(5)
-    eventually(lambda: not puller.alive)
-    layer.fail_with = None
-    layer.put("c", n=1)
-    puller.start()
-    eventually(lambda: handled == [1])
-    assert puller.failure is None
+    start(1)
+    eventually(lambda: ended == [layer.fail_with])
 
 
 def test_a_channel_has_no_more_in_progress_than_its_limit(layer: QueueLayer, handled: list[Any], start: Any) -> None:
@@ -215,25 +194,23 @@ def test_with_every_channel_at_its_limit_nothing_is_received(
 
 
 def test_a_burst_ends_when_the_channels_are_empty_and_nothing_runs(
-    layer: QueueLayer, handled: list[Any], start: Any, ended: threading.Event
+    layer: QueueLayer, handled: list[Any], start: Any, ended: list[Any]
 ) -> None:
     gate = threading.Event()
     for n in range(3):
         layer.put("c", n=n)
-    puller, _ = start(2, gate, burst=True)
+    start(2, gate, burst=True)
     eventually(lambda: len(handled) == 2)
     layer.put("d", n=3)  # as if sent by one of them
+    assert ended == []
     gate.set()
-    assert ended.wait(5)
-    assert puller.failure is None
+    eventually(lambda: ended == [None])
     assert sorted(handled) == [0, 1, 2, 3]
 
 
-def test_it_gives_signs_of_life_while_it_waits_for_a_slot(layer: QueueLayer, handled: list[Any], start: Any) -> None:
-    gate = threading.Event()
-    layer.put("c", n=0)
-    puller, _ = start(1, gate)
-    eventually(lambda: handled == [0])
+def test_it_gives_a_sign_of_life_with_every_receive(layer: QueueLayer, start: Any) -> None:
+    puller, _ = start(1)
+    eventually(lambda: layer.receiving)
     before = time.monotonic()
+    layer.unblock()
     eventually(lambda: puller.pulled_at > before)
-    gate.set()

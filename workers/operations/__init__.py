@@ -2,12 +2,51 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 from workers.duties import Duty
+from workers.exceptions import ConfigurationError
+from workers.operations.heartbeat import Heartbeat
+from workers.operations.overrun import Overrun
+from workers.operations.recycling import MaxMemory, MaxMessages
+from workers.operations.reloading import Reloading, is_rehearsal
+from workers.operations.systemd import systemd_from
 
 
 def duties_from(options: Mapping[str, Any]) -> list[Duty]:
-    """Returns the duties that the flags of ``arguments.add_worker_arguments`` ask for."""
-    return []
+    """
+    Returns the duties that the flags of ``arguments.add_worker_arguments`` and systemd's environment ask for.
+
+    Raises ``ConfigurationError`` for those that cannot be done. When this is a rehearsal for a reload it does not
+    return, but ends the process: by now, everything is loaded.
+    """
+    if is_rehearsal():
+        sys.exit(0)
+    duties: list[Duty] = []
+    systemd = systemd_from(os.environ)
+    if systemd is not None:
+        duties.append(systemd)
+    if options["heartbeat_file"] is not None:
+        duties.append(Heartbeat(options["heartbeat_file"]))
+    if options["metrics_port"] is not None:
+        duties.append(_metrics(options["metrics_port"]))
+    if options["soft_time_limit"] is not None:
+        duties.append(Overrun(options["soft_time_limit"]))
+    if options["max_messages"] is not None:
+        duties.append(MaxMessages(options["max_messages"]))
+    if options["max_memory"] is not None:
+        duties.append(MaxMemory(options["max_memory"]))
+    if options["reload"]:
+        duties.append(Reloading())  # the last one: when it stops, the process is another
+    return duties
+
+
+def _metrics(address: tuple[str, int]) -> Duty:
+    try:
+        from workers.operations.metrics import Metrics  # here, because prometheus_client is an extra
+    except ImportError as error:
+        raise ConfigurationError(f"--metrics-port: {error}: pip install asgi_redis[metrics]") from error
+    return Metrics(address)

@@ -1,0 +1,155 @@
+"""
+``python -m benchmarks.dispatch``, from the root of the checkout: one worker process of ours beside one of Channels
+4's ``runworker``, dramatiq, huey, celery and rq, with the same consumer, on the same Redis.
+
+It makes what it needs: a virtual environment for each subject (from PyPI, the newest release of the day it is made,
+kept in ``~/.cache/asgi_redis-benchmarks``) and a Redis of its own on a free port. It needs Linux, ``taskset``, and a
+``redis-server`` on the PATH. ::
+
+    python -m benchmarks.dispatch                     # three rounds, about twenty minutes
+    python -m benchmarks.dispatch --quick             # one short round, 1 and 8 slots: does it work?
+    python -m benchmarks.dispatch --only no-op        # the workloads whose name matches
+    python -m benchmarks.dispatch --subjects ours     # the subjects whose key matches
+    python -m benchmarks.dispatch --cpus two          # the worker on one CPU, Redis on another
+    python -m benchmarks.dispatch --json all.json     # keeps every sample
+
+How it measures
+===============
+
+A queue is filled, by the subject's own way to send, with as many messages as last for a second; then the worker is
+started, as its users start it. Its consumer, the same code for all (``recorder.py``), counts within the worker
+process, and takes the time from the beginning of the first message to the end of the last, so that neither the start
+of the worker nor its end counts. How many messages that are is found out with a few hundred before the first round.
+The subjects take turns, workload by workload; each round starts with another one, and with a new Redis. The tables
+have the medians.
+
+``--cpus one``, the default, puts worker and Redis on one CPU, ``two`` on one each (with two CPUs in all, producers
+then share Redis's). Producers have a CPU of their own where there is one left.
+
+What the figures mean
+=====================
+
+msg/s
+    Messages a second.
+msg/CPU s
+    Messages for each second of CPU time, user and system, of the worker process and all its children.
+half load
+    The queue is empty, and four other processes send at a steady rate. It is half of the highest at which this
+    subject's messages come through while they are being sent, found out before: the same processes sending as fast as
+    they can. p50 and p99 are the times from before the send to the first line of the consumer; "sent/s" is the rate.
+    The first fifth of the messages does not count.
+slots
+    Threads or greenlets. Channels 4's worker and rq's ``SimpleWorker`` have one message in hand at a time.
+sleeps
+    ``time.sleep``, which is the greenlet's in the gevent pools (``asyncio.sleep`` for Channels 4's async consumer).
+    1,000 slots that sleep for 50 ms could do 20,000 messages a second.
+
+What differs between them is what they are: dramatiq and celery fetch messages ahead and hold them in the process
+(256 or more; 64 for each slot), Channels 4's worker without a limit; huey and ours do not. The settings are those
+that their documentation gives for many short tasks, or the fastest that were found, with no results and no log: see
+``subjects.py`` and ``apps/``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import sys
+import time
+from pathlib import Path
+
+from ..__main__ import count, cpu_model, say
+from ..environments import CACHE
+from ..results import Results
+from ..server import redis_on
+from .environments import DispatchEnvironments
+from .report import report
+from .runner import Runner
+from .subjects import SUBJECTS, Subject
+from .workloads import QUICK, WORKLOADS, Workload
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command."""
+    arguments = _parser().parse_args(argv)
+    workloads = [
+        one for one in _matching(WORKLOADS, arguments.only, "name") if one.slots in QUICK or not arguments.quick
+    ]
+    subjects = _matching(SUBJECTS, arguments.subjects, "key")
+    about, results = _measure(arguments, workloads, subjects)
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"about": about, "results": results.to_json()}, indent=1))
+    print("\n".join(about), "", report(workloads, subjects, results), sep="\n")
+    return 0
+
+
+def _measure(
+    arguments: argparse.Namespace, workloads: list[Workload], subjects: list[Subject]
+) -> tuple[list[str], Results]:
+    cpus = sorted(os.sched_getaffinity(0))
+    if arguments.cpus == "two" and len(cpus) < 2:
+        raise SystemExit("--cpus two: this process may use one CPU only")
+    redis_cpu, worker_cpu = cpus[-1], cpus[-1] if arguments.cpus == "one" else cpus[-2]
+    others = [cpu for cpu in cpus if cpu not in (redis_cpu, worker_cpu)]
+    producer_cpu = others[-1] if others else redis_cpu
+    rounds, seconds = arguments.rounds or (1 if arguments.quick else 3), 0.3 if arguments.quick else 1.0
+    environments = DispatchEnvironments(arguments.environments)
+    environments.make({subject.environment for subject in subjects})
+    runner = Runner(environments.python, worker_cpu, producer_cpu, seconds)
+    results, load, began, version = Results(), os.getloadavg()[0], time.monotonic(), ""
+    for turn in range(rounds):
+        with redis_on(redis_cpu) as server:
+            version = server.version
+            for workload in workloads:
+                taking_part = [one for one in workload.subjects() if one in subjects]
+                for at in range(len(taking_part)):
+                    subject = taking_part[(at + turn) % len(taking_part)]
+                    answer = runner.measure(server.port, workload, subject)
+                    results.add(workload, subject, answer)
+                    shown = ", ".join(f"{name} {value:,.0f}" for name, value in answer.items() if name != "error")
+                    say(f"{turn + 1}/{rounds} {workload.name}: {subject.key}: {answer.get('error') or shown}")
+    where = f"worker on CPU {worker_cpu}, Redis on {redis_cpu}, producer on {producer_cpu}"
+    how = f"Medians of {rounds} interleaved round{'s' * (rounds != 1)}, {seconds:g} s a measurement"
+    machine = f"{cpu_model()}; {platform.system()} {platform.release()}; Redis {version}"
+    took = f"{time.strftime('%Y-%m-%d')}; {time.monotonic() - began:.0f} s in all"
+    about = [
+        f"{how}; {where} of {len(cpus)}; load average {load:.2f} before.",
+        f"{machine}; Python {environments.python_version}; {took}.",
+    ]
+    about += [f"{name.partition('_')[2]}: {environments.versions(name)}" for name in environments.python]
+    return about, results
+
+
+def _matching(everything: tuple, pattern: str | None, attribute: str) -> list:
+    try:
+        found = [one for one in everything if re.search(pattern or "", getattr(one, attribute))]
+    except re.error as error:
+        raise SystemExit(f"{pattern}: {error}") from None
+    if not found:
+        there = "\n  ".join(getattr(one, attribute) for one in everything)
+        raise SystemExit(f"nothing matches {pattern!r}; there are\n  {there}")
+    return found
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.dispatch", description="The worker beside Channels 4's and beside task queues."
+    )
+    parser.add_argument("--quick", action="store_true", help="one short round with 1 and 8 slots")
+    parser.add_argument("--rounds", type=count, metavar="N", help="interleaved rounds (3; 1 with --quick)")
+    parser.add_argument("--only", metavar="REGEX", help="workloads whose name matches")
+    parser.add_argument("--subjects", metavar="REGEX", help="subjects whose key matches")
+    parser.add_argument("--cpus", choices=("one", "two"), default="one", help="worker and Redis on one CPU, or two")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample")
+    parser.add_argument("--environments", type=Path, metavar="DIR", default=CACHE, help=f"default {CACHE}")
+    return parser
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

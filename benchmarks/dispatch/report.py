@@ -1,0 +1,74 @@
+"""The figures as plain text: one table for each pool and kind of figure, ours beside the best peer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..results import Results
+from ..table import number
+from ..text import grid
+from .subjects import GEVENT, SUBJECTS, THREAD, Subject
+from .workloads import P50, P99, RATE, UNITS, Target, Workload
+
+_TITLES = {
+    THREAD: "Thread pools, and those that run one message at a time",
+    GEVENT: "gevent pools",
+}
+_LESS = (P50, P99)  # is better
+
+
+def report(workloads: Sequence[Workload], subjects: Sequence[Subject], results: Results) -> str:
+    """Everything that is printed at the end."""
+    blocks = []
+    for pool, title in _TITLES.items():
+        columns = [subject for subject in subjects if subject.pool == pool]
+        rows = [workload for workload in workloads if pool in workload.pools]
+        if columns and rows:
+            blocks.append(_table(title, rows, columns, results))
+    if results.errors:
+        lines = [f"  {_name(key)}, {workload}: {error}" for (workload, key), error in results.errors.items()]
+        blocks.append("\n".join(["Failed", *lines]))
+    return "\n\n".join(blocks)
+
+
+def _table(title: str, rows: list[Workload], columns: list[Subject], results: Results) -> str:
+    heads = [subject.title.partition("\n") for subject in columns]
+    lines = [
+        ["", "", *(top for top, _, _ in heads), "ours :", ""],
+        [title, "", *(bottom for _, _, bottom in heads), "best peer", "target"],
+    ]
+    # By figure first: rates beside rates.
+    figures = list(dict.fromkeys(figure for row in rows for figure in row.figures))
+    for figure in figures:
+        lines += [_line(row, figure, columns, results) for row in rows if figure in row.figures]
+    return grid(lines, left=(0, 1, len(lines[0]) - 1))
+
+
+def _line(row: Workload, figure: str, columns: list[Subject], results: Results) -> list[str]:
+    values = {subject: results.median(row, subject.key, figure) for subject in columns}
+    ours = next((value for subject, value in values.items() if subject.kind == "ours"), None)
+    peers = [value for subject, value in values.items() if subject.kind == "peer" and value is not None]
+    best = (min(peers) if figure in _LESS else max(peers)) if peers else None
+    ratio = ours / best if ours is not None and best and figure in (RATE, "per_cpu", *_LESS) else None
+    verdicts = [_verdict(target, ours, ratio) for target in row.targets if target.figure == figure]
+    return [
+        row.name,
+        UNITS[figure],
+        *(number(value) for value in values.values()),
+        number(ratio),
+        *(verdicts or [""]),
+    ]
+
+
+def _verdict(target: Target, ours: float | None, ratio: float | None) -> str:
+    figure, wanted = (ratio, target.factor) if target.value is None else (ours, target.value)
+    if figure is None or wanted is None:
+        return ""
+    less = target.figure in _LESS
+    reached = figure <= wanted if less else figure >= wanted
+    shown = f"{wanted:,g}" if target.value is None else f"{wanted:,.0f}"
+    return f"{'≤' if less else '≥'} {shown} {'yes' if reached else 'NO'}"
+
+
+def _name(key: str) -> str:
+    return next(subject.title.replace("\n", " ") for subject in SUBJECTS if subject.key == key)

@@ -1,0 +1,83 @@
+"""``--heartbeat-file``."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from asgi_redis.embedded import RedisServer
+from tests.waiting import eventually
+from tests.workers.operations.conftest import Start
+from tests.workers.operations.stand_ins import stand_in
+from workers.operations.heartbeat import Heartbeat
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "heartbeat"
+
+
+def age(path: Path) -> None:
+    os.utime(path, (0, 0))
+
+
+def is_touched(path: Path) -> bool:
+    return path.stat().st_mtime > 0
+
+
+def test_the_file_is_touched_again_and_again_also_without_redis(
+    start: Start, fresh_redis_server: RedisServer, path: Path
+) -> None:
+    worker = start("--heartbeat-file", str(path), server=fresh_redis_server)
+    worker.listens()
+    for _ in range(2):
+        age(path)
+        eventually(lambda: is_touched(path))
+    fresh_redis_server.stop()
+    eventually(lambda: "does not serve messages" in worker.log)
+    for _ in range(2):
+        age(path)
+        eventually(lambda: is_touched(path))
+    path.unlink()
+    eventually(path.exists)
+    worker.signal(signal.SIGTERM)
+    assert worker.wait() == 0
+
+
+def test_a_pulling_loop_that_hangs_is_no_heartbeat(path: Path) -> None:
+    worker = stand_in()
+    heartbeat = Heartbeat(str(path))
+    heartbeat.start(worker)
+    age(path)
+    heartbeat.check(worker)
+    assert is_touched(path)
+    age(path)
+    worker.hang()
+    heartbeat.check(worker)
+    assert not is_touched(path)
+
+
+def test_a_file_that_cannot_be_touched_is_a_wrong_configuration(start: Start, path: Path) -> None:
+    worker = start("--heartbeat-file", str(path / "nowhere"))
+    assert worker.wait() == 1
+    assert "cannot touch the heartbeat file" in worker.log
+    assert len(worker.log.splitlines()) == 1
+
+
+def test_one_that_cannot_be_touched_any_more_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    worker = stand_in()
+    path = tmp_path / "directory" / "heartbeat"
+    path.parent.mkdir()
+    heartbeat = Heartbeat(str(path))
+    for _ in range(2):
+        path.unlink()
+        path.parent.rmdir()
+        for _ in range(3):
+            heartbeat.check(worker)
+        path.parent.mkdir()
+        heartbeat.check(worker)
+        assert path.exists()
+    assert caplog.text.count("Cannot touch the heartbeat file") == 2

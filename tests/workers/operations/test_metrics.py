@@ -1,0 +1,203 @@
+"""``--metrics-port``, as Prometheus sees it."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+
+from asgi_redis import RedisChannelLayer
+from asgi_redis.embedded import RedisServer
+from tests.waiting import eventually
+from tests.workers.operations.conftest import Start
+from tests.workers.operations.stand_ins import stand_in
+from tests.workers.processes import ROOT, Notes, WorkerProcess
+
+pytest.importorskip("prometheus_client")
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from workers.operations.metrics import Metrics
+
+Samples = dict[tuple[str, str], float]
+
+
+def address(worker: WorkerProcess) -> str:
+    found: Any = eventually(lambda: re.search(r"Metrics are at (http://127\.0\.0\.1:\d+/metrics)", worker.log), 20)
+    return str(found[1])
+
+
+def scrape(url: str) -> Samples:
+    """The samples by name and channel, without the buckets of the histogram but with its last."""
+    with urllib.request.urlopen(url, timeout=10) as response:
+        assert response.headers.get_content_type() == "text/plain"
+        text = response.read().decode()
+    return {
+        (sample.name, sample.labels["channel"]): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+@pytest.mark.parametrize("flags", [["--threads", "1"], ["--pool", "gevent", "--concurrency", "1"]])
+def test_each_channel_has_its_samples(start: Start, layer: RedisChannelLayer, notes: Notes, flags: list[str]) -> None:
+    if "gevent" in flags:
+        pytest.importorskip("gevent")
+    worker = start("--metrics-port", "0", *flags)
+    url = address(worker)
+    assert scrape(url)["runworker_messages_total", "work"] == 0  # from the start, not from the first message
+    layer.send("fail", {"n": 0, "kind": "value"})
+    layer.send("work", {"n": 1, "seconds": 0.02})
+    layer.send("work", {"n": 2})
+    eventually(lambda: len(notes["done"]) == 2 and len(notes["started"]) == 3)
+    layer.send("linger", {"n": 3})
+    eventually(lambda: "3" in notes["started"])
+    for n in (4, 5):
+        layer.send("work", {"n": n})
+    samples = eventually(
+        lambda: (found := scrape(url))["runworker_queue_age_seconds", "work"] > 0 and found  # a clock of the server
+    )
+    assert isinstance(samples, dict)
+    expected = {
+        ("runworker_messages_total", "work"): 2,
+        ("runworker_errors_total", "work"): 0,
+        ("runworker_messages_total", "fail"): 1,
+        ("runworker_errors_total", "fail"): 1,
+        ("runworker_in_progress", "linger"): 1,
+        ("runworker_in_progress", "work"): 0,
+        ("runworker_queue_messages", "work"): 2,
+        ("runworker_queue_messages", "fail"): 0,
+        ("runworker_queue_age_seconds", "fail"): 0,
+        ("runworker_duration_seconds_count", "work"): 2,
+    }
+    assert {name: samples.get(name) for name in expected} == expected
+    assert 0.02 <= samples["runworker_duration_seconds_sum", "work"] < 5
+    assert samples["runworker_queue_age_seconds", "work"] < 20
+    notes.go()
+    eventually(lambda: scrape(url)["runworker_messages_total", "work"] == 4)
+    worker.signal(signal.SIGTERM)
+    assert worker.wait() == 0
+
+
+def test_during_an_outage_what_waits_in_redis_is_missing_and_the_rest_is_there(
+    start: Start, fresh_redis_server: RedisServer
+) -> None:
+    server = fresh_redis_server
+    worker = start("--metrics-port", "0", server=server)
+    url = address(worker)
+    eventually(lambda: ("runworker_queue_messages", "work") in scrape(url))
+    server.kill()
+    # At the first scrapes the worker may not have noticed it.
+    samples = scrape(url)
+    assert samples["runworker_messages_total", "work"] == 0
+    eventually(lambda: "does not serve messages" in worker.log)
+    samples = scrape(url)
+    assert not [name for name, _ in samples if name.startswith("runworker_queue")]
+    assert samples["runworker_in_progress", "work"] == 0
+    server.start()
+    eventually(lambda: ("runworker_queue_messages", "work") in scrape(url))
+    assert "Traceback" not in worker.log
+
+
+def scrape_stand_in(worker: Any, during: Callable[[], None] = lambda: None) -> Samples:
+    metrics = Metrics(("127.0.0.1", 0))
+    metrics.start(worker)
+    during()
+    try:
+        return scrape("http://{}:{}".format(*metrics._server.server_address[:2]))
+    finally:
+        metrics.stop()
+
+
+class Statistics:
+    extensions = ["statistics"]
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.asked = 0
+
+    def channel_statistics(self, channel: str) -> dict[str, float]:
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        return {"messages_pending": 3, "messages_max_age": 1.5}
+
+
+def test_what_cannot_be_looked_up_is_missing() -> None:
+    worker = stand_in()
+    worker.channel_layer = Statistics()
+    assert scrape_stand_in(worker)["runworker_queue_age_seconds", "c"] == 1.5
+    worker.channel_layer = Statistics(redis.exceptions.ConnectionError("gone"))
+    assert [name for name, _ in scrape_stand_in(worker) if name.startswith("runworker_queue")] == []
+    assert worker.channel_layer.asked == 1
+
+
+def test_during_an_outage_nothing_is_looked_up() -> None:
+    """Each look would take as long as a connection that fails."""
+    worker = stand_in()
+    worker.channel_layer = Statistics()
+    worker.popping = False
+    assert [name for name, _ in scrape_stand_in(worker) if name.startswith("runworker_queue")] == []
+    assert worker.channel_layer.asked == 0
+
+
+def test_a_layer_without_statistics_has_none() -> None:
+    worker = stand_in()
+    worker.channel_layer.extensions = ["groups"]
+
+    def during() -> None:
+        worker.ran()
+        worker.ran(failed=True)
+
+    samples = scrape_stand_in(worker, during)
+    assert samples["runworker_messages_total", "c"] == 2
+    assert samples["runworker_errors_total", "c"] == 1
+    assert [name for name, _ in samples if name.startswith("runworker_queue")] == []
+
+
+def test_process_local_channels_are_one_series() -> None:
+    """Their full names are without number."""
+    worker = stand_in()
+    worker.channels = ["c!"]
+    worker.channel_layer.extensions = []
+
+    def during() -> None:
+        for n in range(3):
+            for observe in worker.dispatcher.observers:
+                observe(f"c!{n}", "consumer", 0.1, False)
+
+    samples = scrape_stand_in(worker, during)
+    assert samples["runworker_messages_total", "c!"] == 3
+    assert {channel for _, channel in samples} == {"c!"}
+
+
+def test_a_busy_port_is_a_wrong_configuration(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1]
+        worker = start("--metrics-port", str(port))
+        assert worker.wait() == 1
+    assert f"cannot serve metrics on 127.0.0.1:{port}: Address already in use" in worker.log
+    assert len(worker.log.splitlines()) == 1
+
+
+def test_without_the_library_the_extra_is_named() -> None:
+    code = "import sys; sys.modules['prometheus_client'] = None; from workers.cli import main; sys.exit(main())"
+    connection = ["--layer-url", "redis://127.0.0.1:1", "--routing", "tests.workers.consumers.routing"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *connection, "--metrics-port", "0"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "pip install asgi_redis[metrics]" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,203 @@
+"""``async def`` consumers, run by a dispatcher in threads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import pytest
+
+from tests.workers.fakes import FakeLayer
+from tests.workers.processes import ROOT
+from workers import Channel, route
+from workers.dispatcher import Dispatcher
+from workers.exceptions import ConsumeLater, DenyConnection
+from workers.message import Message
+from workers.routing import Router
+from workers.signals import consumer_started
+
+
+def dispatch(consumer: Any, channel: str = "c", layer: Any = None, **content: Any) -> FakeLayer:
+    layer = layer or FakeLayer()
+    dispatcher = Dispatcher(Router([route(channel, consumer)]), layer, None)
+    dispatcher.dispatch(channel, content)
+    layer.failed = dispatcher.failed
+    return layer
+
+
+def in_thread(function: Any) -> None:
+    thread = threading.Thread(target=function)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_what_it_and_its_tasks_send_goes_out_in_order_when_it_is_done() -> None:
+    async def consumer(message: Message) -> None:
+        async def child() -> None:
+            Channel("b", channel_layer=message.channel_layer).send({})
+
+        Channel("a", channel_layer=message.channel_layer).send({})
+        await asyncio.create_task(child())
+        assert message.channel_layer.sent == []  # type: ignore[attr-defined]
+
+    layer = dispatch(consumer)
+    assert [channel for channel, _ in layer.sent] == ["a", "b"]
+    assert not layer.failed
+
+
+def test_messages_handled_at_the_same_time_keep_their_sends_apart() -> None:
+    meet = threading.Barrier(2)
+    layers = [FakeLayer(), FakeLayer()]
+    layers[1].errors["both"] = ValueError("refused")
+
+    async def consumer(message: Message) -> None:
+        Channel("both", channel_layer=message.channel_layer).send({})
+        await asyncio.to_thread(meet.wait, 10)
+
+    threads = [threading.Thread(target=dispatch, args=(consumer, "c", layer)) for layer in layers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert layers[0].sent == [("both", {})]
+    assert layers[1].sent == []
+
+
+@pytest.mark.native("greenlets share one loop, which stays")
+def test_a_thread_keeps_its_loop_and_closes_it_at_its_end() -> None:
+    loops: list[Any] = []
+
+    async def consumer(message: Message) -> None:
+        loops.append(asyncio.get_running_loop())
+
+    in_thread(lambda: [dispatch(consumer) for _ in range(3)])
+    assert len(set(loops)) == 1
+    assert loops[0].is_closed()
+
+
+def test_exceptions_mean_what_they_mean_elsewhere(caplog: pytest.LogCaptureFixture) -> None:
+    def raising(error: BaseException) -> Any:
+        async def consumer(message: Message) -> None:
+            raise error
+
+        return consumer
+
+    assert dispatch(raising(ConsumeLater())).sent == [("c", {"__retries__": 1})]
+    denied = dispatch(raising(DenyConnection()), "websocket.connect", reply_channel="r!1")
+    assert denied.sent == [("r!1", {"close": True})]
+    for error in (asyncio.CancelledError(), SystemExit(1), ValueError("x")):
+        caplog.clear()
+        assert dispatch(raising(error)).failed == 1
+        assert "Error in consumer" in caplog.text
+    assert not dispatch(raising(ConsumeLater())).failed  # the loop has survived all that
+
+
+def test_tasks_left_behind_are_cancelled_and_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    async def consumer(message: Message) -> None:
+        async def child(error: Exception | None) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                Channel("last", channel_layer=message.channel_layer).send({})
+                if error:
+                    raise error
+
+        message.tasks = [asyncio.create_task(child(error)) for error in (None, KeyError("mine"))]  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+
+    layer = dispatch(consumer)
+    assert layer.sent == [("last", {})] * 2
+    assert "left behind" in caplog.text
+    assert "mine" in caplog.text
+    assert not layer.failed
+
+
+def test_context_variables_that_signal_receivers_set_are_seen() -> None:
+    variable = contextvars.ContextVar("variable", default="unset")
+    seen: list[str] = []
+
+    def receiver(**_: Any) -> None:
+        variable.set("set")
+
+    async def consumer(message: Message) -> None:
+        seen.append(variable.get())
+
+    consumer_started.connect(receiver)
+    in_thread(lambda: dispatch(consumer))
+    consumer_started.disconnect(receiver)
+    assert seen == ["set"]
+
+
+GREENLETS = """
+from gevent import monkey
+monkey.patch_all()
+import asyncio
+import time
+import gevent
+from tests.workers.fakes import FakeLayer
+from tests.workers.processes import ROOT
+from workers import Channel, route
+from workers.dispatcher import Dispatcher
+from workers.routing import Router
+
+layers = [FakeLayer() for _ in range(20)]
+loops = set()
+ended = []
+
+async def lasting():
+    try:
+        await asyncio.sleep(60)
+    finally:
+        ended.append(1)
+
+async def exits():
+    raise SystemExit("in a task")
+
+async def consumer(message):
+    loops.add(asyncio.get_running_loop())
+    asyncio.create_task(lasting())
+    await asyncio.sleep(0.2)
+    Channel("out", channel_layer=message.channel_layer).send({"n": message["n"]})
+    if message["n"] == 3:
+        try:
+            await asyncio.create_task(exits())
+        except SystemExit:
+            pass
+    if message["n"] == 4:
+        raise SystemExit("in a consumer")
+
+def foreign(message):
+    async def main():
+        await asyncio.sleep(0.05)
+        return asyncio.get_running_loop()
+    for _ in range(5):
+        loops.add(asyncio.run(main()))
+
+before = time.monotonic()
+dispatchers = [Dispatcher(Router([route("c", consumer), route("f", foreign)]), layer, None) for layer in layers]
+work = [gevent.spawn(one.dispatch, "c", {"n": n}) for n, one in enumerate(dispatchers)]
+work.append(gevent.spawn(dispatchers[0].dispatch, "f", {}))
+gevent.joinall(work)
+assert time.monotonic() - before < 5
+assert [layer.sent for layer in layers] == [[("out", {"n": n})] for n in range(20)], layers
+assert [one.failed for one in dispatchers] == [int(n == 4) for n in range(20)]
+assert len(loops) == 6, loops
+assert len(ended) == 20
+print("fine")
+"""
+
+
+def test_greenlets_share_a_loop_and_keep_their_sends_apart() -> None:
+    """Also beside a greenlet that runs a loop of its own, and whatever the tasks raise."""
+    pytest.importorskip("gevent")
+    ran = subprocess.run(
+        [sys.executable, "-c", GREENLETS], cwd=ROOT, capture_output=True, text=True, check=False, timeout=30
+    )
+    assert ran.stdout == "fine\n", ran.stderr
+    assert "never retrieved" not in ran.stderr
+    assert ran.stderr.count("Traceback") == 2

@@ -1,0 +1,58 @@
+"""
+Consumers that are ``async def``, run to their end in the thread of their slot.
+
+Each thread that runs one has an event loop, made for the first and closed when the thread ends; greenlets, which
+are all in one thread, share one (``workers.gevent_loop``). Tasks that a consumer
+leaves behind are cancelled and waited for: what they send belongs to the consumer, and goes out with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+from workers.gevent_loop import GeventLoop, end_tasks
+
+
+class _Loop:
+    """An event loop that is closed when its thread lets go of it."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+
+    def __del__(self) -> None:
+        self.loop.close()
+
+
+_local = threading.local()
+_lock = threading.Lock()
+_shared_loop: GeventLoop | None = None
+
+
+def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Runs a consumer's coroutine and returns its result, or raises what it raises; then ends the tasks it left."""
+    patching = sys.modules.get("gevent.monkey")
+    if patching is not None and patching.is_module_patched("threading"):
+        return _gevent_loop().run(coroutine)
+    try:
+        loop: asyncio.AbstractEventLoop = _local.owner.loop
+    except AttributeError:
+        _local.owner = _Loop()
+        loop = _local.owner.loop
+    try:
+        return loop.run_until_complete(coroutine)
+    finally:
+        left = asyncio.all_tasks(loop)
+        if left:
+            loop.run_until_complete(end_tasks(left))
+
+
+def _gevent_loop() -> GeventLoop:
+    global _shared_loop
+    with _lock:
+        if _shared_loop is None:
+            _shared_loop = GeventLoop()
+        return _shared_loop

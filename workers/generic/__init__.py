@@ -1,0 +1,7 @@
+"""Class-based consumers: the parts and names of Channels 1.1.8's ``channels.generic``."""
+
+from __future__ import annotations
+
+from workers.generic.base import BaseConsumer
+
+__all__ = ["BaseConsumer"]

@@ -1,0 +1,115 @@
+"""
+An asyncio event loop for the ``async def`` consumers of a process that gevent has patched.
+
+All greenlets share one thread, which can have one running event loop. So one greenlet runs it, for all of them; the
+greenlet of a consumer hands its coroutine over and waits. While the loop itself waits, it is not the running loop
+of the thread: another greenlet may then have one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import selectors
+import threading
+from collections.abc import Coroutine
+from typing import Any
+from weakref import WeakSet
+
+logger = logging.getLogger(__name__)
+
+_tasks: contextvars.ContextVar[WeakSet[asyncio.Task[Any]] | None] = contextvars.ContextVar("tasks", default=None)
+
+
+class _Selector(selectors.DefaultSelector):
+    """The patched selector, which lets other greenlets run while it waits, with the running loop that is theirs."""
+
+    _theirs: asyncio.AbstractEventLoop | None = None
+
+    def select(self, timeout: float | None = None) -> Any:
+        loop = asyncio._get_running_loop()
+        self.leave()
+        try:
+            return super().select(timeout)
+        finally:
+            self.enter(loop)
+
+    def enter(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        """Makes ``loop`` the running one, and keeps the one of the others."""
+        self._theirs = asyncio._get_running_loop()
+        asyncio._set_running_loop(loop)
+
+    def leave(self) -> None:
+        """Makes the loop of the others the running one again."""
+        asyncio._set_running_loop(self._theirs)
+
+
+class _Outcome:
+    """What became of a coroutine: whatever it raised, also what would end the loop."""
+
+    def __init__(self) -> None:
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.there = threading.Event()
+
+
+class GeventLoop:
+    """The loop of this process, and the greenlet that runs it."""
+
+    def __init__(self) -> None:
+        self._selector = _Selector()
+        self._loop = asyncio.SelectorEventLoop(self._selector)
+        self._loop.set_task_factory(_make_task)
+        threading.Thread(target=self._run, name="event-loop", daemon=True).start()
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Runs a coroutine to its end, and ends the tasks that it leaves; returns or raises what it does."""
+        outcome = _Outcome()
+        context = contextvars.copy_context()
+        self._loop.call_soon_threadsafe(self._loop.create_task, _settle(coroutine, outcome), context=context)
+        outcome.there.wait()
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.result
+
+    def _run(self) -> None:
+        while True:
+            self._selector.enter(None)
+            try:
+                self._loop.run_forever()
+            except (SystemExit, KeyboardInterrupt):
+                # Raised by a task that a consumer has started. It ends that task, and nothing else.
+                logger.exception("Error in a task that a consumer started")
+            finally:
+                self._selector.leave()
+
+
+async def _settle(coroutine: Coroutine[Any, Any, Any], outcome: _Outcome) -> None:
+    tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
+    _tasks.set(tasks)
+    try:
+        outcome.result = await coroutine
+    except BaseException as error:  # noqa: BLE001  raised again in the consumer's greenlet
+        outcome.error = error
+    try:
+        await end_tasks({task for task in tasks if not task.done()})
+    finally:
+        outcome.there.set()
+
+
+async def end_tasks(tasks: set[asyncio.Task[Any]]) -> None:
+    """Cancels tasks that a consumer has left behind, and waits for them."""
+    for task in tasks:
+        task.cancel()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, Exception):
+            logger.error("Error in a task that a consumer left behind", exc_info=result)
+
+
+def _make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+    task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **options)
+    tasks = _tasks.get()
+    if tasks is not None:
+        tasks.add(task)
+    return task

@@ -1,0 +1,104 @@
+"""
+What systemd is told, when it has started the worker as a ``Type=notify`` service: ready, alive, stopping.
+
+The protocol is that of sd_notify(3): lines ``NAME=value`` in a datagram to the Unix socket that the environment
+variable NOTIFY_SOCKET names, an abstract one if it starts with ``@``. The watchdog's variables are those of
+sd_watchdog_enabled(3).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from workers.duties import Duty
+from workers.exceptions import ConfigurationError
+from workers.operations.liveness import pulls
+
+if TYPE_CHECKING:
+    from workers.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+STATUS_SECONDS = 10.0
+
+
+class Systemd(Duty):
+    """
+    Tells the socket at ``address`` that the worker is ready when it pops for the first time, and how it does.
+
+    With a ``watchdog``, the seconds within which systemd wants a sign of life, it gives one twice as often as long
+    as the worker pulls.
+    """
+
+    def __init__(self, address: str, watchdog: float | None = None) -> None:
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        # systemd may be busy with itself, and the main thread has signals to see to.
+        self._socket.setblocking(False)
+        self._watchdog = watchdog
+        self._ready = self._popping = self._fails = False
+        self._alive_at = self._status_at = 0.0
+
+    def start(self, worker: Worker) -> None:
+        """Says that the worker waits for Redis."""
+        self._tell("STATUS=Waiting for Redis")
+
+    def check(self, worker: Worker) -> None:
+        """Says what has changed, and that the worker is alive."""
+        now = time.monotonic()
+        if worker.popping and not self._ready:
+            self._ready = self._tell("READY=1")
+        if self._watchdog is not None and now >= self._alive_at + self._watchdog / 2 and pulls(worker):
+            self._alive_at = now
+            self._tell("WATCHDOG=1")
+        if worker.popping != self._popping or now >= self._status_at + STATUS_SECONDS:
+            self._popping, self._status_at = worker.popping, now
+            self._tell(
+                f"STATUS={'Listening' if worker.popping else 'Waiting for Redis'}; "
+                f"{len(worker.dispatcher.running())} messages in progress, "
+                f"{worker.dispatcher.done} done, {worker.dispatcher.failed} of them failed"
+            )
+
+    def quiet(self) -> None:
+        """Says that the worker stops."""
+        self._tell("STOPPING=1\nSTATUS=Waiting for running consumers")
+
+    def stop(self) -> None:
+        """Closes the socket."""
+        self._socket.close()
+
+    def _tell(self, lines: str) -> bool:
+        try:
+            self._socket.sendto(lines.encode(), self._address)
+        except OSError as error:
+            if not self._fails:
+                logger.warning("Cannot tell systemd %s: %s", lines.partition("\n")[0], error)
+            self._fails = True
+            return False
+        self._fails = False
+        return True
+
+
+def systemd_from(environment: Mapping[str, str]) -> Systemd | None:
+    """
+    Returns the duty that the environment asks for, if it does.
+
+    Raises ``ConfigurationError`` when systemd's variables hold what it would not have written.
+    """
+    address = environment.get("NOTIFY_SOCKET")
+    if not address:
+        return None
+    if address[0] not in "/@":
+        raise ConfigurationError(f"NOTIFY_SOCKET must be a path or start with @, not {address!r}")
+    microseconds = environment.get("WATCHDOG_USEC")
+    # Without a pid the watchdog is for whoever reads this.
+    if not microseconds or environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return Systemd(address)
+    if not microseconds.isdecimal() or not int(microseconds):
+        raise ConfigurationError(f"WATCHDOG_USEC must be a number of microseconds, not {microseconds!r}")
+    return Systemd(address, int(microseconds) / 1_000_000)
