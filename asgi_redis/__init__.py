@@ -10,6 +10,7 @@ from asgi_redis.ipc import IPCChannelLayer
 from asgi_redis.layer import RedisChannelLayer
 from asgi_redis.local import RedisLocalChannelLayer
 from asgi_redis.memory import InMemoryChannelLayer
+from asgi_redis.pubsub import RedisPubSubChannelLayer
 from asgi_redis.sentinel import RedisSentinelChannelLayer
 from asgi_redis.settings import get_channel_layer
 
@@ -22,6 +23,7 @@ __all__ = [
     "MessageTooLarge",
     "RedisChannelLayer",
     "RedisLocalChannelLayer",
+    "RedisPubSubChannelLayer",
     "RedisSentinelChannelLayer",
     "__version__",
     "get_channel_layer",

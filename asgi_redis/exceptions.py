@@ -50,3 +50,7 @@ class MissingExtra(ChannelLayerError, ImportError):
 
 class UnsupportedRedis(ChannelLayerError, RuntimeError):
     """This Redis is too old, or lacks a command that is needed."""
+
+
+class LayerClosed(ChannelLayerError, RuntimeError):
+    """An asynchronous layer was closed while somebody waited for a message."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from asgi_redis import wire
 from asgi_redis.base import BaseChannelLayer, Capacities, Message, Received, unknown_setting
-from asgi_redis.connection import Shard, parse_hosts
+from asgi_redis.connection import Shard, Steps, carry, parse_hosts
 from asgi_redis.delayed import DelayedMessages
 from asgi_redis.exceptions import ConfigurationError
 from asgi_redis.reader import Reader
@@ -115,10 +115,13 @@ class RedisChannelLayer(BaseChannelLayer):
         reserved key. After a ``redis.exceptions.ConnectionError`` or ``TimeoutError`` the message may or may not have
         been sent.
         """
+        carry(self._sending(channel, message))
+
+    def _sending(self, channel: str, message: Message) -> Steps[None]:
         if not isinstance(channel, str):
             self.valid_channel_name(channel)
         self.check_message(message)
-        if not self._sender.send(channel, message):
+        if not (yield from self._sender.send(channel, message)):
             raise self.ChannelFull(f"channel {channel} holds {self.get_capacity(channel)} messages, its capacity")
 
     # Receiving
@@ -156,19 +159,25 @@ class RedisChannelLayer(BaseChannelLayer):
 
     def group_add(self, group: str, channel: str) -> None:
         """Adds ``channel`` to ``group`` for ``group_expiry`` seconds, or renews that, in one round trip."""
+        carry(self._group_adding(group, channel))
+
+    def _group_adding(self, group: str, channel: str) -> Steps[None]:
         self.valid_group_name(group)
         self.valid_channel_name(channel)
-        self._group_shard(group).execute(self._operations.group_add(group, channel))
+        yield [(self._group_shard(group), self._operations.group_add(group, channel))]
 
     def group_discard(self, group: str, channel: str) -> None:
         """Removes ``channel`` from ``group``, if it is in there, in one round trip."""
+        carry(self._group_discarding(group, channel))
+
+    def _group_discarding(self, group: str, channel: str) -> Steps[None]:
         self.valid_group_name(group)
         self.valid_channel_name(channel)
-        self._group_shard(group).execute(self._operations.group_discard(group, channel))
+        yield [(self._group_shard(group), self._operations.group_discard(group, channel))]
 
     def group_channels(self, group: str) -> list[str]:
         """Returns the channels of ``group`` whose membership has not expired."""
-        return [name.decode() for name in self._members(group)]
+        return [name.decode() for name in carry(self._members(group))]
 
     def send_group(self, group: str, message: Message) -> int:
         """
@@ -177,18 +186,22 @@ class RedisChannelLayer(BaseChannelLayer):
         Channels that are full are left out and counted, and never raise ``ChannelFull``. Raises as ``send`` does
         otherwise: ``MessageTooLarge``, ``TypeError`` and ``ValueError`` before anything was sent.
         """
-        self.valid_group_name(group)
-        self.check_message(message)
-        members = self._members(group)
-        dropped = self._sender.send_group(members, message)
-        self.log_dropped(dropped, len(members), group)
-        return dropped
+        return carry(self._group_sending(group, message))
 
     group_send = send_group
 
-    def _members(self, group: str) -> list[bytes]:
+    def _group_sending(self, group: str, message: Message) -> Steps[int]:
         self.valid_group_name(group)
-        members: list[bytes] = self._group_shard(group).execute(self._operations.group_channels(group))
+        self.check_message(message)
+        members = yield from self._members(group)
+        dropped = yield from self._sender.send_group(members, message)
+        self.log_dropped(dropped, len(members), group)
+        return dropped
+
+    def _members(self, group: str) -> Steps[list[bytes]]:
+        self.valid_group_name(group)
+        members: list[bytes]
+        (members,) = yield [(self._group_shard(group), self._operations.group_channels(group))]
         # Another program may have put anything in there.
         if b"".join(members).isascii() and max(map(len, members), default=0) < 100:
             return members

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asgi_redis.base import BaseChannelLayer, Message
+from asgi_redis.connection import carry
 from asgi_redis.exceptions import ChannelFull, ConfigurationError
 from asgi_redis.layer import RedisChannelLayer
 from asgi_redis.local_receiver import LocalReceiver, is_local
@@ -102,18 +103,18 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         """
         self.valid_group_name(group)
         self.check_message(message)
-        members = self._members(group)
+        members = carry(self._members(group))
         local = [name.decode() for name in members if not (b"!" in name or b"?" in name)]
         dropped = 0
         if local:
-            self._sender.send_group([], message)  # what only Redis cannot take has to show before
+            carry(self._sender.send_group([], message))  # what only Redis cannot take has to show before
         for channel in local:
             try:
                 self._local.send(channel, message)
             except ChannelFull:
                 dropped += 1
         remote = [name for name in members if b"!" in name or b"?" in name] if local else members
-        dropped += self._sender.send_group(remote, message)
+        dropped += carry(self._sender.send_group(remote, message))
         self.log_dropped(dropped, len(members), group)
         return dropped
 

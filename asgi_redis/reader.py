@@ -33,6 +33,8 @@ class Reader:
     ) -> None:
         self.absent: set[int] = set()
         self.woken = False
+        self.error: Exception | None = None
+        """Why a server was left out, the last time that one was."""
         self._receiver = receiver
         self._places: list[Place] = [(shard.host, functools.partial(shard.execute, probe)) for shard in shards]
         self._places += others
@@ -44,6 +46,11 @@ class Reader:
     def serving(self) -> bool:
         """Whether a server has answered the last call; false before the first one."""
         return bool(self._serving)
+
+    @property
+    def down(self) -> bool:
+        """Whether all the servers that were tried have failed."""
+        return bool(self.absent) and not self._serving
 
     def receive_batch(
         self,
@@ -76,6 +83,16 @@ class Reader:
         self.woken = True
         self._receiver.wake()
 
+    def retry(self) -> None:
+        """Tries at once whether the servers that are left out can be reached. Raises nothing."""
+        for shard in list(self.absent):
+            try:
+                self._places[shard][1]()
+            except Exception as error:  # noqa: BLE001  whatever it is, it is for who asks why
+                self.error = error
+            else:
+                self.absent.discard(shard)
+
     def close(self) -> None:
         """Tries no longer to reach servers that fail."""
         self._closed.set()
@@ -83,6 +100,7 @@ class Reader:
     def failed(self, shard: int, error: Exception) -> None:
         """Leaves a shard out, and tries again in a while."""
         self._serving.discard(shard)
+        self.error = error
         delay = self._outages[shard].failed(error)
         if shard not in self.absent:
             self.absent.add(shard)

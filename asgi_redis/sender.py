@@ -1,4 +1,4 @@
-"""How a layer sends: finds the queue and its shard, serialises, checks, and hands over to Redis."""
+"""How a layer sends: finds the queue and its shard, serialises, checks, and says what to ask of Redis."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from asgi_redis.base import BaseChannelLayer, Message
-from asgi_redis.connection import Shard, execute_all
+from asgi_redis.connection import Shard, Steps
 from asgi_redis.exceptions import MessageTooLarge
 from asgi_redis.messages import has_only_str_keys, invalid_message
 from asgi_redis.serializers import Serializer, spliceable
@@ -35,7 +35,7 @@ class _Chunk(NamedTuple):
 
 
 class Sender:
-    """The writing side of one layer; ``rules`` knows its names and capacities."""
+    """The writing side of one layer, as steps that a carrier takes; ``rules`` knows its names and capacities."""
 
     def __init__(
         self,
@@ -58,15 +58,16 @@ class Sender:
         self._plan = functools.lru_cache(maxsize=16)(self._make_plan)
         self._frames = functools.lru_cache(maxsize=16)(self._make_frames)
 
-    def send(self, channel: str, message: Message) -> bool:
-        """Returns whether the message was sent; False: the channel is full, on all of its shards."""
+    def send(self, channel: str, message: Message) -> Steps[bool]:
+        """Returns, in the end, whether the message was sent; False: the channel is full, on all of its shards."""
         routes = self._routes(channel)
         member = self.member({**message, "__asgi_channel__": channel} if "!" in channel else message)
         turn = next(self._turns) if len(routes) > 1 else 0
         for attempt in range(len(routes)):
             route = routes[(turn + attempt) % len(routes)]
             head = route.head if attempt < len(routes) - 1 else route.last_head
-            if route.shard.execute(self._operations.send(head, member)):
+            sent = yield [(route.shard, self._operations.send(head, member))]
+            if sent[0]:
                 return True
         return False
 
@@ -104,9 +105,9 @@ class Sender:
             size, limit = (length - self._random_prefix_length for length in (member_length, self._longest_member))
             raise MessageTooLarge(f"the message has {size} bytes when serialised, max_message_bytes is {limit}")
 
-    def send_group(self, members: Sequence[bytes], message: Message) -> int:
+    def send_group(self, members: Sequence[bytes], message: Message) -> Steps[int]:
         """
-        Sends to all of ``members``, on all shards at once; returns how many of them were full.
+        Sends to all of ``members``, on all shards at once; returns, in the end, how many of them were full.
 
         Takes more than one round trip where a channel's share of one shard is used up, and another is tried.
         """
@@ -116,14 +117,16 @@ class Sender:
         turn, dropped, left = next(self._turns), 0, tuple(members)
         for attempt in range(len(self._shards)):
             last = attempt == len(self._shards) - 1
-            full = self._send_parts(left, (turn + attempt) % len(self._shards), last, message)
+            full = yield from self._send_parts(left, (turn + attempt) % len(self._shards), last, message)
             dropped += sum(len(part.channels) for part in full if last or not part.elsewhere)
             left = tuple(name for part in full if part.elsewhere for name in part.channels)
             if not left:
                 break
         return dropped
 
-    def _send_parts(self, members: tuple[bytes, ...], turn: int, last: bool, message: Message) -> list[GroupPart]:
+    def _send_parts(
+        self, members: tuple[bytes, ...], turn: int, last: bool, message: Message
+    ) -> Steps[list[GroupPart]]:
         if self._spliceable:
             try:
                 head = self._spliceable.head(message)
@@ -138,7 +141,7 @@ class Sender:
         # Every shard is served at once: with what it counts as full, and with what is tried elsewhere, too.
         at_once = max(_REQUESTS_AT_ONCE, 2 * len(self._shards))
         for start in range(0, len(requests), at_once):
-            for parts in execute_all(requests[start : start + at_once]):
+            for parts in (yield requests[start : start + at_once]):
                 full += parts
         return full
 

@@ -1,7 +1,7 @@
 """
 The channel layers of a Django project's ``CHANNEL_LAYERS``.
 
-The one file of this package that knows Django, and it imports it when it is called only.
+Django is imported when it is called only. ``checks.py`` and ``apps.py`` are for Django alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ from typing import Any
 from asgi_redis.exceptions import ConfigurationError
 
 # What a Channels 4 project has in its settings, and the synchronous layer that speaks with it.
-_COUNTERPARTS = {"channels_redis.core.RedisChannelLayer": "asgi_redis.RedisChannelLayer"}
+COUNTERPARTS = {
+    "channels_redis.core.RedisChannelLayer": "asgi_redis.RedisChannelLayer",
+    "channels_redis.pubsub.RedisPubSubChannelLayer": "asgi_redis.RedisPubSubChannelLayer",
+}
+IN_MEMORY = "channels.layers.InMemoryChannelLayer"
 
 _layers: dict[str, Any] = {}
 # Reentrant: importing a back end may import code that asks for a layer, too.
@@ -39,20 +43,21 @@ def get_channel_layer(alias: str = "default") -> Any:
     """
     Returns the synchronous channel layer for an alias in Django's ``CHANNEL_LAYERS``: one for each process.
 
-    Its ``BACKEND`` is the dotted path of a synchronous layer, or channels_redis's
-    ``channels_redis.core.RedisChannelLayer``, which stands for our ``RedisChannelLayer`` with the same ``CONFIG``.
+    Its ``BACKEND`` is the dotted path of a synchronous layer; of one of ``asgi_redis.aio``, which stands for the
+    synchronous layer behind it; or one of channels_redis's, ``channels_redis.core.RedisChannelLayer`` and
+    ``channels_redis.pubsub.RedisPubSubChannelLayer``, which stand for ours with the same ``CONFIG``.
 
     Raises ``InvalidChannelLayerError``, a ``ValueError``, when Django or the alias is missing, or when its
-    ``BACKEND`` is missing, cannot be imported or is asynchronous; and what the layer's class raises about its
-    ``CONFIG``.
+    ``BACKEND`` is missing, cannot be imported or has no synchronous layer; and what the layer's class raises about
+    its ``CONFIG``.
     """
     with _lock:
         if alias not in _layers:
-            _layers[alias] = _make(alias)
+            _layers[alias] = make_channel_layer(alias, _configured())
         return _layers[alias]
 
 
-def _make(alias: str) -> Any:
+def _configured() -> Mapping[str, Any]:
     try:
         from django.conf import settings
         from django.core.signals import setting_changed
@@ -62,30 +67,67 @@ def _make(alias: str) -> Any:
             "pip install asgi_redis[django], or make the layer yourself"
         ) from error
     setting_changed.connect(_forget, dispatch_uid=__name__)
-    layers = getattr(settings, "CHANNEL_LAYERS", {})
+    layers: Mapping[str, Any] = getattr(settings, "CHANNEL_LAYERS", {})
+    return layers
+
+
+def make_channel_layer(alias: str, layers: Mapping[str, Any]) -> Any:
+    """Returns a new layer for ``alias`` in what ``CHANNEL_LAYERS`` may be. Raises as ``get_channel_layer`` does."""
     if alias not in layers:
         known = ", ".join(repr(name) for name in layers) or "none"
         raise InvalidChannelLayerError(f"no channel layer {alias!r} in CHANNEL_LAYERS; it has {known}")
-    options: Mapping[str, Any] = layers[alias]
-    if "BACKEND" not in options:
+    options = layers[alias]
+    if not isinstance(options, Mapping) or not isinstance(options.get("BACKEND"), str):
         raise InvalidChannelLayerError(
             f"CHANNEL_LAYERS[{alias!r}] has no BACKEND: the dotted path of a channel layer"
         )
-    return _backend(alias, options["BACKEND"])(**options.get("CONFIG", {}))
+    config = options.get("CONFIG", {})
+    if not isinstance(config, Mapping):
+        raise InvalidChannelLayerError(f"the CONFIG of CHANNEL_LAYERS[{alias!r}] must be a dict of settings")
+    backend = _backend(alias, options["BACKEND"])
+    return backend(**config).layer if is_facade(backend) else backend(**config)
 
 
 def _backend(alias: str, path: str) -> Callable[..., Any]:
     where = f"the BACKEND {path!r} of CHANNEL_LAYERS[{alias!r}]"
-    if path.startswith("channels_redis.") and path not in _COUNTERPARTS:
-        raise InvalidChannelLayerError(f"{where} has no synchronous counterpart; {', '.join(_COUNTERPARTS)} has")
-    module, _, name = _COUNTERPARTS.get(path, path).rpartition(".")
+    if path == IN_MEMORY:
+        raise InvalidChannelLayerError(
+            f"{where} keeps its messages in the event loop that made it, out of reach for synchronous code: use "
+            f"asgi_redis.aio.RedisChannelLayer, or within one process asgi_redis.aio.AsyncChannelLayer around an "
+            f"asgi_redis.InMemoryChannelLayer"
+        )
+    backend: Callable[..., Any] = import_backend(path, where)
+    if not is_facade(backend) and is_asynchronous(backend):
+        raise InvalidChannelLayerError(
+            f"{where} is asynchronous, and nothing is known about a synchronous layer for it; get_channel_layer() "
+            f"takes those of asgi_redis and asgi_redis.aio, and {', '.join(COUNTERPARTS)}"
+        )
+    return backend
+
+
+def import_backend(path: str, where: str) -> Any:
+    """
+    Returns the class that a ``BACKEND`` stands for here.
+
+    Raises ``InvalidChannelLayerError``, which says ``where``, when there is none.
+    """
+    module, _, name = COUNTERPARTS.get(path, path).rpartition(".")
     try:
-        backend: Callable[..., Any] = getattr(importlib.import_module(module), name)
+        return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:  # ValueError: a path without a dot
         raise InvalidChannelLayerError(f"cannot import {where}: {error}") from error
-    if inspect.iscoroutinefunction(getattr(backend, "send", None)):
-        raise InvalidChannelLayerError(f"{where} is asynchronous, and get_channel_layer() returns synchronous layers")
-    return backend
+
+
+def is_facade(backend: Any) -> bool:
+    """Whether objects of the class are around a synchronous layer, their ``layer``."""
+    return inspect.isclass(backend) and any(
+        ancestor.__module__.startswith("asgi_redis.aio") for ancestor in backend.__mro__
+    )
+
+
+def is_asynchronous(backend: Any) -> bool:
+    """Whether the class is that of a layer for Channels 2 and later."""
+    return inspect.iscoroutinefunction(getattr(backend, "send", None))
 
 
 def _forget(*, setting: str, **_: Any) -> None:

@@ -95,15 +95,6 @@ def test_a_layer_that_cannot_be_had_is_named(options: dict[str, Any], complaint:
     assert isinstance(caught.value, (ChannelLayerError, ValueError))
 
 
-def test_the_pubsub_layer_of_channels_redis_is_refused() -> None:
-    path = "channels_redis.pubsub.RedisPubSubChannelLayer"
-    with (
-        layers(BACKEND=path, CONFIG=HOSTS),
-        pytest.raises(InvalidChannelLayerError, match="no synchronous counterpart"),
-    ):
-        get_channel_layer()
-
-
 def test_an_unknown_alias_is_named_beside_the_known_ones() -> None:
     with layers(BACKEND="x"), pytest.raises(InvalidChannelLayerError, match=r"'chat'.*it has 'default'"):
         get_channel_layer("chat")

@@ -16,6 +16,12 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 def add_worker_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds them to a parser."""
     parser.add_argument(
+        "channels",
+        metavar="CHANNEL",
+        nargs="*",
+        help="channels of the consumers in ASGI_APPLICATION, as in Channels 4, instead of a routing",
+    )
+    parser.add_argument(
         "--layer",
         metavar="ALIAS",
         default=DEFAULT_CHANNEL_LAYER,

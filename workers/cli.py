@@ -75,6 +75,11 @@ def _check(parser: argparse.ArgumentParser, options: dict[str, Any]) -> None:
             parser.error("--layer-url is for working without Django settings: give one of it and --settings")
         if options["layer"] != DEFAULT_CHANNEL_LAYER:
             parser.error("--layer names a channel layer of Django's settings: give one of it and --layer-url")
+        if options["channels"]:
+            parser.error(
+                "channels are those of an ASGI application in Django's settings: with --layer-url, leave "
+                "them to the --routing"
+            )
         if not options["routing"]:
             parser.error("--layer-url needs a --routing, as module.name")
     elif options["prefix"] is not None:

@@ -2,7 +2,7 @@
 Consumers that are ``async def``, run to their end in the thread of their slot.
 
 Each thread that runs one has an event loop, made for the first and closed when the thread ends; greenlets, which
-are all in one thread, share one (``workers.gevent_loop``). Tasks that a consumer
+are all in one thread, share one (``workers.shared_loop``). Tasks that a consumer
 leaves behind are cancelled and waited for: what they send belongs to the consumer, and goes out with it.
 """
 
@@ -14,7 +14,7 @@ import threading
 from collections.abc import Coroutine
 from typing import Any
 
-from workers.gevent_loop import GeventLoop, end_tasks
+from workers.shared_loop import SharedLoop, end_tasks
 
 
 class _Loop:
@@ -29,14 +29,14 @@ class _Loop:
 
 _local = threading.local()
 _lock = threading.Lock()
-_shared_loop: GeventLoop | None = None
+_shared_loop: SharedLoop | None = None
 
 
 def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Runs a consumer's coroutine and returns its result, or raises what it raises; then ends the tasks it left."""
     patching = sys.modules.get("gevent.monkey")
     if patching is not None and patching.is_module_patched("threading"):
-        return _gevent_loop().run(coroutine)
+        return _greenlets_loop().run(coroutine)
     try:
         loop: asyncio.AbstractEventLoop = _local.owner.loop
     except AttributeError:
@@ -50,9 +50,9 @@ def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
             loop.run_until_complete(end_tasks(left))
 
 
-def _gevent_loop() -> GeventLoop:
+def _greenlets_loop() -> SharedLoop:
     global _shared_loop
     with _lock:
         if _shared_loop is None:
-            _shared_loop = GeventLoop()
+            _shared_loop = SharedLoop()
         return _shared_loop

@@ -1,6 +1,6 @@
 """
-What the worker does differently in a Django project. The one file of this package, beside the management
-command, that imports Django.
+What the worker does differently in a Django project. Nothing else of this package imports Django, but what this
+module uses, the management command, and ``apps`` with its ``checks``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import close_old_connections
 
 from asgi_redis.settings import get_channel_layer
-from workers.dialect import OWN
+from workers.dialect import OWN, Dialect
 from workers.exceptions import ConfigurationError
 from workers.launcher import launch
 from workers.layers import ChannelLayer
@@ -23,11 +23,14 @@ def launch_in_project(options: dict[str, Any]) -> int:
     """
     Runs a worker on the channel layer that ``--layer`` names in the settings; to be called after
     ``django.setup``. Where the project has Channels 1, that is Channels' own layer object, with Channels' routing.
+    With channels in ``options["channels"]``, what it runs are the consumers of the ASGI application of Channels 4.
 
     Returns what ``launch`` returns. Raises ``ConfigurationError`` when the layer or its routing cannot be
     had.
     """
     alias = options["layer"]
+    if options["channels"]:
+        return _launch_events(_named_channels(options), options)
     if _has_channels1():
         from workers import channels1  # here, because it needs Channels 1
 
@@ -37,10 +40,39 @@ def launch_in_project(options: dict[str, Any]) -> int:
         dialect = OWN
         channel_layer = _layer(alias)
         router = Router(options["routing"] or _routing(alias))
+    _look_after_connections(dialect)
+    return launch(channel_layer, router, options, dialect)
+
+
+def _launch_events(channels: list[str], options: dict[str, Any]) -> int:
+    from workers.channels4 import channel_events  # here, because few workers need asyncio
+
+    channel_layer = _layer(options["layer"])
+    events = channel_events(channels, channel_layer)
+    _look_after_connections(OWN)
+    try:
+        return launch(channel_layer, events.router, {**options, "only_channels": channels})
+    finally:
+        events.close()
+
+
+def _named_channels(options: dict[str, Any]) -> list[str]:
+    if _has_channels1():
+        raise ConfigurationError("this is a project of Channels 1: it has a routing; choose by --only-channels")
+    for flag in ("routing", "only_channels"):
+        if options[flag]:
+            name = flag.replace("_", "-")
+            raise ConfigurationError(
+                f"channels named on the command line are all that is listened on: leave out --{name}"
+            )
+    channels: list[str] = options["channels"]
+    return channels
+
+
+def _look_after_connections(dialect: Dialect) -> None:
     # In the thread that runs the message, as Django does around each request.
     dialect.signals.consumer_started.connect(close_connections, dispatch_uid=__name__)
     dialect.signals.consumer_finished.connect(close_connections, dispatch_uid=__name__)
-    return launch(channel_layer, router, options, dialect)
 
 
 def close_connections(**_: Any) -> None:
@@ -68,5 +100,6 @@ def _routing(alias: str) -> Any:
         return settings.CHANNEL_LAYERS[alias]["ROUTING"]
     except KeyError:
         raise ConfigurationError(
-            f"no ROUTING in CHANNEL_LAYERS[{alias!r}]: write the path of the routing there, or use --routing"
+            f"no ROUTING in CHANNEL_LAYERS[{alias!r}]: write the path of the routing there, or use --routing; "
+            f"for the consumers of an ASGI application, name their channels"
         ) from None

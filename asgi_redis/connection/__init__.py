@@ -1,8 +1,10 @@
 """The way to Redis: hosts, connections, and the carriers that bring operations there and replies back."""
 
 from asgi_redis.connection.blocking import Waiter, pop
+from asgi_redis.connection.carrying import Steps, carry
 from asgi_redis.connection.host import Host
 from asgi_redis.connection.hosts import parse_hosts, parse_sentinels
+from asgi_redis.connection.pipeline import execute_many
 from asgi_redis.connection.sentinel import SentinelCluster, SentinelHost
 from asgi_redis.connection.shard import Shard, delete_matching, execute_all
 
@@ -11,9 +13,12 @@ __all__ = [
     "SentinelCluster",
     "SentinelHost",
     "Shard",
+    "Steps",
     "Waiter",
+    "carry",
     "delete_matching",
     "execute_all",
+    "execute_many",
     "parse_hosts",
     "parse_sentinels",
     "pop",

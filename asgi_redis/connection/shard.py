@@ -98,12 +98,17 @@ class Shard:
                 connection.send_packed_command((operation.packed,))
                 return read_replies(connection, operation)
         except ResponseError as error:
-            if "unknown" in str(error).lower() and "command" in str(error).lower():
-                raise self._unsupported(error) from error
-            refusal = _FROM_REPLICA.search(str(error))
-            if refusal:
-                raise _REPLICAS[refusal.group(1)](str(error)) from error
-            raise
+            explained = self.explain(error)
+            if explained is error:
+                raise
+            raise explained from error
+
+    def explain(self, error: ResponseError) -> Exception:
+        """Returns the error that a reply is to callers; mostly the same."""
+        if "unknown" in str(error).lower() and "command" in str(error).lower():
+            return self._unsupported(error)
+        refusal = _FROM_REPLICA.search(str(error))
+        return _REPLICAS[refusal.group(1)](str(error)) if refusal else error
 
     def _unsupported(self, error: ResponseError) -> UnsupportedRedis:
         info = self.execute(Operation(command(b"INFO", b"server"), bytes)).decode().splitlines()
@@ -143,13 +148,17 @@ class Shard:
 
     def after_error(self, connection: Any, error: BaseException) -> None:
         """Keeps the connection after an error that was a reply; after any other its state is not known."""
-        if isinstance(error, (ResponseError, UnsupportedRedis)) and not isinstance(error, _LOST):
+        if isinstance(error, (ResponseError, UnsupportedRedis)) and not self.is_lost(error):
             self.give_back(connection)
             return
         connection.disconnect()
-        if isinstance(error, _LOST):
+        if self.is_lost(error):
             self.host.lost()
-            self.drop_idle()  # the server went away, or is the master no longer
+            self.drop_idle()
+
+    def is_lost(self, error: BaseException) -> bool:
+        """Whether an error says that the server went away, or is the master no longer."""
+        return isinstance(error, _LOST)
 
     def drop_idle(self) -> None:
         """Closes the connections that no call is using."""

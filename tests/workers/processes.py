@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -51,6 +52,11 @@ class WorkerProcess:
 
     def signal(self, number: int) -> None:
         self._process.send_signal(number)
+
+    def stop(self) -> None:
+        """Ends it in good order."""
+        self.signal(signal.SIGTERM)
+        assert self.wait() == 0, self.log
 
     def wait(self, timeout: float = 20) -> int:
         return self._process.wait(timeout)

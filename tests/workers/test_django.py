@@ -45,8 +45,6 @@ CHANNEL_LAYERS = {{
         "BACKEND": "channels_redis.core.RedisChannelLayer",
         "CONFIG": {{"hosts": ["{url}"], "prefix": "{prefix}second"}},
     }},
-    "nowhere": {{"BACKEND": "no.such.Layer"}},
-    "memory": {{"BACKEND": "asgi_redis.InMemoryChannelLayer", "ROUTING": "shop.routing.channel_routing"}},
 }}
 """
 
@@ -174,11 +172,9 @@ def test_exit_codes_are_those_of_the_worker(project: Path, notes: Notes, layer: 
     ("flags", "complaint"),
     [
         (["--layer", "third"], "no channel layer 'third'"),
-        (["--layer", "nowhere"], "cannot import the BACKEND 'no.such.Layer'"),
         (["--layer", "second"], "no ROUTING in CHANNEL_LAYERS['second']"),
         (["--routing", "shop.routing.nothing"], "shop.routing.nothing"),
         (["--only-channels", "x"], "no channels to listen on"),
-        (["--layer", "memory"], "InMemoryChannelLayer passes messages within one process only"),
     ],
 )
 @pytest.mark.parametrize("command", [pytest.param(MANAGE, id="manage.py"), pytest.param(MODULE, id="module")])
@@ -189,6 +185,27 @@ def test_a_wrong_configuration_exits_with_1_and_one_line(
         assert worker.wait() == 1
         assert complaint in worker.log
         assert len(worker.log.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("backend", "complaint"),
+    [
+        ("no.such.Layer", "cannot import the BACKEND 'no.such.Layer'"),
+        ("asgi_redis.InMemoryChannelLayer", "InMemoryChannelLayer passes messages within one process only"),
+    ],
+)
+@pytest.mark.parametrize("command", [pytest.param(MANAGE, id="manage.py"), pytest.param(MODULE, id="module")])
+def test_a_layer_that_cannot_work_exits_with_1(
+    command: list[str], backend: str, complaint: str, project: Path, notes: Notes
+) -> None:
+    """With ``manage.py``, the system check tells of it before."""
+    with (project / "shop" / "settings.py").open("a") as settings:
+        settings.write(f"CHANNEL_LAYERS['default'].update(BACKEND={backend!r}, CONFIG={{}})\n")
+    with WorkerProcess(command, project, cwd=project, env={**notes.env, **SETTINGS}) as worker:
+        assert worker.wait() == 1
+        assert complaint in worker.log
+        assert "Traceback" not in worker.log
+        assert len(worker.log.splitlines()) == 1 or command == MANAGE
 
 
 def test_the_logging_of_the_project_is_left_alone(project: Path, notes: Notes) -> None:
@@ -216,7 +233,9 @@ def test_connections_are_looked_after_before_and_after_each_message(monkeypatch:
     monkeypatch.setattr(workers_django, "_has_channels1", lambda: False)
     monkeypatch.setattr(workers_django, "get_channel_layer", lambda _: FakeLayer())
     monkeypatch.setattr(workers_django, "close_old_connections", lambda: calls.append("closed"))
-    workers_django.launch_in_project({"layer": "default", "routing": "tests.workers.consumers.routing"})
+    workers_django.launch_in_project(
+        {"layer": "default", "channels": [], "routing": "tests.workers.consumers.routing"}
+    )
     consumer_started.send(sender=None, environ={})
     assert calls == ["closed"]
     consumer_finished.send(sender=None)

@@ -1,20 +1,21 @@
 """
-An asyncio event loop for the ``async def`` consumers of a process that gevent has patched.
+An asyncio event loop in a thread of its own, for coroutines that any other thread hands over.
 
-All greenlets share one thread, which can have one running event loop. So one greenlet runs it, for all of them; the
-greenlet of a consumer hands its coroutine over and waits. While the loop itself waits, it is not the running loop
-of the thread: another greenlet may then have one.
+Where gevent has patched the standard library, that thread is a greenlet. All greenlets share one native thread, which
+can have one running event loop. So while this loop waits it is not the running loop of its thread: another greenlet
+may then have one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import logging
 import selectors
 import threading
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Callable
 from weakref import WeakSet
 
 logger = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ _tasks: contextvars.ContextVar[WeakSet[asyncio.Task[Any]] | None] = contextvars.
 
 
 class _Selector(selectors.DefaultSelector):
-    """The patched selector, which lets other greenlets run while it waits, with the running loop that is theirs."""
+    """A selector that lets other greenlets run while it waits, with the running loop that is theirs."""
 
     _theirs: asyncio.AbstractEventLoop | None = None
 
@@ -54,14 +55,16 @@ class _Outcome:
         self.there = threading.Event()
 
 
-class GeventLoop:
-    """The loop of this process, and the greenlet that runs it."""
+class SharedLoop:
+    """The loop, and the thread or greenlet that runs it."""
 
     def __init__(self) -> None:
+        self._closing = False
         self._selector = _Selector()
         self._loop = asyncio.SelectorEventLoop(self._selector)
         self._loop.set_task_factory(_make_task)
-        threading.Thread(target=self._run, name="event-loop", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="event-loop", daemon=True)
+        self._thread.start()
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Runs a coroutine to its end, and ends the tasks that it leaves; returns or raises what it does."""
@@ -73,8 +76,18 @@ class GeventLoop:
             raise outcome.error
         return outcome.result
 
+    def call(self, function: Callable[..., Any], *arguments: Any) -> None:
+        """Calls a function in the loop, soon, in an empty context; it may make tasks."""
+        self._loop.call_soon_threadsafe(functools.partial(function, *arguments), context=contextvars.Context())
+
+    def close(self, seconds: float) -> None:
+        """Cancels all tasks and closes the loop; waits up to ``seconds`` for that."""
+        self._closing = True
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(seconds)
+
     def _run(self) -> None:
-        while True:
+        while not self._closing:
             self._selector.enter(None)
             try:
                 self._loop.run_forever()
@@ -83,6 +96,13 @@ class GeventLoop:
                 logger.exception("Error in a task that a consumer started")
             finally:
                 self._selector.leave()
+        self._selector.enter(None)
+        try:
+            self._loop.run_until_complete(end_tasks(asyncio.all_tasks(self._loop)))
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.close()
+        finally:
+            self._selector.leave()
 
 
 async def _settle(coroutine: Coroutine[Any, Any, Any], outcome: _Outcome) -> None:

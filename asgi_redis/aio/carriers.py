@@ -1,0 +1,187 @@
+"""
+The threads that do the work of awaiting callers, and bring the results back into their loops.
+
+A loop may be closed at any time, and another take its place: nothing here belongs to a loop. All the results for one
+loop go there in one call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterable
+from queue import SimpleQueue
+from typing import Any, Generic, Optional, TypeVar
+
+from asgi_redis.connection import Shard, Steps, execute_many
+from asgi_redis.wire import Operation
+
+Work = TypeVar("Work")
+T = TypeVar("T")
+Queue = SimpleQueue[Optional[tuple[Work, "asyncio.Future[Any]"]]]
+
+_MOST_OPERATIONS = 500  # in one round trip
+_MOST_BYTES = 1 << 20
+
+
+class Carrier(Generic[Work]):
+    """Some daemon threads, started when there is work, and the queue of that work."""
+
+    def __init__(self, name: str, threads: int = 1) -> None:
+        self._name = name
+        self._number = threads
+        self._queue: Queue[Work] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+
+    def submit(self, work: Work, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
+        """Returns a future of ``loop``, in which this is called, for the result."""
+        future = loop.create_future()
+        with self._lock:  # what comes after the end of the threads would wait for ever
+            if not self._threads:
+                self._start()
+            self._queue.put((work, future))
+        return future
+
+    def _start(self) -> None:
+        for number in range(self._number):
+            thread = threading.Thread(
+                target=self._run, args=(self._queue,), name=f"{self._name} {number}", daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+
+    def end(self) -> None:
+        """Lets the threads end when they have done what there is. For finalisers, which must not take a lock."""
+        for _ in self._threads:
+            self._queue.put(None)
+
+    def close(self, timeout: float) -> None:
+        """Ends the threads, and waits up to ``timeout`` seconds for them. The next work starts others."""
+        with self._lock:
+            threads, self._threads = self._threads, []
+            queue, self._queue = self._queue, SimpleQueue()
+        for _ in threads:
+            queue.put(None)
+        deadline = time.monotonic() + timeout
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _run(self, queue: Queue[Work]) -> None:
+        raise NotImplementedError
+
+
+class Pipeline(Carrier[Operation]):
+    """Makes one round trip to a shard for all that callers have asked for in the meantime."""
+
+    def __init__(self, shard: Shard) -> None:
+        super().__init__(f"pipeline to {shard.host}")
+        self._shard = shard
+
+    def _run(self, queue: Queue[Operation]) -> None:
+        going = True
+        while going:
+            item = queue.get()
+            batch: list[tuple[Operation, asyncio.Future[Any]]] = []
+            size = 0
+            while item is not None:
+                batch.append(item)
+                size += len(item[0].packed)
+                if size > _MOST_BYTES or len(batch) == _MOST_OPERATIONS or queue.empty():
+                    break
+                item = queue.get()
+            going = item is not None
+            # Who has given up by now need not be served; afterwards it would be too late.
+            batch = [one for one in batch if not one[1].cancelled()]
+            if batch:
+                outcomes = execute_many(self._shard, [operation for operation, _ in batch])
+                settle(zip([future for _, future in batch], outcomes))
+
+
+class Calls(Carrier[Callable[[], Any]]):
+    """Makes blocking calls in some threads."""
+
+    def _run(self, queue: Queue[Callable[[], Any]]) -> None:
+        while True:
+            item = queue.get()
+            if item is None:
+                return
+            call, future = item
+            if not future.cancelled():
+                # At once: the next call may take long.
+                settle([(future, _outcome(call))])
+
+
+def call_apart(call: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
+    """Makes one blocking call in a thread of its own; returns a future of ``loop`` for the result."""
+    future = loop.create_future()
+    threading.Thread(target=lambda: settle([(future, _outcome(call))]), name="call apart", daemon=True).start()
+    return future
+
+
+def _outcome(call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except Exception as error:  # noqa: BLE001  it is the caller's
+        return error
+
+
+def settle(outcomes: Iterable[tuple[asyncio.Future[Any], Any]]) -> None:
+    """Sets each future to its result, or ``Exception``, with one call for each loop."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
+    for future, outcome in outcomes:
+        by_loop.setdefault(future.get_loop(), []).append((future, outcome))
+    for loop, settled in by_loop.items():
+        call_in(loop, _settle, settled)
+
+
+def call_in(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arguments: object) -> bool:
+    """Has ``function`` called in ``loop``; returns whether that is still there, if perhaps not for long."""
+    try:
+        loop.call_soon_threadsafe(function, *arguments)
+    except RuntimeError:  # closed
+        return False
+    return True
+
+
+def _settle(settled: Iterable[tuple[asyncio.Future[Any], Any]]) -> None:
+    for future, outcome in settled:
+        if future.done():
+            continue  # cancelled
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
+
+
+async def carry(steps: Steps[T], pipelines: dict[Shard, Pipeline]) -> T:
+    """Carries out a call, and returns what it returns. See ``asgi_redis.connection.carry``, which blocks."""
+    loop = asyncio.get_running_loop()
+    results: list[Any] | None = None
+    while True:
+        try:
+            requests = next(steps) if results is None else steps.send(results)
+        except StopIteration as ended:
+            result: T = ended.value
+            return result
+        if len(requests) == 1:
+            shard, operation = requests[0]
+            results = [await pipelines[shard].submit(operation, loop)]
+        else:
+            results = await _all([pipelines[shard].submit(operation, loop) for shard, operation in requests])
+
+
+async def _all(futures: list[asyncio.Future[Any]]) -> list[Any]:
+    """Returns the results when all are there; then raises the first error, if there is one."""
+    if futures:
+        try:
+            await asyncio.wait(futures)
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
+    errors = [error for error in [future.exception() for future in futures] if error is not None]
+    if errors:
+        raise errors[0]
+    return [future.result() for future in futures]

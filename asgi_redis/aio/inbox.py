@@ -1,0 +1,268 @@
+"""
+What has come in and not yet been taken, and the coroutines that wait for it.
+
+A message stays in its buffer until the coroutine that takes it runs: whoever waits is only told that there is one.
+So nothing is lost when that coroutine is cancelled or its loop closed in the meantime; the next one is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from asgi_redis.aio.carriers import call_in
+from asgi_redis.aio.waiting import Aim, Box, Message, Popper, Waiting
+
+_AT_ONCE = 256  # messages
+_MOMENT = 0.001  # seconds, by which what expires has expired
+_KNOWN_FOR = 1.0  # seconds that a layer counts as served after it was
+
+
+class Inbox:
+    """
+    The buffers of one layer, and those who wait; safe for threads and loops.
+
+    ``queue_of`` returns the name to receive from for a channel, ``capacity`` how many messages may be kept for it,
+    ``expiry`` is for how many seconds. ``popper`` is to be set before anything is received.
+    """
+
+    popper: Popper
+
+    def __init__(
+        self,
+        queue_of: Callable[[str], str],
+        capacity: Callable[[str], int],
+        expiry: float,
+    ) -> None:
+        self._queue_of = queue_of
+        self._capacity = capacity
+        self._expiry = expiry
+        self.lock = threading.Lock()
+        self.dropped_count = 0
+        self._boxes: dict[str, Box] = {}
+        self._wanted: dict[str, int] = {}  # how many wait, and have not been told, for each queue
+        self._aim: Aim | None = None
+        self._told: set[Waiting] = set()
+        self._newcomers: set[Waiting] = set()  # who has come when it was not known whether messages are served
+        self._left: deque[Waiting] = deque()  # who was collected as garbage
+        self._expires = 0.0  # when the latest message does
+        self._known_until = 0.0  # the time until when messages count as served
+
+    # In the loops
+
+    async def receive(self, channel: str) -> Message:
+        """Returns the next message of ``channel``; waits for it."""
+        loop = asyncio.get_running_loop()
+        while True:
+            with self.lock:
+                message = self._take(channel)
+                if message is not None:
+                    return message
+                waiting = Waiting(channel, loop.create_future())
+                self._enter(waiting)
+            try:
+                await waiting.future
+            except GeneratorExit:
+                # The garbage collector may come in between anything, and even hold the lock here.
+                self._left.append(waiting)
+                raise
+            except BaseException:
+                with self.lock:
+                    self._leave(waiting)
+                raise
+            with self.lock:
+                self._told.discard(waiting)
+
+    def _take(self, channel: str) -> Message | None:
+        box = self._boxes.get(channel)
+        if box is None:
+            return None
+        now, found = time.monotonic(), None
+        while box.messages and found is None:
+            expires, message = box.messages.popleft()
+            if expires >= now:
+                found = message
+            else:
+                self.dropped_count += 1
+        self._tidy(channel, box)
+        return found
+
+    def _enter(self, waiting: Waiting) -> None:
+        box = self._boxes.get(waiting.channel)
+        if box is None:
+            box = self._boxes[waiting.channel] = Box()
+        box.waiting.append(waiting)
+        queue = self._queue_of(waiting.channel)
+        number = self._wanted[queue] = self._wanted.get(queue, 0) + 1
+        alone = number == len(self._wanted) == 1
+        sure = not self.popper.is_down() and not (alone and time.monotonic() > self._known_until)
+        if not sure:
+            self._newcomers.add(waiting)
+        if not sure or number == 1:
+            self._change()
+
+    def _leave(self, waiting: Waiting) -> None:
+        self._newcomers.discard(waiting)
+        box = self._boxes.get(waiting.channel)
+        if waiting.told:
+            self._told.discard(waiting)
+            if box is not None and box.messages:
+                self._tell(self._next(box))
+        elif box is not None and waiting in box.waiting:
+            box.waiting.remove(waiting)
+            if self._unwant(waiting.channel):
+                self._change()
+        if box is not None:
+            self._tidy(waiting.channel, box)
+
+    # For the thread that receives
+
+    def aim(self) -> Aim | None:
+        """Returns what to receive, or None when nobody waits. To be called with the lock held."""
+        while self._left:
+            self._leave(self._left.popleft())
+        if self._aim is None and self._wanted:
+            self._aim = self._make_aim()
+        return self._aim
+
+    def _make_aim(self) -> Aim:
+        most = {queue: number for queue, number in self._wanted.items() if "!" not in queue}
+        # A process-local queue is read by nobody else, and what is in there may be for any of its channels. Of the
+        # others no more is taken than there are takers: the rest is for other processes.
+        limit = _AT_ONCE if len(most) < len(self._wanted) else min(_AT_ONCE, sum(most.values()))
+        single = len(self._wanted) == 1
+        return Aim(tuple(sorted(self._wanted)), limit, None if single or not most else most, bool(self._newcomers))
+
+    def deliver(self, batch: Iterable[tuple[str, Message]]) -> None:
+        """Puts messages into the buffers, and tells those who wait for them."""
+        with self.lock:
+            told: list[Waiting] = []
+            expires = self._expires = time.monotonic() + self._expiry
+            for channel, message in batch:
+                box = self._boxes.get(channel)
+                if box is None:
+                    box = self._boxes[channel] = Box()
+                box.messages.append((expires, message))
+                if len(box.messages) > self._capacity(channel):
+                    box.messages.popleft()
+                    self.dropped_count += 1
+                told += self._next(box)
+            self._tell(told)
+
+    def _next(self, box: Box) -> list[Waiting]:
+        if not box.waiting:
+            return []
+        waiting = box.waiting.popleft()
+        waiting.told = True
+        self._told.add(waiting)
+        self._newcomers.discard(waiting)
+        self._unwant(waiting.channel)
+        return [waiting]
+
+    def _tell(self, told: list[Waiting]) -> None:
+        while told:
+            by_loop: dict[asyncio.AbstractEventLoop, list[Waiting]] = {}
+            for waiting in told:
+                by_loop.setdefault(waiting.future.get_loop(), []).append(waiting)
+            told = []
+            for loop, some in by_loop.items():
+                if not call_in(loop, _set, [waiting.future for waiting in some]):
+                    told += self._gone(some)
+
+    def _gone(self, some: Iterable[Waiting]) -> list[Waiting]:
+        """Those whose loop was closed are there no longer. Returns who is next."""
+        others = []
+        for waiting in some:
+            self._told.discard(waiting)
+            box = self._boxes.get(waiting.channel)
+            if box is not None and box.messages:
+                others += self._next(box)
+        return others
+
+    def served(self) -> None:
+        """Takes note that messages are served."""
+        with self.lock:
+            self._known_until = time.monotonic() + _KNOWN_FOR
+            if self._newcomers:
+                self._newcomers.clear()
+                self._aim = None
+
+    def fail_newcomers(self, error: Exception) -> None:
+        """Gives the error to all who have come since messages were served the last time."""
+        with self.lock:
+            self._fail(list(self._newcomers), error)
+
+    def fail(self, error: Exception) -> None:
+        """Gives all who wait the error. To be called with the lock held."""
+        self._fail([waiting for box in self._boxes.values() for waiting in box.waiting], error)
+
+    def _fail(self, some: Iterable[Waiting], error: Exception) -> None:
+        for waiting in some:
+            box = self._boxes[waiting.channel]
+            box.waiting.remove(waiting)
+            self._newcomers.discard(waiting)
+            self._unwant(waiting.channel)
+            self._tidy(waiting.channel, box)
+            call_in(waiting.future.get_loop(), _set_error, waiting.future, error)
+
+    def sweep(self) -> None:
+        """Drops what has expired, and those whose loop was closed."""
+        with self.lock:
+            now = time.monotonic()
+            told = [waiting for waiting in self._told if waiting.future.get_loop().is_closed()]
+            self._tell(self._gone(told))
+            for channel, box in list(self._boxes.items()):
+                while box.messages and box.messages[0][0] < now:
+                    box.messages.popleft()
+                    self.dropped_count += 1
+                for waiting in [one for one in box.waiting if one.future.get_loop().is_closed()]:
+                    self._leave(waiting)
+                self._tidy(channel, box)
+
+    def time_left(self) -> float | None:
+        """Returns in how many seconds all that is kept now will have expired; None when there is nothing."""
+        with self.lock:
+            left = self._expires - time.monotonic() + _MOMENT
+            return max(0.0, left) if self._boxes else None
+
+    def forget(self) -> None:
+        """Drops all messages."""
+        with self.lock:
+            for channel, box in list(self._boxes.items()):
+                box.messages.clear()
+                self._tidy(channel, box)
+
+    # With the lock held
+
+    def _unwant(self, channel: str) -> bool:
+        """One less waits; returns whether it was the last one for its queue."""
+        queue = self._queue_of(channel)
+        number = self._wanted[queue] - 1
+        self._aim = None
+        if number:
+            self._wanted[queue] = number
+        else:
+            del self._wanted[queue]
+        return not number
+
+    def _change(self) -> None:
+        self._aim = None
+        self.popper.change()
+
+    def _tidy(self, channel: str, box: Box) -> None:
+        if not box.messages and not box.waiting and self._boxes.get(channel) is box:
+            del self._boxes[channel]
+
+
+def _set(futures: Iterable[asyncio.Future[None]]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)
+
+
+def _set_error(future: asyncio.Future[None], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)

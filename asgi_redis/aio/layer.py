@@ -1,0 +1,254 @@
+"""
+The asynchronous layers: Channels 4 back ends around synchronous layers.
+
+Threads do the work, and no event loop owns anything: coroutines of any number of loops may use one layer, and loops
+may come and go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import functools
+import os
+import time
+import uuid
+import weakref
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import asgi_redis
+from asgi_redis import exceptions
+from asgi_redis.aio.carriers import Calls, Carrier, Pipeline, call_apart, carry
+from asgi_redis.aio.exceptions import ChannelFull
+from asgi_redis.aio.inbox import Inbox
+from asgi_redis.aio.names import Names
+from asgi_redis.aio.popper import Popper
+from asgi_redis.base import Message
+from asgi_redis.connection import Steps
+
+T = TypeVar("T")
+
+_PATIENCE_AT_EXIT = 1.0  # seconds
+_PATIENCE = 30.0  # seconds; a request to Redis takes 20 at most
+
+
+class AsyncChannelLayer(Names):
+    """
+    A Channels 4 back end around any of the synchronous layers, which is ``layer`` and may be used beside it.
+
+    One object may be used from any number of event loops and threads, and by processes that are forked later. While
+    nobody waits in ``receive``, nothing is received. What arrives for a process-local channel that nobody waits for
+    is kept in a buffer: at most its capacity, the oldest is dropped first, and no longer than ``expiry``.
+    """
+
+    extensions = ["groups", "flush"]
+
+    threads = 4
+    """How many blocking calls are made at a time."""
+
+    ChannelFull = ChannelFull
+    MessageTooLarge = exceptions.MessageTooLarge
+
+    def __init__(self, layer: Any) -> None:
+        self.layer = layer
+        self._parts: list[Carrier[Any] | Popper] = []
+        self._start_process()
+        weakref.finalize(self, _end, self._parts).atexit = False
+        _layers.add(self)
+
+    def _start_process(self) -> None:
+        """Sets up what a process must not share with the one that it was forked from."""
+        layer = self.layer
+        self._calls = Calls(f"calls of {type(layer).__name__}", self.threads)
+        self._inbox = Inbox(layer.non_local_name, layer.get_capacity, layer.expiry)
+        popper = Popper(self._inbox, layer.reader, f"receiver of {type(layer).__name__}")
+        self._parts[:] = [self._calls, popper]
+
+    @property
+    def client_prefix(self) -> str:
+        """What stands before the ``!`` in the process-local channels of this process."""
+        prefix: str = self.layer.client_prefix
+        return prefix
+
+    @property
+    def dropped_count(self) -> int:
+        """How many messages were dropped because nobody took them from their buffer."""
+        return self._inbox.dropped_count
+
+    # Sending and receiving
+
+    async def send(self, channel: str, message: Message) -> None:
+        """
+        Puts ``message`` at the end of ``channel``.
+
+        Raises ``ChannelFull``, which is that of ``channels.exceptions``, too, where Channels is installed;
+        ``MessageTooLarge``, ``TypeError`` for a wrong name or value, ``ValueError`` for a reserved key, and the
+        server's errors.
+        """
+        try:
+            await self._call(self.layer.send, channel, message)
+        except exceptions.ChannelFull as error:
+            raise ChannelFull(str(error)) from None
+
+    async def receive(self, channel: str) -> Message:
+        """
+        Returns the next message of ``channel``; waits for one.
+
+        No message is lost by cancelling it. It goes on waiting while servers are away; only when none can be reached
+        at its start does it raise the error of one. ``TypeError`` for a process-local channel of another process;
+        ``LayerClosed`` when the layer is closed meanwhile.
+        """
+        self.require_valid_channel_name(channel)
+        if "!" in channel and not self.non_local_name(channel).endswith(f"{self.client_prefix}!"):
+            raise exceptions.InvalidName(
+                f"{channel!r} is a channel of another process: those of this one have {self.client_prefix}! in them"
+            )
+        return await self._inbox.receive(channel)
+
+    async def new_channel(self, prefix: str = "specific") -> str:
+        """Returns the name of a process-local channel that is in no use."""
+        name = f"{prefix}.{self.client_prefix}!{uuid.uuid4().hex}"
+        self.require_valid_channel_name(name)
+        return name
+
+    # Groups
+
+    async def group_add(self, group: str, channel: str) -> None:
+        """Adds ``channel`` to ``group`` for ``group_expiry`` seconds, or renews that."""
+        await self._call(self.layer.group_add, group, channel)
+
+    async def group_discard(self, group: str, channel: str) -> None:
+        """Removes ``channel`` from ``group``, if it is in there."""
+        await self._call(self.layer.group_discard, group, channel)
+
+    async def group_send(self, group: str, message: Message) -> int:
+        """
+        Sends ``message`` to every channel of ``group``; returns for how many it was dropped, as they were full.
+
+        Raises as ``send`` does otherwise, but no ``ChannelFull``.
+        """
+        dropped: int = await self._call(self.layer.send_group, group, message)
+        return dropped
+
+    # The rest
+
+    async def flush(self) -> None:
+        """Deletes all messages and groups."""
+        await self._call(self.layer.flush)
+        self._inbox.forget()
+
+    async def close(self) -> None:
+        """
+        Ends the threads, and gives the connections back. The layer stays usable, and starts anew.
+
+        Who waits in ``receive`` gets ``LayerClosed``.
+        """
+        await call_apart(functools.partial(self._close, _PATIENCE), asyncio.get_running_loop())
+
+    close_pools = close
+
+    def _close(self, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        for part in self._parts:
+            part.close(max(0.0, deadline - time.monotonic()))
+        self.layer.close()
+
+    def serialize(self, message: Message) -> bytes:
+        """Returns ``message`` as it is sent."""
+        serialized: bytes = self.layer.serialize(message)
+        return serialized
+
+    def deserialize(self, message: bytes) -> Any:
+        """Returns the message that ``serialize`` was given."""
+        return self.layer.deserialize(message)
+
+    async def _call(self, call: Callable[..., T], *arguments: Any) -> T:
+        result: T = await self._calls.submit(functools.partial(call, *arguments), asyncio.get_running_loop())
+        return result
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}({self.layer})"
+
+
+class RedisChannelLayer(AsyncChannelLayer):
+    """
+    A Channels 4 back end over one or more Redis servers, with the settings of ``asgi_redis.RedisChannelLayer``.
+
+    They are those of ``channels_redis.core.RedisChannelLayer``, too, which it shares the servers with. For each
+    server a thread makes one round trip for all that has been asked for in the meantime. ``layer`` is the
+    synchronous layer, which shares its connections.
+
+    Raises ``ValueError`` for a setting that cannot work, and ``TypeError`` for one that is not known.
+    """
+
+    layer: asgi_redis.RedisChannelLayer
+    threads = 1  # for flush() only
+
+    def __init__(self, hosts: Any = None, **settings: Any) -> None:
+        super().__init__(asgi_redis.RedisChannelLayer(hosts=hosts, **settings))
+
+    def _start_process(self) -> None:
+        super()._start_process()
+        self._pipelines = {shard: Pipeline(shard) for shard in self.layer._shards}
+        self._parts += self._pipelines.values()
+
+    async def send(self, channel: str, message: Message) -> None:
+        """
+        Puts ``message`` at the end of ``channel``, in one round trip.
+
+        Raises ``ChannelFull``, which is that of ``channels.exceptions``, too, where Channels is installed;
+        ``MessageTooLarge``, ``TypeError`` for a wrong name or value, ``ValueError`` for a reserved key. After a
+        ``redis.exceptions.ConnectionError`` or ``TimeoutError`` the message may or may not have been sent.
+        """
+        try:
+            await self._carry(self.layer._sending(channel, message))
+        except exceptions.ChannelFull as error:
+            raise ChannelFull(str(error)) from None
+
+    async def group_add(self, group: str, channel: str) -> None:
+        """Adds ``channel`` to ``group`` for ``group_expiry`` seconds, or renews that, in one round trip."""
+        await self._carry(self.layer._group_adding(group, channel))
+
+    async def group_discard(self, group: str, channel: str) -> None:
+        """Removes ``channel`` from ``group``, if it is in there, in one round trip."""
+        await self._carry(self.layer._group_discarding(group, channel))
+
+    async def group_send(self, group: str, message: Message) -> int:
+        """
+        Sends ``message`` to every channel of ``group``, in two round trips.
+
+        Returns for how many it was dropped, as they were full. Raises as ``send`` does otherwise.
+        """
+        return await self._carry(self.layer._group_sending(group, message))
+
+    async def _carry(self, steps: Steps[T]) -> T:
+        return await carry(steps, self._pipelines)
+
+    @property
+    def prefix(self) -> str:
+        """What the keys in Redis start with."""
+        return self.layer.prefix
+
+
+_layers: weakref.WeakSet[AsyncChannelLayer] = weakref.WeakSet()
+
+
+def _end(parts: list[Carrier[Any] | Popper]) -> None:
+    for part in parts:
+        part.end()
+
+
+def _after_fork_in_child() -> None:
+    for layer in list(_layers):
+        layer._start_process()
+
+
+@atexit.register
+def _close_all() -> None:
+    # A thread that runs into the end of the interpreter may spoil its exit.
+    for layer in list(_layers):
+        layer._close(_PATIENCE_AT_EXIT)
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,49 @@
+"""Those who wait, what they wait for, and what the thread that receives for them is to do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any, NamedTuple, Protocol
+
+Message = dict[str, Any]
+
+
+class Aim(NamedTuple):
+    """What is to be received. ``first``: for somebody who has to know at once if that cannot be."""
+
+    channels: tuple[str, ...]
+    limit: int
+    most: dict[str, int] | None
+    first: bool
+
+
+class Popper(Protocol):
+    """The thread that receives for an inbox."""
+
+    def change(self) -> None:
+        """Is called when ``aim`` has become another, with the lock held."""
+
+    def is_down(self) -> bool:
+        """Whether nothing can be received at this time."""
+
+
+class Waiting:
+    """A coroutine that waits; ``told`` that there is a message for it, or not yet."""
+
+    __slots__ = ("channel", "future", "told")
+
+    def __init__(self, channel: str, future: asyncio.Future[None]) -> None:
+        self.channel = channel
+        self.future = future
+        self.told = False
+
+
+class Box:
+    """One channel: its messages, each with the time when it expires, and those who wait for one, in their order."""
+
+    __slots__ = ("messages", "waiting")
+
+    def __init__(self) -> None:
+        self.messages: deque[tuple[float, Message]] = deque()
+        self.waiting: deque[Waiting] = deque()

@@ -1,0 +1,18 @@
+"""What Django knows this package as, in ``INSTALLED_APPS``."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.core.checks import Tags, register
+
+from asgi_redis.checks import check_channel_layers
+
+
+class AsgiRedisConfig(AppConfig):
+    """Looks after the settings: ``manage.py check``."""
+
+    name = "asgi_redis"
+
+    def ready(self) -> None:
+        """Registers the checks."""
+        register(check_channel_layers, Tags.compatibility)

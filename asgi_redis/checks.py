@@ -1,0 +1,123 @@
+"""
+The system check of ``CHANNEL_LAYERS``, for ``manage.py check`` and whatever else runs the checks.
+
+It makes each layer that is one of ours, or that one of ours stands for, and tells what its class says about the
+settings. That connects to nothing. Other layers are none of its business.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning
+
+from asgi_redis.base import BaseChannelLayer
+from asgi_redis.exceptions import UnknownSetting
+from asgi_redis.sentinel import RedisSentinelChannelLayer
+from asgi_redis.settings import (
+    COUNTERPARTS,
+    IN_MEMORY,
+    InvalidChannelLayerError,
+    import_backend,
+    is_facade,
+    make_channel_layer,
+)
+
+
+def check_channel_layers(**_: Any) -> list[CheckMessage]:
+    """Returns what is wrong with ``CHANNEL_LAYERS``."""
+    layers = getattr(settings, "CHANNEL_LAYERS", {})
+    if not isinstance(layers, Mapping):
+        return [
+            Error(
+                f"CHANNEL_LAYERS must be a dict, not a {type(layers).__name__}.",
+                hint='Write CHANNEL_LAYERS = {"default": {"BACKEND": "asgi_redis.RedisChannelLayer"}}.',
+                id="asgi_redis.E001",
+            )
+        ]
+    return [message for alias in layers for message in _check(alias, layers)]
+
+
+def _check(alias: str, layers: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    options = layers[alias]
+    path = options.get("BACKEND") if isinstance(options, Mapping) else None
+    if path == IN_MEMORY:
+        yield from _in_memory(alias, path, "asgi_redis.aio.RedisChannelLayer")
+        return
+    if isinstance(path, str):
+        try:
+            backend = import_backend(path, f"the BACKEND {path!r} of CHANNEL_LAYERS[{alias!r}]")
+        except InvalidChannelLayerError as error:
+            yield Error(
+                f"{error}.", hint="Correct the path, or install the package that it is in.", id="asgi_redis.E002"
+            )
+            return
+        if not is_facade(backend) and not (inspect.isclass(backend) and issubclass(backend, BaseChannelLayer)):
+            return
+        options = _without_asking(backend, options)
+    try:
+        layer = make_channel_layer(alias, {alias: options})
+    except (TypeError, ValueError, ImportError) as error:
+        yield Error(
+            f"CHANNEL_LAYERS[{alias!r}] cannot work: {error}.", hint=_fix(alias, options, error), id="asgi_redis.E003"
+        )
+        return
+    if not getattr(layer, "crosses_processes", True):
+        yield from _in_memory(
+            alias, path, "asgi_redis.IPCChannelLayer on one machine, or asgi_redis.RedisChannelLayer"
+        )
+    if alias == "default" and path not in COUNTERPARTS and not is_facade(backend):
+        yield from _unfit_for_channels(alias, backend)
+
+
+def _without_asking(backend: Any, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the options, changed so that the Sentinels are not asked for the services that they watch."""
+    config = options.get("CONFIG", {})
+    if issubclass(backend, RedisSentinelChannelLayer) and isinstance(config, Mapping) and not config.get("services"):
+        return {**options, "CONFIG": {**config, "services": ["any"]}}
+    return options
+
+
+def _in_memory(alias: str, path: Any, instead: str) -> Iterator[CheckMessage]:
+    if not settings.DEBUG:
+        yield Warning(
+            f"CHANNEL_LAYERS[{alias!r}] passes messages within one process only, and DEBUG is False: in production, "
+            f"no worker, command or second server process gets any.",
+            hint=f"In the place of the BACKEND {path!r}, use {instead}.",
+            id="asgi_redis.W001",
+        )
+
+
+def _unfit_for_channels(alias: str, backend: Any) -> Iterator[CheckMessage]:
+    if not apps.is_installed("channels"):
+        return
+    version = getattr(apps.get_app_config("channels").module, "__version__", "1.")
+    if not version.startswith("1."):
+        yield Warning(
+            f"CHANNEL_LAYERS[{alias!r}] is synchronous, and the consumers of Channels {version} cannot use it.",
+            hint=(
+                "Write asgi_redis.aio.RedisChannelLayer for asgi_redis.RedisChannelLayer, and so on: "
+                "asgi_redis.get_channel_layer() returns the synchronous layer for it. If no consumer uses the layer, "
+                "give it another alias than 'default'."
+            ),
+            id="asgi_redis.W002",
+        )
+
+
+def _fix(alias: str, options: Any, error: Exception) -> str:
+    config = options.get("CONFIG", {}) if isinstance(options, Mapping) else {}
+    where = f"CHANNEL_LAYERS[{alias!r}]['CONFIG']"
+    if isinstance(error, UnknownSetting):
+        return f"Correct its name in {where}, or take it out."
+    if isinstance(error, ImportError):
+        return "Install what is missing, or use another BACKEND."
+    if isinstance(config, Mapping) and isinstance(config.get("hosts"), (str, bytes)):
+        return f"In {where}, put the value of 'hosts' into a list: [...]."
+    setting = str(error).partition(" ")[0].partition("[")[0]
+    if isinstance(config, Mapping) and setting in config:
+        return f"Correct {setting!r} in {where}, or take it out, for the default."
+    return f"Correct {where}." if isinstance(config, Mapping) else "Write CONFIG as a dict."

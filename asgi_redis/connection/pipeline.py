@@ -1,0 +1,86 @@
+"""
+Many operations in one round trip, each with a result of its own: what one carries for many callers.
+
+Nothing is ever sent twice but scripts that Redis says it has not run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from redis.exceptions import NoScriptError, ResponseError
+
+from asgi_redis.connection.shard import Shard, read_replies
+from asgi_redis.wire.operation import Operation, command
+
+
+def execute_many(shard: Shard, operations: Sequence[Operation]) -> list[Any]:
+    """
+    Sends all the operations before the first reply is read; returns for each its result, or the ``Exception``.
+
+    Raises nothing. After a ``ConnectionError`` or a ``TimeoutError`` Redis may or may not have carried out those
+    that have one.
+    """
+    try:
+        connection = shard.checkout()
+    except Exception as error:  # noqa: BLE001  it is the callers'
+        return [error] * len(operations)
+    outcomes: list[Any] = []
+    try:
+        connection.send_packed_command((b"".join([operation.packed for operation in operations]),))
+        for operation in operations:
+            outcomes.append(_read(connection, operation))
+        again = [position for position, outcome in enumerate(outcomes) if isinstance(outcome, NoScriptError)]
+        if again:
+            _run_unknown_scripts(connection, operations, outcomes, again)
+    except Exception as error:  # noqa: BLE001  it is the callers'
+        shard.after_error(connection, error)
+        lost = [outcome if not isinstance(outcome, NoScriptError) else error for outcome in outcomes]
+        return _explain(shard, lost + [error] * (len(operations) - len(lost)))
+    explained = _explain(shard, outcomes)
+    refusals = list(filter(is_error, explained))
+    if refusals:
+        shard.after_error(connection, next(filter(shard.is_lost, refusals), refusals[0]))
+    else:
+        shard.give_back(connection)
+    return explained
+
+
+def is_error(outcome: Any) -> bool:
+    """Whether an operation has failed: what it reads as is never an exception."""
+    return isinstance(outcome, Exception)
+
+
+def _read(connection: Any, operation: Operation) -> Any:
+    """Returns the result, or the error that Redis has replied; raises when there is no reply."""
+    try:
+        reply = read_replies(connection, operation)
+    except ResponseError as error:
+        return error
+    return operation.read(reply)
+
+
+def _run_unknown_scripts(
+    connection: Any, operations: Sequence[Operation], outcomes: list[Any], again: Sequence[int]
+) -> None:
+    """Loads the scripts that Redis did not know, and asks again for what it has not run."""
+    scripts = list(dict.fromkeys(operations[position].script for position in again))
+    loads = [Operation(command(b"SCRIPT", b"LOAD", script.text), bytes) for script in scripts if script is not None]
+    packed = [operation.packed for operation in loads] + [operations[position].packed for position in again]
+    connection.send_packed_command((b"".join(packed),))
+    refused = next((error for error in [_read(connection, load) for load in loads] if is_error(error)), None)
+    for position in again:
+        outcome = _read(connection, operations[position])
+        outcomes[position] = refused if refused is not None and isinstance(outcome, NoScriptError) else outcome
+
+
+def _explain(shard: Shard, outcomes: Sequence[Any]) -> list[Any]:
+    return [_explained(shard, outcome) if isinstance(outcome, ResponseError) else outcome for outcome in outcomes]
+
+
+def _explained(shard: Shard, refusal: ResponseError) -> Exception:
+    try:
+        return shard.explain(refusal)
+    except Exception as error:  # noqa: BLE001  it may ask the server, which may have gone by now
+        return error

@@ -1,0 +1,272 @@
+"""
+The thread that listens at one server.
+
+It alone uses its connection: what others want to be subscribed to is written down for it, under the lock, and it is
+woken. Each request is for one name, and so has one reply, in the order of the requests.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import select
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import ConnectionError, ResponseError, TimeoutError
+
+from asgi_redis.connection import Shard, Waiter
+from asgi_redis.outage import Outage
+from asgi_redis.pubsub.subscription import Subscription
+from asgi_redis.pubsub.wire import PING, subscribe, unsubscribe
+
+if TYPE_CHECKING:
+    from asgi_redis.pubsub.subscriptions import Subscriptions
+
+logger = logging.getLogger("asgi_redis")
+
+_TICK = 5.0  # seconds between two looks at what needs no hurry: the Sentinels, a connection that is silent
+_PATIENCE = 20.0  # seconds for a reply, where no timeout is set
+_MOST = 1000  # messages taken in before others get the lock
+
+Request = tuple[bytes, Subscription]
+
+
+class Listener:
+    """Keeps the subscriptions of one shard. Once stopped it is not started again."""
+
+    def __init__(self, shard: Shard, owner: Subscriptions) -> None:
+        self.shard = shard
+        self.subscriptions: dict[bytes, Subscription] = {}
+        self.failures = 0
+        """How many times Redis could not be connected to."""
+        self.error: Exception = ConnectionError("not connected yet")
+        """Why, the last time."""
+        self._owner = owner
+        self._lock = owner.lock
+        self._requests: deque[Request] = deque()
+        self._waiter = Waiter()
+        self._stopped = False
+        self._thread: threading.Thread | None = None
+        self._link: _Link | None = None
+        self._outage = Outage(shard.host)
+        self._was_connected = False
+
+    # For others, who hold the lock
+
+    def add(self, subscription: Subscription) -> None:
+        """Subscribes, as soon as it can."""
+        self.subscriptions[subscription.name] = subscription
+        self._request(subscribe(subscription.name), subscription)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=f"listener at {self.shard.host}", daemon=True)
+            self._thread.start()
+
+    def remove(self, subscription: Subscription) -> None:
+        """Unsubscribes; nothing is delivered from now on."""
+        if self.subscriptions.get(subscription.name) is subscription:
+            del self.subscriptions[subscription.name]
+            self._request(unsubscribe(subscription.name), subscription)
+        subscription.ended = True
+        subscription.wake()
+
+    def _request(self, packed: bytes, subscription: Subscription) -> None:
+        self._requests.append((packed, subscription))
+        self._waiter.wake()
+
+    def stop(self) -> None:
+        """Lets the thread end."""
+        self._stopped = True
+        self._waiter.wake()
+
+    def join(self, timeout: float) -> None:
+        """Waits for the end of the thread; without the lock."""
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def leave_to_parent(self) -> None:
+        """Closes what this process has inherited, which goes on listening in the one that it was forked from."""
+        if self._link is not None:
+            self._link.connection.disconnect()  # redis-py leaves it open for the other
+
+    # The thread
+
+    def _run(self) -> None:
+        while not self._stopped:
+            try:
+                self._link = _Link(self.shard.host.connect())
+                self._serve(self._link)
+            except Exception as error:  # noqa: BLE001  of a provider of credentials, for one; nobody else tries again
+                if not self._stopped:
+                    delay = self._lost(error)
+                    self._disconnect()
+                    self._pause(delay)
+            finally:
+                self._disconnect()
+
+    def _disconnect(self) -> None:
+        if self._link is not None:
+            self._link.connection.disconnect()
+            self._link = None
+
+    def _lost(self, error: Exception) -> float:
+        """Takes note of a failure; returns the seconds to wait before the next attempt."""
+        self.shard.host.lost()
+        delay = self._outage.failed(error)
+        with self._lock:
+            for subscription in self.subscriptions.values():
+                subscription.confirmed = False
+            if self._link is not None and self._link.established:
+                self._was_connected = True
+                self._owner.notify_all(self._owner.on_disconnect)
+            else:
+                self.failures += 1
+                self.error = error
+            for subscription in self.subscriptions.values():
+                subscription.wake()
+        return delay
+
+    def _pause(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not self._stopped and (remaining := until - time.monotonic()) > 0:
+            if _poll([self._waiter], remaining):
+                self._waiter.clear()
+
+    def _serve(self, link: _Link) -> None:
+        with self._lock:
+            self._requests.clear()  # they are among these
+            requests = [(subscribe(one.name), one) for one in self.subscriptions.values()]
+        link.ask(requests)
+        sweep_at = time.monotonic() + self._owner.sweep_interval
+        look_at = time.monotonic() + _TICK
+        while not self._stopped:
+            if not link.expected and not link.established:
+                self._established(link)
+            ready = _poll([link, self._waiter], min(look_at, sweep_at, link.answer_by) - time.monotonic())
+            if self._waiter in ready:
+                self._waiter.clear()
+                with self._lock:
+                    requests = list(self._requests)
+                    self._requests.clear()
+                link.ask(requests)
+            if link in ready:
+                self._take(link)
+            now = time.monotonic()
+            if now >= link.answer_by:
+                raise TimeoutError(f"{self.shard.host} does not answer")
+            if now >= sweep_at:
+                self._owner.sweep()
+                sweep_at = now + self._owner.sweep_interval
+            if now >= look_at:
+                if not self.shard.host.is_current(link.connection):
+                    raise ConnectionError(f"{self.shard.host} has another master")
+                link.ping(now - _TICK)
+                look_at = now + _TICK
+
+    def _established(self, link: _Link) -> None:
+        link.established = True
+        self._outage.succeeded()
+        if self._was_connected:
+            self._was_connected = False
+            with self._lock:
+                self._owner.notify_all(self._owner.on_reconnect)
+
+    def _take(self, link: _Link) -> None:
+        replies = link.read(_MOST)
+        while replies:
+            now = time.monotonic()
+            with self._lock:
+                for reply in replies:
+                    if isinstance(reply, list) and reply[0] == b"message":
+                        subscription = self.subscriptions.get(reply[1])
+                        if subscription is not None:
+                            self._owner.dropped_count += subscription.deliver(reply[2], now)
+                    else:
+                        self._answered(link, reply)
+            replies = link.read(_MOST)
+
+    def _answered(self, link: _Link, reply: Any) -> None:
+        if not link.expected:
+            # A proxy, or the server on its way out, which says so unasked.
+            raise reply if isinstance(reply, Exception) else ConnectionError(f"{self.shard.host} is out of step")
+        subscription = link.expected.popleft()
+        if subscription is None or subscription.ended:
+            return  # whatever it is, Redis is there
+        if isinstance(reply, Exception):
+            if subscription.confirmed_once:
+                raise reply  # it was allowed once, and may be again
+            subscription.refusal = self.shard.explain(reply) if isinstance(reply, ResponseError) else reply
+            self._owner.end(subscription)
+        else:
+            subscription.confirmed = subscription.confirmed_once = True
+            subscription.wake()
+
+
+class _Link:
+    """A connection that listens, and what it is still to be answered."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self.established = False
+        self.expected: deque[Subscription | None] = deque()  # None stands for a PING
+        self._patience: float = connection.socket_timeout or _PATIENCE
+        self._heard = self._asked = time.monotonic()
+
+    @property
+    def answer_by(self) -> float:
+        """When it is to be given up."""
+        return max(self._heard, self._asked) + self._patience if self.expected else math.inf
+
+    def fileno(self) -> int:
+        """What can be polled."""
+        # redis-py has no public way to the socket.
+        sock = self.connection._sock
+        if sock is None:
+            raise ConnectionError("the connection was closed")
+        descriptor: int = sock.fileno()
+        return descriptor
+
+    def ask(self, requests: list[Request]) -> None:
+        """Sends requests."""
+        if requests:
+            self._send(b"".join([packed for packed, _ in requests]))
+            self.expected.extend(subscription for _, subscription in requests)
+
+    def ping(self, silent_since: float) -> None:
+        """Sees whether Redis is still there, if it has not been heard since."""
+        if self._heard < silent_since and not self.expected:
+            self._send(PING)
+            self.expected.append(None)
+
+    def _send(self, packed: bytes) -> None:
+        # Before the sending, which may take its time: the answers are waited for from then on.
+        self._asked = time.monotonic()
+        # redis-py's own PING would read what is for us.
+        self.connection.send_packed_command((packed,), check_health=False)
+
+    def read(self, most: int) -> list[Any]:
+        """Returns up to ``most`` of the replies and messages that are there, and errors as such."""
+        replies: list[Any] = []
+        while len(replies) < most and self.connection.can_read(0):
+            try:
+                reply = self.connection.read_response(
+                    disable_decoding=True, disconnect_on_error=False, push_request=True
+                )
+            except ResponseError as error:
+                reply = error
+            replies.append(reply)
+        if replies:
+            self._heard = time.monotonic()
+        return replies
+
+
+def _poll(readable: list[Any], timeout: float) -> list[Any]:
+    poll = select.poll()
+    by_descriptor = {}
+    for one in readable:
+        by_descriptor[one.fileno()] = one
+        poll.register(one.fileno(), select.POLLIN)
+    milliseconds = math.ceil(max(0.0, timeout) * 1000)
+    return [by_descriptor[descriptor] for descriptor, _ in poll.poll(milliseconds)]

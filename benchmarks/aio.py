@@ -1,0 +1,243 @@
+"""
+The asynchronous layer beside stock channels_redis, each in one event loop, on a Redis of its own.
+
+    python -m benchmarks.aio               # three runs, about a minute
+    python -m benchmarks.aio --quick       # one short run: does it work?
+    python -m benchmarks.aio --runs 9 --seconds 2
+
+Messages have 100 B. Each figure is the median of the runs; within a run the layers take turns, and each figure is
+taken in a process of its own. "Receive" is what is waiting already: from one normal channel, from one process-local
+channel, and from a hundred of them with a task each. Ping-pong is there and back between two tasks of one loop that
+wait on process-local channels. A group send is counted until Redis has answered; its members are normal channels, or
+process-local channels of as many processes. "Idle" are tasks that wait, and receive nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from asgi_redis.embedded import RedisServer
+
+MESSAGE = {"type": "bench.message", "data": "x" * 62}
+LARGE = 1_000_000_000
+SUBJECTS = ("ours", "channels_redis")
+Clock = time.perf_counter
+
+
+def make_layer(subject: str, url: str) -> Any:
+    """Returns the layer that is measured."""
+    if subject == "ours":
+        from asgi_redis.aio import RedisChannelLayer
+
+        return RedisChannelLayer(hosts=[url], capacity=LARGE)
+    from channels_redis.core import RedisChannelLayer as StockLayer
+
+    return StockLayer(hosts=[url], capacity=LARGE)
+
+
+async def send(layer: Any, seconds: float, tasks: int) -> float:
+    """Messages a second."""
+    return await _rate(lambda: layer.send("work", MESSAGE), seconds, tasks)
+
+
+async def receive_normal(layer: Any, seconds: float) -> float:
+    """Messages a second."""
+    return await _receive(layer, ["work"], seconds)
+
+
+async def receive_local(layer: Any, seconds: float, channels: int) -> float:
+    """Messages a second."""
+    return await _receive(layer, [await layer.new_channel() for _ in range(channels)], seconds)
+
+
+async def _receive(layer: Any, channels: list[str], seconds: float) -> float:
+    each = max(20, int(4000 * seconds / len(channels)))
+    # The buffers of a process hold so many for each channel; what is in Redis is what is measured.
+    for _ in range(each):
+        await asyncio.gather(*(layer.send(channel, MESSAGE) for channel in channels))
+
+    async def take(channel: str) -> None:
+        for _ in range(each):
+            await layer.receive(channel)
+
+    began = Clock()
+    await asyncio.gather(*map(take, channels))
+    return each * len(channels) / (Clock() - began)
+
+
+async def ping_pong(layer: Any, seconds: float) -> list[float]:
+    """The median and the 99th percentile, in microseconds."""
+    ping, pong = await layer.new_channel(), await layer.new_channel()
+
+    async def answer() -> None:
+        while True:
+            await layer.send(pong, await layer.receive(ping))
+
+    answering = asyncio.ensure_future(answer())
+    times = []
+    until = Clock() + seconds
+    while Clock() < until or len(times) < 100:
+        began = Clock()
+        await layer.send(ping, MESSAGE)
+        await layer.receive(pong)
+        times.append(1e6 * (Clock() - began))
+    answering.cancel()
+    await asyncio.wait([answering])
+    times.sort()
+    return [times[len(times) // 2], times[len(times) * 99 // 100]]
+
+
+async def group_send(layer: Any, seconds: float, members: int, local: bool) -> float:
+    """Group sends a second."""
+    for number in range(members):
+        await layer.group_add("group", f"specific.{number:032x}!member" if local else f"member{number}")
+    return await _rate(lambda: layer.group_send("group", MESSAGE), seconds, 1)
+
+
+async def group_to_tasks(layer: Any, seconds: float, members: int) -> float:
+    """Messages that have arrived, a second, at tasks of this process which all wait."""
+    names = [await layer.new_channel() for _ in range(members)]
+    for name in names:
+        await layer.group_add("group", name)
+    rounds, spent = 0, 0.0
+    while spent < seconds:
+        waiting = [asyncio.ensure_future(layer.receive(name)) for name in names]
+        await asyncio.sleep(0.01)
+        began = Clock()
+        await layer.group_send("group", MESSAGE)
+        await asyncio.gather(*waiting)
+        spent += Clock() - began
+        rounds += 1
+    return rounds * members / spent
+
+
+async def idle(layer: Any, seconds: float, tasks: int, busy: int) -> list[float]:
+    """With ``tasks`` that wait: CPU seconds a second and MiB, then messages a second between ``busy`` others."""
+    names = [await layer.new_channel() for _ in range(tasks + busy)]
+    waiting = [asyncio.ensure_future(layer.receive(name)) for name in names[:tasks]]
+    await asyncio.sleep(0.3)
+    before, began = time.process_time(), Clock()
+    await asyncio.sleep(2 * seconds)
+    share = (time.process_time() - before) / (Clock() - began)
+    received, until = 0, Clock() + seconds
+
+    async def talk(name: str, other: str) -> None:
+        nonlocal received
+        while Clock() < until:
+            await layer.send(other, MESSAGE)
+            await layer.receive(name)
+            received += 1
+
+    talkers = names[tasks:]
+    with contextlib.suppress(asyncio.TimeoutError):
+        pairs = zip(talkers, talkers[1:] + talkers[:1])
+        await asyncio.wait_for(asyncio.gather(*(talk(*pair) for pair in pairs)), 1.5 * seconds)
+    for one in waiting:
+        one.cancel()
+    await asyncio.wait(waiting)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return [100 * share, memory, received / seconds]
+
+
+async def _rate(call: Callable[[], Awaitable[Any]], seconds: float, tasks: int) -> float:
+    await asyncio.gather(*(call() for _ in range(tasks)))
+    calls, began = 0, Clock()
+    until = began + seconds
+
+    async def repeat() -> None:
+        nonlocal calls
+        while Clock() < until:
+            await call()
+            calls += 1
+
+    await asyncio.gather(*(repeat() for _ in range(tasks)))
+    return calls / (Clock() - began)
+
+
+Figure = tuple[str, Callable[..., Awaitable[Any]], tuple[Any, ...]]
+FIGURES: dict[str, Figure] = {
+    "send, 1 task": ("/s", send, (1,)),
+    "send, 64 tasks": ("/s", send, (64,)),
+    "receive, a normal channel": ("/s", receive_normal, ()),
+    "receive, a process-local channel": ("/s", receive_local, (1,)),
+    "receive, 100 process-local channels": ("/s", receive_local, (100,)),
+    "ping-pong": ("µs p50|µs p99", ping_pong, ()),
+    **{f"group send to {number:,} channels": ("/s", group_send, (number, False)) for number in (1, 10, 100, 1000)},
+    **{f"group send to {number:,} processes": ("/s", group_send, (number, True)) for number in (100, 1000)},
+    "group message to 100 waiting tasks": ("messages/s", group_to_tasks, (100,)),
+    "1,000 idle and 100 busy tasks": ("% CPU idle|MiB|messages/s", idle, (1000, 100)),
+}
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.aio", description="asgi_redis.aio and channels_redis."
+    )
+    parser.add_argument("--quick", action="store_true", help="one short run, to see that everything works")
+    parser.add_argument("--runs", type=int, default=3, metavar="N")
+    parser.add_argument("--seconds", type=float, default=0.5, metavar="S", help="for each figure")
+    parser.add_argument("--only", default="", metavar="TEXT", help="the figures with this in their name")
+    parser.add_argument("--one", nargs=3, metavar=("FIGURE", "SUBJECT", "URL"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        print(json.dumps(_measure(*arguments.one, arguments.seconds)))
+        return 0
+    runs, seconds = (1, 0.1) if arguments.quick else (arguments.runs, arguments.seconds)
+    names = [name for name in FIGURES if arguments.only in name]
+    samples: dict[tuple[str, str], list[list[float]]] = {}
+    with RedisServer() as server:
+        for run in range(runs):
+            for name in names:
+                for subject in SUBJECTS[:: 1 if run % 2 else -1]:
+                    samples.setdefault((name, subject), []).append(_in_process(name, subject, server.url, seconds))
+    print(f"Medians of {runs} interleaved runs, {seconds} s a figure; Python {sys.version.split()[0]}.\n")
+    print(f"{'':52}{'ours':>12}{'channels_redis':>16}{'times':>8}")
+    for name in names:
+        for position, unit in enumerate(FIGURES[name][0].split("|")):
+            ours, stock = (
+                statistics.median(sample[position] for sample in samples[name, subject]) for subject in SUBJECTS
+            )
+            times = ours / stock if unit.endswith("/s") else stock / ours
+            digits = 0 if min(ours, stock) >= 100 else 1
+            print(f"{name + ', ' + unit:52}{ours:12,.{digits}f}{stock:16,.{digits}f}{times:8.1f}")
+    return 0
+
+
+def _in_process(name: str, subject: str, url: str, seconds: float) -> list[float]:
+    command = [sys.executable, "-m", "benchmarks.aio", "--seconds", str(seconds), "--one", name, subject, url]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ})
+    if ended.returncode:
+        raise RuntimeError(f"{name}, {subject}:\n{ended.stderr}")
+    figures: list[float] = json.loads(ended.stdout)
+    return figures
+
+
+def _measure(name: str, subject: str, url: str, seconds: float) -> list[float]:
+    layer = make_layer(subject, url)
+
+    async def run() -> Any:
+        await layer.flush()
+        try:
+            return await FIGURES[name][1](layer, seconds, *FIGURES[name][2])
+        finally:
+            await layer.flush()
+            await layer.close_pools()
+
+    measured = asyncio.run(run())
+    return measured if isinstance(measured, list) else [measured]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""The asynchronous side: one consumer for each open page."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from redis.exceptions import RedisError
+
+
+class ChatConsumer(AsyncJsonWebsocketConsumer):
+    """Passes on what the page says to its room, and what is said in the room to the page."""
+
+    async def connect(self) -> None:
+        self.room = self.scope["url_route"]["kwargs"]["room"]
+        await self.channel_layer.group_add(f"chat.{self.room}", self.channel_name)
+        await self.accept()
+
+    async def disconnect(self, code: int) -> None:
+        with suppress(RedisError):  # the membership expires by itself
+            await self.channel_layer.group_discard(f"chat.{self.room}", self.channel_name)
+
+    async def receive_json(self, content: dict[str, Any]) -> None:
+        """
+        Takes a message, or a sign of life, from the page.
+
+        Either renews the membership in the room: that expires, and is gone when Redis has lost its data.
+        """
+        try:
+            await self.channel_layer.group_add(f"chat.{self.room}", self.channel_name)
+            if "text" in content:
+                await self.say(str(content.get("sender"))[:30], str(content["text"])[:500])
+        except RedisError:
+            # Without this the consumer would end, and its websocket with it.
+            await self.send_json({"problem": "Redis cannot be reached."})
+
+    async def say(self, sender: str, text: str) -> None:
+        message = {"type": "chat.message", "sender": sender, "text": text}
+        await self.channel_layer.group_send(f"chat.{self.room}", message)
+        if text == "/roll":
+            await self.channel_layer.send("dice", {"room": self.room, "player": sender})
+
+    async def chat_message(self, event: dict[str, Any]) -> None:
+        """Somebody has said something in the room, from wherever."""
+        await self.send_json({"sender": event["sender"], "text": event["text"]})

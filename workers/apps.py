@@ -1,0 +1,20 @@
+"""What Django knows this package as, in ``INSTALLED_APPS``."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.core.checks import Tags, register
+
+from asgi_redis.checks import check_channel_layers
+from workers.checks import check_command
+
+
+class WorkersConfig(AppConfig):
+    """Brings ``manage.py runworker``, and looks after the settings: ``manage.py check``."""
+
+    name = "workers"
+
+    def ready(self) -> None:
+        """Registers the checks."""
+        register(check_channel_layers, Tags.compatibility)
+        register(check_command, Tags.compatibility)
