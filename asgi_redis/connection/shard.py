@@ -42,10 +42,6 @@ _REPLICAS = {"READONLY": ReadOnlyError, "MASTERDOWN": MasterDownError}
 _FROM_REPLICA = re.compile(r"(?:^|-)(READONLY|MASTERDOWN) ")
 
 
-class _Late(TimeoutError):
-    """The reply is left to another thread."""
-
-
 class Shard:
     """The connections to one host."""
 
@@ -84,18 +80,17 @@ class Shard:
         """Does what ``execute`` does, on a connection that was checked out, and gives it back."""
         try:
             connection.send_packed_command((operation.packed,))
-            if late is not None and not connection.can_read(PROMPT):
-                self.read_late(connection, operation, late)
-                raise _Late(f"{self.host} has not answered within {PROMPT:g} s")
-            reply = self.read(connection, operation)
-        except _Late:
-            raise
+            in_time = late is None or connection.can_read(PROMPT)
+            reply = self.read(connection, operation) if in_time else None
         except BaseException as error:
             if rescue is None or isinstance(error, Exception):
                 self.after_error(connection, error)
             else:
                 self._rescue(connection, operation, rescue)
             raise
+        if late is not None and not in_time:
+            self.read_late(connection, operation, late)
+            raise TimeoutError(f"{self.host} has not answered within {PROMPT:g} s")
         self.give_back(connection)
         return operation.read(reply)
 
