@@ -11,9 +11,12 @@ import functools
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+from redis.exceptions import ResponseError
+
 from asgi_redis.connection import Shard
+from asgi_redis.misused_keys import MisusedKeys
 from asgi_redis.outage import Outage
-from asgi_redis.receiver import Batch, Receiver
+from asgi_redis.receiver import Batch, Receiver, Turn
 from asgi_redis.wire import Operation
 
 Place = tuple[object, Callable[[], object]]
@@ -37,6 +40,7 @@ class Reader:
         self._places: list[Place] = [(shard.host, functools.partial(shard.execute, probe)) for shard in shards]
         self._places += others
         self._outages = [Outage(name) for name, _ in self._places]
+        self._misused = MisusedKeys(shards)
         self._serving: set[int] = set()
         self._closed = threading.Event()
 
@@ -80,8 +84,16 @@ class Reader:
         """Tries no longer to reach servers that fail."""
         self._closed.set()
 
-    def failed(self, shard: int, error: Exception) -> None:
-        """Leaves a shard out, and tries again in a while."""
+    def readable(self, turn: Turn) -> Turn:
+        """Returns what of the shards and their keys can be read at present."""
+        if self.absent:
+            turn = [one for one in turn if one[0] not in self.absent]
+        return self._misused.without(turn)
+
+    def failed(self, shard: int, error: Exception, keys: Sequence[bytes] = ()) -> None:
+        """Leaves a shard out, or those of ``keys`` that are no queues, and tries again in a while."""
+        if isinstance(error, ResponseError) and "WRONGTYPE" in str(error) and self._misused.find(shard, keys):
+            return
         self._serving.discard(shard)
         delay = self._outages[shard].failed(error)
         if shard not in self.absent:

@@ -8,6 +8,7 @@ ended with ``CLIENT UNBLOCK`` (Redis 5), then its reply is read, and a message i
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import math
 import os
@@ -16,9 +17,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from redis.exceptions import ConnectionError, RedisError, TimeoutError
+from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
-from asgi_redis.connection.shard import Shard
+from asgi_redis.connection.shard import PROMPT, Shard
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.wire.operation import Operation
 from asgi_redis.wire.operations import Taken, client_id, unblock
@@ -87,14 +88,16 @@ class _Blocked:
         sock = self._connection._sock
         return -1 if sock is None else sock.fileno()
 
-    def end(self, ready: bool) -> Taken | None:
+    def end(self, ready: bool, patience: float, late: Callable[[Taken | None], object]) -> Taken | None:
         """
         Ends the pop unless its reply is ``ready``, and returns the message if it has one.
 
-        Can be called again after what is not an error of Redis's, such as a KeyboardInterrupt.
+        Raises ``TimeoutError`` when it has not ended after ``patience`` seconds: then ``late`` gets the message,
+        if any. Can be called again after what is not an error of Redis's, such as a KeyboardInterrupt.
         """
-        if not ready:
-            self._end()
+        if not ready and not self._end(patience):
+            self.shard.read_late(self._connection, self._operation, late)
+            raise TimeoutError(f"a blocking pop at {self.shard.host} does not end")
         try:
             taken: Taken | None = self._operation.read(self.shard.read(self._connection, self._operation))
         except BaseException as error:
@@ -103,18 +106,21 @@ class _Blocked:
         self.shard.give_back(self._connection)
         return taken
 
-    def _end(self) -> None:
-        give_up = time.monotonic() + _GIVE_UP
+    def _end(self, patience: float) -> bool:
+        started = time.monotonic()
         while not _poll([self], 0.0):
-            refused: RedisError | None = None
             try:
-                self.shard.execute(unblock(self._client))
-            except RedisError as error:
-                refused = error  # the pop ends by itself, too, if later
+                self.shard.execute(unblock(self._client), late=_ignore)
+            except ResponseError:
+                patience = _GIVE_UP  # the server is there, and forbids it: the pop ends by itself
+            except TimeoutError:
+                return bool(_poll([self], max(0.0, started + patience - time.monotonic())))
+            except RedisError:
+                pass  # the pop's own connection shows what is wrong
             # A pop that Redis has not read yet cannot be ended: then it waits on, and is asked again.
-            if not _poll([self], _PATIENCE) and time.monotonic() > give_up:
-                self.drop()
-                raise refused or TimeoutError(f"a blocking pop at {self.shard.host} does not end")
+            if not _poll([self], _PATIENCE) and time.monotonic() > started + patience:
+                return False
+        return True
 
     def drop(self) -> None:
         """Gives up a connection whose pop has not ended."""
@@ -152,14 +158,16 @@ def pop(
         ready = _poll([*blocked, waiter, *beside], 0 if unreachable else timeout)
     except BaseException:
         # A signal handler's SystemExit, a gevent.Timeout, or a shard that cannot be reached.
-        _put_back(_end_all(blocked, [])[0], put_back)
+        put_back_all(_end_all(blocked, [], PROMPT, put_back)[0], put_back)
         raise
     if waiter in ready:
         waiter.clear()
-    taken, errors = _end_all(blocked, ready)
+    # Somebody else waits: for a message that another shard has given, or, behind a report, to go on without this one.
+    hurried = report is not None or any(one in ready for one in blocked)
+    taken, errors = _end_all(blocked, ready, PROMPT if hurried else _GIVE_UP, put_back)
     interruption = next((error for _, error in errors if not isinstance(error, RedisError)), None)
     if interruption is not None:
-        _put_back(taken, put_back)
+        put_back_all(taken, put_back)
         raise interruption
     for shard, failure in errors:
         if report is not None and isinstance(failure, RedisError):
@@ -171,23 +179,24 @@ def pop(
     if not taken:
         return None
     try:
-        _put_back(taken[1:], put_back)
+        put_back_all(taken[1:], put_back)
     except BaseException:
-        _put_back(taken[:1], put_back)
+        put_back_all(taken[:1], put_back)
         raise
     return taken[0][1]
 
 
 def _end_all(
-    blocked: Sequence[_Blocked], ready: Sequence[Any]
+    blocked: Sequence[_Blocked], ready: Sequence[Any], patience: float, put_back: Callable[[Taken], Operation]
 ) -> tuple[list[tuple[Shard, Taken]], list[tuple[Shard, BaseException]]]:
     """Ends all the pops, whatever comes between: one that is left behind would take a message that nobody reads."""
     taken: list[tuple[Shard, Taken]] = []
     errors: list[tuple[Shard, BaseException]] = []
     for one in blocked:
+        late = functools.partial(_put_back_late, one.shard, put_back)
         for last in (False, True):
             try:
-                message = one.end(one in ready and not last)
+                message = one.end(one in ready and not last, patience, late)
             except (RedisError, UnsupportedRedis) as error:
                 errors.append((one.shard, error))
                 break
@@ -202,7 +211,17 @@ def _end_all(
     return taken, errors
 
 
-def _put_back(taken: Sequence[tuple[Shard, Taken]], put_back: Callable[[Taken], Operation]) -> None:
+def _put_back_late(shard: Shard, put_back: Callable[[Taken], Operation], taken: Taken | None) -> None:
+    if taken is not None:
+        put_back_all([(shard, taken)], put_back)
+
+
+def _ignore(result: object) -> None:
+    """Whether a pop was ended is seen by its reply."""
+
+
+def put_back_all(taken: Sequence[tuple[Shard, Taken]], put_back: Callable[[Taken], Operation]) -> None:
+    """Puts messages back where they were taken; one that cannot be is logged as lost."""
     interruption: BaseException | None = None
     for shard, message in taken:
         try:

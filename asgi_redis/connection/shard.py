@@ -9,6 +9,7 @@ out that an idle connection has died, come before the first byte of a request.
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from redis.exceptions import (
     ReadOnlyError,
     RedisError,
     ResponseError,
+    TimeoutError,
 )
 
 from asgi_redis.connection.host import Host
@@ -29,8 +31,10 @@ from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.wire.operation import Operation, command
 from asgi_redis.wire.operations import scan, unlink
 
+PROMPT = 1.0  # seconds that a reply may take while others wait for it
 _KEPT = 100  # idle connections; more are closed
 _FRESH = 0.05  # seconds that an idle connection counts as alive without a look
+_LATE_LOOK = 60.0  # seconds of a wait for a late reply, which begins again
 _RESCUE = 1.0  # seconds that a reply may take whose caller was interrupted
 _LOST = (ConnectionError, ReadOnlyError, MasterDownError)
 # Scripts pass them on in a text of their own before Redis 7; redis-py before 5.1 does not know all of them.
@@ -47,31 +51,65 @@ class Shard:
         self._idle: deque[tuple[Any, float]] = deque(maxlen=_KEPT)
         self._client_ids: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 
-    def execute(self, operation: Operation, rescue: Callable[[Any], object] | None = None) -> Any:
+    def execute(
+        self,
+        operation: Operation,
+        rescue: Callable[[Any], object] | None = None,
+        late: Callable[[Any], object] | None = None,
+    ) -> Any:
         """
         Sends one operation and returns what its replies mean.
 
         An interruption that is no ``Exception``, such as KeyboardInterrupt or gevent.Timeout, may come between
         request and reply: ``rescue`` gets what would have been returned, before the interruption is raised.
 
+        With ``late`` the call lasts no longer than ``PROMPT`` seconds, by a ``TimeoutError``. What would have been
+        returned is then given to ``late``, in another thread, should the reply still come.
+
         Raises ``redis.exceptions.RedisError``. After a ``ConnectionError`` or a ``TimeoutError`` Redis may or may not
         have carried it out.
         """
-        return self.execute_on(self.checkout(), operation, rescue)
+        return self.execute_on(self.checkout(), operation, rescue, late)
 
-    def execute_on(self, connection: Any, operation: Operation, rescue: Callable[[Any], object] | None = None) -> Any:
+    def execute_on(
+        self,
+        connection: Any,
+        operation: Operation,
+        rescue: Callable[[Any], object] | None = None,
+        late: Callable[[Any], object] | None = None,
+    ) -> Any:
         """Does what ``execute`` does, on a connection that was checked out, and gives it back."""
         try:
             connection.send_packed_command((operation.packed,))
-            reply = self.read(connection, operation)
+            in_time = late is None or connection.can_read(PROMPT)
+            reply = self.read(connection, operation) if in_time else None
         except BaseException as error:
             if rescue is None or isinstance(error, Exception):
                 self.after_error(connection, error)
             else:
                 self._rescue(connection, operation, rescue)
             raise
+        if late is not None and not in_time:
+            self.read_late(connection, operation, late)
+            raise TimeoutError(f"{self.host} has not answered within {PROMPT:g} s")
         self.give_back(connection)
         return operation.read(reply)
+
+    def read_late(self, connection: Any, operation: Operation, late: Callable[[Any], object]) -> None:
+        """Leaves a connection on which an operation was sent to a thread that waits for its reply."""
+        name = f"late reply of {self.host}"
+        threading.Thread(target=self._read_late, args=(connection, operation, late), name=name, daemon=True).start()
+
+    def _read_late(self, connection: Any, operation: Operation, late: Callable[[Any], object]) -> None:
+        try:
+            while not connection.can_read(_LATE_LOOK):
+                pass
+            result = operation.read(self.read(connection, operation))
+        except Exception as error:  # noqa: BLE001  whoever has asked was given an error
+            self.after_error(connection, error)
+            return
+        self.give_back(connection)
+        late(result)
 
     def _rescue(self, connection: Any, operation: Operation, rescue: Callable[[Any], object]) -> None:
         try:

@@ -17,12 +17,12 @@ GLOBAL_COUNTERS_TTL = 86400  # seconds
 
 
 class Taken(NamedTuple):
-    """A message that was taken off its queue. ``age`` is in seconds; ``score`` is what ``pop`` took it with."""
+    """A message that was taken off its queue. ``age`` is in seconds; with its ``score`` it can be given back."""
 
     key: bytes
     member: bytes
     age: float
-    score: bytes | None = None
+    score: bytes
 
 
 class Operations:
@@ -107,8 +107,7 @@ class Operations:
         return taken.age > self._expiry
 
     def give_back(self, taken: Taken) -> Operation:
-        """Puts a message that ``pop`` took back in its place."""
-        assert taken.score is not None
+        """Puts a message that was taken back in its place."""
         arguments = (taken.member, taken.score, self._expiry_argument)
         return Operation(script_head(scripts.GIVE_BACK, (taken.key,), arguments), bool, 1, scripts.GIVE_BACK)
 
@@ -152,6 +151,12 @@ def unlink(keys: Sequence[bytes]) -> Operation:
     return Operation(command(b"UNLINK", *keys), int)
 
 
+def types(keys: Sequence[bytes]) -> Operation:
+    """Reads as the list of what kind of value each key has: ``b"zset"`` or others, ``b"none"`` for no value."""
+    packed = b"".join(command(b"TYPE", key) for key in keys)
+    return Operation(packed, list if len(keys) > 1 else lambda reply: [reply], len(keys))
+
+
 def client_id() -> Operation:
     """Reads as the number that ``unblock`` takes, of the connection that asks."""
     return Operation(command(b"CLIENT", b"ID"), int)
@@ -167,7 +172,7 @@ def _second(replies: list[Any]) -> Any:
 
 
 def _read_receive(reply: list[Any]) -> list[Taken]:
-    return [Taken(reply[i], reply[i + 1], reply[i + 2] / 1000000) for i in range(0, len(reply), 3)]
+    return [Taken(reply[i], reply[i + 1], reply[i + 2] / 1000000, reply[i + 3]) for i in range(0, len(reply), 4)]
 
 
 def _read_pop(replies: list[Any]) -> Taken | None:

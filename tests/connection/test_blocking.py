@@ -243,21 +243,21 @@ class TestInterruptions:
 
     def interrupt_putting_back(self, monkeypatch, method):
         """Makes `method` of a shard raise the first time that it is called while a message is put back."""
-        original, put_back, raised = getattr(Shard, method), blocking._put_back, []
+        original, put_back, raised = getattr(Shard, method), blocking.put_back_all, []
         under_way = []
 
-        def interrupted(shard, *args):
+        def interrupted(shard, *args, **kwargs):
             if under_way and not raised:
                 raised.append(shard)
                 raise Interruption
-            return original(shard, *args)
+            return original(shard, *args, **kwargs)
 
         def noticed(*args):
             under_way.append(args)
             put_back(*args)
 
         monkeypatch.setattr(Shard, method, interrupted)
-        monkeypatch.setattr(blocking, "_put_back", noticed)
+        monkeypatch.setattr(blocking, "put_back_all", noticed)
 
     @pytest.mark.parametrize("method", ["checkout", "read"])
     def test_while_a_message_is_put_back_neither_it_nor_the_one_to_be_returned_is_lost(
@@ -351,12 +351,20 @@ class TestUnblocking:
             finally:
                 client.acl_deluser(prefix)
 
-    def test_a_pop_that_never_ends_is_given_up_with_its_connection(self, wait, shards, monkeypatch):
+    def test_a_pop_that_does_not_end_is_left_to_a_thread_that_puts_its_message_back(
+        self, wait, shards, operations, key, monkeypatch
+    ):
         monkeypatch.setattr(blocking, "_GIVE_UP", 0.05)
-        monkeypatch.setattr(Shard, "execute", lambda shard, operation: None)  # no unblocking gets through
-        with pytest.raises(redis.exceptions.TimeoutError, match=r"a blocking pop at .* does not end"):
-            wait(0.01, on=shards[:1])
-        assert not shards[0]._idle
+        execute = Shard.execute
+        with monkeypatch.context() as patch:
+            patch.setattr(Shard, "execute", lambda *args, **kwargs: None)  # no unblocking gets through
+            with pytest.raises(redis.exceptions.TimeoutError, match=r"a blocking pop at .* does not end"):
+                wait(0.01, on=shards[:1])
+            assert not shards[0]._idle
+        assert Shard.execute is execute
+        put(shards[0], operations, b"m")
+        eventually(lambda: len(shards[0]._idle) == 2)
+        assert queued(shards[:1], operations, key) == [b"m"]
 
     def test_senders_and_readers_that_give_up_all_the_time_lose_and_double_nothing(
         self, wait, shards, operations, key
