@@ -158,8 +158,8 @@ class StoreReader:
     """
     Receives for one thread of a worker. Any other may ``unblock`` it.
 
-    ``serving`` is whether the last call has got through to the store; false before the first one. ``absent`` is empty:
-    a store that fails is an error.
+    ``serving`` is whether the last call has got through to the store; false before the first one. ``absent`` is
+    empty: a store that fails is an error.
     """
 
     def __init__(self, receiver: StoreReceiver) -> None:
