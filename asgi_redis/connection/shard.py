@@ -115,8 +115,7 @@ class Shard:
             reply = read_replies(connection, operation) if connection.can_read(_RESCUE) else None
         except BaseException:  # noqa: BLE001  the first interruption is the one to be raised
             reply = None
-        # Redis may have been loading the script, and have run nothing.
-        if reply is None or (operation.script is not None and reply == operation.script.sha):
+        if reply is None:
             connection.disconnect()
         else:
             self.give_back(connection)
@@ -129,10 +128,7 @@ class Shard:
                 return read_replies(connection, operation)
             except NoScriptError:
                 # Redis has run nothing: asking again cannot repeat anything.
-                assert operation.script is not None
-                connection.send_packed_command((command(b"SCRIPT", b"LOAD", operation.script.text),))
-                connection.read_response(disable_decoding=True, disconnect_on_error=False)
-                connection.send_packed_command((operation.packed,))
+                connection.send_packed_command((operation.with_text(),))
                 return read_replies(connection, operation)
         except ResponseError as error:
             if "unknown" in str(error).lower() and "command" in str(error).lower():
