@@ -8,7 +8,7 @@ The order of a stop:
 
 1. The first SIGTERM or SIGINT is recorded, and wakes ``run``; so do ``quiet`` and pulling that failed.
 2. ``quiet``: no slot is handed out any more, no receive is started, and the one that waits is ended.
-3. The last receive ends. The messages that it brought are in their slots by then.
+3. The last receive ends. The messages that it brought are in their slots by then; a server that hangs is waited for.
 4. The consumers that run are waited for, until one deadline, ``shutdown_timeout`` after step 1.
 5. Past it, what still runs is logged, and left to its fate. ``run`` returns the exit code.
 
@@ -164,7 +164,8 @@ class Worker:
         """
         while self._unquieted:
             self._unquieted.pop(0).quiet()
-        if not (self._pool.stop(deadline) if self._graceful else self._pool.settle(deadline)):
+        ended = self._pool.stop(deadline) if self._graceful else self._pool.settle(deadline)
+        if not (ended and self._reader.settle(deadline)):
             return False
         self._stop_duties()
         return True
