@@ -32,7 +32,7 @@ class MisusedKeys:
     def find(self, shard: int, keys: Sequence[bytes]) -> bool:
         """Looks at ``keys``, reading which was refused; returns whether one of them is misused."""
         try:
-            kinds = self._shards[shard].execute(types(keys), late=_ignore)
+            kinds = self._shards[shard].execute(types(keys), prompt=True)
         except RedisError:
             return False  # an outage then, which the next reading shows as well
         misused = {key: kind for key, kind in zip(keys, kinds) if kind not in _QUEUE_TYPES}
@@ -62,7 +62,7 @@ class MisusedKeys:
         for shard, found in list(self._found.items()):
             keys = list(found)
             try:
-                kinds = self._shards[shard].execute(types(keys), late=_ignore)
+                kinds = self._shards[shard].execute(types(keys), prompt=True)
             except RedisError:
                 continue
             for key, kind in zip(keys, kinds):
@@ -71,7 +71,3 @@ class MisusedKeys:
                     logger.warning("Key %s at %s is a queue again", key.decode(), self._shards[shard].host)
             if not found:
                 del self._found[shard]
-
-
-def _ignore(kinds: list[bytes]) -> None:
-    """They are looked at again."""

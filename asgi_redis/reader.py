@@ -84,6 +84,14 @@ class Reader:
         """Tries no longer to reach servers that fail."""
         self._closed.set()
 
+    def settle(self, deadline: float) -> bool:
+        """
+        Waits for replies that servers owe to calls which have ended; returns whether all are there by ``deadline``.
+
+        A message in them is put back. ``deadline`` is a time of ``time.monotonic``.
+        """
+        return all(shard.settle(deadline) for shard in self._shards)
+
     def readable(self, turn: Turn) -> Turn:
         """Returns what of the shards and their keys can be read at present."""
         if self.absent:

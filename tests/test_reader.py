@@ -249,12 +249,14 @@ class TestAServerThatHangs:
             pinned.start()
             assert reader.receive_batch(["c"], 1, 0.5) == []
             pinned.join()
+            assert not reader.settle(time.monotonic() + 0.05)
             # Sent while it is paused, so that the pop which still waits there is the first to get it.
             sending = threading.Thread(target=lambda: send_to(servers[1], prefix, "c", n=1))
             sending.start()
             resume(servers[1])
             sending.join()
             assert receive_all(reader, ["c"], 1) == [1]
+            assert reader.settle(time.monotonic() + 10)
             eventually(lambda: not client.info("clients")["blocked_clients"])
         assert reader.receive_batch(["c"], 1) == []
 

@@ -35,6 +35,9 @@ class Reader(Protocol):
     def close(self) -> None:
         """Is called when no more will be received."""
 
+    def settle(self, deadline: float) -> bool:
+        """Waits for what may still bring messages, to put them back; returns whether that was by ``deadline``."""
+
 
 class ChannelLayer(Protocol):
     """The calls of a synchronous channel layer that this package makes."""

@@ -110,7 +110,7 @@ class _Blocked:
         started = time.monotonic()
         while not _poll([self], 0.0):
             try:
-                self.shard.execute(unblock(self._client), late=_ignore)
+                self.shard.execute(unblock(self._client), prompt=True)
             except ResponseError:
                 patience = _GIVE_UP  # the server is there, and forbids it: the pop ends by itself
             except TimeoutError:
@@ -214,10 +214,6 @@ def _end_all(
 def _put_back_late(shard: Shard, put_back: Callable[[Taken], Operation], taken: Taken | None) -> None:
     if taken is not None:
         put_back_all([(shard, taken)], put_back)
-
-
-def _ignore(result: object) -> None:
-    """Whether a pop was ended is seen by its reply."""
 
 
 def put_back_all(taken: Sequence[tuple[Shard, Taken]], put_back: Callable[[Taken], Operation]) -> None:

@@ -50,12 +50,15 @@ class Shard:
         self.host = host
         self._idle: deque[tuple[Any, float]] = deque(maxlen=_KEPT)
         self._client_ids: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+        self._late = 0  # replies
+        self._settled = threading.Condition()
 
     def execute(
         self,
         operation: Operation,
         rescue: Callable[[Any], object] | None = None,
         late: Callable[[Any], object] | None = None,
+        prompt: bool = False,
     ) -> Any:
         """
         Sends one operation and returns what its replies mean.
@@ -63,13 +66,14 @@ class Shard:
         An interruption that is no ``Exception``, such as KeyboardInterrupt or gevent.Timeout, may come between
         request and reply: ``rescue`` gets what would have been returned, before the interruption is raised.
 
-        With ``late`` the call lasts no longer than ``PROMPT`` seconds, by a ``TimeoutError``. What would have been
-        returned is then given to ``late``, in another thread, should the reply still come.
+        With ``prompt``, or ``late``, the reply is waited for no longer than ``PROMPT`` seconds, then a
+        ``TimeoutError`` is raised. What would have been returned is given to ``late``, in another thread, should it
+        still come.
 
         Raises ``redis.exceptions.RedisError``. After a ``ConnectionError`` or a ``TimeoutError`` Redis may or may not
         have carried it out.
         """
-        return self.execute_on(self.checkout(), operation, rescue, late)
+        return self.execute_on(self.checkout(), operation, rescue, late, prompt)
 
     def execute_on(
         self,
@@ -77,11 +81,12 @@ class Shard:
         operation: Operation,
         rescue: Callable[[Any], object] | None = None,
         late: Callable[[Any], object] | None = None,
+        prompt: bool = False,
     ) -> Any:
         """Does what ``execute`` does, on a connection that was checked out, and gives it back."""
         try:
             connection.send_packed_command((operation.packed,))
-            in_time = late is None or connection.can_read(PROMPT)
+            in_time = not (late or prompt) or connection.can_read(PROMPT)
             reply = self.read(connection, operation) if in_time else None
         except BaseException as error:
             if rescue is None or isinstance(error, Exception):
@@ -89,8 +94,11 @@ class Shard:
             else:
                 self._rescue(connection, operation, rescue)
             raise
-        if late is not None and not in_time:
-            self.read_late(connection, operation, late)
+        if not in_time:
+            if late is None:
+                connection.disconnect()
+            else:
+                self.read_late(connection, operation, late)
             raise TimeoutError(f"{self.host} has not answered within {PROMPT:g} s")
         self.give_back(connection)
         return operation.read(reply)
@@ -98,7 +106,14 @@ class Shard:
     def read_late(self, connection: Any, operation: Operation, late: Callable[[Any], object]) -> None:
         """Leaves a connection on which an operation was sent to a thread that waits for its reply."""
         name = f"late reply of {self.host}"
+        with self._settled:
+            self._late += 1
         threading.Thread(target=self._read_late, args=(connection, operation, late), name=name, daemon=True).start()
+
+    def settle(self, deadline: float) -> bool:
+        """Waits for replies that are late; returns whether there are none by ``deadline`` (``time.monotonic``)."""
+        with self._settled:
+            return self._settled.wait_for(lambda: not self._late, max(0.0, deadline - time.monotonic()))
 
     def _read_late(self, connection: Any, operation: Operation, late: Callable[[Any], object]) -> None:
         try:
@@ -107,17 +122,20 @@ class Shard:
             result = operation.read(self.read(connection, operation))
         except Exception as error:  # noqa: BLE001  whoever has asked was given an error
             self.after_error(connection, error)
-            return
-        self.give_back(connection)
-        late(result)
+        else:
+            self.give_back(connection)
+            late(result)
+        finally:
+            with self._settled:
+                self._late -= 1
+                self._settled.notify_all()
 
     def _rescue(self, connection: Any, operation: Operation, rescue: Callable[[Any], object]) -> None:
         try:
             reply = read_replies(connection, operation) if connection.can_read(_RESCUE) else None
         except BaseException:  # noqa: BLE001  the first interruption is the one to be raised
             reply = None
-        # Redis may have been loading the script, and have run nothing.
-        if reply is None or (operation.script is not None and reply == operation.script.sha):
+        if reply is None:
             connection.disconnect()
         else:
             self.give_back(connection)
@@ -130,10 +148,7 @@ class Shard:
                 return read_replies(connection, operation)
             except NoScriptError:
                 # Redis has run nothing: asking again cannot repeat anything.
-                assert operation.script is not None
-                connection.send_packed_command((command(b"SCRIPT", b"LOAD", operation.script.text),))
-                connection.read_response(disable_decoding=True, disconnect_on_error=False)
-                connection.send_packed_command((operation.packed,))
+                connection.send_packed_command((operation.with_text(),))
                 return read_replies(connection, operation)
         except ResponseError as error:
             if "unknown" in str(error).lower() and "command" in str(error).lower():
@@ -201,6 +216,7 @@ class Shard:
     def forget(self) -> None:
         """Leaves all connections to the process that this one was forked from."""
         self._idle = deque(maxlen=_KEPT)
+        self._late, self._settled = 0, threading.Condition()
 
 
 def execute_all(requests: Sequence[tuple[Shard, Operation]]) -> list[Any]:

@@ -77,6 +77,9 @@ class QueueLayer(FakeLayer):
     def reader(self) -> Any:
         return self
 
+    def settle(self, deadline: float) -> bool:
+        return True
+
     def receive_batch(
         self, channels: Any, limit: int, timeout: float = 0, most: dict[str, int] | None = None
     ) -> list[Any]:
