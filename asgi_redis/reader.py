@@ -37,6 +37,7 @@ class Reader:
         self.absent: set[int] = set()
         self.woken = False
         self._receiver = receiver
+        self._shards = shards
         self._places: list[Place] = [(shard.host, functools.partial(shard.execute, probe)) for shard in shards]
         self._places += others
         self._outages = [Outage(name) for name, _ in self._places]

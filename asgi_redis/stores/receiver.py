@@ -192,3 +192,7 @@ class StoreReader:
 
     def close(self) -> None:
         """There is nothing to give back."""
+
+    def settle(self, deadline: float) -> bool:
+        """Returns True: a store owes nothing once a call has ended."""
+        return True
