@@ -13,7 +13,7 @@ class ChannelLayerError(Exception):
 
 
 class ChannelFull(ChannelLayerError):
-    """The channel holds as many messages as its capacity allows; this one was not sent."""
+    """The channel is at its capacity, or the memory of the layer is used up; the message was not sent."""
 
 
 class MessageTooLarge(ChannelLayerError, ValueError):
@@ -50,3 +50,7 @@ class MissingExtra(ChannelLayerError, ImportError):
 
 class UnsupportedRedis(ChannelLayerError, RuntimeError):
     """This Redis is too old, or lacks a command that is needed."""
+
+
+class UnusableStore(ChannelLayerError, RuntimeError):
+    """The files of an IPC store are not ours, of another format, or damaged."""

@@ -17,6 +17,8 @@ from workers.exceptions import ConfigurationError
 from workers.launcher import launch
 from workers.layers import ChannelLayer
 from workers.routing import Router
+from workers.starting import when_served
+from workers.worker import ExitCode
 
 
 def launch_in_project(options: dict[str, Any]) -> int:
@@ -24,18 +26,23 @@ def launch_in_project(options: dict[str, Any]) -> int:
     Runs a worker on the channel layer that ``--layer`` names in the settings; to be called after
     ``django.setup``. Where the project has Channels 1, that is Channels' own layer object, with Channels' routing.
 
-    Returns what ``launch`` returns. Raises ``ConfigurationError`` when the layer or its routing cannot be
-    had.
+    Waits for servers that are needed to make the layer. Returns what ``launch`` returns, or 0 where a signal has
+    ended the waiting. Raises ``ConfigurationError`` when the layer or its routing cannot be had.
     """
-    alias = options["layer"]
+    alias, verbosity = options["layer"], options["verbosity"]
     if _has_channels1():
         from workers import channels1  # here, because it needs Channels 1
 
         dialect = channels1.DIALECT
-        channel_layer, router = channels1.layer_and_router(alias, options["routing"])
+        found = when_served(lambda: channels1.layer_and_router(alias, options["routing"]), verbosity)
+        if found is None:
+            return ExitCode.CLEAN
+        channel_layer, router = found
     else:
         dialect = OWN
-        channel_layer = _layer(alias)
+        channel_layer = when_served(lambda: _layer(alias), verbosity)
+        if channel_layer is None:
+            return ExitCode.CLEAN
         router = Router(options["routing"] or _routing(alias))
     # In the thread that runs the message, as Django does around each request.
     dialect.signals.consumer_started.connect(close_connections, dispatch_uid=__name__)

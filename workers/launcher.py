@@ -50,7 +50,7 @@ def launch(channel_layer: ChannelLayer, router: Router, options: Mapping[str, An
         graceful=not options["disable_graceful_stop"],
         dialect=dialect,
     )
-    _show_log(options["verbosity"])
+    show_log(options["verbosity"])
     outlive_repeats(lambda: worker.stopped_at, SAME_SIGNAL_SECONDS)
     code = worker.run()
     if worker.busy or code not in (ExitCode.CLEAN, ExitCode.FAILED):
@@ -77,7 +77,7 @@ def _pool(kind: str, size: int | None) -> Pool:
     return Pool(size or DEFAULT_GREENLETS)
 
 
-def _show_log(verbosity: int) -> None:
+def show_log(verbosity: int) -> None:
     """Writes the log of both packages to stderr, where the project has set up no logging of its own."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter(LOG_FORMAT))
