@@ -99,3 +99,20 @@ def test_a_master_that_becomes_a_replica_and_one_again(start, layer, server, not
     worker.signal(signal.SIGTERM)
     assert worker.wait() == 0
     assert tells_of_outages_only(worker, server, 1)
+
+
+def test_writes_that_redis_puts_off_end_neither_it_nor_an_idle_worker(start, layer, server, notes):
+    """``CLIENT UNBLOCK`` of a pop that was put off, as if it had timed out, would bring Redis down."""
+    worker = start()
+    layer.send("work", {"n": 0})
+    eventually(lambda: notes["done"] == ["0"])
+    with redis.Redis(port=server.port, protocol=2) as client:
+        # Longer than a wait of the worker, which then ends its pop.
+        client.client_pause(4000, all=False)
+        eventually(lambda: outages(worker) == (1, 0))
+        client.client_unpause()
+        layer.send("work", {"n": 1})
+        eventually(lambda: notes["done"] == ["0", "1"])
+        assert outages(worker) == (1, 1)
+    worker.signal(signal.SIGTERM)
+    assert worker.wait() == 0, worker.log
