@@ -15,18 +15,20 @@ import os
 import select
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
-from asgi_redis.connection.shard import PROMPT, Shard
+from asgi_redis.connection.late import PROMPT
+from asgi_redis.connection.shard import Shard
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.wire.operation import Operation
-from asgi_redis.wire.operations import Taken, client_id, unblock
+from asgi_redis.wire.operations import Taken, client_id, is_unblocked, reply, unblock
 
 logger = logging.getLogger("asgi_redis")
 
 _CLIENT_ID = client_id()
+_REPLY = reply()
 _PATIENCE = 0.02  # seconds until an unblocking that came before its pop is repeated
 _GIVE_UP = 20.0  # seconds that a pop may take to end
 
@@ -67,15 +69,20 @@ class Waiter:
         os.close(self._write_end)
 
 
+class _PutOff(Exception):
+    """The server has not yet done what it was told to end."""
+
+
 class _Blocked:
     """One connection with a pop under way."""
 
-    def __init__(self, shard: Shard, operation: Operation) -> None:
+    def __init__(self, shard: Shard, operation: Operation, prompt: bool) -> None:
         self.shard = shard
         self._operation = operation
-        connection = shard.checkout()
+        self._unblocked = False  # whether the error that tells so was read
+        connection = shard.checkout(prompt)
         try:
-            self._client = shard.client_id(connection, _CLIENT_ID)
+            self._client = shard.client_id(connection, _CLIENT_ID, prompt)
             connection.send_packed_command((operation.packed,))
         except BaseException as error:
             shard.after_error(connection, error)
@@ -95,15 +102,45 @@ class _Blocked:
         Raises ``TimeoutError`` when it has not ended after ``patience`` seconds: then ``late`` gets the message,
         if any. Can be called again after what is not an error of Redis's, such as a KeyboardInterrupt.
         """
-        if not ready and not self._end(patience):
-            self.shard.read_late(self._connection, self._operation, late)
-            raise TimeoutError(f"a blocking pop at {self.shard.host} does not end")
+        if not (ready or self._unblocked or self._end(patience)):
+            self._leave(late)
         try:
-            taken: Taken | None = self._operation.read(self.shard.read(self._connection, self._operation))
+            taken = self._read(patience)
+        except _PutOff:
+            self._leave(late)
         except BaseException as error:
             self.shard.after_error(self._connection, error)
             raise
         self.shard.give_back(self._connection)
+        return taken
+
+    def _leave(self, late: Callable[[Taken | None], object]) -> NoReturn:
+        self.shard.read_late(self._connection, self._read, late)
+        raise TimeoutError(f"a blocking pop at {self.shard.host} does not end")
+
+    def _read(self, patience: float | None = None) -> Taken | None:
+        if not self._unblocked:
+            try:
+                popped = self._reply()
+            except ResponseError as error:
+                if not is_unblocked(error):
+                    self._reply()
+                    raise
+                self._unblocked = True
+            else:
+                return self._taken(popped)
+        # A server that has put the pop off, in a CLIENT PAUSE or FAILOVER, does it when it goes on, all the same.
+        if patience is not None and not self._connection.can_read(patience):
+            raise _PutOff
+        following = self._reply()
+        is_time = isinstance(following, list) and len(following) == 2
+        return None if is_time else self._taken(following)
+
+    def _reply(self) -> Any:
+        return self.shard.read(self._connection, _REPLY)
+
+    def _taken(self, popped: Any) -> Taken | None:
+        taken: Taken | None = self._operation.read([popped, self._reply()])
         return taken
 
     def _end(self, patience: float) -> bool:
@@ -149,7 +186,7 @@ def pop(
     try:
         for shard, operation in requests:
             try:
-                blocked.append(_Blocked(shard, operation))
+                blocked.append(_Blocked(shard, operation, prompt=report is not None))
             except RedisError as error:
                 if report is None:
                     raise

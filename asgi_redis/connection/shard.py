@@ -8,8 +8,9 @@ out that an idle connection has died, come before the first byte of a request.
 
 from __future__ import annotations
 
+import builtins
+import functools
 import re
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -27,11 +28,11 @@ from redis.exceptions import (
 )
 
 from asgi_redis.connection.host import Host
+from asgi_redis.connection.late import PROMPT, LateCalls, within
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.wire.operation import Operation, command
 from asgi_redis.wire.operations import scan, unlink
 
-PROMPT = 1.0  # seconds that a reply may take while others wait for it
 _KEPT = 100  # idle connections; more are closed
 _FRESH = 0.05  # seconds that an idle connection counts as alive without a look
 _LATE_LOOK = 60.0  # seconds of a wait for a late reply, which begins again
@@ -40,7 +41,7 @@ _LOST = (ConnectionError, ReadOnlyError, MasterDownError)
 # Scripts pass them on in a text of their own before Redis 7; redis-py before 5.1 does not know all of them.
 # UNBLOCKED ends a blocking pop on a master that becomes a replica.
 _REPLICAS = {"READONLY": ReadOnlyError, "MASTERDOWN": MasterDownError, "UNBLOCKED": ReadOnlyError}
-_FROM_REPLICA = re.compile(r"(?:^|-)(READONLY|MASTERDOWN|UNBLOCKED) ")
+_FROM_REPLICA = re.compile(r"(?:^|-)(READONLY|MASTERDOWN|UNBLOCKED(?= force)) ")
 
 
 class Shard:
@@ -50,8 +51,7 @@ class Shard:
         self.host = host
         self._idle: deque[tuple[Any, float]] = deque(maxlen=_KEPT)
         self._client_ids: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
-        self._late = 0  # replies
-        self._settled = threading.Condition()
+        self._late_calls = LateCalls(f"late reply of {host}")
 
     def execute(
         self,
@@ -73,7 +73,8 @@ class Shard:
         Raises ``redis.exceptions.RedisError``. After a ``ConnectionError`` or a ``TimeoutError`` Redis may or may not
         have carried it out.
         """
-        return self.execute_on(self.checkout(), operation, rescue, late, prompt)
+        prompt = prompt or late is not None
+        return self.execute_on(self.checkout(prompt), operation, rescue, late, prompt)
 
     def execute_on(
         self,
@@ -86,7 +87,7 @@ class Shard:
         """Does what ``execute`` does, on a connection that was checked out, and gives it back."""
         try:
             connection.send_packed_command((operation.packed,))
-            in_time = not (late or prompt) or connection.can_read(PROMPT)
+            in_time = not prompt or connection.can_read(PROMPT)
             reply = self.read(connection, operation) if in_time else None
         except BaseException as error:
             if rescue is None or isinstance(error, Exception):
@@ -98,37 +99,29 @@ class Shard:
             if late is None:
                 connection.disconnect()
             else:
-                self.read_late(connection, operation, late)
+                self.read_late(connection, lambda: operation.read(self.read(connection, operation)), late)
             raise TimeoutError(f"{self.host} has not answered within {PROMPT:g} s")
         self.give_back(connection)
         return operation.read(reply)
 
-    def read_late(self, connection: Any, operation: Operation, late: Callable[[Any], object]) -> None:
-        """Leaves a connection on which an operation was sent to a thread that waits for its reply."""
-        name = f"late reply of {self.host}"
-        with self._settled:
-            self._late += 1
-        threading.Thread(target=self._read_late, args=(connection, operation, late), name=name, daemon=True).start()
+    def read_late(self, connection: Any, read: Callable[[], Any], late: Callable[[Any], object]) -> None:
+        """Leaves a connection to a thread that waits for a reply and gives what ``read`` then returns to ``late``."""
+        self._late_calls.make(functools.partial(self._read_late, connection, read, late))
 
     def settle(self, deadline: float) -> bool:
         """Waits for replies that are late; returns whether there are none by ``deadline`` (``time.monotonic``)."""
-        with self._settled:
-            return self._settled.wait_for(lambda: not self._late, max(0.0, deadline - time.monotonic()))
+        return self._late_calls.settle(deadline)
 
-    def _read_late(self, connection: Any, operation: Operation, late: Callable[[Any], object]) -> None:
+    def _read_late(self, connection: Any, read: Callable[[], Any], late: Callable[[Any], object]) -> None:
         try:
             while not connection.can_read(_LATE_LOOK):
                 pass
-            result = operation.read(self.read(connection, operation))
+            result = read()
         except Exception as error:  # noqa: BLE001  whoever has asked was given an error
             self.after_error(connection, error)
         else:
             self.give_back(connection)
             late(result)
-        finally:
-            with self._settled:
-                self._late -= 1
-                self._settled.notify_all()
 
     def _rescue(self, connection: Any, operation: Operation, rescue: Callable[[Any], object]) -> None:
         try:
@@ -166,27 +159,41 @@ class Shard:
             f"with all of its commands: {error}"
         )
 
-    def checkout(self) -> Any:
-        """Returns a connection that is alive, as far as can be known before something is sent."""
+    def checkout(self, prompt: bool = False) -> Any:
+        """
+        Returns a connection that is alive, as far as can be known before something is sent.
+
+        With ``prompt`` it waits no longer than ``PROMPT`` seconds for a new one.
+        """
+        connect = self._connect_promptly if prompt else self.host.connect
         try:
             connection, used = self._idle.pop()
         except IndexError:
-            return self.host.connect()
+            return connect()
         if not self.host.is_current(connection):
             # A master that is none any more; it may not know yet, and take what nobody will read.
             self._idle.append((connection, used))
             self.drop_idle()
-            return self.host.connect()
+            return connect()
         if time.monotonic() - used > _FRESH and _is_dead(connection):
             self.drop_idle()
-            return self.host.connect()
+            return connect()
         return connection
 
-    def client_id(self, connection: Any, ask: Operation) -> int:
+    def _connect_promptly(self) -> Any:
+        # redis-py bounds the steps of it one by one, and the last of them by the socket timeout.
+        try:
+            return within(PROMPT, self.host.connect, f"connecting to {self.host}")
+        except builtins.TimeoutError as error:
+            raise ConnectionError(str(error)) from None
+
+    def client_id(self, connection: Any, ask: Operation, prompt: bool = False) -> int:
         """Returns the number that Redis knows ``connection`` by; asks with ``ask`` the first time."""
         client = self._client_ids.get(connection)
         if client is None:
             connection.send_packed_command((ask.packed,))
+            if prompt and not connection.can_read(PROMPT):
+                raise TimeoutError(f"{self.host} has not answered within {PROMPT:g} s")
             client = self._client_ids[connection] = int(ask.read(self.read(connection, ask)))
         return client
 
@@ -216,7 +223,7 @@ class Shard:
     def forget(self) -> None:
         """Leaves all connections to the process that this one was forked from."""
         self._idle = deque(maxlen=_KEPT)
-        self._late, self._settled = 0, threading.Condition()
+        self._late_calls.forget()
 
 
 def execute_all(requests: Sequence[tuple[Shard, Operation]]) -> list[Any]:

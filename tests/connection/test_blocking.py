@@ -185,7 +185,7 @@ class TestPop:
         read = Shard.read
 
         def lose_one(shard, connection, operation):
-            if shard is shards[1] and b"BZPOPMIN" in operation.packed:
+            if shard is shards[1] and not operation.packed:  # the reply to a pop
                 raise redis.exceptions.ConnectionError("lost")
             return read(shard, connection, operation)
 
@@ -203,6 +203,41 @@ class TestPop:
             wait()
         assert connections_are_sound(shards)
         assert [len(shard._idle) for shard in shards[:1]] == [1]
+
+
+class TestPutOff:
+    """``CLIENT PAUSE ... WRITE``, and so ``FAILOVER``, puts a pop off: the server does it later, ended or not."""
+
+    @pytest.fixture
+    def shard(self, fresh_redis_server):
+        (shard,) = [Shard(host) for host in parse_hosts([fresh_redis_server.url], None)]
+        shard.give_back(shard.checkout())
+        return shard
+
+    @pytest.fixture
+    def client(self, fresh_redis_server):
+        with redis.Redis(port=fresh_redis_server.port, protocol=2) as client:
+            yield client
+
+    def test_the_server_survives_and_a_message_that_the_pop_then_takes_is_put_back(
+        self, wait, shard, client, operations, key
+    ):
+        put(shard, operations, b"m")
+        client.client_pause(60_000, all=False)
+        reported = []
+        requests = [(shard, operations.pop([key], 1))]
+        assert pop(requests, 0.1, Waiter(), operations.give_back, lambda *outage: reported.append(outage)) is None
+        assert [type(error) for _, error in reported] == [redis.exceptions.TimeoutError]
+        client.client_unpause()
+        assert shard.settle(time.monotonic() + 10)
+        assert queued([shard], operations, key) == [b"m"]
+        assert connections_are_sound([shard])
+
+    def test_one_that_goes_on_in_time_is_waited_for(self, wait, shard, client, operations, key):
+        put(shard, operations, b"m")
+        client.client_pause(300, all=False)
+        assert wait(0.1, on=[shard]) == b"m"
+        assert connections_are_sound([shard])
 
 
 class TestInterruptions:

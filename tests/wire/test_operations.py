@@ -172,4 +172,4 @@ def test_scan_unlink_client_id_and_unblock():
     assert scan(b"0", b"").read([b"0", [b"k"]]) == (b"0", [b"k"])
     assert commands(unlink([b"a", b"b"]).packed) == [[b"UNLINK", b"a", b"b"]]
     assert commands(client_id().packed) == [[b"CLIENT", b"ID"]]
-    assert commands(unblock(42).packed) == [[b"CLIENT", b"UNBLOCK", b"42"]]
+    assert commands(unblock(42).packed) == [[b"CLIENT", b"UNBLOCK", b"42", b"ERROR"]]

@@ -193,6 +193,24 @@ def test_with_every_channel_at_its_limit_nothing_is_received(
     eventually(lambda: len(handled) == 3)
 
 
+def test_quiet_with_every_channel_at_its_limit_ends_pulling_at_once(
+    layer: QueueLayer, handled: list[Any], start: Any
+) -> None:
+    gate = threading.Event()
+    layer.put("c", n=0)
+    puller, pool = start(4, gate, limits=[("*", 1)])
+    eventually(lambda: handled == [0] and layer.receiving)
+    pulled_at = puller.pulled_at
+    layer.put("d", n=1)
+    eventually(lambda: puller.pulled_at > pulled_at)  # it looks for room now, which there is not
+    before = time.monotonic()
+    puller.quiet()
+    assert pool.settle(before + 5)
+    assert time.monotonic() - before < 1  # looking for room lasts two seconds
+    assert handled == [0, 1]
+    gate.set()
+
+
 def test_a_burst_ends_when_the_channels_are_empty_and_nothing_runs(
     layer: QueueLayer, handled: list[Any], start: Any, ended: list[Any]
 ) -> None:
