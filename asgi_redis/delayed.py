@@ -12,7 +12,7 @@ import logging
 import math
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError
 
@@ -27,6 +27,17 @@ logger = logging.getLogger("asgi_redis")
 
 RETRY_SECONDS = 1.0  # after which a message for a full channel is tried again
 _AT_ONCE = 100
+
+
+class Due(NamedTuple):
+    """A delayed message whose time has come."""
+
+    kept: bytes
+    """What it is in the delayed set."""
+    channel: str
+    message: Message
+    member: bytes
+    """What it will be in its queue."""
 
 
 class DelayedMessages:
@@ -97,12 +108,17 @@ class DelayedMessages:
                 self.undecodable_count += 1
                 logger.error("Dropped a delayed message that cannot be read or sent: %s", error)
                 continue
-            queue = self._rules.non_local_name(channel).encode()
-            capacity = self._capacities(channel)[index]
-            if shard.execute(self._operations.deliver(kept, queue, capacity, member, RETRY_SECONDS)) == 0:
+            if not self._pass_on(index, shard, Due(kept, channel, message, member)):
                 wait = RETRY_SECONDS if wait is None else min(wait, RETRY_SECONDS)
                 logger.info("A delayed message waits: channel %s is full", channel)
         return wait  # type: ignore[no-any-return]  # what an operation reads as is known by its docstring
+
+    def _pass_on(self, index: int, shard: Shard, due: Due) -> bool:
+        """Puts a message into its queue, or puts it off; returns whether it no longer waits."""
+        queue = self._rules.non_local_name(due.channel).encode()
+        capacity = self._capacities(due.channel)[index]
+        operation = self._operations.deliver(due.kept, queue, capacity, due.member, RETRY_SECONDS)
+        return shard.execute(operation) != 0  # type: ignore[no-any-return]
 
     def _read(self, kept: bytes) -> tuple[str, Message]:
         found = self._deserialize(kept)

@@ -13,7 +13,7 @@ class ChannelLayerError(Exception):
 
 
 class ChannelFull(ChannelLayerError):
-    """The channel holds as many messages as its capacity allows; this one was not sent."""
+    """The channel is at its capacity, or the memory of the layer is used up; the message was not sent."""
 
 
 class MessageTooLarge(ChannelLayerError, ValueError):
@@ -54,3 +54,7 @@ class UnsupportedRedis(ChannelLayerError, RuntimeError):
 
 class LayerClosed(ChannelLayerError, RuntimeError):
     """An asynchronous layer was closed while somebody waited for a message."""
+
+
+class UnusableStore(ChannelLayerError, RuntimeError):
+    """The files of an IPC store are not ours, of another format, or damaged."""

@@ -9,8 +9,9 @@ from typing import Any
 
 from asgi_redis.base import BaseChannelLayer, Message
 from asgi_redis.connection import carry
-from asgi_redis.exceptions import ChannelFull, ConfigurationError
+from asgi_redis.exceptions import ConfigurationError
 from asgi_redis.layer import RedisChannelLayer
+from asgi_redis.local_delayed import LocalDelayedMessages
 from asgi_redis.local_receiver import LocalReceiver, is_local
 from asgi_redis.reader import Reader
 from asgi_redis.stores.face import StoreChannelLayer
@@ -53,6 +54,8 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         self._receiver = LocalReceiver(
             self._local, self._shards, self._keys, self._operations, self._serializer, self
         )
+        delaying = self._operations.delaying()
+        self.delayed = LocalDelayedMessages(self._local, self._shards, delaying, self._serializer, self, self._sender)
 
     def get_capacity(self, channel: str) -> int:
         """Returns the capacity of ``channel``, there where it is."""
@@ -108,11 +111,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         dropped = 0
         if local:
             carry(self._sender.send_group([], message))  # what only Redis cannot take has to show before
-        for channel in local:
-            try:
-                self._local.send(channel, message)
-            except ChannelFull:
-                dropped += 1
+            dropped = self._local.send_to_all(local, message)
         remote = [name for name in members if b"!" in name or b"?" in name] if local else members
         dropped += carry(self._sender.send_group(remote, message))
         self.log_dropped(dropped, len(members), group)

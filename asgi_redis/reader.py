@@ -11,9 +11,12 @@ import functools
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+from redis.exceptions import ResponseError
+
 from asgi_redis.connection import Shard
+from asgi_redis.misused_keys import MisusedKeys
 from asgi_redis.outage import Outage
-from asgi_redis.receiver import Batch, Receiver
+from asgi_redis.receiver import Batch, Receiver, Turn
 from asgi_redis.wire import Operation
 
 Place = tuple[object, Callable[[], object]]
@@ -36,9 +39,11 @@ class Reader:
         self.error: Exception | None = None
         """Why a server was left out, the last time that one was."""
         self._receiver = receiver
+        self._shards = shards
         self._places: list[Place] = [(shard.host, functools.partial(shard.execute, probe)) for shard in shards]
         self._places += others
         self._outages = [Outage(name) for name, _ in self._places]
+        self._misused = MisusedKeys(shards)
         self._serving: set[int] = set()
         self._closed = threading.Event()
 
@@ -97,8 +102,24 @@ class Reader:
         """Tries no longer to reach servers that fail."""
         self._closed.set()
 
-    def failed(self, shard: int, error: Exception) -> None:
-        """Leaves a shard out, and tries again in a while."""
+    def settle(self, deadline: float) -> bool:
+        """
+        Waits for replies that servers owe to calls which have ended; returns whether all are there by ``deadline``.
+
+        A message in them is put back. ``deadline`` is a time of ``time.monotonic``.
+        """
+        return all(shard.settle(deadline) for shard in self._shards)
+
+    def readable(self, turn: Turn) -> Turn:
+        """Returns what of the shards and their keys can be read at present."""
+        if self.absent:
+            turn = [one for one in turn if one[0] not in self.absent]
+        return self._misused.without(turn)
+
+    def failed(self, shard: int, error: Exception, keys: Sequence[bytes] = ()) -> None:
+        """Leaves a shard out, or those of ``keys`` that are no queues, and tries again in a while."""
+        if isinstance(error, ResponseError) and "WRONGTYPE" in str(error) and self._misused.find(shard, keys):
+            return
         self._serving.discard(shard)
         self.error = error
         delay = self._outages[shard].failed(error)

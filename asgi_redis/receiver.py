@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from redis.exceptions import RedisError
 
 from asgi_redis.base import BaseChannelLayer
-from asgi_redis.connection import Shard, Waiter, pop
+from asgi_redis.connection import Shard, Waiter, pop, put_back_all
 from asgi_redis.connection.blocking import Readable
 from asgi_redis.exceptions import InvalidName, UnsupportedRedis
 from asgi_redis.kept import KeptMessages
@@ -35,14 +35,17 @@ class Attendant(Protocol):
 
     @property
     def absent(self) -> Collection[int]:
-        """The shards to leave out."""
+        """The shards, and what is beside them, to leave out."""
+
+    def readable(self, turn: Turn) -> Turn:
+        """Returns what of the shards and their keys can be read at present."""
 
     @property
     def woken(self) -> bool:
         """Whether to return at once, with what is there."""
 
-    def failed(self, shard: int, error: Exception) -> None:
-        """A shard has failed; from now on it is among the absent."""
+    def failed(self, shard: int, error: Exception, keys: Sequence[bytes] = ()) -> None:
+        """Reading ``keys`` has failed: from now on a shard, or some of them, cannot be read."""
 
     def served(self, shard: int) -> None:
         """A shard has answered."""
@@ -116,8 +119,8 @@ class Receiver:
         look = timeout <= 0 or limit > 1 or reading.shards > 1 or companion is not None
         while True:
             turn = list(reading.turn()) if channels else []
-            if attendant is not None and attendant.absent:
-                turn = [one for one in turn if one[0] not in attendant.absent]
+            if attendant is not None:
+                turn = attendant.readable(turn)
             received = self._kept.take(reading.names, limit)
             if not received and look:
                 try:
@@ -199,10 +202,11 @@ class Receiver:
                 limits = [left.get(key, room) for key in keys]
             operation = self._operations.receive(keys, room, limits)
             try:
-                latest = self._shards[shard].execute(operation, rescue=taken.extend)
+                late = None if attendant is None else functools.partial(self._put_back, shard)
+                latest = self._shards[shard].execute(operation, rescue=taken.extend, late=late)
             except (RedisError, UnsupportedRedis) as error:
                 if attendant is not None and isinstance(error, RedisError):
-                    attendant.failed(shard, error)
+                    attendant.failed(shard, error, keys)
                     continue
                 if not taken:
                     raise
@@ -233,11 +237,15 @@ class Receiver:
         # Redis counts whole seconds. It ends those itself, which saves waking up to do it; others it ends too late.
         whole = math.ceil(timeout)
         patience = whole + _LATE if requests and whole - timeout < _NEARLY else timeout
-        report = None if attendant is None else functools.partial(self._report, attendant)
+        report = None if attendant is None else functools.partial(self._report, attendant, turn)
         return pop(requests, patience, waiter, self._operations.give_back, report, beside)
 
-    def _report(self, attendant: Attendant, shard: Shard, error: RedisError) -> None:
-        attendant.failed(self._shards.index(shard), error)
+    def _report(self, attendant: Attendant, turn: Turn, shard: Shard, error: RedisError) -> None:
+        number = self._shards.index(shard)
+        attendant.failed(number, error, dict(turn)[number])
+
+    def _put_back(self, shard: int, taken: Sequence[Taken]) -> None:
+        put_back_all([(self._shards[shard], one) for one in taken], self._operations.give_back)
 
     def _waiter(self) -> Waiter:
         try:

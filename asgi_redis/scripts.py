@@ -1,8 +1,8 @@
 """
-The scripts: one Lua file an operation in ``lua/``, loaded once, run by their SHA-1.
+The scripts: one Lua file an operation in ``lua/``, told to Redis once, run by their SHA-1.
 
 Redis forgets scripts at ``SCRIPT FLUSH``, a restart or a failover, and answers ``NOSCRIPT`` then, without having run
-anything: whoever runs a script loads it and asks again.
+anything: whoever runs a script asks again with its text.
 """
 
 from __future__ import annotations

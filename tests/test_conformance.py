@@ -23,7 +23,7 @@ class Settings:
 
     @pytest.fixture(autouse=True)
     def _layer(self, request, prefix):
-        settings = {"expiry": 1, "group_expiry": 2, "capacity": self.capacity_limit, **self.options}
+        settings = {"expiry": 1, "group_expiry": 0.5, "capacity": self.capacity_limit, **self.options}
         with self.make_layer(request, prefix, settings) as self.channel_layer:
             yield
             self.channel_layer.flush()

@@ -60,7 +60,9 @@ class TestRedisSharded(TestRedis):
 class TestTheSuiteItself:
     def test_it_rejects_layers_with_a_fault_and_no_other(self):
         """Each fault is found by the test that is for it: see ``broken_layers``."""
-        tests = ["-k", " or ".join(set(FOUND_BY.values())), "tests/broken_layers.py"]
+        # One kind of channel is enough for that: it is the same code for all of them.
+        chosen = f"({' or '.join(set(FOUND_BY.values()))}) and not own and not reply"
+        tests = ["-k", chosen, "tests/broken_layers.py"]
         ended = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-rA", "--tb=no", "-p", "no:xdist", *tests],
             capture_output=True,

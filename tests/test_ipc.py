@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import select
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from asgi_redis import ChannelFull, IPCChannelLayer, MessageTooLarge
+from asgi_redis.conformance import ChannelLayerConformance
 from asgi_redis.exceptions import ConfigurationError
 from tests.conformance import load_conformance_test_case
 from tests.stores.lmdb_stores import ROOT, base, run  # noqa: F401  a fixture
@@ -45,12 +47,25 @@ class TestConformance(ConformanceTestCase):
     __test__ = True
     expiry_delay = 1.1
     capacity_limit = 5
+    options = {}
 
     @pytest.fixture(autouse=True)
     def _layer(self, layer_for):
-        self.channel_layer = layer_for(
-            expiry=1, group_expiry=2, capacity=self.capacity_limit, symmetric_encryption_keys=["new", "old"]
-        )
+        self.channel_layer = layer_for(expiry=1, group_expiry=0.5, capacity=self.capacity_limit, **self.options)
+
+
+class TestConformanceEncrypted(TestConformance):
+    """With a key, and an old one that still decrypts."""
+
+    options = {"symmetric_encryption_keys": ["new", "old"]}
+
+
+class TestOurConformance(ChannelLayerConformance):
+    """This project's own suite."""
+
+    @pytest.fixture
+    def make_layer(self, base):  # noqa: F811
+        return functools.partial(IPCChannelLayer, path=base)
 
 
 class TestSettings:
@@ -118,7 +133,9 @@ class TestLimits:
             while True:
                 layer.send("a", {"data": b"x" * 1000})
 
-        with pytest.raises(ChannelFull, match="the memory is used up"):
+        with pytest.raises(
+            ChannelFull, match=r"no room .* on channel a: the memory of IPCChannelLayer\(.*\) is used up"
+        ):
             send_for_ever()
         sent = layer.channel_statistics("a")["messages_pending"]
         assert 300 < sent < 1000

@@ -13,6 +13,7 @@ from asgi_redis import RedisChannelLayer
 from asgi_redis.embedded import RedisServer
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.wire.keys import shard_of
+from tests.servers import pause, resume
 from tests.waiting import eventually
 
 
@@ -194,3 +195,103 @@ def test_a_redis_that_is_too_old_is_said_not_waited_for(prefix):
         reader = RedisChannelLayer(hosts=[server.url], prefix=prefix).reader()
         with pytest.raises(UnsupportedRedis, match="lacks a command"):
             reader.receive_batch(["c"], 1)
+
+
+class TestAServerThatHangs:
+    """It takes connections and requests, and does not answer."""
+
+    @pytest.fixture
+    def paused(self, servers, reader):
+        """Pauses one in the middle of a wait, when pops are under way on all of them."""
+        reader.receive_batch(["c"], 1, 0.1)
+
+        def pause_it():
+            with redis.Redis(port=servers[1].port, protocol=2) as client:
+                eventually(lambda: client.info("clients")["blocked_clients"])
+            pause(servers[1])
+
+        yield pause_it
+        resume(servers[1])
+
+    @pytest.mark.parametrize("most", [1, 10])
+    def test_it_holds_up_no_message_of_the_others_and_loses_none(self, servers, reader, prefix, paused, most, caplog):
+        received, times = [], {}
+
+        def receive():
+            while len(received) < 4:
+                for _, content in reader.receive_batch(["c"], most, 5):
+                    received.append(content["n"])
+                    times[content["n"]] = time.monotonic()
+
+        receiving = threading.Thread(target=receive)
+        receiving.start()
+        paused()
+        before = time.monotonic()
+        send_to(servers[0], prefix, "c", n=0)
+        eventually(lambda: received == [0])
+        assert times[0] - before < 4, "a shard that hangs keeps a message in hand for no more than a second or two"
+        for n in (1, 2):
+            before = time.monotonic()
+            send_to(servers[2], prefix, "c", n=n)
+            eventually(lambda n=n: n in received)
+            assert times[n] - before < 0.5
+        assert reader.absent == {1}
+        resume(servers[1])
+        send_to(servers[1], prefix, "c", n=3)
+        receiving.join(20)
+        assert received == [0, 1, 2, 3]
+        assert reader.receive_batch(["c"], 10) == []
+        assert len(log_lines(caplog)) == 2
+
+    def test_a_message_that_its_pop_takes_when_it_goes_on_is_put_back(self, servers, reader, prefix, paused):
+        with redis.Redis(port=servers[1].port, protocol=2) as client:
+            pinned = threading.Thread(target=paused)
+            pinned.start()
+            assert reader.receive_batch(["c"], 1, 0.5) == []
+            pinned.join()
+            assert not reader.settle(time.monotonic() + 0.05)
+            # Sent while it is paused, so that the pop which still waits there is the first to get it.
+            sending = threading.Thread(target=lambda: send_to(servers[1], prefix, "c", n=1))
+            sending.start()
+            resume(servers[1])
+            sending.join()
+            assert receive_all(reader, ["c"], 1) == [1]
+            assert reader.settle(time.monotonic() + 10)
+            eventually(lambda: not client.info("clients")["blocked_clients"])
+        assert reader.receive_batch(["c"], 1) == []
+
+    def test_unblocking_ends_a_wait_on_it_soon(self, reader, paused):
+        ended = threading.Event()
+        receiving = threading.Thread(target=lambda: (reader.receive_batch(["c"], 1, 30), ended.set()))
+        receiving.start()
+        paused()
+        reader.unblock()
+        assert ended.wait(5)
+        receiving.join()
+
+
+class TestKeysOfAnotherType:
+    def test_one_costs_its_own_channel_and_no_other(self, servers, reader, prefix, caplog):
+        with redis.Redis(port=servers[1].port, protocol=2) as client:
+            client.lpush(f"{prefix}bad", "old")
+        for n, server in enumerate(servers):
+            send_to(server, prefix, "good", n=n)
+        assert receive_all(reader, ["bad", "good"], 3) == [0, 1, 2]
+        send_to(servers[0], prefix, "bad", n=3)
+        assert receive_all(reader, ["bad", "good"], 1) == [3]
+        assert not reader.absent
+        (line,) = [record.getMessage() for record in caplog.records]
+        assert f"Key {prefix}bad at" in line
+        assert "is a list, not a sorted set" in line
+
+    def test_a_wait_goes_on_without_it_and_reads_it_once_it_is_a_queue(self, servers, reader, prefix, caplog):
+        with redis.Redis(port=servers[1].port, protocol=2) as client:
+            client.lpush(f"{prefix}bad", "old")
+            before = time.monotonic()
+            assert reader.receive_batch(["bad"], 1, 0.3) == []
+            assert time.monotonic() - before >= 0.3
+            client.delete(f"{prefix}bad")
+        send_to(servers[1], prefix, "bad", n=1)
+        assert receive_all(reader, ["bad"], 1) == [1]
+        assert "is a queue again" in caplog.records[-1].getMessage()
+        assert not reader.absent

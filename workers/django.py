@@ -17,6 +17,8 @@ from workers.exceptions import ConfigurationError
 from workers.launcher import launch
 from workers.layers import ChannelLayer
 from workers.routing import Router
+from workers.starting import when_served
+from workers.worker import ExitCode
 
 
 def launch_in_project(options: dict[str, Any]) -> int:
@@ -25,20 +27,25 @@ def launch_in_project(options: dict[str, Any]) -> int:
     ``django.setup``. Where the project has Channels 1, that is Channels' own layer object, with Channels' routing.
     With channels in ``options["channels"]``, what it runs are the consumers of the ASGI application of Channels 4.
 
-    Returns what ``launch`` returns. Raises ``ConfigurationError`` when the layer or its routing cannot be
-    had.
+    Waits for servers that are needed to make the layer. Returns what ``launch`` returns, or 0 where a signal has
+    ended the waiting. Raises ``ConfigurationError`` when the layer or its routing cannot be had.
     """
-    alias = options["layer"]
+    alias, verbosity = options["layer"], options["verbosity"]
     if options["channels"]:
         return _launch_events(_named_channels(options), options)
     if _has_channels1():
         from workers import channels1  # here, because it needs Channels 1
 
         dialect = channels1.DIALECT
-        channel_layer, router = channels1.layer_and_router(alias, options["routing"])
+        found = when_served(lambda: channels1.layer_and_router(alias, options["routing"]), verbosity)
+        if found is None:
+            return ExitCode.CLEAN
+        channel_layer, router = found
     else:
         dialect = OWN
-        channel_layer = _layer(alias)
+        channel_layer = when_served(lambda: _layer(alias), verbosity)
+        if channel_layer is None:
+            return ExitCode.CLEAN
         router = Router(options["routing"] or _routing(alias))
     _look_after_connections(dialect)
     return launch(channel_layer, router, options, dialect)
@@ -47,7 +54,9 @@ def launch_in_project(options: dict[str, Any]) -> int:
 def _launch_events(channels: list[str], options: dict[str, Any]) -> int:
     from workers.channels4 import channel_events  # here, because few workers need asyncio
 
-    channel_layer = _layer(options["layer"])
+    channel_layer = when_served(lambda: _layer(options["layer"]), options["verbosity"])
+    if channel_layer is None:
+        return ExitCode.CLEAN
     events = channel_events(channels, channel_layer)
     _look_after_connections(OWN)
     try:

@@ -67,10 +67,11 @@ class WebsocketCloseException(ChannelSocketException):
         """
         Sends the close message to the reply channel.
 
-        Raises ``ValueError`` when the message did not come from a websocket.
+        Raises ``ValueError`` when the message did not come from a websocket: neither its channel nor its reply
+        channel is one of ``websocket.``. daphne 1.4.2 has reply channels of ``daphne.response.`` for all protocols.
         """
         reply = message.reply_channel
-        if reply is None or reply.name.partition(".")[0] != "websocket":
+        if reply is None or not any(name.startswith("websocket.") for name in (message.channel.name, reply.name)):
             raise ValueError(f"WebsocketCloseException raised for {message.channel}: it has no websocket to close")
         reply.send({"close": self._code or True})
 

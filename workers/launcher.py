@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,8 +13,8 @@ from workers.layers import ChannelLayer
 from workers.operations import duties_from
 from workers.pool import Pool
 from workers.routing import Router
-from workers.stopping import outlive_repeats
-from workers.worker import SAME_SIGNAL_SECONDS, ExitCode, Worker
+from workers.stopping import SAME_SIGNAL_SECONDS, end_process, outlive_repeats
+from workers.worker import ExitCode, Worker
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(process)d %(threadName)s %(name)s: %(message)s"
 DEFAULT_THREADS = 1
@@ -52,16 +50,11 @@ def launch(channel_layer: ChannelLayer, router: Router, options: Mapping[str, An
         graceful=not options["disable_graceful_stop"],
         dialect=dialect,
     )
-    _show_log(options["verbosity"])
+    show_log(options["verbosity"])
     outlive_repeats(lambda: worker.stopped_at, SAME_SIGNAL_SECONDS)
     code = worker.run()
     if worker.busy or code not in (ExitCode.CLEAN, ExitCode.FAILED):
-        # The interpreter's own way out would stop the threads that still run at any point, with locks of the
-        # standard streams in their hands, and may then hang or abort.
-        logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        end_process(code)
     channel_layer.close()
     return code
 
@@ -84,7 +77,7 @@ def _pool(kind: str, size: int | None) -> Pool:
     return Pool(size or DEFAULT_GREENLETS)
 
 
-def _show_log(verbosity: int) -> None:
+def show_log(verbosity: int) -> None:
     """Writes the log of both packages to stderr, where the project has set up no logging of its own."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter(LOG_FORMAT))

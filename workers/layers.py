@@ -7,7 +7,7 @@ started with; ``Group("chat").send(...)`` then works in its consumers as it does
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 DEFAULT_CHANNEL_LAYER = "default"
@@ -20,6 +20,10 @@ class Reader(Protocol):
     def serving(self) -> bool:
         """Whether a server has answered the last call."""
 
+    @property
+    def absent(self) -> Collection[int]:
+        """The servers that are left out at present, because they do not answer."""
+
     def receive_batch(
         self, channels: Sequence[str], limit: int, timeout: float = 0, most: Mapping[str, int] | None = None
     ) -> list[tuple[str, dict[str, Any]]]:
@@ -30,6 +34,9 @@ class Reader(Protocol):
 
     def close(self) -> None:
         """Is called when no more will be received."""
+
+    def settle(self, deadline: float) -> bool:
+        """Waits for what may still bring messages, to put them back; returns whether that was by ``deadline``."""
 
 
 class ChannelLayer(Protocol):

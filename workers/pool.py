@@ -125,9 +125,11 @@ class Pool:
                     self._done(slot)
                 elif self._ended:
                     return
-        except BaseException:
-            logger.exception("Pool thread slot-%d has ended between two jobs; replacing it", slot.number)
-            self._replace(slot)
+        except BaseException:  # noqa: BLE001  it is logged, and the slot goes on in another thread
+            try:
+                logger.exception("Pool thread slot-%d has ended between two jobs; replacing it", slot.number)
+            finally:
+                self._replace(slot)  # also where a handler or filter of the project's logging raises
 
     def _claim(self, slot: _Slot) -> None:
         with self._lock:
@@ -171,9 +173,10 @@ class Pool:
 
     def _done(self, slot: _Slot) -> None:
         # Let go before the slot is free again: the job holds a message.
-        slot.job, slot.started = None, False
+        slot.job = None
         with self._settled:
-            self._busy -= 1
+            # In one step: what is raised from outside must find both done or none.
+            self._busy, slot.started = self._busy - 1, False
             if not self._busy:
                 self._settled.notify_all()
 

@@ -30,8 +30,9 @@ class Puller:
     Pulls from the channels of ``limits``; ``fetch`` is what a ``Pool`` calls.
 
     ``handle(channel, content)`` is to be run for each message. With ``burst`` there is no more to fetch when the
-    channels are empty and nothing runs. ``pulled_at`` is the last sign of life (``time.monotonic``): while there
-    are free slots it is never older than the two seconds of a receive, or what a server that hangs adds to them.
+    channels are empty on every server and nothing runs. ``pulled_at`` is the last sign of life (``time.monotonic``):
+    while there are free slots it is never older than the two seconds of a receive, or what a server that hangs adds
+    to them.
     """
 
     def __init__(self, reader: Reader, limits: Limits, handle: Handler, burst: bool = False) -> None:
@@ -61,19 +62,20 @@ class Puller:
 
         ``idle`` is whether nothing runs.
         """
+        self._room.clear()  # first: a quiet that comes from now on is seen by one of the two
         if self._quieted.is_set():
             return None
         self.pulled_at = time.monotonic()
-        self._room.clear()
         channels, most = self._limits.room()
         if not channels:
             self._room.wait(WAIT_SECONDS)
             return []
         timeout = WAIT_SECONDS
         if self._burst:
-            timeout = 0 if idle else BURST_WAIT_SECONDS
+            timeout = 0 if idle and self._reader.serving else BURST_WAIT_SECONDS
+        absent = bool(self._reader.absent)  # one that comes back during the receive was not looked at
         batch = self._reader.receive_batch(channels, min(slots, MOST_AT_ONCE), timeout, most)
-        if self._burst and idle and not batch and self._reader.serving:
+        if self._burst and idle and not (batch or absent or self._reader.absent) and self._reader.serving:
             return None
         return [self._job(channel, content) for channel, content in batch]
 

@@ -8,12 +8,12 @@ The order of a stop:
 
 1. The first SIGTERM or SIGINT is recorded, and wakes ``run``; so do ``quiet`` and pulling that failed.
 2. ``quiet``: no slot is handed out any more, no receive is started, and the one that waits is ended.
-3. The last receive ends. The messages that it brought are in their slots by then.
+3. The last receive ends. The messages that it brought are in their slots by then; a server that hangs is waited for.
 4. The consumers that run are waited for, until one deadline, ``shutdown_timeout`` after step 1.
 5. Past it, what still runs is logged, and left to its fate. ``run`` returns the exit code.
 
-A further signal kills: steps 3 and 4 are cut short. One that comes within a second of the first counts as the
-same one, for a terminal and a process supervisor often both send it.
+A further signal, a second after the first or later, kills: steps 3 and 4 are cut short. Where something holds the
+main thread, so that ``run`` cannot act, ``stopping.Watchdog`` ends the process in its place, with the same exit code.
 """
 
 from __future__ import annotations
@@ -39,11 +39,10 @@ from workers.pending import pending_messages
 from workers.pool import Pool
 from workers.puller import Puller
 from workers.routing import Router, Routing
-from workers.stopping import StopSignal, StopSignals
+from workers.stopping import StopSignal, StopSignals, Watchdog
 
 logger = logging.getLogger(__name__)
 
-SAME_SIGNAL_SECONDS = 1.0
 POLL_SECONDS = 0.05
 WAKE_SECONDS = 0.5
 
@@ -110,6 +109,7 @@ class Worker:
         self._signals = dialect.signals
         self._losses = Losses()
         self._failed = False
+        self._watchdog = Watchdog(self._log_left_behind)
         # What wakes ``run``. Unlike an Event's, its ``put`` is safe within a signal handler.
         # None stands for the end of pulling, an exception for its failure.
         self._wakers: SimpleQueue[StopSignal | BaseException | None] = SimpleQueue()
@@ -152,6 +152,7 @@ class Worker:
 
     def quiet(self) -> None:
         """Stops pulling: step 2. From any thread, also before ``start``; it cannot be undone."""
+        self._told_to_stop(time.monotonic())  # first: the rest may wait for Redis
         self._puller.quiet()
         self._wakers.put(None)
 
@@ -163,7 +164,8 @@ class Worker:
         """
         while self._unquieted:
             self._unquieted.pop(0).quiet()
-        if not (self._pool.stop(deadline) if self._graceful else self._pool.settle(deadline)):
+        ended = self._pool.stop(deadline) if self._graceful else self._pool.settle(deadline)
+        if not (ended and self._reader.settle(deadline)):
             return False
         self._stop_duties()
         return True
@@ -171,29 +173,22 @@ class Worker:
     def kill(self) -> None:
         """Stops pulling, waits for nothing, logs what still runs and leaves it to its fate."""
         self.quiet()
-        for running in self.dispatcher.running():
-            logger.warning(
-                "Left behind after %.1f s: consumer %s with a message on channel %s",
-                time.monotonic() - running.started,
-                running.consumer,
-                running.channel,
-            )
+        self._log_left_behind()
         self._pool.kill()
 
     def run(self) -> int:
         """
-        Serves until SIGTERM, SIGINT, a ``quiet`` from elsewhere, or a failure, then stops; returns the exit
-        code.
+        Serves until SIGTERM, SIGINT, a ``quiet`` from elsewhere, or a failure, then stops; returns the exit code.
 
-        Signals are handled in the main thread only. When consumers were left behind, ``busy`` is true, and
-        the process ought to be ended by ``os._exit``.
+        Signals are handled in the main thread only; there the process is ended when ``run`` cannot return in time.
+        When consumers were left behind, ``busy`` is true, and the process ought to be ended by ``os._exit``.
         """
-        with StopSignals(self._wakers.put):
+        self.stopped_at = None  # a quiet that came before is no reason to have less time
+        with self._watchdog, StopSignals(self._record):
             self.start()
             first = self._serve()
-            self.stopped_at = time.monotonic() if first is None else first.at
             self.quiet()
-            code = self._drain(first, self.stopped_at + self._shutdown_timeout)
+            code = self._drain(first)
             self._stop_duties()
         logger.info(
             "Stopped; %d messages done, %d of them failed; %d pending messages dropped",
@@ -202,6 +197,29 @@ class Worker:
             pending_messages.dropped,
         )
         return code
+
+    def _log_left_behind(self) -> None:
+        for running in self.dispatcher.running():
+            logger.warning(
+                "Left behind after %.1f s: consumer %s with a message on channel %s",
+                time.monotonic() - running.started,
+                running.consumer,
+                running.channel,
+            )
+
+    def _told_to_stop(self, at: float) -> float:
+        if self.stopped_at is None:
+            self.stopped_at = at
+        deadline = self.stopped_at + self._shutdown_timeout
+        self._watchdog.expect_end_by(deadline, ExitCode.TIMED_OUT)
+        return deadline
+
+    def _record(self, stop: StopSignal) -> None:
+        # Called within a signal handler.
+        self._told_to_stop(stop.at)
+        if stop.further:
+            self._watchdog.expect_end(128 + stop.number)
+        self._wakers.put(stop)
 
     def _stop_duties(self) -> None:
         while self._duties:
@@ -215,10 +233,8 @@ class Worker:
             # handler afterwards only.
             with contextlib.suppress(Empty):
                 waker = self._wakers.get(timeout=WAKE_SECONDS)
-                if isinstance(waker, StopSignal):
-                    return waker
-                if waker is None:
-                    return None  # somebody has called quiet, or a burst is over
+                if not isinstance(waker, BaseException):
+                    return waker  # None: somebody has called quiet, or a burst is over
                 self._pull_again_after(waker)
             self._losses.add(self._pool.lost - lost)
             lost = self._pool.lost
@@ -244,31 +260,34 @@ class Worker:
         if not self._losses.keep_happening:
             self._pool.resume()
 
-    def _drain(self, first: StopSignal | None, deadline: float) -> int:
+    def _drain(self, first: StopSignal | None) -> int:
+        deadline = self._told_to_stop(time.monotonic())
         if first is not None:
             logger.info("Signal %d: stopping; %d consumers run", first.number, len(self.dispatcher.running()))
         while not self.stop(min(deadline, time.monotonic() + POLL_SECONDS)):
-            waker = self._signal()
-            if waker is not None and first is None:
-                first = waker
-            elif waker is not None and first is not None and waker.at - first.at >= SAME_SIGNAL_SECONDS:
-                logger.warning("Signal %d again: stopping at once", waker.number)
+            further = self._further_signal()
+            if further is not None:
+                logger.warning("Signal %d again: stopping at once", further.number)
                 self.kill()
-                return 128 + waker.number
-            elif time.monotonic() >= deadline:
+                return 128 + further.number
+            if time.monotonic() >= deadline:
                 logger.error("Not stopped within %g s", self._shutdown_timeout)
                 self.kill()
                 return ExitCode.TIMED_OUT
+        self._further_signal()  # for what else has come: the log of it
         if not self._graceful:
             self.kill()
         return ExitCode.FAILED if self._failed else ExitCode.CLEAN
 
-    def _signal(self) -> StopSignal | None:
-        with contextlib.suppress(Empty):
+    def _further_signal(self) -> StopSignal | None:
+        found = None
+        while not self._wakers.empty():
             waker = self._wakers.get_nowait()
-            if isinstance(waker, StopSignal):
-                return waker
-        return None
+            if isinstance(waker, BaseException):
+                logger.error("Pulling has failed during the stop", exc_info=waker)
+            elif waker is not None and waker.further:
+                found = waker
+        return found
 
 
 def _chosen(names: Iterable[str], only: Iterable[str] | None, exclude: Iterable[str] | None) -> list[str]:

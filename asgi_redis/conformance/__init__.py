@@ -9,7 +9,8 @@ For pytest, and for anyone's layer::
             return MyLayer
 
 ``make_layer(**settings)`` returns a new, empty layer. It is given ``expiry``, ``group_expiry``, ``capacity``,
-``channel_capacity`` and ``max_message_bytes``, where a test depends on them. What a layer does not do is said with
+``channel_capacity`` and ``max_message_bytes``, where a test depends on them. The suite has the fixtures ``layer`` and
+``layer_for`` itself, so ``make_layer`` must not ask for others of these names. What a layer does not do is said with
 the attributes of ``asgi_redis.conformance.suite.Suite``: ``receive_batch = False`` skips the tests of it.
 """
 

@@ -33,14 +33,20 @@ class ExpiryTests(Suite):
 
     def test_each_message_has_its_own_age(self, layer_for: MakeLayer) -> None:
         """A busy channel does not keep its old messages alive, and they take no newer one with them."""
-        expiry = 6 * self.resolution
-        layer = layer_for(expiry=expiry)
-        began = time.monotonic()
-        layer.send("reply?a", {"n": 1})
-        until(began + expiry / 2)
-        layer.send("reply?a", {"n": 2})
-        until(began + expiry + self.resolution)
-        assert drain(layer, "reply?a") == [2]
+        for patience in (6, 12, 24, 48):
+            expiry = patience * self.resolution
+            layer = layer_for(expiry=expiry)
+            layer.send("reply?a", {"n": 1})
+            sent = time.monotonic()
+            until(sent + expiry / 2)
+            second = time.monotonic()
+            layer.send("reply?a", {"n": 2})
+            until(sent + expiry + self.resolution)
+            received = drain(layer, "reply?a")
+            # On a machine that was held up, it is too late to say.
+            if time.monotonic() < second + expiry - self.resolution:
+                break
+        assert received == [2]
 
     def test_many_expired_messages_hide_none_behind_them(self, layer_for: MakeLayer) -> None:
         """One call finds it."""

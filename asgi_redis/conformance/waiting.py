@@ -123,7 +123,7 @@ class WaitingTests(Suite):
     def test_unblock_ends_what_waits(self, layer: Layer) -> None:
         """As if the time had run out, in all threads; what waits later is not ended."""
         self.needs("unblock")
-        layer.block_timeout = 4
+        layer.block_timeout = 2.5
         received: list[Any] = []
         began = time.monotonic()
         with Threads() as threads:
@@ -132,7 +132,7 @@ class WaitingTests(Suite):
                 layer.unblock()
                 waiting[0].join(0.01)
         assert received == [(None, None)] * 3
-        assert time.monotonic() - began < 3.5, "they have waited for all of their 4 s"
+        assert time.monotonic() - began < 2.2, "they have waited for all of their 2.5 s"
         layer.block_timeout = 0.2
         began = time.monotonic()
         assert layer.receive(["a"], block=True) == (None, None)

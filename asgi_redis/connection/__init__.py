@@ -1,6 +1,6 @@
 """The way to Redis: hosts, connections, and the carriers that bring operations there and replies back."""
 
-from asgi_redis.connection.blocking import Waiter, pop
+from asgi_redis.connection.blocking import Waiter, pop, put_back_all
 from asgi_redis.connection.carrying import Steps, carry
 from asgi_redis.connection.host import Host
 from asgi_redis.connection.hosts import parse_hosts, parse_sentinels
@@ -22,4 +22,5 @@ __all__ = [
     "parse_hosts",
     "parse_sentinels",
     "pop",
+    "put_back_all",
 ]

@@ -8,24 +8,27 @@ ended with ``CLIENT UNBLOCK`` (Redis 5), then its reply is read, and a message i
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import math
 import os
 import select
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
-from redis.exceptions import ConnectionError, RedisError, TimeoutError
+from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
+from asgi_redis.connection.late import PROMPT
 from asgi_redis.connection.shard import Shard
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.wire.operation import Operation
-from asgi_redis.wire.operations import Taken, client_id, unblock
+from asgi_redis.wire.operations import Taken, client_id, is_unblocked, reply, unblock
 
 logger = logging.getLogger("asgi_redis")
 
 _CLIENT_ID = client_id()
+_REPLY = reply()
 _PATIENCE = 0.02  # seconds until an unblocking that came before its pop is repeated
 _GIVE_UP = 20.0  # seconds that a pop may take to end
 
@@ -66,15 +69,20 @@ class Waiter:
         os.close(self._write_end)
 
 
+class _PutOff(Exception):
+    """The server has not yet done what it was told to end."""
+
+
 class _Blocked:
     """One connection with a pop under way."""
 
-    def __init__(self, shard: Shard, operation: Operation) -> None:
+    def __init__(self, shard: Shard, operation: Operation, prompt: bool) -> None:
         self.shard = shard
         self._operation = operation
-        connection = shard.checkout()
+        self._unblocked = False  # whether the error that tells so was read
+        connection = shard.checkout(prompt)
         try:
-            self._client = shard.client_id(connection, _CLIENT_ID)
+            self._client = shard.client_id(connection, _CLIENT_ID, prompt)
             connection.send_packed_command((operation.packed,))
         except BaseException as error:
             shard.after_error(connection, error)
@@ -87,34 +95,69 @@ class _Blocked:
         sock = self._connection._sock
         return -1 if sock is None else sock.fileno()
 
-    def end(self, ready: bool) -> Taken | None:
+    def end(self, ready: bool, patience: float, late: Callable[[Taken | None], object]) -> Taken | None:
         """
         Ends the pop unless its reply is ``ready``, and returns the message if it has one.
 
-        Can be called again after what is not an error of Redis's, such as a KeyboardInterrupt.
+        Raises ``TimeoutError`` when it has not ended after ``patience`` seconds: then ``late`` gets the message,
+        if any. Can be called again after what is not an error of Redis's, such as a KeyboardInterrupt.
         """
-        if not ready:
-            self._end()
+        if not (ready or self._unblocked or self._end(patience)):
+            self._leave(late)
         try:
-            taken: Taken | None = self._operation.read(self.shard.read(self._connection, self._operation))
+            taken = self._read(patience)
+        except _PutOff:
+            self._leave(late)
         except BaseException as error:
             self.shard.after_error(self._connection, error)
             raise
         self.shard.give_back(self._connection)
         return taken
 
-    def _end(self) -> None:
-        give_up = time.monotonic() + _GIVE_UP
-        while not _poll([self], 0.0):
-            refused: RedisError | None = None
+    def _leave(self, late: Callable[[Taken | None], object]) -> NoReturn:
+        self.shard.read_late(self._connection, self._read, late)
+        raise TimeoutError(f"a blocking pop at {self.shard.host} does not end")
+
+    def _read(self, patience: float | None = None) -> Taken | None:
+        if not self._unblocked:
             try:
-                self.shard.execute(unblock(self._client))
-            except RedisError as error:
-                refused = error  # the pop ends by itself, too, if later
+                popped = self._reply()
+            except ResponseError as error:
+                if not is_unblocked(error):
+                    self._reply()
+                    raise
+                self._unblocked = True
+            else:
+                return self._taken(popped)
+        # A server that has put the pop off, in a CLIENT PAUSE or FAILOVER, does it when it goes on, all the same.
+        if patience is not None and not self._connection.can_read(patience):
+            raise _PutOff
+        following = self._reply()
+        is_time = isinstance(following, list) and len(following) == 2
+        return None if is_time else self._taken(following)
+
+    def _reply(self) -> Any:
+        return self.shard.read(self._connection, _REPLY)
+
+    def _taken(self, popped: Any) -> Taken | None:
+        taken: Taken | None = self._operation.read([popped, self._reply()])
+        return taken
+
+    def _end(self, patience: float) -> bool:
+        started = time.monotonic()
+        while not _poll([self], 0.0):
+            try:
+                self.shard.execute(unblock(self._client), prompt=True)
+            except ResponseError:
+                patience = _GIVE_UP  # the server is there, and forbids it: the pop ends by itself
+            except TimeoutError:
+                return bool(_poll([self], max(0.0, started + patience - time.monotonic())))
+            except RedisError:
+                pass  # the pop's own connection shows what is wrong
             # A pop that Redis has not read yet cannot be ended: then it waits on, and is asked again.
-            if not _poll([self], _PATIENCE) and time.monotonic() > give_up:
-                self.drop()
-                raise refused or TimeoutError(f"a blocking pop at {self.shard.host} does not end")
+            if not _poll([self], _PATIENCE) and time.monotonic() > started + patience:
+                return False
+        return True
 
     def drop(self) -> None:
         """Gives up a connection whose pop has not ended."""
@@ -143,7 +186,7 @@ def pop(
     try:
         for shard, operation in requests:
             try:
-                blocked.append(_Blocked(shard, operation))
+                blocked.append(_Blocked(shard, operation, prompt=report is not None))
             except RedisError as error:
                 if report is None:
                     raise
@@ -152,14 +195,16 @@ def pop(
         ready = _poll([*blocked, waiter, *beside], 0 if unreachable else timeout)
     except BaseException:
         # A signal handler's SystemExit, a gevent.Timeout, or a shard that cannot be reached.
-        _put_back(_end_all(blocked, [])[0], put_back)
+        put_back_all(_end_all(blocked, [], PROMPT, put_back)[0], put_back)
         raise
     if waiter in ready:
         waiter.clear()
-    taken, errors = _end_all(blocked, ready)
+    # Somebody else waits: for a message that another shard has given, or, behind a report, to go on without this one.
+    hurried = report is not None or any(one in ready for one in blocked)
+    taken, errors = _end_all(blocked, ready, PROMPT if hurried else _GIVE_UP, put_back)
     interruption = next((error for _, error in errors if not isinstance(error, RedisError)), None)
     if interruption is not None:
-        _put_back(taken, put_back)
+        put_back_all(taken, put_back)
         raise interruption
     for shard, failure in errors:
         if report is not None and isinstance(failure, RedisError):
@@ -171,23 +216,24 @@ def pop(
     if not taken:
         return None
     try:
-        _put_back(taken[1:], put_back)
+        put_back_all(taken[1:], put_back)
     except BaseException:
-        _put_back(taken[:1], put_back)
+        put_back_all(taken[:1], put_back)
         raise
     return taken[0][1]
 
 
 def _end_all(
-    blocked: Sequence[_Blocked], ready: Sequence[Any]
+    blocked: Sequence[_Blocked], ready: Sequence[Any], patience: float, put_back: Callable[[Taken], Operation]
 ) -> tuple[list[tuple[Shard, Taken]], list[tuple[Shard, BaseException]]]:
     """Ends all the pops, whatever comes between: one that is left behind would take a message that nobody reads."""
     taken: list[tuple[Shard, Taken]] = []
     errors: list[tuple[Shard, BaseException]] = []
     for one in blocked:
+        late = functools.partial(_put_back_late, one.shard, put_back)
         for last in (False, True):
             try:
-                message = one.end(one in ready and not last)
+                message = one.end(one in ready and not last, patience, late)
             except (RedisError, UnsupportedRedis) as error:
                 errors.append((one.shard, error))
                 break
@@ -202,7 +248,13 @@ def _end_all(
     return taken, errors
 
 
-def _put_back(taken: Sequence[tuple[Shard, Taken]], put_back: Callable[[Taken], Operation]) -> None:
+def _put_back_late(shard: Shard, put_back: Callable[[Taken], Operation], taken: Taken | None) -> None:
+    if taken is not None:
+        put_back_all([(shard, taken)], put_back)
+
+
+def put_back_all(taken: Sequence[tuple[Shard, Taken]], put_back: Callable[[Taken], Operation]) -> None:
+    """Puts messages back where they were taken; one that cannot be is logged as lost."""
     interruption: BaseException | None = None
     for shard, message in taken:
         try:

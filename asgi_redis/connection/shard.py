@@ -8,6 +8,8 @@ out that an idle connection has died, come before the first byte of a request.
 
 from __future__ import annotations
 
+import builtins
+import functools
 import re
 import time
 from collections import deque
@@ -22,21 +24,24 @@ from redis.exceptions import (
     ReadOnlyError,
     RedisError,
     ResponseError,
+    TimeoutError,
 )
 
 from asgi_redis.connection.host import Host
+from asgi_redis.connection.late import PROMPT, LateCalls, within
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.wire.operation import Operation, command
 from asgi_redis.wire.operations import scan, unlink
 
 _KEPT = 100  # idle connections; more are closed
 _FRESH = 0.05  # seconds that an idle connection counts as alive without a look
+_LATE_LOOK = 60.0  # seconds of a wait for a late reply, which begins again
 _RESCUE = 1.0  # seconds that a reply may take whose caller was interrupted
 _LOST = (ConnectionError, ReadOnlyError, MasterDownError)
 # Scripts pass them on in a text of their own before Redis 7; redis-py before 5.1 does not know all of them.
 # UNBLOCKED ends a blocking pop on a master that becomes a replica.
 _REPLICAS = {"READONLY": ReadOnlyError, "MASTERDOWN": MasterDownError, "UNBLOCKED": ReadOnlyError}
-_FROM_REPLICA = re.compile(r"(?:^|-)(READONLY|MASTERDOWN|UNBLOCKED) ")
+_FROM_REPLICA = re.compile(r"(?:^|-)(READONLY|MASTERDOWN|UNBLOCKED(?= force)) ")
 
 
 class Shard:
@@ -46,40 +51,84 @@ class Shard:
         self.host = host
         self._idle: deque[tuple[Any, float]] = deque(maxlen=_KEPT)
         self._client_ids: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+        self._late_calls = LateCalls(f"late reply of {host}")
 
-    def execute(self, operation: Operation, rescue: Callable[[Any], object] | None = None) -> Any:
+    def execute(
+        self,
+        operation: Operation,
+        rescue: Callable[[Any], object] | None = None,
+        late: Callable[[Any], object] | None = None,
+        prompt: bool = False,
+    ) -> Any:
         """
         Sends one operation and returns what its replies mean.
 
         An interruption that is no ``Exception``, such as KeyboardInterrupt or gevent.Timeout, may come between
         request and reply: ``rescue`` gets what would have been returned, before the interruption is raised.
 
+        With ``prompt``, or ``late``, the reply is waited for no longer than ``PROMPT`` seconds, then a
+        ``TimeoutError`` is raised. What would have been returned is given to ``late``, in another thread, should it
+        still come.
+
         Raises ``redis.exceptions.RedisError``. After a ``ConnectionError`` or a ``TimeoutError`` Redis may or may not
         have carried it out.
         """
-        return self.execute_on(self.checkout(), operation, rescue)
+        prompt = prompt or late is not None
+        return self.execute_on(self.checkout(prompt), operation, rescue, late, prompt)
 
-    def execute_on(self, connection: Any, operation: Operation, rescue: Callable[[Any], object] | None = None) -> Any:
+    def execute_on(
+        self,
+        connection: Any,
+        operation: Operation,
+        rescue: Callable[[Any], object] | None = None,
+        late: Callable[[Any], object] | None = None,
+        prompt: bool = False,
+    ) -> Any:
         """Does what ``execute`` does, on a connection that was checked out, and gives it back."""
         try:
             connection.send_packed_command((operation.packed,))
-            reply = self.read(connection, operation)
+            in_time = not prompt or connection.can_read(PROMPT)
+            reply = self.read(connection, operation) if in_time else None
         except BaseException as error:
             if rescue is None or isinstance(error, Exception):
                 self.after_error(connection, error)
             else:
                 self._rescue(connection, operation, rescue)
             raise
+        if not in_time:
+            if late is None:
+                connection.disconnect()
+            else:
+                self.read_late(connection, lambda: operation.read(self.read(connection, operation)), late)
+            raise TimeoutError(f"{self.host} has not answered within {PROMPT:g} s")
         self.give_back(connection)
         return operation.read(reply)
+
+    def read_late(self, connection: Any, read: Callable[[], Any], late: Callable[[Any], object]) -> None:
+        """Leaves a connection to a thread that waits for a reply and gives what ``read`` then returns to ``late``."""
+        self._late_calls.make(functools.partial(self._read_late, connection, read, late))
+
+    def settle(self, deadline: float) -> bool:
+        """Waits for replies that are late; returns whether there are none by ``deadline`` (``time.monotonic``)."""
+        return self._late_calls.settle(deadline)
+
+    def _read_late(self, connection: Any, read: Callable[[], Any], late: Callable[[Any], object]) -> None:
+        try:
+            while not connection.can_read(_LATE_LOOK):
+                pass
+            result = read()
+        except Exception as error:  # noqa: BLE001  whoever has asked was given an error
+            self.after_error(connection, error)
+        else:
+            self.give_back(connection)
+            late(result)
 
     def _rescue(self, connection: Any, operation: Operation, rescue: Callable[[Any], object]) -> None:
         try:
             reply = read_replies(connection, operation) if connection.can_read(_RESCUE) else None
         except BaseException:  # noqa: BLE001  the first interruption is the one to be raised
             reply = None
-        # Redis may have been loading the script, and have run nothing.
-        if reply is None or (operation.script is not None and reply == operation.script.sha):
+        if reply is None:
             connection.disconnect()
         else:
             self.give_back(connection)
@@ -92,10 +141,7 @@ class Shard:
                 return read_replies(connection, operation)
             except NoScriptError:
                 # Redis has run nothing: asking again cannot repeat anything.
-                assert operation.script is not None
-                connection.send_packed_command((command(b"SCRIPT", b"LOAD", operation.script.text),))
-                connection.read_response(disable_decoding=True, disconnect_on_error=False)
-                connection.send_packed_command((operation.packed,))
+                connection.send_packed_command((operation.with_text(),))
                 return read_replies(connection, operation)
         except ResponseError as error:
             explained = self.explain(error)
@@ -118,27 +164,41 @@ class Shard:
             f"with all of its commands: {error}"
         )
 
-    def checkout(self) -> Any:
-        """Returns a connection that is alive, as far as can be known before something is sent."""
+    def checkout(self, prompt: bool = False) -> Any:
+        """
+        Returns a connection that is alive, as far as can be known before something is sent.
+
+        With ``prompt`` it waits no longer than ``PROMPT`` seconds for a new one.
+        """
+        connect = self._connect_promptly if prompt else self.host.connect
         try:
             connection, used = self._idle.pop()
         except IndexError:
-            return self.host.connect()
+            return connect()
         if not self.host.is_current(connection):
             # A master that is none any more; it may not know yet, and take what nobody will read.
             self._idle.append((connection, used))
             self.drop_idle()
-            return self.host.connect()
+            return connect()
         if time.monotonic() - used > _FRESH and _is_dead(connection):
             self.drop_idle()
-            return self.host.connect()
+            return connect()
         return connection
 
-    def client_id(self, connection: Any, ask: Operation) -> int:
+    def _connect_promptly(self) -> Any:
+        # redis-py bounds the steps of it one by one, and the last of them by the socket timeout.
+        try:
+            return within(PROMPT, self.host.connect, f"connecting to {self.host}")
+        except builtins.TimeoutError as error:
+            raise ConnectionError(str(error)) from None
+
+    def client_id(self, connection: Any, ask: Operation, prompt: bool = False) -> int:
         """Returns the number that Redis knows ``connection`` by; asks with ``ask`` the first time."""
         client = self._client_ids.get(connection)
         if client is None:
             connection.send_packed_command((ask.packed,))
+            if prompt and not connection.can_read(PROMPT):
+                raise TimeoutError(f"{self.host} has not answered within {PROMPT:g} s")
             client = self._client_ids[connection] = int(ask.read(self.read(connection, ask)))
         return client
 
@@ -172,6 +232,7 @@ class Shard:
     def forget(self) -> None:
         """Leaves all connections to the process that this one was forked from."""
         self._idle = deque(maxlen=_KEPT)
+        self._late_calls.forget()
 
 
 def execute_all(requests: Sequence[tuple[Shard, Operation]]) -> list[Any]:

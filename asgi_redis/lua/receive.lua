@@ -4,7 +4,7 @@
 -- ARGV[1]    expiry seconds, may be a fraction
 -- ARGV[2]    limit  messages
 -- ARGV[3..]  most   messages of each queue, in the order of KEYS; without them, limit
--- Returns a flat list: for each message the queue, the member, and its age in microseconds.
+-- Returns a flat list: for each message the queue, the member, its age in microseconds, and its score.
 --
 -- Atomic, so that no other reader gets what was taken, and expiry is exact: the clock is that of the scores.
 local expiry, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -22,7 +22,7 @@ local queues = KEYS
 repeat
     local filled = {}
     for _, queue in ipairs(queues) do
-        if #taken >= 3 * limit then
+        if #taken >= 4 * limit then
             return taken
         end
         local popped = redis.pcall('ZPOPMIN', queue)
@@ -38,6 +38,7 @@ repeat
             taken[#taken + 1] = queue
             taken[#taken + 1] = popped[1]
             taken[#taken + 1] = math.floor((now - popped[2]) * 1000000)
+            taken[#taken + 1] = popped[2]
             left[queue] = left[queue] - 1
             if left[queue] > 0 then
                 filled[#filled + 1] = queue

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from asgi_redis.base import BaseChannelLayer, Capacities, Message, Received
-from asgi_redis.exceptions import ConfigurationError, MessageTooLarge
+from asgi_redis.exceptions import ConfigurationError, InvalidName, MessageTooLarge
 from asgi_redis.messages import has_only_str_keys, invalid_message
 from asgi_redis.serializers import Key, registry, spliceable
 from asgi_redis.stores.receiver import StoreReader, StoreReceiver
@@ -75,10 +75,11 @@ class StoreChannelLayer(BaseChannelLayer):
             self.valid_channel_name(channel)
         self.check_message(message)
         queue, capacity = self._route(channel)
-        if not self._store.push([(queue, channel, self._member(message), capacity)], self.expiry)[0]:
-            raise self.ChannelFull(
-                f"channel {channel} holds {capacity} messages, its capacity, or the memory is used up"
-            )
+        pushed = self._store.push([(queue, channel, self._member(message), capacity)], self.expiry)[0]
+        if pushed is None:
+            raise self.ChannelFull(f"no room for a message on channel {channel}: the memory of {self} is used up")
+        if not pushed:
+            raise self.ChannelFull(f"channel {channel} holds {capacity} messages, its capacity")
 
     def _make_route(self, channel: str) -> tuple[str, int]:
         self.valid_channel_name(channel)
@@ -156,18 +157,31 @@ class StoreChannelLayer(BaseChannelLayer):
         """
         self.valid_group_name(group)
         self.check_message(message)
-        member = self._member(message)
-        entries = []
-        for channel in self._store.group_channels(group, self.group_expiry):
-            queue, capacity = self._route(channel)
-            entries.append((queue, channel, member, capacity))
-        dropped = 0
-        for start in range(0, len(entries), _AT_ONCE):
-            dropped += self._store.push(entries[start : start + _AT_ONCE], self.expiry).count(False)
-        self.log_dropped(dropped, len(entries), group)
+        channels = self._store.group_channels(group, self.group_expiry)
+        dropped = self.send_to_all(channels, message)
+        self.log_dropped(dropped, len(channels), group)
         return dropped
 
     group_send = send_group
+
+    def send_to_all(self, channels: Sequence[str], message: Message) -> int:
+        """
+        Sends ``message`` to each of ``channels``; returns for how many it was dropped.
+
+        Raises as ``send_group`` does. A name that breaks the rules is that of no channel, and dropped, too.
+        """
+        member = self._member(message)
+        entries = []
+        for channel in channels:
+            try:
+                queue, capacity = self._route(channel)
+            except InvalidName:
+                continue
+            entries.append((queue, channel, member, capacity))
+        pushed = 0
+        for start in range(0, len(entries), _AT_ONCE):
+            pushed += self._store.push(entries[start : start + _AT_ONCE], self.expiry).count(True)
+        return len(channels) - pushed
 
     # Statistics and flush
 

@@ -54,9 +54,9 @@ class MemoryStore:
         self._waiting: dict[str, set[Waiter]] = {}
         self._idle_waiters: deque[Waiter] = deque(maxlen=100)
 
-    def push(self, entries: Sequence[tuple[str, str, bytes, int]], expiry: float) -> list[bool]:
+    def push(self, entries: Sequence[tuple[str, str, bytes, int]], expiry: float) -> list[bool | None]:
         """See ``Store``. There is no limit to the memory but the capacities."""
-        pushed: list[bool] = []
+        pushed: list[bool | None] = []
         woken: set[Waiter] = set()
         with self._lock:
             now = time.monotonic()

@@ -158,11 +158,13 @@ class StoreReader:
     """
     Receives for one thread of a worker. Any other may ``unblock`` it.
 
-    ``serving`` is whether the last call has got through to the store; false before the first one.
+    ``serving`` is whether the last call has got through to the store; false before the first one. ``absent`` is
+    empty: a store that fails is an error.
     """
 
     def __init__(self, receiver: StoreReceiver) -> None:
         self.serving = False
+        self.absent: frozenset[int] = frozenset()
         self.woken = False
         self._receiver = receiver
 
@@ -190,3 +192,7 @@ class StoreReader:
 
     def close(self) -> None:
         """There is nothing to give back."""
+
+    def settle(self, deadline: float) -> bool:
+        """Returns True: a store owes nothing once a call has ended."""
+        return True

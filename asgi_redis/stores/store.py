@@ -40,12 +40,12 @@ class Store(Protocol):
     First in, first out within a queue. Safe to share by threads, greenlets and processes forked later.
     """
 
-    def push(self, entries: Sequence[tuple[str, str, bytes, int]], expiry: float) -> list[bool]:
+    def push(self, entries: Sequence[tuple[str, str, bytes, int]], expiry: float) -> list[bool | None]:
         """
         Puts (queue, channel, message, capacity) each into its queue, in one atomic step; returns which were put.
 
-        One is not put where the queue holds as many that have not expired as its capacity, or the memory of the
-        store is used up. Both are counted.
+        False: the queue holds as many that have not expired as its capacity; None: the memory of the store is used
+        up. Both are counted.
         """
 
     def pop(

@@ -13,14 +13,20 @@ class Operation(NamedTuple):
     What a carrier sends in one write, how many replies it then awaits, and what they mean.
 
     ``read`` gets the reply, or the list of replies where there are several. ``script`` is the one that the request
-    runs, to be loaded should Redis answer ``NOSCRIPT``; a request that runs a script has nothing else in it that
-    must not be repeated then.
+    runs, whose text is to be sent should Redis answer ``NOSCRIPT``; a request that runs a script has nothing else in
+    it that must not be repeated then.
     """
 
     packed: bytes
     read: Callable[[Any], Any]
     replies: int = 1
     script: Script | None = None
+
+    def with_text(self) -> bytes:
+        """Returns the request with the text of its script, which Redis then knows; nothing can come in between."""
+        assert self.script is not None
+        known, told = bulk(b"EVALSHA") + bulk(self.script.sha), bulk(b"EVAL") + bulk(self.script.text)
+        return self.packed.replace(known, told, 1)
 
 
 def bulk(value: bytes) -> bytes:

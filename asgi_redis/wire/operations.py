@@ -17,12 +17,12 @@ GLOBAL_COUNTERS_TTL = 86400  # seconds
 
 
 class Taken(NamedTuple):
-    """A message that was taken off its queue. ``age`` is in seconds; ``score`` is what ``pop`` took it with."""
+    """A message that was taken off its queue. ``age`` is in seconds; with its ``score`` it can be given back."""
 
     key: bytes
     member: bytes
     age: float
-    score: bytes | None = None
+    score: bytes
 
 
 class Operations:
@@ -107,8 +107,7 @@ class Operations:
         return taken.age > self._expiry
 
     def give_back(self, taken: Taken) -> Operation:
-        """Puts a message that ``pop`` took back in its place."""
-        assert taken.score is not None
+        """Puts a message that was taken back in its place."""
         arguments = (taken.member, taken.score, self._expiry_argument)
         return Operation(script_head(scripts.GIVE_BACK, (taken.key,), arguments), bool, 1, scripts.GIVE_BACK)
 
@@ -152,14 +151,39 @@ def unlink(keys: Sequence[bytes]) -> Operation:
     return Operation(command(b"UNLINK", *keys), int)
 
 
+def types(keys: Sequence[bytes]) -> Operation:
+    """Reads as the list of what kind of value each key has: ``b"zset"`` or others, ``b"none"`` for no value."""
+    packed = b"".join(command(b"TYPE", key) for key in keys)
+    return Operation(packed, list if len(keys) > 1 else lambda reply: [reply], len(keys))
+
+
 def client_id() -> Operation:
     """Reads as the number that ``unblock`` takes, of the connection that asks."""
     return Operation(command(b"CLIENT", b"ID"), int)
 
 
 def unblock(client: int) -> Operation:
-    """Ends the blocking command of another connection, as if its time had run out. Reads as whether it waited."""
-    return Operation(command(b"CLIENT", b"UNBLOCK", b"%d" % client), bool)
+    """
+    Ends the blocking command of another connection by an error, see ``is_unblocked``. Reads as whether it waited.
+
+    Not as if its time had run out: that brings down a Redis up to 8.0 that has put the command off in a
+    ``CLIENT PAUSE`` or ``FAILOVER`` (https://github.com/redis/redis/issues/14164).
+    """
+    return Operation(command(b"CLIENT", b"UNBLOCK", b"%d" % client, b"ERROR"), bool)
+
+
+def is_unblocked(error: Exception) -> bool:
+    """Whether this is the error of a blocking command that ``unblock`` has ended."""
+    return "via CLIENT UNBLOCK" in str(error)
+
+
+def reply() -> Operation:
+    """What reads one reply of several, as it is. Not to be sent."""
+    return Operation(b"", _same)
+
+
+def _same(reply: Any) -> Any:
+    return reply
 
 
 def _second(replies: list[Any]) -> Any:
@@ -167,7 +191,7 @@ def _second(replies: list[Any]) -> Any:
 
 
 def _read_receive(reply: list[Any]) -> list[Taken]:
-    return [Taken(reply[i], reply[i + 1], reply[i + 2] / 1000000) for i in range(0, len(reply), 3)]
+    return [Taken(reply[i], reply[i + 1], reply[i + 2] / 1000000, reply[i + 3]) for i in range(0, len(reply), 4)]
 
 
 def _read_pop(replies: list[Any]) -> Taken | None:

@@ -185,7 +185,7 @@ class TestPop:
         read = Shard.read
 
         def lose_one(shard, connection, operation):
-            if shard is shards[1] and b"BZPOPMIN" in operation.packed:
+            if shard is shards[1] and not operation.packed:  # the reply to a pop
                 raise redis.exceptions.ConnectionError("lost")
             return read(shard, connection, operation)
 
@@ -203,6 +203,41 @@ class TestPop:
             wait()
         assert connections_are_sound(shards)
         assert [len(shard._idle) for shard in shards[:1]] == [1]
+
+
+class TestPutOff:
+    """``CLIENT PAUSE ... WRITE``, and so ``FAILOVER``, puts a pop off: the server does it later, ended or not."""
+
+    @pytest.fixture
+    def shard(self, fresh_redis_server):
+        (shard,) = [Shard(host) for host in parse_hosts([fresh_redis_server.url], None)]
+        shard.give_back(shard.checkout())
+        return shard
+
+    @pytest.fixture
+    def client(self, fresh_redis_server):
+        with redis.Redis(port=fresh_redis_server.port, protocol=2) as client:
+            yield client
+
+    def test_the_server_survives_and_a_message_that_the_pop_then_takes_is_put_back(
+        self, wait, shard, client, operations, key
+    ):
+        put(shard, operations, b"m")
+        client.client_pause(60_000, all=False)
+        reported = []
+        requests = [(shard, operations.pop([key], 1))]
+        assert pop(requests, 0.1, Waiter(), operations.give_back, lambda *outage: reported.append(outage)) is None
+        assert [type(error) for _, error in reported] == [redis.exceptions.TimeoutError]
+        client.client_unpause()
+        assert shard.settle(time.monotonic() + 10)
+        assert queued([shard], operations, key) == [b"m"]
+        assert connections_are_sound([shard])
+
+    def test_one_that_goes_on_in_time_is_waited_for(self, wait, shard, client, operations, key):
+        put(shard, operations, b"m")
+        client.client_pause(300, all=False)
+        assert wait(0.1, on=[shard]) == b"m"
+        assert connections_are_sound([shard])
 
 
 class TestInterruptions:
@@ -243,21 +278,21 @@ class TestInterruptions:
 
     def interrupt_putting_back(self, monkeypatch, method):
         """Makes `method` of a shard raise the first time that it is called while a message is put back."""
-        original, put_back, raised = getattr(Shard, method), blocking._put_back, []
+        original, put_back, raised = getattr(Shard, method), blocking.put_back_all, []
         under_way = []
 
-        def interrupted(shard, *args):
+        def interrupted(shard, *args, **kwargs):
             if under_way and not raised:
                 raised.append(shard)
                 raise Interruption
-            return original(shard, *args)
+            return original(shard, *args, **kwargs)
 
         def noticed(*args):
             under_way.append(args)
             put_back(*args)
 
         monkeypatch.setattr(Shard, method, interrupted)
-        monkeypatch.setattr(blocking, "_put_back", noticed)
+        monkeypatch.setattr(blocking, "put_back_all", noticed)
 
     @pytest.mark.parametrize("method", ["checkout", "read"])
     def test_while_a_message_is_put_back_neither_it_nor_the_one_to_be_returned_is_lost(
@@ -351,12 +386,20 @@ class TestUnblocking:
             finally:
                 client.acl_deluser(prefix)
 
-    def test_a_pop_that_never_ends_is_given_up_with_its_connection(self, wait, shards, monkeypatch):
+    def test_a_pop_that_does_not_end_is_left_to_a_thread_that_puts_its_message_back(
+        self, wait, shards, operations, key, monkeypatch
+    ):
         monkeypatch.setattr(blocking, "_GIVE_UP", 0.05)
-        monkeypatch.setattr(Shard, "execute", lambda shard, operation: None)  # no unblocking gets through
-        with pytest.raises(redis.exceptions.TimeoutError, match=r"a blocking pop at .* does not end"):
-            wait(0.01, on=shards[:1])
-        assert not shards[0]._idle
+        execute = Shard.execute
+        with monkeypatch.context() as patch:
+            patch.setattr(Shard, "execute", lambda *args, **kwargs: None)  # no unblocking gets through
+            with pytest.raises(redis.exceptions.TimeoutError, match=r"a blocking pop at .* does not end"):
+                wait(0.01, on=shards[:1])
+            assert not shards[0]._idle
+        assert Shard.execute is execute
+        put(shards[0], operations, b"m")
+        eventually(lambda: len(shards[0]._idle) == 2)
+        assert queued(shards[:1], operations, key) == [b"m"]
 
     def test_senders_and_readers_that_give_up_all_the_time_lose_and_double_nothing(
         self, wait, shards, operations, key

@@ -141,16 +141,18 @@ class TestExecute:
         assert rescued == [b"first"]
         assert shard.execute(echo(b"second")) == b"second"
 
-    def test_an_interruption_while_the_script_is_loaded_has_nothing_to_rescue(self, fresh_redis_server, monkeypatch):
+    def test_an_interruption_while_redis_is_told_the_script_is_rescued_like_any_other(
+        self, fresh_redis_server, monkeypatch
+    ):
         shard = shard_at(fresh_redis_server)
         rescued = []
         head = script_head(scripts.GROUP_ADD, (b"group",), (b"channel", b"60"))
         with monkeypatch.context() as patch:
             interrupt_once(patch, shard, before=2)
             with pytest.raises(KeyboardInterrupt):
-                shard.execute(Operation(head, list, 1, scripts.GROUP_ADD), rescue=rescued.append)
-        assert rescued == []
-        assert shard.execute(Operation(command(b"EXISTS", b"group"), int)) == 0
+                shard.execute(Operation(head, bool, 1, scripts.GROUP_ADD), rescue=rescued.append)
+        assert rescued == [True]
+        assert shard.execute(Operation(command(b"EXISTS", b"group"), int)) == 1
 
     def test_a_reply_that_does_not_come_is_not_waited_for_after_an_interruption(
         self, fresh_redis_server, monkeypatch

@@ -231,7 +231,7 @@ class TestUnblock:
         pops = layer._shards[0]
         asked = []
         execute = pops.execute
-        pops.execute = lambda operation: asked.append(operation) or execute(operation)
+        pops.execute = lambda operation, **options: asked.append(operation) or execute(operation, **options)
         assert layer.receive(["work"], block=True) == (None, None)
         assert time.monotonic() - started >= 0.2
         assert len(asked) <= 4, "the wait was ended and begun again and again"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import redis
 
 from asgi_redis import (
     ChannelFull,
@@ -37,11 +40,19 @@ class TestConformance(ConformanceTestCase):
     expiry_delay = 1.1
     capacity_limit = 5
 
+    local = {}
+
     @pytest.fixture(autouse=True)
     def _layer(self, local_layer_for):
-        self.channel_layer = local_layer_for(expiry=1, group_expiry=2, capacity=self.capacity_limit)
+        self.channel_layer = local_layer_for(expiry=1, group_expiry=0.5, capacity=self.capacity_limit, **self.local)
         yield
         self.channel_layer.flush()
+
+
+class TestConformanceOverMemory(TestConformance):
+    """In-memory instead of IPC."""
+
+    local = {"local_layer": {"BACKEND": "asgi_redis.InMemoryChannelLayer"}}
 
 
 class TestOurConformance(ChannelLayerConformance):
@@ -50,6 +61,16 @@ class TestOurConformance(ChannelLayerConformance):
     @pytest.fixture
     def make_layer(self, local_layer_for):
         return local_layer_for
+
+
+class TestOurConformanceOverMemory(TestOurConformance):
+    """In-memory instead of IPC."""
+
+    crosses_processes = False
+
+    @pytest.fixture
+    def make_layer(self, local_layer_for):
+        return functools.partial(local_layer_for, local_layer={"BACKEND": "asgi_redis.InMemoryChannelLayer"})
 
 
 class TestSending:
@@ -115,6 +136,15 @@ class TestGroups:
                 with pytest.raises(error):
                     layer.send_group("chat", wrong)
             assert [layer.receive_batch(MIXED, 5) for _ in range(2)] == [[], []]
+
+    def test_members_that_are_no_names_are_left_out(self, layer, redis_server, prefix):
+        """Another program may have put anything into a group."""
+        layer.group_add("g", "normal")
+        with redis.Redis.from_url(redis_server.url, protocol=2) as client:
+            (key,) = client.keys(f"{prefix}*g")
+            client.zadd(key, {"not a name": time.time(), "": time.time()})
+        assert layer.send_group("g", {"n": 1}) == 2
+        assert layer.receive(["normal"]) == ("normal", {"n": 1})
 
 
 class TestUpkeep:

@@ -1,10 +1,13 @@
-"""asgiref 1.1.2's conformance suite on Sentinel, in each set-up."""
+"""asgiref 1.1.2's conformance suite on Sentinel, in each set-up, and this project's own."""
 
 from __future__ import annotations
+
+import functools
 
 import pytest
 
 from asgi_redis import RedisSentinelChannelLayer
+from asgi_redis.conformance import ChannelLayerConformance
 from tests.conformance import load_conformance_test_case
 
 ConformanceTestCase = load_conformance_test_case()
@@ -23,7 +26,7 @@ class Settings:
             hosts=cluster.sentinels,
             prefix=prefix,
             expiry=1,
-            group_expiry=2,
+            group_expiry=0.5,
             capacity=self.capacity_limit,
             **self.options,
         ) as self.channel_layer:
@@ -45,3 +48,13 @@ class TestCached(Settings, ConformanceTestCase):
 
 class TestEncrypted(Settings, ConformanceTestCase):
     options = {"symmetric_encryption_keys": ["new", "old"]}
+
+
+class TestOurConformance(ChannelLayerConformance):
+    """Two services, which are two shards."""
+
+    in_one_place = False
+
+    @pytest.fixture
+    def make_layer(self, cluster, sentinel_layer_for):
+        return functools.partial(sentinel_layer_for, cluster)

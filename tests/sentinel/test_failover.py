@@ -13,7 +13,7 @@ from tests.sentinel.cluster import client_of
 from tests.servers import pause, resume
 from tests.waiting import eventually
 from workers import Worker
-from workers.pool import ThreadPool
+from workers.pool import Pool
 
 
 def crash(cluster, master):
@@ -169,7 +169,7 @@ def test_a_blocked_receive_goes_on(layer, failover):
 
 def test_a_worker_under_load_goes_on_and_says_so_in_two_lines_if_it_has_to_wait(layer, failover, caplog):
     ran = []
-    worker = Worker(layer, {"work": lambda message: ran.append(message["n"])}, pool=ThreadPool(4))
+    worker = Worker(layer, {"work": lambda message: ran.append(message["n"])}, pool=Pool(4))
     worker.start()
     sending = Sending(lambda message: layer.send("work", message))
     eventually(lambda: len(ran) > 50)

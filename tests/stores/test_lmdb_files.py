@@ -11,9 +11,9 @@ from pathlib import Path
 import lmdb
 import pytest
 
-from asgi_redis.exceptions import ConfigurationError
+from asgi_redis.exceptions import ConfigurationError, UnusableStore
 from asgi_redis.stores.lmdb import directory as places
-from asgi_redis.stores.lmdb.directory import UnusableStore, directory_for, prefix_of
+from asgi_redis.stores.lmdb.directory import directory_for, prefix_of
 from asgi_redis.stores.lmdb.records import ABOUT_KEY, FORMAT
 from asgi_redis.stores.lmdb.store import LMDBStore
 from tests.stores.lmdb_stores import another_user_of, pop, push, run
@@ -209,7 +209,7 @@ class TestSharing:
             directory,
         )
         assert pop(small, limit=1) == [b"first"]
-        assert push(small, b"x" * 2000) == [False]
+        assert push(small, b"x" * 2000) == [None]
         assert len(pop(small)) == 100
         small.close()
 

@@ -193,6 +193,17 @@ def test_a_child_leaves_the_mailboxes_of_its_parent_alone(store):
         assert readable(listener)
 
 
+def test_a_child_does_not_hold_open_what_its_parent_waits_with(store):
+    """The parent may be killed: messages to its mailbox must not pile up in the child."""
+    with store.listen(["a"]) as listener:
+        pid = os.fork()
+        if not pid:
+            os._exit(listener.fileno() != -1)
+        assert os.waitpid(pid, 0)[1] == 0
+        push(store, b"1")
+        assert readable(listener)
+
+
 def test_flush_leaves_those_who_wait_registered(store):
     with store.listen(["a"]) as listener:
         store.flush()

@@ -84,8 +84,8 @@ def test_a_receive_names_its_queues_and_its_limit(operations):
 
 
 def test_a_receive_reads_as_what_was_taken_with_its_age_in_seconds(operations):
-    taken = operations.receive([b"p:a"], 5).read([b"p:a", b"m1", 1500000, b"p:b", b"m2", 0])
-    assert taken == [Taken(b"p:a", b"m1", 1.5), Taken(b"p:b", b"m2", 0.0)]
+    taken = operations.receive([b"p:a"], 5).read([b"p:a", b"m1", 1500000, b"17.5", b"p:b", b"m2", 0, b"19"])
+    assert taken == [Taken(b"p:a", b"m1", 1.5, b"17.5"), Taken(b"p:b", b"m2", 0.0, b"19")]
 
 
 @pytest.mark.parametrize(("timeout", "asked"), [(5, b"5"), (0, b"1"), (0.0004, b"1"), (4.9999, b"5")])
@@ -111,8 +111,8 @@ def test_a_pop_over_resp_3_has_a_number_for_its_score(operations):
 
 
 def test_a_message_expires_when_it_is_older_than_the_expiry(operations):
-    assert not operations.is_expired(Taken(b"p:a", b"m", 60.0))
-    assert operations.is_expired(Taken(b"p:a", b"m", 60.000001))
+    assert not operations.is_expired(Taken(b"p:a", b"m", 60.0, b"1"))
+    assert operations.is_expired(Taken(b"p:a", b"m", 60.000001, b"1"))
 
 
 def test_giving_back_keeps_the_score_to_the_last_digit(operations):
@@ -172,4 +172,4 @@ def test_scan_unlink_client_id_and_unblock():
     assert scan(b"0", b"").read([b"0", [b"k"]]) == (b"0", [b"k"])
     assert commands(unlink([b"a", b"b"]).packed) == [[b"UNLINK", b"a", b"b"]]
     assert commands(client_id().packed) == [[b"CLIENT", b"ID"]]
-    assert commands(unblock(42).packed) == [[b"CLIENT", b"UNBLOCK", b"42"]]
+    assert commands(unblock(42).packed) == [[b"CLIENT", b"UNBLOCK", b"42", b"ERROR"]]

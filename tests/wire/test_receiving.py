@@ -51,7 +51,7 @@ def test_each_shard_and_on_each_shard_each_queue_comes_first_in_turn():
 
 
 def unpack(key, message):
-    return Unpacker(KEYS, lambda member: message)(Taken(key, b"member", 0.0))
+    return Unpacker(KEYS, lambda member: message)(Taken(key, b"member", 0.0, b"1"))
 
 
 def test_a_message_of_a_normal_channel_is_for_that_channel():
@@ -95,4 +95,4 @@ def test_what_the_serialiser_raises_is_left_to_the_caller():
         raise KeyError("whatever")
 
     with pytest.raises(KeyError):
-        Unpacker(KEYS, fail)(Taken(b"p:work", b"", 0.0))
+        Unpacker(KEYS, fail)(Taken(b"p:work", b"", 0.0, b"1"))

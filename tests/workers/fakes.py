@@ -64,6 +64,7 @@ class QueueLayer(FakeLayer):
         self.fail_once = False
         self.receiving = False
         self.serving = False
+        self.absent: set[int] = set()
         self.unblocked = False
         self.closed = False
         self._changed = threading.Condition()
@@ -75,6 +76,9 @@ class QueueLayer(FakeLayer):
 
     def reader(self) -> Any:
         return self
+
+    def settle(self, deadline: float) -> bool:
+        return True
 
     def receive_batch(
         self, channels: Any, limit: int, timeout: float = 0, most: dict[str, int] | None = None

@@ -130,8 +130,10 @@ def test_deny_connection_elsewhere_costs_one_message(
 
 
 def test_a_socket_exception_runs(layer: FakeLayer) -> None:
-    done = dispatch(layer, raising(WebsocketCloseException(4000)), reply_channel="websocket.send!a")
-    assert layer.sent[1:] == [("websocket.send!a", {"close": 4000})]
+    done = dispatch(
+        layer, raising(WebsocketCloseException(4000)), "websocket.receive", reply_channel="daphne.response.a!b"
+    )
+    assert layer.sent[1:] == [("daphne.response.a!b", {"close": 4000})]
     assert done.failed == 0
 
 

@@ -13,6 +13,8 @@ import pytest
 
 from asgi_redis import RedisChannelLayer
 from asgi_redis.embedded import RedisServer
+from tests.proxy import Proxy
+from tests.servers import Sentinel
 from tests.waiting import eventually
 from tests.workers.fakes import FakeLayer
 from tests.workers.processes import MODULE, ROOT, Notes, WorkerProcess
@@ -227,6 +229,30 @@ def test_the_logging_of_the_project_is_left_alone(project: Path, notes: Notes) -
         assert worker.log.count("Listening") == 1
 
 
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_where_no_sentinel_answers_it_says_so_once_and_tries_again(
+    comes_back: bool, project: Path, notes: Notes, sentinel: Sentinel, prefix: str
+) -> None:
+    """Its services are asked for when the layer is made; a signal ends it with 0 meanwhile."""
+    with Proxy(sentinel.sentinels[0]) as proxy:
+        proxy.refuse = True
+        with (project / "shop" / "settings.py").open("a") as settings:
+            settings.write(
+                "CHANNEL_LAYERS['default'].update({'BACKEND': 'asgi_redis.RedisSentinelChannelLayer', 'CONFIG':"
+                f" {{'hosts': [('127.0.0.1', {proxy.port})], 'prefix': '{prefix}'}}}})"
+            )
+        with WorkerProcess(MANAGE, project, cwd=project, env={**notes.env, **SETTINGS}) as worker:
+            eventually(lambda: "does not serve messages" in worker.log, timeout=20)
+            if comes_back:
+                proxy.refuse = False
+                worker.listens()
+            worker.signal(signal.SIGTERM)
+            assert worker.wait() == 0, worker.log
+            assert worker.log.count("does not serve messages") == 1
+            assert worker.log.count("serves messages again after") == comes_back
+            assert "Traceback" not in worker.log
+
+
 def test_connections_are_looked_after_before_and_after_each_message(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     monkeypatch.setattr(workers_django, "launch", lambda *_: 0)
@@ -234,7 +260,7 @@ def test_connections_are_looked_after_before_and_after_each_message(monkeypatch:
     monkeypatch.setattr(workers_django, "get_channel_layer", lambda _: FakeLayer())
     monkeypatch.setattr(workers_django, "close_old_connections", lambda: calls.append("closed"))
     workers_django.launch_in_project(
-        {"layer": "default", "channels": [], "routing": "tests.workers.consumers.routing"}
+        {"layer": "default", "channels": [], "routing": "tests.workers.consumers.routing", "verbosity": 1}
     )
     consumer_started.send(sender=None, environ={})
     assert calls == ["closed"]

@@ -13,10 +13,12 @@ def test_all_errors_have_one_root() -> None:
 
 
 @pytest.mark.parametrize(("code", "close"), [(None, True), (1000, 1000), (4001, 4001)])
-def test_close_exception_sends_its_code_to_the_websocket(code: int | None, close: object) -> None:
+@pytest.mark.parametrize("reply", ["websocket.send!a", "daphne.response.abcdef!ghijkl"])
+def test_close_exception_sends_its_code_to_the_websocket(reply: str, code: int | None, close: object) -> None:
+    """Whatever the interface server calls its reply channels; the second name is one of daphne 1.4.2's."""
     layer = FakeLayer()
-    exceptions.WebsocketCloseException(code).run(message(layer=layer, reply_channel="websocket.send!a"))
-    assert layer.sent == [("websocket.send!a", {"close": close})]
+    exceptions.WebsocketCloseException(code).run(message("websocket.receive", layer, reply_channel=reply))
+    assert layer.sent == [(reply, {"close": close})]
 
 
 def test_close_exception_refuses_a_code_that_is_no_integer() -> None:
@@ -24,7 +26,17 @@ def test_close_exception_refuses_a_code_that_is_no_integer() -> None:
         exceptions.WebsocketCloseException("1000")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("content", [{}, {"reply_channel": "http.response!a"}])
-def test_close_exception_needs_a_websocket(content: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match="no websocket"):
-        exceptions.WebsocketCloseException().run(message(**content))
+@pytest.mark.parametrize(
+    ("channel", "content"),
+    [
+        ("websocket.receive", {}),
+        ("http.request", {"reply_channel": "http.response!a"}),
+        ("http.request", {"reply_channel": "daphne.response.abcdef!ghijkl"}),
+        ("websockets", {"reply_channel": "daphne.response.abcdef!ghijkl"}),
+    ],
+)
+def test_close_exception_needs_a_websocket(channel: str, content: dict[str, str]) -> None:
+    layer = FakeLayer()
+    with pytest.raises(ValueError, match=f"raised for {channel}: .*no websocket"):
+        exceptions.WebsocketCloseException().run(message(channel, layer, **content))
+    assert layer.sent == []

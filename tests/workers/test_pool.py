@@ -251,6 +251,44 @@ def test_a_thread_that_is_struck_while_it_fetches_is_a_failed_fetch(pool: Pool, 
     assert ran.wait(5)
 
 
+def strike_once_after(pool: Pool, step: str, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Has SystemExit raised in a slot that has just returned from ``step``; the event is set when that was done."""
+    original, struck = getattr(pool, step), threading.Event()
+
+    def strike(*args: Any) -> None:
+        original(*args)
+        if not struck.is_set():
+            struck.set()
+            raise SystemExit("struck")
+
+    monkeypatch.setattr(pool, step, strike)
+    return struck
+
+
+def test_a_thread_that_ends_with_the_lead_passes_it_on(
+    pool: Pool, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eventually(lambda: source.fetching)
+    struck = strike_once_after(pool, "_claim", monkeypatch)
+    ran = [threading.Event() for _ in range(3)]
+    source.put(ran[0].set)  # whoever fetches it passes on the lead
+    eventually(lambda: struck.is_set() and pool.lost == 1)
+    source.put(*[event.set for event in ran[1:]])
+    assert all(event.wait(5) for event in ran)
+    eventually(lambda: source.asked[-1] == (3, True))
+
+
+def test_a_thread_that_ends_right_after_a_job_gives_its_slot_back(
+    pool: Pool, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    struck = strike_once_after(pool, "_call", monkeypatch)
+    ran: list[int] = []
+    source.put(lambda: ran.append(1))
+    eventually(lambda: struck.is_set() and pool.lost == 1)
+    eventually(lambda: source.asked[-1] == (3, True) and source.fetching)
+    assert ran == [1]  # it is not run again
+
+
 def test_a_pool_without_slots_is_refused() -> None:
     with pytest.raises(ValueError, match="0"):
         Pool(0)

@@ -11,7 +11,7 @@ from tests.waiting import eventually
 from tests.workers.fakes import QueueLayer
 from workers.limits import Limits
 from workers.pool import Pool
-from workers.puller import MOST_AT_ONCE, Puller
+from workers.puller import BURST_WAIT_SECONDS, MOST_AT_ONCE, Puller
 
 
 @pytest.fixture
@@ -193,6 +193,24 @@ def test_with_every_channel_at_its_limit_nothing_is_received(
     eventually(lambda: len(handled) == 3)
 
 
+def test_quiet_with_every_channel_at_its_limit_ends_pulling_at_once(
+    layer: QueueLayer, handled: list[Any], start: Any
+) -> None:
+    gate = threading.Event()
+    layer.put("c", n=0)
+    puller, pool = start(4, gate, limits=[("*", 1)])
+    eventually(lambda: handled == [0] and layer.receiving)
+    pulled_at = puller.pulled_at
+    layer.put("d", n=1)
+    eventually(lambda: puller.pulled_at > pulled_at)  # it looks for room now, which there is not
+    before = time.monotonic()
+    puller.quiet()
+    assert pool.settle(before + 5)
+    assert time.monotonic() - before < 1  # looking for room lasts two seconds
+    assert handled == [0, 1]
+    gate.set()
+
+
 def test_a_burst_ends_when_the_channels_are_empty_and_nothing_runs(
     layer: QueueLayer, handled: list[Any], start: Any, ended: list[Any]
 ) -> None:
@@ -206,6 +224,18 @@ def test_a_burst_ends_when_the_channels_are_empty_and_nothing_runs(
     gate.set()
     eventually(lambda: ended == [None])
     assert sorted(handled) == [0, 1, 2, 3]
+
+
+def test_a_burst_waits_a_little_where_no_server_answers_and_not_for_one_that_is_away(
+    layer: QueueLayer, start: Any, ended: list[Any]
+) -> None:
+    layer.absent = {1}
+    start(1, burst=True)
+    eventually(lambda: len(layer.timeouts) > 10)
+    assert layer.timeouts[0] == BURST_WAIT_SECONDS  # it had not served yet
+    assert ended == []
+    layer.absent = set()
+    eventually(lambda: ended == [None])
 
 
 def test_it_gives_a_sign_of_life_with_every_receive(layer: QueueLayer, start: Any) -> None:

@@ -123,6 +123,7 @@ def test_two_signals_within_a_second_are_one_and_a_later_one_kills(
     assert time.monotonic() - at[0] < 3
     assert worker.busy
     assert "Left behind after 1." in caplog.text
+    assert caplog.text.count("Left behind after") == 1
     assert "test_worker.Consumer with a message on channel a" in caplog.text
 
 
@@ -143,8 +144,8 @@ def test_past_the_shutdown_timeout_it_says_what_runs_and_leaves(
     assert "Left behind after" in caplog.text
 
 
-def test_without_grace_running_consumers_are_not_waited_for(
-    layer: QueueLayer, consumer: Consumer, during_run: Any
+def test_without_grace_running_consumers_are_logged_and_not_waited_for(
+    layer: QueueLayer, consumer: Consumer, during_run: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     worker = Worker(layer, {"a": consumer}, graceful=False)
     layer.put("a", n=1)
@@ -156,13 +157,28 @@ def test_without_grace_running_consumers_are_not_waited_for(
     during_run(script)
     assert worker.run() == ExitCode.CLEAN
     assert worker.busy
+    assert "test_worker.Consumer with a message on channel a" in caplog.text
+    assert caplog.text.count("Left behind after") == 1
+
+
+@pytest.mark.native("it looks at native threads")
+def test_without_grace_free_slots_end(layer: QueueLayer, consumer: Consumer) -> None:
+    pool = Pool(3)
+    before = set(threading.enumerate())
+    worker = Worker(layer, {"a": consumer}, pool=pool, graceful=False)
+    worker.quiet()
+    assert worker.run() == ExitCode.CLEAN
+    eventually(lambda: set(threading.enumerate()) <= before)
 
 
 def test_quiet_before_run_is_not_lost(layer: QueueLayer, consumer: Consumer) -> None:
     worker = Worker(layer, {"a": consumer})
     layer.put("a", n=1)
     worker.quiet()
+    quieted = time.monotonic()
     assert worker.run() == ExitCode.CLEAN
+    assert worker.stopped_at is not None
+    assert worker.stopped_at >= quieted  # the shutdown timeout is not used up before
     assert consumer.ran == []
     assert len(layer.waiting) == 1
 
@@ -197,6 +213,84 @@ def test_pulling_that_fails_is_taken_up_again(
     during_run(script)
     assert worker.run() == ExitCode.CLEAN
     assert "it goes on" in caplog.text
+
+
+class TellingPool(Pool):
+    """``told`` is set once whoever started it knows that fetching has ended."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.told = threading.Event()
+
+    def start(self, fetch: Any, on_end: Callable[[BaseException | None], None]) -> None:
+        def tell(failure: BaseException | None) -> None:
+            on_end(failure)
+            self.told.set()
+
+        super().start(fetch, tell)
+
+
+def test_pulling_that_fails_just_before_a_stop_is_logged_and_not_taken_up_again(
+    layer: QueueLayer, consumer: Consumer, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = TellingPool()
+
+    class Failure(Duty):
+        def check(self, worker: Worker) -> str | None:
+            layer.fail_with = LookupError("a bug")
+            layer.unblock()
+            assert pool.told.wait(10)
+            worker.quiet()
+            return None
+
+    assert Worker(layer, {"a": consumer}, pool=pool, duties=[Failure()]).run() == ExitCode.CLEAN
+    assert caplog.text.count("LookupError: a bug") == 1
+    assert "during the stop" in caplog.text
+    assert "it goes on" not in caplog.text
+
+
+class StruckLayer(QueueLayer):
+    """One whose receive raises when it is ended from outside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.struck = False
+
+    def receive_batch(self, *arguments: Any, **options: Any) -> list[Any]:
+        received = super().receive_batch(*arguments, **options)
+        if self.struck:
+            raise LookupError("a bug")
+        return received
+
+    def unblock(self) -> None:
+        self.struck = True
+        super().unblock()
+
+
+@pytest.mark.parametrize("while_it_runs", [True, False])
+def test_pulling_that_fails_during_a_stop_is_logged(
+    consumer: Consumer, during_run: Any, caplog: pytest.LogCaptureFixture, while_it_runs: bool
+) -> None:
+    """Both while a consumer is waited for and with nothing to wait for."""
+    layer = StruckLayer()
+    worker = Worker(layer, {"a": consumer}, pool=Pool(2))
+    layer.put("a", n=1)
+
+    def script() -> None:
+        eventually(lambda: consumer.ran and layer.receiving)
+        if while_it_runs:
+            send_signal(TERM)
+            eventually(lambda: "a bug" in caplog.text)
+            consumer.may_end.set()
+        else:
+            consumer.may_end.set()
+            eventually(lambda: not worker.busy)
+            send_signal(TERM)
+
+    during_run(script)
+    assert worker.run() == ExitCode.CLEAN
+    assert consumer.ended == [1]
+    assert caplog.text.count("LookupError: a bug") == 1
 
 
 @pytest.mark.native("it raises an exception into a native thread")

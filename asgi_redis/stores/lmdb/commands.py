@@ -7,8 +7,9 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from asgi_redis.exceptions import UnusableStore
 from asgi_redis.stores.lmdb import directory as places
-from asgi_redis.stores.lmdb.directory import UnusableStore, default_base
+from asgi_redis.stores.lmdb.directory import default_base
 from asgi_redis.stores.lmdb.store import LMDBStore
 
 __all__ = ["default_base", "list_stores", "remove_stores"]

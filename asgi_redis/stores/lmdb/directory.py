@@ -18,7 +18,7 @@ import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
-from asgi_redis.exceptions import ChannelLayerError, ConfigurationError
+from asgi_redis.exceptions import ConfigurationError, UnusableStore
 from asgi_redis.stores.lmdb.mailbox import ring_all
 
 DATA, LOCK = "data.mdb", "lock.mdb"
@@ -26,10 +26,6 @@ _LONGEST_SOCKET_PATH = 103  # on macOS; Linux has 107
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _META = struct.Struct("=136xQQ")  # the last page and the number of the transaction in each of LMDB's two meta pages
 _MAILBOX_NAME = "4194304-4294967295"
-
-
-class UnusableStore(ChannelLayerError, RuntimeError):
-    """The files of an IPC store are not ours, of another format, or damaged."""
 
 
 def default_base() -> Path:

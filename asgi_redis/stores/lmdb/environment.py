@@ -24,6 +24,7 @@ from typing import Any
 
 import lmdb
 
+from asgi_redis.exceptions import UnusableStore
 from asgi_redis.stores.lmdb import directory as places
 from asgi_redis.stores.lmdb.mailbox import Mailboxes
 from asgi_redis.stores.lmdb.records import ABOUT_KEY, COUNTERS_KEY, FIRST_GROUP, FIRST_QUEUE, FORMAT
@@ -82,7 +83,7 @@ class Environment:
         if users or not repair:
             what = f"the IPC store in {self.directory} is {problem}"
             pids = ", ".join(map(str, users))
-            raise places.UnusableStore(
+            raise UnusableStore(
                 f"{what}; processes {pids} have it open: stop them, or use another prefix" if users else what
             )
         logger.warning("the IPC store in %s is %s; starting with an empty one", self.directory, problem)

@@ -57,14 +57,14 @@ class LMDBStore:
 
     # Messages
 
-    def push(self, entries: Sequence[Push], expiry: float) -> list[bool]:
-        """Puts each message into its queue, unless that is full or no room is left; returns which were put."""
+    def push(self, entries: Sequence[Push], expiry: float) -> list[bool | None]:
+        """Puts each message into its queue; returns which were put. False: it is full; None: no room is left."""
         try:
             return self.transact(self._push, entries, expiry)
         except lmdb.MapFullError:
             return self.transact(self._refuse, entries)
 
-    def _push(self, environment: Environment, txn: Any, entries: Sequence[Push], expiry: float) -> list[bool]:
+    def _push(self, environment: Environment, txn: Any, entries: Sequence[Push], expiry: float) -> list[bool | None]:
         at = now()
         if at >= environment.check_at:
             environment.check(at)
@@ -73,7 +73,7 @@ class LMDBStore:
         room = _ANY  # small steps need not look at it
         if txn.id() >= environment.look_at or len(entries) > 1 or len(entries[0][2]) > _SHORT:
             room = self._room(environment, txn, at, entries)
-        pushed = []
+        pushed: list[bool | None] = []
         for queue, channel, message, capacity in entries:
             room -= len(message) + _OVERHEAD
             key = queue_key(queue)
@@ -97,7 +97,7 @@ class LMDBStore:
                 pushed.append(True)
             else:
                 refused += 1
-                pushed.append(False)
+                pushed.append(False if tail - head >= capacity else None)
             if mailboxes:
                 # Before the commit: see mailbox.py.
                 mailboxes = environment.mailboxes.wake(queue, mailboxes)
@@ -112,14 +112,14 @@ class LMDBStore:
             room = environment.room(txn, needed)
         return room
 
-    def _refuse(self, environment: Environment, txn: Any, entries: Sequence[Push]) -> list[bool]:
+    def _refuse(self, environment: Environment, txn: Any, entries: Sequence[Push]) -> list[bool | None]:
         at = now()
         for queue, *_ in entries:
             key = queue_key(queue)
             value = txn.get(key)
             state = State.of(value) if value else State()
             txn.put(key, state._replace(refused=state.refused + 1, last=at).to_bytes((value or b"")[STATE.size :]))
-        return [False] * len(entries)
+        return [None] * len(entries)
 
     def pop(
         self, queues: Sequence[str], limit: int, expiry: float, most: Mapping[str, int] | None = None

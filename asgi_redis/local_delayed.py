@@ -1,0 +1,57 @@
+"""The delayed messages of a layer whose normal channels are on this machine."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from asgi_redis.base import BaseChannelLayer
+from asgi_redis.connection import Shard
+from asgi_redis.delayed import RETRY_SECONDS, DelayedMessages, Due
+from asgi_redis.exceptions import ChannelFull, MessageTooLarge
+from asgi_redis.local_receiver import is_local
+from asgi_redis.sender import Sender
+from asgi_redis.serializers import Serializer
+from asgi_redis.stores.face import StoreChannelLayer
+from asgi_redis.wire import DelayOperations
+
+logger = logging.getLogger("asgi_redis")
+
+
+class LocalDelayedMessages(DelayedMessages):
+    """
+    Delayed messages, all of which wait in Redis. One for a normal channel goes to the machine that delivers it.
+
+    Redis and this machine have no step in common: such a message is taken out of Redis first, so that it never comes
+    twice, and whoever is killed in the moment before it is in its channel takes it with it.
+    """
+
+    def __init__(
+        self,
+        local: StoreChannelLayer,
+        shards: Sequence[Shard],
+        operations: DelayOperations,
+        serializer: Serializer,
+        rules: BaseChannelLayer,
+        sender: Sender,
+    ) -> None:
+        super().__init__(shards, operations, serializer, rules, sender)
+        self._local = local
+
+    def _pass_on(self, index: int, shard: Shard, due: Due) -> bool:
+        if not is_local(due.channel):
+            return super()._pass_on(index, shard, due)
+        if not shard.execute(self._operations.discard(due.kept)):
+            return True  # somebody else has it
+        try:
+            self._local.send(due.channel, due.message)
+        except ChannelFull:
+            shard.execute(self._operations.store(due.kept, RETRY_SECONDS))
+            return False
+        except MessageTooLarge as error:
+            self.undecodable_count += 1
+            logger.error("Dropped a delayed message that cannot be sent: %s", error)
+        except BaseException:
+            shard.execute(self._operations.store(due.kept, RETRY_SECONDS))
+            raise
+        return True

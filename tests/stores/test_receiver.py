@@ -1,0 +1,126 @@
+"""How a layer receives from a store: in the moments between looking and waiting, too."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from asgi_redis import InMemoryChannelLayer
+
+
+@pytest.fixture
+def layer():
+    return InMemoryChannelLayer()
+
+
+@pytest.fixture
+def just_before_waiting(layer, monkeypatch):
+    """``just_before_waiting(action)``: calls it after the first look, when the receiver starts to listen."""
+
+    def arrange(action):
+        listen = layer._store.listen
+
+        def acting(queues):
+            action()
+            return listen(queues)
+
+        monkeypatch.setattr(layer._store, "listen", acting)
+
+    return arrange
+
+
+def seconds(action):
+    began = time.monotonic()
+    action()
+    return time.monotonic() - began
+
+
+def test_a_message_that_comes_between_looking_and_listening_is_seen(layer, just_before_waiting):
+    just_before_waiting(lambda: layer.send("a", {"n": 1}))
+    began = time.monotonic()
+    assert layer.receive_batch(["a"], 1, 5) == [("a", {"n": 1})]
+    assert time.monotonic() - began < 2
+
+
+def test_an_unblock_between_looking_and_listening_is_not_missed(layer, just_before_waiting):
+    just_before_waiting(layer.unblock)
+    assert seconds(lambda: layer.receive_batch(["a"], 1, 5)) < 2
+
+
+def test_a_readers_unblock_between_looking_and_listening_is_not_missed(layer, just_before_waiting):
+    reader = layer.reader()
+    reader.receive_batch(["a"], 1)
+    just_before_waiting(reader.unblock)
+    assert seconds(lambda: reader.receive_batch(["a"], 1, 5)) < 2
+
+
+def test_an_unblock_of_before_does_not_end_a_wait(layer):
+    layer.unblock()
+    assert seconds(lambda: layer.receive_batch(["a"], 1, 0.1)) >= 0.1
+
+
+def test_the_readers_of_a_layer_are_unblocked_one_by_one(layer):
+    one, other = layer.reader(), layer.reader()
+    for reader in (one, other):
+        reader.receive_batch(["a"], 1)
+    one.unblock()
+    assert seconds(lambda: other.receive_batch(["a"], 1, 0.1)) >= 0.1
+    assert seconds(lambda: one.receive_batch(["a"], 1, 5)) < 2
+
+
+def test_a_reader_serves_once_the_store_has_answered_and_not_after_an_error(layer, monkeypatch):
+    reader = layer.reader()
+    assert not reader.serving
+    assert seconds(lambda: reader.receive_batch(["a"], 1, 5)) < 2  # the first one shows that at once
+    assert reader.serving
+    with monkeypatch.context() as patch:
+        patch.setattr(layer._store, "pop", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            reader.receive_batch(["a"], 1, 5)
+    assert not reader.serving
+    reader.receive_batch(["a"], 1)
+    assert reader.serving
+
+
+def test_a_batch_of_nothing_that_can_be_decoded_is_looked_behind(layer, caplog):
+    layer._store.push([("a", "a", b"\xc1", 100)] * 5 + [("a", "a", b"\x07", 100)], 60)
+    layer.send("a", {"n": 1})
+    assert layer.receive_batch(["a"], 3) == [("a", {"n": 1})]
+    assert layer.undecodable_count == 6
+    assert caplog.text.count("Dropped a message on channel a that cannot be decoded") == 6
+
+
+def test_what_was_kept_comes_before_what_was_sent_and_wakes_who_waits(layer, just_before_waiting):
+    layer.send("a", {"n": 2})
+    layer._receiver.keep("a", {"n": 1})
+    assert [layer.receive(["a"])[1]["n"] for _ in range(2)] == [1, 2]
+    just_before_waiting(lambda: layer._receiver.keep("own!b", {"n": 3}))
+    assert layer.receive_batch(["own!"], 1, 5) == [("own!b", {"n": 3})]
+
+
+def test_flush_forgets_what_was_kept(layer):
+    layer._receiver.keep("a", {"n": 1})
+    layer.flush()
+    assert layer.receive(["a"]) == (None, None)
+
+
+def test_an_error_while_waiting_leaves_no_listener(layer, monkeypatch, just_before_waiting):
+    just_before_waiting(lambda: monkeypatch.setattr(layer._store, "pop", lambda *_: 1 / 0))
+    with pytest.raises(ZeroDivisionError):
+        layer.receive_batch(["a"], 1, 5)
+    assert not layer._receiver._listeners
+    assert not layer._store._waiting
+
+
+def test_all_that_wait_for_a_channel_get_one_message_each(layer):
+    received = []
+    threads = [threading.Thread(target=lambda: received.extend(layer.receive_batch(["a"], 1, 10))) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for number in range(5):
+        layer.send("a", {"n": number})
+    for thread in threads:
+        thread.join()
+    assert sorted(message["n"] for _, message in received) == list(range(5))
