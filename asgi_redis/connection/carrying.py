@@ -6,10 +6,13 @@ The same steps serve every carrier: the blocking one in this file, and the one o
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any, TypeVar
 
-from asgi_redis.connection.shard import Shard, execute_all
+from redis.exceptions import RedisError
+
+from asgi_redis.connection.shard import Shard
+from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.wire.operation import Operation
 
 T = TypeVar("T")
@@ -27,3 +30,38 @@ def carry(steps: Steps[T]) -> T:
     except StopIteration as ended:
         result: T = ended.value
         return result
+
+
+def execute_all(requests: Sequence[tuple[Shard, Operation]]) -> list[Any]:
+    """
+    Sends operations to several shards at once, all before the first reply is read, and returns their results.
+
+    A shard that fails does not keep the others from being served; its error is raised when all have answered.
+    """
+    if len(requests) == 1:
+        return [shard.execute(operation) for shard, operation in requests]
+    errors: list[BaseException] = []
+    sent: list[tuple[Shard, Operation, Any]] = []
+    results: list[Any] = []
+    for shard, operation in requests:
+        connection = None
+        try:
+            connection = shard.checkout()
+            connection.send_packed_command((operation.packed,))
+        except RedisError as error:
+            if connection is not None:
+                shard.after_error(connection, error)
+            errors.append(error)
+        else:
+            sent.append((shard, operation, connection))
+    for shard, operation, connection in sent:
+        try:
+            results.append(operation.read(shard.read(connection, operation)))
+        except (RedisError, UnsupportedRedis) as error:
+            shard.after_error(connection, error)
+            errors.append(error)
+        else:
+            shard.give_back(connection)
+    if errors:
+        raise errors[0]
+    return results

@@ -12,7 +12,7 @@ from typing import Any
 from redis.exceptions import NoScriptError, ResponseError
 
 from asgi_redis.connection.shard import Shard, read_replies
-from asgi_redis.wire.operation import Operation, command
+from asgi_redis.wire.operation import Operation
 
 
 def execute_many(shard: Shard, operations: Sequence[Operation]) -> list[Any]:
@@ -64,15 +64,10 @@ def _read(connection: Any, operation: Operation) -> Any:
 def _run_unknown_scripts(
     connection: Any, operations: Sequence[Operation], outcomes: list[Any], again: Sequence[int]
 ) -> None:
-    """Loads the scripts that Redis did not know, and asks again for what it has not run."""
-    scripts = list(dict.fromkeys(operations[position].script for position in again))
-    loads = [Operation(command(b"SCRIPT", b"LOAD", script.text), bytes) for script in scripts if script is not None]
-    packed = [operation.packed for operation in loads] + [operations[position].packed for position in again]
-    connection.send_packed_command((b"".join(packed),))
-    refused = next((error for error in [_read(connection, load) for load in loads] if is_error(error)), None)
+    """Asks again for what Redis has not run, with the texts of the scripts."""
+    connection.send_packed_command((b"".join([operations[position].with_text() for position in again]),))
     for position in again:
-        outcome = _read(connection, operations[position])
-        outcomes[position] = refused if refused is not None and isinstance(outcome, NoScriptError) else outcome
+        outcomes[position] = _read(connection, operations[position])
 
 
 def _explain(shard: Shard, outcomes: Sequence[Any]) -> list[Any]:

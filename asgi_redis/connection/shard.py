@@ -13,7 +13,7 @@ import functools
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -22,7 +22,6 @@ from redis.exceptions import (
     MasterDownError,
     NoScriptError,
     ReadOnlyError,
-    RedisError,
     ResponseError,
     TimeoutError,
 )
@@ -233,41 +232,6 @@ class Shard:
         """Leaves all connections to the process that this one was forked from."""
         self._idle = deque(maxlen=_KEPT)
         self._late_calls.forget()
-
-
-def execute_all(requests: Sequence[tuple[Shard, Operation]]) -> list[Any]:
-    """
-    Sends operations to several shards at once, all before the first reply is read, and returns their results.
-
-    A shard that fails does not keep the others from being served; its error is raised when all have answered.
-    """
-    if len(requests) == 1:
-        return [shard.execute(operation) for shard, operation in requests]
-    errors: list[BaseException] = []
-    sent: list[tuple[Shard, Operation, Any]] = []
-    results: list[Any] = []
-    for shard, operation in requests:
-        connection = None
-        try:
-            connection = shard.checkout()
-            connection.send_packed_command((operation.packed,))
-        except RedisError as error:
-            if connection is not None:
-                shard.after_error(connection, error)
-            errors.append(error)
-        else:
-            sent.append((shard, operation, connection))
-    for shard, operation, connection in sent:
-        try:
-            results.append(operation.read(shard.read(connection, operation)))
-        except (RedisError, UnsupportedRedis) as error:
-            shard.after_error(connection, error)
-            errors.append(error)
-        else:
-            shard.give_back(connection)
-    if errors:
-        raise errors[0]
-    return results
 
 
 def delete_matching(shard: Shard, pattern: bytes) -> None:

@@ -19,7 +19,7 @@ class PubSubReader:
     Receives for one thread. Any other may ``unblock`` it.
 
     ``serving`` is whether a server that one of the channels belongs to could be listened to by the end of the last
-    call; false before the first one.
+    call; false before the first one. ``absent`` is empty: what is away is listened to again by itself.
     """
 
     def __init__(
@@ -29,6 +29,7 @@ class PubSubReader:
         decode: Callable[[Taken], Batch],
     ) -> None:
         self.serving = False
+        self.absent: frozenset[int] = frozenset()
         self._subscriptions = subscriptions
         self._open = open_inboxes
         self._decode = decode
@@ -74,3 +75,7 @@ class PubSubReader:
 
     def close(self) -> None:
         """The layer goes on listening; see its ``close``."""
+
+    def settle(self, deadline: float) -> bool:
+        """Returns True: what is published is owed to nobody."""
+        return True

@@ -255,10 +255,20 @@ class TestErrors:
         with pytest.raises(TypeError, match=r"capacty.*did you mean 'capacity'"):
             asgi_redis.aio.RedisChannelLayer(capacty=3)
 
-    def test_a_wrong_value_in_redis_reaches_who_waits_for_it_at_the_start(self, layer, client, prefix):
-        client.set(f"{prefix}work", "not a queue")
-        with pytest.raises(Exception, match="WRONGTYPE"):
-            asyncio.run(asyncio.wait_for(layer.receive("work"), 5))
+    def test_a_key_of_another_type_costs_its_channel_alone(self, layer, client, prefix, caplog):
+        client.set(f"{prefix}bad", "not a queue")
+
+        async def run():
+            bad = asyncio.ensure_future(layer.receive("bad"))
+            await until(lambda: "is a string, not a sorted set" in caplog.text)
+            await layer.send("work", HELLO)
+            assert await asyncio.wait_for(layer.receive("work"), 5) == HELLO
+            assert not bad.done()
+            client.delete(f"{prefix}bad")
+            await layer.send("bad", HELLO)
+            assert await asyncio.wait_for(bad, 10) == HELLO
+
+        asyncio.run(run())
 
 
 def test_flush_deletes_messages_buffers_and_groups(layer):

@@ -71,10 +71,10 @@ def test_scripts_that_redis_does_not_know_are_loaded_and_run_once(shard, client,
     assert int(client.get(f"{prefix}count")) == 1
 
 
-def test_who_may_not_load_scripts_is_told_and_the_connection_stays_in_step(acl_server, prefix):
+def test_who_may_not_tell_a_script_is_told_and_the_connection_stays_in_step(acl_server, prefix):
     with redis.Redis.from_url(acl_server.url, username=servers.ACL_USER, password=servers.ACL_PASSWORD) as admin:
         admin.script_flush()
-        admin.acl_setuser("lame", enabled=True, passwords=["+lame"], keys=["*"], commands=["+@all", "-script"])
+        admin.acl_setuser("lame", enabled=True, passwords=["+lame"], keys=["*"], commands=["+@all", "-eval"])
     shard = Shard(parse_hosts([{"address": acl_server.url, "username": "lame", "password": "lame"}])[0])
     head = script_head(scripts.GROUP_ADD, (f"{prefix}group".encode(),), (b"one", b"60"))
     add = Operation(head, bool, 1, scripts.GROUP_ADD)

@@ -33,7 +33,8 @@ class Cluster:
             for watcher in self.watchers:
                 if watcher.running:
                     with client_of(watcher) as client:
-                        ports.add(client.sentinel_get_master_addr_by_name(service)[1])
+                        address = client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", service)
+                        ports.add(int(address[1]))
             (port,) = ports
             server = next(one for one in self.services[service] if one.port == port)
             with client_of(server, socket_timeout=0.5) as client:
