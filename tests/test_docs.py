@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.rst", ROOT / "docs" / "layers.rst", ROOT / "benchmarks" / "README.rst"]
+DOCUMENTS = [
+    ROOT / "README.rst",
+    ROOT / "docs" / "layers.rst",
+    ROOT / "docs" / "channels4.rst",
+    ROOT / "examples" / "chat" / "README.rst",
+    ROOT / "benchmarks" / "README.rst",
+]
 PICTURES = ["redis", "shards", "sentinel", "local", "ipc", "memory"]
 
 
@@ -26,7 +32,7 @@ def test_the_pictures_are_those_of_the_text(tmp_path):
 class TestDocument:
     def test_every_file_that_it_shows_or_links_is_there(self, document):
         text = document.read_text()
-        paths = re.findall(r"image:: (\S+)", text) + re.findall(r"<((?!http)[^>]+\.\w+)>`_", text)
+        paths = re.findall(r"image:: (\S+)", text) + re.findall(r"<((?!http)[\w./-]+)>`_", text)
         assert [path for path in paths if not (document.parent / path).exists()] == []
 
     def test_it_is_valid(self, document):
