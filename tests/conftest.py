@@ -8,6 +8,7 @@ Every test process runs servers of its own, on free ports and private Unix socke
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -28,6 +29,11 @@ def pytest_report_header() -> str:
         return f"redis-server: none: {error}"
     with contextlib.closing(server):
         return f"redis-server: {server.binary} {server.version}"
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two for each processor: most of what the tests do is to wait for processes, outages and expiry."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

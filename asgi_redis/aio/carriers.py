@@ -14,12 +14,17 @@ from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from typing import Any, Generic, Optional, TypeVar
 
-from asgi_redis.connection import Shard, Steps, execute_many
+from redis.exceptions import RedisError
+
+from asgi_redis.connection import Shard, Steps, begin, execute_many
 from asgi_redis.wire import Operation
 
 Work = TypeVar("Work")
 T = TypeVar("T")
-Queue = SimpleQueue[Optional[tuple[Work, "asyncio.Future[Any]"]]]
+Item = tuple[Work, "asyncio.Future[Any]"]
+Queue = SimpleQueue[Optional[Item[Work]]]
+Begun = tuple[Operation, Any]
+"""An operation, and the connection on which it was sent already, or None."""
 
 _MOST_OPERATIONS = 500  # in one round trip
 _MOST_BYTES = 1 << 20
@@ -72,31 +77,59 @@ class Carrier(Generic[Work]):
         raise NotImplementedError
 
 
-class Pipeline(Carrier[Operation]):
-    """Makes one round trip to a shard for all that callers have asked for in the meantime."""
+class Pipeline(Carrier[Begun]):
+    """
+    Makes one round trip to a shard for all that callers have asked for in the meantime.
+
+    While it has nothing to do, the next caller does not wait for its thread to wake up, and sends.
+    """
 
     def __init__(self, shard: Shard) -> None:
         super().__init__(f"pipeline to {shard.host}")
         self._shard = shard
+        self._at_rest = False
 
-    def _run(self, queue: Queue[Operation]) -> None:
-        going = True
-        while going:
-            item = queue.get()
-            batch: list[tuple[Operation, asyncio.Future[Any]]] = []
-            size = 0
-            while item is not None:
-                batch.append(item)
-                size += len(item[0].packed)
-                if size > _MOST_BYTES or len(batch) == _MOST_OPERATIONS or queue.empty():
-                    break
+    def carry_out(self, operation: Operation, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
+        """Returns a future of ``loop``, in which this is called, for the result."""
+        future = loop.create_future()
+        with self._lock:
+            if not self._threads:
+                self._start()
+            try:
+                begun = begin(self._shard, operation) if self._at_rest else None
+            except RedisError as error:
+                future.set_exception(error)
+                return future
+            self._at_rest = False
+            self._queue.put(((operation, begun), future))
+        return future
+
+    def _run(self, queue: Queue[Begun]) -> None:
+        left: list[Item[Begun] | None] = []  # what was taken from the queue, and is not for this round trip
+        while True:
+            item = left.pop() if left else self._next(queue)
+            if item is None:
+                return
+            (operation, begun), future = item
+            batch, size = [(operation, future)], len(operation.packed)
+            while size < _MOST_BYTES and len(batch) < _MOST_OPERATIONS and not queue.empty():
                 item = queue.get()
-            going = item is not None
-            # Who has given up by now need not be served; afterwards it would be too late.
-            batch = [one for one in batch if not one[1].cancelled()]
+                if item is None or item[0][1] is not None:
+                    left.append(item)
+                    break
+                batch.append((item[0][0], item[1]))
+                size += len(item[0][0].packed)
+            # Who has given up by now need not be served, unless that has begun.
+            sent = 0 if begun is None else 1
+            batch[sent:] = [one for one in batch[sent:] if not one[1].cancelled()]
             if batch:
-                outcomes = execute_many(self._shard, [operation for operation, _ in batch])
+                outcomes = execute_many(self._shard, [operation for operation, _ in batch], begun)
                 settle(zip([future for _, future in batch], outcomes))
+
+    def _next(self, queue: Queue[Begun]) -> Item[Begun] | None:
+        with self._lock:
+            self._at_rest = queue.empty()
+        return queue.get()
 
 
 class Calls(Carrier[Callable[[], Any]]):
@@ -167,9 +200,9 @@ async def carry(steps: Steps[T], pipelines: dict[Shard, Pipeline]) -> T:
             return result
         if len(requests) == 1:
             shard, operation = requests[0]
-            results = [await pipelines[shard].submit(operation, loop)]
+            results = [await pipelines[shard].carry_out(operation, loop)]
         else:
-            results = await _all([pipelines[shard].submit(operation, loop) for shard, operation in requests])
+            results = await _all([pipelines[shard].carry_out(operation, loop) for shard, operation in requests])
 
 
 async def _all(futures: list[asyncio.Future[Any]]) -> list[Any]:

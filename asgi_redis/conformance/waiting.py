@@ -90,11 +90,11 @@ class WaitingTests(Suite):
         received: list[Any] = []
         layer.block_timeout = 2 * SETTLE
         with Threads() as threads:
-            for _ in range(3):
-                threads.start(layer.receive, ["a"], True)
+            others = [threads.start(layer.receive, ["a"], True) for _ in range(3)]
             until(time.monotonic() + SETTLE)
             threads.start(lambda: received.append(receive_within(layer, ["a"])))
-            until(time.monotonic() + 3 * SETTLE)
+            for other in others:
+                other.join()
             layer.send("a", {"n": 1})
         assert received == [("a", {"n": 1})]
 

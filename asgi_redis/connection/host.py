@@ -14,6 +14,9 @@ from redis.retry import Retry
 class Host:
     """One Redis server, or one Sentinel service: what is needed to connect to it."""
 
+    moves = False
+    """Whether it may be another server the next time."""
+
     def __init__(self, name: str, connection_class: type[Any], options: Mapping[str, Any]) -> None:
         self.name = name
         self._connection_class = connection_class

@@ -14,21 +14,41 @@ from redis.exceptions import NoScriptError, ResponseError
 from asgi_redis.connection.shard import Shard, read_replies
 from asgi_redis.wire.operation import Operation
 
+_SMALL = 1 << 14  # bytes that fit into the buffer of a socket whose last request was answered
 
-def execute_many(shard: Shard, operations: Sequence[Operation]) -> list[Any]:
+
+def begin(shard: Shard, operation: Operation) -> Any | None:
+    """
+    Sends an operation if that takes no waiting; returns the connection that has its reply, for ``execute_many``.
+
+    Raises ``redis.exceptions.RedisError``.
+    """
+    connection = shard.checkout_warm() if len(operation.packed) <= _SMALL else None
+    if connection is not None:
+        try:
+            connection.send_packed_command((operation.packed,), check_health=False)
+        except BaseException as error:
+            shard.after_error(connection, error)
+            raise
+    return connection
+
+
+def execute_many(shard: Shard, operations: Sequence[Operation], begun: Any | None = None) -> list[Any]:
     """
     Sends all the operations before the first reply is read; returns for each its result, or the ``Exception``.
 
-    Raises nothing. After a ``ConnectionError`` or a ``TimeoutError`` Redis may or may not have carried out those
-    that have one.
+    ``begun`` is the connection on which the first of them was sent. Raises nothing. After a ``ConnectionError`` or a
+    ``TimeoutError`` Redis may or may not have carried out those that have one.
     """
     try:
-        connection = shard.checkout()
+        connection = shard.checkout() if begun is None else begun
     except Exception as error:  # noqa: BLE001  it is the callers'
         return [error] * len(operations)
     outcomes: list[Any] = []
     try:
-        connection.send_packed_command((b"".join([operation.packed for operation in operations]),))
+        packed = [operation.packed for operation in (operations if begun is None else operations[1:])]
+        if packed:
+            connection.send_packed_command((b"".join(packed),))
         for operation in operations:
             outcomes.append(_read(connection, operation))
         again = [position for position, outcome in enumerate(outcomes) if isinstance(outcome, NoScriptError)]

@@ -101,6 +101,8 @@ class SentinelCluster:
 class SentinelHost(Host):
     """The master of a Sentinel service, whichever server that is."""
 
+    moves = True
+
     def __init__(self, cluster: SentinelCluster, service: str, options: Mapping[str, Any]) -> None:
         self._cluster = cluster
         self._service = service

@@ -191,6 +191,19 @@ class Shard:
         except builtins.TimeoutError as error:
             raise ConnectionError(str(error)) from None
 
+    def checkout_warm(self) -> Any | None:
+        """Returns a connection that was in use a moment ago, or None. Never waits, unlike ``checkout``."""
+        if self.host.moves:
+            return None
+        try:
+            connection, used = self._idle.pop()
+        except IndexError:
+            return None
+        if time.monotonic() - used <= _FRESH:
+            return connection
+        self._idle.append((connection, used))
+        return None
+
     def client_id(self, connection: Any, ask: Operation, prompt: bool = False) -> int:
         """Returns the number that Redis knows ``connection`` by; asks with ``ask`` the first time."""
         client = self._client_ids.get(connection)

@@ -19,6 +19,8 @@ from asgi_redis.aio import AsyncChannelLayer, ChannelFull
 from tests.aio.waiting import nothing_from, until, waits
 from tests.threads import in_threads
 
+pytestmark = pytest.mark.native("event loops in native threads")
+
 HELLO = {"type": "hello", "nested": {"list": [1, 2]}}
 CAPACITY = 3000
 

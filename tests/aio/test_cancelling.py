@@ -9,6 +9,8 @@ import pytest
 
 from tests.aio.waiting import until, waits
 
+pytestmark = pytest.mark.native("event loops in native threads")
+
 MESSAGES = 10_000
 
 

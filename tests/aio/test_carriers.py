@@ -10,6 +10,8 @@ import pytest
 
 from asgi_redis.aio.carriers import Calls, _all
 
+pytestmark = pytest.mark.native("event loops in native threads")
+
 
 @pytest.fixture
 def calls():
@@ -85,6 +87,19 @@ def test_results_for_a_loop_that_was_closed_are_nobodys(calls):
             assert await asyncio.wait_for(calls.submit(lambda: 1, asyncio.get_running_loop()), 5) == 1
 
     asyncio.run(others())
+
+
+def test_a_request_that_was_sent_at_once_and_given_up_leaves_the_next_in_step(layer):
+    async def run():
+        await layer.group_add("chat", "one")
+        for number in range(200):
+            given_up = asyncio.ensure_future(layer.group_send("chat", {}))
+            await asyncio.sleep(0)  # its first request is sent
+            given_up.cancel()
+            await layer.send("work", {"number": number % 50})
+            assert await layer.receive("work") == {"number": number % 50}
+
+    asyncio.run(run())
 
 
 def test_who_gives_up_on_several_gives_up_on_each():

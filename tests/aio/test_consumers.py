@@ -13,6 +13,8 @@ from asgiref.testing import ApplicationCommunicator
 from django.conf import settings
 from django.test import override_settings
 
+pytestmark = pytest.mark.native("event loops in native threads")
+
 
 @pytest.fixture(autouse=True, scope="module")
 def _django():

@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
+
 from tests.aio.waiting import until, waits
+
+pytestmark = pytest.mark.native("event loops in native threads")
 
 
 def test_a_thousand_that_wait_cost_next_to_nothing(layer):

@@ -7,6 +7,8 @@ import asyncio
 import pytest
 from channels_redis.core import RedisChannelLayer as StockLayer
 
+pytestmark = pytest.mark.native("event loops in native threads")
+
 MESSAGE = {"type": "chat.message", "text": "\u00a3 \U0001f612", "number": -(2**40), "nested": {"list": [1, [2]]}}
 
 SETUPS = {

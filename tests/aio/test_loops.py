@@ -6,10 +6,13 @@ import asyncio
 import gc
 import threading
 
+import pytest
 from asgiref.sync import async_to_sync
 
 from tests.aio.waiting import until, waits
 from tests.threads import in_threads
+
+pytestmark = pytest.mark.native("event loops in native threads")
 
 HELLO = {"type": "hello"}
 

@@ -10,6 +10,8 @@ from redis.exceptions import ConnectionError
 
 from tests.aio.waiting import until, waits
 
+pytestmark = pytest.mark.native("event loops in native threads")
+
 HELLO = {"type": "hello"}
 QUICK = {"connection_kwargs": {"socket_connect_timeout": 1}}
 

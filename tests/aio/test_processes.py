@@ -14,6 +14,8 @@ import pytest
 
 import asgi_redis
 
+pytestmark = pytest.mark.native("event loops in native threads")
+
 ROOT = Path(asgi_redis.__file__).parent.parent
 
 USE = """

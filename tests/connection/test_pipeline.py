@@ -7,7 +7,7 @@ import redis
 from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
 from asgi_redis import scripts
-from asgi_redis.connection import Shard, execute_many, parse_hosts
+from asgi_redis.connection import Shard, begin, execute_many, parse_hosts
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.wire.operation import Operation, command, script_head
 from tests import servers
@@ -108,3 +108,44 @@ def test_what_was_answered_before_the_connection_was_lost_counts(fresh_redis_ser
     assert isinstance(blocked, (TimeoutError, ConnectionError))
     assert isinstance(last, (TimeoutError, ConnectionError))
     assert not shard._idle  # that connection has replies to come which nobody waits for
+
+
+class TestWhatWasBegun:
+    def test_comes_first_on_its_connection(self, shard):
+        execute_many(shard, [echo(b"warm")])
+        connection = begin(shard, echo(b"begun"))
+        assert connection is not None
+        assert execute_many(shard, [echo(b"begun"), echo(b"a"), echo(b"b")], connection) == [b"begun", b"a", b"b"]
+        assert execute_many(shard, [echo(b"c")]) == [b"c"]
+        assert len(shard._idle) == 1
+
+    def test_is_not_sent_again(self, shard, client, prefix):
+        execute_many(shard, [echo(b"warm")])
+        assert execute_many(shard, [incr(prefix, "count")], begin(shard, incr(prefix, "count"))) == [1]
+        assert int(client.get(f"{prefix}count")) == 1
+
+    def test_is_run_when_its_script_was_forgotten(self, shard, client, prefix):
+        execute_many(shard, [echo(b"warm")])
+        client.script_flush()
+        head = script_head(scripts.GROUP_ADD, (f"{prefix}group".encode(),), (b"one", b"60"))
+        add = Operation(head, bool, 1, scripts.GROUP_ADD)
+        execute_many(shard, [add, echo(b"a")], begin(shard, add))
+        assert client.zcard(f"{prefix}group") == 1
+
+    def test_fails_with_what_comes_after_it_when_the_connection_is_lost(self, shard, client, prefix):
+        execute_many(shard, [echo(b"warm")])
+        block = Operation(command(b"BLPOP", prefix.encode(), b"0"), bytes)
+        connection = begin(shard, block)
+        client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        outcomes = execute_many(shard, [block, echo(b"a")], connection)
+        assert [type(outcome) for outcome in outcomes] == [ConnectionError] * 2
+        assert execute_many(shard, [echo(b"b")]) == [b"b"]
+
+    def test_needs_a_connection_that_has_just_been_used(self, shard, monkeypatch):
+        """Everything else may have to wait: for a connection, for a dead one to be found out, for a Sentinel."""
+        assert begin(shard, echo(b"first")) is None
+        execute_many(shard, [echo(b"warm")])
+        assert begin(shard, echo(b"x" * 100_000)) is None
+        monkeypatch.setattr("asgi_redis.connection.shard._FRESH", -1)
+        assert begin(shard, echo(b"late")) is None
+        assert len(shard._idle) == 1
