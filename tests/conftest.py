@@ -31,6 +31,7 @@ def pytest_report_header() -> str:
         return f"redis-server: {server.binary} {server.version}"
 
 
+@pytest.hookimpl(optionalhook=True)  # -p no:xdist
 def pytest_xdist_auto_num_workers() -> int:
     """Two for each processor: most of what the tests do is to wait for processes, outages and expiry."""
     return 2 * (os.cpu_count() or 1)
