@@ -44,7 +44,7 @@ HEAD = (
     '<marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" '
     'markerUnits="userSpaceOnUse" orient="auto-start-reverse"><path class="head" d="M0 0 8 4 0 8z"/></marker>'
 )
-LINE = re.compile(r"(.+?) (->|<->|\.\.\.) (.+)")
+LINE = re.compile(r"(.+?) (->|<->|\.\.\.) ([^:]+)(?:: (.+))?")
 
 
 class Picture:
@@ -55,7 +55,7 @@ class Picture:
         self._title = title
         self._columns: list[list[tuple[str, str]]] = []
         self._frames: list[tuple[str, list[str]]] = []
-        self._lines: list[tuple[str, str, str]] = []
+        self._lines: list[tuple[str, str, str, str]] = []
         self._notes: list[str] = []
 
     def read(self, line: str) -> None:
@@ -72,7 +72,7 @@ class Picture:
             match = LINE.fullmatch(line)
             if match is None:
                 raise ValueError(f"not a line of a picture: {line!r}")
-            self._lines.append((match[1], match[2], match[3]))
+            self._lines.append((match[1], match[2], match[3], match[4] or ""))
 
     def __str__(self) -> str:
         rows = max(map(len, self._columns))
@@ -108,26 +108,30 @@ class Picture:
     def _drawn_lines(self, places: dict[str, tuple[float, float]]) -> list[str]:
         # The lines at one side of a box share it, in the order of where they lead to.
         sides: dict[tuple[str, bool], list[str]] = defaultdict(list)
-        for start, _, end in self._lines:
+        for start, _, end, _ in self._lines:
             rightwards = places[start][0] < places[end][0]
             sides[start, rightwards].append(end)
             sides[end, not rightwards].append(start)
         for others in sides.values():
             others.sort(key=lambda name: places[name][1])
         drawn = []
-        for start, kind, end in self._lines:
+        for start, kind, end, label in self._lines:
             rightwards = places[start][0] < places[end][0]
-            ends = []
+            ends, points = [], []
             for name, other, right in ((start, end, rightwards), (end, start, not rightwards)):
                 left, y = places[name]
                 others = sides[name, right]
                 x = left + BOX_WIDTH + 3 if right else left - 3
-                ends.append(f"{x:g} {y + BOX_HEIGHT * (others.index(other) + 1) / (len(others) + 1):.1f}")
+                points.append((x, y + BOX_HEIGHT * (others.index(other) + 1) / (len(others) + 1)))
+                ends.append(f"{x:g} {points[-1][1]:.1f}")
             heads = {"->": ' marker-end="url(#head)"', "...": ""}.get(
                 kind, ' marker-start="url(#head)" marker-end="url(#head)"'
             )
             look = "line dotted" if kind == "..." else "line"
             drawn.append(f'<path class="{look}" d="M{ends[0]} L{ends[1]}"{heads}/>')
+            if label:
+                (x1, y1), (x2, y2) = points
+                drawn.append(_text((x1 + x2) / 2, (y1 + y2) / 2 - 6, label, "soft middle"))
         return drawn
 
 

@@ -39,3 +39,16 @@ class TestDocument:
         core = pytest.importorskip("docutils.core")
         settings = {"halt_level": 2, "report_level": 2, "file_insertion_enabled": False}
         core.publish_doctree(document.read_text(), source_path=str(document), settings_overrides=settings)
+
+
+@pytest.mark.parametrize("name", ["README.rst", "docs/layers.rst", "benchmarks/README.rst"])
+def test_prose_is_not_wider_than_118_characters(name):
+    in_table, wide = False, []
+    for number, line in enumerate((ROOT / name).read_text().split("\n"), 1):
+        if re.fullmatch(r"=+( +=+)+", line):
+            in_table = True
+        elif not line:
+            in_table = False
+        if len(line) > 118 and not in_table and "://" not in line:
+            wide.append(f"{name}:{number}")
+    assert wide == []
