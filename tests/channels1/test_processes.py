@@ -58,8 +58,9 @@ def test_sigterm_ends_daphne_at_once(stack):
         assert time.monotonic() - started < 3
 
 
-def test_our_worker_sends_channels_ready_signals_before_it_listens(stack):
+def test_our_worker_sends_channels_ready_signals_once_and_in_their_order(stack):
     worker = stack.worker("ours")
+    worker.says("signal: worker_ready")
     assert worker.log.count("signal: worker_process_ready") == worker.log.count("signal: worker_ready") == 1
     assert worker.log.index("worker_process_ready") < worker.log.index("worker_ready")
 
