@@ -14,26 +14,18 @@ process-local channels of as many processes. "Idle" are tasks that wait, and rec
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
-import json
-import os
 import resource
-import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import redis
-
-from asgi_redis.embedded import RedisServer
+from benchmarks.beside import Figure, command
 
 MESSAGE = {"type": "bench.message", "data": "x" * 62}
 LARGE = 1_000_000_000
-SUBJECTS = ("ours", "channels_redis")
 Clock = time.perf_counter
 
 
@@ -50,7 +42,7 @@ def make_layer(subject: str, url: str) -> Any:
 
 async def send(layer: Any, seconds: float, tasks: int) -> float:
     """Messages a second."""
-    return await _rate(lambda: layer.send("work", MESSAGE), seconds, tasks)
+    return await rate(lambda: layer.send("work", MESSAGE), seconds, tasks)
 
 
 async def receive_normal(layer: Any, seconds: float) -> float:
@@ -104,7 +96,7 @@ async def group_send(layer: Any, seconds: float, members: int, local: bool) -> f
     """Group sends a second."""
     for number in range(members):
         await layer.group_add("group", f"specific.{number:032x}!member" if local else f"member{number}")
-    return await _rate(lambda: layer.group_send("group", MESSAGE), seconds, 1)
+    return await rate(lambda: layer.group_send("group", MESSAGE), seconds, 1)
 
 
 async def group_to_tasks(layer: Any, seconds: float, members: int) -> float:
@@ -152,7 +144,7 @@ async def idle(layer: Any, seconds: float, tasks: int, busy: int) -> list[float]
     return [100 * share, memory, received / seconds]
 
 
-async def _rate(call: Callable[[], Awaitable[Any]], seconds: float, tasks: int) -> float:
+async def rate(call: Callable[[], Awaitable[Any]], seconds: float, tasks: int) -> float:
     await asyncio.gather(*(call() for _ in range(tasks)))
     calls, began = 0, Clock()
     until = began + seconds
@@ -167,7 +159,6 @@ async def _rate(call: Callable[[], Awaitable[Any]], seconds: float, tasks: int) 
     return calls / (Clock() - began)
 
 
-Figure = tuple[str, Callable[..., Awaitable[Any]], tuple[Any, ...]]
 FIGURES: dict[str, Figure] = {
     "send, 1 task": ("/s", send, (1,)),
     "send, 64 tasks": ("/s", send, (64,)),
@@ -183,64 +174,5 @@ FIGURES: dict[str, Figure] = {
 }
 
 
-def main() -> int:
-    """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.aio", description="asgi_redis.aio and channels_redis."
-    )
-    parser.add_argument("--quick", action="store_true", help="one short run, to see that everything works")
-    parser.add_argument("--runs", type=int, default=3, metavar="N")
-    parser.add_argument("--seconds", type=float, default=0.5, metavar="S", help="for each figure")
-    parser.add_argument("--only", default="", metavar="TEXT", help="the figures with this in their name")
-    parser.add_argument("--one", nargs=3, metavar=("FIGURE", "SUBJECT", "URL"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.one:
-        print(json.dumps(_measure(*arguments.one, arguments.seconds)))
-        return 0
-    runs, seconds = (1, 0.1) if arguments.quick else (arguments.runs, arguments.seconds)
-    names = [name for name in FIGURES if arguments.only in name]
-    samples: dict[tuple[str, str], list[list[float]]] = {}
-    with RedisServer() as server:
-        for run in range(runs):
-            for name in names:
-                for subject in SUBJECTS[:: 1 if run % 2 else -1]:
-                    samples.setdefault((name, subject), []).append(_in_process(name, subject, server.url, seconds))
-    print(f"Medians of {runs} interleaved runs, {seconds} s a figure; Python {sys.version.split()[0]}.\n")
-    print(f"{'':52}{'ours':>12}{'channels_redis':>16}{'times':>8}")
-    for name in names:
-        for position, unit in enumerate(FIGURES[name][0].split("|")):
-            ours, stock = (
-                statistics.median(sample[position] for sample in samples[name, subject]) for subject in SUBJECTS
-            )
-            times = ours / stock if unit.endswith("/s") else stock / ours
-            digits = 0 if min(ours, stock) >= 100 else 1
-            print(f"{name + ', ' + unit:52}{ours:12,.{digits}f}{stock:16,.{digits}f}{times:8.1f}")
-    return 0
-
-
-def _in_process(name: str, subject: str, url: str, seconds: float) -> list[float]:
-    command = [sys.executable, "-m", "benchmarks.aio", "--seconds", str(seconds), "--one", name, subject, url]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ})
-    if ended.returncode:
-        raise RuntimeError(f"{name}, {subject}:\n{ended.stderr[-2000:]}")
-    figures: list[float] = json.loads(ended.stdout)
-    return figures
-
-
-def _measure(name: str, subject: str, url: str, seconds: float) -> list[float]:
-    layer = make_layer(subject, url)
-    with redis.Redis.from_url(url) as client:
-        client.flushall()
-
-    async def run() -> Any:
-        try:
-            return await FIGURES[name][1](layer, seconds, *FIGURES[name][2])
-        finally:
-            await layer.close_pools()
-
-    measured = asyncio.run(run())
-    return measured if isinstance(measured, list) else [measured]
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("benchmarks.aio", make_layer, FIGURES))

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import asgi_redis
-from asgi_redis.aio.carriers import Pipeline, call_in, carry
+from asgi_redis.aio.bell import Bell, Receiver, Sleeper
+from asgi_redis.aio.carriers import Pipeline, carry
 from asgi_redis.aio.layer import AsyncChannelLayer
 from asgi_redis.base import Message
 from asgi_redis.connection import Steps
 from asgi_redis.exceptions import LayerClosed
-from asgi_redis.pubsub.subscription import Confirmation, Inbox, Subscription, Waiting
+from asgi_redis.pubsub.subscription import Confirmation, Subscription
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
         self._subscriptions = self.layer._subscriptions
         self._pipelines = {shard: Pipeline(shard) for shard in self.layer._shards}
         self._parts += self._pipelines.values()
-        self._bells: WeakKeyDictionary[asyncio.AbstractEventLoop, _Bell] = WeakKeyDictionary()
+        self._bells: WeakKeyDictionary[asyncio.AbstractEventLoop, Bell] = WeakKeyDictionary()
         self._closed = 0
 
     @property
@@ -92,55 +92,52 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
         whose server cannot be reached it raises the server's error. ``LayerClosed`` when the layer is closed
         meanwhile.
         """
-        closed = self._closed
-        inbox = None
+        closed, subscriptions = self._closed, self._subscriptions
         while True:
-            if inbox is None or inbox.ended:
-                (inbox,) = self.layer._open([channel])
-            taken = self._subscriptions.receive([inbox], 1, 0)
-            received = self.layer._decoder.decode(taken)
-            if received:
-                return received[0][1]
-            if not taken:
-                await self._wait_for_message(inbox)
-                if self._closed != closed:
-                    raise LayerClosed("the channel layer was closed while this waited for a message")
-
-    async def _wait_for_message(self, inbox: Inbox) -> None:
-        if not inbox.confirmed_once:
-            await self._confirm([inbox])
-        try:
-            await self._wait([inbox], lambda: bool(inbox.messages) or inbox.ended)
-        except BaseException:
-            self._subscriptions.leave_channel(inbox.channel)
-            raise
+            with subscriptions.lock:
+                inbox = subscriptions.inboxes.get(channel) if isinstance(channel, str) else None
+                if inbox is None:
+                    (inbox,) = self.layer._open([channel])
+                arrived, receiver = subscriptions.take_one(inbox), None
+                if arrived is None and inbox.confirmed_once:
+                    receiver = Receiver(self._bell(), inbox)
+            if receiver is not None:
+                try:
+                    arrived = await receiver.future
+                except BaseException:
+                    with subscriptions.lock:
+                        receiver.leave()
+                    raise
+            elif arrived is None:
+                await self._confirm([inbox])
+            if arrived is not None:
+                message = self.layer._decoder.decode_one(channel, arrived[1])
+                if message is not None:
+                    return message
+            elif self._closed != closed:
+                raise LayerClosed("the channel layer was closed while this waited for a message")
 
     async def _confirm(self, subscriptions: Sequence[Subscription]) -> None:
-        await self._wait(subscriptions, Confirmation(subscriptions).done)
-
-    async def _wait(self, subscriptions: Sequence[Subscription], done: Callable[[], bool]) -> None:
-        """Returns when ``done``, or raises what that raises."""
-        loop, lock = asyncio.get_running_loop(), self._subscriptions.lock
+        lock, confirmation = self._subscriptions.lock, Confirmation(subscriptions)
         while True:
             with lock:
-                if done():
+                if confirmation.done():
                     return
-                waiting = _Waiting(loop.create_future(), self._bell(loop))
-                for one in subscriptions:
-                    one.waiting.add(waiting)
+                sleeper = Sleeper(self._bell())
+                confirmation.tell(sleeper)
             try:
-                await waiting.future
+                await sleeper.future
             finally:
                 with lock:
-                    for one in subscriptions:
-                        one.waiting.discard(waiting)
+                    confirmation.forget(sleeper)
 
-    def _bell(self, loop: asyncio.AbstractEventLoop) -> _Bell:
+    def _bell(self) -> Bell:
+        loop = asyncio.get_running_loop()
         bell = self._bells.get(loop)
         if bell is None:
             for other in [other for other in list(self._bells) if other.is_closed()]:
                 del self._bells[other]  # what it holds would hold the loop
-            bell = self._bells[loop] = _Bell(self._subscriptions.lock)
+            bell = self._bells[loop] = Bell(self._subscriptions)
         return bell
 
     async def new_channel(self, prefix: str = "specific.") -> str:
@@ -170,39 +167,3 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
     def _close(self, timeout: float) -> None:
         self._closed += 1
         super()._close(timeout)
-
-
-class _Bell:
-    """Wakes the coroutines of one loop: all that have something to see with one call."""
-
-    def __init__(self, lock: AbstractContextManager[Any]) -> None:
-        self._lock = lock
-        self._futures: list[asyncio.Future[None]] = []
-
-    def ring(self, future: asyncio.Future[None]) -> None:
-        """Wakes who awaits ``future``. To be called with the lock held."""
-        self._futures.append(future)
-        if len(self._futures) == 1 and not call_in(future.get_loop(), self._wake):
-            self._futures = []
-
-    def _wake(self) -> None:
-        with self._lock:
-            futures, self._futures = self._futures, []
-        for future in futures:
-            if not future.done():
-                future.set_result(None)
-
-
-class _Waiting(Waiting):
-    """A coroutine that waits."""
-
-    def __init__(self, future: asyncio.Future[None], bell: _Bell) -> None:
-        self.future = future
-        self._bell = bell
-        self._rung = False
-
-    def notify_all(self) -> None:
-        """See ``asgi_redis.pubsub.subscription.Waiting``."""
-        if not self._rung:
-            self._rung = True
-            self._bell.ring(self.future)

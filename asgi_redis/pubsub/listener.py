@@ -129,9 +129,9 @@ class Listener:
         return delay
 
     def _pause(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
+        poll, until = _Poll(self._waiter), time.monotonic() + seconds
         while not self._stopped and (remaining := until - time.monotonic()) > 0:
-            if _poll([self._waiter], remaining):
+            if poll.wait(remaining):
                 self._waiter.clear()
 
     def _serve(self, link: _Link) -> None:
@@ -139,12 +139,13 @@ class Listener:
             self._requests.clear()  # they are among these
             requests = [(subscribe(one.name), one) for one in self.subscriptions.values()]
         link.ask(requests)
+        poll = _Poll(link, self._waiter)
         sweep_at = time.monotonic() + self._owner.sweep_interval
         look_at = time.monotonic() + _TICK
         while not self._stopped:
             if not link.expected and not link.established:
                 self._established(link)
-            ready = _poll([link, self._waiter], min(look_at, sweep_at, link.answer_by) - time.monotonic())
+            ready = poll.wait(min(look_at, sweep_at, link.answer_by) - time.monotonic())
             if self._waiter in ready:
                 self._waiter.clear()
                 with self._lock:
@@ -174,10 +175,10 @@ class Listener:
                 self._owner.notify_all(self._owner.on_reconnect)
 
     def _take(self, link: _Link) -> None:
-        replies = link.read(_MOST)
+        replies = link.read(_MOST, is_polled=True)
         while replies:
             now = time.monotonic()
-            with self._lock:
+            with self._owner.delivering():
                 for reply in replies:
                     if isinstance(reply, list) and reply[0] == b"message":
                         subscription = self.subscriptions.get(reply[1])
@@ -185,7 +186,7 @@ class Listener:
                             self._owner.dropped_count += subscription.deliver(reply[2], now)
                     else:
                         self._answered(link, reply)
-            replies = link.read(_MOST)
+            replies = link.read(_MOST) if len(replies) == _MOST else []
 
     def _answered(self, link: _Link, reply: Any) -> None:
         if not link.expected:
@@ -246,10 +247,17 @@ class _Link:
         # redis-py's own PING would read what is for us.
         self.connection.send_packed_command((packed,), check_health=False)
 
-    def read(self, most: int) -> list[Any]:
-        """Returns up to ``most`` of the replies and messages that are there, and errors as such."""
+    def read(self, most: int, is_polled: bool = False) -> list[Any]:
+        """
+        Returns up to ``most`` of the replies and messages that are there, and errors as such.
+
+        Fewer than that are all that there are, but what a poll tells. Looks as seldom as can be: at each system call
+        another thread may take the processor.
+        """
         replies: list[Any] = []
-        while len(replies) < most and self.connection.can_read(0):
+        is_plain = not hasattr(self.connection._sock, "pending")  # TLS sends more than what is for us, and keeps some
+        is_there = is_polled and is_plain
+        while len(replies) < most and (is_there or self.connection.can_read(0)):
             try:
                 reply = self.connection.read_response(
                     disable_decoding=True, disconnect_on_error=False, push_request=True
@@ -257,16 +265,29 @@ class _Link:
             except ResponseError as error:
                 reply = error
             replies.append(reply)
+            is_there = False
+            if is_plain and self._is_read():
+                break
         if replies:
             self._heard = time.monotonic()
         return replies
 
+    def _is_read(self) -> bool:
+        """Whether nothing is left of what came; only hiredis tells."""
+        reader = getattr(self.connection._parser, "_reader", None)
+        return reader is not None and not reader.has_data()
 
-def _poll(readable: list[Any], timeout: float) -> list[Any]:
-    poll = select.poll()
-    by_descriptor = {}
-    for one in readable:
-        by_descriptor[one.fileno()] = one
-        poll.register(one.fileno(), select.POLLIN)
-    milliseconds = math.ceil(max(0.0, timeout) * 1000)
-    return [by_descriptor[descriptor] for descriptor, _ in poll.poll(milliseconds)]
+
+class _Poll:
+    """Waits until some can be read from."""
+
+    def __init__(self, *readable: Any) -> None:
+        self._poll = select.poll()
+        self._by_descriptor = {one.fileno(): one for one in readable}
+        for descriptor in self._by_descriptor:
+            self._poll.register(descriptor, select.POLLIN)
+
+    def wait(self, timeout: float) -> list[Any]:
+        """Returns those that can be, after ``timeout`` seconds at most."""
+        milliseconds = math.ceil(max(0.0, timeout) * 1000)
+        return [self._by_descriptor[descriptor] for descriptor, _ in self._poll.poll(milliseconds)]

@@ -95,19 +95,21 @@ class Decoder:
 
     def decode(self, taken: Taken) -> list[tuple[str, Message]]:
         """Returns the messages; those that cannot be decoded are left out."""
-        received = []
-        for channel, member in taken:
-            try:
-                message = self._deserialize(member)
-                if not isinstance(message, dict):
-                    raise UndecodableMessage(f"a {type(message).__name__} is no message")
-            except Exception as error:  # noqa: BLE001  a serialiser may raise anything; no reader may die of it
-                with self._lock:
-                    self.undecodable_count += 1
-                # An error's text may repeat the content, which stays out of the log.
-                logger.warning(
-                    "Dropped a message on channel %s that cannot be decoded: %s", channel, type(error).__name__
-                )
-            else:
-                received.append((channel, message))
-        return received
+        decoded = [(channel, self.decode_one(channel, member)) for channel, member in taken]
+        return [(channel, message) for channel, message in decoded if message is not None]
+
+    def decode_one(self, channel: str, member: bytes) -> Message | None:
+        """Returns the message, or None if it cannot be decoded."""
+        try:
+            message = self._deserialize(member)
+            if not isinstance(message, dict):
+                raise UndecodableMessage(f"a {type(message).__name__} is no message")
+        except Exception as error:  # noqa: BLE001  a serialiser may raise anything; no reader may die of it
+            with self._lock:
+                self.undecodable_count += 1
+            # An error's text may repeat the content, which stays out of the log.
+            logger.warning(
+                "Dropped a message on channel %s that cannot be decoded: %s", channel, type(error).__name__
+            )
+            return None
+        return message

@@ -57,7 +57,6 @@ class PubSubReader:
             return self._woken or (not was_serving and any(inbox.confirmed for inbox in inboxes))
 
         taken = self._subscriptions.receive(inboxes, limit, timeout, most, is_ended)
-        self.serving = any(inbox.confirmed for inbox in inboxes)
         refusal = next((inbox.refusal for inbox in inboxes if inbox.refusal is not None), None)
         if refusal is not None:
             left = [inbox for inbox in inboxes if not inbox.ended]
@@ -65,6 +64,7 @@ class PubSubReader:
             taken = taken or self._subscriptions.receive(left, limit, delay, most, lambda: self._woken)
         elif all(inbox.confirmed for inbox in inboxes):
             self._refused.succeeded()
+        self.serving = any(inbox.confirmed for inbox in inboxes)
         self._woken = False
         return self._decode(taken)
 

@@ -18,9 +18,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("asgi_redis")
 
+Arrived = tuple[float, bytes]
+"""When a message has come (``time.monotonic``), and what it is."""
+
 
 class Waiting(Protocol):
     """Somebody who waits, such as a ``threading.Condition`` of the lock."""
+
+    __slots__ = ()
 
     def notify_all(self) -> None:
         """Is called with the lock held when there may be something to see."""
@@ -48,9 +53,10 @@ class Subscription:
 
     def wake(self) -> None:
         """Lets those that wait look again."""
-        # A copy, because the garbage collector may end a coroutine that waits in the middle of this.
-        for waiting in self.waiting.copy():
-            waiting.notify_all()
+        if self.waiting:
+            # A copy, because the garbage collector may end a coroutine that waits in the middle of this.
+            for waiting in list(self.waiting):
+                waiting.notify_all()
 
     def deliver(self, message: bytes, now: float) -> int:
         """Takes a message in; returns how many were dropped for it."""
@@ -66,7 +72,7 @@ class Inbox(Subscription):
         super().__init__(channel.encode(), listener)
         self.channel = channel
         self.capacity = capacity
-        self.messages: deque[tuple[float, bytes]] = deque()
+        self.messages: deque[Arrived] = deque()
         self.groups: dict[str, LocalGroup] = {}
         self.read_at = time.monotonic()
         self.left = False
@@ -85,6 +91,14 @@ class Inbox(Subscription):
         self.messages.append((now, message))
         self.wake()
         return dropped
+
+    def put_back(self, oldest: Arrived) -> int:
+        """Takes back the message that was handed out last; returns how many were dropped for it."""
+        if len(self.messages) >= self.capacity:
+            return 1
+        self.messages.appendleft(oldest)
+        self.wake()
+        return 0
 
     def drop_older(self, arrived_before: float) -> int:
         """Drops what has arrived before a moment; returns how many."""

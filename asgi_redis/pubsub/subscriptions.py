@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import Condition
 
 from asgi_redis.connection import Shard
 from asgi_redis.pubsub.listener import Listener
-from asgi_redis.pubsub.subscription import Confirmation, Inbox, LocalGroup, Subscription
+from asgi_redis.pubsub.subscription import Arrived, Confirmation, Inbox, LocalGroup, Subscription
 from asgi_redis.wire import shard_of
 
 _LONG = 10  # times expiry that nobody reads a channel which is in no group: then nobody will
@@ -56,6 +57,7 @@ class Subscriptions:
         self._waiting: set[Condition] = set()
         self._unblocked = 0
         self._turns = itertools.count()
+        self._delivered: list[Callable[[], None]] | None = None
 
     # Channels and groups
 
@@ -110,11 +112,12 @@ class Subscriptions:
             if channel in self.inboxes:
                 self.end(self.inboxes[channel])
 
-    def leave_channel(self, channel: str) -> None:
-        """Takes note that the reader of a channel has gone: unless it is read again, it is forgotten soon."""
+    def leave_inbox(self, inbox: Inbox, unread: Arrived | None) -> None:
+        """Takes back what its reader has not seen; unless the channel is read again, it is forgotten soon."""
         with self.lock:
-            if channel in self.inboxes:
-                self.inboxes[channel].left = True
+            inbox.left = True
+            if unread is not None:
+                self.dropped_count += inbox.put_back(unread)
 
     def end(self, subscription: Subscription) -> None:
         """Forgets a channel or a group."""
@@ -152,6 +155,28 @@ class Subscriptions:
                 confirmation.forget(condition)
 
     # Messages
+
+    @contextlib.contextmanager
+    def delivering(self) -> Iterator[None]:
+        """Holds the lock; what is to be done ``when_delivered`` is done right after that."""
+        calls: list[Callable[[], None]] = []
+        try:
+            with self.lock:
+                self._delivered = calls
+                try:
+                    yield
+                finally:
+                    self._delivered = None
+        finally:
+            for call in calls:
+                call()
+
+    def when_delivered(self, call: Callable[[], None]) -> None:
+        """Calls what wakes another thread, which would only wait for the lock now. To be called with it held."""
+        if self._delivered is None:
+            call()
+        else:
+            self._delivered.append(call)
 
     def receive(
         self,
@@ -212,6 +237,20 @@ class Subscriptions:
                 taken.append((inbox.channel, inbox.messages.popleft()[1]))
                 inbox.overflowing = inbox.overflowing and bool(inbox.messages)
         return taken
+
+    def take_one(self, inbox: Inbox) -> Arrived | None:
+        """Returns the next message of a channel, if there is one. To be called with the lock held."""
+        now = inbox.read_at = time.monotonic()
+        inbox.left = False
+        messages = inbox.messages
+        while messages:
+            arrived = messages.popleft()
+            if not messages:
+                inbox.overflowing = False
+            if arrived[0] >= now - self.expiry:
+                return arrived
+            self.dropped_count += 1
+        return None
 
     def notify_all(self, message: bytes | None) -> None:
         """Puts a message into each inbox."""

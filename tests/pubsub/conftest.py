@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from asgi_redis import RedisPubSubChannelLayer
+from asgi_redis.aio import RedisPubSubChannelLayer as AsyncPubSubLayer
 from asgi_redis.embedded import RedisServer
 from tests.proxy import Proxy
 
@@ -32,3 +34,17 @@ def layer(pubsub_layer_for: Callable[..., RedisPubSubChannelLayer], redis_server
 def other(pubsub_layer_for: Callable[..., RedisPubSubChannelLayer], redis_server: RedisServer):
     """A second layer on the same Redis, as in another process."""
     return pubsub_layer_for(redis_server)
+
+
+@pytest.fixture
+def aio_for(prefix):
+    """``aio_for(*hosts, **settings)`` makes a layer under ``prefix`` that is closed in the end."""
+    layers = []
+
+    def make(*hosts, **settings):
+        layers.append(AsyncPubSubLayer([host.url for host in hosts], **{"prefix": prefix, **settings}))
+        return layers[-1]
+
+    yield make
+    for layer in layers:
+        asyncio.run(layer.close())

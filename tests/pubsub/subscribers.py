@@ -1,8 +1,13 @@
-"""Who listens at a Redis, by its own account."""
+"""Who listens at a Redis, by its own account; what is told of its outages."""
 
 from __future__ import annotations
 
+import logging
+
 import redis
+
+NOTICES = {"on_disconnect": "redis.disconnect", "on_reconnect": "redis.reconnect"}
+DISCONNECT, RECONNECT = {"type": "redis.disconnect"}, {"type": "redis.reconnect"}
 
 
 def subscribed(server, prefix):
@@ -20,3 +25,8 @@ def kill_listeners(server):
 def drain(layer, *channels):
     """Receives all that is there."""
     return [message for _, message in layer.receive_batch(list(channels), 10_000)]
+
+
+def outages(caplog):
+    """Returns what the log tells of outages."""
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]

@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
-import logging
-import threading
-import time
 import weakref
 
 import pytest
-import redis
 
 from asgi_redis import RedisPubSubChannelLayer
 from tests.pubsub.subscribers import drain, subscribed
-from tests.threads import in_threads
 from tests.waiting import eventually
-
-
-@contextlib.contextmanager
-def receiving(layer, channels, results):
-    """Receives in a thread that waits, for the length of the ``with``."""
-    thread = threading.Thread(target=lambda: results.append(layer.receive_batch(channels, 10, 20)))
-    thread.start()
-    eventually(lambda: all(name in layer._subscriptions.inboxes for name in channels))
-    eventually(lambda: layer._subscriptions._waiting)
-    yield
-    thread.join(10)
-    assert not thread.is_alive()
 
 
 class TestChannels:
@@ -165,158 +147,6 @@ class TestGroups:
         for number, channel in enumerate(channels):
             received = [layer.receive([channel], block=True)[1]["n"] for _ in range(2)]
             assert sorted(received) == sorted([number, -number])
-
-
-class TestWaiting:
-    def test_a_message_wakes_who_waits(self, layer, other):
-        channel = layer.new_channel()
-        for number in range(20):
-            results = []
-            with receiving(layer, [channel], results):
-                sent = time.monotonic()
-                other.send(channel, {"n": number})
-            assert time.monotonic() - sent < 1
-            assert results == [[(channel, {"n": number})]]
-
-    def test_it_waits_no_longer_than_it_should(self, layer):
-        channel = layer.new_channel()
-        started = time.monotonic()
-        assert layer.receive_batch([channel], 1, 0.2) == []
-        assert 0.2 <= time.monotonic() - started < 2
-
-    def test_unblock_ends_the_waiting(self, layer):
-        results = []
-        with receiving(layer, [layer.new_channel()], results):
-            layer.unblock()
-        assert results == [[]]
-
-    @pytest.mark.parametrize("end", ["close", "flush"])
-    def test_the_end_of_the_layer_ends_the_waiting(self, layer, end):
-        results = []
-        with receiving(layer, [layer.new_channel()], results):
-            getattr(layer, end)()
-        assert results == [[]]
-
-    def test_threads_share_the_messages_of_a_channel(self, pubsub_layer_for, redis_server):
-        layer = pubsub_layer_for(redis_server, capacity=10_000)
-        channel = layer.new_channel()
-        received = [[] for _ in range(4)]
-
-        def work(number):
-            if number < 4:
-                for message in range(250):
-                    layer.send(channel, {"n": 250 * number + message})
-            else:
-                while True:
-                    message = layer.receive([channel], block=True)[1]
-                    if message == {"end": True}:
-                        return
-                    received[number - 4].append(message["n"])
-
-        senders = threading.Thread(target=in_threads, args=(work, range(4)))
-        readers = threading.Thread(target=in_threads, args=(work, range(4, 8)))
-        readers.start()
-        senders.start()
-        senders.join()
-        for _ in range(4):
-            layer.send(channel, {"end": True})
-        readers.join()
-        numbers = [number for one in received for number in one]
-        assert sorted(numbers) == list(range(1000))
-        for one in received:
-            for sender in range(4):
-                mine = [number for number in one if number // 250 == sender]
-                assert mine == sorted(mine)
-
-    def test_threads_that_come_and_go_lose_nothing(self, layer, other):
-        """Each with channels and a group of its own, all at once."""
-
-        def work(name):
-            for number in range(20):
-                channel = layer.new_channel()
-                layer.group_add(name, channel)
-                layer.group_add("all", channel)
-                other.send_group(name, {"n": number})
-                assert layer.receive([channel], block=True)[1] == {"n": number}
-                layer.group_discard("all", channel)
-                layer.close_channel(channel)
-
-        in_threads(work, [f"chat.{number}" for number in range(8)])
-        assert not layer._subscriptions.groups
-        assert not layer._subscriptions.inboxes
-
-
-class TestBuffers:
-    def test_the_oldest_are_dropped_at_capacity_and_counted(self, pubsub_layer_for, redis_server, caplog):
-        caplog.set_level(logging.INFO, "asgi_redis")
-        layer = pubsub_layer_for(redis_server, channel_capacity={"*specific.*": 3})
-        channel = layer.new_channel()
-        for number in range(10):
-            layer.send(channel, {"n": number})
-        eventually(lambda: layer.dropped_count == 7)
-        assert [message["n"] for message in drain(layer, channel)] == [7, 8, 9]
-        assert [record.getMessage() for record in caplog.records] == [
-            f"Channel {channel} over capacity; its oldest messages are dropped"
-        ]
-
-    def test_a_full_channel_holds_up_no_other(self, pubsub_layer_for, redis_server):
-        layer = pubsub_layer_for(redis_server, capacity=1)
-        full, empty = layer.new_channel(), layer.new_channel()
-        for channel in (full, empty):
-            layer.group_add("chat", channel)
-        for number in range(3):
-            layer.send_group("chat", {"n": number})
-            assert layer.receive([empty], block=True) == (empty, {"n": number})
-        assert drain(layer, full) == [{"n": 2}]
-
-    def test_expired_messages_are_not_handed_out(self, pubsub_layer_for, redis_server):
-        layer = pubsub_layer_for(redis_server, expiry=0.3)
-        channel = layer.new_channel()
-        layer.send(channel, {"n": 1})
-        eventually(lambda: layer._subscriptions.inboxes[channel].messages)
-        time.sleep(0.35)
-        assert layer.receive([channel]) == (None, None)
-        assert layer.dropped_count == 1
-
-    def test_memory_comes_back_where_nobody_reads(self, pubsub_layer_for, redis_server, prefix):
-        """Messages soon; the channel itself later, and one in a group after ``group_expiry``."""
-        layer = pubsub_layer_for(redis_server, expiry=0.1, group_expiry=2.5)
-        alone, member = layer.new_channel(), layer.new_channel()
-        layer.group_add("chat", member)
-        layer.send(alone, {"n": 1})
-        inbox = layer._subscriptions.inboxes[alone]
-        eventually(lambda: inbox.messages)
-        eventually(lambda: not inbox.messages)
-        eventually(lambda: alone not in layer._subscriptions.inboxes)
-        assert layer.group_channels("chat") == [member]
-        eventually(lambda: subscribed(redis_server, prefix) == [])
-        assert layer.group_channels("chat") == []
-
-    def test_a_channel_that_is_read_stays(self, pubsub_layer_for, redis_server):
-        layer = pubsub_layer_for(redis_server, expiry=0.05)
-        channel = layer.new_channel()
-        assert layer.receive_batch([channel], 1, 2.5) == []
-        assert channel in layer._subscriptions.inboxes
-
-    def test_what_cannot_be_decoded_is_dropped_and_the_next_one_read(self, layer, redis_server, caplog):
-        channel = layer.new_channel()
-        with redis.Redis.from_url(redis_server.url, protocol=2) as client:
-            for garbage in (b"\xc1 secret", b"", b"\x93\x01\x02\x03"):
-                client.publish(channel, garbage)
-        layer.send(channel, {"n": 1})
-        assert layer.receive([channel], block=True) == (channel, {"n": 1})
-        assert layer.undecodable_count == 3
-        texts = [record.getMessage() for record in caplog.records]
-        assert len(texts) == 3
-        assert all(channel in text and "secret" not in text for text in texts)
-
-    def test_what_another_key_has_encrypted_is_dropped(self, pubsub_layer_for, redis_server):
-        layer = pubsub_layer_for(redis_server, symmetric_encryption_keys=["new", "old"])
-        channel = layer.new_channel()
-        pubsub_layer_for(redis_server, symmetric_encryption_keys=["foreign"]).send(channel, {"n": 1})
-        pubsub_layer_for(redis_server, symmetric_encryption_keys=["old"]).send(channel, {"n": 2})
-        assert layer.receive([channel], block=True) == (channel, {"n": 2})
-        assert layer.undecodable_count == 1
 
 
 class TestEnd:

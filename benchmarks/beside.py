@@ -1,0 +1,89 @@
+"""
+The command of the benchmarks that put an asynchronous layer beside stock channels_redis.
+
+Each figure is taken in a process of its own, in one event loop; within a run the layers take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import redis
+
+from asgi_redis.embedded import RedisServer
+
+SUBJECTS = ("ours", "channels_redis")
+MakeLayer = Callable[[str, str], Any]
+"""Gets one of ``SUBJECTS`` and the URL of a Redis."""
+Figure = tuple[str, Callable[..., Awaitable[Any]], tuple[Any, ...]]
+"""The units of what it measures, the coroutine function that does, and what that gets after layer and seconds."""
+
+
+def command(module: str, make_layer: MakeLayer, figures: dict[str, Figure]) -> int:
+    """The command ``python -m module``."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {module}", description="A layer of asgi_redis.aio beside that of channels_redis."
+    )
+    parser.add_argument("--quick", action="store_true", help="one short run, to see that everything works")
+    parser.add_argument("--runs", type=int, default=3, metavar="N")
+    parser.add_argument("--seconds", type=float, default=0.5, metavar="S", help="for each figure")
+    parser.add_argument("--only", default="", metavar="TEXT", help="the figures with this in their name")
+    parser.add_argument("--one", nargs=3, metavar=("FIGURE", "SUBJECT", "URL"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        print(json.dumps(_measure(make_layer, figures, *arguments.one, arguments.seconds)))
+        return 0
+    runs, seconds = (1, 0.1) if arguments.quick else (arguments.runs, arguments.seconds)
+    names = [name for name in figures if arguments.only in name]
+    samples: dict[tuple[str, str], list[list[float]]] = {}
+    with RedisServer() as server:
+        for run in range(runs):
+            for name in names:
+                for subject in SUBJECTS[:: 1 if run % 2 else -1]:
+                    sample = _in_process(module, name, subject, server.url, seconds)
+                    samples.setdefault((name, subject), []).append(sample)
+    print(f"Medians of {runs} interleaved runs, {seconds} s a figure; Python {sys.version.split()[0]}.\n")
+    print(f"{'':52}{'ours':>12}{'channels_redis':>16}{'times':>8}")
+    for name in names:
+        for position, unit in enumerate(figures[name][0].split("|")):
+            ours, stock = (
+                statistics.median(sample[position] for sample in samples[name, subject]) for subject in SUBJECTS
+            )
+            times = ours / stock if unit.endswith("/s") else stock / ours
+            digits = 0 if min(ours, stock) >= 100 else 1
+            print(f"{name + ', ' + unit:52}{ours:12,.{digits}f}{stock:16,.{digits}f}{times:8.1f}")
+    return 0
+
+
+def _in_process(module: str, name: str, subject: str, url: str, seconds: float) -> list[float]:
+    command = [sys.executable, "-m", module, "--seconds", str(seconds), "--one", name, subject, url]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ})
+    if ended.returncode:
+        raise RuntimeError(f"{name}, {subject}:\n{ended.stderr[-2000:]}")
+    figures: list[float] = json.loads(ended.stdout)
+    return figures
+
+
+def _measure(
+    make_layer: MakeLayer, figures: dict[str, Figure], name: str, subject: str, url: str, seconds: float
+) -> list[float]:
+    layer = make_layer(subject, url)
+    with redis.Redis.from_url(url) as client:
+        client.flushall()
+
+    async def run() -> Any:
+        try:
+            return await figures[name][1](layer, seconds, *figures[name][2])
+        finally:
+            await layer.close_pools()
+
+    measured = asyncio.run(run())
+    return measured if isinstance(measured, list) else [measured]

@@ -1,0 +1,24 @@
+"""Coroutines of the tests."""
+
+from __future__ import annotations
+
+import asyncio
+
+HELLO = {"type": "hello", "bytes": b"\xff"}
+
+
+def run(coroutine):
+    """Runs it in a loop of its own."""
+    return asyncio.run(asyncio.wait_for(coroutine, 20))
+
+
+async def until(predicate):
+    """Returns when it is so."""
+    while not predicate():
+        await asyncio.sleep(0.001)
+
+
+def waits(layer, channel):
+    """Whether somebody waits in receive."""
+    inbox = layer.layer._subscriptions.inboxes.get(channel)
+    return inbox is not None and bool(inbox.waiting) and inbox.confirmed
