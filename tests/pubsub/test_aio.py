@@ -10,11 +10,11 @@ import threading
 
 import pytest
 import redis
-from channels_redis.pubsub import RedisPubSubChannelLayer as StockLayer
 
 from asgi_redis.aio import RedisPubSubChannelLayer
 from tests.aio.test_consumers import Window, chat
 from tests.pubsub.loops import HELLO, run, until, waits
+from tests.pubsub.stock import StockLayer
 from tests.pubsub.subscribers import NOTICES, subscribed
 from tests.threads import in_threads
 from tests.waiting import eventually

@@ -6,9 +6,9 @@ import asyncio
 import threading
 
 import pytest
-from channels_redis.pubsub import RedisPubSubChannelLayer as StockLayer
 
 from asgi_redis import RedisPubSubChannelLayer
+from tests.pubsub.stock import StockLayer
 
 MESSAGE = {
     "type": "chat.message",
