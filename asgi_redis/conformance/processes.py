@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import time
 import traceback
 from collections.abc import Callable
@@ -18,25 +19,26 @@ class Child:
     """A forked process that runs a function; ``result`` is what that returned, which JSON can hold."""
 
     def __init__(self, work: Callable[[], Any]) -> None:
-        reading, writing = os.pipe()
+        # A file, not a pipe: for what comes out of that, a process that gevent has patched would wait in vain.
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115  result() closes it
         self._pid = os.fork()
         if not self._pid:
             code = 1
             try:
-                os.write(writing, json.dumps(work()).encode())
+                self._output.write(json.dumps(work()).encode())
+                self._output.flush()
                 code = 0
             except BaseException:  # noqa: BLE001  nothing may get out into the parent's tests
                 traceback.print_exc()
             finally:
                 os._exit(code)
-        os.close(writing)
-        self._output = os.fdopen(reading, "rb")
 
     def result(self) -> Any:
         """Waits for the end of the process."""
-        with self._output:
-            output = self._output.read()
         _, status = os.waitpid(self._pid, 0)
+        with self._output:
+            self._output.seek(0)
+            output = self._output.read()
         assert status == 0, f"the forked process failed, status {status}: see its standard error"
         return json.loads(output)
 

@@ -96,6 +96,8 @@ def locked(directory: Path) -> Iterator[None]:
                 yield
                 return
         finally:
+            # Closing is not enough: gevent's ``os.close`` may do so later, and a forked child has the file open too.
+            fcntl.flock(fd, fcntl.LOCK_UN)
             os.close(fd)
 
 
