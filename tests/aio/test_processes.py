@@ -56,10 +56,14 @@ asyncio.run(leave())
     "while another thread runs a loop": """
 def run():
     async def forever():
-        await (await use())
+        waiting = await use()
+        waits.set()
+        await waiting
     asyncio.run(forever())
+waits = threading.Event()
 threading.Thread(target=run, daemon=True).start()
 asyncio.run(use())
+waits.wait()
 """,
     "with other layers": """
 from asgi_redis import InMemoryChannelLayer, RedisChannelLayer as Blocking

@@ -38,7 +38,7 @@ def test_a_message_comes_when_it_is_due_and_not_before(any_layer, channel):
 
 def test_they_come_in_the_order_of_their_times(layer):
     for n in (2, 0, 1):
-        layer.delayed.send("c", {"n": n}, n / 100)
+        layer.delayed.send("c", {"n": n}, n / 4)
     assert [eventually(lambda: received(layer, "c"))["n"] for _ in range(3)] == [0, 1, 2]
 
 

@@ -107,7 +107,10 @@ class TestWaiting:
             return len(list(Path("/dev/fd").iterdir()))
 
         before = wait()
-        assert max(wait() for _ in range(20)) <= before
+        for _ in range(20):
+            wait()
+        # What other threads have open for a moment does not stay.
+        eventually(lambda: wait() <= before)
 
     def test_many_readers_and_senders_lose_and_double_nothing(self, layer):
         """All readers wait for both sides at once, and messages come on both in the same moments."""
