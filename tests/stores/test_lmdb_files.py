@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import threading
+import time
 from pathlib import Path
 
 import lmdb
@@ -278,6 +279,7 @@ class TestSharing:
             while not stop.is_set():
                 push(store, b"x", queue="work", capacity=10**6)
                 pop(store, "work", limit=1)
+                time.sleep(0)  # under gevent nobody else would have a turn
 
         threads = [threading.Thread(target=work) for _ in range(3)]
         for thread in threads:
