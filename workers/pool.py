@@ -97,10 +97,7 @@ class Pool:
             if not self._settled.wait_for(lambda: not self._busy, max(0.0, deadline - time.monotonic())):
                 return False
         self.kill()
-        threads = [slot.thread for slot in self._slots if slot.thread is not None]
-        for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        return not any(thread.is_alive() for thread in threads)
+        return all(self._join(slot, deadline) for slot in self._slots)
 
     def kill(self) -> None:
         """Ends free slots now, the others after their job: a thread cannot be ended from outside."""
@@ -108,9 +105,20 @@ class Pool:
         for _ in self._slots:
             self._wakes.put(None)
 
+    def _join(self, slot: _Slot, deadline: float) -> bool:
+        joined = None
+        # One that ended between two jobs has started another in its place.
+        while (thread := slot.thread) is not None and thread is not joined:
+            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():
+                return False
+            joined = thread
+        return True
+
     def _start(self, slot: _Slot) -> None:
-        slot.thread = threading.Thread(target=self._run, args=(slot,), name=f"slot-{slot.number}", daemon=True)
-        slot.thread.start()
+        thread = threading.Thread(target=self._run, args=(slot,), name=f"slot-{slot.number}", daemon=True)
+        thread.start()
+        slot.thread = thread  # now it can be joined
 
     def _run(self, slot: _Slot) -> None:
         try:

@@ -289,6 +289,26 @@ def test_a_thread_that_ends_right_after_a_job_gives_its_slot_back(
     assert ran == [1]  # it is not run again
 
 
+def test_a_stop_waits_for_a_thread_that_is_being_replaced_too(
+    pool: Pool, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starting, start = threading.Event(), threading.Thread.start
+
+    def start_slowly(thread: threading.Thread) -> None:
+        if thread.name.startswith("slot-"):
+            starting.set()
+            eventually(lambda: pool._ended)
+        start(thread)
+
+    strike_once_after(pool, "_call", monkeypatch)
+    monkeypatch.setattr(threading.Thread, "start", start_slowly)
+    source.put(lambda: None)
+    assert starting.wait(5)
+    source.quiet()
+    assert pool.stop(time.monotonic() + 5)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("slot-")]
+
+
 def test_a_pool_without_slots_is_refused() -> None:
     with pytest.raises(ValueError, match="0"):
         Pool(0)
