@@ -86,18 +86,27 @@ def test_instances_and_their_groups_outlive_an_outage_of_redis(
 ) -> None:
     layer = RedisChannelLayer(hosts=[fresh_redis_server.url], prefix=prefix)
     with layer, run("thumbnails", "emails", TEST_LAYER_URL=fresh_redis_server.url) as worker:
-        layer.send("thumbnails", {"type": "thumbnails.make", "n": 1})
-        layer.send("emails", {"type": "emails.send", "n": 2})
+        layer.send("thumbnails", {"type": "thumbnails.join", "group": "press", "n": 1})
+        layer.send("emails", {"type": "emails.join", "group": "letters", "n": 2})
         eventually(lambda: notes.numbers("done") == [1, 2], timeout=20)
+        layer.send_group("press", {"type": "thumbnails.news", "text": "before"})
+        layer.send_group("letters", {"type": "emails.news", "text": "before"})
+        eventually(lambda: notes["news"] == ["before"] * 2, timeout=20)
+        # Who gets on with something else waits for the next of those, too.
+        layer.send("thumbnails", {"type": "thumbnails.make", "n": 3})
+        layer.send("emails", {"type": "emails.send", "n": 4})
+        eventually(lambda: notes.numbers("done") == [1, 2, 3, 4], timeout=20)
         fresh_redis_server.kill()
         eventually(lambda: "WARNING" in worker.log or "ERROR" in worker.log, timeout=20)
         fresh_redis_server.start()
-        layer.send("emails", {"type": "emails.join", "group": "letters", "n": 3})
-        layer.send("thumbnails", {"type": "thumbnails.make", "n": 4})
-        eventually(lambda: notes.numbers("done") == [1, 2, 3, 4], timeout=20)
+        eventually(lambda: layer.receive(["none"]))  # the layer knows that it is back
+        layer.send("emails", {"type": "emails.join", "group": "letters", "n": 5})
+        layer.send("thumbnails", {"type": "thumbnails.make", "n": 6})
+        eventually(lambda: notes.numbers("done") == [1, 2, 3, 4, 5, 6], timeout=20)
         layer.send_group("letters", {"type": "emails.news", "text": "back"})
-        eventually(lambda: notes["news"] == ["back"])
+        eventually(lambda: notes["news"] == ["before", "before", "back"])
         worker.stop()
-        assert "Traceback" not in worker.log
+        log = worker.log
+        assert "Traceback" not in log, log
     assert notes["made"] == ["1", "2"]
     assert sorted(notes["instances"]) == ["emails", "thumbnails"]
