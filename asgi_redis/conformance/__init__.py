@@ -3,6 +3,9 @@ Tests that a synchronous channel layer keeps the rules of ASGI 1.x, and the prom
 
 For pytest, and for anyone's layer::
 
+    import pytest
+    from asgi_redis.conformance import ChannelLayerConformance
+
     class TestMyLayer(ChannelLayerConformance):
         @pytest.fixture
         def make_layer(self):
