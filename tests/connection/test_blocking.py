@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import select
-import signal
 import threading
 import time
 
@@ -13,102 +10,10 @@ import pytest
 import redis
 
 from asgi_redis.connection import Shard, Waiter, blocking, parse_hosts, pop
-from asgi_redis.wire import Keys, Operations
+from tests.connection.queues import blocked_clients, put, queued
+from tests.connection.shards import connections_are_sound
 from tests.threads import in_threads
 from tests.waiting import eventually
-
-
-class Interruption(BaseException):
-    """Like gevent.Timeout: no Exception."""
-
-
-@pytest.fixture
-def operations(prefix):
-    return Operations(Keys(prefix, f"{prefix}-stats:"), 60, 60)
-
-
-@pytest.fixture
-def shards(three_redis_servers):
-    shards = [Shard(host) for host in parse_hosts([server.url for server in three_redis_servers], None)]
-    yield shards
-    for shard in shards:
-        shard.drop_idle()
-
-
-@pytest.fixture
-def key(prefix):
-    return f"{prefix}work".encode()
-
-
-@pytest.fixture
-def wait(shards, operations, key):
-    """Waits on all shards, or those given; returns the member or None."""
-
-    def wait(timeout=5.0, waiter=None, on=None):
-        requests = [(shard, operations.pop([key], timeout)) for shard in on or shards]
-        taken = pop(requests, timeout, waiter or Waiter(), operations.give_back)
-        return taken and taken.member
-
-    return wait
-
-
-def put(shard, operations, member):
-    assert shard.execute(operations.send(operations.send_head(b"work", 100, True), member))
-
-
-def queued(shards, operations, key):
-    return [taken.member for shard in shards for taken in shard.execute(operations.receive([key], 100))]
-
-
-def blocked_clients(server):
-    with redis.Redis(port=server.port, protocol=2) as client:
-        return client.info("clients")["blocked_clients"]
-
-
-def connections_are_sound(shards):
-    """No connection that was given back has anything left to be read."""
-    return all(not connection.can_read(0) for shard in shards for connection, _ in shard._idle)
-
-
-class TestWaiter:
-    def readable(self, waiter):
-        poll = select.poll()
-        poll.register(waiter, select.POLLIN)
-        return bool(poll.poll(0))
-
-    def test_it_can_be_read_once_woken_and_not_once_cleared(self):
-        waiter = Waiter()
-        assert not self.readable(waiter)
-        waiter.wake()
-        waiter.wake()
-        assert self.readable(waiter)
-        waiter.clear()
-        assert not self.readable(waiter)
-        waiter.clear()
-        waiter.wake()
-        assert self.readable(waiter)
-
-    def test_however_often_it_is_woken_it_never_blocks(self):
-        waiter = Waiter()
-        for _ in range(100_000):
-            waiter.wake()
-        assert self.readable(waiter)
-
-    def test_wakes_from_many_threads_are_never_left_behind_for_ever(self):
-        waiter = Waiter()
-        for _ in range(50):
-            in_threads(lambda _: waiter.wake(), range(4))
-            waiter.clear()
-            assert not self.readable(waiter)
-
-    @pytest.mark.native("gevent keeps what it has waited on for a while")
-    def test_its_pipe_goes_with_it(self):
-        waiter = Waiter()
-        descriptor = waiter.fileno()
-        os.fstat(descriptor)
-        del waiter
-        with pytest.raises(OSError, match="Bad file descriptor"):
-            os.fstat(descriptor)
 
 
 class TestPop:
@@ -238,130 +143,6 @@ class TestPutOff:
         client.client_pause(300, all=False)
         assert wait(0.1, on=[shard]) == b"m"
         assert connections_are_sound([shard])
-
-
-class TestInterruptions:
-    """Whatever is raised in the middle of a wait comes out; the pops do not stay behind, nor does a message."""
-
-    def interrupt(self, monkeypatch, nth):
-        """Makes the n-th look at the sockets raise, as a signal handler or gevent would."""
-        poll, looks = blocking._poll, []
-
-        def interrupted(*args):
-            looks.append(args)
-            if len(looks) == nth:
-                raise Interruption
-            return poll(*args)
-
-        monkeypatch.setattr(blocking, "_poll", interrupted)
-
-    @pytest.mark.parametrize("nth", [1, 2, 3, 4, 5, 6])
-    @pytest.mark.parametrize("messages", [0, 1, 3])
-    def test_at_any_look_nothing_is_lost(
-        self, wait, shards, operations, key, three_redis_servers, monkeypatch, nth, messages
-    ):
-        sent = [b"%d" % number for number in range(messages)]
-        for shard, member in zip(shards, sent):
-            put(shard, operations, member)
-        received = []
-        with monkeypatch.context() as patch:
-            self.interrupt(patch, nth)
-            try:
-                received = [wait(0.01)]
-            except Interruption:
-                pass
-            else:
-                assert len(received) == 1
-        assert [blocked_clients(server) for server in three_redis_servers] == [0] * 3
-        assert connections_are_sound(shards)
-        assert sorted(queued(shards, operations, key) + [one for one in received if one]) == sent
-
-    def interrupt_putting_back(self, monkeypatch, method):
-        """Makes `method` of a shard raise the first time that it is called while a message is put back."""
-        original, put_back, raised = getattr(Shard, method), blocking.put_back_all, []
-        under_way = []
-
-        def interrupted(shard, *args, **kwargs):
-            if under_way and not raised:
-                raised.append(shard)
-                raise Interruption
-            return original(shard, *args, **kwargs)
-
-        def noticed(*args):
-            under_way.append(args)
-            put_back(*args)
-
-        monkeypatch.setattr(Shard, method, interrupted)
-        monkeypatch.setattr(blocking, "put_back_all", noticed)
-
-    @pytest.mark.parametrize("method", ["checkout", "read"])
-    def test_while_a_message_is_put_back_neither_it_nor_the_one_to_be_returned_is_lost(
-        self, wait, shards, operations, key, monkeypatch, method
-    ):
-        sent = [b"0", b"1", b"2"]
-        for shard, member in zip(shards, sent):
-            put(shard, operations, member)
-        with monkeypatch.context() as patch:
-            self.interrupt_putting_back(patch, method)
-            with pytest.raises(Interruption):
-                wait()
-        eventually(lambda: sum(shard.execute(operations.channel_statistics(b"work"))[2] for shard in shards) == 3)
-        assert queued(shards, operations, key) == sent
-        assert connections_are_sound(shards)
-
-    def test_twice_in_a_row_the_pop_is_given_up_rather_than_left_behind(
-        self, wait, shards, three_redis_servers, monkeypatch
-    ):
-        with monkeypatch.context() as patch:
-
-            def always(*args):
-                raise Interruption
-
-            patch.setattr(blocking, "_poll", always)
-            with pytest.raises(Interruption):
-                wait(30)
-        eventually(lambda: [blocked_clients(server) for server in three_redis_servers] == [0] * 3)
-        assert wait(0.01) is None
-
-    @pytest.mark.native("gevent raises a signal handler's exception in its hub")
-    def test_a_keyboard_interrupt_in_the_main_thread(self, wait, shards, three_redis_servers):
-        before = signal.getsignal(signal.SIGINT)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-        def interrupt():
-            # On the last shard that is waited on: the wait has begun.
-            eventually(lambda: blocked_clients(three_redis_servers[-1]))
-            os.kill(os.getpid(), signal.SIGINT)
-
-        interrupter = threading.Thread(target=interrupt)
-        interrupter.start()
-        try:
-            with pytest.raises(KeyboardInterrupt):
-                wait(30)
-        finally:
-            interrupter.join()
-            signal.signal(signal.SIGINT, before)
-        assert [blocked_clients(server) for server in three_redis_servers] == [0] * 3
-        assert connections_are_sound(shards)
-
-    def test_a_signal_handler_that_returns_does_not_end_the_wait(self, wait, shards, operations, three_redis_servers):
-        caught = []
-        before = signal.signal(signal.SIGUSR1, lambda *_: caught.append(1))
-
-        def send():
-            eventually(lambda: blocked_clients(three_redis_servers[0]))
-            os.kill(os.getpid(), signal.SIGUSR1)
-            eventually(lambda: caught)
-            put(shards[0], operations, b"m")
-
-        sender = threading.Thread(target=send)
-        sender.start()
-        try:
-            assert wait(30) == b"m"
-        finally:
-            sender.join()
-            signal.signal(signal.SIGUSR1, before)
-        assert caught == [1]
 
 
 class TestUnblocking:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import signal
@@ -13,19 +12,12 @@ import pytest
 import redis
 
 from asgi_redis import scripts
-from asgi_redis.connection import Shard, execute_all, parse_hosts
-from asgi_redis.embedded import RedisServer, RedisServerError
-from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.wire import Operation
 from asgi_redis.wire.operation import command, script_head
+from tests.connection.shards import echo, incr, shard_at
 from tests.servers import pause, resume
 from tests.threads import in_threads
 from tests.waiting import eventually
-
-
-def shard_at(server, **connection_kwargs):
-    (host,) = parse_hosts([server.url], connection_kwargs)
-    return Shard(host)
 
 
 @pytest.fixture
@@ -33,10 +25,6 @@ def shard(redis_server):
     shard = shard_at(redis_server)
     yield shard
     shard.drop_idle()
-
-
-def echo(text):
-    return Operation(command(b"ECHO", text), bytes)
 
 
 def interrupt_once(patch, shard, before=1):
@@ -52,10 +40,6 @@ def interrupt_once(patch, shard, before=1):
         return read(*args, **kwargs)
 
     patch.setattr(connection, "read_response", interrupted)
-
-
-def incr(key):
-    return Operation(command(b"INCR", key), int)
 
 
 class TestExecute:
@@ -218,155 +202,6 @@ class TestExecute:
         assert len(shard._idle) == 100
         shard.drop_idle()
         assert not shard._idle
-
-
-class TestScripts:
-    def flush(self, server):
-        with redis.Redis(port=server.port, protocol=2) as client:
-            client.script_flush()
-
-    def operation(self, key):
-        head = script_head(scripts.GROUP_ADD, (key,), (b"channel", b"60"))
-        return Operation(head, bool, 1, scripts.GROUP_ADD)
-
-    def test_a_script_that_redis_has_forgotten_is_loaded_and_run(self, fresh_redis_server):
-        shard = shard_at(fresh_redis_server)
-        for _ in range(2):
-            self.flush(fresh_redis_server)
-            assert shard.execute(self.operation(b"group")) is True
-
-    def test_among_several_commands_too(self, fresh_redis_server):
-        shard = shard_at(fresh_redis_server)
-        operation = self.operation(b"group")
-        both = Operation(operation.packed + command(b"ECHO", b"b"), list, 2, operation.script)
-        assert shard.execute(both) == [1, b"b"]
-
-    @pytest.mark.parametrize("loaded", [False, True])
-    def test_an_error_of_a_script_is_the_same_whether_it_was_loaded_or_not(self, fresh_redis_server, loaded):
-        shard = shard_at(fresh_redis_server)
-        with redis.Redis(port=fresh_redis_server.port, protocol=2) as client:
-            client.set("key", "a string")
-            if loaded:
-                client.script_load(scripts.GROUP_ADD.text)
-        with pytest.raises(redis.exceptions.ResponseError, match="WRONGTYPE"):
-            shard.execute(self.operation(b"key"))
-        assert shard.execute(echo(b"next")) == b"next"
-
-
-class TestExecuteAll:
-    def test_results_come_in_the_order_of_the_requests(self, three_redis_servers):
-        shards = [shard_at(server) for server in three_redis_servers]
-        requests = [(shard, echo(b"%d" % number)) for number, shard in enumerate([*shards, *shards])]
-        assert execute_all(requests) == [b"%d" % number for number in range(6)]
-
-    def test_nothing_asked_nothing_done(self):
-        assert execute_all([]) == []
-
-    def test_it_takes_as_long_as_the_slowest(self, three_redis_servers):
-        shards = [shard_at(server) for server in three_redis_servers]
-        wait = Operation(command(b"BLPOP", b"unheard of", b"0.2"), bool)
-        started = time.monotonic()
-        execute_all([(shard, wait) for shard in shards])
-        assert time.monotonic() - started < 0.5
-
-    def test_a_shard_that_is_down_keeps_no_other_from_being_served(self, redis_server, fresh_redis_server, prefix):
-        up, down = shard_at(redis_server), shard_at(fresh_redis_server)
-        key = prefix.encode()
-        fresh_redis_server.kill()
-        with pytest.raises(redis.exceptions.ConnectionError):
-            execute_all([(down, incr(key)), (up, incr(key))])
-        assert up.execute(Operation(command(b"GET", key), int)) == 1
-
-    def test_an_error_that_is_a_reply_is_raised_when_all_have_answered(self, three_redis_servers, prefix):
-        shards = [shard_at(server) for server in three_redis_servers]
-        key = prefix.encode()
-        wrong = Operation(command(b"INCR", b"a", b"b"), int)
-        with pytest.raises(redis.exceptions.ResponseError):
-            execute_all([(shards[0], wrong), (shards[1], incr(key)), (shards[2], incr(key))])
-        assert [shard.execute(incr(key)) for shard in shards] == [1, 2, 2]
-
-    def test_an_interruption_leaves_no_connection_with_a_reply_in_it(self, three_redis_servers, monkeypatch):
-        shards = [shard_at(server) for server in three_redis_servers]
-        monkeypatch.setattr(shards[0], "read", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt()))
-        with pytest.raises(KeyboardInterrupt):
-            execute_all([(shard, echo(b"first")) for shard in shards])
-        assert [shard.execute(echo(b"second")) for shard in shards[1:]] == [b"second"] * 2
-
-
-class TestAServerThatCannotServe:
-    def run(self, *directives):
-        return RedisServer([("rename-command", [name, ""]) for name in directives])
-
-    @pytest.mark.parametrize("protocol", [2, 3])
-    @pytest.mark.parametrize(
-        ("lacks", "call"),
-        [
-            ("BZPOPMIN", lambda layer: layer.receive(["work"], block=True)),
-            ("CLIENT", lambda layer: layer.receive(["work"], block=True)),
-            ("ZPOPMIN", lambda layer: layer.receive(["work"])),
-            ("EVALSHA", lambda layer: layer.send("work", {})),
-        ],
-    )
-    def test_one_that_lacks_a_command_is_named_with_its_version_and_the_command(
-        self, layer_for, lacks, call, protocol
-    ):
-        with self.run(lacks) as server:
-            layer = layer_for(server, connection_kwargs={"protocol": protocol})
-            for _ in range(2):
-                with pytest.raises(UnsupportedRedis) as raised:
-                    call(layer)
-                said = str(raised.value)
-                assert "Redis " in said
-                if lacks != "ZPOPMIN":  # scripts do not say which command it was before Redis 7
-                    assert lacks.lower() in said.lower()
-                with redis.Redis(port=server.port, protocol=2) as client:
-                    assert client.info("server")["redis_version"] in said
-            assert len(layer._shards[0]._idle) <= 2
-
-    def test_a_replica_refuses_and_its_connections_are_given_up(self, layer_for, sentinel):
-        layer = layer_for(sentinel.replica)
-        for call in (
-            lambda: layer.send("work", {}),
-            lambda: layer.receive(["work"]),
-            lambda: layer.receive(["work"], block=True),
-            lambda: layer.group_add("chat", "work"),
-        ):
-            with pytest.raises(redis.exceptions.ReadOnlyError):
-                call()
-            assert not layer._shards[0]._idle, "the next connection may be to the master"
-
-    def test_a_replica_that_has_lost_its_master_likewise(self, layer_for):
-        with RedisServer({"replicaof": ["127.0.0.1", 1], "replica-serve-stale-data": "no"}) as replica:
-            layer = layer_for(replica)
-            for call in (lambda: layer.send("work", {}), lambda: layer.receive(["work"], block=True)):
-                with pytest.raises((redis.exceptions.MasterDownError, redis.exceptions.ReadOnlyError)):
-                    call()
-                assert not layer._shards[0]._idle
-
-    def test_one_that_is_loading_is_a_connection_error(self, layer_for):
-        server = RedisServer({"key-load-delay": 500, "loading-process-events-interval-bytes": 1024})
-        with contextlib.closing(server):
-            try:
-                server.start()
-            except RedisServerError as error:
-                if "Bad directive" not in str(error):
-                    raise
-                pytest.skip("before Redis 7 a server cannot be made to load slowly")
-            with redis.Redis(port=server.port, protocol=2) as client:
-                client.eval("for i = 1, 4000 do redis.call('SET', i, i) end", 0)
-                client.save()
-            server.kill()
-            server._answers = lambda: True  # not to be waited for until it has loaded
-            server.start()
-            layer = layer_for(server)
-
-            def refusal():
-                with pytest.raises(redis.exceptions.ConnectionError) as raised:
-                    layer.send("work", {})
-                return "loading" in str(raised.value).lower()
-
-            eventually(refusal)  # before that, it does not listen yet
-            assert not layer._shards[0]._idle
 
 
 @pytest.mark.native("the parent waits for its child without gevent")

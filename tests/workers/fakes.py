@@ -1,10 +1,12 @@
-"""A layer that keeps what it is told, for tests of what happens above a layer."""
+"""Layers that keep what they are told and a consumer that can be held up, for tests of what happens above a layer."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
 from typing import Any
+
+import pytest
 
 from workers.message import Message
 
@@ -117,3 +119,22 @@ class QueueLayer(FakeLayer):
 
     def close(self) -> None:
         self.closed = True
+
+
+@pytest.fixture(name="layer")
+def queue_layer() -> QueueLayer:
+    return QueueLayer()
+
+
+class Consumer:
+    """Waits for ``may_end`` with each message."""
+
+    def __init__(self) -> None:
+        self.ran: list[Any] = []
+        self.ended: list[Any] = []
+        self.may_end = threading.Event()
+
+    def __call__(self, message: Message) -> None:
+        self.ran.append(message["n"])
+        self.may_end.wait(10)
+        self.ended.append(message["n"])

@@ -1,0 +1,38 @@
+"""Three shards, a queue's key on them, and a wait for a message."""
+
+from __future__ import annotations
+
+import pytest
+
+from asgi_redis.connection import Shard, Waiter, parse_hosts, pop
+from asgi_redis.wire import Keys, Operations
+
+
+@pytest.fixture
+def operations(prefix):
+    return Operations(Keys(prefix, f"{prefix}-stats:"), 60, 60)
+
+
+@pytest.fixture
+def shards(three_redis_servers):
+    shards = [Shard(host) for host in parse_hosts([server.url for server in three_redis_servers], None)]
+    yield shards
+    for shard in shards:
+        shard.drop_idle()
+
+
+@pytest.fixture
+def key(prefix):
+    return f"{prefix}work".encode()
+
+
+@pytest.fixture
+def wait(shards, operations, key):
+    """Waits on all shards, or those given; returns the member or None."""
+
+    def wait(timeout=5.0, waiter=None, on=None):
+        requests = [(shard, operations.pop([key], timeout)) for shard in on or shards]
+        taken = pop(requests, timeout, waiter or Waiter(), operations.give_back)
+        return taken and taken.member
+
+    return wait

@@ -1,0 +1,50 @@
+"""A worker as a process, and a Redis that goes away, or is not there yet."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+from asgi_redis import RedisChannelLayer
+from asgi_redis.embedded import RedisServer
+from tests.waiting import eventually
+from tests.workers.processes import MODULE, Notes, WorkerProcess
+
+
+def test_it_outlives_redis_and_says_so_in_two_lines(
+    fresh_redis_server: RedisServer, prefix: str, tmp_path: Path
+) -> None:
+    server = fresh_redis_server
+    notes = Notes(server.url, "notes")
+    command = [*MODULE, "--layer-url", server.url, "--routing", "tests.workers.consumers.routing"]
+    layer = RedisChannelLayer(hosts=[server.url])
+    with layer, WorkerProcess(command, tmp_path, env=notes.env) as worker:
+        layer.send("work", {"n": 1})
+        eventually(lambda: notes["done"] == ["1"])
+        server.kill()
+        eventually(lambda: "does not serve messages" in worker.log)
+        server.start()
+        eventually(lambda: "serves messages again" in worker.log)
+        layer.send("work", {"n": 2})
+        eventually(lambda: notes["done"] == ["2"])
+        assert worker.log.count("does not serve messages") == 1
+        assert worker.log.count("serves messages again after") == 1
+        server.stop()
+        eventually(lambda: worker.log.count("does not serve messages") == 2)
+        worker.signal(signal.SIGTERM)
+        assert worker.wait() == 0, worker.log
+    assert "Traceback" not in worker.log
+
+
+def test_it_waits_for_a_redis_that_is_not_there_yet(
+    fresh_redis_server: RedisServer, tmp_path: Path, prefix: str
+) -> None:
+    fresh_redis_server.stop()
+    notes = Notes(fresh_redis_server.url, "notes")
+    command = [*MODULE, "--layer-url", fresh_redis_server.url, "--routing", "tests.workers.consumers.routing"]
+    with WorkerProcess(command, tmp_path, env=notes.env) as worker:
+        eventually(lambda: "does not serve messages" in worker.log, timeout=20)
+        fresh_redis_server.start()
+        with RedisChannelLayer(hosts=[fresh_redis_server.url]) as layer:
+            layer.send("work", {"n": 1})
+            eventually(lambda: notes["done"] == ["1"])
