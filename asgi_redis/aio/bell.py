@@ -6,7 +6,7 @@ import asyncio
 import functools
 
 from asgi_redis.aio.carriers import call_in
-from asgi_redis.pubsub.subscription import Arrived, Inbox, Waiting
+from asgi_redis.pubsub.subscription import Inbox, Reader, Waiting
 from asgi_redis.pubsub.subscriptions import Subscriptions
 
 
@@ -40,7 +40,7 @@ class Sleeper(Waiting):
 
     __slots__ = ("_bell", "_is_rung", "future")
 
-    future: asyncio.Future[Arrived | None]
+    future: asyncio.Future[None]
 
     def __init__(self, bell: Bell) -> None:
         self.future = asyncio.get_running_loop().create_future()
@@ -59,11 +59,12 @@ class Sleeper(Waiting):
             self.future.set_result(None)
 
 
-class Receiver(Sleeper):
+class Receiver(Sleeper, Reader):
     """
-    A coroutine that waits for a message, which is handed over to it, or None when the channel was ended.
+    A coroutine that waits until there is a message for it to take, or the channel is ended.
 
-    To be made, and left, with the lock held.
+    The message stays in the inbox until the coroutine runs: it may be cancelled before. To be made, and left, with
+    the lock held.
     """
 
     __slots__ = ("_inbox",)
@@ -76,16 +77,13 @@ class Receiver(Sleeper):
     def look(self) -> None:
         """See ``Sleeper``."""
         self._is_rung = False
-        inbox = self._inbox
-        if self.future.done() or self not in inbox.waiting:
-            return  # it was cancelled, and is about to leave or has left
-        arrived = self._bell.subscriptions.take_one(inbox)
-        if arrived is not None or inbox.ended:
-            inbox.waiting.discard(self)
-            self.future.set_result(arrived)
+        if self._inbox.messages or self._inbox.ended:
+            super().look()
+
+    def is_gone(self) -> bool:
+        """See ``asgi_redis.pubsub.subscription.Reader``."""
+        return self.future.get_loop().is_closed()
 
     def leave(self) -> None:
-        """Gives back the message that comes too late, and takes note that the channel may have lost its reader."""
+        """Waits no longer."""
         self._inbox.waiting.discard(self)
-        arrived = self.future.result() if self.future.done() and not self.future.cancelled() else None
-        self._bell.subscriptions.leave_inbox(self._inbox, arrived)

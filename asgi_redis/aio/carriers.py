@@ -38,7 +38,8 @@ class Carrier(Generic[Work]):
         self._number = threads
         self._queue: Queue[Work] = SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self._lock = threading.Lock()
+        # Reentrant: the garbage collector may end a coroutine anywhere, which then calls from its ``finally``.
+        self._lock = threading.RLock()
 
     def submit(self, work: Work, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
         """Returns a future of ``loop``, in which this is called, for the result."""
@@ -54,8 +55,8 @@ class Carrier(Generic[Work]):
             thread = threading.Thread(
                 target=self._run, args=(self._queue,), name=f"{self._name} {number}", daemon=True
             )
+            thread.start()  # may raise, and then it is not there
             self._threads.append(thread)
-            thread.start()
 
     def end(self) -> None:
         """Lets the threads end when they have done what there is. For finalisers, which must not take a lock."""
@@ -95,12 +96,12 @@ class Pipeline(Carrier[Begun]):
         with self._lock:
             if not self._threads:
                 self._start()
+            at_rest, self._at_rest = self._at_rest, False  # before a call from within this one
             try:
-                begun = begin(self._shard, operation) if self._at_rest else None
+                begun = begin(self._shard, operation) if at_rest else None
             except RedisError as error:
                 future.set_exception(error)
                 return future
-            self._at_rest = False
             self._queue.put(((operation, begun), future))
         return future
 

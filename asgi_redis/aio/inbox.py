@@ -11,10 +11,11 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from asgi_redis.aio.carriers import call_in
 from asgi_redis.aio.waiting import Aim, Box, Message, Popper, Waiting
+from asgi_redis.connection import each_its_own
 
 _AT_ONCE = 256  # messages
 _MOMENT = 0.001  # seconds, by which what expires has expired
@@ -56,11 +57,15 @@ class Inbox:
     async def receive(self, channel: str) -> Message:
         """Returns the next message of ``channel``; waits for it."""
         loop = asyncio.get_running_loop()
+        waiting: Waiting | None = None
         while True:
             with self.lock:
+                if waiting is not None:
+                    self._heard(waiting)
                 message = self._take(channel)
                 if message is not None:
                     return message
+                self.popper.start()
                 waiting = Waiting(channel, loop.create_future())
                 self._enter(waiting)
             try:
@@ -73,8 +78,6 @@ class Inbox:
                 with self.lock:
                     self._leave(waiting)
                 raise
-            with self.lock:
-                self._told.discard(waiting)
 
     def _take(self, channel: str) -> Message | None:
         box = self._boxes.get(channel)
@@ -97,8 +100,9 @@ class Inbox:
         box.waiting.append(waiting)
         queue = self._queue_of(waiting.channel)
         number = self._wanted[queue] = self._wanted.get(queue, 0) + 1
-        alone = number == len(self._wanted) == 1
-        sure = not self.popper.is_down() and not (alone and time.monotonic() > self._known_until)
+        others = number > 1 or len(self._wanted) > 1
+        known = not self._newcomers and (others or time.monotonic() < self._known_until)
+        sure = known and not self.popper.is_down()
         if not sure:
             self._newcomers.add(waiting)
         if not sure or number == 1:
@@ -107,8 +111,8 @@ class Inbox:
     def _leave(self, waiting: Waiting) -> None:
         self._newcomers.discard(waiting)
         box = self._boxes.get(waiting.channel)
-        if waiting.told:
-            self._told.discard(waiting)
+        if waiting.told_by is not None:
+            self._heard(waiting)
             if box is not None and box.messages:
                 self._tell(self._next(box))
         elif box is not None and waiting in box.waiting:
@@ -146,7 +150,7 @@ class Inbox:
                 if box is None:
                     box = self._boxes[channel] = Box()
                 box.messages.append((expires, message))
-                if len(box.messages) > self._capacity(channel):
+                if len(box.messages) - box.told > self._capacity(channel):
                     box.messages.popleft()
                     self.dropped_count += 1
                 told += self._next(box)
@@ -156,11 +160,19 @@ class Inbox:
         if not box.waiting:
             return []
         waiting = box.waiting.popleft()
-        waiting.told = True
+        waiting.told_by = box
+        box.told += 1
         self._told.add(waiting)
         self._newcomers.discard(waiting)
         self._unwant(waiting.channel)
         return [waiting]
+
+    def _heard(self, waiting: Waiting) -> None:
+        """Takes note that one who was told has come, or never will."""
+        self._told.discard(waiting)
+        if waiting.told_by is not None:
+            waiting.told_by.told -= 1
+            waiting.told_by = None
 
     def _tell(self, told: list[Waiting]) -> None:
         while told:
@@ -176,7 +188,7 @@ class Inbox:
         """Those whose loop was closed are there no longer. Returns who is next."""
         others = []
         for waiting in some:
-            self._told.discard(waiting)
+            self._heard(waiting)
             box = self._boxes.get(waiting.channel)
             if box is not None and box.messages:
                 others += self._next(box)
@@ -199,14 +211,14 @@ class Inbox:
         """Gives all who wait the error. To be called with the lock held."""
         self._fail([waiting for box in self._boxes.values() for waiting in box.waiting], error)
 
-    def _fail(self, some: Iterable[Waiting], error: Exception) -> None:
-        for waiting in some:
+    def _fail(self, some: Sequence[Waiting], error: Exception) -> None:
+        for waiting, own in zip(some, each_its_own(error, len(some))):
             box = self._boxes[waiting.channel]
             box.waiting.remove(waiting)
             self._newcomers.discard(waiting)
             self._unwant(waiting.channel)
             self._tidy(waiting.channel, box)
-            call_in(waiting.future.get_loop(), _set_error, waiting.future, error)
+            call_in(waiting.future.get_loop(), _set_error, waiting.future, own)
 
     def sweep(self) -> None:
         """Drops what has expired, and those whose loop was closed."""

@@ -59,15 +59,18 @@ class Popper:
         """Whether no server is there to receive from, as far as is known."""
         return getattr(self._reader, "down", False)
 
-    def change(self) -> None:
-        """Lets the thread look at the inbox at once; starts it. To be called with the inbox's lock held."""
+    def start(self) -> None:
+        """Sees that the thread runs. To be called with the inbox's lock held."""
         if self._thread is None:
             self._ending = False
             self._reader = self._make_reader()
             thread = threading.Thread(target=self._run, args=(self._reader,), name=self._name, daemon=True)
             thread.start()
             self._thread = thread
-        elif self._receiving:
+
+    def change(self) -> None:
+        """Lets the thread look at the inbox at once. To be called with the inbox's lock held."""
+        if self._receiving:
             assert self._reader is not None
             self._reader.unblock()
         elif not self._rung:

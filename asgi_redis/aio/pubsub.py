@@ -14,7 +14,7 @@ from asgi_redis.aio.layer import AsyncChannelLayer
 from asgi_redis.base import Message
 from asgi_redis.connection import Steps
 from asgi_redis.exceptions import LayerClosed
-from asgi_redis.pubsub.subscription import Confirmation, Subscription
+from asgi_redis.pubsub.subscription import Confirmation, Inbox, Subscription
 
 T = TypeVar("T")
 
@@ -98,24 +98,30 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
                 inbox = subscriptions.inboxes.get(channel) if isinstance(channel, str) else None
                 if inbox is None:
                     (inbox,) = self.layer._open([channel])
-                arrived, receiver = subscriptions.take_one(inbox), None
-                if arrived is None and inbox.confirmed_once:
-                    receiver = Receiver(self._bell(), inbox)
-            if receiver is not None:
-                try:
-                    arrived = await receiver.future
-                except BaseException:
-                    with subscriptions.lock:
-                        receiver.leave()
-                    raise
-            elif arrived is None:
-                await self._confirm([inbox])
+                arrived = subscriptions.take_one(inbox)
             if arrived is not None:
                 message = self.layer._decoder.decode_one(channel, arrived[1])
                 if message is not None:
                     return message
-            elif self._closed != closed:
+                continue
+            try:
+                await (self._wait(inbox) if inbox.confirmed_once else self._confirm([inbox]))
+            except BaseException:
+                subscriptions.leave_inbox(inbox)
+                raise
+            if self._closed != closed:
                 raise LayerClosed("the channel layer was closed while this waited for a message")
+
+    async def _wait(self, inbox: Inbox) -> None:
+        with self._subscriptions.lock:
+            if inbox.messages or inbox.ended:
+                return
+            receiver = Receiver(self._bell(), inbox)
+        try:
+            await receiver.future
+        finally:
+            with self._subscriptions.lock:
+                receiver.leave()
 
     async def _confirm(self, subscriptions: Sequence[Subscription]) -> None:
         lock, confirmation = self._subscriptions.lock, Confirmation(subscriptions)

@@ -21,6 +21,9 @@ class Aim(NamedTuple):
 class Popper(Protocol):
     """The thread that receives for an inbox."""
 
+    def start(self) -> None:
+        """Sees that it runs, with the lock held. Raises ``RuntimeError`` where no thread can be started."""
+
     def change(self) -> None:
         """Is called when ``aim`` has become another, with the lock held."""
 
@@ -29,21 +32,26 @@ class Popper(Protocol):
 
 
 class Waiting:
-    """A coroutine that waits; ``told`` that there is a message for it, or not yet."""
+    """A coroutine that waits; ``told_by`` is the box in which there is a message for it, or None as yet."""
 
-    __slots__ = ("channel", "future", "told")
+    __slots__ = ("channel", "future", "told_by")
 
     def __init__(self, channel: str, future: asyncio.Future[None]) -> None:
         self.channel = channel
         self.future = future
-        self.told = False
+        self.told_by: Box | None = None
 
 
 class Box:
-    """One channel: its messages, each with the time when it expires, and those who wait for one, in their order."""
+    """
+    One channel: its messages, each with the time when it expires, and those who wait for one, in their order.
 
-    __slots__ = ("messages", "waiting")
+    ``told`` is how many of the messages somebody was told of, who is about to take them.
+    """
+
+    __slots__ = ("messages", "told", "waiting")
 
     def __init__(self) -> None:
         self.messages: deque[tuple[float, Message]] = deque()
         self.waiting: deque[Waiting] = deque()
+        self.told = 0

@@ -6,6 +6,7 @@ Nothing is ever sent twice but scripts that Redis says it has not run.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,7 +44,7 @@ def execute_many(shard: Shard, operations: Sequence[Operation], begun: Any | Non
     try:
         connection = shard.checkout() if begun is None else begun
     except Exception as error:  # noqa: BLE001  it is the callers'
-        return [error] * len(operations)
+        return each_its_own(error, len(operations))
     outcomes: list[Any] = []
     try:
         packed = [operation.packed for operation in (operations if begun is None else operations[1:])]
@@ -57,7 +58,7 @@ def execute_many(shard: Shard, operations: Sequence[Operation], begun: Any | Non
     except Exception as error:  # noqa: BLE001  it is the callers'
         shard.after_error(connection, error)
         lost = [outcome if not isinstance(outcome, NoScriptError) else error for outcome in outcomes]
-        return _explain(shard, lost + [error] * (len(operations) - len(lost)))
+        return _explain(shard, lost + each_its_own(error, len(operations) - len(lost)))
     explained = _explain(shard, outcomes)
     refusals = list(filter(is_error, explained))
     if refusals:
@@ -65,6 +66,17 @@ def execute_many(shard: Shard, operations: Sequence[Operation], begun: Any | Non
     else:
         shard.give_back(connection)
     return explained
+
+
+def each_its_own(error: Exception, number: int) -> list[Exception]:
+    """Returns an error for as many callers: what one of them raises gets a traceback that is not the others'."""
+    errors = [error]
+    for _ in range(number - 1):
+        try:
+            errors.append(copy.copy(error))
+        except Exception:  # noqa: BLE001  whatever its class needs to be made anew
+            errors.append(error)
+    return errors[:number]
 
 
 def is_error(outcome: Any) -> bool:

@@ -57,12 +57,13 @@ class Listener:
     # For others, who hold the lock
 
     def add(self, subscription: Subscription) -> None:
-        """Subscribes, as soon as it can."""
+        """Subscribes, as soon as it can. Raises ``RuntimeError``, and does not, where no thread can be started."""
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name=f"listener at {self.shard.host}", daemon=True)
+            thread.start()
+            self._thread = thread
         self.subscriptions[subscription.name] = subscription
         self._request(subscribe(subscription.name), subscription)
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=f"listener at {self.shard.host}", daemon=True)
-            self._thread.start()
 
     def remove(self, subscription: Subscription) -> None:
         """Unsubscribes; nothing is delivered from now on."""
@@ -116,7 +117,7 @@ class Listener:
         self.shard.host.lost()
         delay = self._outage.failed(error)
         with self._lock:
-            for subscription in self.subscriptions.values():
+            for subscription in list(self.subscriptions.values()):
                 subscription.confirmed = False
             if self._link is not None and self._link.established:
                 self._was_connected = True
@@ -124,7 +125,7 @@ class Listener:
             else:
                 self.failures += 1
                 self.error = error
-            for subscription in self.subscriptions.values():
+            for subscription in list(self.subscriptions.values()):
                 subscription.wake()
         return delay
 
@@ -137,7 +138,7 @@ class Listener:
     def _serve(self, link: _Link) -> None:
         with self._lock:
             self._requests.clear()  # they are among these
-            requests = [(subscribe(one.name), one) for one in self.subscriptions.values()]
+            requests = [(subscribe(one.name), one) for one in list(self.subscriptions.values())]
         link.ask(requests)
         poll = _Poll(link, self._waiter)
         sweep_at = time.monotonic() + self._owner.sweep_interval

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from asgi_redis.pubsub.listener import Listener
 
 logger = logging.getLogger("asgi_redis")
+
+_READ = 1.0  # seconds that a channel counts as being read after a message was taken
+_BURST = 100  # times its capacity
 
 Arrived = tuple[float, bytes]
 """When a message has come (``time.monotonic``), and what it is."""
@@ -29,6 +33,16 @@ class Waiting(Protocol):
 
     def notify_all(self) -> None:
         """Is called with the lock held when there may be something to see."""
+
+
+class Reader:
+    """One that waits for the messages of a channel, and may go without a word."""
+
+    __slots__ = ()
+
+    def is_gone(self) -> bool:
+        """Whether nobody is there any more."""
+        raise NotImplementedError
 
 
 class Subscription:
@@ -64,9 +78,13 @@ class Subscription:
 
 
 class Inbox(Subscription):
-    """A channel of this process, and the messages that wait in it: ``capacity`` of them, the latest."""
+    """
+    A channel of this process, and the messages that wait in it: ``capacity`` of them, the latest.
 
-    __slots__ = ("capacity", "channel", "groups", "left", "messages", "overflowing", "read_at")
+    Where it is being read there may be ``_BURST`` times as many: they come faster than any reader can take them.
+    """
+
+    __slots__ = ("capacity", "channel", "groups", "left", "messages", "overflowing", "read_at", "taken_at")
 
     def __init__(self, channel: str, listener: Listener, capacity: int) -> None:
         super().__init__(channel.encode(), listener)
@@ -75,6 +93,9 @@ class Inbox(Subscription):
         self.messages: deque[Arrived] = deque()
         self.groups: dict[str, LocalGroup] = {}
         self.read_at = time.monotonic()
+        """When somebody has looked for messages the last time."""
+        self.taken_at = -math.inf
+        """When somebody has found one."""
         self.left = False
         """Whether its reader has gone, and will hardly come back."""
         self.overflowing = False
@@ -83,22 +104,23 @@ class Inbox(Subscription):
         """See ``Subscription``."""
         dropped = 0
         if len(self.messages) >= self.capacity:
-            self.messages.popleft()
-            dropped = 1
-            if not self.overflowing:
+            most = self.capacity * (_BURST if self.waiting or now - self.taken_at < _READ else 1)
+            while len(self.messages) >= most:
+                self.messages.popleft()
+                dropped += 1
+            if dropped and not self.overflowing:
                 self.overflowing = True  # the log has it once, until somebody has emptied it
                 logger.info("Channel %s over capacity; its oldest messages are dropped", self.channel)
         self.messages.append((now, message))
         self.wake()
         return dropped
 
-    def put_back(self, oldest: Arrived) -> int:
-        """Takes back the message that was handed out last; returns how many were dropped for it."""
-        if len(self.messages) >= self.capacity:
-            return 1
-        self.messages.appendleft(oldest)
-        self.wake()
-        return 0
+    def forget_gone(self) -> None:
+        """Forgets readers who have gone without a word."""
+        for waiting in list(self.waiting):
+            if isinstance(waiting, Reader) and waiting.is_gone():
+                self.waiting.discard(waiting)
+                self.left = True
 
     def drop_older(self, arrived_before: float) -> int:
         """Drops what has arrived before a moment; returns how many."""
@@ -121,7 +143,8 @@ class LocalGroup(Subscription):
 
     def deliver(self, message: bytes, now: float) -> int:
         """See ``Subscription``."""
-        return sum([inbox.deliver(message, now) for inbox in self.members.values()])
+        # A copy, because the garbage collector may end a coroutine that takes its channel out in the middle of this.
+        return sum([inbox.deliver(message, now) for inbox in list(self.members.values())])
 
 
 class Confirmation:

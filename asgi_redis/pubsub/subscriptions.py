@@ -69,8 +69,8 @@ class Subscriptions:
                 inbox = self.inboxes.get(channel)
                 if inbox is None:
                     inbox = Inbox(channel, self._listener(channel), capacity_of(channel))
-                    self.inboxes[channel] = inbox
                     inbox.listener.add(inbox)
+                    self.inboxes[channel] = inbox
                 opened.append(inbox)
         return opened
 
@@ -86,8 +86,9 @@ class Subscriptions:
                 return None
             joined = self.groups.get(group)
             if joined is None:
-                joined = self.groups[group] = LocalGroup(group, name, self._listener(name))
+                joined = LocalGroup(group, name, self._listener(name))
                 joined.listener.add(joined)
+                self.groups[group] = joined
             joined.members[channel] = inbox
             inbox.groups[group] = joined
             return joined
@@ -112,12 +113,11 @@ class Subscriptions:
             if channel in self.inboxes:
                 self.end(self.inboxes[channel])
 
-    def leave_inbox(self, inbox: Inbox, unread: Arrived | None) -> None:
-        """Takes back what its reader has not seen; unless the channel is read again, it is forgotten soon."""
+    def leave_inbox(self, inbox: Inbox) -> None:
+        """Takes note that a reader has gone: unless the channel is read again, it is forgotten soon."""
         with self.lock:
             inbox.left = True
-            if unread is not None:
-                self.dropped_count += inbox.put_back(unread)
+            inbox.wake()  # it may have been told of a message
 
     def end(self, subscription: Subscription) -> None:
         """Forgets a channel or a group."""
@@ -235,6 +235,7 @@ class Subscriptions:
                 break
             for inbox, _ in full[: limit - len(taken)]:
                 taken.append((inbox.channel, inbox.messages.popleft()[1]))
+                inbox.taken_at = now
                 inbox.overflowing = inbox.overflowing and bool(inbox.messages)
         return taken
 
@@ -245,6 +246,7 @@ class Subscriptions:
         messages = inbox.messages
         while messages:
             arrived = messages.popleft()
+            inbox.taken_at = now
             if not messages:
                 inbox.overflowing = False
             if arrived[0] >= now - self.expiry:
@@ -256,7 +258,7 @@ class Subscriptions:
         """Puts a message into each inbox."""
         if message is not None:
             now = time.monotonic()
-            for inbox in self.inboxes.values():
+            for inbox in list(self.inboxes.values()):
                 self.dropped_count += inbox.deliver(message, now)
 
     def sweep(self) -> None:
@@ -265,6 +267,7 @@ class Subscriptions:
             now = time.monotonic()
             for inbox in list(self.inboxes.values()):
                 self.dropped_count += inbox.drop_older(now - self.expiry)
+                inbox.forget_gone()
                 unread = max(self.expiry, self.group_expiry) if inbox.groups else _LONG * self.expiry
                 if inbox.left:
                     unread = self.expiry
@@ -274,7 +277,7 @@ class Subscriptions:
     def wake(self) -> None:
         """Lets all that receive look whether they are to go on."""
         with self.lock:
-            for condition in self._waiting:
+            for condition in list(self._waiting):
                 condition.notify_all()
 
     def unblock(self) -> None:

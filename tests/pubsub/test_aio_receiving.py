@@ -47,7 +47,7 @@ class TestReceiving:
 
     @pytest.mark.parametrize("sent_meanwhile", [0, 1])
     def test_what_comes_together_with_the_cancelling_is_for_the_next(self, aio_for, redis_server, sent_meanwhile):
-        """It counts as the oldest: where others have filled the channel in the meantime it is dropped."""
+        """It is the oldest still."""
         layer = aio_for(redis_server, capacity=1)
 
         async def main():
@@ -64,8 +64,9 @@ class TestReceiving:
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiting
-            assert await layer.receive(channel) == {"n": 1 + sent_meanwhile}
-            assert layer.dropped_count == sent_meanwhile
+            for number in range(1, 2 + sent_meanwhile):
+                assert await layer.receive(channel) == {"n": number}
+            assert layer.dropped_count == 0
 
         run(main())
 
