@@ -234,6 +234,17 @@ class Inbox:
                     self._leave(waiting)
                 self._tidy(channel, box)
 
+    def surrender(self) -> list[tuple[str, Message]]:
+        """Returns what other processes could receive, and nobody here will, and forgets it. With the lock held."""
+        for waiting in [one for one in self._told if not one.future.get_loop().is_running()]:
+            self._heard(waiting)
+        surplus = []
+        for channel, box in list(self._boxes.items()):
+            while "!" not in channel and len(box.messages) > box.told:
+                surplus.append((channel, box.messages.popleft()[1]))
+            self._tidy(channel, box)
+        return surplus
+
     def time_left(self) -> float | None:
         """Returns in how many seconds all that is kept now will have expired; None when there is nothing."""
         with self.lock:

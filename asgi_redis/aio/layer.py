@@ -62,7 +62,7 @@ class AsyncChannelLayer(Names):
         layer = self.layer
         self._calls = Calls(f"calls of {type(layer).__name__}", self.threads)
         self._inbox = Inbox(layer.non_local_name, layer.get_capacity, layer.expiry)
-        popper = Popper(self._inbox, layer.reader, f"receiver of {type(layer).__name__}")
+        popper = Popper(self._inbox, layer.reader, layer.send, f"receiver of {type(layer).__name__}")
         self._parts[:] = [self._calls, popper]
 
     @property
@@ -142,7 +142,8 @@ class AsyncChannelLayer(Names):
         """
         Ends the threads, and gives the connections back. The layer stays usable, and starts anew.
 
-        Who waits in ``receive`` gets ``LayerClosed``.
+        Who waits in ``receive`` gets ``LayerClosed``. A message of a normal channel that was received for one who
+        has gone is sent again, to the end of its channel. The end of the interpreter does the same.
         """
         await call_apart(functools.partial(self._close, _PATIENCE), asyncio.get_running_loop())
 

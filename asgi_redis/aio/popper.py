@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,8 +10,10 @@ from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 from asgi_redis.aio.inbox import Inbox
-from asgi_redis.aio.waiting import Aim
+from asgi_redis.aio.waiting import Aim, Message
 from asgi_redis.exceptions import LayerClosed
+
+logger = logging.getLogger("asgi_redis")
 
 _ROUND = 5.0  # seconds
 
@@ -40,12 +43,19 @@ class Reader(Protocol):
 
 
 class Popper:
-    """Receives what ``inbox`` wants while it wants something; sleeps while it does not."""
+    """
+    Receives what ``inbox`` wants while it wants something; sleeps while it does not.
 
-    def __init__(self, inbox: Inbox, make_reader: Callable[[], Reader], name: str) -> None:
+    When it ends, what was received of normal channels and not taken is sent again, for other processes.
+    """
+
+    def __init__(
+        self, inbox: Inbox, make_reader: Callable[[], Reader], send: Callable[[str, Message], object], name: str
+    ) -> None:
         inbox.popper = self
         self._inbox = inbox
         self._make_reader = make_reader
+        self._send = send
         self._name = name
         self._thread: threading.Thread | None = None
         self._reader: Reader | None = None
@@ -119,7 +129,13 @@ class Popper:
                 self._thread = None
                 self._receiving = False
                 inbox.fail(LayerClosed("the channel layer was closed while this waited for a message"))
+                surplus = inbox.surrender()
             reader.close()
+            for channel, message in surplus:
+                try:
+                    self._send(channel, message)
+                except Exception:
+                    logger.exception("A message of channel %s that nobody took could not be sent back", channel)
 
     def _receive(self, reader: Reader, aim: Aim) -> None:
         try:
