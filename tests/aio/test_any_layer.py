@@ -14,6 +14,7 @@ from asgi_redis import (
     RedisChannelLayer,
     RedisLocalChannelLayer,
     RedisSentinelChannelLayer,
+    aio,
 )
 from asgi_redis.aio import AsyncChannelLayer, ChannelFull
 from asgi_redis.exceptions import ConfigurationError
@@ -63,6 +64,17 @@ def make(request, closing):
 @pytest.fixture
 def layer(make):
     return make(capacity=CAPACITY)
+
+
+def test_the_hosts_of_the_redis_layer_may_be_masters_that_sentinels_watch(sentinel, prefix, closing):
+    master = {"sentinels": sentinel.sentinels, "master_name": sentinel.master_name}
+    layer = closing(aio.RedisChannelLayer([master], prefix=prefix))
+
+    async def run():
+        await layer.send("work", HELLO)
+        assert await asyncio.wait_for(layer.receive("work"), 10) == HELLO
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("name", ["InMemoryChannelLayer", "RedisChannelLayer"])
