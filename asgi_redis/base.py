@@ -189,7 +189,7 @@ def _checked_capacity(setting: str, capacity: object) -> int:
 
 
 def unknown_setting(layer_class: type[BaseChannelLayer], name: str) -> UnknownSetting:
-    """Returns the error for a setting that ``layer_class`` does not have, with the nearest that it has."""
+    """Returns the error for a setting that ``layer_class`` does not have, with the one that is meant, or else all."""
     known = [
         parameter.name
         for ancestor in layer_class.__mro__
@@ -197,5 +197,6 @@ def unknown_setting(layer_class: type[BaseChannelLayer], name: str) -> UnknownSe
         for parameter in inspect.signature(ancestor).parameters.values()
         if parameter.kind is parameter.KEYWORD_ONLY
     ]
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-    return UnknownSetting(f"{layer_class.__name__} has no setting {name!r}; did you mean {nearest!r}?")
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"it has: {', '.join(dict.fromkeys(known))}"
+    return UnknownSetting(f"{layer_class.__name__} has no setting {name!r}; {hint}")

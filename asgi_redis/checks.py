@@ -67,19 +67,31 @@ def _check(alias: str, layers: Mapping[str, Any]) -> Iterator[CheckMessage]:
         )
         return
     if not getattr(layer, "crosses_processes", True):
-        yield from _in_memory(
-            alias, path, "asgi_redis.IPCChannelLayer on one machine, or asgi_redis.RedisChannelLayer"
-        )
+        instead = "asgi_redis.IPCChannelLayer on one machine, or asgi_redis.RedisChannelLayer"
+        yield from _in_memory(alias, path, "asgi_redis.aio.RedisChannelLayer" if is_facade(backend) else instead)
     if alias == "default" and path not in COUNTERPARTS and not is_facade(backend):
-        yield from _unfit_for_channels(alias, backend)
+        yield from _unfit_for_channels(alias, path)
 
 
 def _without_asking(backend: Any, options: Mapping[str, Any]) -> Mapping[str, Any]:
     """Returns the options, changed so that the Sentinels are not asked for the services that they watch."""
     config = options.get("CONFIG", {})
-    if issubclass(backend, RedisSentinelChannelLayer) and isinstance(config, Mapping) and not config.get("services"):
+    if not isinstance(config, Mapping):
+        return options
+    inner = config.get("layer")
+    if is_facade(backend) and isinstance(inner, Mapping):
+        try:
+            within = import_backend(str(inner.get("BACKEND")), "")
+        except InvalidChannelLayerError:
+            return options  # which is told when the layer is made
+        return {**options, "CONFIG": {**config, "layer": _without_asking(within, inner)}}
+    if _asks_sentinels(backend) and not config.get("services"):
         return {**options, "CONFIG": {**config, "services": ["any"]}}
     return options
+
+
+def _asks_sentinels(backend: Any) -> bool:
+    return inspect.isclass(backend) and issubclass(backend, RedisSentinelChannelLayer)
 
 
 def _in_memory(alias: str, path: Any, instead: str) -> Iterator[CheckMessage]:
@@ -92,7 +104,7 @@ def _in_memory(alias: str, path: Any, instead: str) -> Iterator[CheckMessage]:
         )
 
 
-def _unfit_for_channels(alias: str, backend: Any) -> Iterator[CheckMessage]:
+def _unfit_for_channels(alias: str, path: Any) -> Iterator[CheckMessage]:
     if not apps.is_installed("channels"):
         return
     version = getattr(apps.get_app_config("channels").module, "__version__", "1.")
@@ -100,12 +112,22 @@ def _unfit_for_channels(alias: str, backend: Any) -> Iterator[CheckMessage]:
         yield Warning(
             f"CHANNEL_LAYERS[{alias!r}] is synchronous, and the consumers of Channels {version} cannot use it.",
             hint=(
-                "Write asgi_redis.aio.RedisChannelLayer for asgi_redis.RedisChannelLayer, and so on: "
-                "asgi_redis.get_channel_layer() returns the synchronous layer for it. If no consumer uses the layer, "
-                "give it another alias than 'default'."
+                f"Write {_asynchronous(path)}: asgi_redis.get_channel_layer() returns the synchronous layer for it. "
+                f"If no consumer uses the layer, give it another alias than 'default'."
             ),
             id="asgi_redis.W002",
         )
+
+
+def _asynchronous(path: str) -> str:
+    """Returns the settings of the asynchronous layer for the path of a synchronous one."""
+    module, _, name = path.rpartition(".")
+    if module == "asgi_redis" and name in ("RedisChannelLayer", "RedisPubSubChannelLayer"):
+        return f"asgi_redis.aio.{name}"
+    return (
+        f'{{"BACKEND": "asgi_redis.aio.AsyncChannelLayer", '
+        f'"CONFIG": {{"layer": {{"BACKEND": "{path}", "CONFIG": {{...}}}}}}}}'
+    )
 
 
 def _fix(alias: str, options: Any, error: Exception) -> str:

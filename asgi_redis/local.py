@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from asgi_redis.base import BaseChannelLayer, Message
+from asgi_redis.base import Message
 from asgi_redis.connection import carry
-from asgi_redis.exceptions import ConfigurationError
+from asgi_redis.inner import inner_layer
 from asgi_redis.layer import RedisChannelLayer
 from asgi_redis.local_delayed import LocalDelayedMessages
 from asgi_redis.local_receiver import LocalReceiver, is_local
@@ -152,35 +150,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
 
 
 def _local_layer(given: object, settings: Mapping[str, Any]) -> StoreChannelLayer:
-    if isinstance(given, StoreChannelLayer):
-        return given
     if given is None:
         given = {"BACKEND": "asgi_redis.IPCChannelLayer"}
-    if not isinstance(given, Mapping) or not {"BACKEND"} <= set(given) <= {"BACKEND", "CONFIG"}:
-        raise ConfigurationError(
-            'local_layer must be a layer that needs no server, or a dict such as {"BACKEND": '
-            f'"asgi_redis.IPCChannelLayer", "CONFIG": {{...}}}}, not {_shown(given)}'
-        )
-    backend = _backend(given["BACKEND"])
-    known = inspect.signature(backend).parameters
-    shared = {name: settings[name] for name in _SHARED if name in settings and name in known}
-    return backend(**{**shared, **given.get("CONFIG", {})})
-
-
-def _shown(given: object) -> str:
-    if isinstance(given, Mapping):
-        return f"a dict of {list(given)}"  # what is in there may be secret
-    return str(given) if isinstance(given, BaseChannelLayer) else repr(given)
-
-
-def _backend(path: object) -> type[StoreChannelLayer]:
-    try:
-        module, _, name = str(path).rpartition(".")
-        backend = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:  # ValueError: a path without a dot
-        raise ConfigurationError(f"cannot import the BACKEND {path!r} of local_layer: {error}") from error
-    if not (isinstance(backend, type) and issubclass(backend, StoreChannelLayer)):
-        raise ConfigurationError(
-            f"the BACKEND {path!r} of local_layer must need no server, like asgi_redis.IPCChannelLayer"
-        )
-    return backend
+    shared = {name: settings[name] for name in _SHARED if name in settings}
+    return inner_layer(given, "local_layer", StoreChannelLayer, "a layer that needs no server", shared)

@@ -44,7 +44,8 @@ def get_channel_layer(alias: str = "default") -> Any:
     Returns the synchronous channel layer for an alias in Django's ``CHANNEL_LAYERS``: one for each process.
 
     Its ``BACKEND`` is the dotted path of a synchronous layer; of one of ``asgi_redis.aio``, which stands for the
-    synchronous layer behind it; or one of channels_redis's, ``channels_redis.core.RedisChannelLayer`` and
+    synchronous layer in it, in the object that Channels has for the alias, where Channels 4 is installed; or one of
+    channels_redis's, ``channels_redis.core.RedisChannelLayer`` and
     ``channels_redis.pubsub.RedisPubSubChannelLayer``, which stand for ours with the same ``CONFIG``.
 
     Raises ``InvalidChannelLayerError``, a ``ValueError``, when Django or the alias is missing, or when its
@@ -53,7 +54,7 @@ def get_channel_layer(alias: str = "default") -> Any:
     """
     with _lock:
         if alias not in _layers:
-            _layers[alias] = make_channel_layer(alias, _configured())
+            _layers[alias] = _layer(alias, _configured())
         return _layers[alias]
 
 
@@ -64,15 +65,38 @@ def _configured() -> Mapping[str, Any]:
     except ImportError as error:
         raise InvalidChannelLayerError(
             "get_channel_layer() reads Django's settings, and Django cannot be imported: "
-            "pip install asgi_redis[django], or make the layer yourself"
+            'pip install "asgi_redis[django]", or make the layer yourself'
         ) from error
     setting_changed.connect(_forget, dispatch_uid=__name__)
     layers: Mapping[str, Any] = getattr(settings, "CHANNEL_LAYERS", {})
     return layers
 
 
+def _layer(alias: str, layers: Mapping[str, Any]) -> Any:
+    """
+    Returns the synchronous layer in the asynchronous one that Channels has for ``alias``, or else a new layer.
+
+    Beside that of Channels, another would have its own connections and ``client_prefix``, and in memory its own
+    messages.
+    """
+    backend, _ = _backend_and_config(alias, layers)
+    if is_facade(backend) and "ROUTING" not in layers[alias]:  # Channels 4 makes no layer that has one
+        try:
+            channel_layers = importlib.import_module("channels.layers").channel_layers
+        except ImportError:
+            pass  # it is not installed, or is Channels 1
+        else:
+            return channel_layers[alias].layer
+    return make_channel_layer(alias, layers)
+
+
 def make_channel_layer(alias: str, layers: Mapping[str, Any]) -> Any:
     """Returns a new layer for ``alias`` in what ``CHANNEL_LAYERS`` may be. Raises as ``get_channel_layer`` does."""
+    backend, config = _backend_and_config(alias, layers)
+    return backend(**config).layer if is_facade(backend) else backend(**config)
+
+
+def _backend_and_config(alias: str, layers: Mapping[str, Any]) -> tuple[Callable[..., Any], Mapping[str, Any]]:
     if alias not in layers:
         known = ", ".join(repr(name) for name in layers) or "none"
         raise InvalidChannelLayerError(f"no channel layer {alias!r} in CHANNEL_LAYERS; it has {known}")
@@ -84,8 +108,7 @@ def make_channel_layer(alias: str, layers: Mapping[str, Any]) -> Any:
     config = options.get("CONFIG", {})
     if not isinstance(config, Mapping):
         raise InvalidChannelLayerError(f"the CONFIG of CHANNEL_LAYERS[{alias!r}] must be a dict of settings")
-    backend = _backend(alias, options["BACKEND"])
-    return backend(**config).layer if is_facade(backend) else backend(**config)
+    return _backend(alias, options["BACKEND"]), config
 
 
 def _backend(alias: str, path: str) -> Callable[..., Any]:
@@ -93,8 +116,8 @@ def _backend(alias: str, path: str) -> Callable[..., Any]:
     if path == IN_MEMORY:
         raise InvalidChannelLayerError(
             f"{where} keeps its messages in the event loop that made it, out of reach for synchronous code: use "
-            f"asgi_redis.aio.RedisChannelLayer, or within one process asgi_redis.aio.AsyncChannelLayer around an "
-            f"asgi_redis.InMemoryChannelLayer"
+            f"asgi_redis.aio.RedisChannelLayer, or within one process asgi_redis.aio.AsyncChannelLayer with the "
+            f'CONFIG {{"layer": {{"BACKEND": "asgi_redis.InMemoryChannelLayer"}}}}'
         )
     backend: Callable[..., Any] = import_backend(path, where)
     if not is_facade(backend) and is_asynchronous(backend):

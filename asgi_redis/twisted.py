@@ -6,12 +6,16 @@ import threading
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet import reactor as _reactor
-from twisted.internet.defer import Deferred
-from twisted.internet.threads import deferToThreadPool
-from twisted.python.failure import Failure
-
 from asgi_redis.base import Received
+from asgi_redis.exceptions import MissingExtra
+
+try:
+    from twisted.internet import reactor as _reactor
+    from twisted.internet.defer import Deferred
+    from twisted.internet.threads import deferToThreadPool
+    from twisted.python.failure import Failure
+except ImportError as error:
+    raise MissingExtra('receive_twisted needs Twisted: pip install "asgi_redis[twisted]"') from error
 
 if TYPE_CHECKING:
     from asgi_redis.layer import RedisChannelLayer

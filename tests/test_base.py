@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from asgi_redis import InMemoryChannelLayer
 from asgi_redis.base import BaseChannelLayer, unknown_setting
 from asgi_redis.exceptions import ChannelFull, ConfigurationError, InvalidName, MessageTooLarge
 
@@ -184,3 +185,11 @@ def test_an_unknown_setting_is_named_with_the_nearest_known_one():
     error = unknown_setting(BaseChannelLayer, "group_expiri")
     assert isinstance(error, TypeError)
     assert str(error) == "BaseChannelLayer has no setting 'group_expiri'; did you mean 'group_expiry'?"
+
+
+def test_an_unknown_setting_that_is_like_no_other_is_named_with_all_that_there_are():
+    error = unknown_setting(InMemoryChannelLayer, "hosts")
+    assert str(error) == (
+        "InMemoryChannelLayer has no setting 'hosts'; it has: expiry, group_expiry, capacity, channel_capacity, "
+        "symmetric_encryption_keys, serializer_format, max_message_bytes"
+    )

@@ -22,6 +22,7 @@ from django.test import override_settings
 from asgi_redis import InMemoryChannelLayer, checks
 
 OURS = "asgi_redis.RedisChannelLayer"
+AROUND_IT = '{"BACKEND": "asgi_redis.aio.AsyncChannelLayer", "CONFIG": {"layer": {"BACKEND": "%s", "CONFIG": {...}}}}'
 ROOT = Path(checks.__file__).parent.parent
 
 
@@ -38,6 +39,10 @@ def check(path: Any, config: Any = None, apps: tuple[str, ...] = (), debug: bool
         return checks.check_channel_layers()
 
 
+def around(path: str, **config: Any) -> dict[str, Any]:
+    return {"layer": {"BACKEND": path, "CONFIG": config}}
+
+
 @pytest.mark.parametrize(
     ("path", "config"),
     [
@@ -45,6 +50,10 @@ def check(path: Any, config: Any = None, apps: tuple[str, ...] = (), debug: bool
         ("channels_redis.core.RedisChannelLayer", {"hosts": [("127.0.0.1", 6379)], "capacity": 10}),
         ("asgi_redis.aio.RedisChannelLayer", {"hosts": ["redis://127.0.0.1:1"]}),
         ("asgi_redis.RedisSentinelChannelLayer", {"hosts": [("127.0.0.1", 1)]}),
+        (
+            "asgi_redis.aio.AsyncChannelLayer",
+            around("asgi_redis.RedisSentinelChannelLayer", hosts=[("127.0.0.1", 1)]),
+        ),
         ("channels.layers.BaseChannelLayer", None),  # somebody else's
     ],
 )
@@ -67,6 +76,13 @@ def test_settings_that_can_work_are_passed(path: str, config: Any) -> None:
         ("asgi_redis.RedisSentinelChannelLayer", {"hosts": ["redis://h"]}, "not URLs", "Correct CHANNEL_LAYERS"),
         ("asgi_redis.RedisLocalChannelLayer", {"local_layer": {"BACKEND": "x.y"}}, "'x.y' of local_layer", "Correct"),
         ("asgi_redis.IPCChannelLayer", {"max_bytes": 1}, "max_bytes", "'max_bytes'"),
+        (
+            "asgi_redis.aio.AsyncChannelLayer",
+            {"layer": "redis://me:secret@h"},
+            "layer must be a",
+            "Correct 'layer' in",
+        ),
+        ("asgi_redis.aio.AsyncChannelLayer", {"layer": {"BACKEND": "x.y"}}, "the BACKEND 'x.y' of layer", "Correct"),
         ("asgi_redis.NoLayer", {}, "cannot import the BACKEND 'asgi_redis.NoLayer'", "Correct the path, or install"),
         (None, {}, "has no BACKEND", "Correct"),
     ],
@@ -93,7 +109,12 @@ def test_what_is_not_installed_is_an_error(monkeypatch: pytest.MonkeyPatch) -> N
     [
         ("channels.layers.InMemoryChannelLayer", None, "asgi_redis.aio.RedisChannelLayer"),
         ("asgi_redis.InMemoryChannelLayer", None, "asgi_redis.IPCChannelLayer on one machine"),
-        ("asgi_redis.aio.AsyncChannelLayer", {"layer": InMemoryChannelLayer()}, "asgi_redis.RedisChannelLayer"),
+        ("asgi_redis.aio.AsyncChannelLayer", {"layer": InMemoryChannelLayer()}, "asgi_redis.aio.RedisChannelLayer"),
+        (
+            "asgi_redis.aio.AsyncChannelLayer",
+            {"layer": {"BACKEND": "asgi_redis.InMemoryChannelLayer"}},
+            "asgi_redis.aio.RedisChannelLayer",
+        ),
         (
             "asgi_redis.RedisLocalChannelLayer",
             {"local_layer": {"BACKEND": "asgi_redis.InMemoryChannelLayer"}},
@@ -115,6 +136,30 @@ def test_a_synchronous_layer_for_the_consumers_of_channels_4_is_warned_of() -> N
     assert "asgi_redis.aio.RedisChannelLayer" in message.hint
     assert check("asgi_redis.aio.RedisChannelLayer", apps=("channels",)) == []
     assert check("channels_redis.core.RedisChannelLayer", apps=("channels",)) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "settings_for_it"),
+    [
+        ("asgi_redis.RedisPubSubChannelLayer", "asgi_redis.aio.RedisPubSubChannelLayer"),
+        (
+            "asgi_redis.RedisLocalChannelLayer",
+            AROUND_IT % "asgi_redis.RedisLocalChannelLayer",
+        ),
+    ],
+)
+def test_each_synchronous_layer_has_settings_of_its_own_for_channels_4(path: str, settings_for_it: str) -> None:
+    pytest.importorskip("channels", minversion="2")
+    config = {"local_layer": {"BACKEND": "asgi_redis.InMemoryChannelLayer"}} if "Local" in path else {}
+    (message,) = check(path, config, apps=("channels",), debug=True)
+    assert message.hint.startswith(f"Write {settings_for_it}: ")
+
+
+def test_the_settings_of_the_hint_pass() -> None:
+    pytest.importorskip("channels", minversion="2")
+    local = {"BACKEND": "asgi_redis.InMemoryChannelLayer"}
+    config = around("asgi_redis.RedisLocalChannelLayer", local_layer=local)
+    assert check("asgi_redis.aio.AsyncChannelLayer", config, apps=("channels",), debug=True) == []
 
 
 def test_settings_that_are_no_dict_are_an_error() -> None:

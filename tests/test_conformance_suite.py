@@ -12,6 +12,7 @@ import pytest
 
 from asgi_redis import InMemoryChannelLayer, RedisChannelLayer
 from asgi_redis.conformance import ChannelLayerConformance
+from asgi_redis.conformance.suite import Suite
 from tests.broken_layers import FOUND_BY
 
 
@@ -80,3 +81,9 @@ class TestTheSuiteItself:
     def test_it_asks_for_make_layer(self):
         with pytest.raises(NotImplementedError, match="needs a fixture make_layer"):
             ChannelLayerConformance.make_layer.__wrapped__(ChannelLayerConformance())
+
+
+def test_the_docstring_of_the_suite_says_what_each_attribute_means():
+    attributes = [name for name, value in vars(Suite).items() if not callable(value) and not name.startswith("_")]
+    assert "crosses_processes" in attributes
+    assert [name for name in attributes if f"``{name}``: " not in Suite.__doc__] == []

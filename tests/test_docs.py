@@ -41,7 +41,10 @@ class TestDocument:
         core.publish_doctree(document.read_text(), source_path=str(document), settings_overrides=settings)
 
 
-@pytest.mark.parametrize("name", ["README.rst", "docs/layers.rst", "benchmarks/README.rst"])
+@pytest.mark.parametrize(
+    "name",
+    ["README.rst", "docs/layers.rst", "docs/channels4.rst", "examples/chat/README.rst", "benchmarks/README.rst"],
+)
 def test_prose_is_not_wider_than_118_characters(name):
     in_table, wide = False, []
     for number, line in enumerate((ROOT / name).read_text().split("\n"), 1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from asgi_redis.settings import InvalidChannelLayerError
 pytest.importorskip("django")
 pytest.importorskip("channels")
 
+from channels.layers import channel_layers
 from django.conf import settings
 from django.test import override_settings
 
@@ -59,6 +61,44 @@ def test_the_layer_within_an_asynchronous_one_is_used_beside_it(tmp_path: Path) 
     with layers("asgi_redis.aio.AsyncChannelLayer", layer=ours):
         assert get_channel_layer() is ours
     assert AsyncChannelLayer(ours).layer is ours
+
+
+def test_it_is_the_synchronous_layer_in_that_of_channels() -> None:
+    """So both have the same process-local channels, and the same connections."""
+    with layers("asgi_redis.aio.RedisChannelLayer", **HOSTS):
+        layer, of_channels = get_channel_layer(), channel_layers["default"]
+        assert of_channels.layer is layer
+        assert of_channels.client_prefix == layer.client_prefix
+    with layers(f"{__name__}.OfTheProject", **HOSTS):
+        of_channels = channel_layers["default"]
+        assert get_channel_layer() is of_channels.layer
+
+
+def test_what_synchronous_code_sends_in_memory_arrives_at_the_consumers() -> None:
+    async def run() -> Any:
+        layer = channel_layers["default"]
+        channel = await layer.new_channel()
+        await layer.group_add("chat", channel)
+        await asyncio.get_running_loop().run_in_executor(None, get_channel_layer().send_group, "chat", {"n": 1})
+        message = await asyncio.wait_for(layer.receive(channel), 10)
+        await layer.close()
+        return message
+
+    with layers("asgi_redis.aio.AsyncChannelLayer", layer={"BACKEND": "asgi_redis.InMemoryChannelLayer"}):
+        assert asyncio.run(run()) == {"n": 1}
+
+
+def test_without_channels_it_is_a_layer_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "channels.layers", None)  # as if it were not installed
+    with layers("asgi_redis.aio.RedisChannelLayer", **HOSTS, prefix="p"):
+        assert get_channel_layer().prefix == "p"
+        assert "default" not in channel_layers.backends
+
+
+def test_with_a_routing_which_channels_4_refuses_it_is_a_layer_of_its_own() -> None:
+    options = {"BACKEND": "asgi_redis.aio.RedisChannelLayer", "CONFIG": HOSTS, "ROUTING": "is.for.the.worker"}
+    with override_settings(CHANNEL_LAYERS={"default": options}):
+        assert type(get_channel_layer()) is RedisChannelLayer
 
 
 @pytest.mark.parametrize("path", [PUBSUB, "asgi_redis.aio.RedisPubSubChannelLayer"])
@@ -110,6 +150,7 @@ def test_a_forked_process_goes_on_with_the_same_layer_as_a_process_of_its_own() 
     """Also where another thread was about to make a layer at that moment."""
     script = f"""
 import os, threading
+from channels.layers import channel_layers
 from django.conf import settings
 from asgi_redis import get_channel_layer
 

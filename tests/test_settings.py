@@ -136,4 +136,4 @@ except ValueError as error:
 """
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert said.startswith("InvalidChannelLayerError")
-    assert "pip install asgi_redis[django]" in said
+    assert 'pip install "asgi_redis[django]"' in said

@@ -31,6 +31,21 @@ def failed(failure):
     say("failed:", failure.type.__name__)
 """
 
+WITHOUT_TWISTED = """
+import sys
+sys.modules["twisted.internet"] = None  # as if it were not installed
+from asgi_redis import RedisChannelLayer
+try:
+    RedisChannelLayer().receive_twisted(["work"])
+except ImportError as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_without_twisted_it_names_the_extra():
+    ended = subprocess.run([sys.executable, "-c", WITHOUT_TWISTED], capture_output=True, text=True, check=True)
+    assert ended.stdout == 'MissingExtra receive_twisted needs Twisted: pip install "asgi_redis[twisted]"\n'
+
 
 @pytest.fixture
 def run(redis_server, prefix):

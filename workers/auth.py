@@ -11,7 +11,7 @@ from workers.sessions import Consumer, channel_and_http_session, channel_session
 try:
     from django.contrib import auth
 except ImportError as error:
-    raise ImportError(f"users need Django: pip install asgi_redis[django] ({error})") from error
+    raise ImportError(f'users need Django: pip install "asgi_redis[django]" ({error})') from error
 
 _KEYS = (auth.BACKEND_SESSION_KEY, auth.SESSION_KEY, auth.HASH_SESSION_KEY)
 

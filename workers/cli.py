@@ -107,7 +107,7 @@ def _launch_in_project(options: dict[str, Any]) -> int:
         import django
     except ImportError as error:
         raise ConfigurationError(
-            "Django is not installed: pip install asgi_redis[django], or use --layer-url"
+            'Django is not installed: pip install "asgi_redis[django]", or use --layer-url'
         ) from error
     django.setup()
     from workers.django import launch_in_project  # here, because it needs Django and its settings

@@ -22,7 +22,7 @@ _START = (
     "runpy.run_module('gevent.monkey', run_name='__main__', alter_sys=True)"
 )
 
-MISSING = "the gevent pool needs gevent: pip install asgi_redis[gevent]"
+MISSING = 'the gevent pool needs gevent: pip install "asgi_redis[gevent]"'
 
 
 def is_wanted(arguments: Sequence[str]) -> bool:

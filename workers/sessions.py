@@ -21,7 +21,7 @@ try:
     from django.contrib.sessions.backends.base import CreateError
     from django.http import QueryDict, parse_cookie
 except ImportError as error:
-    raise ImportError(f"sessions need Django: pip install asgi_redis[django] ({error})") from error
+    raise ImportError(f'sessions need Django: pip install "asgi_redis[django]" ({error})') from error
 
 from workers.exceptions import ConsumeLater
 from workers.message import Message

@@ -137,13 +137,9 @@ class Worker:
 
     def start(self) -> None:
         """Starts pulling and running messages, and returns."""
-        logger.info(
-            "Listening on %d channels (%s) with %d slots, on %s",
-            len(self.channels),
-            ", ".join(self.channels),
-            self._pool.size,
-            self.channel_layer,
-        )
+        channels, slots = _counted(len(self.channels), "channel"), _counted(self._pool.size, "slot")
+        names = ", ".join(self.channels)
+        logger.info("Listening on %s (%s) with %s, on %s", channels, names, slots, self.channel_layer)
         self._signals.worker_process_ready.send(sender=self)
         self._signals.worker_ready.send(sender=self)
         for duty in self._duties:
@@ -288,6 +284,10 @@ class Worker:
             elif waker is not None and waker.further:
                 found = waker
         return found
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _chosen(names: Iterable[str], only: Iterable[str] | None, exclude: Iterable[str] | None) -> list[str]:

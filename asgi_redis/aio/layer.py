@@ -24,8 +24,9 @@ from asgi_redis.aio.exceptions import ChannelFull
 from asgi_redis.aio.inbox import Inbox
 from asgi_redis.aio.names import Names
 from asgi_redis.aio.popper import Popper
-from asgi_redis.base import Message
+from asgi_redis.base import BaseChannelLayer, Message
 from asgi_redis.connection import Steps
+from asgi_redis.inner import inner_layer
 
 T = TypeVar("T")
 
@@ -37,9 +38,13 @@ class AsyncChannelLayer(Names):
     """
     A Channels 4 back end around any of the synchronous layers, which is ``layer`` and may be used beside it.
 
+    It is given as an object; or as a dict of ``BACKEND``, the dotted path of its class, and ``CONFIG``, its settings.
+
     One object may be used from any number of event loops and threads, and by processes that are forked later. While
     nobody waits in ``receive``, nothing is received. What arrives for a process-local channel that nobody waits for
     is kept in a buffer: at most its capacity, the oldest is dropped first, and no longer than ``expiry``.
+
+    Raises ``ValueError`` for what is neither, and what the class of ``layer`` raises about its settings.
     """
 
     extensions = ["groups", "flush"]
@@ -51,7 +56,7 @@ class AsyncChannelLayer(Names):
     MessageTooLarge = exceptions.MessageTooLarge
 
     def __init__(self, layer: Any) -> None:
-        self.layer = layer
+        self.layer: Any = inner_layer(layer, "layer", BaseChannelLayer, "a synchronous layer of asgi_redis", {})
         self._parts: list[Carrier[Any] | Popper] = []
         self._start_process()
         weakref.finalize(self, _end, self._parts).atexit = False

@@ -17,28 +17,31 @@ PATIENCE = 20.0  # seconds after which something that should have happened has n
 
 
 class Suite:
-    """Base of all parts. Its attributes say what the layer under test can do."""
+    """
+    Base of all parts. Its attributes say what the layer under test can do, and are set in the subclass.
+
+    ``crosses_processes``: whether processes that are forked later share the messages; if not, each starts with an
+    empty layer. Where a layer within one process does not say so, two tests of processes fail.
+
+    ``in_one_place``: whether all messages are in one place. With shards a normal channel is first in, first out on
+    each shard only, and a batch takes one of each channel in turn on each shard only.
+
+    ``carries_bytes``: whether a message may hold byte strings; JSON has none.
+
+    ``receive_batch``: whether there is ``receive_batch(channels, limit, timeout)``.
+
+    ``unblock``: whether ``unblock()`` ends what waits, and ``reader()`` returns a worker's reader.
+
+    ``resolution``: seconds that expiry may be late or early by, in the tests only: how busy the machine is that runs
+    them.
+    """
 
     crosses_processes = True
-    """Whether processes that are forked later share the messages; if not, each starts with an empty layer."""
-
     in_one_place = True
-    """
-    Whether all messages are in one place. With shards a normal channel is first in, first out on each shard only,
-    and a batch takes one of each channel in turn on each shard only.
-    """
-
     carries_bytes = True
-    """Whether a message may hold byte strings; JSON has none."""
-
     receive_batch = True
-    """Whether there is ``receive_batch(channels, limit, timeout)``."""
-
     unblock = True
-    """Whether ``unblock()`` ends what waits, and ``reader()`` returns a worker's reader."""
-
     resolution = 0.05
-    """Seconds that expiry may be late or early by, in the tests only: how busy the machine is that runs them."""
 
     @pytest.fixture
     def make_layer(self) -> MakeLayer:

@@ -14,8 +14,10 @@ from asgi_redis import (
     RedisChannelLayer,
     RedisLocalChannelLayer,
     RedisSentinelChannelLayer,
+    aio,
 )
 from asgi_redis.aio import AsyncChannelLayer, ChannelFull
+from asgi_redis.exceptions import ConfigurationError
 from tests.aio.waiting import nothing_from, until, waits
 from tests.threads import in_threads
 
@@ -62,6 +64,41 @@ def make(request, closing):
 @pytest.fixture
 def layer(make):
     return make(capacity=CAPACITY)
+
+
+def test_the_hosts_of_the_redis_layer_may_be_masters_that_sentinels_watch(sentinel, prefix, closing):
+    master = {"sentinels": sentinel.sentinels, "master_name": sentinel.master_name}
+    layer = closing(aio.RedisChannelLayer([master], prefix=prefix))
+
+    async def run():
+        await layer.send("work", HELLO)
+        assert await asyncio.wait_for(layer.receive("work"), 10) == HELLO
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("name", ["InMemoryChannelLayer", "RedisChannelLayer"])
+def test_it_makes_the_layer_from_what_settings_can_hold(name):
+    layer = AsyncChannelLayer(layer={"BACKEND": f"asgi_redis.{name}", "CONFIG": {"capacity": 7}})
+    assert type(layer.layer).__name__ == name
+    assert layer.layer.capacity == 7
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("redis://:secret@host", "layer must be a synchronous layer of asgi_redis, or a dict such as .*, not a str"),
+        (None, "not a NoneType"),
+        ({"CONFIG": {"symmetric_encryption_keys": ["secret"]}}, r"not a dict of \['CONFIG'\]"),
+        ({"BACKEND": "asgi_redis.NoLayer"}, "cannot import the BACKEND 'asgi_redis.NoLayer' of layer"),
+        ({"BACKEND": "asgi_redis.aio.RedisChannelLayer"}, "of layer must be a synchronous layer of asgi_redis"),
+        ({"BACKEND": "asgi_redis.RedisChannelLayer", "CONFIG": "x"}, "CONFIG of layer must be a dict.*not a str"),
+    ],
+)
+def test_what_is_no_layer_is_refused(given, said):
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        AsyncChannelLayer(layer=given)
+    assert "secret" not in str(caught.value)
 
 
 def test_messages_and_groups(layer):

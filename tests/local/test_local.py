@@ -237,13 +237,24 @@ class TestSettings:
         [
             ("asgi_redis.IPCChannelLayer", "must be a layer that needs no server, or a dict"),
             (RedisChannelLayer(), "not RedisChannelLayer"),
+            ("redis://:secret@host", "not a str"),
             ({"CONFIG": {"symmetric_encryption_keys": ["secret"]}}, r"not a dict of \['CONFIG'\]"),
             ({"BACKEND": "asgi_redis.IPCChannelLayer", "OPTIONS": {}}, r"not a dict of \['BACKEND', 'OPTIONS'\]"),
             ({"BACKEND": "IPCChannelLayer"}, "cannot import the BACKEND 'IPCChannelLayer' of local_layer"),
             ({"BACKEND": "asgi_redis.None"}, "cannot import the BACKEND 'asgi_redis.None' of local_layer"),
             ({"BACKEND": None}, "cannot import the BACKEND None"),
-            ({"BACKEND": "asgi_redis.RedisChannelLayer"}, "must need no server, like asgi_redis.IPCChannelLayer"),
-            ({"BACKEND": "asgi_redis.get_channel_layer"}, "must need no server, like asgi_redis.IPCChannelLayer"),
+            (
+                {"BACKEND": "asgi_redis.RedisChannelLayer"},
+                "must be a layer that needs no server, like asgi_redis.IPCChannelLayer",
+            ),
+            (
+                {"BACKEND": "asgi_redis.IPCChannelLayer", "CONFIG": []},
+                "CONFIG of local_layer must be a dict.*not a list",
+            ),
+            (
+                {"BACKEND": "asgi_redis.get_channel_layer"},
+                "must be a layer that needs no server, like asgi_redis.IPCChannelLayer",
+            ),
         ],
     )
     def test_a_local_layer_that_cannot_be_one_is_refused(self, local_layer, said):

@@ -219,7 +219,7 @@ def test_channels_and_groups_without_a_layer_are_on_the_workers_own(
 
 def test_globs_leave_channels_to_other_workers(start: Start, layer: RedisChannelLayer, notes: Notes) -> None:
     worker = start("--only-channels", "wo*", "--only-channels", "modules", "--exclude-channels", "mod*")
-    assert "1 channels (work)" in worker.log
+    assert "1 channel (work)" in worker.log
     layer.send("reply", {"n": 1})
     layer.send("work", {"n": 2})
     eventually(lambda: notes["done"] == ["2"])

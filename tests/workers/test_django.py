@@ -276,4 +276,4 @@ def test_without_django_installed_it_says_how_to_get_it(tmp_path: Path) -> None:
         [sys.executable, "-c", script, "--settings", "x"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert ran.returncode == 1
-    assert "pip install asgi_redis[django]" in ran.stderr
+    assert 'pip install "asgi_redis[django]"' in ran.stderr

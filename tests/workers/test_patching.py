@@ -102,7 +102,7 @@ def test_without_gevent_the_extra_is_named() -> None:
     """
     done = run(code)
     assert done.returncode == 1
-    assert done.stderr == "runworker: error: the gevent pool needs gevent: pip install asgi_redis[gevent]\n"
+    assert done.stderr == 'runworker: error: the gevent pool needs gevent: pip install "asgi_redis[gevent]"\n'
 
 
 @pytest.mark.parametrize("flags", [[], ["-X", "dev", "-W", "ignore"]])

@@ -278,4 +278,4 @@ def test_the_session_of_the_browser_stays_with_the_client(browser: Any, client: 
 def test_without_django_it_says_how_to_get_it(module: str) -> None:
     script = f"import sys; sys.modules['django'] = None; import workers.{module}"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert "pip install asgi_redis[django]" in ran.stderr
+    assert 'pip install "asgi_redis[django]"' in ran.stderr

@@ -46,7 +46,7 @@ def test_it_serves_until_a_signal_and_finishes_what_runs(
     assert sorted(consumer.ended) == [0, 1]
     assert [content["n"] for _, content in layer.waiting] == [2]
     assert not worker.busy
-    assert "Listening on 1 channels (a) with 2 slots" in caplog.text
+    assert "Listening on 1 channel (a) with 2 slots" in caplog.text
     assert "2 messages done, 0 of them failed" in caplog.text
 
 

@@ -13,6 +13,7 @@ from tests.workers.fakes import Consumer, QueueLayer, queue_layer  # noqa: F401 
 from workers import Worker, route
 from workers.duties import Duty
 from workers.exceptions import ConfigurationError
+from workers.pool import Pool
 from workers.routing import Router
 from workers.signals import worker_process_ready, worker_ready
 from workers.worker import ExitCode
@@ -46,6 +47,23 @@ def test_a_burst_ends_run_when_the_channels_are_empty(layer: QueueLayer, consume
         layer.put("a", n=n)
     assert Worker(layer, {"a": consumer}, burst=True).run() == ExitCode.CLEAN
     assert consumer.ended == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("channels", "slots", "said"),
+    [(["a"], 1, "Listening on 1 channel (a) with 1 slot, on"), (["a", "b"], 3, "2 channels (a, b) with 3 slots, on")],
+)
+def test_it_says_how_many_channels_and_slots_there_are(
+    channels: list[str],
+    slots: int,
+    said: str,
+    layer: QueueLayer,
+    consumer: Consumer,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    Worker(layer, dict.fromkeys(channels, consumer), pool=Pool(slots), burst=True).run()
+    assert said in caplog.text
 
 
 def test_it_can_be_started_and_stopped_without_run(layer: QueueLayer, consumer: Consumer) -> None:

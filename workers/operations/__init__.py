@@ -48,5 +48,5 @@ def _metrics(address: tuple[str, int]) -> Duty:
     try:
         from workers.operations.metrics import Metrics  # here, because prometheus_client is an extra
     except ImportError as error:
-        raise ConfigurationError(f"--metrics-port: {error}: pip install asgi_redis[metrics]") from error
+        raise ConfigurationError(f'--metrics-port: {error}: pip install "asgi_redis[metrics]"') from error
     return Metrics(address)

@@ -13,7 +13,7 @@ def test_sync_and_async_consumers_get_the_messages_of_the_channels_that_are_name
 ) -> None:
     with run("thumbnails", "emails") as worker:
         worker.listens()
-        assert "Listening on 2 channels (emails, thumbnails) with 1 slots" in worker.log
+        assert "Listening on 2 channels (emails, thumbnails) with 1 slot," in worker.log
         for n in range(3):
             layer.send("thumbnails", {"type": "thumbnails.make", "n": n})
             layer.send("emails", {"type": "emails.send", "n": n + 10})

@@ -199,5 +199,5 @@ def test_without_the_library_the_extra_is_named() -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert "pip install asgi_redis[metrics]" in done.stderr
+    assert 'pip install "asgi_redis[metrics]"' in done.stderr
     assert len(done.stderr.splitlines()) == 1
