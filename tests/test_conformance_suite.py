@@ -24,6 +24,7 @@ class TestInMemory(ChannelLayerConformance):
         return InMemoryChannelLayer
 
 
+@pytest.mark.soak
 class TestInMemoryJSON(TestInMemory):
     carries_bytes = False
 

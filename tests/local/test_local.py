@@ -63,6 +63,7 @@ class TestOurConformance(ChannelLayerConformance):
         return local_layer_for
 
 
+@pytest.mark.soak
 class TestOurConformanceOverMemory(TestOurConformance):
     """In-memory instead of IPC."""
 

@@ -139,6 +139,15 @@ def test_group_sends_go_on_and_none_comes_twice(layer, failover, fresh_cluster):
         assert {n for n in sending.acknowledged if n >= marked} <= set(received)
 
 
+by_itself = pytest.mark.parametrize(
+    "failover",
+    [crash, pytest.param(in_good_order, marks=pytest.mark.soak)],
+    ids=["kill -9", "SENTINEL FAILOVER"],
+    indirect=True,
+)
+
+
+@by_itself
 def test_a_blocked_receive_goes_on(layer, failover):
     received = []
     stopped = threading.Event()
@@ -167,6 +176,7 @@ def test_a_blocked_receive_goes_on(layer, failover):
     assert none_came_twice(received, failover, 0)
 
 
+@by_itself
 def test_a_worker_under_load_goes_on_and_says_so_in_two_lines_if_it_has_to_wait(layer, failover, caplog):
     ran = []
     worker = Worker(layer, {"work": lambda message: ran.append(message["n"])}, pool=Pool(4))

@@ -75,7 +75,12 @@ def command(kind: str, directory: Path, server: RedisServer, prefix: str) -> lis
     return [sys.executable, "manage.py", "runworker", "--settings", "settings", *flags]
 
 
-@pytest.fixture(params=["plain", "gevent", "django", "django gevent"])
+SOAK = pytest.mark.soak
+
+
+@pytest.fixture(
+    params=["plain", pytest.param("gevent", marks=SOAK), pytest.param("django", marks=SOAK), "django gevent"]
+)
 def kind(request: pytest.FixtureRequest) -> str:
     for name in set(request.param.split()) - {"plain"}:
         pytest.importorskip(name)
