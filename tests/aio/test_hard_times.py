@@ -150,15 +150,21 @@ def test_one_that_was_told_and_has_gone_leaves_its_message_to_the_next(aio_for, 
     asyncio.run(run())
 
 
+async def told(layer):
+    """Returns a receive whose message is there, and which has not run since."""
+    waiting = asyncio.ensure_future(layer.receive("work"))
+    await until(lambda: waits(layer, "work"))
+    layer.layer.send("work", HELLO)
+    eventually(lambda: layer._inbox._told)
+    return waiting
+
+
 def test_what_was_received_for_one_who_has_gone_is_left_to_other_processes(aio_for, redis_server):
     """When the layer is closed."""
     layer, other = aio_for(redis_server), aio_for(redis_server)
 
     async def run():
-        waiting = asyncio.ensure_future(layer.receive("work"))
-        await until(lambda: waits(layer, "work"))
-        layer.layer.send("work", HELLO)
-        eventually(lambda: layer._inbox._told)
+        waiting = await told(layer)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
@@ -171,15 +177,8 @@ def test_what_was_received_for_one_who_has_gone_is_left_to_other_processes(aio_f
 def test_what_was_received_in_a_loop_that_was_stopped_is_left_to_other_processes(aio_for, redis_server):
     layer, other = aio_for(redis_server), aio_for(redis_server)
 
-    async def run():
-        waiting = asyncio.ensure_future(layer.receive("work"))
-        await until(lambda: waits(layer, "work"))
-        layer.layer.send("work", HELLO)
-        eventually(lambda: layer._inbox._told)
-        return waiting
-
     loop = asyncio.new_event_loop()
-    waiting = loop.run_until_complete(run())
+    waiting = loop.run_until_complete(told(layer))
     layer._close(1)  # as at the end of the interpreter
     assert asyncio.run(asyncio.wait_for(other.receive("work"), 5)) == HELLO
     waiting.cancel()

@@ -158,3 +158,32 @@ def test_greenlets_wait_side_by_side(base):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert ended.returncode == 0, ended.stderr
+
+
+GEVENT_FORK = """
+import gevent.monkey
+gevent.monkey.patch_all()
+import os, sys
+from asgi_redis import IPCChannelLayer
+
+layer = IPCChannelLayer(path=sys.argv[1])
+layer.send("warm", {})  # opens the store; the fork comes before gevent's loop has run again
+pid = os.fork()
+if not pid:
+    layer.block_timeout = 10
+    os._exit(layer.receive(["warm"], block=True) != ("warm", {}))
+sys.exit(os.waitpid(pid, 0)[1])
+"""
+
+
+def test_a_child_forked_under_gevent_opens_the_store_at_once(base):
+    """gevent's ``os.close`` comes late: with it alone, parent and child would hold the store's lock."""
+    pytest.importorskip("gevent")
+    ended = subprocess.run(
+        [sys.executable, "-c", GEVENT_FORK, str(base)],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert ended.returncode == 0, ended.stderr

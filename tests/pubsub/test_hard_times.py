@@ -21,15 +21,21 @@ def layer(aio_for, redis_server):
     return aio_for(redis_server, expiry=1, capacity=10)
 
 
+async def burst(layer, number):
+    """Returns a channel with as many messages, and a receive that has not run since."""
+    channel = await layer.new_channel()
+    waiting = asyncio.ensure_future(layer.receive(channel))
+    await until(lambda: waits(layer, channel))
+    for n in range(number):
+        layer.layer.send(channel, {"n": n})
+    return channel, waiting
+
+
 def test_a_burst_is_kept_for_one_who_reads(layer):
     """It comes faster than any coroutine can take it."""
 
     async def main():
-        channel = await layer.new_channel()
-        waiting = asyncio.ensure_future(layer.receive(channel))
-        await until(lambda: waits(layer, channel))
-        for number in range(900):
-            layer.layer.send(channel, {"n": number})  # the loop does not run meanwhile
+        channel, waiting = await burst(layer, 900)
         assert await waiting == {"n": 0}
         assert [(await layer.receive(channel))["n"] for _ in range(899)] == list(range(1, 900))
         assert layer.dropped_count == 0
@@ -39,11 +45,7 @@ def test_a_burst_is_kept_for_one_who_reads(layer):
 
 def test_a_burst_has_an_end(layer):
     async def main():
-        channel = await layer.new_channel()
-        waiting = asyncio.ensure_future(layer.receive(channel))
-        await until(lambda: waits(layer, channel))
-        for number in range(1100):
-            layer.layer.send(channel, {"n": number})
+        _, waiting = await burst(layer, 1100)
         eventually(lambda: layer.dropped_count == 100)
         assert await waiting == {"n": 100}
 
