@@ -49,6 +49,8 @@ class AsyncChannelLayer(Names):
 
     extensions = ["groups", "flush"]
 
+    _exiting = False  # whether the interpreter ends
+
     threads = 4
     """How many blocking calls are made at a time."""
 
@@ -109,7 +111,16 @@ class AsyncChannelLayer(Names):
             raise exceptions.InvalidName(
                 f"{channel!r} is a channel of another process: those of this one have {self.client_prefix}! in them"
             )
-        return await self._inbox.receive(channel)
+        try:
+            return await self._inbox.receive(channel)
+        except exceptions.LayerClosed:
+            await self._wait_for_exit()
+            raise
+
+    async def _wait_for_exit(self) -> None:
+        # Only daemon threads still run loops then, and all they could do with an error is to print it.
+        if self._exiting:
+            await asyncio.get_running_loop().create_future()
 
     async def new_channel(self, prefix: str = "specific") -> str:
         """Returns the name of a process-local channel that is in no use."""
@@ -148,7 +159,8 @@ class AsyncChannelLayer(Names):
         Ends the threads, and gives the connections back. The layer stays usable, and starts anew.
 
         Who waits in ``receive`` gets ``LayerClosed``. A message of a normal channel that was received for one who
-        has gone is sent again, to the end of its channel. The end of the interpreter does the same.
+        has gone is sent again, to the end of its channel. The end of the interpreter does the same, but a daemon
+        thread that waits in ``receive`` is left to wait.
         """
         await call_apart(functools.partial(self._close, _PATIENCE), asyncio.get_running_loop())
 
@@ -254,6 +266,7 @@ def _after_fork_in_child() -> None:
 def _close_all() -> None:
     # A thread that runs into the end of the interpreter may spoil its exit.
     for layer in list(_layers):
+        layer._exiting = True
         layer._close(_PATIENCE_AT_EXIT)
 
 

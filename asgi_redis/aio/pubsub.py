@@ -110,6 +110,7 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
                 subscriptions.leave_inbox(inbox)
                 raise
             if self._closed != closed:
+                await self._wait_for_exit()
                 raise LayerClosed("the channel layer was closed while this waited for a message")
 
     async def _wait(self, inbox: Inbox) -> None:

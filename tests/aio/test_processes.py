@@ -21,18 +21,25 @@ ROOT = Path(asgi_redis.__file__).parent.parent
 USE = """
 import asyncio, atexit, sys, threading
 
+loops = []  # that run in other threads
+
 @atexit.register  # before the package registers its own, and so called after that
 def look_for_threads():
+    for loop in loops * 3:  # what it has been told of the end, it goes on with now
+        turned = threading.Event()
+        loop.call_soon_threadsafe(turned.set)
+        assert turned.wait(5)
     names = [thread.name for thread in threading.enumerate()]
     print(*[name for name in names if name.startswith(("pipeline", "receiver", "calls"))], end="")
 
-from asgi_redis.aio import AsyncChannelLayer, RedisChannelLayer
-layer = RedisChannelLayer([sys.argv[1]], prefix=sys.argv[2])
+from asgi_redis import aio
+layer = getattr(aio, sys.argv[3])([sys.argv[1]], prefix=sys.argv[2])
 async def use():
     channel = await layer.new_channel()
     await layer.group_add("chat", channel)
     await layer.group_send("chat", {"type": "hello"})
     assert await layer.receive(channel) == {"type": "hello"}
+    await layer.group_discard("chat", channel)
     return asyncio.ensure_future(layer.receive(channel))
 """
 
@@ -57,17 +64,18 @@ asyncio.run(leave())
 def run():
     async def forever():
         waiting = await use()
-        waits.set()
+        loops.append(asyncio.get_running_loop())
+        loops[0].call_soon(waits.set)  # when it does wait
         await waiting
     asyncio.run(forever())
 waits = threading.Event()
 threading.Thread(target=run, daemon=True).start()
-asyncio.run(use())
 waits.wait()
+asyncio.run(use())
 """,
     "with other layers": """
 from asgi_redis import InMemoryChannelLayer, RedisChannelLayer as Blocking
-others = [AsyncChannelLayer(InMemoryChannelLayer()), AsyncChannelLayer(Blocking(hosts=[sys.argv[1]]))]
+others = [aio.AsyncChannelLayer(InMemoryChannelLayer()), aio.AsyncChannelLayer(Blocking(hosts=[sys.argv[1]]))]
 async def both():
     for layer in others:
         await layer.send("work", {})
@@ -78,10 +86,11 @@ asyncio.run(both())
 }
 
 
+@pytest.mark.parametrize("kind", ["RedisChannelLayer", "RedisPubSubChannelLayer"])
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_a_process_ends_at_once_and_without_a_word(ending, redis_server, prefix):
+def test_a_process_ends_at_once_and_without_a_word(ending, kind, redis_server, prefix):
     ended = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", USE + ENDINGS[ending], redis_server.url, prefix],
+        [sys.executable, "-X", "dev", "-W", "error", "-c", USE + ENDINGS[ending], redis_server.url, prefix, kind],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
