@@ -12,7 +12,7 @@ class Proxy:
     """
     Forwards connections from ``url`` to ``target``, a ``(host, port)`` pair.
 
-    Counters: ``connections``, ``bytes_to_server``, ``bytes_to_client``, ``round_trips`` (a request, in
+    Counters: ``connections``, ``bytes_to_server``, ``round_trips`` (a request, in
     however many pieces, and pipelined ones together, followed by a reply).
 
     ``delay`` is the number of seconds by which every reply is late. While ``swallow`` is true, requests reach
@@ -50,7 +50,6 @@ class Proxy:
         self.connections = 0
         self.round_trips = 0
         self.bytes_to_server = 0
-        self.bytes_to_client = 0
 
     def cut_on(self, pattern: bytes = b"", *, forward: bool = True, times: int = 1) -> None:
         """
@@ -126,7 +125,6 @@ class Proxy:
                 time.sleep(self.delay)
             with self._lock:
                 line.client_spoke_last = False
-                self.bytes_to_client += len(data)
             if not self.swallow:
                 line.write(line.client, data)
         line.cut()

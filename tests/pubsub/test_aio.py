@@ -95,7 +95,7 @@ class TestLoops:
         for number in range(50):
             run(use(number))
         assert connections() == before
-        assert threading.active_count() == threads
+        assert threading.active_count() <= threads
         gc.collect()
         assert len(layer._bells) <= 1
 
