@@ -18,7 +18,13 @@ pytestmark = pytest.mark.native("event loops in native threads")
 
 @pytest.fixture
 def layer(aio_for, redis_server):
-    return aio_for(redis_server, expiry=1, capacity=10)
+    return aio_for(redis_server, capacity=10)
+
+
+@pytest.fixture
+def brief(aio_for, redis_server):
+    """A layer that forgets within seconds."""
+    return aio_for(redis_server, expiry=1)
 
 
 async def burst(layer, number):
@@ -72,34 +78,34 @@ def test_several_who_are_cancelled_at_once_leave_the_order_as_it_was(layer):
     run(main())
 
 
-def test_a_channel_whose_loop_was_closed_is_forgotten(layer, redis_server, prefix):
+def test_a_channel_whose_loop_was_closed_is_forgotten(brief, redis_server, prefix):
     """With its memberships, and the loop with it."""
 
     async def main():
-        channel = await layer.new_channel()
-        await layer.group_add("chat", channel)
-        waiting = asyncio.ensure_future(layer.receive(channel))
-        await until(lambda: waits(layer, channel))
+        channel = await brief.new_channel()
+        await brief.group_add("chat", channel)
+        waiting = asyncio.ensure_future(brief.receive(channel))
+        await until(lambda: waits(brief, channel))
         return waiting
 
     loop = asyncio.new_event_loop()
     loop.run_until_complete(main())._log_destroy_pending = False
     loop.close()
     eventually(lambda: not subscribed(redis_server, prefix))
-    assert not layer.layer._subscriptions.inboxes
+    assert not brief.layer._subscriptions.inboxes
 
 
-def test_a_receive_that_is_cancelled_before_it_listens_is_forgotten_soon(layer, redis_server, prefix):
+def test_a_receive_that_is_cancelled_before_it_listens_is_forgotten_soon(brief, redis_server, prefix):
     async def main():
-        waiting = asyncio.ensure_future(layer.receive(f"{prefix}.work"))
+        waiting = asyncio.ensure_future(brief.receive(f"{prefix}.work"))
         await asyncio.sleep(0)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
 
     run(main())
-    assert layer.layer._subscriptions.inboxes
-    eventually(lambda: not layer.layer._subscriptions.inboxes, timeout=5)
+    assert brief.layer._subscriptions.inboxes
+    eventually(lambda: not brief.layer._subscriptions.inboxes, timeout=5)
 
 
 def test_one_who_leaves_a_group_in_the_middle_of_a_delivery_disturbs_nobody(layer, monkeypatch, caplog):
