@@ -132,7 +132,7 @@ class TestProcessLocalChannels:
     def test_what_nobody_takes_is_dropped_after_expiry_and_its_memory_returned(
         self, aio_for, redis_server, eventually
     ):
-        layer = aio_for(redis_server, expiry=0.3)
+        layer = aio_for(redis_server, expiry=1)
 
         async def run():
             one, other = await layer.new_channel(), await layer.new_channel()
@@ -142,18 +142,18 @@ class TestProcessLocalChannels:
             waiting.cancel()
 
         asyncio.run(run())
-        eventually(lambda: not layer._inbox._boxes, timeout=3)
+        eventually(lambda: not layer._inbox._boxes, timeout=5)
         assert layer.dropped_count == 1
 
     def test_what_has_expired_in_a_buffer_is_not_handed_out(self, aio_for, redis_server):
-        layer = aio_for(redis_server, expiry=0.2)
+        layer = aio_for(redis_server, expiry=1)
 
         async def run():
             one, other = await layer.new_channel(), await layer.new_channel()
             waiting = asyncio.ensure_future(layer.receive(other))
             await layer.send(one, HELLO)
             await until(lambda: one in layer._inbox._boxes)
-            await asyncio.sleep(0.25)  # the time that it takes to expire
+            await asyncio.sleep(1.05)  # the time that it takes to expire
             assert await nothing_from(layer, one)
             waiting.cancel()
 

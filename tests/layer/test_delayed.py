@@ -44,11 +44,11 @@ def test_they_come_in_the_order_of_their_times(layer):
 
 def test_a_delayed_message_lives_longer_than_expiry(layer_for, redis_server, monkeypatch):
     """Both its key and, encrypted, its own time stamp."""
-    layer = layer_for(redis_server, expiry=0.1, symmetric_encryption_keys=["key"])
+    layer = layer_for(redis_server, expiry=0.5, symmetric_encryption_keys=["key"])
     with monkeypatch.context() as patch:
         long_ago = time.time() - 1000
         patch.setattr(time, "time", lambda: long_ago)
-        layer.delayed.send("c", {"n": 1}, 0.3)
+        layer.delayed.send("c", {"n": 1}, 0.8)
     assert eventually(lambda: received(layer, "c")) == {"n": 1}
 
 

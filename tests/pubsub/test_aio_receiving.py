@@ -85,7 +85,7 @@ class TestReceiving:
     def test_a_channel_whose_reader_was_cancelled_is_forgotten_unless_one_comes_again(
         self, aio_for, redis_server, prefix
     ):
-        layer = aio_for(redis_server, expiry=0.5)
+        layer = aio_for(redis_server, expiry=1)
 
         async def cancelled(channel):
             with pytest.raises(asyncio.TimeoutError):

@@ -5,4 +5,4 @@ from __future__ import annotations
 import importlib.util
 
 if importlib.util.find_spec("lmdb"):
-    from tests.stores.lmdb_stores import base, directory, store  # noqa: F401  fixtures
+    from tests.stores.lmdb_stores import base, clock, directory, store  # noqa: F401  fixtures

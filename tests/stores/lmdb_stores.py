@@ -9,11 +9,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
 
+from asgi_redis.stores.lmdb import records
 from asgi_redis.stores.lmdb.store import LMDBStore
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +31,23 @@ def base():
 @pytest.fixture
 def directory(base):
     return base / "=store"
+
+
+class Clock:
+    """Stands for ``time`` where the store reads its clock, which goes on only when a test says so."""
+
+    def __init__(self):
+        self.now = records.now()
+
+    def clock_gettime(self, clock):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(records, "time", clock)
+    return clock
 
 
 @pytest.fixture
@@ -87,9 +104,3 @@ def another_user_of(directory):
     finally:
         process.kill()
         process.communicate()
-
-
-def seconds(action):
-    began = time.perf_counter()
-    action()
-    return time.perf_counter() - began

@@ -9,8 +9,9 @@ import pytest
 
 from asgi_redis.exceptions import ChannelFull
 from asgi_redis.stores.lmdb import statistics
+from asgi_redis.stores.lmdb.queues import HOUR
 from asgi_redis.stores.lmdb.store import LMDBStore
-from tests.stores.lmdb_stores import pop, push, run, seconds
+from tests.stores.lmdb_stores import pop, push, run
 
 MIB = 1 << 20
 
@@ -64,10 +65,10 @@ class TestFull:
             waiting -= len(pop(small, *[f"q{number}" for number in range(7)]))
         assert push(small, b"x" * 500_000) == [True]
 
-    def test_expired_messages_make_room(self, small):
-        while push(small, b"x" * 1000, queue="old", capacity=10**9, expiry=0.05)[0]:
+    def test_expired_messages_make_room(self, small, clock):
+        while push(small, b"x" * 1000, queue="old", capacity=10**9)[0]:
             pass
-        time.sleep(0.06)
+        clock.now += 61
         deadline = time.monotonic() + 5
         while not push(small, b"x" * 1000, queue="new")[0]:
             assert time.monotonic() < deadline
@@ -132,11 +133,11 @@ class TestFull:
 
 
 class TestLingering:
-    def test_what_nobody_reads_is_removed_by_whoever_writes(self, store, eventually):
+    def test_what_nobody_reads_is_removed_by_whoever_writes(self, store, eventually, clock):
         for number in range(300):
-            push(store, b"x" * 100, b"y", queue=f"lost{number}", expiry=0.05)
-            store.group_add(f"group{number}", "member", 0.05)
-        time.sleep(0.06)
+            push(store, b"x" * 100, b"y", queue=f"lost{number}")
+            store.group_add(f"group{number}", "member", 60)
+        clock.now += 61
 
         def gone():
             push(store, b"x", queue="live", capacity=10)
@@ -145,13 +146,11 @@ class TestLingering:
 
         eventually(gone)
 
-    def test_the_record_of_an_empty_queue_goes_with_its_counters(self, store, eventually, monkeypatch):
-        from asgi_redis.stores.lmdb import sweeper
-
-        monkeypatch.setattr(sweeper, "HOUR", 0.05)
+    def test_the_record_of_an_empty_queue_goes_with_its_counters(self, store, eventually, clock):
         for number in range(100):
             push(store, b"x", queue=f"reply{number}")
             pop(store, f"reply{number}")
+        clock.now += HOUR + 1
 
         def gone():
             push(store, b"x", queue="live", capacity=1)
@@ -160,13 +159,11 @@ class TestLingering:
         eventually(gone)
         assert store.global_statistics()[0] > 100
 
-    def test_a_queue_that_somebody_waits_for_stays(self, store, eventually, monkeypatch):
-        from asgi_redis.stores.lmdb import sweeper
-
-        monkeypatch.setattr(sweeper, "HOUR", 0.05)
+    def test_a_queue_that_somebody_waits_for_stays(self, store, eventually, clock):
         with store.listen(["waited for"]):
             push(store, b"x", queue="other")
             pop(store, "other")
+            clock.now += HOUR + 1
 
             def gone():
                 push(store, b"x", queue="live", capacity=1)
@@ -174,25 +171,3 @@ class TestLingering:
 
             eventually(gone)
             assert b"cwaited for\0" in queues_of(store)
-
-
-def test_it_is_as_fast_with_a_long_backlog(directory):
-    """
-    Generous: the same within some percent, on an idle machine.
-
-    The shortest of several times is compared, as other processes take time, too.
-    """
-    store = LMDBStore(directory, 64 * MIB)
-
-    def some():
-        for _ in range(200):
-            push(store, b"x" * 100, capacity=10**9)
-            pop(store, limit=1)
-
-    some()
-    short = min(seconds(some) for _ in range(10))
-    store.push([("a", "a", b"x" * 100, 10**9)] * 100_000, 60)
-    long = min(seconds(some) for _ in range(10))
-    assert store.channel_statistics("a", 60)[2] == 100_000
-    store.close()
-    assert long < short * 3

@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from asgi_redis.stores.lmdb import statistics
 from asgi_redis.stores.lmdb.queues import DAY, HOUR
-from asgi_redis.stores.lmdb.records import STATE, State, now, queue_key
 from tests.stores.lmdb_stores import pop, push
 from tests.threads import in_threads
-
-
-def age(store, queue, seconds):
-    """Makes the counters of a queue as old as that."""
-
-    def change(environment, txn):
-        value = txn.get(queue_key(queue))
-        state = State.of(value)
-        txn.put(queue_key(queue), state._replace(last=now() - seconds).to_bytes(value[STATE.size :]))
-
-    store.transact(change)
 
 
 class TestQueues:
@@ -87,29 +73,31 @@ class TestCapacity:
         assert push(store, b"4", b"5", capacity=2) == [True, False]
         assert pop(store) == [b"2", b"4"]
 
-    def test_expired_messages_do_not_count(self, store):
-        push(store, b"1", capacity=2, expiry=0.05)
-        time.sleep(0.03)
-        push(store, b"2", capacity=2, expiry=0.05)
-        assert push(store, b"3", capacity=2, expiry=0.05) == [False]
-        time.sleep(0.025)
-        assert push(store, b"4", b"5", capacity=2, expiry=0.05) == [True, False]
+    def test_expired_messages_do_not_count(self, store, clock):
+        push(store, b"1", capacity=2)
+        clock.now += 40
+        push(store, b"2", capacity=2)
+        assert push(store, b"3", capacity=2) == [False]
+        clock.now += 21
+        assert push(store, b"4", b"5", capacity=2) == [True, False]
         assert pop(store) == [b"2", b"4"]
 
 
 class TestExpiry:
-    def test_an_expired_message_is_never_taken(self, store):
-        push(store, b"old")
-        time.sleep(0.06)
+    def test_an_expired_message_is_never_taken(self, store, clock):
+        push(store, b"1", b"2")
+        clock.now += 59.999
         push(store, b"new")
-        assert pop(store, expiry=0.05) == [b"new"]
+        assert pop(store, limit=1) == [b"1"]
+        clock.now += 0.002
+        assert pop(store) == [b"new"]
 
-    def test_a_queue_of_many_expired_messages_hides_none_behind_them(self, store):
+    def test_a_queue_of_many_expired_messages_hides_none_behind_them(self, store, clock):
         for _ in range(20):
             push(store, *[b"old"] * 100, capacity=10_000)
-        time.sleep(0.06)
+        clock.now += 61
         push(store, b"new", capacity=10_000)
-        assert pop(store, "a", limit=1, expiry=0.05) == [b"new"]
+        assert pop(store, limit=1) == [b"new"]
         assert pop(store) == []
 
 
@@ -124,12 +112,12 @@ class TestGroups:
         assert store.group_channels("g", 60) == ["b!c"]
         assert store.group_channels("none", 60) == []
 
-    def test_membership_expires_unless_it_is_renewed(self, store):
+    def test_membership_expires_unless_it_is_renewed(self, store, clock):
         store.group_add("g", "a", 60)
         store.group_add("g", "b", 60)
-        time.sleep(0.06)
+        clock.now += 61
         store.group_add("g", "b", 60)
-        assert store.group_channels("g", 0.05) == ["b"]
+        assert store.group_channels("g", 60) == ["b"]
 
 
 class TestStatistics:
@@ -143,26 +131,26 @@ class TestStatistics:
         assert store.global_statistics() == (3, 1)
         assert store.channel_statistics("unknown", 60) == (0, 0, 0, 0.0)
 
-    def test_expired_messages_do_not_wait(self, store):
+    def test_expired_messages_do_not_wait(self, store, clock):
         push(store, *[b"old"] * 9)
-        time.sleep(0.06)
+        clock.now += 61
         push(store, b"new")
-        _, _, pending, oldest = store.channel_statistics("a", 0.05)
-        assert pending == 1
-        assert oldest < 0.05
+        clock.now += 2
+        _, _, pending, oldest = store.channel_statistics("a", 60)
+        assert (pending, oldest) == (1, 2)
 
-    def test_the_counters_of_a_queue_last_an_hour(self, store):
-        push(store, b"1", b"2")
-        age(store, "a", HOUR + 1)
-        assert store.channel_statistics("a", 60)[:3] == (0, 0, 2)
+    def test_the_counters_of_a_queue_last_an_hour(self, store, clock):
+        push(store, b"1", b"2", expiry=DAY)
+        clock.now += HOUR + 1
+        assert store.channel_statistics("a", DAY)[:3] == (0, 0, 2)
         assert store.global_statistics() == (2, 0)
-        push(store, b"3")
-        assert store.channel_statistics("a", 60)[:3] == (1, 0, 3)
+        push(store, b"3", expiry=DAY)
+        assert store.channel_statistics("a", DAY)[:3] == (1, 0, 3)
         assert store.global_statistics() == (3, 0)
 
-    def test_those_of_all_last_a_day_without_a_message(self, store):
+    def test_those_of_all_last_a_day_without_a_message(self, store, clock):
         push(store, b"1", b"2")
-        age(store, "a", DAY + 1)
+        clock.now += DAY + 1
         assert store.global_statistics() == (0, 0)
         push(store, b"3")
         assert store.global_statistics() == (1, 0)
