@@ -68,16 +68,18 @@ class StatisticsTests(Suite):
         self.needs_extension(layer, "statistics")
         began = time.monotonic()
         send_all(layer, "reply?a", range(3))
-        until(began + expiry / 2)
-        before = time.monotonic()
+        sent = time.monotonic()
+        until(sent + expiry / 2)
+        later = time.monotonic()
         layer.send("reply?a", {"n": 3})
         age = layer.channel_statistics("reply?a")["messages_max_age"]
-        # Its clock is that of the layer, which need not be this one.
-        assert expiry / 2 - self.resolution < age < expiry or time.monotonic() - before > self.resolution
-        until(began + expiry + self.resolution)
+        # Its clock is that of the layer, which need not be this one. A machine that was busy elsewhere proves nothing.
+        assert expiry / 2 - self.resolution < age < expiry or time.monotonic() > began + expiry - self.resolution
+        until(time.monotonic() + expiry / 2 + self.resolution)
         statistics = layer.channel_statistics("reply?a")
-        assert statistics["messages_pending"] == 1
-        assert statistics["messages_max_age"] < age + expiry / 2
+        if time.monotonic() < later + expiry - self.resolution:
+            assert statistics["messages_pending"] == 1
+            assert statistics["messages_max_age"] < age + expiry / 2
         assert statistics["messages_count"] == 4
 
     def test_flush_removes_messages_groups_and_counters(self, layer: Layer) -> None:

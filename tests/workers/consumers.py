@@ -15,7 +15,7 @@ from workers.exceptions import ConsumeLater
 from workers.message import Message
 
 NOTES = os.environ.get("TEST_NOTES", "notes")
-client = redis.Redis.from_url(os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:1"), protocol=2)
+client = redis.Redis.from_url(os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:1"), protocol=2, socket_timeout=30)
 
 
 def note(what: str, value: Any) -> None:
