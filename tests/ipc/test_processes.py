@@ -166,6 +166,7 @@ gevent.monkey.patch_all()
 import os, sys
 from asgi_redis import IPCChannelLayer
 
+gevent.sleep()  # there is a loop now
 layer = IPCChannelLayer(path=sys.argv[1])
 layer.send("warm", {})  # opens the store; the fork comes before gevent's loop has run again
 pid = os.fork()
