@@ -112,14 +112,21 @@ class GroupTests(Suite):
         began = time.monotonic()
         for channel in ("old", "renewed"):
             layer.group_add("g", channel)
-        until(began + expiry / 2)
+        added = time.monotonic()
+        until(added + expiry / 2)
+        channels = sorted(layer.group_channels("g"))
+        # On a machine that was held up, it is too late to say.
         if time.monotonic() < began + expiry - self.resolution:
-            assert sorted(layer.group_channels("g")) == ["old", "renewed"]
+            assert channels == ["old", "renewed"]
+        renewed = time.monotonic()
         layer.group_add("g", "renewed")
-        until(began + expiry + self.resolution)
-        assert list(layer.group_channels("g")) == ["renewed"]
+        until(added + expiry + self.resolution)
         assert layer.send_group("g", {"n": 1}) == 0
-        assert (drain(layer, "old"), drain(layer, "renewed")) == ([], [1])
+        channels, numbers = list(layer.group_channels("g")), drain(layer, "renewed")
+        if time.monotonic() < renewed + expiry - self.resolution:
+            assert (channels, numbers) == (["renewed"], [1])
+        assert "old" not in channels
+        assert drain(layer, "old") == []
         assert layer.group_expiry == expiry
 
     def test_threads_that_join_and_leave_leave_those_who_stayed(self, layer: Layer) -> None:

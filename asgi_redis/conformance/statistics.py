@@ -73,7 +73,7 @@ class StatisticsTests(Suite):
         later = time.monotonic()
         layer.send("reply?a", {"n": 3})
         age = layer.channel_statistics("reply?a")["messages_max_age"]
-        # Its clock is that of the layer, which need not be this one. A machine that was busy elsewhere proves nothing.
+        # Its clock is that of the layer, which need not be this one. A machine that was held up proves nothing.
         assert expiry / 2 - self.resolution < age < expiry or time.monotonic() > began + expiry - self.resolution
         until(time.monotonic() + expiry / 2 + self.resolution)
         statistics = layer.channel_statistics("reply?a")

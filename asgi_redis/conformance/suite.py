@@ -87,6 +87,18 @@ def send_all(layer: Layer, channel: str, numbers: Iterable[int]) -> None:
         layer.send(channel, {"n": number})
 
 
+def send_what_fits(layer: Layer, channel: str, numbers: Iterable[int]) -> list[int]:
+    """Sends ``{"n": number}`` for each; returns those for which there was room."""
+    sent = []
+    for number in numbers:
+        try:
+            layer.send(channel, {"n": number})
+        except layer.ChannelFull:
+            continue
+        sent.append(number)
+    return sent
+
+
 def drain(layer: Layer, *channels: str) -> list[Any]:
     """Receives all that is there; returns the numbers."""
     numbers: list[Any] = []

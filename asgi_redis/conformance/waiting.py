@@ -27,17 +27,19 @@ class WaitingTests(Suite):
     def test_without_block_it_returns_at_once(self, layer: Layer) -> None:
         """ASGI: ``block=False`` never waits."""
         layer.receive(["a"])  # connects
+        layer.block_timeout = 2.5
         began = time.monotonic()
         assert layer.receive(["a"]) == (None, None)
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 2
 
     def test_what_is_there_is_returned_at_once(self, layer: Layer) -> None:
         """Blocking is for when there is nothing."""
         send_all(layer, "a", range(3))
+        layer.block_timeout = 2.5
         began = time.monotonic()
         received = [layer.receive(["none", "a"], block=True)[1]["n"] for _ in range(3)]
         assert sorted(received) == [0, 1, 2]
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 2
 
     @pytest.mark.parametrize(("channel", "read"), [("a", "a"), ("own!a", "own!"), ("reply?a", "reply?a")])
     def test_a_message_wakes_who_waits_for_it_at_once(self, layer: Layer, channel: str, read: str) -> None:
