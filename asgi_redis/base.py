@@ -188,6 +188,13 @@ def _checked_capacity(setting: str, capacity: object) -> int:
     return capacity
 
 
+def checked_max_message_bytes(size: object) -> int:
+    """Returns the setting. Raises ``ConfigurationError`` for one that cannot be."""
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise ConfigurationError(f"max_message_bytes must be a number of bytes, not {size!r}")
+    return size
+
+
 def unknown_setting(layer_class: type[BaseChannelLayer], name: str) -> UnknownSetting:
     """Returns the error for a setting that ``layer_class`` does not have, with the one that is meant, or else all."""
     known = [

@@ -9,7 +9,14 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from asgi_redis import wire
-from asgi_redis.base import BaseChannelLayer, Capacities, Message, Received, unknown_setting
+from asgi_redis.base import (
+    BaseChannelLayer,
+    Capacities,
+    Message,
+    Received,
+    checked_max_message_bytes,
+    unknown_setting,
+)
 from asgi_redis.connection import Shard, Steps, carry, parse_hosts
 from asgi_redis.delayed import DelayedMessages
 from asgi_redis.exceptions import ConfigurationError
@@ -70,11 +77,9 @@ class RedisChannelLayer(BaseChannelLayer):
                 f"random_prefix_length must be at least 4 bytes, or equal messages become one, not "
                 f"{random_prefix_length!r}"
             )
-        if isinstance(max_message_bytes, bool) or not isinstance(max_message_bytes, int) or max_message_bytes < 1:
-            raise ConfigurationError(f"max_message_bytes must be a number of bytes, not {max_message_bytes!r}")
         self.prefix = prefix
         self.stats_prefix = stats_prefix
-        self.max_message_bytes = max_message_bytes
+        self.max_message_bytes = checked_max_message_bytes(max_message_bytes)
         self._serializer = registry.get_serializer(
             serializer_format,
             symmetric_encryption_keys=symmetric_encryption_keys,

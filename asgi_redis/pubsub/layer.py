@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from asgi_redis.base import BaseChannelLayer, Capacities, Message, unknown_setting
+from asgi_redis.base import BaseChannelLayer, Capacities, Message, checked_max_message_bytes, unknown_setting
 from asgi_redis.connection import Shard, Steps, carry, parse_hosts
 from asgi_redis.exceptions import ChannelLayerError, ConfigurationError, InvalidName
 from asgi_redis.pubsub.publisher import Decoder, Publisher
@@ -39,8 +39,8 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
     A process listens to a channel from its first ``receive`` or from ``new_channel`` on, in the background, until
     ``close_channel``, ``flush`` or ``close``, or until nobody has received from it for ten times ``expiry``, or for
     ``group_expiry`` where it is in a group. What it has not received waits in its memory: ``capacity`` messages of a
-    channel, for ``expiry`` seconds; the oldest are dropped. Channel names have no parts: ``!`` and ``?`` are
-    characters like others.
+    channel, a hundred times as many while it is being read, for ``expiry`` seconds; the oldest are dropped. Channel
+    names have no parts: ``!`` and ``?`` are characters like others.
 
     After an outage everything is subscribed again. Each channel of the process gets ``{"type": on_disconnect}`` when
     it begins and ``{"type": on_reconnect}`` when it is over. All other settings are those of ``RedisChannelLayer``.
@@ -73,14 +73,12 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         super().__init__(
             expiry=expiry, group_expiry=group_expiry, capacity=capacity, channel_capacity=channel_capacity
         )
-        if isinstance(max_message_bytes, bool) or not isinstance(max_message_bytes, int) or max_message_bytes < 1:
-            raise ConfigurationError(f"max_message_bytes must be a number of bytes, not {max_message_bytes!r}")
         if not isinstance(prefix, str):
             raise ConfigurationError(f"prefix must be a str, not {prefix!r}")
         self.prefix = prefix
         self.on_disconnect = on_disconnect
         self.on_reconnect = on_reconnect
-        self.max_message_bytes = max_message_bytes
+        self.max_message_bytes = checked_max_message_bytes(max_message_bytes)
         # Encrypted messages have no time to grow old on the way, and clocks differ.
         self._serializer = registry.get_serializer(
             serializer_format, symmetric_encryption_keys=symmetric_encryption_keys

@@ -9,8 +9,8 @@ import weakref
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from asgi_redis.base import BaseChannelLayer, Capacities, Message, Received
-from asgi_redis.exceptions import ConfigurationError, InvalidName, MessageTooLarge
+from asgi_redis.base import BaseChannelLayer, Capacities, Message, Received, checked_max_message_bytes
+from asgi_redis.exceptions import InvalidName, MessageTooLarge
 from asgi_redis.messages import has_only_str_keys, invalid_message
 from asgi_redis.serializers import Key, registry, spliceable
 from asgi_redis.stores.receiver import StoreReader, StoreReceiver
@@ -40,9 +40,7 @@ class StoreChannelLayer(BaseChannelLayer):
         super().__init__(
             expiry=expiry, group_expiry=group_expiry, capacity=capacity, channel_capacity=channel_capacity
         )
-        if isinstance(max_message_bytes, bool) or not isinstance(max_message_bytes, int) or max_message_bytes < 1:
-            raise ConfigurationError(f"max_message_bytes must be a number of bytes, not {max_message_bytes!r}")
-        self.max_message_bytes = max_message_bytes
+        self.max_message_bytes = checked_max_message_bytes(max_message_bytes)
         self._store = store
         self._serializer = registry.get_serializer(
             serializer_format,
