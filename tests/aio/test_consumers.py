@@ -84,25 +84,27 @@ def chat(base):
     return Chat
 
 
+async def three_talk(application):
+    """Each hears what each says; and when one has gone, the others do."""
+    windows = [Window(application) for _ in range(3)]
+    for window in windows:
+        await window.open()
+    for number, window in enumerate(windows):
+        await window.say(f"hello {number}")
+        for other in windows:
+            assert await other.hear() == f"hello {number}"
+    await windows[0].close()
+    await windows[1].say("who is there?")
+    assert await windows[2].hear() == "who is there?"
+    await asyncio.gather(*(window.close() for window in windows[1:]))
+
+
 @pytest.mark.parametrize("kind", ["AsyncJsonWebsocketConsumer", "JsonWebsocketConsumer"])
 def test_what_one_websocket_says_all_hear(project, kind):
     from channels.generic import websocket
 
-    async def run():
-        application = chat(getattr(websocket, kind)).as_asgi()
-        windows = [Window(application) for _ in range(3)]
-        for window in windows:
-            await window.open()
-        for number, window in enumerate(windows):
-            await window.say(f"hello {number}")
-            for other in windows:
-                assert await other.hear() == f"hello {number}"
-        await windows[0].close()
-        await windows[1].say("who is there?")
-        assert await windows[2].hear() == "who is there?"
-        await asyncio.gather(*(window.close() for window in windows[1:]))
-
-    asyncio.run(asyncio.wait_for(run(), 20))
+    application = chat(getattr(websocket, kind)).as_asgi()
+    asyncio.run(asyncio.wait_for(three_talk(application), 20))
     assert project.layer.group_channels("chat") == []
 
 

@@ -49,8 +49,8 @@ def test_a_second_sigterm_ends_it_and_what_was_not_begun_is_still_in_redis(start
     for n in range(20):
         layer.send("work", {"n": n})
     worker.signal(signal.SIGTERM)
-    since = time.monotonic()
     eventually(lambda: "stopping" in worker.log)
+    since = time.monotonic()
     eventually(lambda: time.monotonic() > since + 1.05)
     worker.signal(signal.SIGTERM)
     assert worker.wait() == 128 + signal.SIGTERM

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import select
-import subprocess
-import sys
 import threading
 import time
 
 import pytest
 
 from asgi_redis import IPCChannelLayer
-from tests.stores.lmdb_stores import ROOT, run
+from tests.stores.lmdb_stores import run
 
 MAKE = "import sys; from asgi_redis import IPCChannelLayer; layer = IPCChannelLayer(path=sys.argv[1])\n"
 
@@ -150,20 +148,13 @@ assert layer.receive(["nothing"], block=True) == ("nothing", {"n": 1})
 
 def test_greenlets_wait_side_by_side(base):
     pytest.importorskip("gevent")
-    ended = subprocess.run(
-        [sys.executable, "-c", GEVENT, str(base)],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert ended.returncode == 0, ended.stderr
+    run(GEVENT, base)
 
 
 GEVENT_FORK = """
 import gevent.monkey
 gevent.monkey.patch_all()
-import os, sys
+import os, signal, sys
 from asgi_redis import IPCChannelLayer
 
 gevent.sleep()  # there is a loop now
@@ -171,6 +162,7 @@ layer = IPCChannelLayer(path=sys.argv[1])
 layer.send("warm", {})  # opens the store; the fork comes before gevent's loop has run again
 pid = os.fork()
 if not pid:
+    signal.alarm(20)
     layer.block_timeout = 10
     os._exit(layer.receive(["warm"], block=True) != ("warm", {}))
 sys.exit(os.waitpid(pid, 0)[1])
@@ -180,11 +172,4 @@ sys.exit(os.waitpid(pid, 0)[1])
 def test_a_child_forked_under_gevent_opens_the_store_at_once(base):
     """gevent's ``os.close`` comes late: with it alone, parent and child would hold the store's lock."""
     pytest.importorskip("gevent")
-    ended = subprocess.run(
-        [sys.executable, "-c", GEVENT_FORK, str(base)],
-        capture_output=True,
-        text=True,
-        timeout=20,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert ended.returncode == 0, ended.stderr
+    run(GEVENT_FORK, base)

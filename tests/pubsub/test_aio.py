@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from asgi_redis.aio import RedisPubSubChannelLayer
-from tests.aio.test_consumers import Window, chat
+from tests.aio.test_consumers import chat, three_talk
 from tests.pubsub.loops import HELLO, run, until, waits
 from tests.pubsub.stock import StockLayer
 from tests.pubsub.subscribers import NOTICES, subscribed
@@ -203,24 +203,11 @@ def test_consumers_of_channels_hear_each_other(redis_server, prefix, kind):
         "CONFIG": {"hosts": [redis_server.url], "prefix": prefix},
     }
 
-    async def main(application):
-        windows = [Window(application) for _ in range(3)]
-        for window in windows:
-            await window.open()
-        for number, window in enumerate(windows):
-            await window.say(f"hello {number}")
-            for other in windows:
-                assert await other.hear() == f"hello {number}"
-        await windows[0].close()
-        await windows[1].say("who is there?")
-        assert await windows[2].hear() == "who is there?"
-        await asyncio.gather(*(window.close() for window in windows[1:]))
-
     with override_settings(CHANNEL_LAYERS={"default": config}):
         from channels.generic import websocket
         from channels.layers import get_channel_layer
 
         layer = get_channel_layer()
-        run(main(chat(getattr(websocket, kind)).as_asgi()))
+        run(three_talk(chat(getattr(websocket, kind)).as_asgi()))
         assert layer.layer.group_channels("chat") == []
         asyncio.run(layer.close())

@@ -9,16 +9,7 @@ import pytest
 
 from asgi_redis import RedisPubSubChannelLayer
 from tests.pubsub.stock import StockLayer
-
-MESSAGE = {
-    "type": "chat.message",
-    "text": "\u00a3 \U0001f612 \u0000",
-    "number": -(2**40),
-    "float": 0.1,
-    "nothing": None,
-    "yes": True,
-    "nested": {"list": [1, [2, {"three": 3}]], "empty": {}},
-}
+from tests.test_interop import MESSAGE
 
 SETUPS = {
     "plain": {},

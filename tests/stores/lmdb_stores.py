@@ -81,7 +81,10 @@ def run(program, *arguments, wait=True):
     )
     if not wait:
         return process
-    output, _ = process.communicate(timeout=50)
+    try:
+        output, _ = process.communicate(timeout=50)
+    finally:
+        process.kill()
     assert process.returncode == 0
     return output
 

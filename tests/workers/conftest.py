@@ -1,4 +1,4 @@
-"""A consumer that is waited for, and what happens while a worker runs."""
+"""A layer, the notes of worker processes, a consumer that is waited for, and what happens while a worker runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,25 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from asgi_redis import RedisChannelLayer
+from asgi_redis.embedded import RedisServer
 from tests.workers.fakes import Consumer
+from tests.workers.processes import Notes
+
+
+@pytest.fixture
+def notes(redis_server: RedisServer, prefix: str) -> Iterator[Notes]:
+    """What the consumers in worker processes have noted."""
+    notes = Notes(redis_server.url, f"{prefix}-notes")
+    yield notes
+    notes.client.close()
+
+
+@pytest.fixture
+def layer(redis_server: RedisServer, prefix: str) -> Iterator[RedisChannelLayer]:
+    """The layer of those processes."""
+    with RedisChannelLayer(hosts=[redis_server.url], prefix=prefix, capacity=10_000) as layer:
+        yield layer
 
 
 @pytest.fixture

@@ -21,19 +21,6 @@ Start = Callable[..., WorkerProcess]
 
 
 @pytest.fixture
-def notes(redis_server: RedisServer, prefix: str) -> Iterator[Notes]:
-    notes = Notes(redis_server.url, f"{prefix}-notes")
-    yield notes
-    notes.client.close()
-
-
-@pytest.fixture
-def layer(redis_server: RedisServer, prefix: str) -> Iterator[RedisChannelLayer]:
-    with RedisChannelLayer(hosts=[redis_server.url], prefix=prefix, capacity=10_000) as layer:
-        yield layer
-
-
-@pytest.fixture
 def start(redis_server: RedisServer, prefix: str, notes: Notes, tmp_path: Path) -> Iterator[Start]:
     """Starts a worker with more flags, and returns it when it listens."""
     started: list[WorkerProcess] = []

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -86,13 +85,6 @@ second_routing = {"hold": hold}
 
 
 @pytest.fixture
-def notes(redis_server: RedisServer, prefix: str) -> Iterator[Notes]:
-    notes = Notes(redis_server.url, f"{prefix}-notes")
-    yield notes
-    notes.client.close()
-
-
-@pytest.fixture
 def project(redis_server: RedisServer, prefix: str, tmp_path: Path) -> Path:
     package = tmp_path / "shop"
     package.mkdir()
@@ -101,12 +93,6 @@ def project(redis_server: RedisServer, prefix: str, tmp_path: Path) -> Path:
     (package / "settings.py").write_text(SETTINGS_PY.format(url=redis_server.url, prefix=prefix))
     (package / "routing.py").write_text(ROUTING_PY)
     return tmp_path
-
-
-@pytest.fixture
-def layer(redis_server: RedisServer, prefix: str) -> Iterator[RedisChannelLayer]:
-    with RedisChannelLayer(hosts=[redis_server.url], prefix=prefix) as layer:
-        yield layer
 
 
 @pytest.mark.parametrize(

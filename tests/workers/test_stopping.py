@@ -154,19 +154,6 @@ def test_the_shutdown_timeout_holds_when_run_never_learns_of_a_quiet() -> None:
 
 
 @pytest.fixture
-def notes(redis_server: RedisServer, prefix: str) -> Iterator[Notes]:
-    notes = Notes(redis_server.url, f"{prefix}-notes")
-    yield notes
-    notes.client.close()
-
-
-@pytest.fixture
-def layer(redis_server: RedisServer, prefix: str) -> Iterator[RedisChannelLayer]:
-    with RedisChannelLayer(hosts=[redis_server.url], prefix=prefix) as layer:
-        yield layer
-
-
-@pytest.fixture
 def start(
     redis_server: RedisServer, prefix: str, notes: Notes, tmp_path: Path
 ) -> Iterator[Callable[..., WorkerProcess]]:

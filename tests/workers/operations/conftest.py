@@ -5,24 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from asgi_redis import RedisChannelLayer
 from asgi_redis.embedded import RedisServer
 from tests.workers.processes import MODULE, Notes, WorkerProcess
 
 Start = Callable[..., WorkerProcess]
-
-
-@pytest.fixture
-def notes(redis_server: RedisServer, prefix: str) -> Iterator[Notes]:
-    notes = Notes(redis_server.url, f"{prefix}-notes")
-    yield notes
-    notes.client.close()
-
-
-@pytest.fixture
-def layer(redis_server: RedisServer, prefix: str) -> Iterator[RedisChannelLayer]:
-    with RedisChannelLayer(hosts=[redis_server.url], prefix=prefix) as layer:
-        yield layer
 
 
 @pytest.fixture

@@ -49,13 +49,6 @@ routing = [route("orders", order), route("hold", hold)]
 Project = Callable[..., WorkerProcess]
 
 
-@pytest.fixture
-def notes(redis_server: RedisServer, prefix: str) -> Iterator[Notes]:
-    notes = Notes(redis_server.url, f"{prefix}-notes")
-    yield notes
-    notes.client.close()
-
-
 def write(directory: Path, text: str) -> None:
     """As editors do it: the file is replaced."""
     (directory / "new").write_text(text)
@@ -97,12 +90,6 @@ def worker(
     with WorkerProcess(program, tmp_path, cwd=tmp_path, env=notes.env) as worker:
         worker.listens()
         yield worker
-
-
-@pytest.fixture
-def layer(redis_server: RedisServer, prefix: str) -> Iterator[RedisChannelLayer]:
-    with RedisChannelLayer(hosts=[redis_server.url], prefix=prefix) as layer:
-        yield layer
 
 
 def order(layer: RedisChannelLayer, notes: Notes) -> str:
