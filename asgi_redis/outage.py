@@ -44,6 +44,6 @@ class Outage:
 
     def succeeded(self) -> None:
         """Takes note of a success."""
-        if self._since is not None:
-            logger.warning("%s serves messages again after %.1f s", self._place, time.monotonic() - self._since)
-            self._since = None
+        since, self._since = self._since, None
+        if since is not None:
+            logger.warning("%s serves messages again after %.1f s", self._place, time.monotonic() - since)

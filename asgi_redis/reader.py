@@ -35,6 +35,8 @@ class Reader:
         self, receiver: Receiver, shards: Sequence[Shard], probe: Operation, others: Sequence[Place] = ()
     ) -> None:
         self.absent: set[int] = set()
+        self.complete = False
+        """Whether the last call has looked at all the servers."""
         self.woken = False
         self.error: Exception | None = None
         """Why a server was left out, the last time that one was."""
@@ -70,6 +72,7 @@ class Reader:
         Takes no more than ``most[channel]`` from a channel that is in there, at least 1. With no server at all it
         waits for one, up to ``timeout`` seconds. Raises ``UnsupportedRedis``, and no ``RedisError``.
         """
+        self.complete = not self.absent
         # A server that is new, or has come back, shows at once that it serves messages.
         look = not (self._serving or self.absent) or any(
             outage.lasts and shard not in self.absent for shard, outage in enumerate(self._outages)
@@ -119,14 +122,20 @@ class Reader:
     def failed(self, shard: int, error: Exception, keys: Sequence[bytes] = ()) -> None:
         """Leaves a shard out, or those of ``keys`` that are no queues, and tries again in a while."""
         if isinstance(error, ResponseError) and "WRONGTYPE" in str(error) and self._misused.find(shard, keys):
+            self.served(shard)
             return
         self._serving.discard(shard)
+        self.complete = False
         self.error = error
         delay = self._outages[shard].failed(error)
         if shard not in self.absent:
             self.absent.add(shard)
             name = f"outage of {self._places[shard][0]}"
-            threading.Thread(target=self._retry, args=(shard, delay), name=name, daemon=True).start()
+            try:
+                threading.Thread(target=self._retry, args=(shard, delay), name=name, daemon=True).start()
+            except RuntimeError:  # there may be no more threads: the next call is to come upon the error again
+                self.absent.discard(shard)
+                raise
 
     def served(self, shard: int) -> None:
         """Takes note that a shard has answered."""

@@ -193,6 +193,22 @@ class Receiver:
         self, turn: Turn, limit: int, most: Mapping[str, int] | None, attendant: Attendant | None
     ) -> list[Taken]:
         taken: list[Taken] = []
+        try:
+            self._take_into(taken, turn, limit, most, attendant)
+        except BaseException:
+            for channel, message in self._unpack_all(taken, limit):
+                self.keep(channel, message)
+            raise
+        return taken
+
+    def _take_into(
+        self,
+        taken: list[Taken],
+        turn: Turn,
+        limit: int,
+        most: Mapping[str, int] | None,
+        attendant: Attendant | None,
+    ) -> None:
         left = {self._keys.queue(name.encode()): number for name, number in (most or {}).items()}
         for shard, keys in turn:
             room = limit - len(taken)
@@ -211,10 +227,6 @@ class Receiver:
                 if not taken:
                     raise
                 break  # what was taken must be handed out; the next call comes upon the error again
-            except BaseException:
-                for channel, message in self._unpack_all(taken, limit):
-                    self.keep(channel, message)
-                raise
             taken += latest
             for one in latest if left else ():
                 if one.key in left:
@@ -223,7 +235,6 @@ class Receiver:
                 attendant.served(shard)
             if len(taken) >= limit:
                 break
-        return taken
 
     def _wait(
         self,

@@ -7,7 +7,7 @@ started with; ``Group("chat").send(...)`` then works in its consumers as it does
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 DEFAULT_CHANNEL_LAYER = "default"
@@ -21,8 +21,8 @@ class Reader(Protocol):
         """Whether a server has answered the last call."""
 
     @property
-    def absent(self) -> Collection[int]:
-        """The servers that are left out at present, because they do not answer."""
+    def complete(self) -> bool:
+        """Whether the last call has looked at all the servers; it leaves out those that do not answer."""
 
     def receive_batch(
         self, channels: Sequence[str], limit: int, timeout: float = 0, most: Mapping[str, int] | None = None

@@ -73,9 +73,8 @@ class Puller:
         timeout = WAIT_SECONDS
         if self._burst:
             timeout = 0 if idle and self._reader.serving else BURST_WAIT_SECONDS
-        absent = bool(self._reader.absent)  # one that comes back during the receive was not looked at
         batch = self._reader.receive_batch(channels, min(slots, MOST_AT_ONCE), timeout, most)
-        if self._burst and idle and not (batch or absent or self._reader.absent) and self._reader.serving:
+        if self._burst and idle and not batch and self._reader.complete and self._reader.serving:
             return None
         return [self._job(channel, content) for channel, content in batch]
 

@@ -19,7 +19,7 @@ class PubSubReader:
     Receives for one thread. Any other may ``unblock`` it.
 
     ``serving`` is whether a server that one of the channels belongs to could be listened to by the end of the last
-    call; false before the first one. ``absent`` is empty: what is away is listened to again by itself.
+    call; false before the first one. ``complete`` is always true: what is away is listened to again by itself.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class PubSubReader:
         decode: Callable[[Taken], Batch],
     ) -> None:
         self.serving = False
-        self.absent: frozenset[int] = frozenset()
+        self.complete = True
         self._subscriptions = subscriptions
         self._open = open_inboxes
         self._decode = decode

@@ -158,13 +158,13 @@ class StoreReader:
     """
     Receives for one thread of a worker. Any other may ``unblock`` it.
 
-    ``serving`` is whether the last call has got through to the store; false before the first one. ``absent`` is
-    empty: a store that fails is an error.
+    ``serving`` is whether the last call has got through to the store; false before the first one. ``complete`` is
+    always true: a store that fails is an error.
     """
 
     def __init__(self, receiver: StoreReceiver) -> None:
         self.serving = False
-        self.absent: frozenset[int] = frozenset()
+        self.complete = True
         self.woken = False
         self._receiver = receiver
 
@@ -177,9 +177,13 @@ class StoreReader:
         Takes no more than ``most[channel]`` from a channel that is in there, at least 1.
         """
         # The first call shows at once that messages are served.
-        timeout, self.serving = timeout if self.serving else 0, False
+        timeout = timeout if self.serving else 0
         try:
             received = self._receiver.receive(tuple(channels), limit, timeout, most, self)
+        except BaseException:
+            self.serving = False
+            raise
+        else:
             self.serving = True
             return received
         finally:

@@ -84,6 +84,14 @@ def test_a_reader_serves_once_the_store_has_answered_and_not_after_an_error(laye
     assert reader.serving
 
 
+def test_a_reader_serves_while_it_waits(layer, just_before_waiting):
+    reader, serves = layer.reader(), []
+    reader.receive_batch(["a"], 1)
+    just_before_waiting(lambda: serves.append(reader.serving))
+    reader.receive_batch(["a"], 1, 0.01)
+    assert serves == [True]
+
+
 def test_a_batch_of_nothing_that_can_be_decoded_is_looked_behind(layer, caplog):
     layer._store.push([("a", "a", b"\xc1", 100)] * 5 + [("a", "a", b"\x07", 100)], 60)
     layer.send("a", {"n": 1})

@@ -66,7 +66,7 @@ class QueueLayer(FakeLayer):
         self.fail_once = False
         self.receiving = False
         self.serving = False
-        self.absent: set[int] = set()
+        self.complete = True
         self.unblocked = False
         self.closed = False
         self._changed = threading.Condition()

@@ -229,12 +229,12 @@ def test_a_burst_ends_when_the_channels_are_empty_and_nothing_runs(
 def test_a_burst_waits_a_little_where_no_server_answers_and_not_for_one_that_is_away(
     layer: QueueLayer, start: Any, ended: list[Any]
 ) -> None:
-    layer.absent = {1}
+    layer.complete = False
     start(1, burst=True)
     eventually(lambda: len(layer.timeouts) > 10)
     assert layer.timeouts[0] == BURST_WAIT_SECONDS  # it had not served yet
     assert ended == []
-    layer.absent = set()
+    layer.complete = True
     eventually(lambda: ended == [None])
 
 
