@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -22,12 +22,14 @@ class KeptMessages:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._queues: dict[str, deque[tuple[float, str, dict[str, Any]]]] = {}
+        self._queues: OrderedDict[str, deque[tuple[float, str, dict[str, Any]]]] = OrderedDict()
 
     def put(self, queue: str, channels: Sequence[str], message: dict[str, Any], expires_in: float) -> None:
         """Keeps a copy for each of ``channels``, all of them of ``queue``, for ``expires_in`` seconds."""
-        expires = time.monotonic() + expires_in
+        now = time.monotonic()
+        expires = now + expires_in
         with self._lock:
+            self._drop_expired(now)
             kept = self._queues.setdefault(queue, deque())
             kept.extend((expires, channel, _copied(message)) for channel in channels)
 
@@ -46,6 +48,15 @@ class KeptMessages:
                 if kept is not None and not kept:
                     del self._queues[queue]
         return taken
+
+    def _drop_expired(self, now: float) -> None:
+        """Looks at two queues, others each time: nobody may read them any more."""
+        for _ in range(min(2, len(self._queues))):
+            queue, kept = next(iter(self._queues.items()))
+            if kept[-1][0] < now:
+                del self._queues[queue]
+            else:
+                self._queues.move_to_end(queue)
 
     def __bool__(self) -> bool:
         return bool(self._queues)

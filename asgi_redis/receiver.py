@@ -266,6 +266,7 @@ class Receiver:
 
     def _unpack_all(self, taken: Sequence[Taken], limit: int) -> Batch:
         received: Batch = []
+        shared = False
         for position, one in enumerate(taken, 1):
             try:
                 queue, channels, message = self._unpack(one)
@@ -274,9 +275,10 @@ class Receiver:
                 continue
             received.append((channels[0], message))
             if len(channels) > 1:
+                shared = True
                 self._kept.put(queue, channels[1:], message, self._expiry - one.age)
                 received += self._kept.take([queue], limit - len(received) - len(taken[position:]))
-        if self._kept:
+        if shared and self._kept:
             self.wake()  # another thread may be waiting for it
         return received
 

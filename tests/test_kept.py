@@ -86,6 +86,18 @@ def test_to_the_last_moment_it_is_handed_out(kept, clock):
     assert kept.take(["q!"], 1) == [("q!x", {})]
 
 
+def test_what_has_expired_and_nobody_reads_any_more_is_dropped(kept, clock):
+    for number in range(100):
+        kept.put(f"gone{number}!", [f"gone{number}!x"], {}, 1)
+    kept.put("stays!", ["stays!x"], {"n": 1}, 1000)
+    clock.now += 2
+    for _ in range(60):
+        kept.put("busy!", ["busy!x"], {}, 60)
+        kept.take(["busy!"], 1)
+    assert list(kept._queues) == ["stays!"]
+    assert kept.take(["stays!"], 1) == [("stays!x", {"n": 1})]
+
+
 def test_eight_threads_take_each_message_once(kept):
     names = [f"q!{number}" for number in range(2000)]
     kept.put("q!", names, {}, 60)

@@ -102,6 +102,22 @@ class TestWakingUp:
         assert layer.receive(["work"], block=True) == (None, None)
         assert 4.5 < time.monotonic() - started < 7
 
+    def test_what_is_kept_for_nobody_keeps_nobody_awake(self, layer_for, fresh_redis_server):
+        """A message for two channels of this process of which one is read: the other one's copy waits in it."""
+        layer = layer_for(fresh_redis_server)
+        for channel in ("own!a", "own!b"):
+            layer.group_add("g", channel)
+        layer.send_group("g", {})
+        assert layer.receive(["own!"])[1] == {}
+
+        def commands():
+            with redis.Redis.from_url(fresh_redis_server.unix_url, protocol=2) as client:
+                return client.info("stats")["total_commands_processed"]
+
+        before = commands()
+        in_threads(lambda number: layer.receive_batch([f"idle{number}"], 10, 1), range(2))
+        assert commands() - before < 50
+
 
 def blocked(server):
     with redis.Redis.from_url(server.unix_url, protocol=2) as client:
