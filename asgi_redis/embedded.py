@@ -18,9 +18,9 @@ import socket
 import subprocess
 import tempfile
 import time
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Union
 
 Value = Union[str, int, Sequence[Union[str, int]]]
@@ -109,6 +109,7 @@ class RedisServer:
         self.directory = Path(tempfile.mkdtemp(prefix="asgi-redis-", dir="/tmp"))
         self.unix_socket = self.directory / "redis.sock"
         atexit.register(self.close)
+        _servers.add(self)
 
     def __repr__(self) -> str:
         state = f"pid {self.pid}" if self.running else "stopped"
@@ -118,9 +119,7 @@ class RedisServer:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
     @property
@@ -150,9 +149,9 @@ class RedisServer:
         """The version that the binary says it is, such as ``7.0.15``."""
         said = subprocess.run([self.binary, "--version"], capture_output=True, text=True, check=True).stdout
         found = re.search(r"\bv=([\d.]+)", said)
-        if not found:
-            raise RedisServerError(f"{self.binary} --version says {said!r}, which names no version")
-        return found.group(1)
+        if found:
+            return found.group(1)
+        raise RedisServerError(f"{self.binary} --version says {said!r}, which names no version")
 
     @property
     def log(self) -> str:
@@ -171,9 +170,7 @@ class RedisServer:
         self._release()
         deadline = time.monotonic() + self._timeout
         for tries_left in reversed(range(_PORT_TRIES)):
-            port = self.port
-            if self._tcp and port is None:
-                port = random.choice(_PORTS)
+            port = self.port or (random.choice(_PORTS) if self._tcp else None)
             if self._launch(port, deadline):
                 self.port = port
                 return
@@ -286,3 +283,16 @@ def _quoted(value: Value) -> str:
     return " ".join(
         '"' + str(word).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"' for word in words
     )
+
+
+_servers: weakref.WeakSet[RedisServer] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    # The watchdog waits for the end of all who have the pipe, and the owner is one alone.
+    for server in list(_servers):
+        if server._watchdog is not None and server._watchdog.stdin is not None:
+            server._watchdog.stdin.close()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -243,6 +243,21 @@ class TestOwner:
         process.communicate(timeout=20)
         eventually(lambda: not alive(pid) and not directory.exists())
 
+    def test_that_is_killed_while_a_child_that_it_has_forked_lives(self):
+        forking = OWNER.replace("print(", "child = os.fork()\nif not child:\n    signal.pause()\nprint(child, ")
+        with subprocess.Popen(
+            [sys.executable, "-c", f"import os, signal\n{forking}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            child, pid, directory = process.stdout.readline().split()
+            try:
+                process.kill()
+                eventually(lambda: not alive(int(pid)) and not Path(directory).exists())
+            finally:
+                os.kill(int(child), signal.SIGKILL)
+
     def test_a_terminals_ctrl_c_does_not_reach_the_server(self, redis_server):
         assert os.getsid(redis_server.pid) != os.getsid(0)
         assert os.getpgid(redis_server.pid) != os.getpgid(0)
