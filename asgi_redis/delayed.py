@@ -74,7 +74,7 @@ class DelayedMessages:
             raise ValueError(f"a delay is a number of seconds, not {seconds!r}")
         self._rules.valid_channel_name(channel)
         self._rules.check_message(message)
-        self._sender.member(message)  # the errors of a send belong here, where they can be seen
+        self._sender.member_for(channel, message)  # the errors of a send belong here, where they can be seen
         member = self._serializer.serialize({"channel": channel, "message": message})
         shard = random.choice([index for index, capacity in enumerate(self._capacities(channel)) if capacity])
         self._shards[shard].execute(self._operations.store(member, float(seconds)))

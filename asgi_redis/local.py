@@ -106,11 +106,11 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         self.check_message(message)
         members = carry(self._members(group))
         local = [name.decode() for name in members if not (b"!" in name or b"?" in name)]
+        remote = [name for name in members if b"!" in name or b"?" in name] if local else members
         dropped = 0
         if local:
-            carry(self._sender.send_group([], message))  # what only Redis cannot take has to show before
+            next(self._sender.send_group(remote, message), None)  # what only Redis cannot take has to show before
             dropped = self._local.send_to_all(local, message)
-        remote = [name for name in members if b"!" in name or b"?" in name] if local else members
         dropped += carry(self._sender.send_group(remote, message))
         self.log_dropped(dropped, len(members), group)
         return dropped

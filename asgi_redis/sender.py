@@ -61,7 +61,7 @@ class Sender:
     def send(self, channel: str, message: Message) -> Steps[bool]:
         """Returns, in the end, whether the message was sent; False: the channel is full, on all of its shards."""
         routes = self._routes(channel)
-        member = self.member({**message, "__asgi_channel__": channel} if "!" in channel else message)
+        member = self.member_for(channel, message)
         turn = next(self._turns) if len(routes) > 1 else 0
         for attempt in range(len(routes)):
             route = routes[(turn + attempt) % len(routes)]
@@ -88,6 +88,10 @@ class Sender:
             )
             for shard, part in places
         ]
+
+    def member_for(self, channel: str, message: Message) -> bytes:
+        """Returns a message as an entry of the channel's queue. Raises as ``member`` does."""
+        return self.member({**message, "__asgi_channel__": channel} if "!" in channel else message)
 
     def member(self, message: Message) -> bytes:
         """Returns a message as a queue entry. Raises ``TypeError`` and ``MessageTooLarge``."""
