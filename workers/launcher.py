@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,12 +14,13 @@ from workers.layers import ChannelLayer
 from workers.operations import duties_from
 from workers.pool import Pool
 from workers.routing import Router
-from workers.stopping import SAME_SIGNAL_SECONDS, end_process, outlive_repeats
+from workers.stopping import SAME_SIGNAL_SECONDS, end_process, outlive_repeats, watch_exit
 from workers.worker import ExitCode, Worker
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(process)d %(threadName)s %(name)s: %(message)s"
 DEFAULT_THREADS = 1
 DEFAULT_GREENLETS = 100
+EXIT_SECONDS = 5.0  # at least, for the process's way out
 LOG_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
 
@@ -29,7 +31,7 @@ def launch(channel_layer: ChannelLayer, router: Router, options: Mapping[str, An
     ``options`` are the parsed flags of ``arguments.add_worker_arguments``, and ``verbosity``. Raises
     ``ConfigurationError`` when they leave nothing to do, or when messages of the layer stay in one process. To be
     called in the main thread, at the end of which the process is to end. When consumers were left behind it does
-    not return but ends the process.
+    not return but ends the process. Where the process is held up after that, it is ended at the shutdown timeout.
     """
     if not getattr(channel_layer, "crosses_processes", True):
         raise ConfigurationError(
@@ -53,8 +55,12 @@ def launch(channel_layer: ChannelLayer, router: Router, options: Mapping[str, An
     show_log(options["verbosity"])
     outlive_repeats(lambda: worker.stopped_at, SAME_SIGNAL_SECONDS)
     code = worker.run()
+    now = time.monotonic()
     if worker.busy or code not in (ExitCode.CLEAN, ExitCode.FAILED):
+        watch_exit(now, code)
         end_process(code)
+    deadline = (worker.stopped_at or now) + options["shutdown_timeout"]
+    watch_exit(max(deadline, now + EXIT_SECONDS), code or ExitCode.TIMED_OUT)
     channel_layer.close()
     return code
 

@@ -1,4 +1,4 @@
-"""How many messages of a channel may be worked on at a time: ``--limit thumbnails=2``."""
+"""Which channels are listened on, and how many messages of one may be worked on at a time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,17 @@ import threading
 from collections.abc import Iterable, Sequence
 
 from workers.exceptions import ConfigurationError
+
+
+def chosen(names: Iterable[str], only: Iterable[str] | None, exclude: Iterable[str] | None) -> list[str]:
+    """Returns those of ``names`` that match a glob of ``only``, if there is any, and none of ``exclude``."""
+
+    def matches(name: str, globs: Iterable[str]) -> bool:
+        return any(fnmatch.fnmatchcase(name, glob) for glob in globs)
+
+    return sorted(
+        name for name in names if (not only or matches(name, only)) and not (exclude and matches(name, exclude))
+    )
 
 
 class Limits:

@@ -11,6 +11,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from workers.streams import write_out
+
 # What the worker and redis-py wait with. patch_all patches more.
 _NEEDED = ("socket", "ssl", "select", "threading", "time", "queue", "os", "signal")
 # Whose modules must not hold on to what was patched after they were imported.
@@ -87,6 +89,5 @@ def restart_patched() -> None:
     from subprocess import _args_from_interpreter_flags  # type: ignore[attr-defined]
 
     command = [sys.executable, *_args_from_interpreter_flags(), "-c", _START, folder, *program, *sys.argv[1:]]
-    sys.stdout.flush()
-    sys.stderr.flush()
+    write_out()
     os.execve(sys.executable, command, {**os.environ, _RESTARTED: "1"})  # noqa: S606  no shell is the point

@@ -13,6 +13,8 @@ import time
 from types import FrameType
 from typing import Any, Callable, NamedTuple, NoReturn
 
+from workers.streams import write_out
+
 logger = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -40,13 +42,16 @@ class StopSignals:
     While entered, each SIGTERM and SIGINT is passed to ``record``; then the old handlers are put back.
 
     ``record`` is called within the signal handler: it must take no lock that the main thread may hold.
-    Outside the main thread Python allows no handlers, and entering does nothing.
+    Outside the main thread Python allows no handlers, and entering does nothing. A process that is forked in the
+    meantime has the handlers, too: there SIGTERM does what it does by default, and SIGINT, which a terminal sends to
+    all, nothing.
     """
 
     def __init__(self, record: Callable[[StopSignal], None]) -> None:
         self._record = record
         self._previous: dict[signal.Signals, Any] = {}
         self._first_at: float | None = None
+        self._process = os.getpid()
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():
@@ -61,6 +66,11 @@ class StopSignals:
         self._previous.clear()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:
+            if number == signal.SIGTERM:
+                signal.signal(number, signal.SIG_DFL)
+                signal.raise_signal(number)
+            return
         now = time.monotonic()
         if self._first_at is None:
             self._first_at = now
@@ -134,10 +144,21 @@ def end_process(code: int) -> NoReturn:
     The interpreter's own way out would stop the threads that still run at any point, with locks of the standard
     streams in their hands, and may then hang or abort.
     """
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    try:
+        logging.shutdown()
+        write_out()
+    finally:
+        os._exit(code)
+
+
+def watch_exit(deadline: float, code: int) -> None:
+    """
+    Ends the process with that exit code past ``deadline`` (``time.monotonic``), if it has not ended by itself.
+
+    The interpreter waits on its way out, among others for what the threads of executors do. To be called in the main
+    thread.
+    """
+    Watchdog(lambda: None).__enter__().expect_end_by(deadline, code)
 
 
 def _native(module: str, name: str) -> Any:

@@ -19,7 +19,6 @@ main thread, so that ``run`` cannot act, ``stopping.Watchdog`` ends the process 
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import logging
 import time
 from collections.abc import Iterable
@@ -33,7 +32,7 @@ from workers.dispatcher import Dispatcher
 from workers.duties import Duty
 from workers.exceptions import ConfigurationError
 from workers.layers import ChannelLayer
-from workers.limits import Limits
+from workers.limits import Limits, chosen
 from workers.losses import Losses
 from workers.pending import pending_messages
 from workers.pool import Pool
@@ -45,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.05
 WAKE_SECONDS = 0.5
+LEAVING_SECONDS = 0.5  # that free slots get to end, whatever the timeout for consumers
 
 
 class ExitCode(IntEnum):
@@ -90,7 +90,7 @@ class Worker:
         dialect: Dialect = OWN,
     ) -> None:
         router = routing if isinstance(routing, Router) else Router(routing)
-        nothing_to_do = not router.channels
+        nothing_to_do = not router.channels and delay.CHANNEL not in (only_channels or ())
         self._duties = list(duties)
         if hasattr(channel_layer, "delayed") and delay.CHANNEL not in router.channels:
             delivery = delay.Delivery(channel_layer.delayed)
@@ -98,7 +98,7 @@ class Worker:
             self._duties.append(delivery)
         self.channel_layer = channel_layer
         self.stopped_at: float | None = None
-        self.channels = _chosen(router.channels, only_channels, exclude_channels)
+        self.channels = chosen(router.channels, only_channels, exclude_channels)
         if nothing_to_do or not self.channels:
             raise ConfigurationError("no channels to listen on: the routing, or what is left of it, is empty")
         self.dispatcher = Dispatcher(router, channel_layer, sender=type(self), dialect=dialect)
@@ -258,15 +258,16 @@ class Worker:
 
     def _drain(self, first: StopSignal | None) -> int:
         deadline = self._told_to_stop(time.monotonic())
+        last = max(deadline, time.monotonic() + LEAVING_SECONDS)
         if first is not None:
             logger.info("Signal %d: stopping; %d consumers run", first.number, len(self.dispatcher.running()))
-        while not self.stop(min(deadline, time.monotonic() + POLL_SECONDS)):
+        while not self.stop(min(last, time.monotonic() + POLL_SECONDS)):
             further = self._further_signal()
             if further is not None:
                 logger.warning("Signal %d again: stopping at once", further.number)
                 self.kill()
                 return 128 + further.number
-            if time.monotonic() >= deadline:
+            if time.monotonic() >= (deadline if self.busy else last):
                 logger.error("Not stopped within %g s", self._shutdown_timeout)
                 self.kill()
                 return ExitCode.TIMED_OUT
@@ -288,12 +289,3 @@ class Worker:
 
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _chosen(names: Iterable[str], only: Iterable[str] | None, exclude: Iterable[str] | None) -> list[str]:
-    def matches(name: str, patterns: Iterable[str]) -> bool:
-        return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-
-    return sorted(
-        name for name in names if (not only or matches(name, only)) and not (exclude and matches(name, exclude))
-    )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from workers.duties import Duty
 from workers.exceptions import ConfigurationError
@@ -97,11 +97,15 @@ class Present(Collector):
         # They are an extension of ASGI, which a layer may lack. During an outage each call would wait for its end.
         if not self._worker.popping or "statistics" not in layer.extensions:
             return {}
-        try:
-            return {channel: layer.channel_statistics(channel) for channel in self._worker.channels}
-        except RedisError as error:
-            logger.debug("No statistics: %s: %s", type(error).__name__, error)
-            return {}
+        statistics = {}
+        for channel in self._worker.channels:
+            try:
+                statistics[channel] = layer.channel_statistics(channel)
+            except RedisError as error:
+                logger.debug("No statistics of channel %s: %s: %s", channel, type(error).__name__, error)
+                if not isinstance(error, ResponseError):  # a key of another type costs its channel only
+                    break
+        return statistics
 
 
 def _listened_on(channel: str) -> str:

@@ -23,6 +23,7 @@ from typing import IO, TYPE_CHECKING
 from workers.duties import Duty
 from workers.exceptions import ConfigurationError
 from workers.stopping import SIGNALS
+from workers.streams import write_out
 
 if TYPE_CHECKING:
     from workers.worker import Worker
@@ -65,7 +66,7 @@ class Reloading(Duty):
         # What has changed while this process was starting may have been loaded before it did.
         started = float(os.environ.get(_RELOADED_AT, time.time() - time.process_time()))
         for path, modified in self._times.items():
-            if modified > started:
+            if started < modified <= time.time():  # not of a clock that is ahead
                 self._times[path] = 0.0
 
     def check(self, worker: Worker) -> str | None:
@@ -102,8 +103,7 @@ class Reloading(Duty):
             return
         logger.info("Reloading")
         logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        write_out()
         environment = {**os.environ, _RELOADED_AT: str(time.time())}
         os.execve(self._command[0], self._command, environment)  # noqa: S606  no shell is the point
 

@@ -110,3 +110,10 @@ def test_instances_and_their_groups_outlive_an_outage_of_redis(
         assert "Traceback" not in log, log
     assert notes["made"] == ["1", "2"]
     assert sorted(notes["instances"]) == ["emails", "thumbnails"]
+
+
+def test_delayed_messages_may_be_all_that_a_worker_has(run: Run, layer: RedisChannelLayer) -> None:
+    with run("asgi.delay") as worker:
+        worker.listens()
+        layer.send("asgi.delay", {"channel": "c", "content": {"n": 1}, "delay": 10})
+        assert layer.receive(["c"], block=True) == ("c", {"n": 1})

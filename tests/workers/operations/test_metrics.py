@@ -179,6 +179,16 @@ def test_process_local_channels_are_one_series() -> None:
     assert {channel for _, channel in samples} == {"c!"}
 
 
+def test_a_key_of_another_type_costs_the_samples_of_its_own_channel_only(
+    start: Start, layer: RedisChannelLayer, redis_server: RedisServer
+) -> None:
+    with redis.Redis(port=redis_server.port, protocol=2) as client:
+        client.set(f"{layer.prefix}fail", "old")
+    url = address(start("--metrics-port", "0"))
+    samples = eventually(lambda: (found := scrape(url)).get(("runworker_queue_messages", "work")) == 0 and found)
+    assert ("runworker_queue_messages", "fail") not in samples
+
+
 def test_a_busy_port_is_a_wrong_configuration(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = busy.getsockname()[1]

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -197,10 +198,29 @@ def test_a_change_made_while_it_starts_is_not_missed(
     (tmp_path / "then.py").write_text(SHOP_PY.format(answer="third"))
     changing = "import pathlib, os\nif 'ASGI_REDIS_REHEARSAL' not in os.environ:\n"
     changing += f"    pathlib.Path({str(tmp_path / 'then.py')!r}).replace(__file__)\n"
-    changing += f"    os.utime(__file__, ({time.time() + 60},) * 2)\n"
+    changing += "    os.utime(__file__)\n"
     write(tmp_path, changing + SHOP_PY.format(answer="second"))
     eventually(lambda: worker.log.count("Listening on") == 3, timeout=20)
     assert order(layer, notes) == "['third']"
+
+
+def test_a_file_of_the_future_is_no_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another machine's clock may be ahead; each start would be before that time."""
+    module = ModuleType("of_the_future")
+    module.__file__ = str(tmp_path / "of_the_future.py")
+    Path(module.__file__).touch()
+    os.utime(module.__file__, (time.time() + 3600,) * 2)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr("workers.operations.reloading.SIGNALS", ())  # there are no handlers of a worker here
+    rehearsals: list[Any] = []
+    monkeypatch.setattr("workers.operations.reloading.Rehearsal", rehearsals.append)
+    reloading = Reloading()
+    reloading.start(stand_in())
+    reloading.check(stand_in())
+    assert rehearsals == []
+    os.utime(module.__file__)
+    reloading.check(stand_in())
+    assert len(rehearsals) == 1
 
 
 def test_modules_without_a_file_of_their_own_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
