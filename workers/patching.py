@@ -11,8 +11,6 @@ import os
 import sys
 from collections.abc import Sequence
 
-from workers.streams import write_out
-
 # What the worker and redis-py wait with. patch_all patches more.
 _NEEDED = ("socket", "ssl", "select", "threading", "time", "queue", "os", "signal")
 # Whose modules must not hold on to what was patched after they were imported.
@@ -87,6 +85,8 @@ def restart_patched() -> None:
         folder = os.getcwd()  # noqa: PTH109
     # The one way to the interpreter's own flags, such as -X dev; the standard library's, for its subprocesses.
     from subprocess import _args_from_interpreter_flags  # type: ignore[attr-defined]
+
+    from workers.streams import write_out
 
     command = [sys.executable, *_args_from_interpreter_flags(), "-c", _START, folder, *program, *sys.argv[1:]]
     write_out()
