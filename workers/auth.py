@@ -6,7 +6,7 @@ import functools
 from types import SimpleNamespace
 from typing import Any
 
-from workers.sessions import Consumer, channel_and_http_session, channel_session, http_session
+from workers.sessions import Consumer, channel_and_http_session, channel_session, http_session, plain
 
 try:
     from django.contrib import auth
@@ -25,6 +25,7 @@ def transfer_user(from_session: Any, to_session: Any) -> None:
 
 def channel_session_user(func: Consumer) -> Consumer:
     """Gives the consumer ``message.user``, from ``message.channel_session``, which it provides, too."""
+    func = plain(func)
 
     @channel_session
     @functools.wraps(func)
@@ -41,6 +42,7 @@ def http_session_user(func: Consumer) -> Consumer:
 
     Where there is no session the user is anonymous.
     """
+    func = plain(func)
 
     @http_session
     @functools.wraps(func)
@@ -53,6 +55,7 @@ def http_session_user(func: Consumer) -> Consumer:
 
 def channel_session_user_from_http(func: Consumer) -> Consumer:
     """Like ``http_session_user``, and logs the user in to the channel session: for ``websocket.connect``."""
+    func = plain(func)
 
     @http_session_user
     @channel_session
@@ -67,6 +70,7 @@ def channel_session_user_from_http(func: Consumer) -> Consumer:
 
 def channel_and_http_session_user_from_http(func: Consumer) -> Consumer:
     """Like ``channel_session_user_from_http``, with the HTTP session also on later messages of the client."""
+    func = plain(func)
 
     @http_session_user
     @channel_and_http_session

@@ -25,11 +25,32 @@ except ImportError as error:
 
 from workers.exceptions import ConsumeLater
 from workers.message import Message
+from workers.routing import consumer_name
 
 Consumer = TypeVar("Consumer", bound=Callable[..., Any])
 
 NEXT_ORDER = "__channels_next_order"
 _MISSING = object()
+
+
+def plain(func: Consumer) -> Consumer:
+    """
+    Returns what calls ``func``, which is not to be ``async def``.
+
+    Raises ``TypeError`` where it is: at once, or when it is called where it shows only then, by its coroutine.
+    """
+    if inspect.iscoroutinefunction(func):
+        raise _refusal(consumer_name(func))
+
+    @functools.wraps(func)
+    def inner(*args: Any, **kwargs: Any) -> Any:
+        result = func(*args, **kwargs)
+        if inspect.iscoroutine(result):
+            result.close()
+            raise _refusal(result.__qualname__)
+        return result
+
+    return inner  # type: ignore[return-value]  # wraps() does not say that it has the same signature
 
 
 def session_for_reply_channel(reply_channel: str) -> Any:
@@ -57,7 +78,7 @@ def channel_session(func: Consumer) -> Consumer:
 
     Raises ``ValueError`` when called with a message that has no reply channel.
     """
-    _must_be_plain(func)
+    func = plain(func)
 
     @functools.wraps(func)
     def inner(*args: Any, **kwargs: Any) -> Any:
@@ -74,7 +95,7 @@ def channel_session(func: Consumer) -> Consumer:
             if session.modified and not session.is_empty():
                 _save(session, message)
 
-    return inner  # type: ignore[return-value]  # wraps() does not say that it has the same signature
+    return inner  # type: ignore[return-value]  # as above
 
 
 def wait_channel_name(reply_channel: str) -> str:
@@ -114,7 +135,7 @@ def enforce_ordering(func: Any = None, slight: bool = False) -> Any:
 
 
 def _ordered(func: Consumer) -> Consumer:
-    _must_be_plain(func)
+    func = plain(func)
 
     @channel_session
     @functools.wraps(func)
@@ -151,7 +172,7 @@ def http_session(func: Consumer) -> Consumer:
     Its key comes from ``session_key`` in the query string, or from the session cookie. It is saved after the consumer
     if it changed and the consumer raised nothing. Raises ``ValueError`` for a message that is no HTTP request.
     """
-    _must_be_plain(func)
+    func = plain(func)
 
     @functools.wraps(func)
     def inner(message: Any, *args: Any, **kwargs: Any) -> Any:
@@ -177,7 +198,7 @@ def channel_and_http_session(func: Consumer) -> Consumer:
 
     The channel session remembers its key.
     """
-    _must_be_plain(func)
+    func = plain(func)
 
     @http_session
     @channel_session
@@ -248,6 +269,5 @@ def _text(value: Any, encoding: str) -> str:
     return value.decode(encoding) if isinstance(value, bytes) else str(value)
 
 
-def _must_be_plain(func: Callable[..., Any]) -> None:
-    if inspect.iscoroutinefunction(func):
-        raise TypeError(f"{func.__qualname__} is async def: Django's sessions need a consumer that is not")
+def _refusal(name: str) -> TypeError:
+    return TypeError(f"{name} is async def: Django's sessions need a consumer that is not")

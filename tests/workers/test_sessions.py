@@ -145,14 +145,6 @@ def test_what_a_channel_session_cannot_do_is_an_error(client: str) -> None:
         assert session_for_reply_channel(client).session_key.startswith("chn")
 
 
-def test_an_async_consumer_is_refused() -> None:
-    async def consumer(message: Any) -> None: ...
-
-    for decorator in (channel_session, http_session, channel_and_http_session, enforce_ordering):
-        with pytest.raises(TypeError, match="async def"):
-            decorator(consumer)
-
-
 def test_messages_come_in_order(engine: str, client: str, layer: RedisChannelLayer) -> None:
     """Whatever order they are read in; those that come early wait, and go back to their channel in time."""
     handled: list[int] = []
