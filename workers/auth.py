@@ -89,4 +89,11 @@ def _user_of(session: Any) -> Any:
 
         return AnonymousUser()
     request: Any = SimpleNamespace(session=session)  # all that it looks at
-    return auth.get_user(request)
+    # Where it knows the user by one of SECRET_KEY_FALLBACKS, it gives the session another key. A channel session is
+    # found by its reply channel, that of a browser by a cookie, which no consumer can set: under another key both
+    # would be lost.
+    session.cycle_key = lambda: None
+    try:
+        return auth.get_user(request)
+    finally:
+        del session.cycle_key

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 pytest.importorskip("django")
 
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore
+from django.test import override_settings
+
+from asgi_redis import InMemoryChannelLayer
 from tests.workers.project import database
 from tests.workers.test_sessions import message
 
@@ -30,9 +37,6 @@ def ada() -> Iterator[Any]:
 @pytest.fixture
 def headers(ada: Any) -> Any:
     """Those of a browser that she has logged in with."""
-    from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-    from django.contrib.sessions.backends.db import SessionStore
-
     session = SessionStore()
     session[SESSION_KEY] = str(ada.pk)
     session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
@@ -44,6 +48,14 @@ def headers(ada: Any) -> Any:
 @pytest.fixture
 def client() -> str:
     return f"auth!{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def rotate() -> Iterator[Callable[[], None]]:
+    """Replaces the SECRET_KEY; the one before stays among the fallbacks."""
+    with ExitStack() as stack:
+        rotated = override_settings(SECRET_KEY="new", SECRET_KEY_FALLBACKS=[settings.SECRET_KEY])
+        yield lambda: stack.enter_context(rotated)  # type: ignore[func-returns-value]
 
 
 def user(message: Any) -> Any:
@@ -95,3 +107,53 @@ def test_a_class_may_ask_for_the_user(attribute: str, ada: Any, headers: Any, cl
         received: Message = message(client, path="/", **content)
         Known(Message(received.content, f"websocket.{channel}", received.channel_layer))
     assert users == [ada, ada]
+
+
+def test_a_client_keeps_user_and_session_when_the_secret_key_is_replaced(
+    rotate: Any, ada: Any, headers: Any, client: str
+) -> None:
+    from workers.auth import channel_session_user, channel_session_user_from_http
+    from workers.sessions import enforce_ordering, session_for_reply_channel
+
+    seen: list[Any] = []
+
+    @enforce_ordering
+    @channel_session_user
+    def receive(message: Any) -> None:
+        seen.append((message.user, message.channel_session["room"]))
+
+    @enforce_ordering
+    @channel_session_user_from_http
+    def connect(message: Any) -> None:
+        message.channel_session["room"] = "lobby"
+
+    layer = InMemoryChannelLayer()
+    connect(message(client, layer, order=0, path="/", headers=headers))
+    rotate()
+    for order in (1, 2):
+        receive(message(client, layer, order=order))
+    assert seen == [(ada, "lobby")] * 2
+    assert session_for_reply_channel(client)[HASH_SESSION_KEY] == ada.get_session_auth_hash()
+
+
+def test_a_browser_keeps_user_and_session_when_the_secret_key_is_replaced(
+    rotate: Any, ada: Any, headers: Any, client: str
+) -> None:
+    """A consumer cannot give it a cookie with another key."""
+    from workers.auth import channel_session_user, channel_session_user_from_http, http_session_user
+
+    rotate()
+    for _ in range(2):
+        assert http_session_user(user)(message(None, path="/", headers=headers)) == ada
+    assert channel_session_user_from_http(user)(message(client, path="/", headers=headers)) == ada
+    assert channel_session_user(user)(message(client)) == ada
+    key = headers[0][1].decode().partition("=")[2]
+    assert SessionStore(session_key=key)[HASH_SESSION_KEY] == ada.get_session_auth_hash()
+
+
+def test_who_has_changed_the_password_elsewhere_is_logged_out(ada: Any, headers: Any) -> None:
+    from workers.auth import http_session_user
+
+    ada.set_password("new")
+    ada.save()
+    assert http_session_user(user)(message(None, path="/", headers=headers)).is_anonymous
