@@ -145,6 +145,33 @@ class Router:
         """Returns a routing that has ``entry``, too, in the last place."""
         return Router([self._root, entry])
 
+    def with_websockets(self) -> Router:
+        """
+        Returns a routing that takes all messages of websockets, where this one listens to some of their channels.
+
+        What no entry takes comes last: who connects is accepted, anything else is dropped. That is the rule of
+        Channels 1.1.8's ``routing.Router.check_default``.
+        """
+        if not any(name.startswith("websocket.") for name in self.channels):
+            return self
+        return self.with_route(
+            Include(
+                [
+                    Route("websocket.connect", connect_consumer),
+                    Route(["websocket.receive", "websocket.disconnect"], null_consumer),
+                ]
+            )
+        )
+
+
+def connect_consumer(message: Any) -> None:
+    """Accepts a client of a websocket."""
+    message.reply_channel.send({"accept": True})
+
+
+def null_consumer(message: Any) -> None:
+    """Does nothing."""
+
 
 def resolve_routing(routing: Routing) -> list[Routable]:
     """

@@ -69,9 +69,8 @@ class Worker:
     ``exclude_channels`` are globs. ``limits`` are (glob, number) pairs: how many messages of a channel may be in
     progress. ``shutdown_timeout`` is how many seconds a stop waits for running consumers; with ``graceful`` false it
     does not wait for them. With ``burst`` it stops when the channels are empty. ``duties`` are what it does beside.
-    ``dialect`` is what its consumers know it by.
-    ``stopped_at`` is when ``run`` was told to stop (``time.monotonic``), or None. Raises ``ConfigurationError`` when
-    no channel is left to listen on.
+    ``dialect`` is what its consumers know it by. ``stopped_at`` is when ``run`` was told to stop
+    (``time.monotonic``), or None. Raises ``ConfigurationError`` when no channel is left to listen on.
     """
 
     def __init__(
@@ -90,6 +89,7 @@ class Worker:
         dialect: Dialect = OWN,
     ) -> None:
         router = routing if isinstance(routing, Router) else Router(routing)
+        router = router.with_websockets()
         nothing_to_do = not router.channels and delay.CHANNEL not in (only_channels or ())
         self._duties = list(duties)
         if hasattr(channel_layer, "delayed") and delay.CHANNEL not in router.channels:

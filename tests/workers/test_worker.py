@@ -99,10 +99,10 @@ def test_the_ready_signals_come_before_the_first_message(layer: QueueLayer, cons
 def test_globs_choose_the_channels(layer: QueueLayer, consumer: Consumer) -> None:
     router = Router([route(["http.request", "websocket.connect", "websocket.receive", "mail"], consumer)])
     only = Worker(layer, router, only_channels=["websocket.*", "mail"])
-    assert only.channels == ["mail", "websocket.connect", "websocket.receive"]
+    assert only.channels == ["mail", "websocket.connect", "websocket.disconnect", "websocket.receive"]
     without = Worker(layer, router, exclude_channels=["websocket.*", "http.*"])
     assert without.channels == ["mail"]
-    both = Worker(layer, router, only_channels=["websocket.*"], exclude_channels=["*.connect"])
+    both = Worker(layer, router, only_channels=["websocket.*"], exclude_channels=["*connect"])
     assert both.channels == ["websocket.receive"]
 
 
