@@ -9,12 +9,17 @@ leaves behind are cancelled and waited for: what they send belongs to the consum
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import threading
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable, Coroutine
+from typing import Any, Callable
 
 from workers.shared_loop import SharedLoop, end_tasks
+
+logger = logging.getLogger(__name__)
+
+Hook = Callable[[], Awaitable[object]]
 
 
 class _Loop:
@@ -30,10 +35,23 @@ class _Loop:
 _local = threading.local()
 _lock = threading.Lock()
 _shared_loop: SharedLoop | None = None
+_hook: Hook | None = None
+
+
+def call_around(hook: Hook | None) -> None:
+    """
+    Has ``hook`` awaited before and after each coroutine that ``run`` runs from now on, in its loop; None ends that.
+
+    What it raises is logged.
+    """
+    global _hook
+    _hook = hook
 
 
 def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Runs a consumer's coroutine and returns its result, or raises what it raises; then ends the tasks it left."""
+    if _hook is not None:
+        coroutine = _between(_hook, coroutine)
     patching = sys.modules.get("gevent.monkey")
     if patching is not None and patching.is_module_patched("threading"):
         return _greenlets_loop().run(coroutine)
@@ -48,6 +66,21 @@ def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
         left = asyncio.all_tasks(loop)
         if left:
             loop.run_until_complete(end_tasks(left))
+
+
+async def _between(hook: Hook, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    await _logged(hook)
+    try:
+        return await coroutine
+    finally:
+        await _logged(hook)
+
+
+async def _logged(hook: Hook) -> None:
+    try:
+        await hook()
+    except Exception:  # it is somebody else's code, as a receiver of signals is: it must not cost the message
+        logger.exception("Error in %r, called around an async consumer", hook)
 
 
 def _greenlets_loop() -> SharedLoop:

@@ -47,7 +47,7 @@ def launch_in_project(options: dict[str, Any]) -> int:
         if channel_layer is None:
             return ExitCode.CLEAN
         router = Router(options["routing"] or _routing(alias))
-    _look_after_connections(dialect)
+    look_after_connections(dialect)
     return launch(channel_layer, router, options, dialect)
 
 
@@ -58,7 +58,7 @@ def _launch_events(channels: list[str], options: dict[str, Any]) -> int:
     if channel_layer is None:
         return ExitCode.CLEAN
     events = channel_events(channels, channel_layer)
-    _look_after_connections(OWN)
+    look_after_connections(OWN)
     try:
         return launch(channel_layer, events.router, {**options, "only_channels": channels})
     finally:
@@ -78,10 +78,20 @@ def _named_channels(options: dict[str, Any]) -> list[str]:
     return channels
 
 
-def _look_after_connections(dialect: Dialect) -> None:
-    # In the thread that runs the message, as Django does around each request.
+def look_after_connections(dialect: Dialect) -> None:
+    """
+    Has old database connections closed before and after each message, as Django does around each request: in the
+    thread that runs it, and, for what is ``async def``, where ``sync_to_async`` runs the ORM.
+    """
     dialect.signals.consumer_started.connect(close_connections, dispatch_uid=__name__)
     dialect.signals.consumer_finished.connect(close_connections, dispatch_uid=__name__)
+    try:
+        from asgiref.sync import sync_to_async  # here, because the asgiref of Channels 1 has none
+    except ImportError:
+        return
+    from workers.coroutines import call_around  # here, because it needs asyncio, as asgiref.sync does
+
+    call_around(sync_to_async(close_connections))
 
 
 def close_connections(**_: Any) -> None:

@@ -7,15 +7,18 @@ import contextvars
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.workers.fakes import FakeLayer
 from tests.workers.processes import ROOT
-from workers import Channel, route
+from workers import Channel, coroutines, route
 from workers.dispatcher import Dispatcher
 from workers.exceptions import ConsumeLater, DenyConnection
+from workers.generic import BaseConsumer
+from workers.generic.websockets import WebsocketDemultiplexer
 from workers.message import Message
 from workers.routing import Router
 from workers.signals import consumer_started
@@ -131,6 +134,69 @@ def test_context_variables_that_signal_receivers_set_are_seen() -> None:
     in_thread(lambda: dispatch(consumer))
     consumer_started.disconnect(receiver)
     assert seen == ["set"]
+
+
+@pytest.fixture
+def hooked() -> Iterator[list[str]]:
+    """What the hook around consumers, and they, have noted."""
+    notes: list[str] = []
+
+    async def hook() -> None:
+        await asyncio.sleep(0)
+        notes.append("hook")
+        if "broken" in notes:
+            raise OSError("in the hook")
+
+    coroutines.call_around(hook)
+    yield notes
+    coroutines.call_around(None)
+
+
+@pytest.mark.parametrize("kind", ["function", "method", "stream"])
+def test_a_hook_is_awaited_before_and_after_whatever_is_async(kind: str, hooked: list[str]) -> None:
+    async def consumer(message: Message, **kwargs: Any) -> None:
+        hooked.append("consumer")
+
+    class Method(BaseConsumer):
+        method_mapping = {"c": "method"}
+
+        async def method(self, message: Message) -> None:
+            await consumer(message)
+
+    class Streams(WebsocketDemultiplexer):
+        method_mapping = {"c": "raw_connect"}
+        consumers = {"a": consumer}
+
+    consumers: dict[str, Any] = {"function": consumer, "method": Method, "stream": Streams}
+    assert not dispatch(consumers[kind], path="/", reply_channel="r!1").failed
+    assert hooked == ["hook", "consumer", "hook"]
+
+
+def test_a_hook_is_awaited_after_an_exception_too_and_does_not_hide_it(
+    hooked: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def later(message: Message) -> None:
+        raise ConsumeLater
+
+    async def exits(message: Message) -> None:
+        raise SystemExit("mine")
+
+    assert dispatch(later).sent == [("c", {"__retries__": 1})]
+    assert hooked == ["hook"] * 2
+    assert dispatch(exits).failed == 1
+    assert hooked == ["hook"] * 4
+    hooked.append("broken")
+    assert dispatch(later).sent == [("c", {"__retries__": 1})]
+    assert caplog.text.count("OSError: in the hook") == 2
+
+
+def test_a_hook_that_raises_costs_no_message(hooked: list[str]) -> None:
+    async def consumer(message: Message) -> None:
+        hooked.append("consumer")
+
+    hooked.append("broken")
+    assert not dispatch(consumer).failed
+    assert hooked == ["broken", "hook", "consumer", "hook"]
 
 
 GREENLETS = """

@@ -10,13 +10,15 @@ import pytest
 
 pytest.importorskip("django")
 
+from asgiref.sync import SyncToAsync, sync_to_async
 from django.db import connection, connections
 
 from tests.workers.fakes import FakeLayer
 from tests.workers.project import database
-from workers import route
+from workers import coroutines, route
+from workers.dialect import OWN
 from workers.dispatcher import Dispatcher
-from workers.django import close_connections
+from workers.django import look_after_connections
 from workers.routing import Router
 from workers.signals import consumer_finished, consumer_started
 
@@ -27,24 +29,33 @@ pytestmark = pytest.mark.usefixtures("database")
 
 @pytest.fixture(autouse=True)
 def _looked_after() -> Iterator[None]:
-    for signal in (consumer_started, consumer_finished):
-        signal.connect(close_connections)
+    look_after_connections(OWN)
     yield
     for signal in (consumer_started, consumer_finished):
-        signal.disconnect(close_connections)
+        signal.disconnect(dispatch_uid="workers.django")
+    coroutines.call_around(None)
+    in_orm_thread(connections.close_all)
 
 
-def in_one_thread(*consumers: Any) -> None:
+def in_one_thread(*consumers: Any, failed: bool = False) -> None:
+    outcomes: list[bool] = []
+
     def run() -> None:
         for consumer in consumers:
             dispatcher = Dispatcher(Router([route("c", consumer)]), FakeLayer(), None)
             dispatcher.dispatch("c", {})
-            assert not dispatcher.failed
+            outcomes.append(bool(dispatcher.failed))
         connections.close_all()
 
     thread = threading.Thread(target=run)
     thread.start()
     thread.join(10)
+    assert outcomes == [failed] * len(consumers)
+
+
+def in_orm_thread(function: Any) -> Any:
+    """Calls it where the ORM of ``async def`` consumers runs."""
+    return SyncToAsync.single_thread_executor.submit(function).result(10)
 
 
 def test_a_connection_lives_for_conn_max_age_in_its_thread() -> None:
@@ -77,6 +88,55 @@ def test_a_connection_that_is_of_no_more_use_is_closed_after_the_message(
     in_one_thread(consumer)
     consumer_finished.disconnect(dispatch_uid="after")
     assert after == [None]
+
+
+@pytest.mark.parametrize("error", [None, ValueError])
+def test_that_of_an_async_consumer_is_closed_after_the_message(error: Any) -> None:
+    """Also where the consumer has raised."""
+
+    def use() -> None:
+        connection.ensure_connection()
+        connection.close_at = 0
+
+    async def consumer(message: Any) -> None:
+        await sync_to_async(use)()
+        if error:
+            raise error
+
+    in_one_thread(consumer, failed=error is not None)
+    assert in_orm_thread(lambda: connection.connection) is None
+
+
+def test_that_of_async_consumers_lives_for_conn_max_age() -> None:
+    seen: list[Any] = []
+
+    def use() -> None:
+        connection.ensure_connection()
+        seen.append(connection.connection)
+
+    async def consumer(message: Any) -> None:
+        await sync_to_async(use)()
+
+    in_one_thread(consumer, consumer)
+    in_one_thread(consumer)
+    assert seen[0] is seen[1] is seen[2]
+
+
+def test_that_of_async_consumers_is_closed_before_the_next_message_where_it_went_bad() -> None:
+    before: list[Any] = []
+
+    def use(close_at: float | None) -> None:
+        before.append(connection.connection)
+        connection.ensure_connection()
+        connection.close_at = close_at
+
+    async def consumer(message: Any) -> None:
+        await sync_to_async(use)(None)
+
+    in_one_thread(consumer)
+    in_orm_thread(lambda: use(0))
+    in_one_thread(consumer)
+    assert [one is None for one in before] == [True, False, True]
 
 
 def test_a_connection_that_went_bad_between_messages_is_closed_before_the_next() -> None:

@@ -17,6 +17,7 @@ from tests.servers import Sentinel
 from tests.waiting import eventually
 from tests.workers.fakes import FakeLayer
 from tests.workers.processes import MODULE, ROOT, Notes, WorkerProcess
+from workers import coroutines
 from workers.signals import consumer_finished, consumer_started
 
 pytest.importorskip("django")
@@ -52,6 +53,7 @@ CHANNEL_LAYERS = {{
 ROUTING_PY = """
 import threading
 
+from asgiref.sync import sync_to_async
 from django.db import connection
 from django.dispatch import receiver
 
@@ -78,9 +80,20 @@ def order(message, id):
     note("done", id)
 
 
+def fresh(id):
+    note("fresh", connection.connection is None)
+    connection.ensure_connection()
+    note("done", id)
+
+
+async def asynchronous(message):
+    await sync_to_async(fresh)(message["id"])
+
+
 orders = [route("orders", order, path="^/(?P<id>[0-9]+)")]
 channel_routing = [include(orders, path="^/orders"), route("hold", hold), route("fail", fail)]
 second_routing = {"hold": hold}
+async_routing = {"orders": asynchronous}
 """
 
 
@@ -138,6 +151,22 @@ def test_manage_py_starts_itself_again_under_gevents_patches(
         assert worker.wait() == 0, worker.log
         assert "Traceback" not in worker.log
         assert "Warning" not in worker.log
+
+
+@pytest.mark.parametrize("pool", ["thread", "gevent"])
+def test_connections_of_async_consumers_are_closed_in_the_thread_that_has_them(
+    pool: str, project: Path, notes: Notes, layer: RedisChannelLayer
+) -> None:
+    if pool == "gevent":
+        pytest.importorskip("gevent")
+    command = [*MANAGE, "--routing", "shop.routing.async_routing", "--pool", pool, "--concurrency", "1"]
+    with WorkerProcess(command, project, cwd=project, env={**notes.env, **SETTINGS}) as worker:
+        for n in (7, 8):
+            layer.send("orders", {"id": n})
+        eventually(lambda: notes["done"] == ["7", "8"], timeout=20)
+        assert notes["fresh"] == ["True", "True"]
+        worker.stop()
+        assert "Traceback" not in worker.log
 
 
 def test_another_layer_and_routing_may_be_chosen(project: Path, notes: Notes, redis_server: RedisServer) -> None:
@@ -248,6 +277,7 @@ def test_connections_are_looked_after_before_and_after_each_message(monkeypatch:
     workers_django.launch_in_project(
         {"layer": "default", "channels": [], "routing": "tests.workers.consumers.routing", "verbosity": 1}
     )
+    coroutines.call_around(None)
     consumer_started.send(sender=None, environ={})
     assert calls == ["closed"]
     consumer_finished.send(sender=None)
