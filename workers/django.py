@@ -5,20 +5,25 @@ module uses, the management command, and ``apps`` with its ``checks``.
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from django.apps import apps
 from django.conf import settings
 from django.db import close_old_connections
+from django.db.backends.signals import connection_created
 
 from asgi_redis.settings import get_channel_layer
 from workers.dialect import OWN, Dialect
 from workers.exceptions import ConfigurationError
 from workers.launcher import launch
 from workers.layers import ChannelLayer
+from workers.pool import SLOT
 from workers.routing import Router
 from workers.starting import when_served
 from workers.worker import ExitCode
+
+_opened_apart = False  # whether a connection was ever opened by a thread that runs no consumers itself
 
 
 def launch_in_project(options: dict[str, Any]) -> int:
@@ -91,7 +96,21 @@ def look_after_connections(dialect: Dialect) -> None:
         return
     from workers.coroutines import call_around  # here, because it needs asyncio, as asgiref.sync does
 
-    call_around(sync_to_async(close_connections))
+    close_apart = sync_to_async(close_connections)
+
+    async def close_connections_apart() -> None:
+        if _opened_apart:  # the way there and back takes many times as long as a small consumer
+            await close_apart()
+
+    connection_created.connect(_note_where, dispatch_uid=__name__)
+    call_around(close_connections_apart)
+
+
+def _note_where(**_: Any) -> None:
+    global _opened_apart
+    thread = threading.current_thread()
+    if thread is not threading.main_thread() and not thread.name.startswith(SLOT):
+        _opened_apart = True
 
 
 def close_connections(**_: Any) -> None:

@@ -23,6 +23,10 @@ Job = Callable[[], None]
 Fetch = Callable[[int, bool], Optional[list[Job]]]
 
 
+SLOT = "slot-"
+"""What the names of the threads begin with."""
+
+
 class _Slot:
     """A thread, and the job that it has claimed. ``started`` is whether the job may have begun."""
 
@@ -116,7 +120,7 @@ class Pool:
         return True
 
     def _start(self, slot: _Slot) -> None:
-        thread = threading.Thread(target=self._run, args=(slot,), name=f"slot-{slot.number}", daemon=True)
+        thread = threading.Thread(target=self._run, args=(slot,), name=f"{SLOT}{slot.number}", daemon=True)
         thread.start()
         slot.thread = thread  # now it can be joined
 
