@@ -7,6 +7,7 @@ connect, and let the server itself say that it is the master.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -83,13 +84,17 @@ class SentinelCluster:
         address, asked = self._masters.get(service, (("", 0), 0.0))
         if address[1] and time.monotonic() - asked < self.refresh_interval:
             return address
+        # redis-py changes the order of the list in place, while other threads go through it.
+        asking = copy.copy(self._sentinel)
+        asking.sentinels = list(asking.sentinels)
         try:
-            host, port = self._sentinel.discover_master(service)  # type: ignore[no-untyped-call]  # redis-py's
+            host, port = asking.discover_master(service)  # type: ignore[no-untyped-call]  # redis-py's
         except MasterNotFoundError:
             # redis-py's message has all the options of the Sentinels in it; its older versions, passwords too.
             raise MasterNotFoundError(
                 f"no Sentinel of {self._names} can be reached that knows a master for sentinel service {service}"
             ) from None
+        self._sentinel = asking
         self._masters[service] = ((host, port), time.monotonic())
         return host, port
 
