@@ -47,7 +47,8 @@ def within(seconds: float, call: Callable[[], Any], name: str) -> Any:
     """
     Returns what ``call`` returns, or raises its ``Exception``; made in a thread, which is called ``name``.
 
-    Raises the built-in ``TimeoutError`` after ``seconds``; then the result is dropped.
+    Raises the built-in ``TimeoutError`` after ``seconds``; then the result is dropped. Where no thread can be
+    started any more, such as at the end of the interpreter, it takes as long as the call takes.
     """
     outcomes: SimpleQueue[Any] = SimpleQueue()
 
@@ -57,7 +58,10 @@ def within(seconds: float, call: Callable[[], Any], name: str) -> Any:
         except Exception as error:  # noqa: BLE001  raised below
             outcomes.put(error)
 
-    threading.Thread(target=run, name=name, daemon=True).start()
+    try:
+        threading.Thread(target=run, name=name, daemon=True).start()
+    except RuntimeError:
+        run()
     try:
         outcome = outcomes.get(timeout=seconds)
     except Empty:

@@ -7,6 +7,8 @@ connect, and let the server itself say that it is the master.
 
 from __future__ import annotations
 
+import builtins
+import contextlib
 import copy
 import time
 from collections.abc import Mapping, Sequence
@@ -19,6 +21,7 @@ from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
 
 from asgi_redis.connection.host import Host
+from asgi_redis.connection.late import PROMPT, within
 from asgi_redis.exceptions import ConfigurationError
 from asgi_redis.wire.operation import command
 
@@ -142,16 +145,23 @@ class SentinelHost(Host):
         """
         Whether a connection leads to the server that is the master by what the Sentinels say.
 
-        They are asked once a second, or in each refresh interval where that is longer.
+        They are asked once a second, or in each refresh interval where that is longer. That holds up nobody for more
+        than ``PROMPT`` seconds: an answer that comes later counts from then on.
         """
         now = time.monotonic()
         if now >= self._ask_at:
-            self._ask_at = now + max(_ASK_AGAIN, self._cluster.refresh_interval)
-            try:
-                self._address = self._cluster.master(self._service)
-            except RedisError:
-                self._ask_at = now + _ASK_LATER  # the connection may still be good
+            self._ask_at = now + _ASK_LATER  # others go on without an answer meanwhile
+            with contextlib.suppress(builtins.TimeoutError):  # the connection may still be good
+                within(PROMPT, self._ask, f"asking for the master of {self}")
         return (connection.host, connection.port) == self._address
+
+    def _ask(self) -> None:
+        try:
+            self._address = self._cluster.master(self._service)
+        except RedisError:
+            self._ask_at = time.monotonic() + _ASK_LATER  # the connections may still be good
+        else:
+            self._ask_at = time.monotonic() + max(_ASK_AGAIN, self._cluster.refresh_interval)
 
     def lost(self) -> None:
         """An error has shown that the master may be another now."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
+from types import SimpleNamespace
 
 import pytest
 
+from asgi_redis.connection import late as late_calls
 from tests.proxy import Proxy
 from tests.threads import in_threads
 from tests.waiting import eventually
@@ -54,9 +57,71 @@ def test_one_that_answers_is_found_by_a_thread_that_began_before_another_had_fou
         except Exception as error:  # noqa: BLE001  looked at below
             errors.append(error)
 
-    early = threading.Thread(target=send, args=(0,))
+    early, late = (threading.Thread(target=send, args=(n,)) for n in range(2))
     early.start()
-    eventually(lambda: silent.connections == 2)  # it is asked a second time, after which the other one is
-    send(1)
-    early.join()
+    eventually(lambda: len(silent._lines) == 1)
+    late.start()
+    eventually(lambda: len(silent._lines) == 2)
+    waits = silent._lines[1]
+
+    def early_has_gone_on():
+        for line in silent._lines[:]:
+            if line is not waits:
+                line.cut()
+        return not early.is_alive()
+
+    eventually(early_has_gone_on)
+    late.join()
     assert errors == []
+
+
+class TestAskingAgain:
+    """Once a second the Sentinels are asked whether the connections that are there still lead to the master."""
+
+    def test_it_holds_up_no_call_for_more_than_a_second_though_all_sentinels_hang(self, layer, lines):
+        layer.send("work", {"n": 0})
+        for line in lines:
+            line.swallow = True
+            line.reset_counters()
+        took = []
+
+        def send():
+            started = time.monotonic()
+            layer.send("work", {"n": 1})
+            took.append(time.monotonic() - started)
+            return lines[0].bytes_to_server
+
+        eventually(send)
+        for _ in range(20):
+            send()
+        assert 0.9 < max(took) < 1.9
+        assert sum(duration > 0.5 for duration in took) == 1
+
+    def test_an_answer_that_comes_after_that_counts_all_the_same(self, layer, cluster, monkeypatch):
+        layer.send("work", {"n": 0})
+        shard = layer._shards[0]
+        connection = shard.checkout()
+        asked, answered = threading.Event(), threading.Event()
+        elsewhere = ("127.0.0.1", 1)
+
+        def master(service):
+            asked.set()
+            assert answered.wait(10)
+            return elsewhere
+
+        monkeypatch.setattr(shard.host._cluster, "master", master)
+        eventually(lambda: shard.host.is_current(connection) and asked.is_set())
+        answered.set()
+        eventually(lambda: not shard.host.is_current(connection))
+        connection.disconnect()
+
+    def test_where_no_thread_can_be_started_it_is_done_all_the_same(self, layer, lines, monkeypatch):
+        layer.send("work", {"n": 0})
+        lines[0].reset_counters()
+
+        class Thread(threading.Thread):
+            def start(self):
+                raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(late_calls, "threading", SimpleNamespace(Thread=Thread))
+        eventually(lambda: layer.send("work", {"n": 1}) or lines[0].bytes_to_server)
