@@ -17,6 +17,7 @@ class Proxy:
 
     ``delay`` is the number of seconds by which every reply is late. While ``swallow`` is true, requests reach
     the server and replies do not reach the client. While ``refuse`` is true, new connections are closed.
+    ``held`` tells that a reply is being held, see ``hold_reply``.
     """
 
     def __init__(self, target: tuple[str, int]) -> None:
@@ -26,7 +27,10 @@ class Proxy:
         self.refuse = False
         self.cuts = 0
         self._lock = threading.Lock()
+        self.held = threading.Event()
         self._armed: list[tuple[bytes, bool]] = []
+        self._to_hold: tuple[bytes, int] | None = None
+        self._released = threading.Event()
         self._lines: list[_Line] = []
         self._closed = False
         self.reset_counters()
@@ -61,6 +65,20 @@ class Proxy:
         with self._lock:
             self._armed += [(pattern, forward)] * times
 
+    def hold_reply(self, pattern: bytes, length: int) -> None:
+        """
+        Of the next reply that contains ``pattern``, passes on ``length`` bytes only, until ``release``.
+
+        A negative ``length`` is what is held of it.
+        """
+        self.held.clear()
+        self._released.clear()
+        self._to_hold = pattern, length
+
+    def release(self) -> None:
+        """Passes on the rest of a reply."""
+        self._released.set()
+
     def cut(self) -> None:
         """Cuts every open line now."""
         for line in list(self._lines):
@@ -68,6 +86,7 @@ class Proxy:
 
     def close(self) -> None:
         self._closed = True
+        self.release()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -125,6 +144,12 @@ class Proxy:
                 time.sleep(self.delay)
             with self._lock:
                 line.client_spoke_last = False
+            if self._to_hold and self._to_hold[0] in data:
+                length, self._to_hold = self._to_hold[1], None
+                line.write(line.client, data[:length])
+                data = data[length:]
+                self.held.set()
+                self._released.wait()
             if not self.swallow:
                 line.write(line.client, data)
         line.cut()

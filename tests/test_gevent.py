@@ -54,3 +54,43 @@ def test_timeouts_at_any_moment_lose_and_double_nothing(three_redis_servers, pre
     urls = [server.url for server in three_redis_servers[:shards]]
     ended = subprocess.run([sys.executable, "-c", PROGRAM, prefix, *urls], capture_output=True, text=True, timeout=50)
     assert ended.returncode == 0, ended.stderr
+
+
+IN_THE_MIDDLE = """
+from gevent import monkey
+monkey.patch_all()
+import sys, traceback
+import gevent
+from asgi_redis import RedisChannelLayer
+from tests.proxy import Proxy
+from tests.waiting import eventually
+
+def is_parsing():
+    return any(frame.name.endswith("read_from_socket") for frame in traceback.extract_stack(reader.gr_frame))
+
+with Proxy((sys.argv[2], int(sys.argv[3]))) as proxy:
+    layer = RedisChannelLayer(hosts=[proxy.url], prefix=sys.argv[1])
+    reader = gevent.spawn(layer.receive, ["work"], block=True)
+    proxy.hold_reply(b"mmm", 20_000)
+    RedisChannelLayer(hosts=[(sys.argv[2], int(sys.argv[3]))], prefix=sys.argv[1]).send("work", {"m": "m" * 100_000})
+    proxy.held.wait()
+    eventually(is_parsing)
+    reader.kill(gevent.Timeout(1), block=False)
+    gevent.idle()
+    proxy.release()
+    try:
+        reader.get()
+    except gevent.Timeout:
+        pass
+    else:
+        assert False, "not interrupted"
+    assert layer.receive(["work"]) == ("work", {"m": "m" * 100_000})
+"""
+
+
+def test_a_timeout_in_the_middle_of_a_reply_puts_its_message_back(redis_server, prefix):
+    arguments = [prefix, redis_server.host, str(redis_server.port)]
+    ended = subprocess.run(
+        [sys.executable, "-c", IN_THE_MIDDLE, *arguments], capture_output=True, text=True, timeout=50
+    )
+    assert ended.returncode == 0, ended.stderr

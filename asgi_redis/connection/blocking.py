@@ -20,6 +20,7 @@ from typing import Any, NoReturn, Protocol
 from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
 from asgi_redis.connection.late import PROMPT
+from asgi_redis.connection.pipeline import is_error
 from asgi_redis.connection.shard import Shard
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.wire.operation import Operation
@@ -79,7 +80,10 @@ class _Blocked:
     def __init__(self, shard: Shard, operation: Operation, prompt: bool) -> None:
         self.shard = shard
         self._operation = operation
+        self._reading = False  # whether its reply has begun to come
         self._unblocked = False  # whether the error that tells so was read
+        self._replies: list[Any] = []  # to the pop, then to the TIME behind it; errors among them
+        self._given_back = False
         connection = shard.checkout(prompt)
         try:
             self._client = shard.client_id(connection, _CLIENT_ID, prompt)
@@ -100,18 +104,22 @@ class _Blocked:
         Ends the pop unless its reply is ``ready``, and returns the message if it has one.
 
         Raises ``TimeoutError`` when it has not ended after ``patience`` seconds: then ``late`` gets the message,
-        if any. Can be called again after what is not an error of Redis's, such as a KeyboardInterrupt.
+        if any. Can be called again after what is not an error of Redis's, such as a KeyboardInterrupt: it reads on,
+        as redis-py's parsers keep what they have of a reply when the wait for more is interrupted.
         """
-        if not (ready or self._unblocked or self._end(patience)):
+        if not (ready or self._reading or self._end(patience)):
             self._leave(late)
+        self._reading = True
         try:
             taken = self._read(patience)
         except _PutOff:
             self._leave(late)
-        except BaseException as error:
+        except (RedisError, UnsupportedRedis) as error:
             self.shard.after_error(self._connection, error)
             raise
-        self.shard.give_back(self._connection)
+        if not self._given_back:
+            self._given_back = True
+            self.shard.give_back(self._connection)
         return taken
 
     def _leave(self, late: Callable[[Taken | None], object]) -> NoReturn:
@@ -119,29 +127,25 @@ class _Blocked:
         raise TimeoutError(f"a blocking pop at {self.shard.host} does not end")
 
     def _read(self, patience: float | None = None) -> Taken | None:
-        if not self._unblocked:
+        replies = self._replies
+        while len(replies) < 2:
+            # A server that has put the pop off, in a CLIENT PAUSE or FAILOVER, does it when it goes on, all the same.
+            may_be_put_off = self._unblocked and not replies
+            if may_be_put_off and patience is not None and not self._connection.can_read(patience):
+                raise _PutOff
             try:
-                popped = self._reply()
-            except ResponseError as error:
-                if not is_unblocked(error):
-                    self._reply()
-                    raise
-                self._unblocked = True
+                reply = self.shard.read(self._connection, _REPLY)
+            except (ResponseError, UnsupportedRedis) as error:
+                if not replies and is_unblocked(error):
+                    self._unblocked = True
+                else:
+                    replies.append(error)
             else:
-                return self._taken(popped)
-        # A server that has put the pop off, in a CLIENT PAUSE or FAILOVER, does it when it goes on, all the same.
-        if patience is not None and not self._connection.can_read(patience):
-            raise _PutOff
-        following = self._reply()
-        is_time = isinstance(following, list) and len(following) == 2
-        return None if is_time else self._taken(following)
-
-    def _reply(self) -> Any:
-        return self.shard.read(self._connection, _REPLY)
-
-    def _taken(self, popped: Any) -> Taken | None:
-        taken: Taken | None = self._operation.read([popped, self._reply()])
-        return taken
+                is_time = isinstance(reply, list) and len(reply) == 2
+                replies += (None, reply) if may_be_put_off and is_time else (reply,)
+        for refusal in filter(is_error, replies):
+            raise refusal
+        return self._operation.read(replies)  # type: ignore[no-any-return]  # what it reads as, its docstring says
 
     def _end(self, patience: float) -> bool:
         started = time.monotonic()
@@ -236,16 +240,24 @@ def _end_all(
                 message = one.end(one in ready and not last, patience, late)
             except (RedisError, UnsupportedRedis) as error:
                 errors.append((one.shard, error))
+                if last:
+                    _log_loss(one.shard, error)
                 break
             except BaseException as error:  # noqa: BLE001  an interruption, raised again by the caller
                 errors.append((one.shard, error))
                 if last:
                     one.drop()
+                    _log_loss(one.shard, error)
             else:
                 if message is not None:
                     taken.append((one.shard, message))
                 break
     return taken, errors
+
+
+def _log_loss(shard: Shard, error: BaseException) -> None:
+    if not isinstance(error, (ResponseError, UnsupportedRedis)):  # no reply: its text may quote a message
+        logger.error("An interrupted pop at %s may have lost a message: %s", shard.host, type(error).__name__)
 
 
 def _put_back_late(shard: Shard, put_back: Callable[[Taken], Operation], taken: Taken | None) -> None:
