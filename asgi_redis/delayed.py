@@ -14,7 +14,7 @@ import random
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from asgi_redis.base import BaseChannelLayer, Message
 from asgi_redis.connection import Shard
@@ -25,7 +25,7 @@ from asgi_redis.wire import DelayOperations, shard_of, share
 
 logger = logging.getLogger("asgi_redis")
 
-RETRY_SECONDS = 1.0  # after which a message for a full channel is tried again
+RETRY_SECONDS = 1.0  # after which a message for a full channel, or one that was refused, is tried again
 _AT_ONCE = 100
 
 
@@ -62,6 +62,7 @@ class DelayedMessages:
         self._deserialize = _ageless(serializer).deserialize
         self._rules = rules
         self._sender = sender
+        self._refused: set[str] = set()
 
     def send(self, channel: str, message: Message, seconds: float) -> None:
         """
@@ -84,7 +85,8 @@ class DelayedMessages:
         Sends what is due, and returns the seconds until the next message is: 0 when there is more, None for none.
 
         Raises ``redis.exceptions.RedisError`` when a shard fails, after all the others; what was not delivered by
-        then is still there.
+        then is still there. A message that is refused, such as by a key of another type in the place of its queue,
+        is no such failure: it is put off, and the log says so once for each channel.
         """
         waits: list[float | None] = []
         failure: RedisError | None = None
@@ -108,10 +110,25 @@ class DelayedMessages:
                 self.undecodable_count += 1
                 logger.error("Dropped a delayed message that cannot be read or sent: %s", error)
                 continue
-            if not self._pass_on(index, shard, Due(kept, channel, message, member)):
+            try:
+                waits = not self._pass_on(index, shard, Due(kept, channel, message, member))
+            except ResponseError as error:
+                if shard.is_lost(error):
+                    raise
+                waits = shard.execute(self._operations.put_off(kept, RETRY_SECONDS))
+                self._log_refusal(channel, error)
+            else:
+                self._refused.discard(channel)
+                if waits:
+                    logger.info("A delayed message waits: channel %s is full", channel)
+            if waits:
                 wait = RETRY_SECONDS if wait is None else min(wait, RETRY_SECONDS)
-                logger.info("A delayed message waits: channel %s is full", channel)
         return wait  # type: ignore[no-any-return]  # what an operation reads as is known by its docstring
+
+    def _log_refusal(self, channel: str, error: ResponseError) -> None:
+        if channel not in self._refused:
+            self._refused.add(channel)
+            logger.error("Redis refuses the delayed messages for channel %s: %s", channel, error)
 
     def _pass_on(self, index: int, shard: Shard, due: Due) -> bool:
         """Puts a message into its queue, or puts it off; returns whether it no longer waits."""

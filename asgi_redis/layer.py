@@ -189,7 +189,8 @@ class RedisChannelLayer(BaseChannelLayer):
         Sends ``message`` to every channel of ``group``, in two round trips; returns for how many it was dropped.
 
         Channels that are full are left out and counted, and never raise ``ChannelFull``. Raises as ``send`` does
-        otherwise: ``MessageTooLarge``, ``TypeError`` and ``ValueError`` before anything was sent.
+        otherwise: ``MessageTooLarge``, ``TypeError`` and ``ValueError`` before anything was sent; and
+        ``redis.exceptions.ResponseError`` for a queue that is a key of another type, when all the others were served.
         """
         return carry(self._group_sending(group, message))
 

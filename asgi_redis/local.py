@@ -100,7 +100,8 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         Normal channels in it get the message on this machine only, whichever machine has added them.
 
         Channels that are full are left out and counted, and never raise ``ChannelFull``. Raises as ``send`` does
-        otherwise: ``MessageTooLarge``, ``TypeError`` and ``ValueError`` before anything was sent.
+        otherwise: ``MessageTooLarge``, ``TypeError`` and ``ValueError`` before anything was sent; and
+        ``redis.exceptions.ResponseError`` for a queue that is a key of another type, when all the others were served.
         """
         self.valid_group_name(group)
         self.check_message(message)

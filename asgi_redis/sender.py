@@ -7,6 +7,8 @@ import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from redis.exceptions import ResponseError
+
 from asgi_redis.base import BaseChannelLayer, Message
 from asgi_redis.connection import Shard, Steps
 from asgi_redis.exceptions import MessageTooLarge
@@ -114,18 +116,26 @@ class Sender:
         Sends to all of ``members``, on all shards at once; returns, in the end, how many of them were full.
 
         Takes more than one round trip where a channel's share of one shard is used up, and another is tried.
+
+        Raises ``redis.exceptions.ResponseError`` when all others were served, if a queue is a key of another type.
         """
         if not members:
             self.member(message)  # what cannot be sent is an error, also where nobody would get it
             return 0
         turn, dropped, left = next(self._turns), 0, tuple(members)
+        refused: list[GroupPart] = []
         for attempt in range(len(self._shards)):
             last = attempt == len(self._shards) - 1
-            full = yield from self._send_parts(left, (turn + attempt) % len(self._shards), last, message)
+            left_out = yield from self._send_parts(left, (turn + attempt) % len(self._shards), last, message)
+            full = [part for part in left_out if not part.refusal]
+            refused += [part for part in left_out if part.refusal]
             dropped += sum(len(part.channels) for part in full if last or not part.elsewhere)
             left = tuple(name for part in full if part.elsewhere for name in part.channels)
             if not left:
                 break
+        if refused:
+            others = f" and {len(refused) - 1} others" if len(refused) > 1 else ""
+            raise ResponseError(f"{refused[0].refusal}: the queue of {refused[0].channels[0].decode()}{others}")
         return dropped
 
     def _send_parts(
@@ -141,13 +151,13 @@ class Sender:
         else:
             head, frames = b"", self._whole_frames(self._plan(members, turn, last), message)
         requests = [(shard, self._operations.send_group(frame, head)) for shard, frame in frames]
-        full: list[GroupPart] = []
+        left_out: list[GroupPart] = []
         # Every shard is served at once: with what it counts as full, and with what is tried elsewhere, too.
         at_once = max(_REQUESTS_AT_ONCE, 2 * len(self._shards))
         for start in range(0, len(requests), at_once):
             for parts in (yield requests[start : start + at_once]):
-                full += parts
-        return full
+                left_out += parts
+        return left_out
 
     def _make_plan(self, members: tuple[bytes, ...], turn: int, last: bool) -> list[_Chunk]:
         chunks = []

@@ -11,27 +11,32 @@
 -- ARGV[6]         head             bytes that all the members start with
 -- ARGV[7..n+6]    capacities       messages, of each queue
 -- ARGV[n+7..2n+6] tails            bytes that complete the member of each queue
--- Returns the positions, from 1, of the queues that were full.
+-- Returns the positions, from 1, of the queues that were full; for one that is no sorted set, a list of its position
+-- and the error.
 --
 -- Atomic for each queue, and fast, for the reasons in send.lua; one script for many, so that the head crosses the
 -- network once.
 local expiry, ttl, channel_ttl, global_ttl, count_full, head = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local n = (#KEYS - 1) / 2
 local global_counters = KEYS[2 * n + 1]
-local call = redis.call
+local call, pcall = redis.call, redis.pcall
 
 redis.replicate_commands() -- Redis 5 and 6 refuse to write after TIME without it
 local time = call('TIME')
 local now = time[1] + time[2] / 1000000
 local score_now = string.format('%.17g', now)
-local full = {}
+local left_out, refused = {}, 0
 for i = 1, n do
     local queue, channel_counters, capacity, tail = KEYS[i], KEYS[n + i], tonumber(ARGV[6 + i]), ARGV[6 + n + i]
-    local length = call('ZCARD', queue)
-    if length >= capacity then
+    local length = pcall('ZCARD', queue)
+    local is_queue = type(length) == 'number'
+    if is_queue and length >= capacity then
         length = length - call('ZREMRANGEBYSCORE', queue, '-inf', string.format('(%.17g', now - expiry))
     end
-    if length < capacity then
+    if not is_queue then
+        left_out[#left_out + 1] = {i, length.err}
+        refused = refused + 1
+    elseif length < capacity then
         local score = score_now
         if length > 0 and call('ZCOUNT', queue, score, '+inf') > 0 then
             score = string.format('%.17g', call('ZREVRANGE', queue, 0, 0, 'WITHSCORES')[2] + 0.000001)
@@ -42,14 +47,14 @@ for i = 1, n do
             call('EXPIRE', channel_counters, channel_ttl) -- not always, as in send.lua
         end
     else
-        full[#full + 1] = i
+        left_out[#left_out + 1] = i
         if count_full == '1' then
             call('HINCRBY', channel_counters, 'channel_full_count', '1')
             call('EXPIRE', channel_counters, channel_ttl)
         end
     end
 end
-call('HINCRBY', global_counters, 'messages_count', n - #full)
-call('HINCRBY', global_counters, 'channel_full_count', #full * count_full)
+call('HINCRBY', global_counters, 'messages_count', n - #left_out)
+call('HINCRBY', global_counters, 'channel_full_count', (#left_out - refused) * count_full)
 call('EXPIRE', global_counters, global_ttl)
-return full
+return left_out

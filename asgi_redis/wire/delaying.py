@@ -21,7 +21,14 @@ class DelayOperations:
 
     def store(self, member: bytes, delay: float) -> Operation:
         """Keeps a member for ``delay`` seconds."""
-        arguments = (member, number(delay), b"%d" % MARGIN)
+        return self._store(member, delay, b"0")
+
+    def put_off(self, kept: bytes, delay: float) -> Operation:
+        """Keeps a member that is kept already for ``delay`` seconds from now. Reads as whether it was there."""
+        return self._store(kept, delay, b"1")
+
+    def _store(self, member: bytes, delay: float, again: bytes) -> Operation:
+        arguments = (member, number(delay), b"%d" % MARGIN, again)
         head = script_head(scripts.STORE_DELAYED, (self._keys.delayed,), arguments)
         return Operation(head, bool, 1, scripts.STORE_DELAYED)
 

@@ -75,7 +75,7 @@ class Operations:
         return GroupFrame(before, b"".join(map(bulk, arguments)), parts)
 
     def send_group(self, frame: GroupFrame, head: bytes) -> Operation:
-        """Reads as the list of the parts that were full."""
+        """Reads as the list of the parts that were full, or refused."""
         return Operation(b"".join((frame.before, bulk(head), frame.after)), frame.read, 1, scripts.SEND_GROUP)
 
     def receive(self, keys: Sequence[bytes], limit: int, most: Sequence[int] = ()) -> Operation:

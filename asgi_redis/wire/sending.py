@@ -13,12 +13,14 @@ class GroupPart(NamedTuple):
     One queue of a group send, and the channels of the group that its entry is for.
 
     ``elsewhere``: the channel is on other shards, too, which can be tried when its share of this one is used up.
+    ``refusal``: the error where the queue is none, but a key of another type.
     """
 
     queue: bytes
     capacity: int
     channels: list[bytes]
     elsewhere: bool = False
+    refusal: str = ""
 
 
 class GroupFrame(NamedTuple):
@@ -28,9 +30,12 @@ class GroupFrame(NamedTuple):
     after: bytes
     parts: Sequence[GroupPart]
 
-    def read(self, full: Iterable[int]) -> list[GroupPart]:
-        """Returns the parts at these positions, counted from 1."""
-        return [self.parts[position - 1] for position in full]
+    def read(self, left_out: Iterable[int | tuple[int, bytes]]) -> list[GroupPart]:
+        """Returns the parts at these positions, counted from 1; with their refusals, where there are such."""
+        return [
+            self.parts[one - 1] if isinstance(one, int) else self.parts[one[0] - 1]._replace(refusal=one[1].decode())
+            for one in left_out
+        ]
 
 
 def share(capacity: int, shard: int, shards: int) -> int:

@@ -6,6 +6,7 @@ import pytest
 
 from asgi_redis import scripts
 from asgi_redis.wire import Keys, Operations
+from tests.wire.resp import commands
 
 
 @pytest.fixture
@@ -18,6 +19,15 @@ def test_a_message_is_stored_in_the_delayed_set_of_the_prefix(operations):
     assert operation.script is scripts.STORE_DELAYED
     for part in (b"p:delayed", b"member", b"\r\n1.5\r\n", b"86400"):
         assert part in operation.packed
+
+
+def test_only_what_is_kept_is_put_off(operations):
+    operation = operations.put_off(b"member", 1.5)
+    assert operation.script is scripts.STORE_DELAYED
+    new, again = (commands(one.packed)[0] for one in (operations.store(b"member", 1.5), operation))
+    assert (new[:-1], new[-1]) == (again[:-1], b"0")
+    assert again[-1] == b"1"
+    assert operation.read(0) is False
 
 
 @pytest.mark.parametrize(

@@ -70,5 +70,11 @@ def test_a_frame_reads_positions_from_one_on():
     assert frame.read([]) == []
 
 
+def test_a_frame_reads_refusals_with_their_positions():
+    frame = GroupFrame(b"", b"", [GroupPart(b"a", 1, [b"a"]), GroupPart(b"b", 1, [b"b"])])
+    refused = frame.parts[1]._replace(refusal="WRONGTYPE")
+    assert frame.read([1, [2, b"WRONGTYPE"]]) == [frame.parts[0], refused]
+
+
 def test_a_group_without_members_goes_nowhere():
     assert plan([], shards=2) == [[], []]
