@@ -104,7 +104,7 @@ class DelayedMessages:
         for kept in kept_members:
             try:
                 channel, message = self._read(kept)
-                member = self._sender.member({**message, "__asgi_channel__": channel} if "!" in channel else message)
+                member = self._sender.member_for(channel, message)
             except Exception as error:  # noqa: BLE001  a custom format may raise anything
                 shard.execute(self._operations.discard(kept))
                 self.undecodable_count += 1
