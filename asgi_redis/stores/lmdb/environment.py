@@ -5,8 +5,9 @@ There are write transactions only. LMDB keeps old pages for as long as somebody 
 killed while it reads would leave its mark in the table of readers; without readers there is nothing to clean up.
 The writer's lock is a robust mutex: when its holder dies the next one gets it, with the state of the last commit.
 
-The map is written to directly (``writemap``): a commit makes no system call. A file system that is full would then
-kill the process, so the pages are allocated (``posix_fallocate``) before they are used.
+The map is written to directly (``writemap``): a commit makes no system call. A page that the file system does not
+have would then kill the process. So the file grows by pages that are allocated (``posix_fallocate``), and the map is
+as long as the file: LMDB, which knows what is free in it and what lies in a row, takes no page beyond that.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import json
 import logging
 import os
 import threading
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,14 +32,26 @@ from asgi_redis.stores.lmdb.records import ABOUT_KEY, COUNTERS_KEY, FIRST_GROUP,
 logger = logging.getLogger("asgi_redis")
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_SPARE = 256  # pages that a few small transactions may take before somebody looks again
+_SPARE = 256  # pages that removing, and a few small transactions before somebody looks again, may take
 _LOOK_EVERY = 16  # transactions of all processes together
 _MOST_TAKEN = 16 * _PAGE  # bytes by one small transaction
 _STEP = 256  # pages that are allocated at once
+_FIRST = 512  # pages that are allocated in the beginning
+_CHANGED = 3  # pages that are replaced to change a record
+FEW = 20  # records that can be changed, wherever they are, with the pages that are kept spare
+_LOOKS = 16  # until a file system that was full is asked again
 
 
 class Replaced(Exception):
     """The files were removed: what is open is no longer what others use."""
+
+
+class Narrow(Exception):
+    """The map should have so many more pages."""
+
+
+class Full(OSError):
+    """No page is left that the transaction could take."""
 
 
 class Environment:
@@ -57,8 +69,9 @@ class Environment:
         self.users: set[object] = set()
         self.lock = threading.Lock()
         self.closed = False
-        self._allocated = 0
         self.look_at = 0
+        self._length = 0  # of the map, in bytes
+        self._looks = 0
         self.check_at = 0.0
         with _directory_locked(directory, repair):
             try:
@@ -93,18 +106,21 @@ class Environment:
 
     def _open_and_check(self, used: bool) -> str | None:
         data = self.directory / places.DATA
-        size = data.stat().st_size if data.exists() else 0
+        length = data.stat().st_size if data.exists() else 0
+        # LMDB makes the file as long as the map. To make it shorter would take pages from under other processes.
+        self._length = max(_FIRST, -(-length // _PAGE)) * _PAGE
         self.lmdb = lmdb.open(
             str(self.directory),
-            # LMDB makes the file as large as the map. To make it smaller would take pages from under other processes.
-            map_size=max(_map_size(self.max_bytes), -(-size // _PAGE) * _PAGE),
+            map_size=self._length,
             mode=0o600,
             sync=False,
             metasync=False,
             writemap=True,
         )
         self.fd = os.open(data, os.O_RDWR | os.O_CLOEXEC)
-        self._allocated = self.look_at = 0
+        self.look_at = self._looks = 0
+        if os.fstat(self.fd).st_blocks * 512 < self._length:
+            self._allocate(0, self._length)
         with self.lmdb.begin(write=True) as txn:
             if not used:
                 for key, _ in txn.cursor():
@@ -120,8 +136,6 @@ class Environment:
                     return f"of format {found['format']}, not {FORMAT}"
                 # The times in it count from another start of the machine.
                 return None if found["boot"] == boot else "of an earlier start of this machine"
-            if not self._allocate(0, _SPARE):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.directory))
             txn.put(ABOUT_KEY, json.dumps({"format": FORMAT, "boot": boot}).encode())
         return None
 
@@ -129,7 +143,7 @@ class Environment:
 
     def room(self, txn: Any, needed: int = 0) -> int:
         """
-        Returns how many bytes may be added, after making sure of the pages for ``needed`` bytes and some.
+        Returns how many bytes may be added. Raises ``Narrow`` when the map should grow first, for ``needed`` bytes.
 
         As the number of a transaction counts those of all processes, they all look again before a few transactions
         can have used that up.
@@ -137,47 +151,95 @@ class Environment:
         status = txn.stat()
         used = status["branch_pages"] + status["leaf_pages"] + status["overflow_pages"]
         room: int = self.max_bytes - used * _PAGE
+        spare = self._length // _PAGE - used - _SPARE
+        missing = max(0, min(needed, room)) // _PAGE - spare
+        if missing > 0:
+            self._expect(missing)
+            room = min(room, spare * _PAGE, (self._free() - _SPARE) * _PAGE)
         self.look_at = txn.id() + max(0, min(_LOOK_EVERY, room // _MOST_TAKEN))
-        if not self._allocate(self.lmdb.info()["last_pgno"], max(0, min(needed, room)) // _PAGE + _SPARE):
-            return 0
         return room
 
-    def _allocate(self, last: int, pages: int) -> bool:
-        """Returns whether the file has ``pages`` pages after the page ``last``, or is as large as it can be."""
-        most = self.lmdb.info()["map_size"] // _PAGE
-        wanted = min(last + pages, most)
-        if wanted > self._allocated and hasattr(os, "posix_fallocate"):
-            wanted = min(wanted + _STEP, most)
-            try:
-                os.posix_fallocate(self.fd, 0, wanted * _PAGE)
-            except OSError as error:
-                if error.errno != errno.ENOSPC:
-                    raise
-                return False
-            self._allocated = wanted
+    def changeable(self, records: int) -> int:
+        """
+        Returns how many of ``records`` may be changed by one transaction, all of them if the map can be that large.
+
+        The pages that a transaction replaces are free for the next but one. If it left none for the next, there would
+        be no next.
+        """
+        missing = _CHANGED * records + _SPARE - self._free()
+        if records > FEW and missing > 0:
+            self._expect(missing)
+            return FEW
+        return records
+
+    def _free(self) -> int:
+        # Pages, at the end of the last transaction, those that LMDB keeps its list of them in among them.
+        status = self.lmdb.stat()
+        used: int = status["branch_pages"] + status["leaf_pages"] + status["overflow_pages"]
+        return self._length // _PAGE - used
+
+    def _expect(self, pages: int) -> None:
+        if not self._looks:
+            raise Narrow(pages)
+        self._looks -= 1
+
+    def grow(self, pages: int = 1, bounded: bool = False) -> bool:
+        """
+        Makes the map larger, by ``pages`` or as another process has made the file; returns whether that could be.
+
+        ``bounded``: not beyond twice what may be used. Long messages need pages in a row, removing any needs a few.
+        """
+        if bounded and self._length >= 2 * self.max_bytes + _SPARE * _PAGE:
+            return False
+        with self._locked():
+            length = os.fstat(self.fd).st_size
+            if length <= self._length:
+                try:
+                    self._allocate(length, -(-pages // _STEP) * _STEP * _PAGE)
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:
+                        raise
+                    self._looks = _LOOKS
+                    return False
+            self._adopt_length()
         return True
 
-    def enlarge(self) -> None:
-        """Makes the map larger: for removing what is in it, when no page is left for that."""
-        self._resize(self.lmdb.info()["map_size"] * 5 // 4 // _PAGE * _PAGE)
+    def adopt_length(self) -> None:
+        """Makes the map as long as another process has made the file."""
+        with self._locked():
+            self._adopt_length()
 
-    def adopt_size(self) -> None:
-        """Takes over the size that another process has given to the map."""
-        self._resize(0)
+    def _adopt_length(self) -> None:
+        self._length = os.fstat(self.fd).st_size
+        self.lmdb.set_mapsize(self._length)
+
+    def _allocate(self, start: int, size: int) -> None:
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(self.fd, start, size)
+            else:
+                os.ftruncate(self.fd, start + size)
+        except OSError as error:
+            error.filename = str(self.directory)
+            raise
+
+    def full(self) -> Full:
+        """Returns what to raise when no page is left."""
+        return Full(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.directory))
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(places.locked(self.directory))
+            except FileNotFoundError:
+                raise Replaced from None
+            yield
 
     def ensure(self, max_bytes: int) -> None:
-        """Makes the map large enough for a layer that asks for more than the one before."""
+        """Lets a layer have more than the one before, if it asks for that."""
         with self.lock:
-            if max_bytes > self.max_bytes:
-                self._resize(_map_size(max_bytes))
-                self.max_bytes = max_bytes
-
-    def _resize(self, size: int) -> None:
-        try:
-            with places.locked(self.directory):
-                self.lmdb.set_mapsize(max(size, os.fstat(self.fd).st_size))
-        except FileNotFoundError:
-            raise Replaced from None
+            self.max_bytes = max(max_bytes, self.max_bytes)
 
     # The end
 
@@ -208,11 +270,6 @@ class Environment:
             del self.fd
 
 
-def _map_size(max_bytes: int) -> int:
-    # Twice as much as may be used: long messages need pages in a row, and removing any needs a few, too.
-    return (2 * max_bytes // _PAGE + _SPARE) * _PAGE
-
-
 @contextlib.contextmanager
 def _directory_locked(directory: Path, create: bool) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
@@ -229,67 +286,3 @@ def _directory_locked(directory: Path, create: bool) -> Iterator[None]:
             else:
                 break
         yield
-
-
-# Those that this process has open, by directory.
-_open: dict[Path, Environment] = {}
-_opening = threading.RLock()
-
-abandoned: deque[tuple[Environment, object]] = deque()
-"""What users that were collected as garbage had in use: at such a moment no lock may be taken."""
-
-
-def use(directory: Path, max_bytes: int, user: object, repair: bool = True) -> Environment:
-    """
-    Returns the environment in ``directory`` for ``user``, who will ``leave`` it, opening it if need be.
-
-    ``repair`` makes it anew where there is none, or one that cannot be used and that nobody uses.
-    """
-    with _opening:
-        while abandoned:
-            leave(*abandoned.popleft())
-        environment = _open.get(directory)
-        if environment is None or environment.closed:
-            environment = _open[directory] = Environment(directory, max_bytes, repair)
-        environment.ensure(max_bytes)
-        environment.users.add(user)
-        return environment
-
-
-def leave(environment: Environment, user: object) -> None:
-    """Gives back what ``use`` returned; the last one closes it."""
-    with _opening:
-        environment.users.discard(user)
-        if not environment.users:
-            environment.close()
-            if _open.get(environment.directory) is environment:
-                del _open[environment.directory]
-
-
-_forking: list[Environment] = []
-
-
-def _before_fork() -> None:
-    # LMDB cannot be used across a fork. With no transaction going on, the child can close what it has inherited.
-    _opening.acquire()
-    _forking.extend(_open.values())
-    for environment in _forking:
-        environment.lock.acquire()
-
-
-def _after_fork_in_parent() -> None:
-    for environment in _forking:
-        environment.lock.release()
-    _forking.clear()
-    _opening.release()
-
-
-def _after_fork_in_child() -> None:
-    _after_fork_in_parent()
-    for environment in _open.values():
-        environment.close()
-        environment.mailboxes.close_inherited()
-    _open.clear()
-
-
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

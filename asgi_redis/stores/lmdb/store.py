@@ -10,9 +10,8 @@ from typing import Any, TypeVar
 import lmdb
 
 from asgi_redis.exceptions import ChannelFull
-from asgi_redis.stores.lmdb import environment as environments
-from asgi_redis.stores.lmdb import groups, statistics
-from asgi_redis.stores.lmdb.environment import Environment, Replaced
+from asgi_redis.stores.lmdb import groups, sharing, statistics
+from asgi_redis.stores.lmdb.environment import FEW, Environment, Full, Narrow, Replaced
 from asgi_redis.stores.lmdb.listener import LMDBListener
 from asgi_redis.stores.lmdb.queues import HOUR, purge, retire
 from asgi_redis.stores.lmdb.reading import take
@@ -61,8 +60,11 @@ class LMDBStore:
         """Puts each message into its queue; returns which were put. False: it is full; None: no room is left."""
         try:
             return self.transact(self._push, entries, expiry)
-        except lmdb.MapFullError:
-            return self.transact(self._refuse, entries)
+        except Full:
+            if len(entries) <= FEW:
+                return self.transact(self._refuse, entries)
+            middle = len(entries) // 2
+            return self.push(entries[:middle], expiry) + self.push(entries[middle:], expiry)
 
     def _push(self, environment: Environment, txn: Any, entries: Sequence[Push], expiry: float) -> list[bool | None]:
         at = now()
@@ -73,6 +75,8 @@ class LMDBStore:
         room = _ANY  # small steps need not look at it
         if txn.id() >= environment.look_at or len(entries) > 1 or len(entries[0][2]) > _SHORT:
             room = self._room(environment, txn, at, entries)
+            if environment.changeable(len(entries)) < len(entries):
+                raise environment.full()
         pushed: list[bool | None] = []
         for queue, channel, message, capacity in entries:
             room -= len(message) + _OVERHEAD
@@ -126,15 +130,18 @@ class LMDBStore:
     ) -> list[tuple[str, Entry]]:
         """Takes up to ``limit`` messages, one of each queue in turn, and no more than ``most[queue]`` of one."""
         while True:
-            taken, purged = self.transact(take, queues, limit, expiry, most)
-            if taken or not purged:
+            taken, stopped = self.transact(take, queues, limit, expiry, most)
+            if taken or not stopped:
                 return taken
 
     # Groups
 
     def group_add(self, group: str, channel: str, group_expiry: float) -> None:
         """Adds ``channel`` to ``group``, or renews it. Raises ``ChannelFull`` when no room is left."""
-        self.transact(self._group_add, group_key(group) + channel.encode(), group_expiry)
+        try:
+            self.transact(self._group_add, group_key(group) + channel.encode(), group_expiry)
+        except Full as error:
+            raise ChannelFull(str(error)) from error
 
     def _group_add(self, environment: Environment, txn: Any, key: bytes, group_expiry: float) -> None:
         at = now()
@@ -173,7 +180,6 @@ class LMDBStore:
 
     def _flush(self, environment: Environment, txn: Any) -> None:
         environment.check(now())
-        environment.room(txn, environment.max_bytes // 64)  # the list of the pages that become free
         about = txn.get(ABOUT_KEY)
         waiting = [(key, mailboxes) for key, _, mailboxes in statistics.states(txn) if mailboxes]
         txn.drop(environment.lmdb.open_db(txn=txn), delete=False)
@@ -201,11 +207,12 @@ class LMDBStore:
                         with environment.lmdb.begin(write=True) as txn:
                             return work(environment, txn, *arguments)
                     except lmdb.MapResizedError:
-                        environment.adopt_size()
-                    except lmdb.MapFullError:
-                        if work == self._push:
-                            raise
-                        environment.enlarge()
+                        environment.adopt_length()
+                    except Narrow as narrow:
+                        environment.grow(*narrow.args)
+                    except lmdb.MapFullError as error:
+                        if not environment.grow(bounded=work == self._push):
+                            raise environment.full() from error
             except Replaced:
                 environment.close()
 
@@ -213,13 +220,13 @@ class LMDBStore:
         """Returns the environment, opened anew if it is closed."""
         environment = self._environment
         if environment is None or environment.closed:
-            environment = environments.use(self.directory, self.max_bytes, self._user, self._repair)
+            environment = sharing.use(self.directory, self.max_bytes, self._user, self._repair)
             self._environment = environment
-            weakref.finalize(self, environments.abandoned.append, (environment, self._user)).atexit = False
+            weakref.finalize(self, sharing.abandoned.append, (environment, self._user)).atexit = False
         return environment
 
     def close(self) -> None:
         """Closes it for this object, which stays usable and opens it again."""
         environment, self._environment = self._environment, None
         if environment is not None:
-            environments.leave(environment, self._user)
+            sharing.leave(environment, self._user)

@@ -10,7 +10,7 @@ from asgi_redis.stores.lmdb.queues import HOUR, purge, retire
 from asgi_redis.stores.lmdb.records import AFTER_QUEUE, FIRST_GROUP, FIRST_QUEUE, MEMBER, STATE, State
 
 _AT_ONCE = 20  # records looked at; a message adds two at most, so sweeping is faster than growing
-_AT_ONCE_PRESSED = 500
+_AT_ONCE_PRESSED = 50  # so few that the pages kept spare will do
 _MESSAGES_AT_ONCE = 50
 _PAUSE = 0.01  # seconds between two looks, where there was nothing to remove
 _ROUND = 1.0  # seconds between two rounds
