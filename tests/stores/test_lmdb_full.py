@@ -134,3 +134,28 @@ def test_members_of_groups_are_refused_too(in_a_small_one):
     )
     assert added > 10_000
     assert refused == 1
+
+
+MANY = """
+names = [f'channel-number-{number:05}-' + 'x' * 60 for number in range(8000)]
+for name in names:
+    assert push(name, 200)
+fill_with_something_else()
+"""
+
+
+def test_what_has_expired_in_many_queues_is_passed_over(in_a_small_one):
+    seen = in_a_small_one(
+        MANY + "time.sleep(0.3)\n"
+        "print(json.dumps([store.pop(names, 1, 0.2), push('b', 100), len(store.pop(['b'], 1, 60))]))",
+        size="12m",
+    )
+    assert seen == [[], True, 1]
+
+
+def test_many_queues_can_be_read_at_once(in_a_small_one):
+    received = in_a_small_one(
+        MANY + "count = 0\nwhile taken := len(store.pop(names, 5000, 60)):\n    count += taken\nprint(count)",
+        size="12m",
+    )
+    assert received == 8000

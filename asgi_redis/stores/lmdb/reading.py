@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asgi_redis.stores.lmdb.environment import Environment
+from asgi_redis.stores.lmdb.environment import FEW, Environment
 from asgi_redis.stores.lmdb.records import ENDS, MESSAGE, now, queue_key
 from asgi_redis.stores.store import Entry
 
-_FEW = 4  # messages whose removal takes no more pages than are kept spare
-_PAGES = 8192  # bytes in the pages that the removal of one may change
+Taken = list[tuple[str, Entry]]
+
 _PURGED_AT_ONCE = 500  # messages, so that nobody waits long for the writer's lock
 
 
@@ -21,32 +21,34 @@ def take(
     limit: int,
     expiry: float,
     most: Mapping[str, int] | None,
-) -> tuple[list[tuple[str, Entry]], bool]:
+) -> tuple[Taken, bool]:
     """
     Takes up to ``limit`` messages: one of each queue in turn, no more than ``most[queue]`` of one.
 
-    Returns (queue, entry) tuples, and whether it has stopped because so many had expired.
+    Returns (queue, entry) tuples, and whether it has stopped since so many had expired or so many queues had some.
     """
     at = now()
     if at >= environment.check_at:
         environment.check(at)
-    if limit > _FEW or txn.id() >= environment.look_at:
-        environment.room(txn, limit * _PAGES)
-    taken: list[tuple[str, Entry]] = []
-    readings = []
-    purgeable = _PURGED_AT_ONCE
+    taken: Taken = []
+    readings: list[Reading] = []
+    purgeable, widest = _PURGED_AT_ONCE, FEW
     for queue in queues:
         key = queue_key(queue)
         value = txn.get(key)
         if value is None or value[:8] == value[8:16]:  # head and tail: it is empty
             continue
+        if len(readings) == widest:
+            widest = environment.changeable(len(queues))
+            if len(readings) >= widest:
+                return _done(txn, readings, taken, True)
         reading = Reading(queue, key, value, limit if most is None else most.get(queue, limit))
         readings.append(reading)
         entry, purgeable = reading.take(txn, at, expiry, purgeable)
         if entry is not None:
             taken.append((queue, entry))
-            if len(taken) == limit:
-                break
+        if len(taken) == limit or not purgeable:
+            break
     going_on = readings
     while len(taken) < limit:
         going_on = [reading for reading in going_on if reading.left and reading.head < reading.tail]
@@ -56,11 +58,17 @@ def take(
             entry, purgeable = reading.take(txn, at, expiry, purgeable)
             if entry is not None:
                 taken.append((reading.queue, entry))
-                if len(taken) == limit:
-                    break
+            if len(taken) == limit or not purgeable:
+                break
+    return _done(txn, readings, taken, not purgeable)
+
+
+def _done(txn: Any, readings: list[Reading], taken: Taken, stopped: bool) -> tuple[Taken, bool]:
     for reading in readings:
-        txn.put(reading.key, ENDS.pack(reading.head, reading.tail) + reading.value[ENDS.size :])
-    return taken, not purgeable
+        ends = ENDS.pack(reading.head, reading.tail)
+        if not reading.value.startswith(ends):
+            txn.put(reading.key, ends + reading.value[ENDS.size :])
+    return taken, stopped
 
 
 class Reading:
