@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from asgi_redis.stores.lmdb import statistics
@@ -154,6 +157,17 @@ class TestStatistics:
         assert store.global_statistics() == (0, 0)
         push(store, b"3")
         assert store.global_statistics() == (1, 0)
+
+
+class TestClosing:
+    def test_one_that_is_used_again_keeps_nothing_of_before(self, store):
+        before = []
+        for _ in range(3):
+            push(store, b"1")
+            before.append(weakref.ref(store.environment()))
+            store.close()
+        gc.collect()
+        assert [environment() for environment in before] == [None] * 3
 
 
 class TestFlush:

@@ -13,8 +13,8 @@ from asgi_redis.stores.lmdb.environment import Environment
 _open: dict[Path, Environment] = {}
 _opening = threading.RLock()
 
-abandoned: deque[tuple[Environment, object]] = deque()
-"""What users that were collected as garbage had in use: at such a moment no lock may be taken."""
+abandoned: deque[object] = deque()
+"""The users whose stores were collected as garbage: at such a moment no lock may be taken."""
 
 
 def use(directory: Path, max_bytes: int, user: object, repair: bool = True) -> Environment:
@@ -25,7 +25,9 @@ def use(directory: Path, max_bytes: int, user: object, repair: bool = True) -> E
     """
     with _opening:
         while abandoned:
-            leave(*abandoned.popleft())
+            gone = abandoned.popleft()
+            for other in list(_open.values()):
+                leave(other, gone)
         environment = _open.get(directory)
         if environment is None or environment.closed:
             environment = _open[directory] = Environment(directory, max_bytes, repair)

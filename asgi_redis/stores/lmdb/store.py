@@ -52,6 +52,7 @@ class LMDBStore:
         self._repair = repair
         self._environment: Environment | None = None
         self._user = object()
+        weakref.finalize(self, sharing.abandoned.append, self._user).atexit = False
         self._sweeper = Sweeper(directory)
 
     # Messages
@@ -222,7 +223,6 @@ class LMDBStore:
         if environment is None or environment.closed:
             environment = sharing.use(self.directory, self.max_bytes, self._user, self._repair)
             self._environment = environment
-            weakref.finalize(self, sharing.abandoned.append, (environment, self._user)).atexit = False
         return environment
 
     def close(self) -> None:
