@@ -7,8 +7,10 @@ import weakref
 
 import pytest
 
+from asgi_redis.stores.lmdb import directory as places
 from asgi_redis.stores.lmdb import statistics
 from asgi_redis.stores.lmdb.queues import DAY, HOUR
+from asgi_redis.stores.lmdb.store import LMDBStore
 from tests.stores.lmdb_stores import pop, push
 from tests.threads import in_threads
 
@@ -168,6 +170,16 @@ class TestClosing:
             store.close()
         gc.collect()
         assert [environment() for environment in before] == [None] * 3
+
+    def test_one_that_begins_after_the_removal_makes_it_anew(self, store, directory):
+        """Also where it asks for more than the one before it in this process, which has not noticed yet."""
+        small = LMDBStore(directory, 1 << 20)
+        push(small, b"old")
+        with places.locked(directory):
+            places.remove(directory)
+        push(store, b"new")
+        assert pop(small) == [b"new"]
+        small.close()
 
 
 class TestFlush:

@@ -237,8 +237,10 @@ class Environment:
             yield
 
     def ensure(self, max_bytes: int) -> None:
-        """Lets a layer have more than the one before, if it asks for that."""
+        """Lets a layer have more than the one before, if it asks for that. Raises ``Replaced`` like ``check_now``."""
         with self.lock:
+            if not self.closed:
+                self.check_now()
             self.max_bytes = max(max_bytes, self.max_bytes)
 
     # The end

@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from pathlib import Path
 
-from asgi_redis.stores.lmdb.environment import Environment
+from asgi_redis.stores.lmdb.environment import Environment, Replaced
 
 # Those that this process has open, by directory.
 _open: dict[Path, Environment] = {}
@@ -29,9 +29,13 @@ def use(directory: Path, max_bytes: int, user: object, repair: bool = True) -> E
             for other in list(_open.values()):
                 leave(other, gone)
         environment = _open.get(directory)
+        if environment is not None:
+            try:
+                environment.ensure(max_bytes)
+            except Replaced:
+                environment.close()
         if environment is None or environment.closed:
             environment = _open[directory] = Environment(directory, max_bytes, repair)
-        environment.ensure(max_bytes)
         environment.users.add(user)
         return environment
 
