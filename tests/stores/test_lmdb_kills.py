@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.stores.killing import BATCH
-from tests.stores.lmdb_stores import ROOT
+from tests.stores.lmdb_stores import ROOT, pop, push, run
+from tests.waiting import eventually
 
 
 def killing(base, what, kills):
@@ -57,3 +61,46 @@ def test_nobody_sleeps_while_a_message_waits(base, kills):
     assert seen["asleep"] == 0
     assert seen["passed"] > kills
     assert seen["injected"] < kills / 2  # the others were passed on by those who stayed
+
+
+HOLDER = """
+import lmdb, mmap, os, pathlib, signal, struct, sys
+directory = pathlib.Path(sys.argv[1])
+size = (directory / "data.mdb").stat().st_size
+with lmdb.open(str(directory), map_size=size, writemap=True, sync=False).begin(write=True):
+    print("holds it", flush=True)
+    sys.stdin.readline()
+    with (directory / "lock.mdb").open("r+b") as file:
+        locks = mmap.mmap(file.fileno(), 256)
+        words = enumerate(struct.unpack("<64I", locks[:]))
+        lock = next(number for number, word in words if word & 0x3FFFFFFF == os.getpid())
+        locks[4 * lock : 4 * lock + 4] = bytes(4)  # gives it up, and wakes nobody
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+SLEEPER = """
+import pathlib, sys
+from asgi_redis.stores.lmdb.store import LMDBStore
+LMDBStore(pathlib.Path(sys.argv[1]), 1 << 20).push([("a", "a", b"slept", 10)], 60)
+"""
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "aarch64"), reason="needs the number of a system call")
+def test_who_sleeps_for_a_lock_that_is_free_is_woken(store, directory, clock):
+    """Who was killed while it gave the lock up has woken nobody, and who took it then did not know of sleepers."""
+    push(store, b"first")
+    holder = run(HOLDER, directory, wait=False)
+    assert holder.stdout.readline() == "holds it\n"
+    sleeper = run(SLEEPER, directory, wait=False)
+    try:
+        eventually(lambda: "futex" in Path(f"/proc/{sleeper.pid}/wchan").read_text())
+        holder.communicate("give it up\n", timeout=20)
+        assert holder.returncode == -signal.SIGKILL
+        clock.now += 1  # who works with the store looks after sleepers once a second
+        push(store, b"second")
+        sleeper.communicate(timeout=20)
+        assert sleeper.returncode == 0
+    finally:
+        holder.kill()
+        sleeper.kill()
+    assert pop(store) == [b"first", b"second", b"slept"]

@@ -28,6 +28,7 @@ from asgi_redis.exceptions import UnusableStore
 from asgi_redis.stores.lmdb import directory as places
 from asgi_redis.stores.lmdb.mailbox import Mailboxes
 from asgi_redis.stores.lmdb.records import ABOUT_KEY, COUNTERS_KEY, FIRST_GROUP, FIRST_QUEUE, FORMAT
+from asgi_redis.stores.lmdb.sleepers import Sleepers
 
 logger = logging.getLogger("asgi_redis")
 
@@ -118,6 +119,7 @@ class Environment:
             writemap=True,
         )
         self.fd = os.open(data, os.O_RDWR | os.O_CLOEXEC)
+        self._sleepers = Sleepers(self.directory / places.LOCK)
         self.look_at = self._looks = 0
         if os.fstat(self.fd).st_blocks * 512 < self._length:
             self._allocate(0, self._length)
@@ -246,10 +248,11 @@ class Environment:
     # The end
 
     def check(self, time: float) -> None:
-        """Raises ``Replaced``, within a second, when the files have been removed."""
+        """Once a second: raises ``Replaced`` when the files have been removed, and wakes who sleeps for nothing."""
         if time >= self.check_at:
             self.check_at = time + 1
             self.check_now()
+            self._sleepers.wake()
 
     def check_now(self) -> None:
         """Raises ``Replaced`` when the files have been removed."""
