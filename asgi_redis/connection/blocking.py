@@ -7,11 +7,9 @@ ended with ``CLIENT UNBLOCK`` (Redis 5), then its reply is read, and a message i
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 import math
-import os
 import select
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +20,7 @@ from redis.exceptions import ConnectionError, RedisError, ResponseError, Timeout
 from asgi_redis.connection.late import PROMPT
 from asgi_redis.connection.pipeline import is_error
 from asgi_redis.connection.shard import Shard
+from asgi_redis.connection.waiter import Waiter
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.wire.operation import Operation
 from asgi_redis.wire.operations import Taken, client_id, is_unblocked, reply, unblock
@@ -41,33 +40,6 @@ class Readable(Protocol):
 
     def fileno(self) -> int:
         """Returns its file descriptor."""
-
-
-class Waiter:
-    """Somebody who waits in ``pop``; ``wake`` ends the wait, from any thread or signal handler."""
-
-    def __init__(self) -> None:
-        self._read_end, self._write_end = os.pipe()
-        os.set_blocking(self._read_end, False)
-        os.set_blocking(self._write_end, False)
-
-    def fileno(self) -> int:
-        """What can be polled: readable once woken."""
-        return self._read_end
-
-    def wake(self) -> None:
-        """Ends the wait that is going on, or the next one."""
-        with contextlib.suppress(BlockingIOError):  # full of wakes that nobody has waited for
-            os.write(self._write_end, b"\0")
-
-    def clear(self) -> None:
-        """Makes ready for the next wait, after one that was woken."""
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._read_end, 1 << 16)  # as much as a pipe holds
-
-    def __del__(self) -> None:
-        os.close(self._read_end)
-        os.close(self._write_end)
 
 
 class _PutOff(Exception):
@@ -104,14 +76,13 @@ class _Blocked:
         Ends the pop unless its reply is ``ready``, and returns the message if it has one.
 
         Raises ``TimeoutError`` when it has not ended after ``patience`` seconds: then ``late`` gets the message,
-        if any. Can be called again after what is not an error of Redis's, such as a KeyboardInterrupt: it reads on,
-        as redis-py's parsers keep what they have of a reply when the wait for more is interrupted.
+        if any. Can be called again after what is not an error of Redis's, such as a KeyboardInterrupt: it reads on.
         """
         if not (ready or self._reading or self._end(patience)):
             self._leave(late)
-        self._reading = True
+        again, self._reading = self._reading, True
         try:
-            taken = self._read(patience)
+            taken = self._read(patience, again)
         except _PutOff:
             self._leave(late)
         except (RedisError, UnsupportedRedis) as error:
@@ -126,13 +97,16 @@ class _Blocked:
         self.shard.read_late(self._connection, self._read, late)
         raise TimeoutError(f"a blocking pop at {self.shard.host} does not end")
 
-    def _read(self, patience: float | None = None) -> Taken | None:
+    def _read(self, patience: float | None = None, again: bool = False) -> Taken | None:
         replies = self._replies
         while len(replies) < 2:
             # A server that has put the pop off, in a CLIENT PAUSE or FAILOVER, does it when it goes on, all the same.
             may_be_put_off = self._unblocked and not replies
             if may_be_put_off and patience is not None and not self._connection.can_read(patience):
                 raise _PutOff
+            # redis-py's parsers lose nothing where the wait for more was interrupted, but between two of its steps.
+            if again and not self._connection.can_read(PROMPT):
+                raise ConnectionError("an interruption has cost a part of a reply")
             try:
                 reply = self.shard.read(self._connection, _REPLY)
             except (ResponseError, UnsupportedRedis) as error:

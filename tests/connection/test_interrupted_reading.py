@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 import threading
+import time
 
 import pytest
 import redis
@@ -148,4 +149,19 @@ def test_what_is_lost_by_a_second_interruption_is_logged(wait, shard, direct, op
         wait(on=[shard])
     (line,) = caplog.messages
     assert str(shard.host) in line
+    assert not shard._idle
+
+
+def test_the_rest_of_a_reply_that_does_not_come_is_not_waited_for(
+    wait, shard, direct, operations, proxy, interrupt, caplog
+):
+    """The interruption came between two steps of the parser, and has cost what it had read."""
+    put(direct, operations, b"m" * 1000)
+    proxy.hold_reply(b"mmm", 500)
+    interrupt(lambda: None)
+    started = time.monotonic()
+    with caplog.at_level(logging.ERROR, "asgi_redis"), pytest.raises(Interruption):
+        wait(on=[shard])
+    assert time.monotonic() - started < 10  # a connection's own timeout is 20 s
+    assert len(caplog.messages) == 1
     assert not shard._idle
