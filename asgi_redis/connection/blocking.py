@@ -80,9 +80,13 @@ class _Blocked:
         """
         if not (ready or self._reading or self._end(patience)):
             self._leave(late)
-        again, self._reading = self._reading, True
+        # redis-py's parsers lose nothing where their wait for more was interrupted, but between two of their steps.
+        sock = self._connection._sock if self._reading else None
+        if sock is not None:
+            sock.settimeout(PROMPT)
+        self._reading = True
         try:
-            taken = self._read(patience, again)
+            taken = self._read(patience)
         except _PutOff:
             self._leave(late)
         except (RedisError, UnsupportedRedis) as error:
@@ -90,6 +94,8 @@ class _Blocked:
             raise
         if not self._given_back:
             self._given_back = True
+            if sock is not None:
+                sock.settimeout(self._connection.socket_timeout)
             self.shard.give_back(self._connection)
         return taken
 
@@ -97,16 +103,13 @@ class _Blocked:
         self.shard.read_late(self._connection, self._read, late)
         raise TimeoutError(f"a blocking pop at {self.shard.host} does not end")
 
-    def _read(self, patience: float | None = None, again: bool = False) -> Taken | None:
+    def _read(self, patience: float | None = None) -> Taken | None:
         replies = self._replies
         while len(replies) < 2:
             # A server that has put the pop off, in a CLIENT PAUSE or FAILOVER, does it when it goes on, all the same.
             may_be_put_off = self._unblocked and not replies
             if may_be_put_off and patience is not None and not self._connection.can_read(patience):
                 raise _PutOff
-            # redis-py's parsers lose nothing where the wait for more was interrupted, but between two of its steps.
-            if again and not self._connection.can_read(PROMPT):
-                raise ConnectionError("an interruption has cost a part of a reply")
             try:
                 reply = self.shard.read(self._connection, _REPLY)
             except (ResponseError, UnsupportedRedis) as error:

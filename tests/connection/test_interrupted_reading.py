@@ -76,10 +76,10 @@ def interrupt(proxy):
 
     def run(then, times):
         assert proxy.held.wait(10)
-        for time in range(times):
+        for number in range(times):
             eventually(Parsing())
             signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
-            eventually(lambda number=time: len(caught) > number)
+            eventually(lambda number=number: len(caught) > number)
         then()
 
     def start(then, times=1):
