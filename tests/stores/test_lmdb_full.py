@@ -119,6 +119,26 @@ def test_it_grows_when_there_is_room_again(in_a_small_one):
     assert more > 3 * full
 
 
+@pytest.mark.parametrize("free", [0, 1, 2, 3, 600])
+def test_opening_a_store_there_is_an_error_and_kills_nobody(in_a_small_one, free):
+    """With so many pages that are left."""
+    said, opened = in_a_small_one(
+        "import lmdb\n"
+        "store.directory.parent.mkdir()\n"
+        "fill_with_something_else()\n"
+        f"os.truncate(other, other.stat().st_size - 4096 * {free})\n"
+        "said = ''\n"
+        "try:\n"
+        "    push('a', 1)\n"
+        "except (OSError, lmdb.Error) as error:\n"
+        "    said = str(error)\n"
+        "other.unlink()\n"
+        "print(json.dumps([said, push('a', 1)]))"
+    )
+    assert ("No space left" in said) == (free < 600)
+    assert opened
+
+
 def test_members_of_groups_are_refused_too(in_a_small_one):
     added, refused = in_a_small_one(
         "from asgi_redis.exceptions import ChannelFull\n"

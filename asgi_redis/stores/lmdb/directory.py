@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
 import os
 import stat
 import struct
@@ -22,6 +23,7 @@ from asgi_redis.exceptions import ConfigurationError, UnusableStore
 from asgi_redis.stores.lmdb.mailbox import ring_all
 
 DATA, LOCK = "data.mdb", "lock.mdb"
+_LOCKS = 8192  # bytes, the length that LMDB gives to its lock file
 _LONGEST_SOCKET_PATH = 103  # on macOS; Linux has 107
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _META = struct.Struct("=136xQQ")  # the last page and the number of the transaction in each of LMDB's two meta pages
@@ -168,3 +170,11 @@ def boot() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except FileNotFoundError:
         return ""
+
+
+def allocate_locks(directory: Path) -> None:
+    """Sees that LMDB, which maps its lock file as it is, finds all of it. Not for a process that has it open."""
+    private = functools.partial(os.open, mode=0o600)
+    with open(directory / LOCK, "ab", opener=private) as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, _LOCKS)

@@ -110,6 +110,7 @@ class Environment:
         length = data.stat().st_size if data.exists() else 0
         # LMDB makes the file as long as the map. To make it shorter would take pages from under other processes.
         self._length = max(_FIRST, -(-length // _PAGE)) * _PAGE
+        places.allocate_locks(self.directory)
         self.lmdb = lmdb.open(
             str(self.directory),
             map_size=self._length,
