@@ -100,16 +100,15 @@ def test_the_wheel_sends_and_receives_in_a_fresh_environment(tmp_path, redis_ser
     assert [name for name in names if name.startswith(("tests", "examples", "benchmarks"))] == []
 
     environment = tmp_path / "environment"
-    venv.create(environment, with_pip=True, symlinks=True)
+    venv.create(environment, symlinks=True)
     python = environment / "bin" / "python"
+    install = [sys.executable, "-m", "pip", "--python", python, "install", "-q"]
     # PYTHONPATH would let the checkout in.
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    fetched = subprocess.run(
-        [python, "-m", "pip", "install", "-q", "redis", "msgpack"], capture_output=True, text=True
-    )
+    fetched = subprocess.run([*install, "redis", "msgpack"], capture_output=True, text=True)
     if fetched.returncode:
         pytest.skip(f"pip cannot install redis and msgpack: {fetched.stderr[-200:]}")
-    run(python, "-m", "pip", "install", "-q", "--no-index", wheel, env=clean)
+    run(*install, "--no-index", wheel, env=clean)
     said = run(python, "-c", SEND_AND_RECEIVE, redis_server.url, prefix, env=clean, cwd=tmp_path)
     assert said.strip() == asgi_redis.__version__
     assert "usage" in run(environment / "bin" / "runworker", "--help", env=clean, cwd=tmp_path).lower()
