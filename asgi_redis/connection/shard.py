@@ -12,7 +12,6 @@ import builtins
 import functools
 import re
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -27,12 +26,12 @@ from redis.exceptions import (
 )
 
 from asgi_redis.connection.host import Host
+from asgi_redis.connection.idle import idle_connections
 from asgi_redis.connection.late import PROMPT, LateCalls, within
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.wire.operation import Operation, command
 from asgi_redis.wire.operations import scan, unlink
 
-_KEPT = 100  # idle connections; more are closed
 _FRESH = 0.05  # seconds that an idle connection counts as alive without a look
 _LATE_LOOK = 60.0  # seconds of a wait for a late reply, which begins again
 _RESCUE = 1.0  # seconds that a reply may take whose caller was interrupted
@@ -48,7 +47,7 @@ class Shard:
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self._idle: deque[tuple[Any, float]] = deque(maxlen=_KEPT)
+        self._idle = idle_connections()
         self._client_ids: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
         self._late_calls = LateCalls(f"late reply of {host}")
 
@@ -243,7 +242,7 @@ class Shard:
 
     def forget(self) -> None:
         """Leaves all connections to the process that this one was forked from."""
-        self._idle = deque(maxlen=_KEPT)
+        self._idle = idle_connections()
         self._late_calls.forget()
 
 

@@ -1,0 +1,55 @@
+"""Idle connections: under gevent's patches each belongs to the hub that has made it."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from asgi_redis.native import is_patched, original
+
+_KEPT = 100  # connections; more are closed
+
+Idle = tuple[Any, float]  # the connection, and when it was given back
+
+
+def idle_connections() -> deque[Idle] | IdleOfHub:
+    """Returns what idle connections are kept in, the last one given back first."""
+    return IdleOfHub() if is_patched("socket") else deque(maxlen=_KEPT)
+
+
+class IdleOfHub:
+    """
+    Those of the hub that asks.
+
+    gevent's sockets wait in the hub that they were made for, and each native thread has a hub. A thread that ends
+    closes the connections that it leaves.
+    """
+
+    def __init__(self) -> None:
+        self._thread = original("threading", "local")()
+
+    def _own(self) -> deque[Idle]:
+        from gevent import get_hub
+
+        hub = get_hub()
+        own: deque[Idle]
+        try:
+            owner, own = self._thread.idle
+            if owner is hub:
+                return own
+        except AttributeError:
+            pass  # the first call in this thread
+        own = deque(maxlen=_KEPT)
+        self._thread.idle = hub, own
+        return own
+
+    def append(self, idle: Idle) -> None:
+        """Keeps a connection."""
+        self._own().append(idle)
+
+    def pop(self) -> Idle:
+        """Returns the connection that was kept last. Raises ``IndexError`` when there is none."""
+        return self._own().pop()
+
+    def __len__(self) -> int:
+        return len(self._own())

@@ -1,0 +1,100 @@
+"""One layer object in several native threads of a patched process, each of which has a hub of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("gevent")
+
+# Greenlets of the main thread's hub and jobs of gevent's thread pool send and receive, in all combinations.
+PROGRAM = """
+from gevent import monkey
+monkey.patch_all()
+import collections, os, sys, time
+import gevent
+from asgi_redis import InMemoryChannelLayer, IPCChannelLayer, RedisChannelLayer
+
+kind, place, prefix = sys.argv[1:]
+layer = {
+    "redis": lambda: RedisChannelLayer(hosts=[place], prefix=prefix, capacity=10**6),
+    "ipc": lambda: IPCChannelLayer(path=place, capacity=10**6),
+    "memory": lambda: InMemoryChannelLayer(capacity=10**6),
+}[kind]()
+layer.group_add("group", "b")
+sent, received, all_sent = [], [], []
+
+def send(name):
+    for number in range(300):
+        message = {"id": f"{name}:{number}"}
+        layer.send("a", message) if number % 2 else layer.send_group("group", message)
+        sent.append(message["id"])
+        time.sleep(0.001)
+
+def receive():
+    while True:
+        done = bool(all_sent)
+        batch = layer.receive_batch(["a", "b"], 3, 0.1)
+        received.extend(message["id"] for _, message in batch)
+        if done and not batch:
+            return
+
+pool = gevent.get_hub().threadpool
+receivers = [gevent.spawn(receive), gevent.spawn(receive), pool.spawn(receive), pool.spawn(receive)]
+senders = [gevent.spawn(send, "g1"), gevent.spawn(send, "g2"), pool.spawn(send, "t1"), pool.spawn(send, "t2")]
+ended = gevent.joinall(senders, timeout=30)
+all_sent.append(True)
+ended += gevent.joinall(receivers, timeout=30)
+errors = [repr(job.exception) for job in ended if job.exception is not None]
+assert not errors, errors
+assert len(ended) == 8, f"{8 - len(ended)} hang"
+assert len(sent) == 1200
+assert collections.Counter(received) == collections.Counter(sent)
+print("fine", flush=True)
+os._exit(0)
+"""
+
+THREADS_THAT_END = """
+from gevent import monkey
+monkey.patch_all()
+import os, sys
+from asgi_redis import RedisChannelLayer
+
+layer = RedisChannelLayer(hosts=[sys.argv[1]], prefix=sys.argv[2])
+start_native_thread = monkey.get_original("_thread", "start_new_thread")
+allocate_lock = monkey.get_original("_thread", "allocate_lock")
+
+def send(done):
+    layer.send("work", {})
+    done.release()
+
+for _ in range(20):
+    done = allocate_lock()
+    done.acquire()
+    start_native_thread(send, (done,))
+    done.acquire()
+files = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+print(sum(os.readlink(file).startswith("socket:") for file in files if os.path.lexists(file)), flush=True)
+os._exit(0)
+"""
+
+
+def run(program, *arguments):
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=100, check=False
+    )
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files in /proc")
+def test_a_native_thread_that_ends_closes_its_connections(redis_server, prefix):
+    ended = run(THREADS_THAT_END, redis_server.url, prefix)
+    assert int(ended.stdout) < 10, ended.stderr  # 20 threads; the last may be ending still
+
+
+@pytest.mark.parametrize("kind", ["redis", "ipc", "memory"])
+def test_greenlets_and_native_threads_share_a_layer(kind, redis_server, prefix, tmp_path):
+    ended = run(PROGRAM, kind, redis_server.url if kind == "redis" else str(tmp_path), prefix)
+    assert ended.stdout == "fine\n", ended.stderr
