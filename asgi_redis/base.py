@@ -19,8 +19,9 @@ import string
 import warnings
 from collections.abc import Collection, Mapping
 from re import Pattern
-from typing import Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
+from asgi_redis.classic import ClassicNames, base_of_asgiref_1
 from asgi_redis.exceptions import (
     ChannelFull,
     ConfigurationError,
@@ -42,8 +43,19 @@ _GROUP_NAME = re.compile(r"[a-zA-Z0-9\-_.]+")
 _RULE = "a str of fewer than 100 ASCII letters, digits, hyphens, underscores and periods"
 
 
-class BaseChannelLayer:
+if TYPE_CHECKING:
+    _OfAsgiref1 = object
+else:
+    _OfAsgiref1 = base_of_asgiref_1()
+
+
+class BaseChannelLayer(ClassicNames, _OfAsgiref1):
     """The settings and helpers that all the layers share."""
+
+    STAT_MESSAGES_COUNT = "messages_count"
+    STAT_MESSAGES_PENDING = "messages_pending"
+    STAT_MESSAGES_MAX_AGE = "messages_max_age"
+    STAT_CHANNEL_FULL = "channel_full_count"
 
     extensions = ["groups", "flush", "statistics"]
     if importlib.util.find_spec("twisted"):
@@ -91,6 +103,15 @@ class BaseChannelLayer:
             if pattern.match(channel):
                 return capacity
         return self.capacity
+
+    @property
+    def blpop_timeout(self) -> float:
+        """The name of ``block_timeout`` in asgi_redis 1.4.3."""
+        return self.block_timeout
+
+    @blpop_timeout.setter
+    def blpop_timeout(self, seconds: float) -> None:
+        self.block_timeout = seconds
 
     def receive(self, channels: Collection[str], block: bool = False) -> Received:
         """

@@ -8,6 +8,7 @@ settings. That connects to nothing. Other layers are none of its business.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,8 +17,10 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
 from asgi_redis.base import BaseChannelLayer
-from asgi_redis.exceptions import UnknownSetting
+from asgi_redis.connection.hosts import DEFAULT_URL
+from asgi_redis.exceptions import ChannelLayerError, UnknownSetting
 from asgi_redis.sentinel import RedisSentinelChannelLayer
+from asgi_redis.serializers import SerializerDoesNotExist
 from asgi_redis.settings import (
     COUNTERPARTS,
     IN_MEMORY,
@@ -39,11 +42,28 @@ def check_channel_layers(**_: Any) -> list[CheckMessage]:
                 id="asgi_redis.E001",
             )
         ]
-    return [message for alias in layers for message in _check(alias, layers)]
+    messages = [message for alias in layers for message in _check(alias, layers)]
+    if layers and "default" not in layers:
+        messages.append(
+            Error(
+                f"CHANNEL_LAYERS has no 'default', which everything uses that names no other; it has "
+                f"{', '.join(map(repr, layers))}.",
+                hint="Call one of them 'default'.",
+                id="asgi_redis.E004",
+            )
+        )
+    return messages
 
 
 def _check(alias: str, layers: Mapping[str, Any]) -> Iterator[CheckMessage]:
     options = layers[alias]
+    config = options.get("CONFIG") if isinstance(options, Mapping) else None
+    if isinstance(config, Mapping) and "hosts" in config and config["hosts"] is None:
+        yield Error(
+            f"The hosts of CHANNEL_LAYERS[{alias!r}] are None, which means {DEFAULT_URL}.",
+            hint="Look whether an environment variable is missing. For that server, leave 'hosts' out.",
+            id="asgi_redis.E005",
+        )
     path = options.get("BACKEND") if isinstance(options, Mapping) else None
     if path == IN_MEMORY:
         yield from _in_memory(alias, path, "asgi_redis.aio.RedisChannelLayer")
@@ -61,7 +81,7 @@ def _check(alias: str, layers: Mapping[str, Any]) -> Iterator[CheckMessage]:
         options = _without_asking(backend, options)
     try:
         layer = make_channel_layer(alias, {alias: options})
-    except (TypeError, ValueError, ImportError) as error:
+    except (ChannelLayerError, TypeError, ValueError, ImportError) as error:
         yield Error(
             f"CHANNEL_LAYERS[{alias!r}] cannot work: {error}.", hint=_fix(alias, options, error), id="asgi_redis.E003"
         )
@@ -131,15 +151,33 @@ def _asynchronous(path: str) -> str:
 
 
 def _fix(alias: str, options: Any, error: Exception) -> str:
-    config = options.get("CONFIG", {}) if isinstance(options, Mapping) else {}
-    where = f"CHANNEL_LAYERS[{alias!r}]['CONFIG']"
-    if isinstance(error, UnknownSetting):
-        return f"Correct its name in {where}, or take it out."
+    """Returns what to change in the settings, where the layer's class has raised ``error``."""
+    where = f"CHANNEL_LAYERS[{alias!r}]"
+    config = options.get("CONFIG", {}) if isinstance(options, Mapping) else None
+    if isinstance(error, InvalidChannelLayerError):
+        return f"Correct {where}." if isinstance(config, Mapping) else f"Write {where} and its CONFIG as dicts."
     if isinstance(error, ImportError):
         return "Install what is missing, or use another BACKEND."
-    if isinstance(config, Mapping) and isinstance(config.get("hosts"), (str, bytes)):
+    complaint = "serializer_format" if isinstance(error, SerializerDoesNotExist) else str(error)
+    where, setting, value = _culprit(f"{where}['CONFIG']", config, complaint)
+    if isinstance(error, UnknownSetting):
+        return f"Correct the name of {setting!r} in {where}, or take it out." if setting else f"Correct {where}."
+    if setting is None:
+        return f"Correct {where}."
+    if setting == "hosts" and isinstance(value, (str, bytes)):
         return f"In {where}, put the value of 'hosts' into a list: [...]."
-    setting = str(error).partition(" ")[0].partition("[")[0]
-    if isinstance(config, Mapping) and setting in config:
-        return f"Correct {setting!r} in {where}, or take it out, for the default."
-    return f"Correct {where}." if isinstance(config, Mapping) else "Write CONFIG as a dict."
+    return f"Correct {setting!r} in {where}, or take it out, for the default."
+
+
+def _culprit(where: str, config: Any, complaint: str) -> tuple[str, str | None, Any]:
+    """Returns the dict that has the setting which ``complaint`` names first, its name, and its value."""
+    if not isinstance(config, Mapping):
+        return where, None, None
+    for word in re.findall(r"\w+", complaint):
+        if word in config:
+            # A layer within a layer says what is wrong with a setting of its own.
+            inner = config[word].get("CONFIG") if isinstance(config[word], Mapping) else None
+            return (
+                _culprit(f"{where}[{word!r}]['CONFIG']", inner, complaint) if inner else (where, word, config[word])
+            )
+    return where, None, None

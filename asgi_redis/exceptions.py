@@ -44,6 +44,10 @@ class UnknownSetting(ChannelLayerError, TypeError):
     """A setting that this layer does not know."""
 
 
+class RemovedName(ChannelLayerError, AttributeError, TypeError):
+    """A name of asgi_redis 1.4.3 that has gone, or a method that is overridden and would never be called."""
+
+
 class MissingExtra(ChannelLayerError, ImportError):
     """A setting needs an optional dependency that is not installed."""
 

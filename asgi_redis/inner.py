@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from asgi_redis.base import BaseChannelLayer
-from asgi_redis.exceptions import ConfigurationError
+from asgi_redis.exceptions import ConfigurationError, UnknownSetting
 from asgi_redis.settings import import_backend
 
 L = TypeVar("L", bound=BaseChannelLayer)
@@ -40,7 +40,11 @@ def inner_layer(given: object, setting: str, wanted: type[L], described: str, sh
     if not isinstance(config, Mapping):
         raise ConfigurationError(f"the CONFIG of {setting} must be a dict of settings, not a {type(config).__name__}")
     known = inspect.signature(backend).parameters
-    return backend(**{**{name: value for name, value in shared.items() if name in known}, **config})
+    settings = {**{name: value for name, value in shared.items() if name in known}, **config}
+    try:
+        return backend(**settings)
+    except (ConfigurationError, UnknownSetting) as error:
+        raise type(error)(f"{setting}: {error}") from None
 
 
 def _shown(given: object) -> str:

@@ -17,6 +17,7 @@ from asgi_redis.base import (
     checked_max_message_bytes,
     unknown_setting,
 )
+from asgi_redis.classic import send_to_each
 from asgi_redis.connection import Shard, Steps, carry, parse_hosts
 from asgi_redis.delayed import DelayedMessages
 from asgi_redis.exceptions import ConfigurationError
@@ -110,6 +111,26 @@ class RedisChannelLayer(BaseChannelLayer):
         if isinstance(self._serializer, BaseMessageSerializer):
             self._serializer.renew_prefix()
 
+    # What asgi_redis 1.4.3 had, too
+
+    global_stats_key = "#global#"
+    global_statistics_expiry = wire.GLOBAL_COUNTERS_TTL
+    channel_statistics_expiry = wire.CHANNEL_COUNTERS_TTL
+
+    @property
+    def hosts(self) -> list[str]:
+        """The address of each shard, without user and password."""
+        return [str(shard.host) for shard in self._shards]
+
+    @property
+    def ring_size(self) -> int:
+        """The number of shards."""
+        return len(self._shards)
+
+    def consistent_hash(self, value: str | bytes) -> int:
+        """Returns the position of the shard that a group or a queue of this name is on."""
+        return wire.shard_of(value.encode() if isinstance(value, str) else value, len(self._shards))
+
     # Sending
 
     def send(self, channel: str, message: Message) -> None:
@@ -192,6 +213,8 @@ class RedisChannelLayer(BaseChannelLayer):
         otherwise: ``MessageTooLarge``, ``TypeError`` and ``ValueError`` before anything was sent; and
         ``redis.exceptions.ResponseError`` for a queue that is a key of another type, when all the others were served.
         """
+        if self.sends_each:
+            return send_to_each(self, group, message)
         return carry(self._group_sending(group, message))
 
     group_send = send_group
@@ -242,6 +265,11 @@ class RedisChannelLayer(BaseChannelLayer):
         self._receiver.forget_kept()
 
     # Serialisation
+
+    @property
+    def crypter(self) -> Any:
+        """What encrypts and decrypts, or None: the ``MultiFernet`` of ``symmetric_encryption_keys``."""
+        return getattr(self._serializer, "crypter", None)
 
     def serialize(self, message: Message) -> bytes:
         """Returns ``message`` as it is put into a queue."""

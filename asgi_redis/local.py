@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asgi_redis.base import Message
+from asgi_redis.classic import send_to_each
 from asgi_redis.connection import carry
 from asgi_redis.inner import inner_layer
 from asgi_redis.layer import RedisChannelLayer
@@ -55,6 +56,11 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         delaying = self._operations.delaying()
         self.delayed = LocalDelayedMessages(self._local, self._shards, delaying, self._serializer, self, self._sender)
 
+    @property
+    def local_layer(self) -> StoreChannelLayer:
+        """The layer of the normal channels."""
+        return self._local
+
     def get_capacity(self, channel: str) -> int:
         """Returns the capacity of ``channel``, there where it is."""
         return self._local.get_capacity(channel) if is_local(channel) else super().get_capacity(channel)
@@ -103,6 +109,8 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         otherwise: ``MessageTooLarge``, ``TypeError`` and ``ValueError`` before anything was sent; and
         ``redis.exceptions.ResponseError`` for a queue that is a key of another type, when all the others were served.
         """
+        if self.sends_each:
+            return send_to_each(self, group, message)
         self.valid_group_name(group)
         self.check_message(message)
         members = carry(self._members(group))

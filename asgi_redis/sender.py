@@ -10,6 +10,7 @@ from typing import NamedTuple
 from redis.exceptions import ResponseError
 
 from asgi_redis.base import BaseChannelLayer, Message
+from asgi_redis.classic import may_remember_capacity
 from asgi_redis.connection import Shard, Steps
 from asgi_redis.exceptions import MessageTooLarge
 from asgi_redis.messages import has_only_str_keys, invalid_message
@@ -56,9 +57,10 @@ class Sender:
         self._longest_member = max_message_bytes + random_prefix_length
         self._random_prefix_length = random_prefix_length
         self._turns = itertools.count()
-        self._routes = functools.lru_cache(maxsize=1024)(self._make_routes)
-        self._plan = functools.lru_cache(maxsize=16)(self._make_plan)
-        self._frames = functools.lru_cache(maxsize=16)(self._make_frames)
+        remember = may_remember_capacity(rules)
+        self._routes = functools.lru_cache(maxsize=1024 if remember else 0)(self._make_routes)
+        self._plan = functools.lru_cache(maxsize=16 if remember else 0)(self._make_plan)
+        self._frames = functools.lru_cache(maxsize=16 if remember else 0)(self._make_frames)
 
     def send(self, channel: str, message: Message) -> Steps[bool]:
         """Returns, in the end, whether the message was sent; False: the channel is full, on all of its shards."""

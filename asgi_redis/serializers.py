@@ -21,6 +21,14 @@ import msgpack  # type: ignore[import-untyped]  # it ships no types
 
 from asgi_redis.exceptions import ChannelLayerError, ConfigurationError, MissingExtra, UndecodableMessage
 
+# msgpack-python, which asgi_redis 1.4.3 asked for, puts its files where those of msgpack are. With both installed,
+# the later one has overwritten the other, and without either again some are left.
+if getattr(msgpack, "version", (0,)) < (1, 0, 3):
+    raise ImportError(
+        "the module msgpack is that of msgpack-python, or what is left of it, and asgi_redis needs msgpack 1.0.3: "
+        "pip uninstall -y msgpack-python; pip install --force-reinstall msgpack"
+    )
+
 Key = Union[str, bytes]
 
 _RESERVED_KEY: bytes = msgpack.packb("__asgi_channel__")

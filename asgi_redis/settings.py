@@ -6,6 +6,7 @@ Django is imported when it is called only. ``checks.py`` and ``apps.py`` are for
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import inspect
 import os
@@ -21,6 +22,9 @@ COUNTERPARTS = {
     "channels_redis.pubsub.RedisPubSubChannelLayer": "asgi_redis.RedisPubSubChannelLayer",
 }
 IN_MEMORY = "channels.layers.InMemoryChannelLayer"
+
+# TEST_CONFIG and ROUTING are for Channels 4's tests, and for workers.
+_OPTIONS = ("BACKEND", "CONFIG", "ROUTING", "TEST_CONFIG")
 
 _layers: dict[str, Any] = {}
 # Reentrant: importing a back end may import code that asks for a layer, too.
@@ -101,7 +105,15 @@ def _backend_and_config(alias: str, layers: Mapping[str, Any]) -> tuple[Callable
         known = ", ".join(repr(name) for name in layers) or "none"
         raise InvalidChannelLayerError(f"no channel layer {alias!r} in CHANNEL_LAYERS; it has {known}")
     options = layers[alias]
-    if not isinstance(options, Mapping) or not isinstance(options.get("BACKEND"), str):
+    if not isinstance(options, Mapping):
+        raise InvalidChannelLayerError(
+            f'CHANNEL_LAYERS[{alias!r}] must be a dict such as {{"BACKEND": "asgi_redis.RedisChannelLayer"}}, not a '
+            f"{type(options).__name__}"
+        )
+    for name in options:
+        if name not in _OPTIONS:
+            raise InvalidChannelLayerError(f"CHANNEL_LAYERS[{alias!r}] has an unknown key {name!r}; {_meant(name)}")
+    if not isinstance(options.get("BACKEND"), str):
         raise InvalidChannelLayerError(
             f"CHANNEL_LAYERS[{alias!r}] has no BACKEND: the dotted path of a channel layer"
         )
@@ -109,6 +121,13 @@ def _backend_and_config(alias: str, layers: Mapping[str, Any]) -> tuple[Callable
     if not isinstance(config, Mapping):
         raise InvalidChannelLayerError(f"the CONFIG of CHANNEL_LAYERS[{alias!r}] must be a dict of settings")
     return _backend(alias, options["BACKEND"]), config
+
+
+def _meant(name: object) -> str:
+    nearest = difflib.get_close_matches(str(name).upper(), _OPTIONS, n=1, cutoff=0.6)
+    if nearest:
+        return f"did you mean {nearest[0]!r}?"
+    return "settings of the layer belong into its CONFIG; beside that there are BACKEND and ROUTING"
 
 
 def _backend(alias: str, path: str) -> Callable[..., Any]:

@@ -19,7 +19,7 @@ import django
 from django.conf import settings
 from django.test import override_settings
 
-from asgi_redis import InMemoryChannelLayer, checks
+from asgi_redis import InMemoryChannelLayer, checks, get_channel_layer
 
 OURS = "asgi_redis.RedisChannelLayer"
 AROUND_IT = '{"BACKEND": "asgi_redis.aio.AsyncChannelLayer", "CONFIG": {"layer": {"BACKEND": "%s", "CONFIG": {...}}}}'
@@ -65,14 +65,24 @@ def test_settings_that_can_work_are_passed(path: str, config: Any) -> None:
 @pytest.mark.parametrize(
     ("path", "config", "complaint", "hint"),
     [
-        (OURS, {"expirey": 1}, "no setting 'expirey'; did you mean 'expiry'?", "Correct its name in CHANNEL_LAYERS"),
-        ("channels_redis.core.RedisChannelLayer", {"capacty": 1}, "did you mean 'capacity'", "Correct its name"),
-        ("asgi_redis.aio.RedisChannelLayer", {"prefx": 1}, "did you mean 'prefix'", "Correct its name"),
+        (
+            OURS,
+            {"expirey": 1},
+            "no setting 'expirey'; did you mean 'expiry'?",
+            "Correct the name of 'expirey' in CHANNEL_LAYERS",
+        ),
+        ("channels_redis.core.RedisChannelLayer", {"capacty": 1}, "did you mean 'capacity'", "Correct the name of"),
+        ("asgi_redis.aio.RedisChannelLayer", {"prefx": 1}, "did you mean 'prefix'", "Correct the name of"),
         (OURS, {"hosts": "redis://me:secret@h"}, "hosts must be a list", "put the value of 'hosts' into a list"),
         (OURS, {"expiry": 0}, "expiry must be a number of seconds above 0", "'expiry' in CHANNEL_LAYERS['default']"),
         (OURS, {"hosts": ["http://h"]}, "hosts[0]: unknown scheme 'http'", "Correct 'hosts' in"),
         (OURS, {"symmetric_encryption_keys": "abc"}, "symmetric_encryption_keys", "'symmetric_encryption_keys' in"),
-        (OURS, ["redis://h"], "CONFIG of CHANNEL_LAYERS['default'] must be a dict", "Write CONFIG as a dict"),
+        (
+            OURS,
+            ["redis://h"],
+            "CONFIG of CHANNEL_LAYERS['default'] must be a dict",
+            "Write CHANNEL_LAYERS['default'] and its CONFIG as dicts",
+        ),
         ("asgi_redis.RedisSentinelChannelLayer", {"hosts": ["redis://h"]}, "not URLs", "Correct CHANNEL_LAYERS"),
         ("asgi_redis.RedisLocalChannelLayer", {"local_layer": {"BACKEND": "x.y"}}, "'x.y' of local_layer", "Correct"),
         ("asgi_redis.IPCChannelLayer", {"max_bytes": 1}, "max_bytes", "'max_bytes'"),
@@ -85,6 +95,16 @@ def test_settings_that_can_work_are_passed(path: str, config: Any) -> None:
         ("asgi_redis.aio.AsyncChannelLayer", {"layer": {"BACKEND": "x.y"}}, "the BACKEND 'x.y' of layer", "Correct"),
         ("asgi_redis.NoLayer", {}, "cannot import the BACKEND 'asgi_redis.NoLayer'", "Correct the path, or install"),
         (None, {}, "has no BACKEND", "Correct"),
+        (OURS, {"hosts": []}, "hosts is empty", "Correct 'hosts' in CHANNEL_LAYERS['default']['CONFIG']"),
+        (OURS, {"hosts": "redis://h", "expiry": 0}, "expiry must be", "Correct 'expiry' in"),
+        (OURS, {"serializer_format": "jsn"}, "no serializer 'jsn'", "Correct 'serializer_format' in"),
+        (OURS, {"symmetric_encryption_keys": [""]}, "each of", "Correct 'symmetric_encryption_keys' in"),
+        (
+            "asgi_redis.RedisLocalChannelLayer",
+            {"expiry": 5, "local_layer": {"BACKEND": "asgi_redis.InMemoryChannelLayer", "CONFIG": {"expiry": 0}}},
+            "expiry must be",
+            "Correct 'expiry' in CHANNEL_LAYERS['default']['CONFIG']['local_layer']['CONFIG']",
+        ),
     ],
 )
 def test_what_cannot_work_is_an_error_with_the_fix(path: str, config: Any, complaint: str, hint: str) -> None:
@@ -160,6 +180,37 @@ def test_the_settings_of_the_hint_pass() -> None:
     local = {"BACKEND": "asgi_redis.InMemoryChannelLayer"}
     config = around("asgi_redis.RedisLocalChannelLayer", local_layer=local)
     assert check("asgi_redis.aio.AsyncChannelLayer", config, apps=("channels",), debug=True) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"BACKEND": OURS, "CONFG": {"hosts": ["redis://h"]}}, "unknown key 'CONFG'; did you mean 'CONFIG'?"),
+        ({"BACKEND": OURS, "ROUTNG": "x.y"}, "unknown key 'ROUTNG'; did you mean 'ROUTING'?"),
+        ({"BACKEND": OURS, "hosts": ["redis://h"]}, "unknown key 'hosts'; settings of the layer belong into"),
+        ("asgi_redis.RedisChannelLayer", "must be a dict such as"),
+    ],
+)
+def test_what_stands_beside_config_is_an_error(options: Any, complaint: str) -> None:
+    with override_settings(CHANNEL_LAYERS={"default": options}):
+        (message,) = checks.check_channel_layers()
+    assert complaint in message.msg
+    with override_settings(CHANNEL_LAYERS={"default": options}), pytest.raises(ValueError, match=complaint[:16]):
+        get_channel_layer()
+
+
+def test_hosts_that_are_none_are_an_error() -> None:
+    """An environment variable that is not set would else mean the Redis of this machine."""
+    (message,) = check(OURS, {"hosts": None})
+    assert message.id == "asgi_redis.E005"
+
+
+def test_layers_without_a_default_are_an_error() -> None:
+    with override_settings(CHANNEL_LAYERS={"defualt": {"BACKEND": OURS}}):
+        (message,) = checks.check_channel_layers()
+    assert message.id == "asgi_redis.E004"
+    with override_settings(CHANNEL_LAYERS={}):
+        assert checks.check_channel_layers() == []
 
 
 def test_settings_that_are_no_dict_are_an_error() -> None:

@@ -35,6 +35,8 @@ def parse_hosts(
     """
     if hosts is not None and (isinstance(hosts, (str, bytes)) or not isinstance(hosts, Sequence)):
         raise ConfigurationError("hosts must be a list, even for one Redis: [url]")
+    if hosts is not None and not hosts:
+        raise ConfigurationError(f"hosts is empty; leave it out for {DEFAULT_URL}")
     if connection_kwargs is not None and not isinstance(connection_kwargs, Mapping):
         raise ConfigurationError('connection_kwargs must be a dict such as {"socket_timeout": 20}')
     one = {name: value for name, value in (shorthand or {}).items() if value is not None}

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from asgi_redis.base import BaseChannelLayer, Capacities, Message, Received, checked_max_message_bytes
+from asgi_redis.classic import may_remember_capacity, send_to_each
 from asgi_redis.exceptions import InvalidName, MessageTooLarge
 from asgi_redis.messages import has_only_str_keys, invalid_message
 from asgi_redis.serializers import Key, registry, spliceable
@@ -51,7 +52,7 @@ class StoreChannelLayer(BaseChannelLayer):
         plain = spliceable(self._serializer)  # neither encrypted nor somebody's own: then there is nothing else to do
         self._serialize = plain.as_bytes if plain else self._serializer.serialize
         self._receiver = StoreReceiver(store, plain.from_bytes if plain else self._serializer.deserialize, self)
-        self._route = functools.lru_cache(maxsize=1024)(self._make_route)
+        self._route = functools.lru_cache(maxsize=1024 if may_remember_capacity(self) else 0)(self._make_route)
         self.client_prefix = uuid.uuid4().hex
         """What this process puts before the ``!`` of its process-local channels, different in every process."""
         _layers.add(self)
@@ -153,6 +154,8 @@ class StoreChannelLayer(BaseChannelLayer):
         Channels that are full are left out and counted, and never raise ``ChannelFull``. Raises as ``send`` does
         otherwise: ``MessageTooLarge``, ``TypeError`` and ``ValueError`` before anything was sent.
         """
+        if self.sends_each:
+            return send_to_each(self, group, message)
         self.valid_group_name(group)
         self.check_message(message)
         channels = self._store.group_channels(group, self.group_expiry)

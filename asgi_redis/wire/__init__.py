@@ -3,11 +3,13 @@
 from asgi_redis.wire.delaying import DelayOperations
 from asgi_redis.wire.keys import Keys, shard_of
 from asgi_redis.wire.operation import Operation
-from asgi_redis.wire.operations import Operations, Taken
+from asgi_redis.wire.operations import CHANNEL_COUNTERS_TTL, GLOBAL_COUNTERS_TTL, Operations, Taken
 from asgi_redis.wire.receiving import Reading, Unpacker
 from asgi_redis.wire.sending import GroupFrame, GroupPart, plan_group, share
 
 __all__ = [
+    "CHANNEL_COUNTERS_TTL",
+    "GLOBAL_COUNTERS_TTL",
     "DelayOperations",
     "GroupFrame",
     "GroupPart",

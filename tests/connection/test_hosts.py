@@ -59,9 +59,8 @@ class TestForms:
             "redis://c:6379/0",
         ]
 
-    @pytest.mark.parametrize("hosts", [None, []])
-    def test_none_is_the_redis_of_this_machine(self, hosts):
-        assert [host.name for host in parse_hosts(hosts, None)] == ["redis://localhost:6379/0"]
+    def test_none_is_the_redis_of_this_machine(self):
+        assert [host.name for host in parse_hosts(None, None)] == ["redis://localhost:6379/0"]
 
     def test_its_repr_is_its_name(self):
         (host,) = parse_hosts([f"redis://:{SECRET}@h"], None)
@@ -115,6 +114,10 @@ class TestForms:
 
 
 class TestBadForms:
+    def test_an_empty_list(self):
+        with pytest.raises(ValueError, match="hosts is empty; leave it out for redis://localhost:6379"):
+            parse_hosts([], None)
+
     @pytest.mark.parametrize("hosts", ["redis://localhost", b"redis://localhost", {"host": "localhost"}, 7])
     def test_hosts_that_are_not_a_list(self, hosts):
         with pytest.raises(ValueError, match=r"hosts must be a list, even for one Redis: \[url\]"):
