@@ -31,6 +31,7 @@ from asgi_redis.exceptions import (
     ReservedKey,
     UnknownSetting,
 )
+from asgi_redis.native import refuse_eventlet
 
 Message = dict[str, Any]
 Received = tuple[Optional[str], Optional[Message]]
@@ -73,6 +74,7 @@ class BaseChannelLayer(ClassicNames, _OfAsgiref1):
     def __init__(
         self, *, expiry: float, group_expiry: float, capacity: int, channel_capacity: Capacities | None
     ) -> None:
+        refuse_eventlet()
         for name, seconds in (("expiry", expiry), ("group_expiry", group_expiry)):
             number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
             if not number or not 0 < seconds < math.inf:

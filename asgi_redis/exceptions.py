@@ -56,6 +56,10 @@ class UnsupportedRedis(ChannelLayerError, RuntimeError):
     """This Redis is too old, or lacks a command that is needed."""
 
 
+class UnsupportedPatches(ChannelLayerError, RuntimeError):
+    """The standard library is patched in a way that this package cannot work with."""
+
+
 class LayerClosed(ChannelLayerError, RuntimeError):
     """An asynchronous layer was closed while somebody waited for a message."""
 

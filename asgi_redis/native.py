@@ -1,9 +1,15 @@
-"""What gevent has patched, if it has, as it was: for what all native threads and their hubs share."""
+"""
+The standard library under the patches of others.
+
+What gevent has patched, as it was: for what all native threads and their hubs share. eventlet is refused.
+"""
 
 from __future__ import annotations
 
 import sys
 from typing import Any
+
+from asgi_redis.exceptions import UnsupportedPatches
 
 
 def is_patched(module: str) -> bool:
@@ -16,3 +22,10 @@ def original(module: str, name: str) -> Any:
     """Returns what a module of the standard library has under that name without gevent's patches."""
     monkey = sys.modules.get("gevent.monkey")
     return getattr(sys.modules[module], name) if monkey is None else monkey.get_original(module, name)
+
+
+def refuse_eventlet() -> None:
+    """Raises ``UnsupportedPatches`` under eventlet's patches: they take away ``select.poll``, which waiting needs."""
+    patcher = sys.modules.get("eventlet.patcher")
+    if patcher is not None and patcher.is_monkey_patched("select"):
+        raise UnsupportedPatches("asgi_redis does not work under eventlet.monkey_patch(); use gevent, or threads")

@@ -10,6 +10,8 @@ from redis.connection import Connection, SSLConnection
 from redis.exceptions import ConnectionError, TimeoutError
 from redis.retry import Retry
 
+from asgi_redis.native import refuse_eventlet
+
 
 class Host:
     """One Redis server, or one Sentinel service: what is needed to connect to it."""
@@ -32,6 +34,7 @@ class Host:
 
     def connect(self) -> Any:
         """Returns a new connection of redis-py, connected. Raises ``redis.exceptions.ConnectionError``."""
+        refuse_eventlet()  # it may have been patched since
         return self._connect(self._make())
 
     def _connect(self, connection: Any) -> Any:

@@ -1,0 +1,35 @@
+"""What patches of the standard library mean."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+LAYERS = """
+import eventlet
+if {first}:
+    eventlet.monkey_patch()
+import asgi_redis
+from asgi_redis.exceptions import UnsupportedPatches
+try:
+    layer = asgi_redis.{layer}
+    eventlet.monkey_patch()
+    layer.send("a", {{"n": 1}})
+except UnsupportedPatches as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("layer", "first"),
+    [("InMemoryChannelLayer()", True), ("RedisChannelLayer()", True), ("RedisChannelLayer()", False)],
+)
+def test_eventlet_is_refused_by_name_before_anything_is_sent(layer: str, first: bool) -> None:
+    pytest.importorskip("eventlet")
+    program = LAYERS.format(layer=layer, first=first)
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert "does not work under eventlet.monkey_patch(); use gevent, or threads" in ran.stdout, ran.stderr
