@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 import weakref
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from asgi_redis import wire
@@ -258,6 +258,17 @@ class RedisChannelLayer(BaseChannelLayer):
         """
         self.valid_channel_name(channel)
         return self._upkeep.channel_statistics(self.non_local_name(channel))
+
+    def many_channel_statistics(self, channels: Iterable[str]) -> dict[str, dict[str, float]]:
+        """
+        Returns the ``channel_statistics`` of each of ``channels``, in one round trip for each shard.
+
+        A channel that Redis refuses, for a key of another type, is left out. Raises ``redis.exceptions.RedisError``
+        for a shard that cannot be reached.
+        """
+        names = {channel: self.non_local_name(channel) for channel in channels if self.valid_channel_name(channel)}
+        found = self._upkeep.many_channel_statistics(dict.fromkeys(names.values()))
+        return {channel: found[name] for channel, name in names.items() if name in found}
 
     def flush(self) -> None:
         """Deletes all messages, groups and counters under this layer's prefixes, on all shards."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from asgi_redis.base import Message
@@ -142,6 +142,13 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         if isinstance(channel, str) and is_local(channel):
             return self._local.channel_statistics(channel)
         return super().channel_statistics(channel)
+
+    def many_channel_statistics(self, channels: Iterable[str]) -> dict[str, dict[str, float]]:
+        """Returns the ``channel_statistics`` of each of ``channels``, as ``RedisChannelLayer`` does."""
+        names = list(channels)
+        local = {name: self._local.channel_statistics(name) for name in names if is_local(name)}
+        remote = [name for name in names if name not in local]
+        return {**local, **super().many_channel_statistics(remote)}
 
     def flush(self) -> None:
         """Deletes all messages, groups and counters under this layer's prefixes, and those of the local layer."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from asgi_redis.connection import Shard, delete_matching, execute_all
+from redis.exceptions import ResponseError
+
+from asgi_redis.connection import Shard, delete_matching, execute_all, execute_many, is_error
 from asgi_redis.wire import Keys, Operations, shard_of
 
 
@@ -24,20 +26,43 @@ class Upkeep:
 
     def channel_statistics(self, queue: str) -> dict[str, float]:
         """Adds up the shards that ``queue``, a channel's name up to its ``!``, may be on."""
-        name = queue.encode()
+        operation = self._operations.channel_statistics(queue.encode())
+        return _added_up(execute_all([(shard, operation) for shard in self._shards_of(queue)]))
+
+    def many_channel_statistics(self, queues: Iterable[str]) -> dict[str, dict[str, float]]:
+        """Does the same for several queues, in one round trip for each shard; leaves out those that Redis refuses."""
+        found: dict[str, list[tuple[int, int, int, float]]] = {queue: [] for queue in queues}
+        on_shards: dict[Shard, list[str]] = {}
+        for queue in found:
+            for shard in self._shards_of(queue):
+                on_shards.setdefault(shard, []).append(queue)
+        for shard, names in on_shards.items():
+            operations = [self._operations.channel_statistics(name.encode()) for name in names]
+            for name, result in zip(names, execute_many(shard, operations)):
+                if isinstance(result, ResponseError):
+                    found.pop(name, None)
+                elif is_error(result):
+                    raise result
+                elif name in found:
+                    found[name].append(result)
+        return {queue: _added_up(results) for queue, results in found.items()}
+
+    def _shards_of(self, queue: str) -> Sequence[Shard]:
         pinned = "!" in queue or "?" in queue
-        shards = [self._shards[shard_of(name, len(self._shards))]] if pinned else self._shards
-        results = execute_all([(shard, self._operations.channel_statistics(name)) for shard in shards])
-        messages_count, channel_full_count, pending, ages = zip(*results)
-        return {
-            "messages_count": sum(messages_count),
-            "messages_pending": sum(pending),
-            "messages_max_age": max(ages),
-            "channel_full_count": sum(channel_full_count),
-        }
+        return [self._shards[shard_of(queue.encode(), len(self._shards))]] if pinned else self._shards
 
     def flush(self) -> None:
         """Deletes the keys of all channels, groups and counters."""
         for shard in self._shards:
             for pattern in self._keys.patterns():
                 delete_matching(shard, pattern)
+
+
+def _added_up(results: Sequence[tuple[int, int, int, float]]) -> dict[str, float]:
+    messages_count, channel_full_count, pending, ages = zip(*results)
+    return {
+        "messages_count": sum(messages_count),
+        "messages_pending": sum(pending),
+        "messages_max_age": max(ages),
+        "channel_full_count": sum(channel_full_count),
+    }

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import threading
 import time
+from unittest.mock import ANY
 
 import pytest
+import redis
 
 from asgi_redis import ChannelFull, RedisChannelLayer
 from tests.waiting import eventually
@@ -49,6 +51,34 @@ class TestStatistics:
         assert statistics["messages_count"] == statistics["messages_pending"] == 3
         assert statistics["channel_full_count"] == 2
         assert layer.global_statistics() == {"messages_count": 4, "channel_full_count": 2}
+
+    def test_many_channels_take_one_round_trip(self, layer_for, proxy, client, prefix):
+        layer = layer_for(proxy)
+        channels = [f"c{number}" for number in range(300)]
+        for channel in (channels[7], "p!x"):
+            layer.send(channel, {})
+        client.set(f"{prefix}c8", "a string", ex=60)
+        layer.many_channel_statistics(["p!"])  # Redis knows the script from now on
+        proxy.reset_counters()
+        found = layer.many_channel_statistics([*channels, "p!"])
+        assert proxy.round_trips < 10  # one, but the first replies may pass before the last requests
+        assert "c8" not in found
+        expected = {**layer.channel_statistics("c7"), "messages_max_age": ANY}
+        assert [found.pop(name) for name in ("c7", "p!")] == [expected, expected]
+        assert {tuple(statistics.values()) for statistics in found.values()} == {(0, 0, 0, 0)}
+
+    def test_many_channels_are_on_the_shards_that_they_are_on(self, sharded):
+        for _ in range(3):
+            sharded.send("work", {})
+        sharded.send("p!x", {})
+        found = sharded.many_channel_statistics(["work", "p!", "q?x"])
+        assert [statistics["messages_pending"] for statistics in found.values()] == [3, 1, 0]
+
+    def test_many_channels_of_a_server_that_is_away_are_an_error(self, layer_for, fresh_redis_server):
+        layer = layer_for(fresh_redis_server)
+        fresh_redis_server.kill()
+        with pytest.raises(redis.exceptions.ConnectionError):
+            layer.many_channel_statistics(["work"])
 
     def test_group_sends_count_for_each_channel(self, layer_for, redis_server, prefix):
         layer = layer_for(redis_server, capacity=1, stats_prefix=f"{prefix}stats:")

@@ -159,6 +159,11 @@ class TestUpkeep:
         normal, mine = layer.channel_statistics("normal"), layer.channel_statistics("mine!1")
         assert (normal["messages_count"], normal["channel_full_count"], normal["messages_pending"]) == (2, 1, 2)
         assert (mine["messages_count"], mine["channel_full_count"], mine["messages_pending"]) == (2, 2, 2)
+        many = layer.many_channel_statistics(["mine!", "normal"])
+        assert [many[name]["messages_count"] for name in ("mine!", "normal")] == [
+            mine["messages_count"],
+            normal["messages_count"],
+        ]
         assert layer.global_statistics() == {"messages_count": 4, "channel_full_count": 3}
         with pytest.raises(InvalidName):
             layer.channel_statistics(5)

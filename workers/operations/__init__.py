@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from workers.duties import Duty
-from workers.exceptions import ConfigurationError
 from workers.operations.heartbeat import Heartbeat
+from workers.operations.metrics import Metrics
 from workers.operations.overrun import Overrun
 from workers.operations.recycling import MaxMemory, MaxMessages
 from workers.operations.reloading import Reloading, is_rehearsal
@@ -32,7 +32,7 @@ def duties_from(options: Mapping[str, Any]) -> list[Duty]:
     if options["heartbeat_file"] is not None:
         duties.append(Heartbeat(options["heartbeat_file"]))
     if options["metrics_port"] is not None:
-        duties.append(_metrics(options["metrics_port"]))
+        duties.append(Metrics(options["metrics_port"]))
     if options["soft_time_limit"] is not None:
         duties.append(Overrun(options["soft_time_limit"]))
     if options["max_messages"] is not None:
@@ -42,11 +42,3 @@ def duties_from(options: Mapping[str, Any]) -> list[Duty]:
     if options["reload"]:
         duties.append(Reloading())  # the last one: when it stops, the process is another
     return duties
-
-
-def _metrics(address: tuple[str, int]) -> Duty:
-    try:
-        from workers.operations.metrics import Metrics  # here, because prometheus_client is an extra
-    except ImportError as error:
-        raise ConfigurationError(f'--metrics-port: {error}: pip install "asgi_redis[metrics]"') from error
-    return Metrics(address)
