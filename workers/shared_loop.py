@@ -1,9 +1,8 @@
 """
 An asyncio event loop in a thread of its own, for coroutines that any other thread hands over.
 
-Where gevent has patched the standard library, that thread is a greenlet. All greenlets share one native thread, which
-can have one running event loop. So while this loop waits it is not the running loop of its thread: another greenlet
-may then have one.
+Where gevent has patched the standard library, that thread is a greenlet, and ``greenlets`` sees that the loop is that
+greenlet's alone.
 """
 
 from __future__ import annotations
@@ -12,38 +11,16 @@ import asyncio
 import contextvars
 import functools
 import logging
-import selectors
 import threading
 from collections.abc import Coroutine
 from typing import Any, Callable
 from weakref import WeakSet
 
+from workers.greenlets import keep_running_loops_apart
+
 logger = logging.getLogger(__name__)
 
 _tasks: contextvars.ContextVar[WeakSet[asyncio.Task[Any]] | None] = contextvars.ContextVar("tasks", default=None)
-
-
-class _Selector(selectors.DefaultSelector):
-    """A selector that lets other greenlets run while it waits, with the running loop that is theirs."""
-
-    _theirs: asyncio.AbstractEventLoop | None = None
-
-    def select(self, timeout: float | None = None) -> Any:
-        loop = asyncio._get_running_loop()
-        self.leave()
-        try:
-            return super().select(timeout)
-        finally:
-            self.enter(loop)
-
-    def enter(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        """Makes ``loop`` the running one, and keeps the one of the others."""
-        self._theirs = asyncio._get_running_loop()
-        asyncio._set_running_loop(loop)
-
-    def leave(self) -> None:
-        """Makes the loop of the others the running one again."""
-        asyncio._set_running_loop(self._theirs)
 
 
 class _Outcome:
@@ -60,8 +37,8 @@ class SharedLoop:
 
     def __init__(self) -> None:
         self._closing = False
-        self._selector = _Selector()
-        self._loop = asyncio.SelectorEventLoop(self._selector)
+        keep_running_loops_apart()
+        self._loop = asyncio.SelectorEventLoop()
         self._loop.set_task_factory(_make_task)
         self._thread = threading.Thread(target=self._run, name="event-loop", daemon=True)
         self._thread.start()
@@ -88,21 +65,14 @@ class SharedLoop:
 
     def _run(self) -> None:
         while not self._closing:
-            self._selector.enter(None)
             try:
                 self._loop.run_forever()
             except (SystemExit, KeyboardInterrupt):
                 # Raised by a task that a consumer has started. It ends that task, and nothing else.
                 logger.exception("Error in a task that a consumer started")
-            finally:
-                self._selector.leave()
-        self._selector.enter(None)
-        try:
-            self._loop.run_until_complete(end_tasks(asyncio.all_tasks(self._loop)))
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            self._loop.close()
-        finally:
-            self._selector.leave()
+        self._loop.run_until_complete(end_tasks(asyncio.all_tasks(self._loop)))
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
 
 
 async def _settle(coroutine: Coroutine[Any, Any, Any], outcome: _Outcome) -> None:

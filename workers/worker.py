@@ -31,6 +31,7 @@ from workers.dialect import OWN, Dialect
 from workers.dispatcher import Dispatcher
 from workers.duties import Duty
 from workers.exceptions import ConfigurationError
+from workers.greenlets import keep_running_loops_apart
 from workers.layers import ChannelLayer
 from workers.limits import Limits, chosen
 from workers.losses import Losses
@@ -140,6 +141,7 @@ class Worker:
         channels, slots = _counted(len(self.channels), "channel"), _counted(self._pool.size, "slot")
         names = ", ".join(self.channels)
         logger.info("Listening on %s (%s) with %s, on %s", channels, names, slots, self.channel_layer)
+        keep_running_loops_apart()
         self._signals.worker_process_ready.send(sender=self)
         self._signals.worker_ready.send(sender=self)
         for duty in self._duties:

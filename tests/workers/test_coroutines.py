@@ -258,6 +258,81 @@ print("fine")
 """
 
 
+RUNNING_LOOPS = """
+from gevent import monkey
+monkey.patch_all()
+import asyncio, greenlet, queue, socket, threading, time
+from asgi_redis import InMemoryChannelLayer
+from workers import Worker, coroutines, route
+
+traced = []
+greenlet.settrace(lambda event, switch: traced.append(event))
+mine, others, own, over = [], [], [], threading.Event()
+
+def beside():
+    while not over.is_set():
+        others.append(asyncio._get_running_loop())
+        time.sleep(0.001)
+
+def with_its_own():
+    async def main():
+        for _ in range(20):
+            time.sleep(0.002)
+            await asyncio.sleep(0.002)
+            own.append(asyncio.get_running_loop() is loop)
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    loop.close()
+
+def later(function, *arguments):
+    threading.Timer(0.01, function, arguments).start()
+
+async def consumer():
+    mine.append(asyncio.get_running_loop())
+    time.sleep(0.01)
+    mine.append(asyncio.get_running_loop())
+    await asyncio.sleep(0.01)
+    mine.append(asyncio.get_running_loop())
+    letters, (here, there) = queue.SimpleQueue(), socket.socketpair()
+    later(letters.put, 1)
+    letters.get()
+    mine.append(asyncio.get_running_loop())
+    later(there.send, b"x")
+    here.recv(1)
+    mine.append(asyncio.get_running_loop())
+    # Its thread begins with the work before the one that starts it goes on.
+    others.append(await mine[0].run_in_executor(None, asyncio._get_running_loop))
+    mine.append(asyncio.get_running_loop())
+
+worker = Worker(InMemoryChannelLayer(), [route("plain", lambda message: None)])
+worker.start()
+threads = [threading.Thread(target=one) for one in (beside, with_its_own, with_its_own)]
+for one in threads:
+    one.start()
+for _ in range(3):
+    coroutines.run(consumer())
+over.set()
+for one in threads:
+    one.join()
+assert len(mine) == 18 and len(set(mine)) == 1, mine
+assert len(others) > 20 and set(others) == {None}, set(others)
+assert own == [True] * 40, own
+worker.quiet()
+assert worker.stop(time.monotonic() + 10)
+assert len(traced) > 100  # by what was there before
+print("fine")
+"""
+
+
+def test_a_running_loop_is_that_of_its_greenlet_alone() -> None:
+    """Whatever it waits for: Django refuses its database where there is one, and asyncio a second one."""
+    pytest.importorskip("gevent")
+    ran = subprocess.run(
+        [sys.executable, "-c", RUNNING_LOOPS], cwd=ROOT, capture_output=True, text=True, check=False, timeout=30
+    )
+    assert ran.stdout == "fine\n", ran.stderr
+
+
 def test_greenlets_share_a_loop_and_keep_their_sends_apart() -> None:
     """Also beside a greenlet that runs a loop of its own, and whatever the tasks raise."""
     pytest.importorskip("gevent")

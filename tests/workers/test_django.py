@@ -159,8 +159,6 @@ def test_connections_of_async_consumers_are_closed_in_the_thread_that_has_them(
 ) -> None:
     if pool == "gevent":
         pytest.importorskip("gevent")
-        if sys.version_info < (3, 10):
-            pytest.skip("with gevent on Python 3.9, sync_to_async in a worker may wait for ever")
     command = [*MANAGE, "--routing", "shop.routing.async_routing", "--pool", pool, "--concurrency", "1"]
     with WorkerProcess(command, project, cwd=project, env={**notes.env, **SETTINGS}) as worker:
         for n in (7, 8):
