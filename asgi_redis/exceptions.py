@@ -64,5 +64,9 @@ class LayerClosed(ChannelLayerError, RuntimeError):
     """An asynchronous layer was closed while somebody waited for a message."""
 
 
+class CallInterrupted(ChannelLayerError, RuntimeError):
+    """Code that a thread of a layer ran for a caller raised SystemExit, or another error that no caller expects."""
+
+
 class UnusableStore(ChannelLayerError, RuntimeError):
     """The files of an IPC store are not ours, of another format, or damaged."""

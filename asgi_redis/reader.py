@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from redis.exceptions import ResponseError
 
-from asgi_redis.connection import Shard
+from asgi_redis.connection import Shard, as_exception
 from asgi_redis.misused_keys import MisusedKeys
 from asgi_redis.outage import Outage
 from asgi_redis.receiver import Batch, Receiver, Turn
@@ -147,8 +147,8 @@ class Reader:
         while not self._closed.wait(delay):
             try:
                 self._places[shard][1]()
-            except Exception as error:  # noqa: BLE001  of a provider of credentials, for one; nobody else tries again
-                delay = self._outages[shard].failed(error)
+            except BaseException as error:  # noqa: BLE001  of a provider of credentials; nobody else tries again
+                delay = self._outages[shard].failed(as_exception(error))
             else:
                 self.absent.discard(shard)
                 self.unblock()

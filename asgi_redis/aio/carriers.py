@@ -16,7 +16,7 @@ from typing import Any, Generic, Optional, TypeVar
 
 from redis.exceptions import RedisError
 
-from asgi_redis.connection import Shard, Steps, begin, execute_many
+from asgi_redis.connection import Shard, Steps, as_exception, begin, execute_many
 from asgi_redis.wire import Operation
 
 Work = TypeVar("Work")
@@ -157,8 +157,8 @@ def call_apart(call: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> asyn
 def _outcome(call: Callable[[], Any]) -> Any:
     try:
         return call()
-    except Exception as error:  # noqa: BLE001  it is the caller's
-        return error
+    except BaseException as error:  # noqa: BLE001  it is the caller's
+        return as_exception(error)
 
 
 def settle(outcomes: Iterable[tuple[asyncio.Future[Any], Any]]) -> None:
@@ -174,7 +174,7 @@ def call_in(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *a
     """Has ``function`` called in ``loop``; returns whether that is still there, if perhaps not for long."""
     try:
         loop.call_soon_threadsafe(function, *arguments)
-    except RuntimeError:  # closed
+    except Exception:  # noqa: BLE001  closed, whatever a loop says then: the others are to be called all the same
         return False
     return True
 

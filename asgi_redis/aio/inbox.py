@@ -8,6 +8,7 @@ So nothing is lost when that coroutine is cancelled or its loop closed in the me
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections import deque
@@ -16,6 +17,8 @@ from collections.abc import Callable, Iterable, Sequence
 from asgi_redis.aio.carriers import call_in
 from asgi_redis.aio.waiting import Aim, Box, Message, Popper, Waiting
 from asgi_redis.connection import each_its_own
+
+logger = logging.getLogger("asgi_redis")
 
 _AT_ONCE = 256  # messages
 _MOMENT = 0.001  # seconds, by which what expires has expired
@@ -66,7 +69,7 @@ class Inbox:
                 if message is not None:
                     return message
                 self.popper.start()
-                waiting = Waiting(channel, loop.create_future())
+                waiting = Waiting(channel, self._queue_of(channel), loop.create_future())
                 self._enter(waiting)
             try:
                 await waiting.future
@@ -98,7 +101,7 @@ class Inbox:
         if box is None:
             box = self._boxes[waiting.channel] = Box()
         box.waiting.append(waiting)
-        queue = self._queue_of(waiting.channel)
+        queue = waiting.queue
         number = self._wanted[queue] = self._wanted.get(queue, 0) + 1
         others = number > 1 or len(self._wanted) > 1
         known = not self._newcomers and (others or time.monotonic() < self._known_until)
@@ -117,7 +120,7 @@ class Inbox:
                 self._tell(self._next(box))
         elif box is not None and waiting in box.waiting:
             box.waiting.remove(waiting)
-            if self._unwant(waiting.channel):
+            if self._unwant(waiting.queue):
                 self._change()
         if box is not None:
             self._tidy(waiting.channel, box)
@@ -150,11 +153,19 @@ class Inbox:
                 if box is None:
                     box = self._boxes[channel] = Box()
                 box.messages.append((expires, message))
-                if len(box.messages) - box.told > self._capacity(channel):
+                if len(box.messages) - box.told > self._room(channel):
                     box.messages.popleft()
                     self.dropped_count += 1
                 told += self._next(box)
             self._tell(told)
+
+    def _room(self, channel: str) -> int:
+        try:
+            return self._capacity(channel)
+        except BaseException:
+            # A subclass of the layer may say anything here, and the others' messages must arrive.
+            logger.exception("The capacity of channel %s is not known: its latest message is kept", channel)
+            return 1
 
     def _next(self, box: Box) -> list[Waiting]:
         if not box.waiting:
@@ -164,7 +175,7 @@ class Inbox:
         box.told += 1
         self._told.add(waiting)
         self._newcomers.discard(waiting)
-        self._unwant(waiting.channel)
+        self._unwant(waiting.queue)
         return [waiting]
 
     def _heard(self, waiting: Waiting) -> None:
@@ -216,7 +227,7 @@ class Inbox:
             box = self._boxes[waiting.channel]
             box.waiting.remove(waiting)
             self._newcomers.discard(waiting)
-            self._unwant(waiting.channel)
+            self._unwant(waiting.queue)
             self._tidy(waiting.channel, box)
             call_in(waiting.future.get_loop(), _set_error, waiting.future, own)
 
@@ -260,9 +271,8 @@ class Inbox:
 
     # With the lock held
 
-    def _unwant(self, channel: str) -> bool:
+    def _unwant(self, queue: str) -> bool:
         """One less waits; returns whether it was the last one for its queue."""
-        queue = self._queue_of(channel)
         number = self._wanted[queue] - 1
         self._aim = None
         if number:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from asgi_redis.aio.inbox import Inbox
 from asgi_redis.aio.waiting import Aim, Message
+from asgi_redis.connection import as_exception
 from asgi_redis.exceptions import LayerClosed
 
 logger = logging.getLogger("asgi_redis")
@@ -134,7 +135,7 @@ class Popper:
             for channel, message in surplus:
                 try:
                     self._send(channel, message)
-                except Exception:
+                except BaseException:
                     logger.exception("A message of channel %s that nobody took could not be sent back", channel)
 
     def _receive(self, reader: Reader, aim: Aim) -> None:
@@ -144,9 +145,9 @@ class Popper:
             # Where messages come one at a time, to look for more before waiting is a round trip for nothing.
             limit = aim.limit if self._busy else 1
             batch = reader.receive_batch(aim.channels, limit, 0.0 if aim.first else _ROUND, aim.most)
-        except Exception as error:  # noqa: BLE001  it is the callers'
+        except BaseException as error:  # noqa: BLE001  it is the callers'
             with self._inbox.lock:
-                self._inbox.fail(error)
+                self._inbox.fail(as_exception(error))
             return
         finally:
             self._receiving = False

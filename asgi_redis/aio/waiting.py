@@ -32,12 +32,17 @@ class Popper(Protocol):
 
 
 class Waiting:
-    """A coroutine that waits; ``told_by`` is the box in which there is a message for it, or None as yet."""
+    """
+    A coroutine that waits for what comes through ``queue``.
 
-    __slots__ = ("channel", "future", "told_by")
+    ``told_by`` is the box in which there is a message for it, or None as yet.
+    """
 
-    def __init__(self, channel: str, future: asyncio.Future[None]) -> None:
+    __slots__ = ("channel", "future", "queue", "told_by")
+
+    def __init__(self, channel: str, queue: str, future: asyncio.Future[None]) -> None:
         self.channel = channel
+        self.queue = queue
         self.future = future
         self.told_by: Box | None = None
 

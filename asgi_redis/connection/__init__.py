@@ -4,7 +4,7 @@ from asgi_redis.connection.blocking import pop, put_back_all
 from asgi_redis.connection.carrying import Steps, carry, execute_all
 from asgi_redis.connection.host import Host
 from asgi_redis.connection.hosts import parse_hosts, parse_sentinels
-from asgi_redis.connection.pipeline import begin, each_its_own, execute_many, is_error
+from asgi_redis.connection.pipeline import as_exception, begin, each_its_own, execute_many, is_error
 from asgi_redis.connection.sentinel import SentinelCluster, SentinelHost
 from asgi_redis.connection.shard import Shard, delete_matching
 from asgi_redis.connection.waiter import Waiter
@@ -16,6 +16,7 @@ __all__ = [
     "Shard",
     "Steps",
     "Waiter",
+    "as_exception",
     "begin",
     "carry",
     "delete_matching",

@@ -45,7 +45,7 @@ class LateCalls:
 
 def within(seconds: float, call: Callable[[], Any], name: str) -> Any:
     """
-    Returns what ``call`` returns, or raises its ``Exception``; made in a thread, which is called ``name``.
+    Returns what ``call`` returns, or raises its error; made in a thread, which is called ``name``.
 
     Raises the built-in ``TimeoutError`` after ``seconds``; then the result is dropped. Where no thread can be
     started any more, such as at the end of the interpreter, it takes as long as the call takes.
@@ -55,7 +55,7 @@ def within(seconds: float, call: Callable[[], Any], name: str) -> Any:
     def run() -> None:
         try:
             outcomes.put(call())
-        except Exception as error:  # noqa: BLE001  raised below
+        except BaseException as error:  # noqa: BLE001  raised below
             outcomes.put(error)
 
     try:
@@ -66,6 +66,6 @@ def within(seconds: float, call: Callable[[], Any], name: str) -> Any:
         outcome = outcomes.get(timeout=seconds)
     except Empty:
         raise TimeoutError(f"{name} takes more than {seconds:g} s") from None
-    if isinstance(outcome, Exception):
+    if isinstance(outcome, BaseException):
         raise outcome
     return outcome

@@ -13,6 +13,7 @@ from typing import Any
 from redis.exceptions import NoScriptError, ResponseError
 
 from asgi_redis.connection.shard import Shard, read_replies
+from asgi_redis.exceptions import CallInterrupted
 from asgi_redis.wire.operation import Operation
 
 _SMALL = 1 << 14  # bytes that fit into the buffer of a socket whose last request was answered
@@ -43,8 +44,8 @@ def execute_many(shard: Shard, operations: Sequence[Operation], begun: Any | Non
     """
     try:
         connection = shard.checkout() if begun is None else begun
-    except Exception as error:  # noqa: BLE001  it is the callers'
-        return each_its_own(error, len(operations))
+    except BaseException as error:  # noqa: BLE001  it is the callers'
+        return each_its_own(as_exception(error), len(operations))
     outcomes: list[Any] = []
     try:
         packed = [operation.packed for operation in (operations if begun is None else operations[1:])]
@@ -55,10 +56,11 @@ def execute_many(shard: Shard, operations: Sequence[Operation], begun: Any | Non
         again = [position for position, outcome in enumerate(outcomes) if isinstance(outcome, NoScriptError)]
         if again:
             _run_unknown_scripts(connection, operations, outcomes, again)
-    except Exception as error:  # noqa: BLE001  it is the callers'
-        shard.after_error(connection, error)
-        lost = [outcome if not isinstance(outcome, NoScriptError) else error for outcome in outcomes]
-        return _explain(shard, lost + each_its_own(error, len(operations) - len(lost)))
+    except BaseException as interruption:  # noqa: BLE001  it is the callers'
+        shard.after_error(connection, interruption)
+        failure = as_exception(interruption)
+        lost = [outcome if not isinstance(outcome, NoScriptError) else failure for outcome in outcomes]
+        return _explain(shard, lost + each_its_own(failure, len(operations) - len(lost)))
     explained = _explain(shard, outcomes)
     refusals = list(filter(is_error, explained))
     if refusals:
@@ -73,10 +75,26 @@ def each_its_own(error: Exception, number: int) -> list[Exception]:
     errors = [error]
     for _ in range(number - 1):
         try:
-            errors.append(copy.copy(error))
+            own = copy.copy(error)
         except Exception:  # noqa: BLE001  whatever its class needs to be made anew
-            errors.append(error)
+            own = error
+        own.__cause__ = error.__cause__
+        errors.append(own)
     return errors[:number]
+
+
+def as_exception(error: BaseException) -> Exception:
+    """
+    Returns what a caller in another thread can be given for ``error``.
+
+    A future does not take StopIteration, and SystemExit would end the event loop of a caller that has asked for
+    nothing of the kind.
+    """
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    interrupted = CallInterrupted(f"{type(error).__name__} was raised in a thread of the layer")
+    interrupted.__cause__ = error
+    return interrupted
 
 
 def is_error(outcome: Any) -> bool:

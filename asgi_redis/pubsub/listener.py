@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
-from asgi_redis.connection import Shard, Waiter
+from asgi_redis.connection import Shard, Waiter, as_exception
 from asgi_redis.outage import Outage
 from asgi_redis.pubsub.subscription import Subscription
 from asgi_redis.pubsub.wire import PING, subscribe, unsubscribe
@@ -99,9 +99,9 @@ class Listener:
             try:
                 self._link = _Link(self.shard.host.connect())
                 self._serve(self._link)
-            except Exception as error:  # noqa: BLE001  of a provider of credentials, for one; nobody else tries again
+            except BaseException as error:  # noqa: BLE001  of a provider of credentials; nobody else tries again
                 if not self._stopped:
-                    delay = self._lost(error)
+                    delay = self._lost(as_exception(error))
                     self._disconnect()
                     self._pause(delay)
             finally:

@@ -6,13 +6,14 @@ Everything here is guarded by the lock of the ``Subscriptions`` that it belongs 
 
 from __future__ import annotations
 
-import copy
 import logging
 import math
 import time
 from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
+
+from asgi_redis.connection import each_its_own
 
 if TYPE_CHECKING:
     from asgi_redis.pubsub.listener import Listener
@@ -164,11 +165,11 @@ class Confirmation:
         if all(one.confirmed or one.ended for one in self._missing):
             for one in self._missing:
                 if one.refusal is not None:
-                    raise copy.copy(one.refusal)  # each that is raised gets a traceback of its own
+                    raise each_its_own(one.refusal, 2)[1]  # with a traceback of its own
             return True
         for one, failures in zip(self._missing, self._failures):
             if not one.confirmed and one.listener.failures != failures:
-                raise copy.copy(one.listener.error)
+                raise each_its_own(one.listener.error, 2)[1]
         return False
 
     def tell(self, waiting: Waiting) -> None:
