@@ -16,11 +16,13 @@ import math
 import random
 import re
 import string
+import uuid
 import warnings
 from collections.abc import Collection, Mapping
 from re import Pattern
 from typing import TYPE_CHECKING, Any, Optional, Union
 
+from asgi_redis import process
 from asgi_redis.classic import ClassicNames, base_of_asgiref_1
 from asgi_redis.exceptions import (
     ChannelFull,
@@ -83,6 +85,12 @@ class BaseChannelLayer(ClassicNames, _OfAsgiref1):
         self.group_expiry = group_expiry
         self.capacity = _checked_capacity("capacity", capacity)
         self.channel_capacity = self.compile_capacities(channel_capacity or {})
+        self._client_prefix = process.Own(_new_client_prefix)
+
+    @property
+    def client_prefix(self) -> str:
+        """What this process puts before the ``!`` of its process-local channels, different in every process."""
+        return self._client_prefix.value
 
     def compile_capacities(self, channel_capacity: Capacities) -> list[tuple[Pattern[str], int]]:
         """
@@ -195,6 +203,10 @@ class BaseChannelLayer(ClassicNames, _OfAsgiref1):
             raise InvalidMessage(f"a message must be a dict, not {type(message).__name__}")
         if "__asgi_channel__" in message:
             raise ReservedKey("a message must not hold the key '__asgi_channel__': the wire format keeps it")
+
+
+def _new_client_prefix() -> str:
+    return uuid.uuid4().hex
 
 
 def _compiled(pattern: str | Pattern[str]) -> Pattern[str]:

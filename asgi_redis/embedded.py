@@ -18,10 +18,11 @@ import socket
 import subprocess
 import tempfile
 import time
-import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Union
+
+from asgi_redis import process
 
 Value = Union[str, int, Sequence[Union[str, int]]]
 Options = Union[Mapping[str, Value], Iterable[tuple[str, Value]]]
@@ -109,7 +110,12 @@ class RedisServer:
         self.directory = Path(tempfile.mkdtemp(prefix="asgi-redis-", dir="/tmp"))
         self.unix_socket = self.directory / "redis.sock"
         atexit.register(self.close)
-        _servers.add(self)
+        process.register(self)
+
+    def start_process(self) -> None:
+        """Leaves the server to the process that has made it, whose end the watchdog waits for."""
+        if self._watchdog is not None and self._watchdog.stdin is not None:
+            self._watchdog.stdin.close()
 
     def __repr__(self) -> str:
         state = f"pid {self.pid}" if self.running else "stopped"
@@ -283,16 +289,3 @@ def _quoted(value: Value) -> str:
     return " ".join(
         '"' + str(word).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"' for word in words
     )
-
-
-_servers: weakref.WeakSet[RedisServer] = weakref.WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    # The watchdog waits for the end of all who have the pipe, and the owner is one alone.
-    for server in list(_servers):
-        if server._watchdog is not None and server._watchdog.stdin is not None:
-            server._watchdog.stdin.close()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)

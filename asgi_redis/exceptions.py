@@ -68,5 +68,9 @@ class CallInterrupted(ChannelLayerError, RuntimeError):
     """Code that a thread of a layer ran for a caller raised SystemExit, or another error that no caller expects."""
 
 
+class UnsafeSignalHandler(ChannelLayerError, RuntimeError):
+    """A signal handler used the layer in the middle of a call; or it forked there, and this is the child."""
+
+
 class UnusableStore(ChannelLayerError, RuntimeError):
     """The files of an IPC store are not ours, of another format, or damaged."""

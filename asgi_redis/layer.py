@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
-import weakref
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +21,7 @@ from asgi_redis.exceptions import ConfigurationError
 from asgi_redis.reader import Reader
 from asgi_redis.receiver import Receiver
 from asgi_redis.sender import Sender
-from asgi_redis.serializers import BaseMessageSerializer, Key, registry
+from asgi_redis.serializers import Key, registry
 from asgi_redis.upkeep import Upkeep
 
 if TYPE_CHECKING:
@@ -98,18 +95,6 @@ class RedisChannelLayer(BaseChannelLayer):
         delaying = self._operations.delaying()
         self.delayed = DelayedMessages(self._shards, delaying, self._serializer, self, self._sender)
         self._upkeep = Upkeep(self._shards, self._keys, self._operations)
-        self.client_prefix = uuid.uuid4().hex
-        """What this process puts before the ``!`` of its process-local channels, different in every process."""
-        _layers.add(self)
-
-    def _after_fork(self) -> None:
-        """Leaves what the parent process goes on using to it."""
-        self.client_prefix = uuid.uuid4().hex
-        self._receiver.start_process()
-        for shard in self._shards:
-            shard.forget()
-        if isinstance(self._serializer, BaseMessageSerializer):
-            self._serializer.renew_prefix()
 
     # What asgi_redis 1.4.3 had, too
 
@@ -303,14 +288,3 @@ class RedisChannelLayer(BaseChannelLayer):
 
     def __str__(self) -> str:
         return f"{type(self).__name__}(hosts={[shard.host for shard in self._shards]})"
-
-
-_layers: weakref.WeakSet[RedisChannelLayer] = weakref.WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    for layer in list(_layers):
-        layer._after_fork()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)

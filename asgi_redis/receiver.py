@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from redis.exceptions import RedisError
 
+from asgi_redis import process
 from asgi_redis.base import BaseChannelLayer
 from asgi_redis.connection import Shard, Waiter, pop, put_back_all
 from asgi_redis.connection.blocking import Readable
@@ -79,8 +80,8 @@ class Receiver:
         self._rules = rules
         self._expiry = rules.expiry
         self._reading = functools.lru_cache(maxsize=1024)(self._make_reading)
-        self.undecodable_count = 0
         self.start_process()
+        process.register(self)
 
     def start_process(self) -> None:
         """Sets up what a process must not share with the one that it was forked from."""
@@ -89,6 +90,7 @@ class Receiver:
         self._idle_waiters: deque[Waiter] = deque(maxlen=100)
         self._unblocked = 0
         self._count_lock = threading.Lock()
+        self.undecodable_count = 0
 
     def receive(
         self,
@@ -106,6 +108,7 @@ class Receiver:
         its business. With a ``companion``, returns what that has when there is nothing in ``channels``, which then
         may be none at all.
         """
+        process.check()
         try:
             reading = self._reading(channels)
         except InvalidName:
@@ -166,16 +169,19 @@ class Receiver:
 
     def wake(self) -> None:
         """Lets all that wait look again whether they are to go on waiting."""
+        process.check()
         for waiter in list(self._waiters):
             waiter.wake()
 
     def unblock(self) -> None:
         """Ends what this process waits for, as if the time had run out."""
+        process.check()
         self._unblocked += 1
         self.wake()
 
     def keep(self, channel: str, message: dict[str, Any]) -> None:
         """Keeps a message that nobody took for the next reader of its channel."""
+        process.check()
         before, mark, _ = channel.partition("!")
         self._kept.put(before + mark, [channel], message, self._expiry)
         self.wake()

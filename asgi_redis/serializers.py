@@ -19,6 +19,7 @@ from typing import Any, Protocol, Union
 
 import msgpack  # type: ignore[import-untyped]  # it ships no types
 
+from asgi_redis import process
 from asgi_redis.exceptions import ChannelLayerError, ConfigurationError, MissingExtra, UndecodableMessage
 
 # msgpack-python, which asgi_redis 1.4.3 asked for, puts its files where those of msgpack are. With both installed,
@@ -72,9 +73,10 @@ class BaseMessageSerializer(abc.ABC):
         # random half keeps it apart from what others send.
         self._counter_length = (random_prefix_length + 1) // 2
         self._counter = itertools.count()
-        self.renew_prefix()
+        self.start_process()
+        process.register(self)
 
-    def renew_prefix(self) -> None:
+    def start_process(self) -> None:
         """Makes the prefixes different from those of the process that this one was forked from."""
         self._salt = os.urandom(self.random_prefix_length - self._counter_length)
 
@@ -88,6 +90,7 @@ class BaseMessageSerializer(abc.ABC):
 
     def prefix(self) -> bytes:
         """Returns the next ``random_prefix_length`` bytes."""
+        process.check()
         length = self._counter_length
         return (next(self._counter) % (1 << 8 * length)).to_bytes(length, "big") + self._salt
 

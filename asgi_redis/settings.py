@@ -9,11 +9,11 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-import os
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from asgi_redis import process
 from asgi_redis.exceptions import ConfigurationError
 
 # What a Channels 4 project has in its settings, and the synchronous layer that speaks with it.
@@ -28,15 +28,7 @@ _OPTIONS = ("BACKEND", "CONFIG", "ROUTING", "TEST_CONFIG")
 
 _layers: dict[str, Any] = {}
 # Reentrant: importing a back end may import code that asks for a layer, too.
-_lock = threading.RLock()
-
-
-def _after_fork_in_child() -> None:
-    global _lock
-    _lock = threading.RLock()  # another thread of the parent may have held it
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)
+_lock = process.Own(threading.RLock)
 
 
 class InvalidChannelLayerError(ConfigurationError):
@@ -56,7 +48,7 @@ def get_channel_layer(alias: str = "default") -> Any:
     ``BACKEND`` is missing, cannot be imported or has no synchronous layer; and what the layer's class raises about
     its ``CONFIG``.
     """
-    with _lock:
+    with _lock.value:
         if alias not in _layers:
             _layers[alias] = _layer(alias, _configured())
         return _layers[alias]
@@ -175,5 +167,5 @@ def is_asynchronous(backend: Any) -> bool:
 def _forget(*, setting: str, **_: Any) -> None:
     # Not closed: whoever holds one of them may still be using it.
     if setting == "CHANNEL_LAYERS":
-        with _lock:
+        with _lock.value:
             _layers.clear()

@@ -61,7 +61,7 @@ def test_two_layers_and_a_forked_process_have_prefixes_of_their_own():
     first, second = make(), make()
     ours = first.prefix()
     assert ours[6:] != second.prefix()[6:]
-    first.renew_prefix()
+    first.start_process()
     assert first.prefix()[6:] != ours[6:]
 
 

@@ -16,6 +16,7 @@ from typing import Any, Generic, Optional, TypeVar
 
 from redis.exceptions import RedisError
 
+from asgi_redis import process
 from asgi_redis.connection import Shard, Steps, as_exception, begin, execute_many
 from asgi_redis.wire import Operation
 
@@ -36,10 +37,20 @@ class Carrier(Generic[Work]):
     def __init__(self, name: str, threads: int = 1) -> None:
         self._name = name
         self._number = threads
+        self.start_process()
+        process.register(self)
+
+    def start_process(self) -> None:
+        """Starts without threads and work: those of the parent are its own."""
         self._queue: Queue[Work] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         # Reentrant: the garbage collector may end a coroutine anywhere, which then calls from its ``finally``.
-        self._lock = threading.RLock()
+        self._own_lock = threading.RLock()
+
+    @property
+    def _lock(self) -> threading.RLock:
+        process.check()
+        return self._own_lock
 
     def submit(self, work: Work, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
         """Returns a future of ``loop``, in which this is called, for the result."""
@@ -88,6 +99,10 @@ class Pipeline(Carrier[Begun]):
     def __init__(self, shard: Shard) -> None:
         super().__init__(f"pipeline to {shard.host}")
         self._shard = shard
+
+    def start_process(self) -> None:
+        """See ``Carrier``."""
+        super().start_process()
         self._at_rest = False
 
     def carry_out(self, operation: Operation, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:

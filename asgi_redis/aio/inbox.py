@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
+from asgi_redis import process
 from asgi_redis.aio.carriers import call_in
 from asgi_redis.aio.waiting import Aim, Box, Message, Popper, Waiting
 from asgi_redis.connection import each_its_own
@@ -44,7 +45,12 @@ class Inbox:
         self._queue_of = queue_of
         self._capacity = capacity
         self._expiry = expiry
-        self.lock = threading.Lock()
+        self.start_process()
+        process.register(self)
+
+    def start_process(self) -> None:
+        """Starts empty: who waits, and what was kept, is the parent's."""
+        self._lock = threading.Lock()
         self.dropped_count = 0
         self._boxes: dict[str, Box] = {}
         self._wanted: dict[str, int] = {}  # how many wait, and have not been told, for each queue
@@ -54,6 +60,12 @@ class Inbox:
         self._left: deque[Waiting] = deque()  # who was collected as garbage
         self._expires = 0.0  # when the latest message does
         self._known_until = 0.0  # the time until when messages count as served
+
+    @property
+    def lock(self) -> threading.Lock:
+        """What guards all of this."""
+        process.check()
+        return self._lock
 
     # In the loops
 

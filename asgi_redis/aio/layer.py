@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import functools
-import os
 import time
 import uuid
 import weakref
@@ -59,18 +58,13 @@ class AsyncChannelLayer(Names):
 
     def __init__(self, layer: Any) -> None:
         self.layer: Any = inner_layer(layer, "layer", BaseChannelLayer, "a synchronous layer of asgi_redis", {})
-        self._parts: list[Carrier[Any] | Popper] = []
-        self._start_process()
-        weakref.finalize(self, _end, self._parts).atexit = False
-        _layers.add(self)
-
-    def _start_process(self) -> None:
-        """Sets up what a process must not share with the one that it was forked from."""
         layer = self.layer
         self._calls = Calls(f"calls of {type(layer).__name__}", self.threads)
         self._inbox = Inbox(layer.non_local_name, layer.get_capacity, layer.expiry)
         popper = Popper(self._inbox, layer.reader, layer.send, f"receiver of {type(layer).__name__}")
-        self._parts[:] = [self._calls, popper]
+        self._parts: list[Carrier[Any] | Popper] = [self._calls, popper]
+        weakref.finalize(self, _end, self._parts).atexit = False
+        _layers.add(self)
 
     @property
     def client_prefix(self) -> str:
@@ -205,9 +199,6 @@ class RedisChannelLayer(AsyncChannelLayer):
 
     def __init__(self, hosts: Any = None, **settings: Any) -> None:
         super().__init__(asgi_redis.RedisChannelLayer(hosts=hosts, **settings))
-
-    def _start_process(self) -> None:
-        super()._start_process()
         self._pipelines = {shard: Pipeline(shard) for shard in self.layer._shards}
         self._parts += self._pipelines.values()
 
@@ -257,17 +248,9 @@ def _end(parts: list[Carrier[Any] | Popper]) -> None:
         part.end()
 
 
-def _after_fork_in_child() -> None:
-    for layer in list(_layers):
-        layer._start_process()
-
-
 @atexit.register
 def _close_all() -> None:
     # A thread that runs into the end of the interpreter may spoil its exit.
     for layer in list(_layers):
         layer._exiting = True
         layer._close(_PATIENCE_AT_EXIT)
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)

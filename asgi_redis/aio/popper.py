@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
+from asgi_redis import process
 from asgi_redis.aio.inbox import Inbox
 from asgi_redis.aio.waiting import Aim, Message
 from asgi_redis.connection import as_exception
@@ -58,6 +59,11 @@ class Popper:
         self._make_reader = make_reader
         self._send = send
         self._name = name
+        self.start_process()
+        process.register(self)
+
+    def start_process(self) -> None:
+        """Starts without a thread: that of the parent is its own."""
         self._thread: threading.Thread | None = None
         self._reader: Reader | None = None
         self._bell: SimpleQueue[None] = SimpleQueue()

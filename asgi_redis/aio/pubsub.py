@@ -35,9 +35,6 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
 
     def __init__(self, hosts: Any = None, **settings: Any) -> None:
         super().__init__(asgi_redis.RedisPubSubChannelLayer(hosts=hosts, **settings))
-
-    def _start_process(self) -> None:
-        super()._start_process()
         self._subscriptions = self.layer._subscriptions
         self._pipelines = {shard: Pipeline(shard) for shard in self.layer._shards}
         self._parts += self._pipelines.values()

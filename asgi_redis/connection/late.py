@@ -8,6 +8,8 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from asgi_redis import process
+
 PROMPT = 1.0  # seconds that something may take while others wait for it
 
 
@@ -16,9 +18,10 @@ class LateCalls:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self.forget()
+        self.start_process()
+        process.register(self)
 
-    def forget(self) -> None:
+    def start_process(self) -> None:
         """Leaves them to the process that this one was forked from."""
         self._number = 0
         self._settled = threading.Condition()
@@ -31,6 +34,7 @@ class LateCalls:
 
     def settle(self, deadline: float) -> bool:
         """Waits for all of them; returns whether they have ended by ``deadline`` (``time.monotonic``)."""
+        process.check()
         with self._settled:
             return self._settled.wait_for(lambda: not self._number, max(0.0, deadline - time.monotonic()))
 

@@ -14,7 +14,7 @@ import re
 import time
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from redis.exceptions import (
     ConnectionError,
@@ -25,6 +25,7 @@ from redis.exceptions import (
     TimeoutError,
 )
 
+from asgi_redis import process
 from asgi_redis.connection.host import Host
 from asgi_redis.connection.idle import idle_connections
 from asgi_redis.connection.late import PROMPT, LateCalls, within
@@ -50,6 +51,8 @@ class Shard:
         self._idle = idle_connections()
         self._client_ids: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
         self._late_calls = LateCalls(f"late reply of {host}")
+        self._connections: WeakSet[Any] = WeakSet()
+        process.register(self)
 
     def execute(
         self,
@@ -168,7 +171,8 @@ class Shard:
 
         With ``prompt`` it waits no longer than ``PROMPT`` seconds for a new one.
         """
-        connect = self._connect_promptly if prompt else self.host.connect
+        process.check()
+        connect = self._connect_promptly if prompt else self.connect
         try:
             connection, used = self._idle.pop()
         except IndexError:
@@ -183,15 +187,22 @@ class Shard:
             return connect()
         return connection
 
+    def connect(self) -> Any:
+        """Returns a new connection. Raises ``redis.exceptions.ConnectionError``."""
+        connection = self.host.connect()
+        self._connections.add(connection)
+        return connection
+
     def _connect_promptly(self) -> Any:
         # redis-py bounds the steps of it one by one, and the last of them by the socket timeout.
         try:
-            return within(PROMPT, self.host.connect, f"connecting to {self.host}")
+            return within(PROMPT, self.connect, f"connecting to {self.host}")
         except builtins.TimeoutError as error:
             raise ConnectionError(str(error)) from None
 
     def checkout_warm(self) -> Any | None:
         """Returns a connection that was in use a moment ago, or None. Never waits, unlike ``checkout``."""
+        process.check()
         if self.host.moves:
             return None
         try:
@@ -240,10 +251,14 @@ class Shard:
                 return  # another thread was faster
             connection.disconnect()
 
-    def forget(self) -> None:
+    def start_process(self) -> None:
         """Leaves all connections to the process that this one was forked from."""
+        # Also those in use: a call that a signal handler has forked from goes on in this process, too.
+        for connection in self._connections:
+            connection.disconnect()  # redis-py leaves it open for the other
+            connection.connect = _refuse
+        self._connections = WeakSet()
         self._idle = idle_connections()
-        self._late_calls.forget()
 
 
 def delete_matching(shard: Shard, pattern: bytes) -> None:
@@ -271,6 +286,11 @@ def read_replies(connection: Any, operation: Operation) -> Any:
     if refused is not None:
         raise refused
     return replies
+
+
+def _refuse(*_: object, **__: object) -> None:
+    """Replaces what redis-py connects anew with, where a call must not go on."""
+    raise ConnectionError("the call was begun by the process that this one was forked from, which goes on with it")
 
 
 def _is_dead(connection: Any) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 import uuid
 import weakref
@@ -93,23 +92,13 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         )
         self._publisher = Publisher(self._shards, prefix, self._serializer, self, max_message_bytes)
         self._decoder = Decoder(self._serializer)
-        self.client_prefix = uuid.uuid4().hex
-        """Different in every process."""
         # The listening threads know nothing of the layer: it may go when nobody else has it any more.
         weakref.finalize(self, self._subscriptions.stop).atexit = False
-        _layers.add(self)
 
     def _notice(self, setting: str, kind: str | None) -> bytes | None:
         if kind is not None and not isinstance(kind, str):
             raise ConfigurationError(f"{setting} must be the type of a message, a str, not {kind!r}")
         return None if kind is None else self._serializer.serialize({"type": kind})
-
-    def _after_fork(self) -> None:
-        self.client_prefix = uuid.uuid4().hex
-        self._subscriptions.start_process()
-        self._decoder.start_process()
-        for shard in self._shards:
-            shard.forget()
 
     # Sending
 
@@ -285,14 +274,3 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
 
     def __str__(self) -> str:
         return f"{type(self).__name__}(hosts={[shard.host for shard in self._shards]})"
-
-
-_layers: weakref.WeakSet[RedisPubSubChannelLayer] = weakref.WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    for layer in list(_layers):
-        layer._after_fork()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)

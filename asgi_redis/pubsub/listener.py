@@ -82,22 +82,21 @@ class Listener:
         self._stopped = True
         self._waiter.wake()
 
+    def leave_to_parent(self) -> None:
+        """Ends it in a forked process, where its thread goes on if that is a greenlet. Its connection is closed."""
+        self._stopped = True
+
     def join(self, timeout: float) -> None:
         """Waits for the end of the thread; without the lock."""
         if self._thread is not None:
             self._thread.join(timeout)
-
-    def leave_to_parent(self) -> None:
-        """Closes what this process has inherited, which goes on listening in the one that it was forked from."""
-        if self._link is not None:
-            self._link.connection.disconnect()  # redis-py leaves it open for the other
 
     # The thread
 
     def _run(self) -> None:
         while not self._stopped:
             try:
-                self._link = _Link(self.shard.host.connect())
+                self._link = _Link(self.shard.connect())
                 self._serve(self._link)
             except BaseException as error:  # noqa: BLE001  of a provider of credentials; nobody else tries again
                 if not self._stopped:

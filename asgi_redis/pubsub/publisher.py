@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Sequence
 
+from asgi_redis import process
 from asgi_redis.base import BaseChannelLayer, Message
 from asgi_redis.connection import Shard, Steps
 from asgi_redis.exceptions import MessageTooLarge, UndecodableMessage
@@ -87,6 +88,7 @@ class Decoder:
     def __init__(self, serializer: Serializer) -> None:
         self._deserialize = serializer.deserialize
         self.start_process()
+        process.register(self)
 
     def start_process(self) -> None:
         """Sets up what a process must not share with the one that it was forked from."""

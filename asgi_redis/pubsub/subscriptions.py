@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import Condition
 
+from asgi_redis import process
 from asgi_redis.connection import Shard
 from asgi_redis.pubsub.listener import Listener
 from asgi_redis.pubsub.subscription import Arrived, Confirmation, Inbox, LocalGroup, Subscription
@@ -43,13 +44,14 @@ class Subscriptions:
         self._shards = shards
         self._listeners: dict[int, Listener] = {}
         self.start_process()
+        process.register(self)
 
     def start_process(self) -> None:
         """Starts with nothing, and with nothing that was somebody else's."""
         for listener in self._listeners.values():
             listener.leave_to_parent()
         # Reentrant, because a signal handler or a finaliser may come anywhere.
-        self.lock = threading.RLock()
+        self._lock = threading.RLock()
         self.inboxes: dict[str, Inbox] = {}
         self.groups: dict[str, LocalGroup] = {}
         self.dropped_count = 0
@@ -58,6 +60,12 @@ class Subscriptions:
         self._unblocked = 0
         self._turns = itertools.count()
         self._delivered: list[Callable[[], None]] | None = None
+
+    @property
+    def lock(self) -> threading.RLock:
+        """What guards all of this."""
+        process.check()
+        return self._lock
 
     # Channels and groups
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
-import uuid
-import weakref
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -53,13 +50,6 @@ class StoreChannelLayer(BaseChannelLayer):
         self._serialize = plain.as_bytes if plain else self._serializer.serialize
         self._receiver = StoreReceiver(store, plain.from_bytes if plain else self._serializer.deserialize, self)
         self._route = functools.lru_cache(maxsize=1024 if may_remember_capacity(self) else 0)(self._make_route)
-        self.client_prefix = uuid.uuid4().hex
-        """What this process puts before the ``!`` of its process-local channels, different in every process."""
-        _layers.add(self)
-
-    def _after_fork(self) -> None:
-        self.client_prefix = uuid.uuid4().hex
-        self._receiver.start_process()
 
     # Sending
 
@@ -236,14 +226,3 @@ class StoreChannelLayer(BaseChannelLayer):
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
-
-
-_layers: weakref.WeakSet[StoreChannelLayer] = weakref.WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    for layer in list(_layers):
-        layer._after_fork()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)

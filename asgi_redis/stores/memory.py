@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-import weakref
 from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 
+from asgi_redis import process
 from asgi_redis.connection import Waiter
 from asgi_redis.stores.store import Entry
 
@@ -41,11 +40,11 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.start_process()
-        _stores.add(self)
+        process.register(self)
 
     def start_process(self) -> None:
         """Starts empty, with nothing that was somebody else's."""
-        self._lock = threading.Lock()
+        self._own_lock = threading.Lock()
         # Whichever was added or swept last is at the end of these two.
         self._queues: OrderedDict[str, _Messages] = OrderedDict()
         self._groups: OrderedDict[str, dict[str, float]] = OrderedDict()  # channels, the latest added last
@@ -53,6 +52,11 @@ class MemoryStore:
         self._total = _Counters()
         self._waiting: dict[str, set[Waiter]] = {}
         self._idle_waiters: deque[Waiter] = deque(maxlen=100)
+
+    @property
+    def _lock(self) -> threading.Lock:
+        process.check()
+        return self._own_lock
 
     def push(self, entries: Sequence[tuple[str, str, bytes, int]], expiry: float) -> list[bool | None]:
         """See ``Store``. There is no limit to the memory but the capacities."""
@@ -249,14 +253,3 @@ class MemoryListener:
 def _drop_expired(messages: _Messages, sent_before: float) -> None:
     while messages and messages[0][0] < sent_before:
         messages.popleft()
-
-
-_stores: weakref.WeakSet[MemoryStore] = weakref.WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    for store in list(_stores):
-        store.start_process()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
+from asgi_redis import process
 from asgi_redis.base import BaseChannelLayer
 from asgi_redis.exceptions import InvalidName, UndecodableMessage
 from asgi_redis.kept import KeptMessages
@@ -39,8 +40,8 @@ class StoreReceiver:
         self._rules = rules
         self._queues = functools.lru_cache(maxsize=1024)(self._make_queues)
         self._turns = itertools.count()
-        self.undecodable_count = 0
         self.start_process()
+        process.register(self)
 
     def start_process(self) -> None:
         """Sets up what a process must not share with the one that it was forked from."""
@@ -48,6 +49,7 @@ class StoreReceiver:
         self._listeners: set[Listener] = set()
         self._unblocked = 0
         self._count_lock = threading.Lock()
+        self.undecodable_count = 0
 
     def receive(
         self,
@@ -62,6 +64,7 @@ class StoreReceiver:
 
         ``most`` are lower limits of single channels, at least 1.
         """
+        process.check()
         unblocked = self._unblocked
         try:
             queues = self._queues(channels)
@@ -99,16 +102,19 @@ class StoreReceiver:
 
     def wake(self) -> None:
         """Lets all that wait look again whether they are to go on waiting."""
+        process.check()
         for listener in list(self._listeners):
             listener.wake()
 
     def unblock(self) -> None:
         """Ends what this process waits for, as if the time had run out."""
+        process.check()
         self._unblocked += 1
         self.wake()
 
     def keep(self, channel: str, message: dict[str, Any]) -> None:
         """Keeps a message that nobody took for the next reader of its channel."""
+        process.check()
         self._kept.put(self._rules.non_local_name(channel), [channel], message, self._rules.expiry)
         self.wake()
 

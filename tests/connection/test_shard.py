@@ -212,7 +212,6 @@ class TestFork:
         pid = os.fork()
         if not pid:
             try:
-                shard.forget()
                 os.write(write_end, b"%d" % shard.execute(Operation(command(b"CLIENT", b"ID"), int)))
             finally:
                 os._exit(0)

@@ -24,7 +24,7 @@ from typing import Any
 
 import lmdb
 
-from asgi_redis.exceptions import UnusableStore
+from asgi_redis.exceptions import UnsafeSignalHandler, UnusableStore
 from asgi_redis.stores.lmdb import directory as places
 from asgi_redis.stores.lmdb.mailbox import Mailboxes
 from asgi_redis.stores.lmdb.records import ABOUT_KEY, COUNTERS_KEY, FIRST_GROUP, FIRST_QUEUE, FORMAT
@@ -68,7 +68,8 @@ class Environment:
         self.directory = directory
         self.max_bytes = max_bytes
         self.users: set[object] = set()
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()  # reentrant, so that a thread can fork in a signal handler
+        self.busy = False
         self.closed = False
         self.look_at = 0
         self._length = 0  # of the map, in bytes
@@ -263,10 +264,31 @@ class Environment:
     def close(self) -> None:
         """Closes it, once no transaction goes on."""
         with self.lock:
+            self.check_idle()
             if not self.closed:
                 self.closed = True
                 self._close()
                 self.mailboxes.close()
+
+    def check_idle(self) -> None:
+        """Raises ``UnsafeSignalHandler`` in a signal handler amid a transaction. To be called with the lock held."""
+        if self.busy:
+            raise UnsafeSignalHandler(
+                f"a signal handler cannot use the IPC store in {self.directory}: it has interrupted a call that does"
+            )
+
+    def leave_to_parent(self) -> bool:
+        """Closes it in a forked process; returns False where a thread of the parent was in a transaction."""
+        held = self.lock.acquire(blocking=False)
+        if held and not self.closed:
+            # A transaction of this thread is aborted, which touches nothing that is shared: the writer's lock, being
+            # robust, can be given up by none but the thread that has it.
+            self._close()
+        self.closed = True
+        self.mailboxes.close_inherited()
+        if held:
+            self.lock.release()
+        return held
 
     def _close(self) -> None:
         if hasattr(self, "lmdb"):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from pathlib import Path
 
+from asgi_redis import process
+from asgi_redis.exceptions import UnusableStore
 from asgi_redis.stores.lmdb.environment import Environment, Replaced
+
+_PATIENCE = 1.0  # seconds that a fork waits for a transaction
 
 # Those that this process has open, by directory.
 _open: dict[Path, Environment] = {}
+# Those that it has inherited in the middle of a transaction of another thread, and cannot even close.
+_torn: set[Path] = set()
 _opening = threading.RLock()
 
 abandoned: deque[object] = deque()
@@ -23,6 +28,12 @@ def use(directory: Path, max_bytes: int, user: object, repair: bool = True) -> E
 
     ``repair`` makes it anew where there is none, or one that cannot be used and that nobody uses.
     """
+    process.check()
+    if directory in _torn:
+        raise UnusableStore(
+            f"the IPC store in {directory} cannot be used by this process: it was forked in the middle of what "
+            f"another thread did there; let it be forked before other threads use the layer"
+        )
     with _opening:
         while abandoned:
             gone = abandoned.popleft()
@@ -50,30 +61,31 @@ def leave(environment: Environment, user: object) -> None:
                 del _open[environment.directory]
 
 
-_forking: list[Environment] = []
+class _Fork:
+    """What becomes of them in a forked process: it closes what it has inherited, which LMDB cannot use there."""
+
+    def __init__(self) -> None:
+        self._held = threading.local()
+
+    def hold(self) -> None:
+        """Waits until no transaction goes on, but those of a thread that forks in a signal handler in its midst."""
+        locks = [_opening, *(environment.lock for environment in list(_open.values()))]
+        # It may never be free: another thread waits in turn for what this one has.
+        self._held.locks = [lock for lock in locks if lock.acquire(timeout=_PATIENCE)]
+
+    def release(self) -> None:
+        """Lets the parent go on."""
+        for lock in self._held.__dict__.pop("locks", ()):
+            lock.release()
+
+    def start_process(self) -> None:
+        """Closes them all."""
+        global _opening
+        _opening = threading.RLock()
+        for environment in _open.values():
+            if not environment.leave_to_parent():
+                _torn.add(environment.directory)
+        _open.clear()
 
 
-def _before_fork() -> None:
-    # LMDB cannot be used across a fork. With no transaction going on, the child can close what it has inherited.
-    _opening.acquire()
-    _forking.extend(_open.values())
-    for environment in _forking:
-        environment.lock.acquire()
-
-
-def _after_fork_in_parent() -> None:
-    for environment in _forking:
-        environment.lock.release()
-    _forking.clear()
-    _opening.release()
-
-
-def _after_fork_in_child() -> None:
-    _after_fork_in_parent()
-    for environment in _open.values():
-        environment.close()
-        environment.mailboxes.close_inherited()
-    _open.clear()
-
-
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+process.register_holder(_Fork())

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import lmdb
 
-from asgi_redis.exceptions import ChannelFull
+from asgi_redis import process
+from asgi_redis.exceptions import ChannelFull, UnsafeSignalHandler
 from asgi_redis.stores.lmdb import groups, sharing, statistics
 from asgi_redis.stores.lmdb.environment import FEW, Environment, Full, Narrow, Replaced
 from asgi_redis.stores.lmdb.listener import LMDBListener
@@ -202,9 +203,12 @@ class LMDBStore:
             environment = self.environment()
             try:
                 with environment.lock:
-                    if environment.closed:
-                        continue
+                    if environment.busy:
+                        environment.check_idle()
+                    environment.busy = True
                     try:
+                        if environment.closed:
+                            continue
                         with environment.lmdb.begin(write=True) as txn:
                             return work(environment, txn, *arguments)
                     except lmdb.MapResizedError:
@@ -214,11 +218,20 @@ class LMDBStore:
                     except lmdb.MapFullError as error:
                         if not environment.grow(bounded=work == self._push):
                             raise environment.full() from error
+                    except Exception as error:
+                        if environment.closed:
+                            raise UnsafeSignalHandler(
+                                "the parent process goes on with this call, not the child"
+                            ) from error
+                        raise
+                    finally:
+                        environment.busy = False
             except Replaced:
                 environment.close()
 
     def environment(self) -> Environment:
         """Returns the environment, opened anew if it is closed."""
+        process.check()
         environment = self._environment
         if environment is None or environment.closed:
             environment = sharing.use(self.directory, self.max_bytes, self._user, self._repair)
