@@ -82,7 +82,7 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         self._serializer = registry.get_serializer(
             serializer_format, symmetric_encryption_keys=symmetric_encryption_keys
         )
-        self._shards = [Shard(one) for one in parse_hosts(hosts, connection_kwargs)]
+        self._shards = [Shard(one, keeps_keys=False) for one in parse_hosts(hosts, connection_kwargs)]
         self._subscriptions = Subscriptions(
             self._shards,
             expiry,
