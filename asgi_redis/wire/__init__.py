@@ -2,6 +2,7 @@
 
 from asgi_redis.wire.delaying import DelayOperations
 from asgi_redis.wire.keys import Keys, shard_of
+from asgi_redis.wire.memberships import MembershipOperations
 from asgi_redis.wire.operation import Operation
 from asgi_redis.wire.operations import CHANNEL_COUNTERS_TTL, GLOBAL_COUNTERS_TTL, Operations, Taken
 from asgi_redis.wire.receiving import Reading, Unpacker
@@ -14,6 +15,7 @@ __all__ = [
     "GroupFrame",
     "GroupPart",
     "Keys",
+    "MembershipOperations",
     "Operation",
     "Operations",
     "Reading",

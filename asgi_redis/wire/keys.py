@@ -39,6 +39,10 @@ class Keys:
         """The sorted set of the members of a group."""
         return self._prefix + b":group:" + group.encode()
 
+    def ledger(self, process: str) -> bytes:
+        """The hash that tells which joins of a process the data in Redis contain."""
+        return self._prefix + b":joined:" + process.encode()
+
     def patterns(self) -> list[bytes]:
         """The ``SCAN`` patterns that match every key of this layer."""
         return [_escaped(self._prefix) + b"*", _escaped(self._stats_prefix) + b"*"]
