@@ -17,7 +17,6 @@ from asgi_redis.base import BaseChannelLayer
 from asgi_redis.settings import COUNTERPARTS, import_backend
 from workers.asgi_events import ChannelEvents
 from workers.exceptions import ConfigurationError
-from workers.importing import import_path
 from workers.layers import DEFAULT_CHANNEL_LAYER, ChannelLayer
 
 
@@ -47,7 +46,11 @@ def _application() -> Any:
             f"channels named on the command line are for the consumers of an ASGI application, and ASGI_APPLICATION "
             f"in the settings is {path!r}: set it to a path such as 'mysite.asgi.application'"
         )
-    return import_path(path, "ASGI_APPLICATION")
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"cannot import ASGI_APPLICATION {path!r}: {error}") from error
 
 
 def _use_our_layers() -> None:

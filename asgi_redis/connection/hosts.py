@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
+from redis.connection import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import RedisError
 
 from asgi_redis.connection.host import Host
@@ -19,7 +19,6 @@ DEFAULTS = {
     "socket_connect_timeout": 5.0,
     "socket_timeout": 20.0,
 }
-_SCHEMES = {"redis": "redis", "rediss": "rediss", "unix": "unix", "valkey": "redis", "valkeys": "rediss"}
 _EXAMPLES = 'a URL ("redis://host:6379/0"), a ("host", 6379) pair or a dict'
 
 
@@ -82,26 +81,23 @@ def _parse_url(url: str, options: Mapping[str, Any]) -> Host:
         port = 6379 if parts.port is None else _port(parts.port)
     except ValueError:
         raise ConfigurationError("the port must be a number from 1 to 65535: redis://host:6379/0") from None
-    scheme = _SCHEMES.get(parts.scheme)
-    if scheme is None:
+    if parts.scheme not in ("redis", "rediss", "unix"):
         raise ConfigurationError(
-            f"unknown scheme {parts.scheme!r}; write redis://, rediss:// (TLS) or unix:///path/to/socket; valkey:// "
-            f"and valkeys:// are the same"
+            f"unknown scheme {parts.scheme!r}; write redis://, rediss:// (TLS) or unix:///path/to/socket"
         )
-    if scheme != "unix" and not (parts.path.strip("/") or "0").isdigit():
+    if parts.scheme != "unix" and not (parts.path.strip("/") or "0").isdigit():
         raise ConfigurationError("the database must be a number: redis://host:6379/0")
     try:
-        found = parse_url(scheme + url[len(parts.scheme) :])  # type: ignore[no-untyped-call]  # redis-py's
+        pool = ConnectionPool.from_url(url, **options)
     except (ValueError, TypeError):
         raise ConfigurationError("an option in the query of the URL has a wrong value") from None
-    known = {**options, **found}
-    connection_class = known.pop("connection_class", Connection)
+    known = pool.connection_kwargs
     database = known.get("db", 0)
-    if scheme == "unix":
+    if parts.scheme == "unix":
         name = f"unix://{known['path']}?db={database}"
     else:
         name = f"{parts.scheme}://{known.get('host', 'localhost')}:{port}/{database}"
-    return Host(name, connection_class, known)
+    return Host(name, pool.connection_class, known)
 
 
 def _parse_address(options: dict[str, Any]) -> Host:
