@@ -16,6 +16,8 @@ from asgi_redis.settings import get_channel_layer
 
 __version__ = "2.0.0"
 
+default_app_config = "asgi_redis.apps.AsgiRedisConfig"  # for Django before 3.2
+
 __all__ = [
     "ChannelFull",
     "IPCChannelLayer",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from redis.exceptions import RedisError
 
-from asgi_redis.connection import Shard
+from asgi_redis.connection import Shard, describe_wrong_type
 from asgi_redis.wire.operations import types
 
 logger = logging.getLogger("asgi_redis")
@@ -40,10 +40,8 @@ class MisusedKeys:
             return False
         found = self._found.setdefault(shard, set())
         for key in misused.keys() - found:
-            host, kind = self._shards[shard].host, misused[key].decode()
-            logger.error(
-                "Key %s at %s is a %s, not a sorted set: its channel cannot be read", key.decode(), host, kind
-            )
+            told = describe_wrong_type(self._shards[shard].host, key, misused[key])
+            logger.error("A channel cannot be read: %s", told)
         found.update(misused)
         self._look_at = time.monotonic() + _LOOK_AGAIN
         return True

@@ -40,6 +40,9 @@ class Reader:
         self.woken = False
         self.error: Exception | None = None
         """Why a server was left out, the last time that one was."""
+        self.watch: Callable[[bool], object] | None = None
+        """Is called with True when an outage begins, and with False when all the servers serve again."""
+        self._told = False
         self._receiver = receiver
         self._shards = shards
         self._places: list[Place] = [(shard.host, functools.partial(shard.execute, probe)) for shard in shards]
@@ -128,6 +131,7 @@ class Reader:
         self.complete = False
         self.error = error
         delay = self._outages[shard].failed(error)
+        self._tell()
         if shard not in self.absent:
             self.absent.add(shard)
             name = f"outage of {self._places[shard][0]}"
@@ -142,6 +146,14 @@ class Reader:
         if shard not in self._serving:
             self._serving.add(shard)
             self._outages[shard].succeeded()
+            self._tell()
+
+    def _tell(self) -> None:
+        lasts = any(outage.lasts for outage in self._outages)
+        if lasts != self._told:
+            self._told = lasts
+            if self.watch is not None:
+                self.watch(lasts)
 
     def _retry(self, shard: int, delay: float) -> None:
         while not self._closed.wait(delay):

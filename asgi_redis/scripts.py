@@ -1,9 +1,6 @@
 """
 The scripts: one Lua file an operation in ``lua/``, told to Redis once, run by their SHA-1.
 
-What several of them do is in a fragment, a file whose name begins with ``_``: ``-- include _name`` in the place of a
-line stands for its text.
-
 Redis forgets scripts at ``SCRIPT FLUSH``, a restart or a failover, and answers ``NOSCRIPT`` then, without having run
 anything: whoever runs a script asks again with its text.
 """
@@ -11,10 +8,7 @@ anything: whoever runs a script asks again with its text.
 from __future__ import annotations
 
 import hashlib
-import re
 from importlib import resources
-
-_LUA = resources.files("asgi_redis") / "lua"
 
 
 class Script:
@@ -22,17 +16,12 @@ class Script:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        source = (_LUA / f"{name}.lua").read_bytes()
-        self.text = re.sub(rb"^-- include (\w+)\n", _fragment, source, flags=re.MULTILINE)
+        self.text = (resources.files("asgi_redis") / "lua" / f"{name}.lua").read_bytes()
         # SHA-1 is how Redis names scripts; nothing is kept secret by it.
         self.sha = hashlib.sha1(self.text, usedforsecurity=False).hexdigest().encode()
 
     def __repr__(self) -> str:
         return f"<Script {self.name}>"
-
-
-def _fragment(include: re.Match[bytes]) -> bytes:
-    return (_LUA / f"{include.group(1).decode()}.lua").read_bytes()
 
 
 SEND = Script("send")
@@ -41,9 +30,11 @@ RECEIVE = Script("receive")
 GIVE_BACK = Script("give_back")
 GROUP_ADD = Script("group_add")
 GROUP_EXPIRE = Script("group_expire")
+JOIN_GROUP = Script("join_group")
+BEGIN_ROUND = Script("begin_round")
+RENEW_MEMBERSHIPS = Script("renew_memberships")
+END_ROUND = Script("end_round")
 CHANNEL_STATISTICS = Script("channel_statistics")
 STORE_DELAYED = Script("store_delayed")
 DUE_DELAYED = Script("due_delayed")
 DELIVER_DELAYED = Script("deliver_delayed")
-WAIT_DELAYED = Script("wait_delayed")
-LIST_WAITING = Script("list_waiting")

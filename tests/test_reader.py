@@ -281,7 +281,7 @@ class TestKeysOfAnotherType:
         assert receive_all(reader, ["bad", "good"], 1) == [3]
         assert not reader.absent
         (line,) = [record.getMessage() for record in caplog.records]
-        assert f"Key {prefix}bad at" in line
+        assert f"key '{prefix}bad' at" in line
         assert "is a list, not a sorted set" in line
 
     def test_a_wait_goes_on_without_it_and_reads_it_once_it_is_a_queue(self, servers, reader, prefix, caplog):

@@ -14,21 +14,41 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from workers.channel import Channel, Group
+    from workers.exceptions import ConsumeLater, DenyConnection, WebsocketCloseException
     from workers.message import Message
+    from workers.pool import Pool
     from workers.routing import include, route, route_class
     from workers.worker import Worker
 
+default_app_config = "workers.apps.WorkersConfig"  # for Django before 3.2
+
 _HOMES = {
     "Channel": "workers.channel",
+    "ConsumeLater": "workers.exceptions",
+    "DenyConnection": "workers.exceptions",
     "Group": "workers.channel",
     "Message": "workers.message",
+    "Pool": "workers.pool",
+    "WebsocketCloseException": "workers.exceptions",
     "Worker": "workers.worker",
     "include": "workers.routing",
     "route": "workers.routing",
     "route_class": "workers.routing",
 }
 
-__all__ = ["Channel", "Group", "Message", "Worker", "include", "route", "route_class"]
+__all__ = [
+    "Channel",
+    "ConsumeLater",
+    "DenyConnection",
+    "Group",
+    "Message",
+    "Pool",
+    "WebsocketCloseException",
+    "Worker",
+    "include",
+    "route",
+    "route_class",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,7 @@ from django.apps import AppConfig
 from django.core.checks import Tags, register
 
 from asgi_redis.checks import check_channel_layers
-from workers.checks import check_command
+from workers.checks import check_command, check_hidden_package, check_routings
 
 
 class WorkersConfig(AppConfig):
@@ -18,3 +18,5 @@ class WorkersConfig(AppConfig):
         """Registers the checks."""
         register(check_channel_layers, Tags.compatibility)
         register(check_command, Tags.compatibility)
+        register(check_hidden_package, Tags.compatibility)
+        register(check_routings, Tags.compatibility)

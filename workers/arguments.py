@@ -10,6 +10,13 @@ from workers.layers import DEFAULT_CHANNEL_LAYER
 
 Number = TypeVar("Number", int, float)
 
+# Beyond these a number is a mistake: no process has so many threads, and no timeout of the system is that long.
+MAX_SLOTS = 100_000
+MAX_THREADS = 10_000
+MAX_SECONDS = 1_000_000.0
+MAX_MESSAGES = 1_000_000_000_000
+MAX_BYTES = 1 << 50
+
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
@@ -25,7 +32,8 @@ def add_worker_arguments(parser: argparse.ArgumentParser) -> None:
         "--layer",
         metavar="ALIAS",
         default=DEFAULT_CHANNEL_LAYER,
-        help="alias of the channel layer in CHANNEL_LAYERS (default: %(default)s)",
+        help="alias of the channel layer in CHANNEL_LAYERS (default: %(default)s); without Django, MODULE:OBJECT: a "
+        "channel layer, or what returns one when it is called",
     )
     parser.add_argument(
         "--routing",
@@ -43,7 +51,7 @@ def add_worker_arguments(parser: argparse.ArgumentParser) -> None:
         "--concurrency",
         action=_Slots,
         metavar="N",
-        type=_at_least(1, int),
+        type=_between(1, MAX_SLOTS, int),
         default=None,
         help="how many messages to work on at a time (default: 1 thread, or 100 greenlets)",
     )
@@ -51,7 +59,7 @@ def add_worker_arguments(parser: argparse.ArgumentParser) -> None:
         "--threads",
         action=_Slots,
         metavar="N",
-        type=_at_least(1, int),
+        type=_between(1, MAX_THREADS, int),
         default=None,
         help="the same as --pool thread --concurrency N, as in Channels 1",
     )
@@ -83,7 +91,7 @@ def add_worker_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--shutdown-timeout",
         metavar="SECONDS",
-        type=_at_least(0.0, float),
+        type=_between(0.0, MAX_SECONDS, float),
         default=30.0,
         help="how long a stop waits for running consumers (default: %(default)g)",
     )
@@ -99,7 +107,7 @@ def _add_operations(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--max-messages",
         metavar="N",
-        type=_at_least(1, int),
+        type=_between(1, MAX_MESSAGES, int),
         help="stop after N messages, give or take a tenth, for a supervisor to start a new worker",
     )
     group.add_argument(
@@ -122,7 +130,7 @@ def _add_operations(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--soft-time-limit",
         metavar="SECONDS",
-        type=_at_least(0.1, float),
+        type=_between(0.1, MAX_SECONDS, float),
         help="log what runs for longer, with its stack",
     )
     group.add_argument(
@@ -145,36 +153,39 @@ class _Slots(argparse.Action):
 
 def _limit(text: str) -> tuple[str, int]:
     glob, _, number = text.rpartition("=")
-    if not glob or not number.isdecimal() or int(number) < 1:
-        raise argparse.ArgumentTypeError(f"CHANNEL=N with N of at least 1 is wanted, not {text!r}")
-    return glob, int(number)
+    if not glob:
+        raise argparse.ArgumentTypeError(f"CHANNEL=N is wanted, not {text!r}")
+    return glob, _between(1, MAX_SLOTS, int)(number)
 
 
 def _size(text: str) -> int:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]?)", text, re.ASCII | re.IGNORECASE)
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)([KMG]?)", text, re.ASCII | re.IGNORECASE)
     size = int(float(found[1]) * _UNITS[found[2].upper()]) if found else 0
-    if not size:
-        raise argparse.ArgumentTypeError(f"bytes, or a number with K, M or G as in 512M, are wanted, not {text!r}")
+    if not 1 <= size <= MAX_BYTES:
+        raise argparse.ArgumentTypeError(
+            f"bytes, or a number with K, M or G as in 512M, up to {MAX_BYTES >> 30:,}G, are wanted, not {text!r}"
+        )
     return size
 
 
 def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
-    if not (port.isdecimal() and int(port) < 1 << 16):
-        raise argparse.ArgumentTypeError(f"PORT or HOST:PORT is wanted, not {text!r}")
     # An IPv6 address comes in brackets.
-    return host.strip("[]") or "127.0.0.1", int(port)
+    host = host.strip("[]") or "127.0.0.1"
+    if not (re.fullmatch(r"\d{1,5}", port, re.ASCII) and int(port) < 1 << 16 and re.fullmatch(r"[\w.:%-]+", host)):
+        raise argparse.ArgumentTypeError(f"PORT or HOST:PORT is wanted, with a PORT up to 65,535, not {text!r}")
+    return host, int(port)
 
 
-def _at_least(least: Number, kind: Callable[[str], Number]) -> Callable[[str], Number]:
+def _between(least: Number, most: Number, kind: Callable[[str], Number]) -> Callable[[str], Number]:
     def parse(text: str) -> Number:
         try:
             number = kind(text)
         except ValueError:
             number = None
         # Not "number < least", which a NaN would pass.
-        if number is None or not number >= least:
-            raise argparse.ArgumentTypeError(f"a number of at least {least:g} is wanted, not {text!r}")
+        if number is None or not least <= number <= most:
+            raise argparse.ArgumentTypeError(f"a number from {least:g} to {most:,.0f} is wanted, not {text!r}")
         return number
 
     return parse

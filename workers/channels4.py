@@ -17,6 +17,7 @@ from asgi_redis.base import BaseChannelLayer
 from asgi_redis.settings import COUNTERPARTS, import_backend
 from workers.asgi_events import ChannelEvents
 from workers.exceptions import ConfigurationError
+from workers.importing import import_path
 from workers.layers import DEFAULT_CHANNEL_LAYER, ChannelLayer
 
 
@@ -46,11 +47,7 @@ def _application() -> Any:
             f"channels named on the command line are for the consumers of an ASGI application, and ASGI_APPLICATION "
             f"in the settings is {path!r}: set it to a path such as 'mysite.asgi.application'"
         )
-    module, _, name = path.rpartition(".")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"cannot import ASGI_APPLICATION {path!r}: {error}") from error
+    return import_path(path, "ASGI_APPLICATION")
 
 
 def _use_our_layers() -> None:

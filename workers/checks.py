@@ -1,11 +1,19 @@
-"""The system check of ``workers``, for ``manage.py check`` and whatever else runs the checks."""
+"""The system checks of ``workers``, for ``manage.py check`` and whatever else runs the checks."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.apps import apps
-from django.core.checks import CheckMessage, Warning
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning
+
+from asgi_redis import InMemoryChannelLayer
+from workers import shadowing
+from workers.exceptions import ConfigurationError, RoutingImportError
+from workers.importing import place
+from workers.routing import Router
 
 
 def check_command(**_: Any) -> list[CheckMessage]:
@@ -20,3 +28,44 @@ def check_command(**_: Any) -> list[CheckMessage]:
             id="workers.W001",
         )
     ]
+
+
+def check_hidden_package(**_: Any) -> list[CheckMessage]:
+    """Returns a warning where the project has a package ``workers`` of its own, and cannot import it."""
+    hidden = shadowing.hidden()
+    return [Warning(f"{hidden}.", hint="Rename the package of the project.", id="workers.W002")] if hidden else []
+
+
+def check_routings(**_: Any) -> list[CheckMessage]:
+    """Returns what is wrong with each ``ROUTING`` in ``CHANNEL_LAYERS``."""
+    layers = getattr(settings, "CHANNEL_LAYERS", {})
+    return [
+        message
+        for alias, options in (layers.items() if isinstance(layers, Mapping) else ())
+        if isinstance(options, Mapping) and "ROUTING" in options
+        for message in _check_routing(f"The ROUTING of CHANNEL_LAYERS[{alias!r}]", options["ROUTING"])
+    ]
+
+
+def _check_routing(where: str, routing: Any) -> Iterator[CheckMessage]:
+    try:
+        channels = Router(routing).channels
+    except ConfigurationError as error:
+        yield Error(f"{where} cannot work: {error}.", hint=_cure(error), id="workers.E001")
+        return
+    rules = InMemoryChannelLayer()
+    for channel in channels:
+        try:
+            rules.valid_channel_name(channel, receive=True)
+        except TypeError as error:
+            yield Error(
+                f"{where} has a channel that cannot be: {error}.", hint="Correct its name.", id="workers.E002"
+            )
+
+
+def _cure(error: ConfigurationError) -> str:
+    if not isinstance(error, RoutingImportError):
+        return "Write a list of route() and include(), or a dict from channels to consumers."
+    if isinstance(error.__cause__, Exception) and place(error.__cause__):
+        return "Mend that line, or install what it needs."
+    return "Write the path of the routing as 'package.module.name'."

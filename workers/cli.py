@@ -13,14 +13,19 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from workers.arguments import add_worker_arguments
 from workers.exceptions import ConfigurationError
+from workers.importing import reason
 from workers.launcher import launch
-from workers.layers import DEFAULT_CHANNEL_LAYER, register_layer
+from workers.layers import DEFAULT_CHANNEL_LAYER, ChannelLayer, layer_from_path, register_layer
 from workers.routing import Router
+from workers.starting import when_served
 from workers.worker import ExitCode
+
+URL_VARIABLE = "ASGI_REDIS_URL"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "" not in sys.path and os.getcwd() not in sys.path:  # noqa: PTH109 - entries of sys.path are strings
         sys.path.insert(0, os.getcwd())  # noqa: PTH109
     try:
-        return _launch_plain(options) if options["layer_url"] else _launch_in_project(options)
+        return _launch_plain(options) if _is_plain(options) else _launch_in_project(options)
     except ConfigurationError as error:
         sys.stderr.write(f"{parser.prog}: error: {error}\n")
         return ExitCode.CONFIGURATION
@@ -53,9 +58,15 @@ def _parser() -> argparse.ArgumentParser:
         "--layer-url",
         metavar="URL",
         action="append",
-        help="Redis to work on without Django settings; once for each shard, in the same order everywhere",
+        help="Redis to work on without Django settings; once for each shard, in the same order everywhere. Where "
+        "there are no settings: the URLs in the environment variable ASGI_REDIS_URL, with spaces between",
     )
-    parser.add_argument("--prefix", help="key prefix on the Redis of --layer-url (default: asgi)")
+    parser.add_argument(
+        "--layer-url-file",
+        metavar="PATH",
+        help="a file with the URLs, for a password is seen on a command line",
+    )
+    parser.add_argument("--prefix", help="key prefix on the Redis of those URLs (default: asgi)")
     parser.add_argument("--settings", metavar="MODULE", help="Django settings (default: DJANGO_SETTINGS_MODULE)")
     parser.add_argument(
         "-v",
@@ -70,34 +81,76 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(parser: argparse.ArgumentParser, options: dict[str, Any]) -> None:
-    if options["layer_url"]:
-        if options["settings"]:
-            parser.error("--layer-url is for working without Django settings: give one of it and --settings")
+    if _is_plain(options):
+        given = [
+            f"--{name}" for name in ("layer-url", "layer-url-file", "settings") if options[name.replace("-", "_")]
+        ]
         if options["layer"] != DEFAULT_CHANNEL_LAYER:
-            parser.error("--layer names a channel layer of Django's settings: give one of it and --layer-url")
+            given.append("--layer")
+        if len(given) > 1:
+            parser.error(f"{' and '.join(given)} each say which channel layer is meant: give one of them")
+        if given == ["--layer"] and not _is_object(options):
+            parser.error("--layer ALIAS names a channel layer of Django's --settings, and there are none")
         if options["channels"]:
             parser.error(
-                "channels are those of an ASGI application in Django's settings: with --layer-url, leave "
-                "them to the --routing"
+                "channels are those of an ASGI application in Django's settings: without, leave them to the --routing"
             )
         if not options["routing"]:
-            parser.error("--layer-url needs a --routing, as module.name")
-    elif options["prefix"] is not None:
-        parser.error("--prefix goes with --layer-url; with Django, it belongs into the CONFIG of the channel layer")
-    elif not (options["settings"] or os.environ.get("DJANGO_SETTINGS_MODULE")):
-        parser.error("either --layer-url and --routing, or Django's --settings, are needed")
+            parser.error("without Django's settings a --routing is needed, as module.name")
+    elif not _names_settings(options):
+        parser.error("Django's --settings are needed, or else a --routing and --layer-url, or --layer MODULE:OBJECT")
+    if options["prefix"] is not None and (_is_object(options) or not _is_plain(options)):
+        parser.error("--prefix goes with --layer-url; otherwise it is a setting of the channel layer")
+
+
+def _is_object(options: dict[str, Any]) -> bool:
+    return ":" in options["layer"]
+
+
+def _names_settings(options: dict[str, Any]) -> bool:
+    return bool(options["settings"] or os.environ.get("DJANGO_SETTINGS_MODULE"))
+
+
+def _is_plain(options: dict[str, Any]) -> bool:
+    """Whether the channel layer is not one of Django's settings."""
+    given = options["layer_url"] or options["layer_url_file"] or _is_object(options)
+    return bool(given) or (not _names_settings(options) and bool(os.environ.get(URL_VARIABLE)))
 
 
 def _launch_plain(options: dict[str, Any]) -> int:
-    from asgi_redis import RedisChannelLayer  # here, because with Django the layer is the settings' choice
+    made = when_served(lambda: _plain_layer(options), options["verbosity"])
+    if made is None:
+        return ExitCode.CLEAN
+    register_layer(DEFAULT_CHANNEL_LAYER, made)
+    return launch(made, Router(options["routing"]), options)
+
+
+def _plain_layer(options: dict[str, Any]) -> ChannelLayer:
+    if _is_object(options):
+        return layer_from_path(options["layer"])
+    from asgi_redis import RedisChannelLayer  # here, because the layer may be any other
 
     prefix = {} if options["prefix"] is None else {"prefix": options["prefix"]}
     try:
-        channel_layer = RedisChannelLayer(hosts=options["layer_url"], **prefix)
+        return RedisChannelLayer(hosts=_urls(options), **prefix)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(str(error)) from error
-    register_layer(DEFAULT_CHANNEL_LAYER, channel_layer)
-    return launch(channel_layer, Router(options["routing"]), options)
+
+
+def _urls(options: dict[str, Any]) -> list[str]:
+    urls: list[str] | None = options["layer_url"]
+    if urls:
+        return urls
+    path = options["layer_url_file"]
+    if not path:
+        return os.environ[URL_VARIABLE].split()
+    try:
+        urls = Path(path).read_text().split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot read the --layer-url-file: {error}") from error
+    if not urls:
+        raise ConfigurationError(f"the --layer-url-file {path} is empty: a URL for each shard is wanted")
+    return urls
 
 
 def _launch_in_project(options: dict[str, Any]) -> int:
@@ -109,7 +162,11 @@ def _launch_in_project(options: dict[str, Any]) -> int:
         raise ConfigurationError(
             'Django is not installed: pip install "asgi_redis[django]", or use --layer-url'
         ) from error
-    django.setup()
+    try:
+        django.setup()
+    except Exception as error:
+        names = os.environ["DJANGO_SETTINGS_MODULE"]
+        raise ConfigurationError(f"Django cannot be set up with the settings {names!r}: {reason(error)}") from error
     from workers.django import launch_in_project  # here, because it needs Django and its settings
 
     return launch_in_project(options)

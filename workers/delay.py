@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Callable, Protocol
 
 from redis.exceptions import RedisError
 
 from workers.duties import Duty
+from workers.layers import ChannelLayer
+from workers.losses import Losses
 from workers.message import Message
 from workers.routing import Route, route
 
@@ -38,6 +40,15 @@ class DelayedMessages(Protocol):
         """Sends what is due; returns the seconds until the next one is."""
 
 
+def by_channel(channel_layer: ChannelLayer) -> Callable[[str, dict[str, Any], float], None]:
+    """Returns what postpones a message by sending it to ``asgi.delay``, for whatever consumes that."""
+
+    def postpone(channel: str, content: dict[str, Any], seconds: float) -> None:
+        channel_layer.send(CHANNEL, {"channel": channel, "content": content, "delay": int(seconds * 1000)})
+
+    return postpone
+
+
 class Delivery(Duty):
     """
     Stores what comes on ``asgi.delay`` (by ``route``), and delivers what is due, in a thread of its own.
@@ -51,6 +62,7 @@ class Delivery(Duty):
         self._stored = threading.Event()
         self._quieted = False
         self._thread: threading.Thread | None = None
+        self._deaths = Losses()
 
     @property
     def route(self) -> Route:
@@ -71,7 +83,11 @@ class Delivery(Duty):
         if isinstance(delay, bool) or not isinstance(delay, (int, float)):
             raise ValueError(f"the delay of a message on {CHANNEL} is in milliseconds, not {delay!r}")
         # Channels 1 takes a time that is past, too: it is due at once.
-        self._delayed.send(channel, content, max(0.0, delay / 1000))
+        self.postpone(channel, content, max(0.0, delay / 1000))
+
+    def postpone(self, channel: str, content: dict[str, Any], seconds: float) -> None:
+        """Sends ``content`` to ``channel`` in ``seconds``; raises what the layer does, but ``ChannelFull``."""
+        self._delayed.send(channel, content, seconds)
         self._stored.set()
 
     def start(self, worker: Worker) -> None:
@@ -80,8 +96,11 @@ class Delivery(Duty):
             self._start()
 
     def check(self, worker: Worker) -> str | None:
-        """Replaces a thread that has died."""
+        """Replaces a thread that has died; raises ``RuntimeError`` where that keeps happening."""
         if self._thread is not None and not self._thread.is_alive() and not self._quieted:
+            self._deaths.add()
+            if self._deaths.keep_happening:
+                raise RuntimeError("the thread that delivers delayed messages dies again and again")
             logger.warning("Replacing the thread that delivers delayed messages")
             self._start()
         return None
@@ -107,7 +126,7 @@ class Delivery(Duty):
                 wait = self._deliver()
                 if not self._quieted:
                     self._stored.wait(LONGEST_SLEEP if wait is None else min(wait, LONGEST_SLEEP))
-        except Exception:
+        except BaseException:  # a thread that SystemExit ends says nothing
             logger.exception("The thread that delivers delayed messages has died")
 
     def _deliver(self) -> float | None:

@@ -14,9 +14,14 @@ import time
 from types import CoroutineType
 from typing import Any, Callable, NamedTuple
 
+from redis.exceptions import RedisError
+
+from workers.contexts import run_apart
 from workers.dialect import OWN, Dialect
+from workers.exceptions import ConsumeLater
 from workers.layers import ChannelLayer
 from workers.routing import Consumer, Router, consumer_name
+from workers.signals import errors_of_receivers
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +31,8 @@ RESEND_INTERVAL = 0.05
 
 
 Observer = Callable[[str, str, float, bool], None]
+OnFailure = Callable[[str, BaseException], None]
+Postpone = Callable[[str, "dict[str, Any]", float], None]
 
 
 class Running(NamedTuple):
@@ -47,10 +54,20 @@ class Dispatcher:
 
     Shared by all slots. ``done`` counts the messages that it is through with, ``failed`` those among them
     that were lost to an error. ``observers`` are called after each message, in the slot that ran it, with the
-    channel, the consumer's name, the seconds that it ran, and whether it failed; they must not raise.
+    channel, the consumer's name, the seconds that it ran, and whether it failed. ``on_failure`` is called when one of
+    them, or a receiver of the signals, has raised: with its name, and what it raised. ``postpone`` sends a message to
+    a channel after so many seconds, for ``ConsumeLater``; None where the layer cannot.
     """
 
-    def __init__(self, router: Router, channel_layer: ChannelLayer, sender: object, dialect: Dialect = OWN) -> None:
+    def __init__(
+        self,
+        router: Router,
+        channel_layer: ChannelLayer,
+        sender: object,
+        dialect: Dialect = OWN,
+        on_failure: OnFailure | None = None,
+        postpone: Postpone | None = None,
+    ) -> None:
         self.done = 0
         self.failed = 0
         self.observers: list[Observer] = []
@@ -58,6 +75,8 @@ class Dispatcher:
         self._layer = channel_layer
         self._sender = sender
         self._message, self._signals, self._exceptions = dialect
+        self._on_failure = on_failure or _log_failure
+        self._postpone = postpone
         self._lock = threading.Lock()
         self._tickets = itertools.count()
         self._running: dict[int, Running] = {}
@@ -68,7 +87,10 @@ class Dispatcher:
             return list(self._running.values())
 
     def dispatch(self, channel: str, content: dict[str, Any]) -> None:
-        """Runs one message to its end, in this thread. Never raises."""
+        """Runs one message to its end, in this thread, and in a context of its own. Never raises."""
+        run_apart(self._dispatch, channel, content)
+
+    def _dispatch(self, channel: str, content: dict[str, Any]) -> None:
         name = "?"
         failed = True
         started = time.monotonic()
@@ -92,7 +114,10 @@ class Dispatcher:
         seconds = time.monotonic() - started
         logger.debug("Consumer %s is done with a message on channel %s after %.4f s", name, channel, seconds)
         for observe in self.observers:
-            observe(channel, name, seconds, failed)
+            try:
+                observe(channel, name, seconds, failed)
+            except BaseException as error:  # noqa: BLE001  the worker acts on it
+                self._on_failure(f"the observer {consumer_name(observe)}", error)
 
     def _run(self, consumer: Consumer, name: str, message: Any, arguments: dict[str, Any]) -> bool:
         with self._lock:
@@ -105,9 +130,29 @@ class Dispatcher:
                 del self._running[ticket]
 
     def _call(self, consumer: Consumer, message: Any, arguments: dict[str, Any]) -> bool:
+        started = self._signal(self._signals.consumer_started, environ={})
+        try:
+            done = self._consume(consumer, message, arguments)
+        finally:
+            # Also after an exception: what the consumer had sent by then goes out, as in Channels 1.
+            finished = self._signal(self._signals.consumer_finished)
+        return started and done and finished
+
+    def _signal(self, signal: Any, **named: Any) -> bool:
+        """Returns whether all receivers could send what they wanted to; any other error is the worker's."""
+        sent = True
+        for receiver, error in errors_of_receivers(signal, self._sender, **named):
+            if isinstance(error, (RedisError, self._layer.ChannelFull)):
+                # Of Channels 1's pending messages, for instance: a full channel is no reason to end.
+                logger.error("Signal receiver %r could not send", receiver, exc_info=error)
+                sent = False
+            else:
+                self._on_failure(f"signal receiver {receiver!r}", error)
+        return sent
+
+    def _consume(self, consumer: Consumer, message: Any, arguments: dict[str, Any]) -> bool:
         content = message.content
         try:
-            self._signals.consumer_started.send(sender=self._sender, environ={})
             result = consumer(message, **arguments)
             if result.__class__ is CoroutineType:
                 from workers.coroutines import run  # here, because few workers need asyncio
@@ -119,24 +164,34 @@ class Dispatcher:
             message.reply_channel.send({"close": True})
         except self._exceptions.ChannelSocketException as exception:
             exception.run(message)
-        except self._exceptions.ConsumeLater:
-            return self._put_back(message.channel.name, content)
-        finally:
-            # Also after an exception: what the consumer had sent by then goes out, as in Channels 1.
-            self._signals.consumer_finished.send(sender=self._sender)
+        except (self._exceptions.ConsumeLater, ConsumeLater) as later:
+            return self._put_back(message.channel.name, content, later)
         return True
 
-    def _put_back(self, channel: str, content: dict[str, Any]) -> bool:
+    def _put_back(self, channel: str, content: dict[str, Any], later: Any) -> bool:
         retries = content.get("__retries__", 0) + 1
         if retries > MAX_RETRIES:
             logger.warning("Dropped a message on channel %s: put off %d times", channel, MAX_RETRIES)
             return False
+        content = {**content, "__retries__": retries}
         for _ in range(RESEND_ATTEMPTS):
             try:
-                self._layer.send(channel, {**content, "__retries__": retries})
+                self._send_back(channel, content, later.seconds(retries) if isinstance(later, ConsumeLater) else 0)
             except self._layer.ChannelFull:
                 time.sleep(RESEND_INTERVAL)
             else:
                 return True
         logger.error("Dropped a message on channel %s: put off, and the channel is full", channel)
         return False
+
+    def _send_back(self, channel: str, content: dict[str, Any], seconds: float) -> None:
+        if seconds and self._postpone is not None:
+            self._postpone(channel, content, seconds)
+            return
+        if seconds:
+            logger.warning("A message on channel %s is put back at once: the layer delays no messages", channel)
+        self._layer.send(channel, content)
+
+
+def _log_failure(what: str, error: BaseException) -> None:
+    logger.critical("Error in %s", what, exc_info=error)

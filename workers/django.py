@@ -5,15 +5,22 @@ module uses, the management command, and ``apps`` with its ``checks``.
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
+import datetime
 import threading
 from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.db import close_old_connections
+from django.core.cache import caches
+from django.db import close_old_connections, reset_queries
 from django.db.backends.signals import connection_created
+from django.urls import set_urlconf
+from django.utils import timezone, translation
 
 from asgi_redis.settings import get_channel_layer
+from workers.contexts import begin_with
 from workers.dialect import OWN, Dialect
 from workers.exceptions import ConfigurationError
 from workers.launcher import launch
@@ -87,7 +94,13 @@ def look_after_connections(dialect: Dialect) -> None:
     """
     Has old database connections closed before and after each message, as Django does around each request: in the
     thread that runs it, and, for what is ``async def``, where ``sync_to_async`` runs the ORM.
+
+    What Django keeps for a request, such as the active language, ends with the message. Its caches do not: those of a
+    thread live as long as it does.
     """
+    begin_with(_make_caches)
+    if _keeps_outside_contexts():
+        dialect.signals.consumer_started.connect(_forget_request, dispatch_uid=f"{__name__}.forget")
     dialect.signals.consumer_started.connect(close_connections, dispatch_uid=__name__)
     dialect.signals.consumer_finished.connect(close_connections, dispatch_uid=__name__)
     try:
@@ -114,8 +127,36 @@ def _note_where(**_: Any) -> None:
 
 
 def close_connections(**_: Any) -> None:
-    """Closes this thread's database connections that are broken or past ``CONN_MAX_AGE``."""
+    """
+    Closes this thread's database connections that are broken or past ``CONN_MAX_AGE``.
+
+    With ``DEBUG`` it also forgets the queries that Django has written down.
+    """
+    if settings.DEBUG:
+        reset_queries()
     close_old_connections()
+
+
+def _make_caches() -> None:
+    for alias in settings.CACHES:
+        with contextlib.suppress(Exception):  # who uses the cache gets the error
+            caches[alias]
+
+
+def _keeps_outside_contexts() -> bool:
+    """Whether the active time zone, and what is kept like it, belongs to the thread: so it is with asgiref < 3.7."""
+    probe: Any = datetime.timezone(datetime.timedelta(minutes=1))
+    contextvars.Context().run(timezone.activate, probe)
+    kept = timezone.get_current_timezone() is probe
+    if kept:
+        timezone.deactivate()
+    return kept
+
+
+def _forget_request(**_: Any) -> None:
+    translation.deactivate()
+    timezone.deactivate()
+    set_urlconf(None)
 
 
 def _has_channels1() -> bool:

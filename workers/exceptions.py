@@ -28,12 +28,31 @@ class RoutingImportError(RoutingError, ImportError):
     """A dotted path to a routing or a consumer leads nowhere."""
 
 
+LONGEST_DELAY = 86_400.0
+
+
 class ConsumeLater(WorkersError):
     """
     Raised by a consumer that cannot handle its message yet: the message goes back to its channel.
 
-    It comes back ten times at most; the last time, the message has a true attribute ``__doomed__``.
+    It comes back ten times at most; the last time, the message has a true attribute ``__doomed__``. With ``delay`` it
+    comes back after so many seconds, as a delayed message; each further time, that is ``backoff`` times as long, but
+    no more than a day. ``args`` are those of any exception. Raises ``ValueError`` for a ``delay`` that is not from 0
+    to 86,400, and a ``backoff`` that is not from 1 to 100.
     """
+
+    def __init__(self, *args: object, delay: float = 0.0, backoff: float = 1.0) -> None:
+        if not 0 <= delay <= LONGEST_DELAY:
+            raise ValueError(f"the delay of a ConsumeLater is from 0 to {LONGEST_DELAY:,.0f} seconds, not {delay!r}")
+        if not 1 <= backoff <= 100:
+            raise ValueError(f"the backoff of a ConsumeLater is from 1 to 100, not {backoff!r}")
+        super().__init__(*args)
+        self.delay = delay
+        self.backoff = backoff
+
+    def seconds(self, retry: int) -> float:
+        """Returns after how many seconds the message is to come back; ``retry`` is 1 for the first time."""
+        return min(self.delay * self.backoff ** (retry - 1), LONGEST_DELAY)
 
 
 class DenyConnection(WorkersError):

@@ -7,7 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from workers import patching
+from workers import patching, shadowing
+from workers.arguments import MAX_THREADS
 from workers.dialect import OWN, Dialect
 from workers.exceptions import ConfigurationError
 from workers.layers import ChannelLayer
@@ -17,10 +18,13 @@ from workers.routing import Router
 from workers.stopping import SAME_SIGNAL_SECONDS, end_process, outlive_repeats, watch_exit
 from workers.worker import ExitCode, Worker
 
+logger = logging.getLogger(__name__)
+
 LOG_FORMAT = "%(asctime)s %(levelname)s %(process)d %(threadName)s %(name)s: %(message)s"
 DEFAULT_THREADS = 1
 DEFAULT_GREENLETS = 100
 EXIT_SECONDS = 5.0  # at least, for the process's way out
+LOGGERS = ("workers", "asgi_redis")
 LOG_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
 
@@ -39,6 +43,11 @@ def launch(channel_layer: ChannelLayer, router: Router, options: Mapping[str, An
             f"than the sender: use IPCChannelLayer on one machine, RedisChannelLayer on several, or run a "
             f"workers.Worker in a thread of the process that sends"
         )
+    show_log(options["verbosity"])
+    _check_names(channel_layer, router)
+    hidden = shadowing.hidden()
+    if hidden:
+        logger.warning("%s", hidden)
     worker = Worker(
         channel_layer,
         router,
@@ -52,7 +61,6 @@ def launch(channel_layer: ChannelLayer, router: Router, options: Mapping[str, An
         graceful=not options["disable_graceful_stop"],
         dialect=dialect,
     )
-    show_log(options["verbosity"])
     outlive_repeats(lambda: worker.stopped_at, SAME_SIGNAL_SECONDS)
     code = worker.run()
     now = time.monotonic()
@@ -65,8 +73,22 @@ def launch(channel_layer: ChannelLayer, router: Router, options: Mapping[str, An
     return code
 
 
+def _check_names(channel_layer: ChannelLayer, router: Router) -> None:
+    # Not one of the calls that the worker makes: a layer of others may do without. That of Channels 1 passes it on.
+    check = getattr(channel_layer, "valid_channel_name", None)
+    if check is None:
+        return
+    for name in router.channels:
+        try:
+            check(name, receive=True)
+        except TypeError as error:
+            raise ConfigurationError(f"in the routing, {error}") from error
+
+
 def _pool(kind: str, size: int | None) -> Pool:
     if kind == "thread":
+        if size is not None and size > MAX_THREADS:
+            raise ConfigurationError(f"{size:,} threads are too many: {MAX_THREADS:,} are the limit")
         return Pool(size or DEFAULT_THREADS)
     unpatched = patching.unpatched()
     if unpatched:
@@ -84,10 +106,18 @@ def _pool(kind: str, size: int | None) -> Pool:
 
 
 def show_log(verbosity: int) -> None:
-    """Writes the log of both packages to stderr, where the project has set up no logging of its own."""
+    """
+    Writes the log of both packages to stderr, where the project has set up no logging of its own.
+
+    What it has set up holds for them in any case. With ``disable_existing_loggers`` it disables those of the modules
+    that were imported by then; which ones these are depends on the command.
+    """
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter(LOG_FORMAT))
-    for name in ("workers", "asgi_redis"):
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in LOGGERS:
+            logging.getLogger(name).disabled = False
+    for name in LOGGERS:
         logger = logging.getLogger(name)
         if not logger.hasHandlers():
             logger.addHandler(handler)

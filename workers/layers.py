@@ -10,6 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from redis.exceptions import RedisError
+
+from workers.exceptions import ConfigurationError
+from workers.importing import import_path, reason
+
 DEFAULT_CHANNEL_LAYER = "default"
 
 
@@ -71,6 +76,30 @@ _registered: dict[str, ChannelLayer] = {}
 def register_layer(alias: str, channel_layer: ChannelLayer) -> None:
     """Makes ``alias`` stand for ``channel_layer`` in this process, whatever Django's settings say."""
     _registered[alias] = channel_layer
+
+
+def layer_from_path(path: str) -> ChannelLayer:
+    """
+    Returns the layer that ``module:object`` is, or that it returns when it is called.
+
+    For an asynchronous layer that is around a synchronous one, that one. Raises ``ConfigurationError`` for what is
+    none, and ``redis.exceptions.RedisError`` where a server is needed to make it.
+    """
+    found = import_path(path, "channel layer")
+    try:
+        made = found() if callable(found) else found
+    except RedisError:
+        raise
+    except Exception as error:
+        raise ConfigurationError(f"channel layer {path!r}: {reason(error)}") from error
+    layer: Any = made if hasattr(made, "reader") else getattr(made, "layer", None)
+    if not hasattr(layer, "reader"):
+        raise ConfigurationError(
+            f"{path!r} is no channel layer that a worker can receive from, nor a callable without arguments that "
+            f"returns one, but {made!r}"
+        )
+    made_layer: ChannelLayer = layer
+    return made_layer
 
 
 def layer_for(alias: str) -> ChannelLayer:

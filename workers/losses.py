@@ -1,9 +1,15 @@
-"""When replacing what has died is no longer the answer."""
+"""What goes wrong in a worker, beside its messages: when it is no answer any more to replace what has died."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
+from typing import Any, Callable, TypeVar
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 MOST = 5
 WITHIN_SECONDS = 60.0
@@ -23,3 +29,30 @@ class Losses:
     def keep_happening(self) -> bool:
         """Whether the worker had better end."""
         return len(self._times) == MOST and time.monotonic() - self._times[0] < WITHIN_SECONDS
+
+
+class Failure:
+    """Whether the worker has failed; ``wake`` is called when it does."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self.failed = False
+        self._wake = wake
+
+    def attempt(self, step: Callable[..., T], *arguments: Any) -> T | None:
+        """Takes a step, and returns what it does, or None. What it raises, whatever it is, makes the worker fail."""
+        try:
+            return step(*arguments)
+        except BaseException as error:  # noqa: BLE001  it is logged
+            self.note(getattr(step, "__qualname__", repr(step)), error)
+            return None
+
+    def note(self, what: str, error: BaseException | None = None) -> None:
+        """The worker has failed, by ``error`` in ``what``. From any thread."""
+        first, self.failed = not self.failed, True
+        logger.critical("Error in %s%s", what, "; the worker ends" if first else "", exc_info=error)
+        self._wake()
+
+    def note_log(self, error: Exception) -> None:
+        """A handler of the log has raised. What is told of that goes the same way, so it is told once."""
+        if not self.failed:
+            self.note("a handler of the log", error)

@@ -10,12 +10,12 @@ Channels 1.1.8.
 from __future__ import annotations
 
 import functools
-import importlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable, Optional, Protocol, Union
 
 from workers.exceptions import RoutingError, RoutingImportError
+from workers.importing import import_path
 from workers.message import Message
 
 Consumer = Callable[..., Any]
@@ -216,13 +216,7 @@ def _text(value: Any) -> Any:
 
 
 def _imported(path: str, what: str) -> Any:
-    module_name, _, attribute = path.rpartition(".")
-    if not module_name:
-        raise RoutingImportError(f"cannot import {what} {path!r}: write it as module.name")
-    try:
-        return getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise RoutingImportError(f"cannot import {what} {path!r}: {error}") from error
+    return import_path(path, what, RoutingImportError)
 
 
 # As they are written in a routing, after Django's urls.py.

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from typing import Any, Callable
 
 logger = logging.getLogger(__name__)
@@ -52,12 +53,32 @@ class Signal:
 
     def send(self, sender: Any, **named: Any) -> None:
         """Calls every receiver, in the order in which they were connected."""
+        for receiver, error in errors_of_receivers(self, sender, **named):
+            logger.error("Error in signal receiver %r", receiver, exc_info=error)
+
+    def send_robust(self, sender: Any, **named: Any) -> list[tuple[Receiver, Any]]:
+        """Calls every receiver, and returns each with what it has returned, or raised, as Django's does."""
+        responses = []
         for _, only, receiver in self._receivers:
             if only is None or only is sender:
                 try:
-                    receiver(signal=self, sender=sender, **named)
-                except Exception:  # a receiver is somebody else's code: it must not cost the message
-                    logger.exception("Error in signal receiver %r", receiver)
+                    response = receiver(signal=self, sender=sender, **named)
+                except BaseException as error:  # noqa: BLE001  it is the caller's to act on it
+                    response = error
+                responses.append((receiver, response))
+        return responses
+
+
+def errors_of_receivers(signal: Any, sender: Any, **named: Any) -> Sequence[tuple[object, BaseException]]:
+    """Sends a signal, also one of Django's; returns the receivers that raised, with what they raised."""
+    try:
+        responses = signal.send_robust(sender=sender, **named)
+    except BaseException as error:  # noqa: BLE001  Django's lets through what is no Exception
+        return [(signal, error)]
+    for _, response in responses:
+        if isinstance(response, BaseException):
+            return [row for row in responses if isinstance(row[1], BaseException)]
+    return ()
 
 
 worker_process_ready = Signal()

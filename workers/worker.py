@@ -26,7 +26,7 @@ from enum import IntEnum
 from queue import Empty, SimpleQueue
 
 from asgi_redis.exceptions import ChannelLayerError
-from workers import delay
+from workers import delay, logs
 from workers.dialect import OWN, Dialect
 from workers.dispatcher import Dispatcher
 from workers.duties import Duty
@@ -34,11 +34,12 @@ from workers.exceptions import ConfigurationError
 from workers.greenlets import keep_running_loops_apart
 from workers.layers import ChannelLayer
 from workers.limits import Limits, chosen
-from workers.losses import Losses
+from workers.losses import Failure, Losses
 from workers.pending import pending_messages
 from workers.pool import Pool
 from workers.puller import Puller
 from workers.routing import Router, Routing
+from workers.signals import errors_of_receivers
 from workers.stopping import StopSignal, StopSignals, Watchdog
 
 logger = logging.getLogger(__name__)
@@ -93,27 +94,36 @@ class Worker:
         router = router.with_websockets()
         nothing_to_do = not router.channels and delay.CHANNEL not in (only_channels or ())
         self._duties = list(duties)
-        if hasattr(channel_layer, "delayed") and delay.CHANNEL not in router.channels:
+        postpone = delay.by_channel(channel_layer) if delay.CHANNEL in router.channels else None
+        if hasattr(channel_layer, "delayed") and postpone is None:
             delivery = delay.Delivery(channel_layer.delayed)
             router = router.with_route(delivery.route)
             self._duties.append(delivery)
+            postpone = delivery.postpone
         self.channel_layer = channel_layer
         self.stopped_at: float | None = None
         self.channels = chosen(router.channels, only_channels, exclude_channels)
         if nothing_to_do or not self.channels:
             raise ConfigurationError("no channels to listen on: the routing, or what is left of it, is empty")
-        self.dispatcher = Dispatcher(router, channel_layer, sender=type(self), dialect=dialect)
+        # What wakes ``run``. Unlike an Event's, its ``put`` is safe within a signal handler.
+        # None stands for the end of pulling, an exception for its failure.
+        self._wakers: SimpleQueue[StopSignal | BaseException | None] = SimpleQueue()
+        self._failure = Failure(lambda: self._wakers.put(None))
+        self.dispatcher = Dispatcher(
+            router,
+            channel_layer,
+            sender=type(self),
+            dialect=dialect,
+            on_failure=self._failure.note,
+            postpone=postpone,
+        )
         self._pool = pool or Pool(1)
         self._graceful = graceful
         self._shutdown_timeout = shutdown_timeout
         self._unquieted = list(self._duties)
         self._signals = dialect.signals
         self._losses = Losses()
-        self._failed = False
         self._watchdog = Watchdog(self._log_left_behind)
-        # What wakes ``run``. Unlike an Event's, its ``put`` is safe within a signal handler.
-        # None stands for the end of pulling, an exception for its failure.
-        self._wakers: SimpleQueue[StopSignal | BaseException | None] = SimpleQueue()
         self._reader = channel_layer.reader()
         self._puller = Puller(self._reader, Limits(self.channels, limits), self.dispatcher.dispatch, burst)
 
@@ -142,10 +152,12 @@ class Worker:
         names = ", ".join(self.channels)
         logger.info("Listening on %s (%s) with %s, on %s", channels, names, slots, self.channel_layer)
         keep_running_loops_apart()
-        self._signals.worker_process_ready.send(sender=self)
-        self._signals.worker_ready.send(sender=self)
+        logs.guard(self._failure.note_log)
+        for signal in (self._signals.worker_process_ready, self._signals.worker_ready):
+            for receiver, error in errors_of_receivers(signal, self):
+                self._failure.note(f"signal receiver {receiver!r}", error)
         for duty in self._duties:
-            duty.start(self)
+            self._failure.attempt(duty.start, self)
         self._pool.start(self._puller.fetch, self._wakers.put)
 
     def quiet(self) -> None:
@@ -161,9 +173,10 @@ class Worker:
         Returns whether all has ended by ``deadline``, a time of ``time.monotonic``. It may be called again.
         """
         while self._unquieted:
-            self._unquieted.pop(0).quiet()
+            self._failure.attempt(self._unquieted.pop(0).quiet)
         ended = self._pool.stop(deadline) if self._graceful else self._pool.settle(deadline)
-        if not (ended and self._reader.settle(deadline)):
+        # What has raised need not be waited for.
+        if not ended or self._failure.attempt(self._reader.settle, deadline) is False:
             return False
         self._stop_duties()
         return True
@@ -183,11 +196,13 @@ class Worker:
         """
         self.stopped_at = None  # a quiet that came before is no reason to have less time
         with self._watchdog, StopSignals(self._record):
-            self.start()
-            first = self._serve()
-            self.quiet()
+            self._failure.attempt(self.start)
+            first = self._failure.attempt(self._serve)
+            self._failure.attempt(self.quiet)
             code = self._drain(first)
             self._stop_duties()
+        if code == ExitCode.CLEAN and self._failure.failed:
+            code = ExitCode.FAILED
         logger.info(
             "Stopped; %d messages done, %d of them failed; %d pending messages dropped",
             self.dispatcher.done,
@@ -221,7 +236,7 @@ class Worker:
 
     def _stop_duties(self) -> None:
         while self._duties:
-            self._duties.pop(0).stop()
+            self._failure.attempt(self._duties.pop(0).stop)
 
     def _serve(self) -> StopSignal | None:
         """Waits for a reason to stop: step 1. Returns the signal if it is one."""
@@ -236,13 +251,13 @@ class Worker:
                 self._pull_again_after(waker)
             self._losses.add(self._pool.lost - lost)
             lost = self._pool.lost
-            if self._losses.keep_happening and not self._failed:
+            if self._losses.keep_happening and not self._failure.failed:
                 logger.critical("Pulling fails, or pool threads die, again and again; the worker ends")
-                self._failed = True
-            if self._failed:
+                self._failure.failed = True
+            if self._failure.failed:
                 return None
             for duty in self._duties:
-                reason = duty.check(self)
+                reason = self._failure.attempt(duty.check, self)
                 if reason is not None:
                     logger.info("Stopping: %s", reason)
                     return None
@@ -251,7 +266,7 @@ class Worker:
     def _pull_again_after(self, failure: BaseException) -> None:
         if isinstance(failure, ChannelLayerError):
             logger.critical("The worker ends: %s", failure)
-            self._failed = True
+            self._failure.failed = True
             return
         logger.critical("Pulling has failed; it goes on", exc_info=failure)
         self._losses.add()
@@ -276,7 +291,7 @@ class Worker:
         self._further_signal()  # for what else has come: the log of it
         if not self._graceful:
             self.kill()
-        return ExitCode.FAILED if self._failed else ExitCode.CLEAN
+        return ExitCode.FAILED if self._failure.failed else ExitCode.CLEAN
 
     def _further_signal(self) -> StopSignal | None:
         found = None

@@ -7,7 +7,8 @@ package.
 """
 
 from asgi_redis.aio.exceptions import ChannelFull
-from asgi_redis.aio.layer import AsyncChannelLayer, RedisChannelLayer
+from asgi_redis.aio.layer import AsyncChannelLayer
 from asgi_redis.aio.pubsub import RedisPubSubChannelLayer
+from asgi_redis.aio.redis import RedisChannelLayer
 
 __all__ = ["AsyncChannelLayer", "ChannelFull", "RedisChannelLayer", "RedisPubSubChannelLayer"]

@@ -8,11 +8,12 @@ loop go there in one call.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import threading
 import time
 from collections.abc import Callable, Iterable
 from queue import SimpleQueue
-from typing import Any, Generic, Optional, TypeVar
+from typing import Any, Generic, Optional, TypeVar, Union
 
 from redis.exceptions import RedisError
 
@@ -22,13 +23,30 @@ from asgi_redis.wire import Operation
 
 Work = TypeVar("Work")
 T = TypeVar("T")
-Item = tuple[Work, "asyncio.Future[Any]"]
+Item = tuple[Work, "Future"]
 Queue = SimpleQueue[Optional[Item[Work]]]
+Future = Union["asyncio.Future[Any]", "Result[Any]"]
+AnyFuture = TypeVar("AnyFuture", "asyncio.Future[Any]", "Result[Any]")
 Begun = tuple[Operation, Any]
 """An operation, and the connection on which it was sent already, or None."""
 
 _MOST_OPERATIONS = 500  # in one round trip
 _MOST_BYTES = 1 << 20
+
+
+class Result(concurrent.futures.Future[T]):
+    """The future of a thread, which blocks in ``result``. What is to be called in its loop, is called at once."""
+
+    def get_loop(self) -> Result[T]:
+        """Returns what ``call_in`` takes."""
+        return self
+
+    def call_soon_threadsafe(self, function: Callable[..., object], *arguments: object) -> None:
+        """Calls ``function``."""
+        function(*arguments)
+
+
+Loop = Union[asyncio.AbstractEventLoop, "Result[Any]"]
 
 
 class Carrier(Generic[Work]):
@@ -105,9 +123,8 @@ class Pipeline(Carrier[Begun]):
         super().start_process()
         self._at_rest = False
 
-    def carry_out(self, operation: Operation, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
-        """Returns a future of ``loop``, in which this is called, for the result."""
-        future = loop.create_future()
+    def carry_out(self, operation: Operation, future: AnyFuture) -> AnyFuture:
+        """Returns ``future``, that of a loop in which this is called or a ``Result``, which gets the result."""
         with self._lock:
             if not self._threads:
                 self._start()
@@ -176,16 +193,16 @@ def _outcome(call: Callable[[], Any]) -> Any:
         return as_exception(error)
 
 
-def settle(outcomes: Iterable[tuple[asyncio.Future[Any], Any]]) -> None:
+def settle(outcomes: Iterable[tuple[Future, Any]]) -> None:
     """Sets each future to its result, or ``Exception``, with one call for each loop."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
+    by_loop: dict[Loop, list[tuple[Future, Any]]] = {}
     for future, outcome in outcomes:
         by_loop.setdefault(future.get_loop(), []).append((future, outcome))
     for loop, settled in by_loop.items():
         call_in(loop, _settle, settled)
 
 
-def call_in(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arguments: object) -> bool:
+def call_in(loop: Loop, function: Callable[..., object], *arguments: object) -> bool:
     """Has ``function`` called in ``loop``; returns whether that is still there, if perhaps not for long."""
     try:
         loop.call_soon_threadsafe(function, *arguments)
@@ -194,7 +211,7 @@ def call_in(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *a
     return True
 
 
-def _settle(settled: Iterable[tuple[asyncio.Future[Any], Any]]) -> None:
+def _settle(settled: Iterable[tuple[Future, Any]]) -> None:
     for future, outcome in settled:
         if future.done():
             continue  # cancelled
@@ -216,9 +233,11 @@ async def carry(steps: Steps[T], pipelines: dict[Shard, Pipeline]) -> T:
             return result
         if len(requests) == 1:
             shard, operation = requests[0]
-            results = [await pipelines[shard].carry_out(operation, loop)]
+            results = [await pipelines[shard].carry_out(operation, loop.create_future())]
         else:
-            results = await _all([pipelines[shard].carry_out(operation, loop) for shard, operation in requests])
+            results = await _all(
+                [pipelines[shard].carry_out(operation, loop.create_future()) for shard, operation in requests]
+            )
 
 
 async def _all(futures: list[asyncio.Future[Any]]) -> list[Any]:

@@ -36,6 +36,9 @@ class Inbox:
 
     popper: Popper
 
+    patient = False
+    """Whether those who come for a process-local channel during an outage wait on, as a message tells of its end."""
+
     def __init__(
         self,
         queue_of: Callable[[str], str],
@@ -118,7 +121,7 @@ class Inbox:
         others = number > 1 or len(self._wanted) > 1
         known = not self._newcomers and (others or time.monotonic() < self._known_until)
         sure = known and not self.popper.is_down()
-        if not sure:
+        if not sure and not (self.patient and "!" in waiting.channel):
             self._newcomers.add(waiting)
         if not sure or number == 1:
             self._change()
@@ -136,6 +139,19 @@ class Inbox:
                 self._change()
         if box is not None:
             self._tidy(waiting.channel, box)
+
+    def waits(self, channel: str) -> bool:
+        """Whether a ``receive`` waits for a message of ``channel``, in a loop that is not closed."""
+        # Without the lock: callers hold one that a coroutine may want which is collected while this one is held.
+        box = self._boxes.get(channel)
+        waiting = [] if box is None else list(box.waiting)
+        return any(one not in self._left and not one.future.get_loop().is_closed() for one in waiting)
+
+    def notify(self, kind: str, others: Iterable[str]) -> None:
+        """Gives a message of the type ``kind`` to all process-local channels that are waited for, and to others."""
+        with self.lock:
+            channels = [channel for channel, box in self._boxes.items() if box.waiting and "!" in channel]
+        self.deliver([(channel, {"type": kind}) for channel in dict.fromkeys([*channels, *others])])
 
     # For the thread that receives
 

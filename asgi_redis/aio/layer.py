@@ -14,20 +14,20 @@ import time
 import uuid
 import weakref
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Union
 
-import asgi_redis
 from asgi_redis import exceptions
-from asgi_redis.aio.carriers import Calls, Carrier, Pipeline, call_apart, carry
+from asgi_redis.aio.carriers import Calls, Carrier, call_apart
 from asgi_redis.aio.exceptions import ChannelFull
 from asgi_redis.aio.inbox import Inbox
+from asgi_redis.aio.memberships import Memberships
 from asgi_redis.aio.names import Names
 from asgi_redis.aio.popper import Popper
 from asgi_redis.base import BaseChannelLayer, Message
-from asgi_redis.connection import Steps
 from asgi_redis.inner import inner_layer
 
 T = TypeVar("T")
+Part = Union[Carrier[Any], Popper, Memberships]
 
 _PATIENCE_AT_EXIT = 1.0  # seconds
 _PATIENCE = 30.0  # seconds; a request to Redis takes 20 at most
@@ -61,8 +61,8 @@ class AsyncChannelLayer(Names):
         layer = self.layer
         self._calls = Calls(f"calls of {type(layer).__name__}", self.threads)
         self._inbox = Inbox(layer.non_local_name, layer.get_capacity, layer.expiry)
-        popper = Popper(self._inbox, layer.reader, layer.send, f"receiver of {type(layer).__name__}")
-        self._parts: list[Carrier[Any] | Popper] = [self._calls, popper]
+        self._popper = Popper(self._inbox, layer.reader, layer.send, f"receiver of {type(layer).__name__}")
+        self._parts: list[Part] = [self._calls, self._popper]
         weakref.finalize(self, _end, self._parts).atexit = False
         _layers.add(self)
 
@@ -101,7 +101,7 @@ class AsyncChannelLayer(Names):
         ``LayerClosed`` when the layer is closed meanwhile.
         """
         self.require_valid_channel_name(channel)
-        if "!" in channel and not self.non_local_name(channel).endswith(f"{self.client_prefix}!"):
+        if "!" in channel and not self._is_own(channel):
             raise exceptions.InvalidName(
                 f"{channel!r} is a channel of another process: those of this one have {self.client_prefix}! in them"
             )
@@ -110,6 +110,10 @@ class AsyncChannelLayer(Names):
         except exceptions.LayerClosed:
             await self._wait_for_exit()
             raise
+
+    def _is_own(self, channel: str) -> bool:
+        """Whether this is a process-local channel of this process."""
+        return self.non_local_name(channel).endswith(f"{self.client_prefix}!")
 
     async def _wait_for_exit(self) -> None:
         # Only daemon threads still run loops then, and all they could do with an error is to print it.
@@ -183,67 +187,10 @@ class AsyncChannelLayer(Names):
         return f"{type(self).__name__}({self.layer})"
 
 
-class RedisChannelLayer(AsyncChannelLayer):
-    """
-    A Channels 4 back end over one or more Redis servers, with the settings of ``asgi_redis.RedisChannelLayer``.
-
-    They are those of ``channels_redis.core.RedisChannelLayer``, too, which it shares the servers with. For each
-    server a thread makes one round trip for all that has been asked for in the meantime. ``layer`` is the
-    synchronous layer, which shares its connections.
-
-    Raises ``ValueError`` for a setting that cannot work, and ``TypeError`` for one that is not known.
-    """
-
-    layer: asgi_redis.RedisChannelLayer
-    threads = 1  # for flush() only
-
-    def __init__(self, hosts: Any = None, **settings: Any) -> None:
-        super().__init__(asgi_redis.RedisChannelLayer(hosts=hosts, **settings))
-        self._pipelines = {shard: Pipeline(shard) for shard in self.layer._shards}
-        self._parts += self._pipelines.values()
-
-    async def send(self, channel: str, message: Message) -> None:
-        """
-        Puts ``message`` at the end of ``channel``, in one round trip.
-
-        Raises ``ChannelFull``, which is that of ``channels.exceptions``, too, where Channels is installed;
-        ``MessageTooLarge``, ``TypeError`` for a wrong name or value, ``ValueError`` for a reserved key. After a
-        ``redis.exceptions.ConnectionError`` or ``TimeoutError`` the message may or may not have been sent.
-        """
-        try:
-            await self._carry(self.layer._sending(channel, message))
-        except exceptions.ChannelFull as error:
-            raise ChannelFull(str(error)) from None
-
-    async def group_add(self, group: str, channel: str) -> None:
-        """Adds ``channel`` to ``group`` for ``group_expiry`` seconds, or renews that, in one round trip."""
-        await self._carry(self.layer._group_adding(group, channel))
-
-    async def group_discard(self, group: str, channel: str) -> None:
-        """Removes ``channel`` from ``group``, if it is in there, in one round trip."""
-        await self._carry(self.layer._group_discarding(group, channel))
-
-    async def group_send(self, group: str, message: Message) -> int:
-        """
-        Sends ``message`` to every channel of ``group``, in two round trips.
-
-        Returns for how many it was dropped, as they were full. Raises as ``send`` does otherwise.
-        """
-        return await self._carry(self.layer._group_sending(group, message))
-
-    async def _carry(self, steps: Steps[T]) -> T:
-        return await carry(steps, self._pipelines)
-
-    @property
-    def prefix(self) -> str:
-        """What the keys in Redis start with."""
-        return self.layer.prefix
-
-
 _layers: weakref.WeakSet[AsyncChannelLayer] = weakref.WeakSet()
 
 
-def _end(parts: list[Carrier[Any] | Popper]) -> None:
+def _end(parts: list[Part]) -> None:
     for part in parts:
         part.end()
 

@@ -25,7 +25,7 @@ class Reader(Protocol):
     What a layer's ``reader()`` returns.
 
     One that waits for a server to come back instead of raising its error has, too: ``down``, whether it does so now;
-    ``error``, why; and ``retry``, which tries at once.
+    ``error``, why; ``retry``, which tries at once; and ``watch``, which it calls when an outage begins or ends.
     """
 
     @property
@@ -50,6 +50,9 @@ class Popper:
 
     When it ends, what was received of normal channels and not taken is sent again, for other processes.
     """
+
+    watch: Callable[[bool], object] | None = None
+    """Is called with True when an outage begins, and with False when it is over, if the reader tells."""
 
     def __init__(
         self, inbox: Inbox, make_reader: Callable[[], Reader], send: Callable[[str, Message], object], name: str
@@ -81,6 +84,8 @@ class Popper:
         if self._thread is None:
             self._ending = False
             self._reader = self._make_reader()
+            if self.watch is not None:
+                self._reader.watch = self.watch  # type: ignore[attr-defined]  # as above
             thread = threading.Thread(target=self._run, args=(self._reader,), name=self._name, daemon=True)
             thread.start()
             self._thread = thread

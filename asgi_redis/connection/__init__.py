@@ -1,7 +1,8 @@
 """The way to Redis: hosts, connections, and the carriers that bring operations there and replies back."""
 
 from asgi_redis.connection.blocking import pop, put_back_all
-from asgi_redis.connection.carrying import Request, Steps, carry, execute_all
+from asgi_redis.connection.carrying import Steps, carry, execute_all
+from asgi_redis.connection.errors import describe_wrong_type
 from asgi_redis.connection.host import Host
 from asgi_redis.connection.hosts import parse_hosts, parse_sentinels
 from asgi_redis.connection.pipeline import as_exception, begin, each_its_own, execute_many, is_error
@@ -11,7 +12,6 @@ from asgi_redis.connection.waiter import Waiter
 
 __all__ = [
     "Host",
-    "Request",
     "SentinelCluster",
     "SentinelHost",
     "Shard",
@@ -21,6 +21,7 @@ __all__ = [
     "begin",
     "carry",
     "delete_matching",
+    "describe_wrong_type",
     "each_its_own",
     "execute_all",
     "execute_many",

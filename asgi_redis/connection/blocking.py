@@ -19,6 +19,7 @@ from redis.exceptions import ConnectionError, RedisError, ResponseError, Timeout
 
 from asgi_redis.connection.late import PROMPT
 from asgi_redis.connection.pipeline import is_error
+from asgi_redis.connection.redis_py import write
 from asgi_redis.connection.shard import Shard
 from asgi_redis.connection.waiter import Waiter
 from asgi_redis.exceptions import UnsupportedRedis
@@ -59,7 +60,7 @@ class _Blocked:
         connection = shard.checkout(prompt)
         try:
             self._client = shard.client_id(connection, _CLIENT_ID, prompt)
-            connection.send_packed_command((operation.packed,))
+            write(connection, operation.packed)
         except BaseException as error:
             shard.after_error(connection, error)
             raise
@@ -91,7 +92,7 @@ class _Blocked:
             self._leave(late)
         except (RedisError, UnsupportedRedis) as error:
             self.shard.after_error(self._connection, error)
-            raise
+            raise self.shard.with_key(error, self._operation) from error
         if not self._given_back:
             self._given_back = True
             if sock is not None:

@@ -47,8 +47,8 @@ def execute_all(requests: Sequence[tuple[Shard, Operation]]) -> list[Any]:
         connection = None
         try:
             connection = shard.checkout()
-            connection.send_packed_command((operation.packed,))
-        except RedisError as error:
+            shard.send(connection, operation.packed)
+        except (RedisError, UnsupportedRedis) as error:
             if connection is not None:
                 shard.after_error(connection, error)
             errors.append(error)
@@ -59,7 +59,7 @@ def execute_all(requests: Sequence[tuple[Shard, Operation]]) -> list[Any]:
             results.append(operation.read(shard.read(connection, operation)))
         except (RedisError, UnsupportedRedis) as error:
             shard.after_error(connection, error)
-            errors.append(error)
+            errors.append(shard.with_key(error, operation))
         else:
             shard.give_back(connection)
     if errors:

@@ -2,15 +2,56 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import socket
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.backoff import NoBackoff
 from redis.connection import Connection, SSLConnection
-from redis.exceptions import ConnectionError, TimeoutError
+from redis.exceptions import AuthenticationError, ConnectionError, RedisError, TimeoutError
 from redis.retry import Retry
 
-from asgi_redis.native import refuse_eventlet
+from asgi_redis.connection.errors import authentication_error
+from asgi_redis.exceptions import ConfigurationError
+
+# A NAT or a load balancer forgets a connection that is silent for 4 minutes, or 350 seconds; some after one minute.
+_KEEPALIVE = {"TCP_KEEPIDLE": 45, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+_PATIENCE = 5.0  # seconds, where no timeout is set
+_MACOS_KEEPIDLE = 0x10  # TCP_KEEPALIVE, which Python knows by name from 3.10 on
+
+
+class Limits(NamedTuple):
+    """
+    How many connections a host may have at a time, and how old one may be in seconds.
+
+    ``max_idle_time`` is how long a connection may be in no use. ``health_check_interval`` is after how long one is
+    asked whether it still works before it is used.
+    """
+
+    max_connections: float = math.inf
+    max_connection_age: float = 300.0
+    max_idle_time: float = 60.0
+    health_check_interval: float = 5.0
+
+    @classmethod
+    def taken_from(cls, options: dict[str, Any]) -> Limits:
+        """Takes them out of a host's options; None is no limit. Raises ``ConfigurationError``."""
+        return cls(**{name: _limit(name, options.pop(name)) for name in cls._fields if name in options})
+
+
+def _limit(name: str, value: Any) -> float:
+    if isinstance(value, str):  # of a URL's query
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    if value is None or (name == "health_check_interval" and value == 0):  # redis-py's way to have none
+        return math.inf
+    least = 1 if name == "max_connections" else 0
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= least or value == 0:
+        what = "a number from 1 on" if least else "a number of seconds above 0"
+        raise ConfigurationError(f"{name} must be {what}, or None, not {value!r}")
+    return float(value)
 
 
 class Host:
@@ -24,26 +65,76 @@ class Host:
         self._connection_class = connection_class
         # Never again what may have been sent already: a retry of redis-py's could do that.
         self._options = {**options, "retry": Retry(NoBackoff(), 0)}
-        self._options.pop("max_connections", None)  # channels_redis takes it, for the pool that it has
+        self.limits = Limits.taken_from(self._options)
         if issubclass(connection_class, (Connection, SSLConnection)):
             self._options.setdefault("socket_keepalive", True)
+            self._options.setdefault("socket_keepalive_options", keepalive_options())
+        self.patience: float = self._options.get("socket_connect_timeout") or _PATIENCE
+        """How many seconds may pass until a caller has a connection."""
         self._make()  # shows a wrong option now, not at the first use
 
-    def _make(self, **address: Any) -> Any:
-        return self._connection_class(**{**self._options, **address})
+    def _make(self) -> Any:
+        return self._connection_class(**self._options)
 
     def connect(self) -> Any:
-        """Returns a new connection of redis-py, connected. Raises ``redis.exceptions.ConnectionError``."""
-        refuse_eventlet()  # it may have been patched since
-        return self._connect(self._make())
+        """
+        Returns a new connection of redis-py, connected.
 
-    def _connect(self, connection: Any) -> Any:
+        Raises ``redis.exceptions.ConnectionError``, also for what a provider of credentials raises.
+        """
+        connection = self._make()
+        self.reconnect(connection)
+        return connection
+
+    def reconnect(self, connection: Any) -> None:
+        """Connects a connection, anew if need be. Raises as ``connect`` does."""
+        connection.disconnect()
+        try:
+            self._connect(connection)
+        except BaseException as error:
+            connection.disconnect()
+            if isinstance(error, RedisError) or not isinstance(error, Exception):
+                raise
+            # A provider of credentials raises what it likes, for a while: an outage like any other.
+            raise ConnectionError(f"connecting to {self.name} fails: {type(error).__name__}: {error}") from error
+
+    def _connect(self, connection: Any) -> None:
+        timeout, connect_timeout = connection.socket_timeout, getattr(connection, "socket_connect_timeout", None)
+        custom = connection.redis_connect_func
+
+        def connected(connection: Any) -> None:
+            # From here on it waits for Redis, not for the network.
+            connection.socket_timeout, connection.redis_connect_func = timeout, custom
+            connection._sock.settimeout(timeout)
+            (custom or type(connection).on_connect)(connection)
+
+        # redis-py would wait for a TLS handshake as long as for a reply.
+        connection.socket_timeout = timeout if connect_timeout is None else connect_timeout
+        connection.redis_connect_func = connected
         try:
             connection.connect()
-        except TimeoutError as error:
+        except AuthenticationError as error:
+            raise authentication_error(self.name, error) from error
+        except (TimeoutError, ConnectionError) as error:
+            problem = self._problem(connection, error)
+            if problem is None:
+                raise
             # Unlike any other timeout this one says for sure that Redis has seen nothing.
-            raise ConnectionError(f"{self.name} does not answer: {error}") from error
-        return connection
+            raise ConnectionError(problem) from error
+        finally:
+            connection.socket_timeout, connection.redis_connect_func = timeout, custom
+
+    def _problem(self, connection: Any, error: Exception) -> str | None:
+        """Returns what is to be told instead of redis-py's text, if that does not tell enough."""
+        text, cause = str(error), error.__context__
+        is_tls, closed = isinstance(connection, SSLConnection), isinstance(cause, ConnectionResetError)
+        if is_tls and (closed or "_ssl" in str(cause)) and "certificate" not in text:
+            return f"{self.name}: no TLS handshake: {cause}; for a server that does not speak TLS write redis://"
+        if isinstance(error, TimeoutError):
+            return f"{self.name} does not answer: {text}"
+        if isinstance(connection, Connection) and not is_tls and (closed or "closed by server" in text):
+            return f"{self.name} has closed the connection: {text}; for a server that speaks TLS write rediss://"
+        return None
 
     def is_current(self, connection: Any) -> bool:
         """Whether an idle connection still leads to where ``connect`` would."""
@@ -54,3 +145,11 @@ class Host:
 
     def __repr__(self) -> str:
         return self.name
+
+
+def keepalive_options() -> dict[int, int]:
+    """Returns socket options by which a silent connection is kept by the network between, or found to be dead."""
+    options = {getattr(socket, name): seconds for name, seconds in _KEEPALIVE.items() if hasattr(socket, name)}
+    if not hasattr(socket, "TCP_KEEPIDLE"):
+        options[getattr(socket, "TCP_KEEPALIVE", _MACOS_KEEPIDLE)] = _KEEPALIVE["TCP_KEEPIDLE"]
+    return options

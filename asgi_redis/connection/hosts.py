@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from redis.connection import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
+from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
 from redis.exceptions import RedisError
 
 from asgi_redis.connection.host import Host
@@ -19,6 +19,7 @@ DEFAULTS = {
     "socket_connect_timeout": 5.0,
     "socket_timeout": 20.0,
 }
+_SCHEMES = {"redis": "redis", "rediss": "rediss", "unix": "unix", "valkey": "redis", "valkeys": "rediss"}
 _EXAMPLES = 'a URL ("redis://host:6379/0"), a ("host", 6379) pair or a dict'
 
 
@@ -81,23 +82,26 @@ def _parse_url(url: str, options: Mapping[str, Any]) -> Host:
         port = 6379 if parts.port is None else _port(parts.port)
     except ValueError:
         raise ConfigurationError("the port must be a number from 1 to 65535: redis://host:6379/0") from None
-    if parts.scheme not in ("redis", "rediss", "unix"):
+    scheme = _SCHEMES.get(parts.scheme)
+    if scheme is None:
         raise ConfigurationError(
-            f"unknown scheme {parts.scheme!r}; write redis://, rediss:// (TLS) or unix:///path/to/socket"
+            f"unknown scheme {parts.scheme!r}; write redis://, rediss:// (TLS) or unix:///path/to/socket; valkey:// "
+            f"and valkeys:// are the same"
         )
-    if parts.scheme != "unix" and not (parts.path.strip("/") or "0").isdigit():
+    if scheme != "unix" and not (parts.path.strip("/") or "0").isdigit():
         raise ConfigurationError("the database must be a number: redis://host:6379/0")
     try:
-        pool = ConnectionPool.from_url(url, **options)
+        found = parse_url(scheme + url[len(parts.scheme) :])  # type: ignore[no-untyped-call]  # redis-py's
     except (ValueError, TypeError):
         raise ConfigurationError("an option in the query of the URL has a wrong value") from None
-    known = pool.connection_kwargs
+    known = {**options, **found}
+    connection_class = known.pop("connection_class", Connection)
     database = known.get("db", 0)
-    if parts.scheme == "unix":
+    if scheme == "unix":
         name = f"unix://{known['path']}?db={database}"
     else:
         name = f"{parts.scheme}://{known.get('host', 'localhost')}:{port}/{database}"
-    return Host(name, pool.connection_class, known)
+    return Host(name, connection_class, known)
 
 
 def _parse_address(options: dict[str, Any]) -> Host:

@@ -51,5 +51,13 @@ class IdleOfHub:
         """Returns the connection that was kept last. Raises ``IndexError`` when there is none."""
         return self._own().pop()
 
+    def popleft(self) -> Idle:
+        """Returns the connection that was kept first. Raises ``IndexError`` when there is none."""
+        return self._own().popleft()
+
+    def appendleft(self, idle: Idle) -> None:
+        """Puts back what ``popleft`` has returned."""
+        self._own().appendleft(idle)
+
     def __len__(self) -> int:
         return len(self._own())

@@ -10,12 +10,14 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import AuthenticationError, NoScriptError, ResponseError
 
+from asgi_redis.connection.redis_py import Unsent, write
 from asgi_redis.connection.shard import Shard, read_replies
 from asgi_redis.exceptions import CallInterrupted
 from asgi_redis.wire.operation import Operation
 
+_EXPLAINED = (ResponseError, AuthenticationError)
 _SMALL = 1 << 14  # bytes that fit into the buffer of a socket whose last request was answered
 
 
@@ -28,7 +30,10 @@ def begin(shard: Shard, operation: Operation) -> Any | None:
     connection = shard.checkout_warm() if len(operation.packed) <= _SMALL else None
     if connection is not None:
         try:
-            connection.send_packed_command((operation.packed,), check_health=False)
+            write(connection, operation.packed)
+        except Unsent as error:
+            shard.after_error(connection, error)
+            return None  # connecting takes waiting
         except BaseException as error:
             shard.after_error(connection, error)
             raise
@@ -48,9 +53,10 @@ def execute_many(shard: Shard, operations: Sequence[Operation], begun: Any | Non
         return each_its_own(as_exception(error), len(operations))
     outcomes: list[Any] = []
     try:
-        packed = [operation.packed for operation in (operations if begun is None else operations[1:])]
-        if packed:
-            connection.send_packed_command((b"".join(packed),))
+        if begun is None:
+            shard.send(connection, b"".join([operation.packed for operation in operations]))
+        elif len(operations) > 1:
+            write(connection, b"".join([operation.packed for operation in operations[1:]]))
         for operation in operations:
             outcomes.append(_read(connection, operation))
         again = [position for position, outcome in enumerate(outcomes) if isinstance(outcome, NoScriptError)]
@@ -65,8 +71,10 @@ def execute_many(shard: Shard, operations: Sequence[Operation], begun: Any | Non
     refusals = list(filter(is_error, explained))
     if refusals:
         shard.after_error(connection, next(filter(shard.is_lost, refusals), refusals[0]))
-    else:
-        shard.give_back(connection)
+        return [
+            shard.with_key(one, operation) if is_error(one) else one for one, operation in zip(explained, operations)
+        ]
+    shard.give_back(connection)
     return explained
 
 
@@ -115,17 +123,10 @@ def _run_unknown_scripts(
     connection: Any, operations: Sequence[Operation], outcomes: list[Any], again: Sequence[int]
 ) -> None:
     """Asks again for what Redis has not run, with the texts of the scripts."""
-    connection.send_packed_command((b"".join([operations[position].with_text() for position in again]),))
+    write(connection, b"".join([operations[position].with_text() for position in again]))
     for position in again:
         outcomes[position] = _read(connection, operations[position])
 
 
 def _explain(shard: Shard, outcomes: Sequence[Any]) -> list[Any]:
-    return [_explained(shard, outcome) if isinstance(outcome, ResponseError) else outcome for outcome in outcomes]
-
-
-def _explained(shard: Shard, refusal: ResponseError) -> Exception:
-    try:
-        return shard.explain(refusal)
-    except Exception as error:  # noqa: BLE001  it may ask the server, which may have gone by now
-        return error
+    return [shard.explain(outcome) if isinstance(outcome, _EXPLAINED) else outcome for outcome in outcomes]

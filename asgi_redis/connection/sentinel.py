@@ -120,26 +120,22 @@ class SentinelHost(Host):
         kind = SSLConnection if known.pop("ssl", False) else Connection
         super().__init__(f"sentinel service {service}", kind, known)
 
-    def connect(self) -> Any:
+    def _connect(self, connection: Any) -> None:
         """
-        Asks the Sentinels for the master, and returns a connection to it.
+        Asks the Sentinels for the master, and connects to it.
 
         Raises ``redis.exceptions.ConnectionError`` also for a server that is, or has become, no master.
         """
         address = self._cluster.master(self._service)
+        connection.host, connection.port = address
         try:
-            connection = self._connect(self._make(host=address[0], port=address[1]))
-            try:
-                self._check_role(connection)
-            except BaseException:
-                connection.disconnect()
-                raise
-        except RedisError:
+            super()._connect(connection)
+            self._check_role(connection)
+        except BaseException:
             self._cluster.forget(self._service)
             raise
         self._address = address
         self._ask_at = time.monotonic() + max(_ASK_AGAIN, self._cluster.refresh_interval)
-        return connection
 
     def is_current(self, connection: Any) -> bool:
         """
@@ -158,8 +154,8 @@ class SentinelHost(Host):
     def _ask(self) -> None:
         try:
             self._address = self._cluster.master(self._service)
-        except RedisError:
-            self._ask_at = time.monotonic() + _ASK_LATER  # the connections may still be good
+        except Exception:  # noqa: BLE001  of a provider of credentials, for one; the connections may still be good
+            self._ask_at = time.monotonic() + _ASK_LATER
         else:
             self._ask_at = time.monotonic() + max(_ASK_AGAIN, self._cluster.refresh_interval)
 

@@ -8,51 +8,40 @@ out that an idle connection has died, come before the first byte of a request.
 
 from __future__ import annotations
 
-import builtins
 import functools
-import re
-import time
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary
 
 from redis.exceptions import (
-    ConnectionError,
-    MasterDownError,
+    AuthenticationError,
     NoScriptError,
-    ReadOnlyError,
+    RedisError,
     ResponseError,
     TimeoutError,
 )
 
-from asgi_redis import process
+from asgi_redis.connection.errors import explained, wrong_type_error
 from asgi_redis.connection.host import Host
-from asgi_redis.connection.idle import idle_connections
-from asgi_redis.connection.late import PROMPT, LateCalls, within
+from asgi_redis.connection.late import PROMPT, LateCalls
+from asgi_redis.connection.pool import Pool
+from asgi_redis.connection.redis_py import write
 from asgi_redis.exceptions import UnsupportedRedis
-from asgi_redis.wire.operation import Operation, command
-from asgi_redis.wire.operations import scan, unlink
+from asgi_redis.wire.operation import Operation
+from asgi_redis.wire.operations import scan, types, unlink
 
-_FRESH = 0.05  # seconds that an idle connection counts as alive without a look
 _LATE_LOOK = 60.0  # seconds of a wait for a late reply, which begins again
 _RESCUE = 1.0  # seconds that a reply may take whose caller was interrupted
-_LOST = (ConnectionError, ReadOnlyError, MasterDownError)
-# Scripts pass them on in a text of their own before Redis 7; redis-py before 5.1 does not know all of them.
-# UNBLOCKED ends a blocking pop on a master that becomes a replica.
-_REPLICAS = {"READONLY": ReadOnlyError, "MASTERDOWN": MasterDownError, "UNBLOCKED": ReadOnlyError}
-_FROM_REPLICA = re.compile(r"(?:^|-)(READONLY|MASTERDOWN|UNBLOCKED(?= force)) ")
+_KEYS_LOOKED_AT = 1000  # to find the one that is of another type
 
 
-class Shard:
-    """The connections to one host."""
+class Shard(Pool):
+    """The connections to one host, and what is done on them."""
 
-    def __init__(self, host: Host) -> None:
-        self.host = host
-        self._idle = idle_connections()
+    def __init__(self, host: Host, keeps_keys: bool = True) -> None:
         self._client_ids: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
         self._late_calls = LateCalls(f"late reply of {host}")
-        self._connections: WeakSet[Any] = WeakSet()
-        process.register(self)
+        super().__init__(host, keeps_keys)
 
     def execute(
         self,
@@ -60,6 +49,7 @@ class Shard:
         rescue: Callable[[Any], object] | None = None,
         late: Callable[[Any], object] | None = None,
         prompt: bool = False,
+        spare: bool = False,
     ) -> Any:
         """
         Sends one operation and returns what its replies mean.
@@ -75,7 +65,7 @@ class Shard:
         have carried it out.
         """
         prompt = prompt or late is not None
-        return self.execute_on(self.checkout(prompt), operation, rescue, late, prompt)
+        return self.execute_on(self.checkout(prompt, spare), operation, rescue, late, prompt)
 
     def execute_on(
         self,
@@ -87,7 +77,7 @@ class Shard:
     ) -> Any:
         """Does what ``execute`` does, on a connection that was checked out, and gives it back."""
         try:
-            connection.send_packed_command((operation.packed,))
+            self.send(connection, operation.packed, prompt)
             in_time = not prompt or connection.can_read(PROMPT)
             reply = self.read(connection, operation) if in_time else None
         except BaseException as error:
@@ -95,10 +85,15 @@ class Shard:
                 self.after_error(connection, error)
             else:
                 self._rescue(connection, operation, rescue)
+            if isinstance(error, ResponseError):
+                told = self.with_key(error, operation)
+                if told is not error:
+                    raise told from error
             raise
         if not in_time:
+            self.distrust(connection)
             if late is None:
-                connection.disconnect()
+                self.discard(connection)
             else:
                 self.read_late(connection, lambda: operation.read(self.read(connection, operation)), late)
             raise TimeoutError(f"{self.host} has not answered within {PROMPT:g} s")
@@ -130,7 +125,7 @@ class Shard:
         except BaseException:  # noqa: BLE001  the first interruption is the one to be raised
             reply = None
         if reply is None:
-            connection.disconnect()
+            self.discard(connection)
         else:
             self.give_back(connection)
             rescue(operation.read(reply))
@@ -142,135 +137,55 @@ class Shard:
                 return read_replies(connection, operation)
             except NoScriptError:
                 # Redis has run nothing: asking again cannot repeat anything.
-                connection.send_packed_command((operation.with_text(),))
+                write(connection, operation.with_text())
                 return read_replies(connection, operation)
-        except ResponseError as error:
-            explained = self.explain(error)
-            if explained is error:
+        except (ResponseError, AuthenticationError) as error:
+            told = self.explain(error)
+            if told is error:
                 raise
-            raise explained from error
+            raise told from error
 
-    def explain(self, error: ResponseError) -> Exception:
+    def explain(self, error: RedisError) -> Exception:
         """Returns the error that a reply is to callers; mostly the same."""
-        if "unknown" in str(error).lower() and "command" in str(error).lower():
-            return self._unsupported(error)
-        refusal = _FROM_REPLICA.search(str(error))
-        return _REPLICAS[refusal.group(1)](str(error)) if refusal else error
+        return explained(self.host, "?" if self._examination is None else self._examination.version, error)
 
-    def _unsupported(self, error: ResponseError) -> UnsupportedRedis:
-        info = self.execute(Operation(command(b"INFO", b"server"), bytes)).decode().splitlines()
-        version = next((line.partition(":")[2] for line in info if line.startswith("redis_version:")), "?")
-        return UnsupportedRedis(
-            f"Redis {version} at {self.host} lacks a command; asgi_redis needs Redis 5.0 or newer, "
-            f"with all of its commands: {error}"
-        )
-
-    def checkout(self, prompt: bool = False) -> Any:
+    def with_key(self, error: Exception, operation: Operation) -> Exception:
         """
-        Returns a connection that is alive, as far as can be known before something is sent.
+        Returns the error of ``operation`` with the key that is of another type in it, if that is what it is about.
 
-        With ``prompt`` it waits no longer than ``PROMPT`` seconds for a new one.
+        Asks Redis, and so is for when the operation has given its connection back.
         """
-        process.check()
-        connect = self._connect_promptly if prompt else self.connect
+        if not isinstance(error, ResponseError) or "WRONGTYPE" not in str(error):
+            return error
+        keys = operation.keys()[:_KEYS_LOOKED_AT]
         try:
-            connection, used = self._idle.pop()
-        except IndexError:
-            return connect()
-        if not self.host.is_current(connection):
-            # A master that is none any more; it may not know yet, and take what nobody will read.
-            self._idle.append((connection, used))
-            self.drop_idle()
-            return connect()
-        if time.monotonic() - used > _FRESH and _is_dead(connection):
-            self.drop_idle()
-            return connect()
-        return connection
-
-    def connect(self) -> Any:
-        """Returns a new connection. Raises ``redis.exceptions.ConnectionError``."""
-        connection = self.host.connect()
-        self._connections.add(connection)
-        return connection
-
-    def _connect_promptly(self) -> Any:
-        # redis-py bounds the steps of it one by one, and the last of them by the socket timeout.
-        try:
-            return within(PROMPT, self.connect, f"connecting to {self.host}")
-        except builtins.TimeoutError as error:
-            raise ConnectionError(str(error)) from None
-
-    def checkout_warm(self) -> Any | None:
-        """Returns a connection that was in use a moment ago, or None. Never waits, unlike ``checkout``."""
-        process.check()
-        if self.host.moves:
-            return None
-        try:
-            connection, used = self._idle.pop()
-        except IndexError:
-            return None
-        if time.monotonic() - used <= _FRESH:
-            return connection
-        self._idle.append((connection, used))
-        return None
+            kinds = self.execute(types(keys), prompt=True, spare=True)
+        except (RedisError, UnsupportedRedis):
+            return error
+        # Counters are hashes; they come after what is no queue though it should be.
+        wrong = next((found for found in zip(keys, kinds) if found[1] not in (b"zset", b"none")), None)
+        return wrong_type_error(self.host, *wrong) if wrong else error
 
     def client_id(self, connection: Any, ask: Operation, prompt: bool = False) -> int:
         """Returns the number that Redis knows ``connection`` by; asks with ``ask`` the first time."""
         client = self._client_ids.get(connection)
         if client is None:
-            connection.send_packed_command((ask.packed,))
+            write(connection, ask.packed)
             if prompt and not connection.can_read(PROMPT):
                 raise TimeoutError(f"{self.host} has not answered within {PROMPT:g} s")
             client = self._client_ids[connection] = int(ask.read(self.read(connection, ask)))
         return client
 
-    def give_back(self, connection: Any) -> None:
-        """Keeps a connection, all of whose replies were read, for the next call."""
-        self._idle.append((connection, time.monotonic()))
-
-    def after_error(self, connection: Any, error: BaseException) -> None:
-        """Keeps the connection after an error that was a reply; after any other its state is not known."""
-        if isinstance(error, (ResponseError, UnsupportedRedis)) and not self.is_lost(error):
-            self.give_back(connection)
-            return
-        connection.disconnect()
-        if self.is_lost(error):
-            self.host.lost()
-            self.drop_idle()
-
-    def is_lost(self, error: BaseException) -> bool:
-        """Whether an error says that the server went away, or is the master no longer."""
-        return isinstance(error, _LOST)
-
-    def drop_idle(self) -> None:
-        """Closes the connections that no call is using."""
-        while self._idle:
-            try:
-                connection, _ = self._idle.pop()
-            except IndexError:
-                return  # another thread was faster
-            connection.disconnect()
-
-    def start_process(self) -> None:
-        """Leaves all connections to the process that this one was forked from."""
-        # Also those in use: a call that a signal handler has forked from goes on in this process, too.
-        for connection in self._connections:
-            connection.disconnect()  # redis-py leaves it open for the other
-            connection.connect = _refuse
-        self._connections = WeakSet()
-        self._idle = idle_connections()
+    def _reconnect(self, connection: Any) -> None:
+        self._client_ids.pop(connection, None)
+        super()._reconnect(connection)
 
 
-def delete_matching(shard: Shard, pattern: bytes, is_own: Callable[[bytes], bool]) -> None:
-    """
-    Deletes the keys that match a glob and are ``is_own``.
-
-    Some at a time, so that other clients are served in between.
-    """
+def delete_matching(shard: Shard, pattern: bytes) -> None:
+    """Deletes the keys that match a glob, some at a time, so that other clients are served in between."""
     cursor = b"0"
     while True:
-        cursor, found = shard.execute(scan(cursor, pattern))
-        keys = list(filter(is_own, found))
+        cursor, keys = shard.execute(scan(cursor, pattern))
         if keys:
             shard.execute(unlink(keys))
         if cursor == b"0":
@@ -291,16 +206,3 @@ def read_replies(connection: Any, operation: Operation) -> Any:
     if refused is not None:
         raise refused
     return replies
-
-
-def _refuse(*_: object, **__: object) -> None:
-    """Replaces what redis-py connects anew with, where a call must not go on."""
-    raise ConnectionError("the call was begun by the process that this one was forked from, which goes on with it")
-
-
-def _is_dead(connection: Any) -> bool:
-    """An idle connection has nothing to read: what can be read is its end, or something out of step."""
-    try:
-        return bool(connection.can_read(0))
-    except (ConnectionError, OSError):
-        return True

@@ -82,7 +82,7 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         self._serializer = registry.get_serializer(
             serializer_format, symmetric_encryption_keys=symmetric_encryption_keys
         )
-        self._shards = [Shard(one) for one in parse_hosts(hosts, connection_kwargs)]
+        self._shards = [Shard(one, keeps_keys=False) for one in parse_hosts(hosts, connection_kwargs)]
         self._subscriptions = Subscriptions(
             self._shards,
             expiry,
@@ -137,7 +137,7 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         waits up to ``timeout`` seconds for one. Raises ``redis.exceptions.RedisError`` where a channel cannot be
         listened to; an outage later on is not raised, but waited for.
         """
-        self.check_receive(channels, limit, timeout)
+        self.check_receive(channels, limit)
         deadline = time.monotonic() + timeout
         inboxes = self._open(channels)
         self._subscriptions.confirm([inbox for inbox in inboxes if not inbox.confirmed_once])

@@ -95,7 +95,7 @@ class StoreChannelLayer(BaseChannelLayer):
 
         Where there is none, waits up to ``timeout`` seconds for one.
         """
-        self.check_receive(channels, limit, timeout)
+        self.check_receive(channels, limit)
         names = tuple(channels)
         return self._receiver.receive(names, limit, timeout) if names else []
 

@@ -28,6 +28,19 @@ class Operation(NamedTuple):
         known, told = bulk(b"EVALSHA") + bulk(self.script.sha), bulk(b"EVAL") + bulk(self.script.text)
         return self.packed.replace(known, told, 1)
 
+    def keys(self) -> list[bytes]:
+        """Returns the keys of its first command; where that runs no script, all the arguments, keys among them."""
+        _, _, rest = self.packed.partition(b"\r\n")
+        arguments = []
+        for _ in range(int(self.packed[1:].split(b"\r\n", 1)[0])):
+            length, _, rest = rest.partition(b"\r\n")
+            size = int(length[1:])
+            arguments.append(rest[:size])
+            rest = rest[size + 2 :]
+            if self.script is not None and len(arguments) >= 3 and len(arguments) == 3 + int(arguments[2]):
+                break
+        return arguments[1:] if self.script is None else arguments[3:]
+
 
 def bulk(value: bytes) -> bytes:
     """Returns ``value`` as a RESP bulk string."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import asgi_redis
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.native("event loops in native threads")
 
@@ -30,7 +31,7 @@ def look_for_threads():
         loop.call_soon_threadsafe(turned.set)
         assert turned.wait(5)
     names = [thread.name for thread in threading.enumerate()]
-    print(*[name for name in names if name.startswith(("pipeline", "receiver", "calls"))], end="")
+    print(*[name for name in names if name.startswith(("pipeline", "receiver", "calls", "memberships"))], end="")
 
 from asgi_redis import aio
 layer = getattr(aio, sys.argv[3])([sys.argv[1]], prefix=sys.argv[2])
@@ -140,3 +141,27 @@ def test_a_forked_process_has_threads_connections_and_names_of_its_own(layer):
 
     asyncio.run(fork_while_waiting())
     asyncio.run(use(10))
+
+
+@pytest.mark.native("forks with threads")
+def test_a_forked_process_renews_its_own_memberships_and_not_those_of_the_parent(
+    aio_for, redis_server, client, prefix
+):
+    layer = aio_for(redis_server, group_lease=1)
+
+    async def join():
+        channel = await layer.new_channel()
+        await layer.group_add("chat", channel)
+        return channel
+
+    parents = asyncio.run(join())
+
+    def child():
+        mine = asyncio.run(join())
+        client.zrem(f"{prefix}:group:chat", parents, mine)
+        client.delete(f"{prefix}:joined:{layer.client_prefix}")
+        eventually(lambda: client.zrange(f"{prefix}:group:chat", 0, -1) == [mine.encode()])
+
+    assert in_child(child) == 0
+    asyncio.run(join())
+    eventually(lambda: client.exists(f"{prefix}:joined:{layer.client_prefix}"))

@@ -146,6 +146,6 @@ class TestWhatWasBegun:
         assert begin(shard, echo(b"first")) is None
         execute_many(shard, [echo(b"warm")])
         assert begin(shard, echo(b"x" * 100_000)) is None
-        monkeypatch.setattr("asgi_redis.connection.shard._FRESH", -1)
+        monkeypatch.setattr("asgi_redis.connection.pool._FRESH", -1)
         assert begin(shard, echo(b"late")) is None
         assert len(shard._idle) == 1

@@ -24,7 +24,11 @@ class WorkerProcess:
         self, command: Sequence[str], directory: Path, cwd: Path = ROOT, env: dict[str, str] | None = None
     ) -> None:
         self._log = directory / f"worker-{os.urandom(4).hex()}.log"
-        environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in ("DJANGO_SETTINGS_MODULE", "ASGI_REDIS_URL")
+        }
         environment.update({"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(env or {})})
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=log, stderr=log)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
-from pathlib import Path
+import os
+import stat
 from typing import TYPE_CHECKING
 
 from workers.duties import Duty
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# The path may be in a folder such as /tmp, where another user can put a link, a pipe or a file of that name first.
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
 
 class Heartbeat(Duty):
     """
@@ -24,10 +29,10 @@ class Heartbeat(Duty):
     """
 
     def __init__(self, path: str) -> None:
-        self._path = Path(path)
+        self._path = path
         self._fails = False
         try:
-            self._path.touch()
+            touch(path)
         except OSError as error:
             raise ConfigurationError(f"cannot touch the heartbeat file: {error}") from error
 
@@ -36,10 +41,28 @@ class Heartbeat(Duty):
         if not pulls(worker):
             return
         try:
-            self._path.touch()
+            touch(self._path)
         except OSError as error:
             if not self._fails:
                 logger.error("Cannot touch the heartbeat file: %s", error)
             self._fails = True
         else:
             self._fails = False
+
+
+def touch(path: str) -> None:
+    """
+    Sets the modification time of the file at ``path`` to now, and makes the file where there is none.
+
+    Raises ``OSError``, also for what is a link, no regular file, or a file of a user other than this one and root.
+    """
+    descriptor = os.open(path, _FLAGS, 0o644)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise FileExistsError(errno.EEXIST, "it is not a regular file", path)
+        if found.st_uid not in (0, os.geteuid()):
+            raise PermissionError(errno.EPERM, "it belongs to another user", path)
+        os.utime(descriptor)
+    finally:
+        os.close(descriptor)

@@ -60,8 +60,9 @@ class Metrics(Duty):
         self._report: Report | None = None
         try:
             self._server = HttpServer(address, self._document)
-        except OSError as error:
-            raise ConfigurationError(f"cannot serve metrics on {host}:{port}: {error.strerror}") from error
+        except (OSError, UnicodeError) as error:  # the latter for a name that cannot be one of a host
+            reason = getattr(error, "strerror", None) or error
+            raise ConfigurationError(f"cannot serve metrics on {host}:{port}: {reason}") from error
 
     def start(self, worker: Worker) -> None:
         """Begins to count."""

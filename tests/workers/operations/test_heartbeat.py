@@ -12,6 +12,7 @@ from asgi_redis.embedded import RedisServer
 from tests.waiting import eventually
 from tests.workers.operations.conftest import Start
 from tests.workers.operations.stand_ins import stand_in
+from workers.exceptions import ConfigurationError
 from workers.operations.heartbeat import Heartbeat
 
 
@@ -81,3 +82,37 @@ def test_one_that_cannot_be_touched_any_more_is_logged_once(tmp_path: Path, capl
         heartbeat.check(worker)
         assert path.exists()
     assert caplog.text.count("Cannot touch the heartbeat file") == 2
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "pipe", "folder", "file of another user"])
+def test_what_another_user_has_put_there_is_left_alone(
+    kind: str, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "target"
+    if kind == "link":
+        target.touch()
+        age(target)
+    {
+        "link": lambda: path.symlink_to(target),
+        "dangling link": lambda: path.symlink_to(target),
+        "pipe": lambda: os.mkfifo(path),
+        "folder": path.mkdir,
+        "file of another user": path.touch,
+    }[kind]()
+    if kind == "file of another user":
+        monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+        os.chown(path, os.getuid() or 1234, -1)
+    age(path if kind not in ("link", "dangling link") else tmp_path)
+    with pytest.raises(ConfigurationError, match="cannot touch the heartbeat file"):
+        Heartbeat(str(path))
+    assert not target.exists() or not is_touched(target)
+    if kind not in ("link", "dangling link"):
+        assert not is_touched(path)
+
+
+def test_a_link_that_is_put_there_later_is_left_alone(path: Path, tmp_path: Path) -> None:
+    heartbeat = Heartbeat(str(path))
+    path.unlink()
+    path.symlink_to(tmp_path / "target")
+    heartbeat.check(stand_in())
+    assert not (tmp_path / "target").exists()

@@ -1,0 +1,83 @@
+"""Which channels of this process that are in groups are still received from."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from asgi_redis import process
+
+_BUSY_SECONDS = 3600.0  # that a consumer may work on one message
+
+
+class _Presence:
+    __slots__ = ("busy", "memberships", "seen_at")
+
+    def __init__(self) -> None:
+        self.memberships = 0
+        self.seen_at = time.monotonic()
+        self.busy = True
+
+
+class Attendance:
+    """
+    The channels that are in groups, and when each was received from.
+
+    A channel has no end that is told. It counts as received from while a ``receive`` waits, which ``waits`` tells;
+    for an hour, or ``group_expiry`` seconds, after one has returned, as its consumer may be busy, and before the
+    first one; and for ``patience`` seconds after one has ended in another way, as consumers do that are cancelled.
+    """
+
+    def __init__(self, waits: Callable[[str], bool], group_expiry: float, patience: float) -> None:
+        self._waits = waits
+        self._busy_seconds = min(_BUSY_SECONDS, group_expiry)
+        self._patience = patience
+        self.start_process()
+        process.register(self)
+
+    def start_process(self) -> None:
+        """Starts empty: the memberships are the parent's."""
+        # Reentrant: the garbage collector may end a coroutine anywhere, which then leaves its groups.
+        self._lock = threading.RLock()
+        self._present: dict[str, _Presence] = {}
+
+    @property
+    def lock(self) -> threading.RLock:
+        """What guards this, and the memberships."""
+        process.check()
+        return self._lock
+
+    def joined(self, channel: str) -> None:
+        """Takes note that a channel is in one more group."""
+        self._present.setdefault(channel, _Presence()).memberships += 1
+
+    def left_group(self, channel: str) -> None:
+        """Takes note that a channel is in one group less."""
+        presence = self._present[channel]
+        presence.memberships -= 1
+        if not presence.memberships:
+            del self._present[channel]
+
+    def note(self, channel: str, busy: bool) -> None:
+        """
+        Takes note that a ``receive`` has begun or ended. ``busy``: it has returned a message.
+
+        Needs no lock, as the garbage collector may call it.
+        """
+        presence = self._present.get(channel)
+        if presence is not None:
+            presence.seen_at = time.monotonic()
+            presence.busy = busy
+
+    def is_present(self, channel: str) -> bool:
+        """Whether a channel is received from."""
+        if self._waits(channel):
+            self.note(channel, busy=False)
+            return True
+        presence = self._present[channel]
+        return time.monotonic() - presence.seen_at <= (self._busy_seconds if presence.busy else self._patience)
+
+    def channels(self) -> list[str]:
+        """Returns the channels that are in groups."""
+        return list(self._present)

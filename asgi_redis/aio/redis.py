@@ -1,0 +1,152 @@
+"""The asynchronous layer over Redis servers, which share what they have to do among few threads."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any, TypeVar
+
+import asgi_redis
+from asgi_redis import exceptions
+from asgi_redis.aio.attendance import Attendance
+from asgi_redis.aio.carriers import Pipeline, carry
+from asgi_redis.aio.exceptions import ChannelFull
+from asgi_redis.aio.layer import AsyncChannelLayer
+from asgi_redis.aio.memberships import Memberships
+from asgi_redis.aio.outages import Outages, checked_kind
+from asgi_redis.base import Message
+from asgi_redis.connection import Steps
+from asgi_redis.wire import MembershipOperations
+
+T = TypeVar("T")
+
+
+class RedisChannelLayer(AsyncChannelLayer):
+    """
+    A Channels 4 back end over one or more Redis servers, with the settings of ``asgi_redis.RedisChannelLayer``.
+
+    They are those of ``channels_redis.core.RedisChannelLayer``, too, which it shares the servers with. For each
+    server a thread makes one round trip for all that has been asked for in the meantime. ``layer`` is the
+    synchronous layer, which shares its connections.
+
+    Raises ``ValueError`` for a setting that cannot work, and ``TypeError`` for one that is not known.
+    """
+
+    layer: asgi_redis.RedisChannelLayer
+    threads = 1  # for flush() only
+
+    def __init__(
+        self,
+        hosts: Any = None,
+        *,
+        group_lease: float | None = 300.0,
+        on_disconnect: str | None = None,
+        on_reconnect: str | None = None,
+        **settings: Any,
+    ) -> None:
+        layer = asgi_redis.RedisChannelLayer(hosts=hosts, **settings)
+        self.on_disconnect = checked_kind("on_disconnect", on_disconnect)
+        self.on_reconnect = checked_kind("on_reconnect", on_reconnect)
+        self.group_lease = _checked_lease(group_lease, layer.group_expiry)
+        super().__init__(layer)
+        self._pipelines = {shard: Pipeline(shard) for shard in layer._shards}
+        inbox = self._inbox
+        inbox.patient = self.on_disconnect is not None
+        self._attendance = Attendance(inbox.waits, layer.group_expiry, self.group_lease)
+        # Nothing here may know this layer, or it is never collected.
+        process_name = functools.partial(getattr, layer, "client_prefix")
+        operations = MembershipOperations(layer._keys, process_name, layer.group_expiry, self.group_lease)
+        self._memberships = {
+            shard: Memberships(
+                pipeline, operations, self._attendance, self.group_lease, f"memberships at {shard.host}"
+            )
+            for shard, pipeline in self._pipelines.items()
+        }
+        all_memberships = list(self._memberships.values())
+        self._popper.watch = Outages(inbox, self._attendance, all_memberships, self.on_disconnect, self.on_reconnect)
+        self._parts += [*all_memberships, *self._pipelines.values()]
+
+    async def receive(self, channel: str) -> Message:
+        """
+        Returns the next message of ``channel``, as ``AsyncChannelLayer.receive`` does.
+
+        Where ``on_disconnect`` is set, one for a process-local channel waits on also if no server can be reached at
+        its start.
+        """
+        if not isinstance(channel, str):
+            self.require_valid_channel_name(channel)
+        note = self._attendance.note
+        note(channel, busy=False)
+        try:
+            message = await super().receive(channel)
+        except BaseException:
+            note(channel, busy=False)
+            raise
+        note(channel, busy=True)
+        return message
+
+    async def send(self, channel: str, message: Message) -> None:
+        """
+        Puts ``message`` at the end of ``channel``, in one round trip.
+
+        Raises ``ChannelFull``, which is that of ``channels.exceptions``, too, where Channels is installed;
+        ``MessageTooLarge``, ``TypeError`` for a wrong name or value, ``ValueError`` for a reserved key. After a
+        ``redis.exceptions.ConnectionError`` or ``TimeoutError`` the message may or may not have been sent.
+        """
+        try:
+            await self._carry(self.layer._sending(channel, message))
+        except exceptions.ChannelFull as error:
+            raise ChannelFull(str(error)) from None
+
+    async def group_add(self, group: str, channel: str) -> None:
+        """
+        Adds ``channel`` to ``group``, in one round trip.
+
+        A process-local channel of this process is a member until it is discarded, or as long as it is received from:
+        see ``asgi_redis.aio.memberships``. Any other is one for ``group_expiry`` seconds, which adding it renews.
+        """
+        layer = self.layer
+        if not (isinstance(channel, str) and self._is_own(channel)):
+            await self._carry(layer._group_adding(group, channel))
+            return
+        layer.valid_group_name(group)
+        layer.valid_channel_name(channel)
+        await self._memberships[layer._group_shard(group)].join(group, channel)
+
+    async def group_discard(self, group: str, channel: str) -> None:
+        """Removes ``channel`` from ``group``, if it is in there, in one round trip."""
+        self.layer.valid_group_name(group)
+        self._memberships[self.layer._group_shard(group)].leave(group, channel)
+        await self._carry(self.layer._group_discarding(group, channel))
+
+    async def group_send(self, group: str, message: Message) -> int:
+        """
+        Sends ``message`` to every channel of ``group``, in two round trips.
+
+        Returns for how many it was dropped, as they were full. Raises as ``send`` does otherwise.
+        """
+        return await self._carry(self.layer._group_sending(group, message))
+
+    async def flush(self) -> None:
+        """Deletes all messages and groups."""
+        for memberships in self._memberships.values():
+            memberships.forget()
+        await super().flush()
+
+    async def _carry(self, steps: Steps[T]) -> T:
+        return await carry(steps, self._pipelines)
+
+    @property
+    def prefix(self) -> str:
+        """What the keys in Redis start with."""
+        return self.layer.prefix
+
+
+def _checked_lease(lease: object, group_expiry: float) -> float:
+    if lease is None:
+        return group_expiry
+    if isinstance(lease, bool) or not isinstance(lease, (int, float)) or not 0 < lease < math.inf:
+        raise exceptions.ConfigurationError(
+            f"group_lease must be a number of seconds above 0, or None, not {lease!r}"
+        )
+    return min(lease, group_expiry)

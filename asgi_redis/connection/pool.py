@@ -1,0 +1,283 @@
+"""
+The connections to one host: those in no use, how old they may be, and how many there are.
+
+What is idle is closed by the calls that come later: after ``max_idle_time`` or ``max_connection_age``, so that a
+server behind a name that leads elsewhere by now is left; and when another shows that they are dead.
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import math
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakSet
+
+from redis.exceptions import (
+    ConnectionError,
+    MasterDownError,
+    ReadOnlyError,
+    ResponseError,
+    TimeoutError,
+)
+
+from asgi_redis import process
+from asgi_redis.connection.errors import closes_connection
+from asgi_redis.connection.host import Host
+from asgi_redis.connection.idle import idle_connections
+from asgi_redis.connection.late import PROMPT, within
+from asgi_redis.connection.redis_py import Unsent, answers, is_connected, is_dead, write
+from asgi_redis.connection.server import Examination
+from asgi_redis.exceptions import UnsupportedRedis
+
+_FRESH = 0.05  # seconds that an idle connection counts as alive without a look
+_COUNT_AGAIN = 0.1  # seconds until a caller who waits for a connection counts them again
+_SPREAD = 0.9  # of the age that a connection may have, at least, so that not all go at once
+_LOST = (ConnectionError, ReadOnlyError, MasterDownError)
+
+
+class Pool:
+    """Connections of redis-py to ``host``, which is examined before the first is used if it is to keep keys."""
+
+    def __init__(self, host: Host, keeps_keys: bool = True) -> None:
+        self.host = host
+        self._limits = host.limits
+        self._examination = Examination(host) if keeps_keys else None
+        self._connections: WeakSet[Any] = WeakSet()
+        self.start_process()
+        process.register(self)
+
+    def start_process(self) -> None:
+        """Leaves all connections to the process that this one was forked from."""
+        # Also those in use: a call that a signal handler has forked from goes on in this process, too.
+        for connection in self._connections:
+            connection.disconnect()  # redis-py leaves it open for the other
+            connection.connect = _refuse
+        self._connections = WeakSet()
+        self._idle = idle_connections()
+        self._sweep_at = 0.0
+        self._opening = 0
+        self._freed = threading.Condition()
+        self._waiting = 0
+
+    # Taking
+
+    def checkout(self, prompt: bool = False, spare: bool = False) -> Any:
+        """
+        Returns a connection that is alive, as far as can be known before something is sent.
+
+        With ``prompt`` it waits no longer than ``PROMPT`` seconds for a new one. With ``spare`` it may be one more
+        than ``max_connections``: for what lets others go.
+        """
+        process.check()
+        return self._take_idle() or self._connect(prompt, spare)
+
+    def _take_idle(self) -> Any | None:
+        while True:
+            try:
+                connection, used = self._idle.pop()
+            except IndexError:
+                return None
+            if not self.host.is_current(connection):
+                # A master that is none any more; it may not know yet, and take what nobody will read.
+                connection.disconnect()
+                self.drop_idle()
+                continue
+            idle = time.monotonic() - used
+            if idle <= _FRESH or self._is_sound(connection, idle):
+                connection.idle_since = used
+                return connection
+
+    def _is_sound(self, connection: Any, idle: float) -> bool:
+        if time.monotonic() >= connection.retire_at:
+            connection.disconnect()
+            return False
+        too_long = idle > self._limits.max_idle_time
+        if (
+            too_long
+            or is_dead(connection)
+            or (idle > self._limits.health_check_interval and not answers(connection, PROMPT))
+        ):
+            connection.disconnect()
+            self.drop_idle()  # what is as old is no better
+            return False
+        return True
+
+    def checkout_warm(self) -> Any | None:
+        """Returns a connection that was in use a moment ago, or None. Never waits, unlike ``checkout``."""
+        process.check()
+        if self.host.moves:
+            return None
+        try:
+            connection, used = self._idle.pop()
+        except IndexError:
+            return None
+        if time.monotonic() - used <= _FRESH:
+            connection.idle_since = used
+            return connection
+        self._idle.append((connection, used))
+        return None
+
+    # Connecting
+
+    def _connect(self, prompt: bool, spare: bool) -> Any:
+        if self._limits.max_connections == math.inf or spare:
+            return self._make(prompt)
+        connection = self._await_place(PROMPT if prompt else self.host.patience)
+        if connection is not None:
+            return connection
+        try:
+            return self._make(prompt)
+        finally:
+            with self._freed:
+                self._opening -= 1
+                self._freed.notify()
+
+    def _await_place(self, patience: float) -> Any | None:
+        """Returns an idle connection, or None when there may be another; that counts as being opened then."""
+        most, deadline = self._limits.max_connections, time.monotonic() + patience
+        with self._freed:
+            self._waiting += 1
+        try:
+            while True:
+                connection = self._take_idle()
+                if connection is not None:
+                    return connection
+                with self._freed:
+                    counted = [one for one in self._connections if one.is_counted and is_connected(one)]
+                    if len(counted) + self._opening < most:
+                        self._opening += 1
+                        return None
+                    left = deadline - time.monotonic()
+                    if left <= 0:
+                        raise ConnectionError(
+                            f"all {most:.0f} connections to {self.host} are in use (max_connections), and none was "
+                            f"given back within {patience:g} s"
+                        )
+                    if not self._idle:
+                        self._freed.wait(min(left, _COUNT_AGAIN))
+        finally:
+            with self._freed:
+                self._waiting -= 1
+
+    def _make(self, prompt: bool) -> Any:
+        # redis-py bounds the steps of it one by one, and the last of them by the socket timeout.
+        connection = self._promptly(self.connect) if prompt else self.connect()
+        connection.is_counted = True
+        return connection
+
+    def connect(self) -> Any:
+        """Returns a new connection, which does not count. Raises ``redis.exceptions.ConnectionError``."""
+        connection = self.host.connect()
+        connection.is_counted = False
+        with self._freed:
+            self._connections.add(connection)
+        self._opened(connection)
+        return connection
+
+    def _reconnect(self, connection: Any) -> None:
+        self.host.reconnect(connection)
+        self._opened(connection)
+
+    def _opened(self, connection: Any) -> None:
+        if self._examination is not None:
+            self._examination.make(connection)
+        connection.idle_since = now = time.monotonic()
+        connection.retire_at = now + self._limits.max_connection_age * random.uniform(_SPREAD, 1.0)
+
+    def _promptly(self, call: Callable[[], Any]) -> Any:
+        try:
+            return within(PROMPT, call, f"connecting to {self.host}")
+        except builtins.TimeoutError as error:
+            raise ConnectionError(str(error)) from None
+
+    # Sending
+
+    def send(self, connection: Any, packed: bytes, prompt: bool = False) -> None:
+        """
+        Sends a request on a connection that was checked out.
+
+        One that was closed meanwhile is connected anew, if no byte has gone out.
+        """
+        try:
+            write(connection, packed)
+        except Unsent as error:
+            self.after_error(connection, error)
+            reconnect = functools.partial(self._reconnect, connection)
+            if prompt:
+                self._promptly(reconnect)
+            else:
+                reconnect()
+            write(connection, packed)
+
+    # Giving back
+
+    def give_back(self, connection: Any) -> None:
+        """Keeps a connection, all of whose replies were read, for the next call."""
+        now = time.monotonic()
+        if now < connection.retire_at:
+            self._idle.append((connection, now))
+        else:
+            connection.disconnect()
+        if self._waiting:
+            self._notify()
+        if now > self._sweep_at:
+            self._sweep(now)
+
+    def discard(self, connection: Any) -> None:
+        """Closes a connection that is of no use any more."""
+        connection.disconnect()
+        if self._waiting:
+            self._notify()
+
+    def _notify(self) -> None:
+        with self._freed:
+            self._freed.notify()
+
+    def after_error(self, connection: Any, error: BaseException) -> None:
+        """Keeps the connection after an error that was a reply; after any other its state is not known."""
+        if isinstance(error, (ResponseError, UnsupportedRedis)) and not self.is_lost(error):
+            self.give_back(connection)
+            return
+        self.discard(connection)
+        if self.is_lost(error):
+            self.host.lost()
+            self.drop_idle()
+        elif isinstance(error, TimeoutError):
+            self.distrust(connection)
+
+    def is_lost(self, error: BaseException) -> bool:
+        """Whether an error says that the server went away, has closed the connection, or is the master no longer."""
+        return isinstance(error, _LOST) or closes_connection(error)
+
+    def distrust(self, connection: Any) -> None:
+        """Closes the idle connections that were not used after ``connection``, which has turned out to be dead."""
+        self._close_unused_since(connection.idle_since)
+
+    def drop_idle(self) -> None:
+        """Closes the connections that no call is using."""
+        self._close_unused_since(math.inf)
+
+    def _sweep(self, now: float) -> None:
+        self._sweep_at = now + self._limits.max_idle_time / 4
+        self._close_unused_since(now - self._limits.max_idle_time)
+
+    def _close_unused_since(self, moment: float) -> None:
+        while self._idle:
+            try:
+                connection, used = self._idle.popleft()
+            except IndexError:
+                return  # another thread was faster
+            if used > moment:
+                self._idle.appendleft((connection, used))
+                return
+            connection.disconnect()
+
+
+def _refuse(*_: object, **__: object) -> None:
+    """Replaces what redis-py connects anew with, where a call must not go on."""
+    raise ConnectionError("the call was begun by the process that this one was forked from, which goes on with it")

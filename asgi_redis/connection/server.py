@@ -1,0 +1,73 @@
+"""What a server tells of itself, once in a process: that it cannot be used, or may lose queues."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from redis.exceptions import AuthenticationError, ConnectionError, ResponseError, TimeoutError
+
+from asgi_redis.connection.errors import authentication_error, cluster_error
+from asgi_redis.connection.host import Host
+from asgi_redis.wire.operation import command
+
+logger = logging.getLogger("asgi_redis")
+
+_INFO = command(b"INFO")
+_warned: set[tuple[str, bytes]] = set()  # of which server and policy the log has told
+
+
+class Examination:
+    """Asks a server for its ``INFO``, on the first connection to each address."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._examined: set[Any] = set()
+        self.version = "?"
+
+    def make(self, connection: Any) -> None:
+        """
+        Examines the server of a connection, if that was not done.
+
+        Raises ``UnsupportedRedis`` for a server in cluster mode, ``redis.exceptions.ConnectionError`` where none
+        answers. Logs an eviction policy that deletes queues.
+        """
+        address = (getattr(connection, "host", ""), getattr(connection, "port", 0))
+        if address in self._examined:
+            return
+        try:
+            info = self._info(connection)
+        except BaseException:
+            connection.disconnect()
+            raise
+        self.version = info.get(b"redis_version", b"?").decode(errors="replace")
+        if info.get(b"cluster_enabled") == b"1":
+            connection.disconnect()
+            raise cluster_error(self._host)
+        self._warn(info.get(b"maxmemory_policy", b"noeviction"))
+        self._examined.add(address)
+
+    def _info(self, connection: Any) -> dict[bytes, bytes]:
+        try:
+            connection.send_packed_command((_INFO,), check_health=False)
+            reply = connection.read_response(disable_decoding=True, disconnect_on_error=False)
+        except AuthenticationError as error:
+            raise authentication_error(self._host, error) from error
+        except ResponseError:
+            return {}  # a user who may not ask
+        except TimeoutError as error:
+            raise ConnectionError(f"{self._host} does not answer: {error}") from error
+        lines = reply.splitlines() if isinstance(reply, bytes) else []
+        return {name: value for name, _, value in (line.partition(b":") for line in lines)}
+
+    def _warn(self, policy: bytes) -> None:
+        known = (self._host.name, policy)
+        if policy == b"noeviction" or known in _warned:
+            return
+        _warned.add(known)
+        logger.warning(
+            "%s has the maxmemory-policy %s: when its memory is used up it deletes queues and groups, and nobody is "
+            "told. Set noeviction, which makes it refuse messages instead",
+            self._host,
+            policy.decode(errors="replace"),
+        )
