@@ -23,6 +23,7 @@ from re import Pattern
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from asgi_redis import process
+from asgi_redis.awaiting import refuse_await
 from asgi_redis.classic import ClassicNames, base_of_asgiref_1
 from asgi_redis.exceptions import (
     ChannelFull,
@@ -130,6 +131,7 @@ class BaseChannelLayer(ClassicNames, _OfAsgiref1):
         A name that ends in ``!`` reads everything under that prefix, and the full name is returned. ``block`` waits
         up to ``block_timeout`` seconds. No channel starves: their order changes with every call.
         """
+        refuse_await()
         received = self.receive_batch(channels, 1, self.block_timeout if block else 0)
         return received[0] if received else (None, None)
 
@@ -139,6 +141,7 @@ class BaseChannelLayer(ClassicNames, _OfAsgiref1):
 
     def receive_many(self, channels: Collection[str], block: bool = False) -> Received:
         """The deprecated name of ``receive``, as in ASGI 1.x."""
+        refuse_await()
         warnings.warn("receive_many is deprecated; use receive", DeprecationWarning, stacklevel=2)
         return self.receive(channels, block)
 

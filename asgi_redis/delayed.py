@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError, ResponseError
 
+from asgi_redis.awaiting import refuse_await
 from asgi_redis.base import BaseChannelLayer, Message
 from asgi_redis.connection import Shard
 from asgi_redis.exceptions import UndecodableMessage
@@ -71,6 +72,7 @@ class DelayedMessages:
         Raises what ``send`` of the layer does, except ``ChannelFull``: a full channel is tried again until it has
         room. ``ValueError`` for seconds that are negative or not finite.
         """
+        refuse_await()
         if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds < math.inf:
             raise ValueError(f"a delay is a number of seconds, not {seconds!r}")
         self._rules.valid_channel_name(channel)

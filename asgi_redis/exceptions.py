@@ -60,6 +60,10 @@ class UnsupportedPatches(ChannelLayerError, RuntimeError):
     """The standard library is patched in a way that this package cannot work with."""
 
 
+class NotAwaitable(ChannelLayerError, TypeError):
+    """A call of a synchronous layer was awaited; it has done nothing."""
+
+
 class LayerClosed(ChannelLayerError, RuntimeError):
     """An asynchronous layer was closed while somebody waited for a message."""
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from asgi_redis import wire
+from asgi_redis.awaiting import refuse_await
 from asgi_redis.base import (
     BaseChannelLayer,
     Capacities,
@@ -126,6 +127,7 @@ class RedisChannelLayer(BaseChannelLayer):
         reserved key. After a ``redis.exceptions.ConnectionError`` or ``TimeoutError`` the message may or may not have
         been sent.
         """
+        refuse_await()
         carry(self._sending(channel, message))
 
     def _sending(self, channel: str, message: Message) -> Steps[None]:
@@ -143,6 +145,7 @@ class RedisChannelLayer(BaseChannelLayer):
 
         Where there is none, waits up to ``timeout`` seconds for one.
         """
+        refuse_await()
         self.check_receive(channels, limit)
         names = tuple(channels)
         return self._receiver.receive(names, limit, timeout) if names else []
@@ -170,6 +173,7 @@ class RedisChannelLayer(BaseChannelLayer):
 
     def group_add(self, group: str, channel: str) -> None:
         """Adds ``channel`` to ``group`` for ``group_expiry`` seconds, or renews that, in one round trip."""
+        refuse_await()
         carry(self._group_adding(group, channel))
 
     def _group_adding(self, group: str, channel: str) -> Steps[None]:
@@ -179,6 +183,7 @@ class RedisChannelLayer(BaseChannelLayer):
 
     def group_discard(self, group: str, channel: str) -> None:
         """Removes ``channel`` from ``group``, if it is in there, in one round trip."""
+        refuse_await()
         carry(self._group_discarding(group, channel))
 
     def _group_discarding(self, group: str, channel: str) -> Steps[None]:
@@ -198,6 +203,7 @@ class RedisChannelLayer(BaseChannelLayer):
         otherwise: ``MessageTooLarge``, ``TypeError`` and ``ValueError`` before anything was sent; and
         ``redis.exceptions.ResponseError`` for a queue that is a key of another type, when all the others were served.
         """
+        refuse_await()
         if self.sends_each:
             return send_to_each(self, group, message)
         return carry(self._group_sending(group, message))
@@ -257,6 +263,7 @@ class RedisChannelLayer(BaseChannelLayer):
 
     def flush(self) -> None:
         """Deletes all messages, groups and counters under this layer's prefixes, on all shards."""
+        refuse_await()
         self._upkeep.flush()
         self._receiver.forget_kept()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from asgi_redis.awaiting import refuse_await
 from asgi_redis.base import Message
 from asgi_redis.classic import send_to_each
 from asgi_redis.connection import carry
@@ -74,6 +75,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         Raises ``ChannelFull``, ``MessageTooLarge``, ``TypeError`` for a wrong name or value, ``ValueError`` for a
         reserved key, and for a channel on Redis what ``RedisChannelLayer.send`` raises.
         """
+        refuse_await()
         if isinstance(channel, str) and is_local(channel):
             self._local.send(channel, message)
         else:
@@ -109,6 +111,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         otherwise: ``MessageTooLarge``, ``TypeError`` and ``ValueError`` before anything was sent; and
         ``redis.exceptions.ResponseError`` for a queue that is a key of another type, when all the others were served.
         """
+        refuse_await()
         if self.sends_each:
             return send_to_each(self, group, message)
         self.valid_group_name(group)
@@ -152,6 +155,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
 
     def flush(self) -> None:
         """Deletes all messages, groups and counters under this layer's prefixes, and those of the local layer."""
+        refuse_await()
         super().flush()
         self._local.flush()
 

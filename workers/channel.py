@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from asgi_redis.awaiting import refuse_await
 from workers.layers import DEFAULT_CHANNEL_LAYER, ChannelLayer, layer_for
 from workers.pending import pending_messages
 
@@ -40,6 +41,7 @@ class Channel(_Destination):
         Raises ``TypeError`` when it is not a dict; when it goes at once, also what the layer raises, its
         ``ChannelFull`` among others.
         """
+        refuse_await()
         if not isinstance(content, dict):
             raise TypeError(f"a message is a dict, not {type(content).__name__}")
         if immediately or not pending_messages.active:
@@ -58,10 +60,12 @@ class Group(_Destination):
 
     def add(self, channel: Channel | str) -> None:
         """Adds a channel at once; it stays until it is discarded, or for the layer's ``group_expiry``."""
+        refuse_await()
         self.channel_layer.group_add(self.name, _name_of(channel))
 
     def discard(self, channel: Channel | str) -> None:
         """Takes a channel out at once; one that is not in is no error."""
+        refuse_await()
         self.channel_layer.group_discard(self.name, _name_of(channel))
 
     def send(self, content: dict[str, Any], immediately: bool = False) -> None:
@@ -72,6 +76,7 @@ class Group(_Destination):
         Full channels are left out. Raises ``ValueError`` when it is not a dict (in Channels 1,
         ``Channel.send`` raises ``TypeError`` for the same; both are kept).
         """
+        refuse_await()
         if not isinstance(content, dict):
             raise ValueError(f"a message is a dict, not {type(content).__name__}")
         if immediately or not pending_messages.active:

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from asgi_redis.awaiting import refuse_await
 from asgi_redis.base import BaseChannelLayer, Capacities, Message, checked_max_message_bytes, unknown_setting
 from asgi_redis.connection import Shard, Steps, carry, parse_hosts
 from asgi_redis.exceptions import ChannelLayerError, ConfigurationError, InvalidName
@@ -109,6 +110,7 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         Raises ``MessageTooLarge``, ``TypeError`` for a wrong name or value, ``ValueError`` for a reserved key. After
         a ``redis.exceptions.ConnectionError`` or ``TimeoutError`` the message may or may not have been sent.
         """
+        refuse_await()
         carry(self._sending(channel, message))
 
     def _sending(self, channel: str, message: Message) -> Steps[None]:
@@ -120,6 +122,7 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
 
         Raises as ``send`` does. Returns 0: for how many channels it will be dropped cannot be known.
         """
+        refuse_await()
         return carry(self._group_sending(group, message))
 
     group_send = send_group
@@ -137,6 +140,7 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         waits up to ``timeout`` seconds for one. Raises ``redis.exceptions.RedisError`` where a channel cannot be
         listened to; an outage later on is not raised, but waited for.
         """
+        refuse_await()
         self.check_receive(channels, limit)
         deadline = time.monotonic() + timeout
         inboxes = self._open(channels)
@@ -201,6 +205,7 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         What is sent to the group when it has returned is not missed. Raises ``RuntimeError`` for a channel that this
         process does not listen to: its own process must add it.
         """
+        refuse_await()
         self._subscriptions.confirm([self._join(group, channel)])
 
     def _join(self, group: str, channel: str) -> LocalGroup:
@@ -216,6 +221,7 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
 
     def group_discard(self, group: str, channel: str) -> None:
         """Removes ``channel`` from ``group``, if this process has added it."""
+        refuse_await()
         self.valid_group_name(group)
         self.valid_channel_name(channel)
         self._subscriptions.leave(group, channel)
@@ -245,6 +251,7 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
 
     def flush(self) -> None:
         """Forgets all channels, groups and messages of this process; those of others are not within reach."""
+        refuse_await()
         self.close()
 
     def serialize(self, message: Message) -> bytes:

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
+from asgi_redis.awaiting import refuse_await
 from asgi_redis.base import BaseChannelLayer, Capacities, Message, Received, checked_max_message_bytes
 from asgi_redis.classic import may_remember_capacity, send_to_each
 from asgi_redis.exceptions import InvalidName, MessageTooLarge
@@ -60,6 +61,7 @@ class StoreChannelLayer(BaseChannelLayer):
         Raises ``ChannelFull``, ``MessageTooLarge``, ``TypeError`` for a wrong name or value, ``ValueError`` for a
         reserved key.
         """
+        refuse_await()
         if not isinstance(channel, str):
             self.valid_channel_name(channel)
         self.check_message(message)
@@ -95,6 +97,7 @@ class StoreChannelLayer(BaseChannelLayer):
 
         Where there is none, waits up to ``timeout`` seconds for one.
         """
+        refuse_await()
         self.check_receive(channels, limit)
         names = tuple(channels)
         return self._receiver.receive(names, limit, timeout) if names else []
@@ -122,12 +125,14 @@ class StoreChannelLayer(BaseChannelLayer):
 
     def group_add(self, group: str, channel: str) -> None:
         """Adds ``channel`` to ``group`` for ``group_expiry`` seconds, or renews that."""
+        refuse_await()
         self.valid_group_name(group)
         self.valid_channel_name(channel)
         self._store.group_add(group, channel, self.group_expiry)
 
     def group_discard(self, group: str, channel: str) -> None:
         """Removes ``channel`` from ``group``, if it is in there."""
+        refuse_await()
         self.valid_group_name(group)
         self.valid_channel_name(channel)
         self._store.group_discard(group, channel)
@@ -144,6 +149,7 @@ class StoreChannelLayer(BaseChannelLayer):
         Channels that are full are left out and counted, and never raise ``ChannelFull``. Raises as ``send`` does
         otherwise: ``MessageTooLarge``, ``TypeError`` and ``ValueError`` before anything was sent.
         """
+        refuse_await()
         if self.sends_each:
             return send_to_each(self, group, message)
         self.valid_group_name(group)
@@ -204,6 +210,7 @@ class StoreChannelLayer(BaseChannelLayer):
 
     def flush(self) -> None:
         """Deletes all messages, groups and counters of this layer's store."""
+        refuse_await()
         self._store.flush()
         self._receiver.forget_kept()
 

@@ -1,0 +1,49 @@
+"""Calls of a synchronous layer that are awaited by mistake: they are refused before anything is done."""
+
+from __future__ import annotations
+
+import dis
+import inspect
+import sys
+from types import FrameType
+
+from asgi_redis.exceptions import NotAwaitable
+
+_IN_COROUTINE = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE | inspect.CO_ASYNC_GENERATOR
+_AWAITS = {dis.opmap[name] for name in ("GET_AWAITABLE", "GET_YIELD_FROM_ITER")}
+_CACHE = dis.opmap.get("CACHE")  # Python 3.11: room behind an instruction
+_WIDTH = 2  # bytes of an instruction
+
+
+def refuse_await() -> None:
+    """
+    Raises ``NotAwaitable`` where the call of the calling function is awaited, as ``async_to_sync`` does, too.
+
+    A call in a coroutine that is not awaited is none of those. ``await`` would raise ``TypeError``, but after the
+    call: what was sent would be sent again by a caller who tries again.
+    """
+    frame = sys._getframe(2)
+    code = frame.f_code
+    if (code.co_flags & _IN_COROUTINE and _is_awaited(frame)) or (
+        code.co_name == "__call__" and _is_of_async_to_sync(frame)
+    ):
+        name = sys._getframe(1).f_code.co_name
+        raise NotAwaitable(
+            f"{name}() is synchronous and was awaited; it has done nothing. Call it without await and async_to_sync, "
+            f"or use a layer of asgi_redis.aio"
+        )
+
+
+def _is_awaited(frame: FrameType) -> bool:
+    """Whether the instruction behind the one that a frame is at awaits its result."""
+    code, position = frame.f_code.co_code, frame.f_lasti + _WIDTH
+    while code[position] == _CACHE:
+        position += _WIDTH
+    return code[position] in _AWAITS
+
+
+def _is_of_async_to_sync(frame: FrameType) -> bool:
+    """Whether asgiref has made the call, to await its result elsewhere."""
+    return (
+        frame.f_globals.get("__name__") == "asgiref.sync" and type(frame.f_locals["self"]).__name__ == "AsyncToSync"
+    )
