@@ -22,7 +22,10 @@ def refuse_await() -> None:
     A call in a coroutine that is not awaited is none of those. ``await`` would raise ``TypeError``, but after the
     call: what was sent would be sent again by a caller who tries again.
     """
-    frame = sys._getframe(2)
+    try:
+        frame = sys._getframe(2)
+    except ValueError:
+        return  # it is the first function of a thread or greenlet
     code = frame.f_code
     if (code.co_flags & _IN_COROUTINE and _is_awaited(frame)) or (
         code.co_name == "__call__" and _is_of_async_to_sync(frame)

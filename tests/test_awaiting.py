@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import contextlib
 import warnings
@@ -120,6 +121,12 @@ def test_a_call_that_is_not_awaited_is_no_mistake(layer_for, redis_server):
 
     assert asyncio.run(run()) == (None, None)
     assert received == [("work", {"n": number}) for number in (1, 2, 3, 4)]
+
+
+def test_the_first_function_of_a_thread_is_no_mistake(layer_for, redis_server, eventually):
+    layer = layer_for(redis_server)
+    _thread.start_new_thread(layer.send, ("work", HELLO))
+    assert eventually(lambda: layer.receive(["work"]) == ("work", HELLO))
 
 
 def test_a_call_is_seen_after_it_was_made_so_often_that_python_has_optimised_it():
