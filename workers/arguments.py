@@ -77,6 +77,13 @@ def add_worker_arguments(parser: argparse.ArgumentParser) -> None:
         help="stop when the channels are empty",
     )
     parser.add_argument(
+        "--burst-timeout",
+        metavar="SECONDS",
+        type=_between(0.0, MAX_SECONDS, float),
+        default=30.0,
+        help="how long a burst waits for a Redis that does not answer (default: %(default)g; then it exits with 5)",
+    )
+    parser.add_argument(
         "--only-channels",
         metavar="GLOB",
         action="append",

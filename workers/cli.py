@@ -2,8 +2,8 @@
 ``runworker``, with and without Django.
 
 Exit codes: 0 stopped; 1 it cannot start with this configuration; 2 wrong flags; 3 consumers still ran at the
-end of ``--shutdown-timeout``; 4 the worker itself has failed; 143 and 130 killed by a second SIGTERM or
-SIGINT.
+end of ``--shutdown-timeout``; 4 the worker itself has failed; 5 Redis did not answer a ``--burst``; 143 and 130
+killed by a second SIGTERM or SIGINT.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         description="Runs the consumers of a channel routing.",
         epilog="Exit codes: 0 stopped, 1 configuration, 2 usage, 3 shutdown timed out, 4 failed, "
-        "128+n killed by signal n.",
+        "5 a burst without Redis, 128+n killed by signal n.",
     )
     parser.add_argument(
         "--layer-url",
@@ -118,7 +118,7 @@ def _is_plain(options: dict[str, Any]) -> bool:
 
 
 def _launch_plain(options: dict[str, Any]) -> int:
-    made = when_served(lambda: _plain_layer(options), options["verbosity"])
+    made = when_served(lambda: _plain_layer(options), options)
     if made is None:
         return ExitCode.CLEAN
     register_layer(DEFAULT_CHANNEL_LAYER, made)

@@ -42,20 +42,20 @@ def launch_in_project(options: dict[str, Any]) -> int:
     Waits for servers that are needed to make the layer. Returns what ``launch`` returns, or 0 where a signal has
     ended the waiting. Raises ``ConfigurationError`` when the layer or its routing cannot be had.
     """
-    alias, verbosity = options["layer"], options["verbosity"]
+    alias = options["layer"]
     if options["channels"]:
         return _launch_events(_named_channels(options), options)
     if _has_channels1():
         from workers import channels1  # here, because it needs Channels 1
 
         dialect = channels1.DIALECT
-        found = when_served(lambda: channels1.layer_and_router(alias, options["routing"]), verbosity)
+        found = when_served(lambda: channels1.layer_and_router(alias, options["routing"]), options)
         if found is None:
             return ExitCode.CLEAN
         channel_layer, router = found
     else:
         dialect = OWN
-        channel_layer = when_served(lambda: _layer(alias), verbosity)
+        channel_layer = when_served(lambda: _layer(alias), options)
         if channel_layer is None:
             return ExitCode.CLEAN
         router = Router(options["routing"] or _routing(alias))
@@ -66,7 +66,7 @@ def launch_in_project(options: dict[str, Any]) -> int:
 def _launch_events(channels: list[str], options: dict[str, Any]) -> int:
     from workers.channels4 import channel_events  # here, because few workers need asyncio
 
-    channel_layer = when_served(lambda: _layer(options["layer"]), options["verbosity"])
+    channel_layer = when_served(lambda: _layer(options["layer"]), options)
     if channel_layer is None:
         return ExitCode.CLEAN
     events = channel_events(channels, channel_layer)

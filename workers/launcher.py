@@ -54,6 +54,7 @@ def launch(channel_layer: ChannelLayer, router: Router, options: Mapping[str, An
         pool=_pool(options["pool"], options["threads"] or options["concurrency"]),
         limits=options["limit"],
         burst=options["burst"],
+        burst_timeout=options["burst_timeout"],
         duties=duties_from(options),
         only_channels=options["only_channels"],
         exclude_channels=options["exclude_channels"],
@@ -64,7 +65,7 @@ def launch(channel_layer: ChannelLayer, router: Router, options: Mapping[str, An
     outlive_repeats(lambda: worker.stopped_at, SAME_SIGNAL_SECONDS)
     code = worker.run()
     now = time.monotonic()
-    if worker.busy or code not in (ExitCode.CLEAN, ExitCode.FAILED):
+    if worker.busy or code not in (ExitCode.CLEAN, ExitCode.FAILED, ExitCode.UNREACHABLE):
         watch_exit(now, code)
         end_process(code)
     deadline = (worker.stopped_at or now) + options["shutdown_timeout"]

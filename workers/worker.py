@@ -37,7 +37,7 @@ from workers.limits import Limits, chosen
 from workers.losses import Failure, Losses
 from workers.pending import pending_messages
 from workers.pool import Pool
-from workers.puller import Puller
+from workers.puller import BURST_TIMEOUT_SECONDS, Puller
 from workers.routing import Router, Routing
 from workers.signals import errors_of_receivers
 from workers.stopping import StopSignal, StopSignals, Watchdog
@@ -61,6 +61,7 @@ class ExitCode(IntEnum):
     CONFIGURATION = 1
     TIMED_OUT = 3
     FAILED = 4
+    UNREACHABLE = 5
 
 
 class Worker:
@@ -70,7 +71,8 @@ class Worker:
     ``routing`` is a ``Router`` or what makes one. ``pool`` is by default one thread. ``only_channels`` and
     ``exclude_channels`` are globs. ``limits`` are (glob, number) pairs: how many messages of a channel may be in
     progress. ``shutdown_timeout`` is how many seconds a stop waits for running consumers; with ``graceful`` false it
-    does not wait for them. With ``burst`` it stops when the channels are empty. ``duties`` are what it does beside.
+    does not wait for them. With ``burst`` it stops when the channels are empty, or when a server has not answered for
+    ``burst_timeout`` seconds. ``duties`` are what it does beside.
     ``dialect`` is what its consumers know it by. ``stopped_at`` is when ``run`` was told to stop
     (``time.monotonic``), or None. Raises ``ConfigurationError`` when no channel is left to listen on.
     """
@@ -87,6 +89,7 @@ class Worker:
         shutdown_timeout: float = 30.0,
         graceful: bool = True,
         burst: bool = False,
+        burst_timeout: float = BURST_TIMEOUT_SECONDS,
         duties: Iterable[Duty] = (),
         dialect: Dialect = OWN,
     ) -> None:
@@ -125,7 +128,10 @@ class Worker:
         self._losses = Losses()
         self._watchdog = Watchdog(self._log_left_behind)
         self._reader = channel_layer.reader()
-        self._puller = Puller(self._reader, Limits(self.channels, limits), self.dispatcher.dispatch, burst)
+        self._burst_timeout = burst_timeout
+        self._puller = Puller(
+            self._reader, Limits(self.channels, limits), self.dispatcher.dispatch, burst, burst_timeout
+        )
 
     @property
     def busy(self) -> bool:
@@ -201,7 +207,7 @@ class Worker:
             self._failure.attempt(self.quiet)
             code = self._drain(first)
             self._stop_duties()
-        if code == ExitCode.CLEAN and self._failure.failed:
+        if code in {ExitCode.CLEAN, ExitCode.UNREACHABLE} and self._failure.failed:
             code = ExitCode.FAILED
         logger.info(
             "Stopped; %d messages done, %d of them failed; %d pending messages dropped",
@@ -291,7 +297,10 @@ class Worker:
         self._further_signal()  # for what else has come: the log of it
         if not self._graceful:
             self.kill()
-        return ExitCode.FAILED if self._failure.failed else ExitCode.CLEAN
+        if self._puller.gave_up:
+            logger.error("The burst ends: not every server has answered for %g s", self._burst_timeout)
+            return ExitCode.UNREACHABLE
+        return ExitCode.CLEAN
 
     def _further_signal(self) -> StopSignal | None:
         found = None

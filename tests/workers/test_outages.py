@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from asgi_redis import RedisChannelLayer
 from asgi_redis.embedded import RedisServer
 from tests.waiting import eventually
 from tests.workers.processes import MODULE, Notes, WorkerProcess
+from workers.starting import when_served
+from workers.worker import ExitCode
 
 
 def test_it_outlives_redis_and_says_so_in_two_lines(
@@ -48,3 +54,29 @@ def test_it_waits_for_a_redis_that_is_not_there_yet(
         with RedisChannelLayer(hosts=[fresh_redis_server.url]) as layer:
             layer.send("work", {"n": 1})
             eventually(lambda: notes["done"] == ["1"])
+
+
+@pytest.mark.parametrize("pool", ["thread", "gevent"])
+def test_a_burst_without_redis_ends_with_5(pool: str, fresh_redis_server: RedisServer, tmp_path: Path) -> None:
+    if pool == "gevent":
+        pytest.importorskip("gevent")
+    fresh_redis_server.stop()
+    command = [*MODULE, "--layer-url", fresh_redis_server.url, "--routing", "tests.workers.consumers.routing"]
+    with WorkerProcess([*command, "--pool", pool, "--burst", "--burst-timeout", "0.3"], tmp_path) as worker:
+        assert worker.wait() == ExitCode.UNREACHABLE, worker.log
+    assert "not every server has answered for 0.3 s" in worker.log
+    assert "Traceback" not in worker.log
+
+
+def test_a_burst_waits_for_the_servers_that_make_its_layer_no_longer_than_that() -> None:
+    """Sentinels are asked before the worker begins."""
+    tries: list[float] = []
+
+    def make() -> None:
+        tries.append(time.monotonic())
+        raise RedisConnectionError("no Sentinel answers")
+
+    with pytest.raises(SystemExit) as ended:
+        when_served(make, {"burst": True, "burst_timeout": 0.5, "verbosity": 0})
+    assert ended.value.code == ExitCode.UNREACHABLE
+    assert tries[-1] - tries[0] >= 0.5

@@ -37,7 +37,7 @@ def start(
     running: list[tuple[Puller, Pool]] = []
 
     def start(
-        size: int, gate: threading.Event | None = None, limits: Any = (), burst: bool = False
+        size: int, gate: threading.Event | None = None, limits: Any = (), **options: Any
     ) -> tuple[Puller, Pool]:
         def handle(channel: str, content: dict[str, Any]) -> None:
             handled.append(content["n"])
@@ -45,7 +45,7 @@ def start(
                 gate.wait(10)
 
         pool = Pool(size)
-        puller = Puller(layer, Limits(["c", "d"], limits), handle, burst)
+        puller = Puller(layer, Limits(["c", "d"], limits), handle, **options)
         running.append((puller, pool))
         pool.start(puller.fetch, ended.append)
         return running[-1]
@@ -236,6 +236,27 @@ def test_a_burst_waits_a_little_where_no_server_answers_and_not_for_one_that_is_
     assert ended == []
     layer.complete = True
     eventually(lambda: ended == [None])
+
+
+def test_a_burst_gives_up_when_a_server_has_not_answered_for_its_timeout_and_nothing_runs(
+    layer: QueueLayer, start: Any, ended: list[Any], handled: list[Any]
+) -> None:
+    """The time counts anew each time that all have answered."""
+    gate = threading.Event()
+    layer.complete = False
+    layer.put("c", n=1)
+    puller, _ = start(2, gate, burst=True, burst_timeout=0.1)
+    eventually(lambda: handled and len(layer.timeouts) > 20)
+    assert ended == []
+    layer.complete = True
+    asked = len(layer.timeouts)
+    eventually(lambda: len(layer.timeouts) > asked + 2)
+    before = time.monotonic()
+    layer.complete = False
+    gate.set()
+    eventually(lambda: ended == [None])
+    assert time.monotonic() - before >= 0.09
+    assert puller.gave_up
 
 
 def test_it_gives_a_sign_of_life_with_every_receive(layer: QueueLayer, start: Any) -> None:
