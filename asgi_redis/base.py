@@ -12,7 +12,6 @@ import fnmatch
 import importlib.util
 import inspect
 import logging
-import math
 import random
 import re
 import string
@@ -41,6 +40,12 @@ Received = tuple[Optional[str], Optional[Message]]
 Capacities = Mapping[Union[str, Pattern[str]], int]
 
 logger = logging.getLogger("asgi_redis")
+
+MOST_SECONDS = 100 * 365 * 86400
+"""The limit of ``expiry``, ``group_expiry`` and delays; Redis and its scripts count exactly up to there."""
+
+LONGEST_WAIT = 1_000_000
+"""The limit of the timeout of a receive, in seconds."""
 
 _CHANNEL_NAME = re.compile(r"[a-zA-Z0-9\-_.]+(?:[?!][a-zA-Z0-9\-_.]*)?")
 _GROUP_NAME = re.compile(r"[a-zA-Z0-9\-_.]+")
@@ -80,8 +85,10 @@ class BaseChannelLayer(ClassicNames, _OfAsgiref1):
         refuse_eventlet()
         for name, seconds in (("expiry", expiry), ("group_expiry", group_expiry)):
             number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-            if not number or not 0 < seconds < math.inf:
-                raise ConfigurationError(f"{name} must be a number of seconds above 0, not {seconds!r}")
+            if not number or not 0 < seconds <= MOST_SECONDS:
+                raise ConfigurationError(
+                    f"{name} must be a number of seconds above 0, at most {MOST_SECONDS}, not {seconds!r}"
+                )
         self.expiry = expiry
         self.group_expiry = group_expiry
         self.capacity = _checked_capacity("capacity", capacity)
@@ -188,12 +195,19 @@ class BaseChannelLayer(ClassicNames, _OfAsgiref1):
         before, mark, _ = name.partition("!")
         return before + mark
 
-    def check_receive(self, channels: object, limit: int) -> None:
-        """Raises ``TypeError`` for a bare name instead of a list, ``ValueError`` for a limit below 1."""
+    def check_receive(self, channels: object, limit: object, timeout: object = 0) -> None:
+        """
+        Raises ``TypeError`` for a bare name instead of a list.
+
+        Raises ``ValueError`` for a limit that is no whole number above 0, and a timeout that is no number of seconds
+        or more than ``LONGEST_WAIT``.
+        """
         if isinstance(channels, str):
             raise InvalidName(f"channels must be a list of names, not the str {channels!r}")
-        if limit < 1:
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
             raise ValueError(f"limit must be 1 message or more, not {limit!r}")
+        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout <= LONGEST_WAIT:
+            raise ValueError(f"timeout must be a number of seconds, at most {LONGEST_WAIT}, not {timeout!r}")
 
     def log_dropped(self, dropped: int, members: int, group: str) -> None:
         """Notes for how many of a group's channels a message was dropped."""

@@ -1,15 +1,16 @@
 """
 Messages that are sent after a while. They wait in Redis, and whoever calls ``deliver`` sends what is due.
 
-A message is at all times either among the delayed ones or in its queue, so it is neither lost nor doubled, however
-many deliver, and wherever one of them is killed. Its time is told by the Redis server's clock.
+A message is at all times among the delayed ones, among those that wait for room in their queue, or in its queue: so
+it is neither lost nor doubled, however many deliver, and wherever one of them is killed. Its time is told by the
+Redis server's clock. Of those that wait for room the first is tried again, once in ``RETRY_SECONDS``: however many
+wait for a full channel, they hold up no other.
 """
 
 from __future__ import annotations
 
 import copy
 import logging
-import math
 import random
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -17,12 +18,12 @@ from typing import Any, NamedTuple
 from redis.exceptions import RedisError, ResponseError
 
 from asgi_redis.awaiting import refuse_await
-from asgi_redis.base import BaseChannelLayer, Message
+from asgi_redis.base import MOST_SECONDS, BaseChannelLayer, Message
 from asgi_redis.connection import Shard
 from asgi_redis.exceptions import UndecodableMessage
 from asgi_redis.sender import Sender
 from asgi_redis.serializers import Serializer
-from asgi_redis.wire import DelayOperations, shard_of, share
+from asgi_redis.wire import DelayOperations, DueNow, Kept, shard_of, share
 
 logger = logging.getLogger("asgi_redis")
 
@@ -31,11 +32,12 @@ _AT_ONCE = 100
 
 
 class Due(NamedTuple):
-    """A delayed message whose time has come."""
+    """A delayed message whose time has come. ``waiting``: it waits for room in its queue."""
 
-    kept: bytes
-    """What it is in the delayed set."""
+    kept: Kept
+    waiting: bool
     channel: str
+    queue: bytes
     message: Message
     member: bytes
     """What it will be in its queue."""
@@ -70,11 +72,11 @@ class DelayedMessages:
         Sends ``message`` to ``channel`` in ``seconds``, a fraction perhaps, if somebody calls ``deliver`` then.
 
         Raises what ``send`` of the layer does, except ``ChannelFull``: a full channel is tried again until it has
-        room. ``ValueError`` for seconds that are negative or not finite.
+        room. ``ValueError`` for seconds that are negative, or more than ``asgi_redis.base.MOST_SECONDS``.
         """
         refuse_await()
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds < math.inf:
-            raise ValueError(f"a delay is a number of seconds, not {seconds!r}")
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds <= MOST_SECONDS:
+            raise ValueError(f"a delay is a number of seconds from 0 to {MOST_SECONDS}, not {seconds!r}")
         self._rules.valid_channel_name(channel)
         self._rules.check_message(message)
         self._sender.member_for(channel, message)  # the errors of a send belong here, where they can be seen
@@ -88,7 +90,7 @@ class DelayedMessages:
 
         Raises ``redis.exceptions.RedisError`` when a shard fails, after all the others; what was not delivered by
         then is still there. A message that is refused, such as by a key of another type in the place of its queue,
-        is no such failure: it is put off, and the log says so once for each channel.
+        is no such failure: it waits, as for a full channel, and the log says so once for each channel.
         """
         waits: list[float | None] = []
         failure: RedisError | None = None
@@ -102,30 +104,78 @@ class DelayedMessages:
         return min((wait for wait in waits if wait is not None), default=None)
 
     def _deliver(self, index: int, shard: Shard) -> float | None:
-        kept_members, wait = shard.execute(self._operations.due(_AT_ONCE))
-        for kept in kept_members:
-            try:
-                channel, message = self._read(kept)
-                member = self._sender.member_for(channel, message)
-            except Exception as error:  # noqa: BLE001  a custom format may raise anything
-                shard.execute(self._operations.discard(kept))
-                self.undecodable_count += 1
-                logger.error("Dropped a delayed message that cannot be read or sent: %s", error)
-                continue
-            try:
-                waits = not self._pass_on(index, shard, Due(kept, channel, message, member))
-            except ResponseError as error:
-                if shard.is_lost(error):
-                    raise
-                waits = shard.execute(self._operations.put_off(kept, RETRY_SECONDS))
-                self._log_refusal(channel, error)
-            else:
-                self._refused.discard(channel)
-                if waits:
-                    logger.info("A delayed message waits: channel %s is full", channel)
-            if waits:
-                wait = RETRY_SECONDS if wait is None else min(wait, RETRY_SECONDS)
-        return wait  # type: ignore[no-any-return]  # what an operation reads as is known by its docstring
+        due: DueNow = shard.execute(self._operations.due(_AT_ONCE, RETRY_SECONDS))
+        waits = [due.wait, *[self._try_queue(index, shard, queue) for queue in due.queues]]
+        behind: dict[bytes, list[Kept]] = {}
+        for kept in due.messages:
+            if not self._try(index, shard, kept, behind=behind):
+                waits.append(RETRY_SECONDS)
+        for queue, others in behind.items():
+            if others:
+                shard.execute(self._operations.wait(others, queue, RETRY_SECONDS))
+        return min((wait for wait in waits if wait is not None), default=None)
+
+    def _try_queue(self, index: int, shard: Shard, queue: bytes) -> float | None:
+        """Delivers what waits for room in a queue, while there is some; returns the seconds until the next try."""
+        waiting: list[Kept] = shard.execute(self._operations.waiting(queue, _AT_ONCE))
+        for kept in waiting:
+            if not self._try(index, shard, kept, queue):
+                return RETRY_SECONDS
+        if not waiting:
+            return None
+        shard.execute(self._operations.try_again(queue))  # after others
+        return 0.0
+
+    def _try(
+        self,
+        index: int,
+        shard: Shard,
+        kept: Kept,
+        queue: bytes | None = None,
+        behind: dict[bytes, list[Kept]] | None = None,
+    ) -> bool:
+        """
+        Delivers or drops a message, one that waits for room in ``queue`` perhaps; False: it has to wait.
+
+        ``behind``: the queues that were found full in this round, with the messages that are to wait with the first.
+        """
+        try:
+            due = self._read(kept, queue)
+        except Exception as error:  # noqa: BLE001  a custom format may raise anything
+            shard.execute(self._operations.discard(kept, queue))
+            self.undecodable_count += 1
+            logger.error("Dropped a delayed message that cannot be read or sent: %s", error)
+            return True
+        if behind and due.queue in behind:
+            behind[due.queue].append(kept)
+            return False
+        try:
+            delivered = self._pass_on(index, shard, due)
+        except ResponseError as error:
+            if shard.is_lost(error):
+                raise
+            self._wait(shard, due)
+            self._log_refusal(due.channel, error)
+            delivered = False
+        else:
+            self._refused.discard(due.channel)
+            if not delivered and self._wait(shard, due):
+                logger.info("Delayed messages wait for room: channel %s is full", due.channel)
+        if not delivered and behind is not None:
+            behind.setdefault(due.queue, [])
+        return delivered
+
+    def _wait(self, shard: Shard, due: Due) -> bool:
+        """Lets a message wait for room in its queue; returns whether it is the first that does."""
+        taken = self._is_taken_first(due.channel)
+        if due.waiting and not taken:
+            return False  # it still does
+        is_first: bool = shard.execute(self._operations.wait([due.kept], due.queue, RETRY_SECONDS, taken))
+        return is_first
+
+    def _is_taken_first(self, channel: str) -> bool:
+        """Whether ``_pass_on`` takes a message out of Redis before it puts it into its channel."""
+        return False
 
     def _log_refusal(self, channel: str, error: ResponseError) -> None:
         if channel not in self._refused:
@@ -133,18 +183,20 @@ class DelayedMessages:
             logger.error("Redis refuses the delayed messages for channel %s: %s", channel, error)
 
     def _pass_on(self, index: int, shard: Shard, due: Due) -> bool:
-        """Puts a message into its queue, or puts it off; returns whether it no longer waits."""
-        queue = self._rules.non_local_name(due.channel).encode()
+        """Puts a message into its queue; returns whether it no longer waits."""
         capacity = self._capacities(due.channel)[index]
-        operation = self._operations.deliver(due.kept, queue, capacity, due.member, RETRY_SECONDS)
+        operation = self._operations.deliver(due.kept, due.queue, capacity, due.member, due.waiting)
         return shard.execute(operation) != 0  # type: ignore[no-any-return]
 
-    def _read(self, kept: bytes) -> tuple[str, Message]:
-        found = self._deserialize(kept)
+    def _read(self, kept: Kept, queue: bytes | None) -> Due:
+        found = self._deserialize(kept.member)
         if not (isinstance(found, dict) and isinstance(found.get("message"), dict)):
             raise UndecodableMessage("not a delayed message")
         self._rules.valid_channel_name(found.get("channel"))
-        return found["channel"], found["message"]
+        channel, message = found["channel"], found["message"]
+        own_queue = self._rules.non_local_name(channel).encode()
+        member = self._sender.member_for(channel, message)
+        return Due(kept, queue is not None, channel, queue or own_queue, message, member)
 
     def _capacities(self, channel: str) -> list[int]:
         """Returns how many messages of a channel each shard holds; 0 where they do not go."""

@@ -146,7 +146,7 @@ class RedisChannelLayer(BaseChannelLayer):
         Where there is none, waits up to ``timeout`` seconds for one.
         """
         refuse_await()
-        self.check_receive(channels, limit)
+        self.check_receive(channels, limit, timeout)
         names = tuple(channels)
         return self._receiver.receive(names, limit, timeout) if names else []
 
@@ -220,12 +220,27 @@ class RedisChannelLayer(BaseChannelLayer):
 
     def _members(self, group: str) -> Steps[list[bytes]]:
         self.valid_group_name(group)
-        members: list[bytes]
-        (members,) = yield [(self._group_shard(group), self._operations.group_channels(group))]
+        shard = self._group_shard(group)
+        while True:
+            (found,) = yield [(shard, self._operations.group_channels(group))]
+            if not found.expired:
+                break
+        members: list[bytes] = found.names
+        if found.more:
+            members = yield from self._scan_members(group, shard)
         # Another program may have put anything in there.
         if b"".join(members).isascii() and max(map(len, members), default=0) < 100:
             return members
         return [name for name in members if name.isascii() and len(name) < 100]
+
+    def _scan_members(self, group: str, shard: Shard) -> Steps[list[bytes]]:
+        scores: dict[bytes, float] = {}
+        cursor = b"0"
+        while True:
+            ((cursor, found),) = yield [(shard, self._operations.scan_group(group, cursor))]
+            scores.update(found)
+            if cursor == b"0":
+                return sorted(scores, key=scores.__getitem__)
 
     def _group_shard(self, group: str) -> Shard:
         return self._shards[wire.shard_of(group.encode(), len(self._shards))]

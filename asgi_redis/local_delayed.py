@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from asgi_redis.base import BaseChannelLayer
 from asgi_redis.connection import Shard
-from asgi_redis.delayed import RETRY_SECONDS, DelayedMessages, Due
+from asgi_redis.delayed import DelayedMessages, Due
 from asgi_redis.exceptions import ChannelFull, MessageTooLarge
 from asgi_redis.local_receiver import is_local
 from asgi_redis.sender import Sender
@@ -41,17 +41,19 @@ class LocalDelayedMessages(DelayedMessages):
     def _pass_on(self, index: int, shard: Shard, due: Due) -> bool:
         if not is_local(due.channel):
             return super()._pass_on(index, shard, due)
-        if not shard.execute(self._operations.discard(due.kept)):
+        if not shard.execute(self._operations.discard(due.kept, due.queue if due.waiting else None)):
             return True  # somebody else has it
         try:
             self._local.send(due.channel, due.message)
-        except ChannelFull:
-            shard.execute(self._operations.store(due.kept, RETRY_SECONDS))
-            return False
         except MessageTooLarge as error:
             self.undecodable_count += 1
             logger.error("Dropped a delayed message that cannot be sent: %s", error)
+        except ChannelFull:
+            return False
         except BaseException:
-            shard.execute(self._operations.store(due.kept, RETRY_SECONDS))
+            self._wait(shard, due)
             raise
         return True
+
+    def _is_taken_first(self, channel: str) -> bool:
+        return is_local(channel)

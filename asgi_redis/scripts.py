@@ -1,6 +1,9 @@
 """
 The scripts: one Lua file an operation in ``lua/``, told to Redis once, run by their SHA-1.
 
+What several of them do is in a fragment, a file whose name begins with ``_``: ``-- include _name`` in the place of a
+line stands for its text.
+
 Redis forgets scripts at ``SCRIPT FLUSH``, a restart or a failover, and answers ``NOSCRIPT`` then, without having run
 anything: whoever runs a script asks again with its text.
 """
@@ -8,7 +11,10 @@ anything: whoever runs a script asks again with its text.
 from __future__ import annotations
 
 import hashlib
+import re
 from importlib import resources
+
+_LUA = resources.files("asgi_redis") / "lua"
 
 
 class Script:
@@ -16,12 +22,17 @@ class Script:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.text = (resources.files("asgi_redis") / "lua" / f"{name}.lua").read_bytes()
+        source = (_LUA / f"{name}.lua").read_bytes()
+        self.text = re.sub(rb"^-- include (\w+)\n", _fragment, source, flags=re.MULTILINE)
         # SHA-1 is how Redis names scripts; nothing is kept secret by it.
         self.sha = hashlib.sha1(self.text, usedforsecurity=False).hexdigest().encode()
 
     def __repr__(self) -> str:
         return f"<Script {self.name}>"
+
+
+def _fragment(include: re.Match[bytes]) -> bytes:
+    return (_LUA / f"{include.group(1).decode()}.lua").read_bytes()
 
 
 SEND = Script("send")
@@ -38,3 +49,5 @@ CHANNEL_STATISTICS = Script("channel_statistics")
 STORE_DELAYED = Script("store_delayed")
 DUE_DELAYED = Script("due_delayed")
 DELIVER_DELAYED = Script("deliver_delayed")
+WAIT_DELAYED = Script("wait_delayed")
+LIST_WAITING = Script("list_waiting")

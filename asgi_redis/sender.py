@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from redis.exceptions import ResponseError
 
 from asgi_redis.base import BaseChannelLayer, Message
 from asgi_redis.classic import may_remember_capacity
-from asgi_redis.connection import Shard, Steps
+from asgi_redis.connection import Request, Shard, Steps
 from asgi_redis.exceptions import MessageTooLarge
 from asgi_redis.messages import has_only_str_keys, invalid_message
 from asgi_redis.serializers import Serializer, spliceable
-from asgi_redis.wire import GroupFrame, GroupPart, Operations, plan_group, shard_of, share
+from asgi_redis.sized_cache import SizedCache
+from asgi_redis.wire import MOST_BYTES, GroupFrame, GroupPart, Operations, plan_group, shard_of, share
 
-_QUEUES_PER_SCRIPT = 1000  # a script holds up every other client of its Redis, some 3 µs for each queue
+_QUEUE_COST = 2048  # a queue takes a script as long as so many bytes do, beside those of its entry
 _REQUESTS_AT_ONCE = 16  # each on a connection of its own
+_BYTES_AT_ONCE = 4 * MOST_BYTES  # in requests that were made and not answered
+_MOST_NAMES = 1 << 20  # bytes of the names in one entry
+_CACHE_BYTES = 32 << 20
 
 
 class _Route(NamedTuple):
@@ -29,12 +33,23 @@ class _Route(NamedTuple):
     last_head: bytes
 
 
-class _Chunk(NamedTuple):
-    """The queues of one request of a group send. ``count_full``: they are tried nowhere else."""
+class _Plan(NamedTuple):
+    """
+    The queues of a group send, for each shard: those that are tried nowhere else, whose refusals count, and others.
 
-    shard: Shard
-    parts: list[GroupPart]
-    count_full: bool
+    ``longest_name`` is that of a channel, ``largest`` the part with the most names.
+    """
+
+    parts: list[tuple[Shard, list[GroupPart], bool]]
+    longest_name: bytes
+    largest: GroupPart
+
+
+class _Frames(NamedTuple):
+    """Requests of a group send but for the head of the message. ``longest``: a tail with one name, in bytes."""
+
+    frames: list[tuple[Shard, GroupFrame]]
+    longest: int
 
 
 class Sender:
@@ -59,8 +74,9 @@ class Sender:
         self._turns = itertools.count()
         remember = may_remember_capacity(rules)
         self._routes = functools.lru_cache(maxsize=1024 if remember else 0)(self._make_routes)
-        self._plan = functools.lru_cache(maxsize=16 if remember else 0)(self._make_plan)
-        self._frames = functools.lru_cache(maxsize=16 if remember else 0)(self._make_frames)
+        self._most_names = min(_MOST_NAMES, max_message_bytes)
+        self._plans: SizedCache[_Plan] = SizedCache(_CACHE_BYTES if remember else 0)
+        self._frames: SizedCache[_Frames] = SizedCache(_CACHE_BYTES if remember else 0)
 
     def send(self, channel: str, message: Message) -> Steps[bool]:
         """Returns, in the end, whether the message was sent; False: the channel is full, on all of its shards."""
@@ -99,12 +115,15 @@ class Sender:
 
     def member(self, message: Message) -> bytes:
         """Returns a message as a queue entry. Raises ``TypeError`` and ``MessageTooLarge``."""
-        try:
-            member = self._serialize(message)
-        except Exception as error:
-            raise invalid_message(message, self._serialize, error) from error
+        member = self._serialized(message)
         self._check(message, len(member))
         return member
+
+    def _serialized(self, message: Message) -> bytes:
+        try:
+            return self._serialize(message)
+        except Exception as error:
+            raise invalid_message(message, self._serialize, error) from error
 
     def _check(self, message: Message, member_length: int) -> None:
         if not has_only_str_keys(message):
@@ -143,50 +162,122 @@ class Sender:
     def _send_parts(
         self, members: tuple[bytes, ...], turn: int, last: bool, message: Message
     ) -> Steps[list[GroupPart]]:
-        if self._spliceable:
-            try:
-                head = self._spliceable.head(message)
-            except Exception as error:
-                raise invalid_message(message, self._serialize, error) from error
-            longest, frames = self._frames(members, turn, last)
-            self._check(message, len(head) + longest)
-        else:
-            head, frames = b"", self._whole_frames(self._plan(members, turn, last), message)
-        requests = [(shard, self._operations.send_group(frame, head)) for shard, frame in frames]
+        send = self._spliced_requests if self._spliceable else self._whole_requests
         left_out: list[GroupPart] = []
-        # Every shard is served at once: with what it counts as full, and with what is tried elsewhere, too.
-        at_once = max(_REQUESTS_AT_ONCE, 2 * len(self._shards))
-        for start in range(0, len(requests), at_once):
-            for parts in (yield requests[start : start + at_once]):
+        for requests in self._rounds(send(members, turn, last, message)):
+            for parts in (yield requests):
                 left_out += parts
         return left_out
 
-    def _make_plan(self, members: tuple[bytes, ...], turn: int, last: bool) -> list[_Chunk]:
-        chunks = []
-        for shard, parts in zip(self._shards, plan_group(members, len(self._shards), turn, self._rules.get_capacity)):
+    def _rounds(self, requests: Iterable[Request]) -> Iterator[list[Request]]:
+        """Yields requests in lists, and makes no more of them than are sent at once."""
+        # Every shard is served at once: with what it counts as full, and with what is tried elsewhere, too.
+        at_once = max(_REQUESTS_AT_ONCE, 2 * len(self._shards))
+        some: list[Request] = []
+        size = 0
+        for request in requests:
+            some.append(request)
+            size += len(request[1].packed)
+            if len(some) >= at_once or size >= _BYTES_AT_ONCE:
+                yield some
+                some, size = [], 0
+        if some:
+            yield some
+
+    def _spliced_requests(
+        self, members: tuple[bytes, ...], turn: int, last: bool, message: Message
+    ) -> Iterator[Request]:
+        """Checks the message, then yields requests that have its bytes once for many queues."""
+        assert self._spliceable is not None
+        try:
+            head = self._spliceable.head(message)
+        except Exception as error:
+            raise invalid_message(message, self._serialize, error) from error
+        key = (members, turn, last, _rounded(len(head)))
+        found = self._frames.get(key)
+        if found is None:
+            found = self._make_frames(*key)
+            size = sum(len(frame.before) + len(frame.after) for _, frame in found.frames)
+            self._frames.put(key, found, size + _size(members))
+        self._check(message, len(head) + found.longest)
+        for shard, frame in found.frames:
+            yield shard, self._operations.send_group(frame, head)
+
+    def _make_frames(self, members: tuple[bytes, ...], turn: int, last: bool, head_length: int) -> _Frames:
+        assert self._spliceable is not None
+        plan = self._make_plan(members, turn, last)
+        frames = []
+        for shard, parts, count_full in plan.parts:
+            tails = ((part, self._spliceable.tail(part.channels)) for part in parts)
+            for some in _chunks(tails, head_length):
+                frames.append((shard, self._operations.group_frame(*_columns(some), count_full)))
+        return _Frames(frames, len(self._spliceable.tail([plan.longest_name])))
+
+    def _whole_requests(
+        self, members: tuple[bytes, ...], turn: int, last: bool, message: Message
+    ) -> Iterator[Request]:
+        """Checks the message, then yields requests that have an entry for each queue, made when it is its turn."""
+        key = (members, turn, last)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._make_plan(*key)
+            self._plans.put(key, plan, _size(members))
+        largest = self._entry(message, plan.largest.channels)
+        length = len(largest)
+        if length > self._longest_member:
+            length = len(self._entry(message, [plan.longest_name]))
+        self._check(message, length)
+        for shard, parts, count_full in plan.parts:
+            entries = (
+                (part, largest if part is plan.largest else self._entry(message, part.channels)) for part in parts
+            )
+            for some in _chunks(entries):
+                yield (
+                    shard,
+                    self._operations.send_group(self._operations.group_frame(*_columns(some), count_full), b""),
+                )
+
+    def _entry(self, message: Message, channels: Sequence[bytes]) -> bytes:
+        return self._serialized({**message, "__asgi_channel__": [name.decode() for name in channels]})
+
+    def _make_plan(self, members: tuple[bytes, ...], turn: int, last: bool) -> _Plan:
+        by_shard = plan_group(members, len(self._shards), turn, self._rules.get_capacity, self._most_names)
+        plan: list[tuple[Shard, list[GroupPart], bool]] = []
+        for shard, parts in zip(self._shards, by_shard):
             for count_full in (True, False):
                 counted = [part for part in parts if count_full == (last or not part.elsewhere)]
-                for start in range(0, len(counted), _QUEUES_PER_SCRIPT):
-                    chunks.append(_Chunk(shard, counted[start : start + _QUEUES_PER_SCRIPT], count_full))
-        return chunks
+                if counted:
+                    plan.append((shard, counted, count_full))
+        every_part = [part for _, parts, _ in plan for part in parts]
+        return _Plan(plan, max(members, key=len), max(every_part, key=lambda part: len(part.channels)))
 
-    def _make_frames(
-        self, members: tuple[bytes, ...], turn: int, last: bool
-    ) -> tuple[int, list[tuple[Shard, GroupFrame]]]:
-        assert self._spliceable is not None
-        longest, frames = 0, []
-        for shard, parts, count_full in self._make_plan(members, turn, last):
-            tails = [self._spliceable.tail(part.channels) for part in parts]
-            longest = max(longest, *map(len, tails))
-            frames.append((shard, self._operations.group_frame(parts, tails, count_full)))
-        return longest, frames
 
-    def _whole_frames(self, plan: Sequence[_Chunk], message: Message) -> list[tuple[Shard, GroupFrame]]:
-        frames = []
-        for shard, parts, count_full in plan:
-            members = [
-                self.member({**message, "__asgi_channel__": [name.decode() for name in part.channels]})
-                for part in parts
-            ]
-            frames.append((shard, self._operations.group_frame(parts, members, count_full)))
-        return frames
+def _chunks(
+    entries: Iterable[tuple[GroupPart, bytes]], head_length: int = 0
+) -> Iterator[list[tuple[GroupPart, bytes]]]:
+    """Yields parts with the bytes that are for them, as many at a time as one script may serve."""
+    some: list[tuple[GroupPart, bytes]] = []
+    size = 0
+    for entry in entries:
+        cost = _QUEUE_COST + head_length + len(entry[1])
+        if some and size + cost > MOST_BYTES:
+            yield some
+            some, size = [], 0
+        some.append(entry)
+        size += cost
+    if some:
+        yield some
+
+
+def _columns(entries: Sequence[tuple[GroupPart, bytes]]) -> tuple[list[GroupPart], list[bytes]]:
+    return [part for part, _ in entries], [tail for _, tail in entries]
+
+
+def _rounded(length: int) -> int:
+    """Returns a length that many share, no less than ``length`` and no more than twice that: a power of two."""
+    return 1 << (length - 1).bit_length()
+
+
+def _size(members: Sequence[bytes]) -> int:
+    """Returns about how many bytes a plan for ``members`` takes up with them."""
+    return sum(map(len, members)) + 500 * len(members)

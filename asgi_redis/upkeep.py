@@ -55,7 +55,7 @@ class Upkeep:
         """Deletes the keys of all channels, groups and counters."""
         for shard in self._shards:
             for pattern in self._keys.patterns():
-                delete_matching(shard, pattern)
+                delete_matching(shard, pattern, self._keys.is_own)
 
 
 def _added_up(results: Sequence[tuple[int, int, int, float]]) -> dict[str, float]:

@@ -11,7 +11,9 @@ import pytest
 from asgi_redis import scripts
 
 SCRIPTS = {script.name: script for script in vars(scripts).values() if isinstance(script, scripts.Script)}
-MOST_LINES = 60
+LUA = resources.files("asgi_redis") / "lua"
+FRAGMENTS = {"_count.lua", "_list.lua", "_push.lua", "_trim.lua"}
+MOST_LINES = 80
 
 SLOT = re.compile(r"-- (KEYS|ARGV)\[([^\]]+)\]\s+(\w+)\s+\S")
 USE = re.compile(r"\b(KEYS|ARGV)\[([^\]]+)\]")
@@ -34,8 +36,7 @@ def script(request):
 
 
 def test_every_lua_file_is_a_script_of_its_name():
-    files = {path.name for path in (resources.files("asgi_redis") / "lua").iterdir()}
-    assert files == {f"{name}.lua" for name in SCRIPTS}
+    assert {path.name for path in LUA.iterdir()} == {f"{name}.lua" for name in SCRIPTS} | FRAGMENTS
     assert all(getattr(scripts, name.upper()).name == name for name in SCRIPTS)
 
 
@@ -52,7 +53,19 @@ def test_a_script_shows_its_name(script):
 
 
 def test_it_is_short(script):
-    assert len(script.text.splitlines()) <= MOST_LINES
+    assert len((LUA / f"{script.name}.lua").read_text().splitlines()) <= MOST_LINES
+
+
+@pytest.mark.parametrize("fragment", sorted(FRAGMENTS))
+def test_what_scripts_have_in_common_is_in_several_of_them_and_explained(fragment):
+    text = (LUA / fragment).read_bytes()
+    assert sum(text in script.text for script in SCRIPTS.values()) > 1
+    assert text.startswith(b"-- ")
+    assert b"Needs the local" in text.replace(b"\n-- ", b" ")
+
+
+def test_nothing_is_left_to_include(script):
+    assert b"-- include" not in script.text
 
 
 def test_the_header_opens_with_one_sentence_of_purpose(script):

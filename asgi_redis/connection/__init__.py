@@ -1,7 +1,7 @@
 """The way to Redis: hosts, connections, and the carriers that bring operations there and replies back."""
 
 from asgi_redis.connection.blocking import pop, put_back_all
-from asgi_redis.connection.carrying import Steps, carry, execute_all
+from asgi_redis.connection.carrying import Request, Steps, carry, execute_all
 from asgi_redis.connection.errors import describe_wrong_type
 from asgi_redis.connection.host import Host
 from asgi_redis.connection.hosts import parse_hosts, parse_sentinels
@@ -12,6 +12,7 @@ from asgi_redis.connection.waiter import Waiter
 
 __all__ = [
     "Host",
+    "Request",
     "SentinelCluster",
     "SentinelHost",
     "Shard",

@@ -181,11 +181,16 @@ class Shard(Pool):
         super()._reconnect(connection)
 
 
-def delete_matching(shard: Shard, pattern: bytes) -> None:
-    """Deletes the keys that match a glob, some at a time, so that other clients are served in between."""
+def delete_matching(shard: Shard, pattern: bytes, is_own: Callable[[bytes], bool]) -> None:
+    """
+    Deletes the keys that match a glob and are ``is_own``.
+
+    Some at a time, so that other clients are served in between.
+    """
     cursor = b"0"
     while True:
-        cursor, keys = shard.execute(scan(cursor, pattern))
+        cursor, found = shard.execute(scan(cursor, pattern))
+        keys = list(filter(is_own, found))
         if keys:
             shard.execute(unlink(keys))
         if cursor == b"0":

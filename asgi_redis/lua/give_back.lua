@@ -3,13 +3,14 @@
 -- KEYS[1] queue  sorted set {prefix}{channel}
 -- ARGV[1] member bytes
 -- ARGV[2] score  Unix seconds, the one that it was taken with
--- ARGV[3] expiry seconds, may be a fraction
+-- ARGV[3] ttl    milliseconds that the queue outlives its last message
 -- Returns 1.
 --
 -- Atomic, because taking the last message has removed the key and its TTL: it must never exist without one.
-local queue, member, score, expiry = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
+local queue, member, score, ttl = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 
+redis.call('PEXPIRE', queue, ttl) -- an error, if one there is, comes before anything is stored
 redis.call('ZREM', queue, member) -- a write that needs no memory: after it Redis refuses none for want of memory
 redis.call('ZADD', queue, score, member)
-redis.call('PEXPIRE', queue, math.ceil(expiry * 1000))
+redis.call('PEXPIRE', queue, ttl)
 return 1

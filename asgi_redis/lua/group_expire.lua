@@ -1,13 +1,20 @@
--- Remove the members of a group whose membership has expired.
+-- Remove members of a group whose membership has expired, the oldest first.
 --
 -- KEYS[1] group        sorted set {prefix}:group:{group}; score: Unix seconds of the last addition
 -- ARGV[1] group_expiry seconds, may be a fraction
--- Returns how many were removed.
+-- ARGV[2] limit        members
+-- Returns how many expired ones are left, and how many members there are with them.
 --
 -- A script, because the clock of the scores is the server's.
-local group, group_expiry = KEYS[1], tonumber(ARGV[1])
+local group, group_expiry, limit = KEYS[1], ARGV[1], tonumber(ARGV[2])
 
 redis.replicate_commands() -- Redis 5 and 6 refuse to write after TIME without it
 local time = redis.call('TIME')
-local oldest = time[1] + time[2] / 1000000 - group_expiry
-return redis.call('ZREMRANGEBYSCORE', group, '-inf', string.format('(%.17g', oldest))
+local oldest = string.format('(%.17g', time[1] + time[2] / 1000000 - group_expiry)
+local expired = redis.call('ZCOUNT', group, '-inf', oldest)
+if expired > 0 then
+    local removed = math.min(expired, limit)
+    redis.call('ZREMRANGEBYRANK', group, '0', string.format('%.0f', removed - 1))
+    expired = expired - removed
+end
+return {expired, redis.call('ZCARD', group)}

@@ -13,38 +13,27 @@
 -- Returns 1 when the message was sent, 0 when the queue is full.
 --
 -- Atomic, because capacity is exact only when nothing comes between the count and the push, and the order is exact
--- only when nothing comes between reading the clock and the push. Numbers go to Redis as strings that are made
--- once: the conversion of each costs as much as a small command.
+-- only when nothing comes between reading the clock and the push.
 local queue, channel_counters, global_counters = KEYS[1], KEYS[2], KEYS[3]
 local capacity, expiry, ttl, channel_ttl, global_ttl = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local count_full, member = ARGV[6], ARGV[7]
-local call = redis.call
+local call, pcall = redis.call, redis.pcall
+-- include _trim
+-- include _push
+-- include _count
 
-redis.replicate_commands() -- Redis 5 and 6 refuse to write after TIME without it
-local time = call('TIME')
-local now = time[1] + time[2] / 1000000
-local score = string.format('%.17g', now)
-local length = call('ZCARD', queue)
-if length >= capacity then
-    length = length - call('ZREMRANGEBYSCORE', queue, '-inf', string.format('(%.17g', now - expiry))
+local length, dropped, refusal = push(queue, capacity, member, '')
+if dropped > 0 then
+    count(channel_counters, 'messages_expired', string.format('%.0f', dropped), channel_ttl, true)
+    count(global_counters, 'messages_expired', string.format('%.0f', dropped), global_ttl, true)
 end
-local counter = count_full == '1' and 'channel_full_count'
-if length < capacity then
-    -- The clock may stand still or go back: a message never sorts before one that was sent earlier.
-    if length > 0 and call('ZCOUNT', queue, score, '+inf') > 0 then
-        score = string.format('%.17g', call('ZREVRANGE', queue, 0, 0, 'WITHSCORES')[2] + 0.000001)
-    end
-    call('ZADD', queue, score, member)
-    call('PEXPIRE', queue, ttl)
-    counter = 'messages_count'
+if refusal then
+    return refusal
 end
--- Renewing a TTL costs as much as counting: where the queue fills up, and so messages come often, one in 16 is.
-if counter then
-    if call('HINCRBY', channel_counters, counter, '1') % 16 == 1 or length == 0 then
-        call('EXPIRE', channel_counters, channel_ttl)
-    end
-    if call('HINCRBY', global_counters, counter, '1') % 16 == 1 or length == 0 then
-        call('EXPIRE', global_counters, global_ttl)
-    end
+if length or count_full == '1' then
+    local counter = length and 'messages_count' or 'channel_full_count'
+    -- Where the queue fills up, and so messages come often, TTLs are not renewed each time.
+    count(channel_counters, counter, '1', channel_ttl, length == 0)
+    count(global_counters, counter, '1', global_ttl, length == 0)
 end
-return counter == 'messages_count' and 1 or 0
+return length and 1 or 0

@@ -14,47 +14,39 @@
 -- Returns the positions, from 1, of the queues that were full; for one that is no sorted set, a list of its position
 -- and the error.
 --
--- Atomic for each queue, and fast, for the reasons in send.lua; one script for many, so that the head crosses the
--- network once.
+-- Atomic for each queue, for the reasons in send.lua; one script for many, so that the head crosses the network once.
 local expiry, ttl, channel_ttl, global_ttl, count_full, head = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local n = (#KEYS - 1) / 2
+local n = math.floor((#KEYS - 1) / 2)
 local global_counters = KEYS[2 * n + 1]
 local call, pcall = redis.call, redis.pcall
+-- include _trim
+-- include _push
+-- include _count
 
-redis.replicate_commands() -- Redis 5 and 6 refuse to write after TIME without it
-local time = call('TIME')
-local now = time[1] + time[2] / 1000000
-local score_now = string.format('%.17g', now)
-local left_out, refused = {}, 0
+local left_out, refused, expired = {}, 0, 0
 for i = 1, n do
     local queue, channel_counters, capacity, tail = KEYS[i], KEYS[n + i], tonumber(ARGV[6 + i]), ARGV[6 + n + i]
-    local length = pcall('ZCARD', queue)
-    local is_queue = type(length) == 'number'
-    if is_queue and length >= capacity then
-        length = length - call('ZREMRANGEBYSCORE', queue, '-inf', string.format('(%.17g', now - expiry))
+    local length, dropped, refusal = push(queue, capacity, head, tail)
+    if dropped > 0 then
+        count(channel_counters, 'messages_expired', string.format('%.0f', dropped), channel_ttl, true)
+        expired = expired + dropped
     end
-    if not is_queue then
-        left_out[#left_out + 1] = {i, length.err}
+    if length then
+        count(channel_counters, 'messages_count', '1', channel_ttl, length == 0)
+    elseif refusal then
+        left_out[#left_out + 1] = {i, refusal.err}
         refused = refused + 1
-    elseif length < capacity then
-        local score = score_now
-        if length > 0 and call('ZCOUNT', queue, score, '+inf') > 0 then
-            score = string.format('%.17g', call('ZREVRANGE', queue, 0, 0, 'WITHSCORES')[2] + 0.000001)
-        end
-        call('ZADD', queue, score, head .. tail)
-        call('PEXPIRE', queue, ttl)
-        if call('HINCRBY', channel_counters, 'messages_count', '1') % 16 == 1 or length == 0 then
-            call('EXPIRE', channel_counters, channel_ttl) -- not always, as in send.lua
-        end
     else
         left_out[#left_out + 1] = i
         if count_full == '1' then
-            call('HINCRBY', channel_counters, 'channel_full_count', '1')
-            call('EXPIRE', channel_counters, channel_ttl)
+            count(channel_counters, 'channel_full_count', '1', channel_ttl, true)
         end
     end
 end
-call('HINCRBY', global_counters, 'messages_count', n - #left_out)
-call('HINCRBY', global_counters, 'channel_full_count', (#left_out - refused) * count_full)
-call('EXPIRE', global_counters, global_ttl)
+local full = count_full == '1' and #left_out - refused or 0
+count(global_counters, 'messages_count', string.format('%.0f', n - #left_out), global_ttl, true)
+count(global_counters, 'channel_full_count', string.format('%.0f', full), global_ttl, true)
+if expired > 0 then
+    count(global_counters, 'messages_expired', string.format('%.0f', expired), global_ttl, true)
+end
 return left_out

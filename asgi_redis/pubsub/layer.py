@@ -141,7 +141,7 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         listened to; an outage later on is not raised, but waited for.
         """
         refuse_await()
-        self.check_receive(channels, limit)
+        self.check_receive(channels, limit, timeout)
         deadline = time.monotonic() + timeout
         inboxes = self._open(channels)
         self._subscriptions.confirm([inbox for inbox in inboxes if not inbox.confirmed_once])

@@ -98,7 +98,7 @@ class StoreChannelLayer(BaseChannelLayer):
         Where there is none, waits up to ``timeout`` seconds for one.
         """
         refuse_await()
-        self.check_receive(channels, limit)
+        self.check_receive(channels, limit, timeout)
         names = tuple(channels)
         return self._receiver.receive(names, limit, timeout) if names else []
 

@@ -1,25 +1,38 @@
 """What a call means on Redis: keys, shards, members, commands and how their replies read. Nothing here does I/O."""
 
-from asgi_redis.wire.delaying import DelayOperations
+from asgi_redis.wire.delaying import DelayOperations, DueNow, Kept
 from asgi_redis.wire.keys import Keys, shard_of
 from asgi_redis.wire.memberships import MembershipOperations
 from asgi_redis.wire.operation import Operation
-from asgi_redis.wire.operations import CHANNEL_COUNTERS_TTL, GLOBAL_COUNTERS_TTL, Operations, Taken
+from asgi_redis.wire.operations import (
+    CHANNEL_COUNTERS_TTL,
+    GLOBAL_COUNTERS_TTL,
+    MOST_BYTES,
+    GroupMembers,
+    Operations,
+    Taken,
+    TakenMessages,
+)
 from asgi_redis.wire.receiving import Reading, Unpacker
 from asgi_redis.wire.sending import GroupFrame, GroupPart, plan_group, share
 
 __all__ = [
     "CHANNEL_COUNTERS_TTL",
     "GLOBAL_COUNTERS_TTL",
+    "MOST_BYTES",
     "DelayOperations",
+    "DueNow",
     "GroupFrame",
+    "GroupMembers",
     "GroupPart",
+    "Kept",
     "Keys",
     "MembershipOperations",
     "Operation",
     "Operations",
     "Reading",
     "Taken",
+    "TakenMessages",
     "Unpacker",
     "plan_group",
     "shard_of",

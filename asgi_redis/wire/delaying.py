@@ -1,9 +1,9 @@
-"""The operations of delayed messages: kept in one sorted set for each shard, that of the queue they go to."""
+"""The operations of delayed messages: they are kept on the shard of the queue they go to."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 from asgi_redis import scripts
 from asgi_redis.wire.keys import Keys
@@ -12,8 +12,28 @@ from asgi_redis.wire.operation import Operation, command, number, script_head
 MARGIN = 86400  # seconds that messages past their time are kept for workers that are away
 
 
+class Kept(NamedTuple):
+    """A delayed message as it waits in Redis: the member of its set, and its score."""
+
+    member: bytes
+    due: bytes
+
+
+class DueNow(NamedTuple):
+    """What is due: queues whose messages wait for room, and messages; the seconds until more is, or None."""
+
+    queues: list[bytes]
+    messages: list[Kept]
+    wait: float | None
+
+
 class DelayOperations:
-    """Makes the operations of one layer. ``sending`` are the arguments that every script that sends takes."""
+    """
+    Makes the operations of one layer. ``sending`` are the arguments that every script that sends takes.
+
+    A message is in the delayed set until it is due. When its queue is full then, it is in the set of those that wait
+    for room in that queue, where only the first is tried again.
+    """
 
     def __init__(self, keys: Keys, sending: Sequence[bytes]) -> None:
         self._keys = keys
@@ -21,42 +41,61 @@ class DelayOperations:
 
     def store(self, member: bytes, delay: float) -> Operation:
         """Keeps a member for ``delay`` seconds."""
-        return self._store(member, delay, b"0")
-
-    def put_off(self, kept: bytes, delay: float) -> Operation:
-        """Keeps a member that is kept already for ``delay`` seconds from now. Reads as whether it was there."""
-        return self._store(kept, delay, b"1")
-
-    def _store(self, member: bytes, delay: float, again: bytes) -> Operation:
-        arguments = (member, number(delay), b"%d" % MARGIN, again)
+        arguments = (member, number(delay), b"%d" % MARGIN)
         head = script_head(scripts.STORE_DELAYED, (self._keys.delayed,), arguments)
         return Operation(head, bool, 1, scripts.STORE_DELAYED)
 
-    def due(self, limit: int) -> Operation:
-        """Reads as up to ``limit`` members that are due, and the seconds until the next one is, or None."""
-        head = script_head(scripts.DUE_DELAYED, (self._keys.delayed,), (b"%d" % limit,))
+    def due(self, limit: int, retry: float) -> Operation:
+        """Reads as ``DueNow``: up to ``limit`` queues, which are due again in ``retry`` seconds, and messages."""
+        keys = (self._keys.delayed, self._keys.waiting_queues)
+        head = script_head(scripts.DUE_DELAYED, keys, (b"%d" % limit, number(retry)))
         return Operation(head, _read_due, 1, scripts.DUE_DELAYED)
 
-    def deliver(self, kept: bytes, queue: bytes, capacity: int, member: bytes, retry: float) -> Operation:
+    def deliver(self, kept: Kept, queue: bytes, capacity: int, member: bytes, waiting: bool) -> Operation:
         """
-        Moves a message from the delayed set to its queue, or puts it off for ``retry`` seconds.
+        Moves a message to its queue, from those that are waiting for room in it or else from the delayed ones.
 
-        Reads as 1 delivered, 0 put off because the queue is full, 2 gone: somebody else has delivered it.
+        Reads as 1 delivered, 0 not delivered because the queue is full, or others wait for room in it before this
+        one; 2 gone: somebody else has delivered it.
         """
-        keys = (
-            self._keys.delayed,
-            self._keys.queue(queue),
-            self._keys.counters(queue),
-            self._keys.global_counters,
-        )
-        arguments = (b"%d" % capacity, *self._sending, b"%d" % MARGIN, number(retry), kept, member)
+        room = self._keys.waiting(queue)
+        source = room if waiting else self._keys.delayed
+        keys = (source, room, self._keys.queue(queue), self._keys.counters(queue), self._keys.global_counters)
+        arguments = (b"%d" % capacity, *self._sending, kept.member, member)
         return Operation(script_head(scripts.DELIVER_DELAYED, keys, arguments), int, 1, scripts.DELIVER_DELAYED)
 
-    def discard(self, kept: bytes) -> Operation:
-        """Drops a delayed message. Reads as whether it was there."""
-        return Operation(command(b"ZREM", self._keys.delayed, kept), bool)
+    def wait(self, some: Iterable[Kept], queue: bytes, retry: float, taken: bool = False) -> Operation:
+        """
+        Lets messages that are due wait for room in their queue, which is tried in ``retry`` seconds.
+
+        ``taken``: they were discarded before. Reads as whether they are the first that wait there.
+        """
+        keys = (self._keys.delayed, self._keys.waiting(queue), self._keys.waiting_queues)
+        arguments = [queue, number(retry), b"%d" % MARGIN, b"1" if taken else b"0"]
+        for kept in some:
+            arguments += kept
+        return Operation(script_head(scripts.WAIT_DELAYED, keys, arguments), bool, 1, scripts.WAIT_DELAYED)
+
+    def waiting(self, queue: bytes, limit: int) -> Operation:
+        """Reads as up to ``limit`` of those ``Kept`` that wait for room in a queue, the first ones."""
+        keys = (self._keys.waiting(queue), self._keys.waiting_queues)
+        head = script_head(scripts.LIST_WAITING, keys, (queue, b"%d" % limit, b"%d" % MARGIN))
+        return Operation(head, _kept, 1, scripts.LIST_WAITING)
+
+    def try_again(self, queue: bytes) -> Operation:
+        """Makes a queue that messages wait for due at once. Reads as nothing."""
+        return Operation(command(b"ZADD", self._keys.waiting_queues, b"XX", b"0", queue), lambda _: None)
+
+    def discard(self, kept: Kept, queue: bytes | None = None) -> Operation:
+        """Drops a delayed message, or one that waits for room in ``queue``. Reads as whether it was there."""
+        source = self._keys.delayed if queue is None else self._keys.waiting(queue)
+        return Operation(command(b"ZREM", source, kept.member), bool)
 
 
-def _read_due(reply: list[Any]) -> tuple[list[bytes], float | None]:
-    microseconds, *members = reply
-    return members, None if microseconds < 0 else microseconds / 1000000
+def _read_due(reply: list[Any]) -> DueNow:
+    microseconds, queues, messages = reply
+    return DueNow(queues, _kept(messages), None if microseconds < 0 else microseconds / 1000000)
+
+
+def _kept(reply: list[bytes]) -> list[Kept]:
+    return [Kept(*pair) for pair in zip(reply[::2], reply[1::2])]

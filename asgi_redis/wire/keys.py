@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import binascii
+import re
 
 from asgi_redis.exceptions import ConfigurationError
+
+_ANY = r"[a-zA-Z0-9\-_.?!]*"
+_CHANNEL = r"[a-zA-Z0-9\-_.]+(?:[?!][a-zA-Z0-9\-_.]*)?"
+_GROUP = r"[a-zA-Z0-9\-_.]+"
 
 
 class Keys:
@@ -12,16 +17,20 @@ class Keys:
 
     def __init__(self, prefix: str, stats_prefix: str) -> None:
         for setting, value in (("prefix", prefix), ("stats_prefix", stats_prefix)):
-            if not isinstance(value, str):
-                raise ConfigurationError(f"{setting} must be a str, not {value!r}")
-        if prefix == stats_prefix:
-            raise ConfigurationError(
-                f"prefix and stats_prefix must differ, or their keys do not: both are {prefix!r}"
-            )
+            if not isinstance(value, str) or not value:
+                raise ConfigurationError(f"{setting} must be a str that is not empty, not {value!r}")
         self._prefix = prefix.encode()
         self._stats_prefix = stats_prefix.encode()
-        self.delayed = self._prefix + b":delayed"  # nor this one
-        self.global_counters = self._stats_prefix + b"#global#"  # no channel can have this name
+        # No channel has a name with ":" or "#" in it.
+        self.delayed = self._prefix + b":delayed"
+        self.waiting_queues = self._prefix + b":waiting"
+        self.global_counters = self._stats_prefix + b"#global#"
+        self._own = _own_keys(prefix, stats_prefix)
+        if _overlap(prefix, stats_prefix):
+            raise ConfigurationError(
+                f"prefix {prefix!r} and stats_prefix {stats_prefix!r} make equal keys for channels and counters: "
+                f"neither may be the other one and characters of channel names; {prefix + '-meta:'!r} would do"
+            )
 
     def queue(self, queue: bytes) -> bytes:
         """The sorted set of the messages that wait; ``queue`` is a channel name cut after its ``!``."""
@@ -43,14 +52,51 @@ class Keys:
         """The hash that tells which joins of a process the data in Redis contain."""
         return self._prefix + b":joined:" + process.encode()
 
+    def waiting(self, queue: bytes) -> bytes:
+        """The sorted set of the delayed messages that wait for room in a queue."""
+        return self.waiting_queues + b":" + queue
+
     def patterns(self) -> list[bytes]:
-        """The ``SCAN`` patterns that match every key of this layer."""
+        """The ``SCAN`` patterns that match every key of this layer, and perhaps others: see ``is_own``."""
         return [_escaped(self._prefix) + b"*", _escaped(self._stats_prefix) + b"*"]
+
+    def is_own(self, key: bytes) -> bool:
+        """
+        Whether ``key`` is one that a layer with these prefixes may write.
+
+        Where another layer's prefix is this one and more characters of channel names, such as ``asgi2``, its queues
+        are such keys, too: ``asgi2work`` is that of ``2work`` as well.
+        """
+        return self._own.fullmatch(key) is not None
 
 
 def shard_of(name: bytes, shards: int) -> int:
     """Returns the index of the shard that ``name`` belongs to, as channels_redis computes it."""
     return int((binascii.crc32(name) & 0xFFF) / (4096 / shards))
+
+
+def _own_keys(prefix: str, stats_prefix: str) -> re.Pattern[bytes]:
+    # channels_redis keeps in "$inflight" what its readers have in hand.
+    of_layer = (
+        rf"(?:{_CHANNEL}(?:\$inflight)?|:group:{_GROUP}|:joined:{_GROUP}|:delayed|:waiting|:waiting:{_CHANNEL})"
+    )
+    pattern = rf"{re.escape(prefix)}{of_layer}|{re.escape(stats_prefix)}(?:{_CHANNEL}|#global#)"
+    return re.compile(pattern.encode())
+
+
+def _overlap(prefix: str, stats_prefix: str) -> bool:
+    """Whether a key of a queue, a group or delayed messages may be one of counters, too."""
+    if prefix.startswith(stats_prefix):
+        return re.fullmatch(_ANY, prefix[len(stats_prefix) :]) is not None
+    if not stats_prefix.startswith(prefix):
+        return False
+    between = stats_prefix[len(prefix) :]
+    others = (":group:", ":joined:", ":waiting:", ":delayed", ":waiting")
+    return (
+        re.fullmatch(_ANY, between) is not None
+        or between.startswith(others[:3])
+        or any(other.startswith(between) and re.fullmatch(_CHANNEL, other[len(between) :]) for other in others)
+    )
 
 
 def _escaped(text: bytes) -> bytes:

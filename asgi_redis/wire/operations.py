@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from asgi_redis import scripts
@@ -14,6 +14,8 @@ from asgi_redis.wire.sending import GroupFrame, GroupPart
 
 CHANNEL_COUNTERS_TTL = 3600  # seconds
 GLOBAL_COUNTERS_TTL = 86400  # seconds
+MOST_BYTES = 1 << 20  # in one script, 1 KiB added for each message: Redis serves nobody else meanwhile
+_MOST_MEMBERS = 10_000  # of a group, in one command
 
 
 class Taken(NamedTuple):
@@ -25,6 +27,24 @@ class Taken(NamedTuple):
     score: bytes
 
 
+class TakenMessages(list[Taken]):
+    """What one receive has taken. ``expired``: how many messages it has dropped, by the keys of their queues."""
+
+    expired: Mapping[bytes, int] = {}
+
+
+class GroupMembers(NamedTuple):
+    """
+    The members of a group: all of them, if they are few.
+
+    ``expired``: some have expired and are still there. ``more``: there are others than ``names``.
+    """
+
+    names: list[bytes]
+    expired: bool
+    more: bool
+
+
 class Operations:
     """Makes the operations of one layer: its keys, and its expiry times in seconds."""
 
@@ -33,9 +53,11 @@ class Operations:
         self._expiry = expiry
         self._expiry_argument = number(expiry)
         self._group_expiry_argument = number(group_expiry)
+        self._group_ttl = b"%d" % math.ceil(group_expiry * 1000)
+        self._ttl = b"%d" % math.ceil(expiry * 1000)
         self._sending = (
             self._expiry_argument,
-            b"%d" % math.ceil(expiry * 1000),
+            self._ttl,
             # In a queue that fills up, where messages come less than expiry apart, the scripts renew one TTL in 16.
             b"%d" % max(CHANNEL_COUNTERS_TTL, math.ceil(32 * expiry)),
             b"%d" % max(GLOBAL_COUNTERS_TTL, math.ceil(32 * expiry)),
@@ -82,9 +104,9 @@ class Operations:
         """
         Takes up to ``limit`` messages, of the first queues first, and no more than ``most`` (at least 1) of each.
 
-        Reads as a list of ``Taken``.
+        Takes one at least, but stops at ``MOST_BYTES``, whatever waits behind them. Reads as ``TakenMessages``.
         """
-        arguments = [self._expiry_argument, b"%d" % limit]
+        arguments = [self._expiry_argument, b"%d" % limit, b"%d" % MOST_BYTES]
         arguments += [b"%d" % number for number in most]
         return Operation(script_head(scripts.RECEIVE, keys, arguments), _read_receive, 1, scripts.RECEIVE)
 
@@ -108,12 +130,12 @@ class Operations:
 
     def give_back(self, taken: Taken) -> Operation:
         """Puts a message that was taken back in its place."""
-        arguments = (taken.member, taken.score, self._expiry_argument)
+        arguments = (taken.member, taken.score, self._ttl)
         return Operation(script_head(scripts.GIVE_BACK, (taken.key,), arguments), bool, 1, scripts.GIVE_BACK)
 
     def group_add(self, group: str, channel: str) -> Operation:
         """Adds or renews a member."""
-        arguments = (channel.encode(), self._group_expiry_argument)
+        arguments = (channel.encode(), self._group_ttl)
         head = script_head(scripts.GROUP_ADD, (self._keys.group(group),), arguments)
         return Operation(head, bool, 1, scripts.GROUP_ADD)
 
@@ -122,12 +144,26 @@ class Operations:
         return Operation(command(b"ZREM", self._keys.group(group), channel.encode()), bool)
 
     def group_channels(self, group: str) -> Operation:
-        """Reads as the list of the members' full names, as bytes, oldest first."""
+        """
+        Reads as the members' full names, as bytes, oldest first, and what is left to do, see ``GroupMembers``.
+
+        Removes those that have expired.
+        """
         key = self._keys.group(group)
         # The members come from a command of their own: a script would copy each of them twice.
-        packed = script_head(scripts.GROUP_EXPIRE, (key,), (self._group_expiry_argument,))
-        packed += command(b"ZRANGE", key, b"0", b"-1")
-        return Operation(packed, _second, 2, scripts.GROUP_EXPIRE)
+        arguments = (self._group_expiry_argument, b"%d" % _MOST_MEMBERS)
+        packed = script_head(scripts.GROUP_EXPIRE, (key,), arguments)
+        packed += command(b"ZRANGE", key, b"0", b"%d" % (_MOST_MEMBERS - 1))
+        return Operation(packed, _read_members, 2, scripts.GROUP_EXPIRE)
+
+    def scan_group(self, group: str, cursor: bytes) -> Operation:
+        """
+        Reads as the next cursor, ``b"0"`` at the end, and a dict of scores by members.
+
+        However the group changes meanwhile, no member that stays is missed.
+        """
+        packed = command(b"ZSCAN", self._keys.group(group), cursor, b"COUNT", b"%d" % (_MOST_MEMBERS // 4))
+        return Operation(packed, _read_scan)
 
     def channel_statistics(self, queue: bytes) -> Operation:
         """Reads as messages_count, channel_full_count, messages_pending and the age of the oldest in seconds."""
@@ -186,12 +222,26 @@ def _same(reply: Any) -> Any:
     return reply
 
 
-def _second(replies: list[Any]) -> Any:
-    return replies[1]
+def _read_members(replies: list[Any]) -> GroupMembers:
+    (expired, number), names = replies
+    return GroupMembers(names, expired > 0, number > len(names))
 
 
-def _read_receive(reply: list[Any]) -> list[Taken]:
-    return [Taken(reply[i], reply[i + 1], reply[i + 2] / 1000000, reply[i + 3]) for i in range(0, len(reply), 4)]
+def _read_scan(reply: list[Any]) -> tuple[bytes, dict[bytes, float]]:
+    cursor, found = reply
+    # RESP 3 has pairs, and numbers for scores.
+    pairs = found if found and isinstance(found[0], list) else zip(found[::2], found[1::2])
+    return cursor, {name: float(score) for name, score in pairs}
+
+
+def _read_receive(reply: list[Any]) -> TakenMessages:
+    end = 1 + 4 * reply[0]
+    taken = TakenMessages(
+        [Taken(reply[i], reply[i + 1], reply[i + 2] / 1000000, reply[i + 3]) for i in range(1, end, 4)]
+    )
+    if len(reply) > end:
+        taken.expired = dict(zip(reply[end::2], reply[end + 1 :: 2]))
+    return taken
 
 
 def _read_pop(replies: list[Any]) -> Taken | None:

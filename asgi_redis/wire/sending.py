@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from asgi_redis.wire.keys import shard_of
 
+_NAME_OVERHEAD = 4  # bytes beside a name in a list of names: quotes, a comma and a space in JSON
+_LONGEST_NAME = 99 + _NAME_OVERHEAD
+
 
 class GroupPart(NamedTuple):
     """
@@ -44,13 +47,13 @@ def share(capacity: int, shard: int, shards: int) -> int:
 
 
 def plan_group(
-    members: Iterable[bytes], shards: int, turn: int, get_capacity: Callable[[str], int]
+    members: Iterable[bytes], shards: int, turn: int, get_capacity: Callable[[str], int], most_names: int = 1 << 20
 ) -> list[list[GroupPart]]:
     """
     Returns the parts of a group send, for each shard.
 
-    One entry of a queue serves all the members that share it. A channel that is on all shards gets this one on a
-    shard that moves on with ``turn``.
+    One entry of a queue serves all the members that share it, or as many as have ``most_names`` bytes together. A
+    channel that is on all shards gets this one on a shard that moves on with ``turn``.
     """
     queues: dict[bytes, list[bytes]] = {}
     for member in members:
@@ -64,5 +67,22 @@ def plan_group(
         if elsewhere:
             shard = (shard + turn) % shards
             capacity = share(capacity, shard, shards)
-        parts[shard].append(GroupPart(queue, capacity, channels, elsewhere))
+        for some in _split(channels, most_names):
+            parts[shard].append(GroupPart(queue, capacity, some, elsewhere))
     return parts
+
+
+def _split(names: list[bytes], most: int) -> Iterable[list[bytes]]:
+    """Yields the names in lists of about ``most`` bytes, at least one in each."""
+    at_once = max(1, most // _LONGEST_NAME)
+    if len(names) <= at_once:  # nearly always
+        yield names
+        return
+    size, some = 0, list[bytes]()
+    for name in names:
+        size += len(name) + _NAME_OVERHEAD
+        if some and size > most:
+            yield some
+            size, some = len(name) + _NAME_OVERHEAD, []
+        some.append(name)
+    yield some

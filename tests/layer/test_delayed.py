@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import time
 import pytest
 
 from asgi_redis import MessageTooLarge, delayed
+from asgi_redis.base import MOST_SECONDS
 from tests.waiting import eventually
 
 CHANNELS = ["normal", "single?abc", "local.1!abc"]
@@ -93,6 +95,80 @@ def test_a_full_channel_does_not_hold_up_the_others(layer, monkeypatch):
     assert eventually(lambda: received(layer, "free"), timeout=1) == {"n": 1}
 
 
+def calls_of_scripts(client):
+    return client.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"]
+
+
+def test_many_for_a_full_channel_cost_a_try_and_a_line_for_all(layer, client, monkeypatch, caplog):
+    layer.capacity = 1
+    layer.send("full", {})
+    for number in range(300):
+        layer.delayed.send("full", {"n": number}, 0)
+    layer.channel_statistics("full")
+    monkeypatch.setattr(delayed, "RETRY_SECONDS", 0)
+    with caplog.at_level(logging.INFO, "asgi_redis"):
+        for _ in range(10):
+            assert layer.delayed.deliver() == 0
+        before, refused = calls_of_scripts(client), layer.channel_statistics("full")["channel_full_count"]
+        for _ in range(10):
+            assert layer.delayed.deliver() == 0
+    assert caplog.messages == ["Delayed messages wait for room: channel full is full"]
+    assert layer.channel_statistics("full")["channel_full_count"] - refused == 10
+    assert calls_of_scripts(client) - before <= 3 * 10 + 2
+
+
+def test_those_that_wait_for_room_come_in_their_order_before_later_ones(layer, client, prefix, monkeypatch):
+    monkeypatch.setattr(delayed, "RETRY_SECONDS", 0)
+    layer.capacity = 2
+    for number in range(2):
+        layer.send("full", {"n": number})
+    for number in range(2, 7):
+        layer.delayed.send("full", {"n": number}, 0)
+    layer.delayed.deliver()
+    layer.delayed.send("full", {"n": 7}, 0)
+    received = []
+    while len(received) < 8:
+        received += [message["n"] for _, message in layer.receive_batch(["full"], 1)]
+        layer.delayed.deliver()
+    assert received == list(range(8))
+    assert eventually(lambda: layer.delayed.deliver() is None)
+    assert client.keys(f"{prefix}:*") == []
+
+
+def test_those_that_wait_have_a_ttl_of_a_day(layer, client, prefix):
+    layer.capacity = 1
+    layer.send("full", {})
+    layer.delayed.send("full", {}, 0)
+    layer.delayed.deliver()
+    keys = client.keys(f"{prefix}:*")
+    assert sorted(keys) == [f"{prefix}:waiting".encode(), f"{prefix}:waiting:full".encode()]
+    assert all(86400 - 60 < client.ttl(key) <= 86400 for key in keys)
+    layer.flush()
+    assert client.keys(f"{prefix}*") == []
+
+
+def test_one_that_cannot_be_read_any_more_does_not_hold_up_those_behind_it(layer, client, prefix, monkeypatch):
+    monkeypatch.setattr(delayed, "RETRY_SECONDS", 0)
+    layer.capacity = 1
+    layer.send("full", {})
+    layer.delayed.send("full", {"n": 1}, 0)
+    layer.delayed.deliver()
+    client.zadd(f"{prefix}:waiting:full", {b"garbage": 1})
+    layer.receive(["full"])
+    assert eventually(lambda: received(layer, "full")) == {"n": 1}
+    assert layer.delayed.undecodable_count == 1
+
+
+def test_large_ones_are_looked_at_a_few_at_a_time(layer, client, prefix):
+    for number in range(8):
+        layer.delayed.send("large", {"n": number, "data": b"x" * 500_000}, 0)
+    due = layer._shards[0].execute(layer.delayed._operations.due(100, 1.0))
+    assert (len(due.messages), due.wait) == (3, 0)
+    while layer.delayed.deliver() is not None:
+        pass
+    assert client.zcard(f"{prefix}large") == 8
+
+
 def test_a_channel_with_less_capacity_than_shards_gets_its_message(sharded):
     sharded.capacity = 1
     for n in range(8):
@@ -157,10 +233,17 @@ def test_what_cannot_be_read_is_dropped_counted_and_logged(layer, client, prefix
     assert not client.exists(f"{prefix}:delayed")
 
 
-@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), "1", None, True])
-def test_a_delay_is_a_number_of_seconds(layer, seconds):
-    with pytest.raises(ValueError, match="seconds"):
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), "1", None, True, 1e16, MOST_SECONDS + 1])
+def test_a_delay_is_a_number_of_seconds(layer, seconds, client, prefix):
+    with pytest.raises(ValueError, match="seconds from 0 to 3153600000"):
         layer.delayed.send("c", {}, seconds)
+    assert client.keys(f"{prefix}*") == []
+
+
+def test_the_longest_delay_is_a_hundred_years(layer, client, prefix):
+    layer.delayed.send("c", {}, MOST_SECONDS)
+    layer.delayed.send("c", {}, 1)
+    assert client.ttl(f"{prefix}:delayed") > MOST_SECONDS
 
 
 def test_what_cannot_be_sent_cannot_be_delayed(layer_for, redis_server, client, prefix):

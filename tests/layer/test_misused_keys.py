@@ -10,6 +10,7 @@ import redis
 
 from asgi_redis import delayed, sender
 from asgi_redis.aio import AsyncChannelLayer
+from asgi_redis.wire import Kept
 from tests.waiting import eventually
 
 
@@ -56,7 +57,7 @@ class TestGroups:
         assert asyncio.run(send()) == [{}, {}]
 
     def test_in_whichever_request_they_are(self, layer, misuse, monkeypatch):
-        monkeypatch.setattr(sender, "_QUEUES_PER_SCRIPT", 1)
+        monkeypatch.setattr(sender, "_QUEUE_COST", sender.MOST_BYTES)
         channels = [f"c{number}" for number in range(40)]
         for channel in ["bad", *channels]:
             layer.group_add("chat", channel)
@@ -109,11 +110,13 @@ class TestDelayed:
         misuse("bad")
         layer.delayed.send("bad", {"n": 1}, 0)
         assert layer.delayed.deliver() == 0.05
-        assert 0 < client.ttl(f"{prefix}:delayed") <= 86401
+        keys = client.keys(f"{prefix}:*")
+        assert sorted(keys) == [f"{prefix}:waiting".encode(), f"{prefix}:waiting:bad".encode()]
+        assert all(0 < client.ttl(key) <= 86400 for key in keys)
         client.delete(f"{prefix}bad")
         eventually(lambda: layer.delayed.deliver() is None)
         assert layer.receive(["bad"]) == ("bad", {"n": 1})
-        assert not client.exists(f"{prefix}:delayed")
+        assert client.keys(f"{prefix}:*") == []
         misuse("bad")
         layer.delayed.send("bad", {"n": 2}, 0)
         layer.delayed.deliver()
@@ -127,10 +130,11 @@ class TestDelayed:
         assert layer.receive_batch(["a"], 10) == [("a", {"n": 1})]
         assert layer.receive_batch(["b"], 10) == [("b", {"n": 1})]
 
-    def test_what_somebody_else_has_delivered_is_not_put_off(self, layer, client, prefix):
+    def test_what_somebody_else_has_delivered_does_not_wait(self, layer, client, prefix):
         (shard,) = layer._shards
-        assert shard.execute(layer.delayed._operations.put_off(b"gone", 1.0)) is False
-        assert not client.exists(f"{prefix}:delayed")
+        gone = layer.delayed._operations.wait([Kept(b"gone", b"1")], b"c", 1.0)
+        assert shard.execute(gone) is False
+        assert client.keys(f"{prefix}:*") == []
 
     def test_a_redis_that_refuses_everything_is_an_error_as_ever(self, layer_for, fresh_redis_server, caplog):
         layer = layer_for(fresh_redis_server)
@@ -143,3 +147,42 @@ class TestDelayed:
         assert caplog.messages == []
         assert layer.delayed.deliver() is None
         assert layer.receive(["c"]) == ("c", {"n": 1})
+
+
+class TestCounters:
+    """Where another program has put something in the place of counters, nothing is counted, and that is all."""
+
+    @pytest.fixture(params=["a", "#global#"])
+    def counters(self, request, redis_server, three_redis_servers, prefix):
+        for server in (redis_server, *three_redis_servers):
+            with redis.Redis(port=server.port, protocol=2) as client:
+                client.set(f"{prefix}-meta:{request.param}", "a string", ex=60)
+
+    def test_a_send_goes_through(self, any_layer, counters):
+        any_layer.send("a", {"n": 1})
+        assert any_layer.receive_batch(["a"], 10) == [("a", {"n": 1})]
+
+    def test_a_refusal_is_one(self, any_layer, counters):
+        any_layer.capacity = 1
+        any_layer.send("a", {})
+        with pytest.raises(any_layer.ChannelFull):
+            any_layer.send("a", {})
+
+    def test_a_group_send_reaches_all(self, any_layer, counters):
+        channels = ["z", "a", "b", "p!x"]
+        for channel in channels:
+            any_layer.group_add("chat", channel)
+        assert any_layer.send_group("chat", {}) == 0
+        received = any_layer.receive_batch(["z", "a", "b", "p!"], 10)
+        assert sorted(channel for channel, _ in received) == sorted(channels)
+
+    def test_delayed_messages_come_once(self, any_layer, counters):
+        for number in range(3):
+            any_layer.delayed.send("a", {"n": number}, 0)
+        assert any_layer.delayed.deliver() is None
+        assert sorted(message["n"] for _, message in any_layer.receive_batch(["a"], 10)) == [0, 1, 2]
+
+    def test_expired_messages_are_dropped(self, layer, counters, client, prefix):
+        client.zadd(f"{prefix}a", {b"m%d" % number: number for number in range(100)})
+        layer.send("a", {"n": 1})
+        assert layer.receive_batch(["a"], 10) == [("a", {"n": 1})]

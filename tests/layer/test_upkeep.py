@@ -119,6 +119,33 @@ class TestFlush:
             assert layer.global_statistics()["messages_count"] == 0
         assert client.exists(*others) == 3
 
+    def test_it_leaves_the_keys_of_others_that_begin_alike(self, layer_for, redis_server, client, prefix):
+        others = [
+            f"{prefix}2:group:x",
+            f"{prefix}_sessions:1",
+            f"{prefix}:cache:1",
+            f"{prefix}",
+            f"{prefix}2:delayed",
+        ]
+        client.mset(dict.fromkeys(others, "untouched"))
+        layer = layer_for(redis_server)
+        another = layer_for(redis_server, prefix=f"{prefix}:other:", stats_prefix=f"{prefix}:other:stats:")
+        for each in (layer, another):
+            each.capacity = 1
+            each.send("work", {"n": 1})
+            each.group_add("chat", "p!x")
+            for seconds in (0, 60):
+                each.delayed.send("work", {}, seconds)
+            each.delayed.deliver()
+        own = set(client.keys(f"{prefix}*"))
+        another.flush()
+        own &= set(client.keys(f"{prefix}*"))
+        assert layer.receive(["work"]) == ("work", {"n": 1})
+        layer.send("work", {})
+        assert set(client.keys(f"{prefix}*")) == own
+        layer.flush()
+        assert {key.decode() for key in client.keys(f"{prefix}*")} == set(others)
+
     def test_it_forgets_what_was_kept_for_other_readers(self, layer):
         layer.group_add("chat", "p!a")
         layer.group_add("chat", "p!b")

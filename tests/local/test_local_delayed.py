@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asgi_redis import InMemoryChannelLayer, local_delayed
+from asgi_redis import InMemoryChannelLayer, delayed
 from tests.threads import in_threads
 
 
@@ -20,7 +20,7 @@ def test_a_message_for_a_normal_channel_comes_here_and_the_others_on_redis(layer
 
 
 def test_for_a_full_channel_it_stays_until_there_is_room(local_layer_for, monkeypatch):
-    monkeypatch.setattr(local_delayed, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(delayed, "RETRY_SECONDS", 0)
     layer = local_layer_for(capacity=1)
     layer.send("normal", {"n": 1})
     layer.delayed.send("normal", {"n": 2}, 0)
@@ -51,7 +51,7 @@ def test_one_that_is_too_large_here_is_dropped_and_told(local_layer_for, caplog)
 
 
 def test_one_that_cannot_be_put_into_its_channel_now_is_tried_again(local_layer_for, monkeypatch):
-    monkeypatch.setattr(local_delayed, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(delayed, "RETRY_SECONDS", 0)
     layer = local_layer_for()
     layer.delayed.send("normal", {"n": 1}, 0)
     with monkeypatch.context() as patch:

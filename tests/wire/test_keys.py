@@ -48,9 +48,58 @@ def test_a_prefix_that_is_not_a_str_is_refused(prefix, stats_prefix):
         Keys(prefix, stats_prefix)
 
 
-def test_prefixes_that_would_make_equal_keys_are_refused():
-    with pytest.raises(ConfigurationError, match="must differ"):
-        Keys("asgi", "asgi")
+@pytest.mark.parametrize(
+    ("prefix", "stats_prefix"),
+    [
+        ("asgi", "asgi"),
+        ("asgi", "asgi."),  # "asgi.x" would be the queue of ".x" and the counters of "x"
+        ("site", "site-stats."),
+        ("asgi", "asgi?"),
+        ("asgi-meta:x", "asgi-meta:"),
+        ("site", "site:"),  # "site:delayed"
+        ("site", "site:d"),
+        ("site", "site:group:"),
+        ("site", "site:group:stats."),
+        ("site", "site:waiting:"),
+    ],
+)
+def test_prefixes_that_would_make_equal_keys_are_refused(prefix, stats_prefix):
+    with pytest.raises(ConfigurationError, match="equal keys"):
+        Keys(prefix, stats_prefix)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "stats_prefix"),
+    [("asgi", "asgi-meta:"), ("asgi:", "asgi-meta:"), ("a", "b"), ("site", "site::"), ("site", "site:stats:")],
+)
+def test_prefixes_that_can_be_told_apart_are_taken(prefix, stats_prefix):
+    Keys(prefix, stats_prefix)
+
+
+@pytest.mark.parametrize(("prefix", "stats_prefix"), [("", "s"), ("asgi", "")])
+def test_an_empty_prefix_is_refused(prefix, stats_prefix):
+    with pytest.raises(ConfigurationError, match="empty"):
+        Keys(prefix, stats_prefix)
+
+
+OWN = (
+    "asgiwork asgia.b! asgir?x asgiwork$inflight asgi:group:g asgi:delayed asgi:waiting asgi:waiting:p! "
+    "asgi-meta:work asgi-meta:p! asgi-meta:#global#"
+)
+OTHERS = (
+    "asgi asgi2:group:x asgi_sessions:1 asgi: asgi:group: asgi:group:a! asgi:other asgi2:delayed asgi-meta: "
+    "asgi-meta2:work asgi-meta:#global#2 other xasgiwork"
+)
+
+
+@pytest.mark.parametrize("key", OWN.split())
+def test_a_key_that_the_layer_may_write_is_its_own(keys, key):
+    assert keys.is_own(key.encode())
+
+
+@pytest.mark.parametrize("key", [*OTHERS.split(), "asgi a", "asgia\n"])
+def test_a_key_that_begins_as_one_and_goes_on_as_none_is_anothers(keys, key):
+    assert not keys.is_own(key.encode())
 
 
 def test_the_patterns_match_every_key_of_the_layer(keys):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asgi_redis import scripts
-from asgi_redis.wire import GroupPart, Keys, Operations, Taken
+from asgi_redis.wire import GroupMembers, GroupPart, Keys, Operations, Taken
 from asgi_redis.wire.operations import client_id, scan, unblock, unlink
 from tests.wire.resp import commands, script_call
 
@@ -80,12 +80,22 @@ def test_a_group_send_reads_as_the_parts_that_were_full(operations):
 
 def test_a_receive_names_its_queues_and_its_limit(operations):
     operation = operations.receive([b"p:a", b"p:b"], 5)
-    assert script_call(*commands(operation.packed)) == (scripts.RECEIVE.sha, [b"p:a", b"p:b"], [b"60", b"5"])
+    call = (scripts.RECEIVE.sha, [b"p:a", b"p:b"], [b"60", b"5", b"1048576"])
+    assert script_call(*commands(operation.packed)) == call
 
 
 def test_a_receive_reads_as_what_was_taken_with_its_age_in_seconds(operations):
-    taken = operations.receive([b"p:a"], 5).read([b"p:a", b"m1", 1500000, b"17.5", b"p:b", b"m2", 0, b"19"])
+    messages = [b"p:a", b"m1", 1500000, b"17.5", b"p:b", b"m2", 0, b"19"]
+    taken = operations.receive([b"p:a"], 5).read([2, *messages])
     assert taken == [Taken(b"p:a", b"m1", 1.5, b"17.5"), Taken(b"p:b", b"m2", 0.0, b"19")]
+    assert taken.expired == {}
+
+
+def test_a_receive_reads_how_many_messages_it_has_dropped_of_which_queue(operations):
+    read = operations.receive([b"p:a"], 5).read
+    assert read([0, b"p:a", 3, b"p:b", 1]).expired == {b"p:a": 3, b"p:b": 1}
+    taken = read([1, b"p:a", b"m1", 0, b"17.5", b"p:a", 7])
+    assert (taken, taken.expired) == ([Taken(b"p:a", b"m1", 0.0, b"17.5")], {b"p:a": 7})
 
 
 @pytest.mark.parametrize(("timeout", "asked"), [(5, b"5"), (0, b"1"), (0.0004, b"1"), (4.9999, b"5")])
@@ -121,7 +131,7 @@ def test_giving_back_keeps_the_score_to_the_last_digit(operations):
         "queue": b"p:a",
         "member": b"m",
         "score": b"1700000000.1234567",
-        "expiry": b"60",
+        "ttl": b"60000",
     }
 
 
@@ -130,7 +140,7 @@ def test_adding_to_a_group_names_the_full_channel(operations):
     assert named(scripts.GROUP_ADD, call) == {
         "group": b"p::group:chat",
         "channel": b"p!x",
-        "group_expiry": b"86400",
+        "ttl": b"86400000",
     }
 
 
@@ -144,10 +154,19 @@ def test_discarding_from_a_group_is_one_plain_command(operations):
 def test_the_members_of_a_group_are_read_behind_the_removal_of_the_expired(operations):
     operation = operations.group_channels("chat")
     expire, read = commands(operation.packed)
-    assert script_call(expire) == (scripts.GROUP_EXPIRE.sha, [b"p::group:chat"], [b"86400"])
-    assert read == [b"ZRANGE", b"p::group:chat", b"0", b"-1"]
+    assert script_call(expire) == (scripts.GROUP_EXPIRE.sha, [b"p::group:chat"], [b"86400", b"10000"])
+    assert read == [b"ZRANGE", b"p::group:chat", b"0", b"9999"]
     assert operation.replies == 2
-    assert operation.read([3, [b"a", b"b"]]) == [b"a", b"b"]
+    assert operation.read([[0, 2], [b"a", b"b"]]) == GroupMembers([b"a", b"b"], expired=False, more=False)
+    assert operation.read([[3, 12], [b"a", b"b"]]) == GroupMembers([b"a", b"b"], expired=True, more=True)
+
+
+@pytest.mark.parametrize("found", [[b"a", b"1", b"b", b"2.5"], [[b"a", 1.0], [b"b", 2.5]]])
+def test_many_members_of_a_group_are_read_some_at_a_time_with_their_scores(operations, found):
+    operation = operations.scan_group("chat", b"17")
+    assert commands(operation.packed) == [[b"ZSCAN", b"p::group:chat", b"17", b"COUNT", b"2500"]]
+    assert operation.read([b"0", found]) == (b"0", {b"a": 1.0, b"b": 2.5})
+    assert operation.read([b"5", []]) == (b"5", {})
 
 
 def test_channel_statistics_read_with_the_age_in_seconds(operations):

@@ -1,0 +1,38 @@
+"""A cache that is bounded by the bytes of what is in it, and not only by the number."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class SizedCache(Generic[T]):
+    """
+    Keeps values while they have no more than ``most_bytes`` together, and are no more than ``most``: the newest.
+
+    Needs no lock, which a fork might find held: what is in it is replaced as a whole.
+    """
+
+    def __init__(self, most_bytes: int, most: int = 16) -> None:
+        self._most_bytes = most_bytes
+        self._most = most
+        self._values: dict[Hashable, tuple[T, int]] = {}
+
+    def get(self, key: Hashable) -> T | None:
+        """Returns the value that was put under ``key``, if it is still there."""
+        found = self._values.get(key)
+        return None if found is None else found[0]
+
+    def put(self, key: Hashable, value: T, size: int) -> None:
+        """Keeps a value of ``size`` bytes; not one that is too large by itself."""
+        if size > self._most_bytes:
+            return
+        values = {**self._values, key: (value, size)}
+        while len(values) > self._most or sum(size for _, size in values.values()) > self._most_bytes:
+            del values[next(iter(values))]
+        self._values = values
+
+    def __len__(self) -> int:
+        return len(self._values)
