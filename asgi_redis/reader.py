@@ -50,6 +50,7 @@ class Reader:
         self._outages = [Outage(name) for name, _ in self._places]
         self._misused = MisusedKeys(shards)
         self._serving: set[int] = set()
+        self._cannot_wait: set[int] = set()  # shards where a wait has failed, and none has succeeded since
         self._closed = threading.Event()
 
     @property
@@ -122,11 +123,18 @@ class Reader:
             turn = [one for one in turn if one[0] not in self.absent]
         return self._misused.without(turn)
 
-    def failed(self, shard: int, error: Exception, keys: Sequence[bytes] = ()) -> None:
-        """Leaves a shard out, or those of ``keys`` that are no queues, and tries again in a while."""
+    def failed(self, shard: int, error: Exception, keys: Sequence[bytes] = (), waiting: bool = False) -> None:
+        """
+        Leaves a shard out, or those of ``keys`` that are no queues, and tries again in a while.
+
+        ``waiting`` is whether it was a wait that has failed. The outage lasts until one succeeds then, however often
+        something else does.
+        """
         if isinstance(error, ResponseError) and "WRONGTYPE" in str(error) and self._misused.find(shard, keys):
             self.served(shard)
             return
+        if waiting:
+            self._cannot_wait.add(shard)
         self._serving.discard(shard)
         self.complete = False
         self.error = error
@@ -141,8 +149,15 @@ class Reader:
                 self.absent.discard(shard)
                 raise
 
-    def served(self, shard: int) -> None:
-        """Takes note that a shard has answered."""
+    def served(self, shard: int, waiting: bool = False) -> None:
+        """Takes note that a shard has answered, to a wait perhaps."""
+        if shard in self._cannot_wait:
+            if not waiting:
+                self._serving.add(shard)
+                self._outages[shard].succeeded_in_part()
+                return
+            self._cannot_wait.discard(shard)
+            self._outages[shard].succeeded()
         if shard not in self._serving:
             self._serving.add(shard)
             self._outages[shard].succeeded()

@@ -45,11 +45,11 @@ class Attendant(Protocol):
     def woken(self) -> bool:
         """Whether to return at once, with what is there."""
 
-    def failed(self, shard: int, error: Exception, keys: Sequence[bytes] = ()) -> None:
-        """Reading ``keys`` has failed: from now on a shard, or some of them, cannot be read."""
+    def failed(self, shard: int, error: Exception, keys: Sequence[bytes] = (), waiting: bool = False) -> None:
+        """Reading ``keys``, or waiting for them, has failed: from now on a shard, or some of them, cannot be read."""
 
-    def served(self, shard: int) -> None:
-        """A shard has answered."""
+    def served(self, shard: int, waiting: bool = False) -> None:
+        """A shard has answered; ``waiting``: to a wait."""
 
 
 class Companion(Protocol):
@@ -254,12 +254,20 @@ class Receiver:
         # Redis counts whole seconds. It ends those itself, which saves waking up to do it; others it ends too late.
         whole = math.ceil(timeout)
         patience = whole + _LATE if requests and whole - timeout < _NEARLY else timeout
-        report = None if attendant is None else functools.partial(self._report, attendant, turn)
-        return pop(requests, patience, waiter, self._operations.give_back, report, beside)
+        if attendant is None:
+            return pop(requests, patience, waiter, self._operations.give_back, None, beside)
+        failed: set[int] = set()
+        report = functools.partial(self._report, attendant, turn, failed)
+        taken = pop(requests, patience, waiter, self._operations.give_back, report, beside)
+        for shard, _ in turn:
+            if shard not in failed:
+                attendant.served(shard, waiting=True)
+        return taken
 
-    def _report(self, attendant: Attendant, turn: Turn, shard: Shard, error: RedisError) -> None:
+    def _report(self, attendant: Attendant, turn: Turn, failed: set[int], shard: Shard, error: RedisError) -> None:
         number = self._shards.index(shard)
-        attendant.failed(number, error, dict(turn)[number])
+        failed.add(number)
+        attendant.failed(number, error, dict(turn)[number], waiting=True)
 
     def _put_back(self, shard: int, taken: Sequence[Taken]) -> None:
         put_back_all([(self._shards[shard], one) for one in taken], self._operations.give_back)
