@@ -10,7 +10,6 @@ logger = logging.getLogger("asgi_redis")
 
 FIRST_DELAY = 0.05
 LONGEST_DELAY = 2.0
-_BELIEVED = 3 * LONGEST_DELAY  # by then it would have failed again
 
 
 class Outage:
@@ -23,8 +22,6 @@ class Outage:
     def __init__(self, place: object = "Redis") -> None:
         self._place = place
         self._since: float | None = None
-        self._failed_at = 0.0
-        self._better_since: float | None = None
         self._delay = FIRST_DELAY
 
     @property
@@ -34,9 +31,8 @@ class Outage:
 
     def failed(self, error: Exception) -> float:
         """Takes note of a failure; returns the seconds to wait, up to 2 and never twice the same."""
-        self._failed_at, self._better_since = time.monotonic(), None
         if self._since is None:
-            self._since = self._failed_at
+            self._since = time.monotonic()
             self._delay = FIRST_DELAY
             logger.warning(
                 "%s does not serve messages (%s: %s); trying again", self._place, type(error).__name__, error
@@ -46,23 +42,8 @@ class Outage:
         # Spread out, so that the workers of a site do not all come back in the same moment.
         return self._delay * random.uniform(0.5, 1.0)
 
-    def succeeded_in_part(self) -> None:
-        """
-        Takes note of a success that does not show that what has failed would succeed.
-
-        That is believed when it has not failed for a while.
-        """
-        if self._since is None:
-            return
-        now = time.monotonic()
-        if self._better_since is None:
-            self._better_since = now
-        if now - self._failed_at > _BELIEVED:
-            self.succeeded()
-
     def succeeded(self) -> None:
         """Takes note of a success."""
         since, self._since = self._since, None
         if since is not None:
-            until, self._better_since = self._better_since or time.monotonic(), None
-            logger.warning("%s serves messages again after %.1f s", self._place, until - since)
+            logger.warning("%s serves messages again after %.1f s", self._place, time.monotonic() - since)

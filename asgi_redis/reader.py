@@ -7,11 +7,12 @@ log.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from asgi_redis.connection import Shard, as_exception
 from asgi_redis.misused_keys import MisusedKeys
@@ -99,7 +100,7 @@ class Reader:
         """Tries at once whether the servers that are left out can be reached. Raises nothing."""
         for shard in list(self.absent):
             try:
-                self._places[shard][1]()
+                self._try(shard)
             except Exception as error:  # noqa: BLE001  whatever it is, it is for who asks why
                 self.error = error
             else:
@@ -151,17 +152,14 @@ class Reader:
 
     def served(self, shard: int, waiting: bool = False) -> None:
         """Takes note that a shard has answered, to a wait perhaps."""
-        if shard in self._cannot_wait:
-            if not waiting:
-                self._serving.add(shard)
-                self._outages[shard].succeeded_in_part()
-                return
+        if waiting and shard in self._cannot_wait:
             self._cannot_wait.discard(shard)
-            self._outages[shard].succeeded()
+            self._serving.discard(shard)
         if shard not in self._serving:
             self._serving.add(shard)
-            self._outages[shard].succeeded()
-            self._tell()
+            if shard not in self._cannot_wait:
+                self._outages[shard].succeeded()
+                self._tell()
 
     def _tell(self) -> None:
         lasts = any(outage.lasts for outage in self._outages)
@@ -170,10 +168,18 @@ class Reader:
             if self.watch is not None:
                 self.watch(lasts)
 
+    def _try(self, shard: int) -> None:
+        """Raises unless the server can be reached, and finds out whether one can wait there again."""
+        self._places[shard][1]()
+        if shard in self._cannot_wait:
+            with contextlib.suppress(RedisError):  # what waits there is found by looking meanwhile
+                self._receiver.try_to_wait(shard)
+                self._cannot_wait.discard(shard)
+
     def _retry(self, shard: int, delay: float) -> None:
         while not self._closed.wait(delay):
             try:
-                self._places[shard][1]()
+                self._try(shard)
             except BaseException as error:  # noqa: BLE001  of a provider of credentials; nobody else tries again
                 delay = self._outages[shard].failed(as_exception(error))
             else:

@@ -25,6 +25,8 @@ from asgi_redis.wire import Keys, Operations, Reading, Taken, Unpacker
 logger = logging.getLogger("asgi_redis")
 
 _NEARLY = 0.01  # seconds that a wait may be short of a whole number
+_LONGEST_WAIT = 60.0  # seconds, for a connection to be given back: it may be to be replaced
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25  # seconds between two looks at a server where one may not wait
 _LATE = 0.5  # seconds that Redis may be late; it looks ten times a second
 
 Batch = list[tuple[str, dict[str, Any]]]
@@ -79,6 +81,7 @@ class Receiver:
         self._unpack = Unpacker(keys, serializer.deserialize)
         self._rules = rules
         self._expiry = rules.expiry
+        self._pop_is_allowed = operations.pop_is_allowed()
         self._reading = functools.lru_cache(maxsize=1024)(self._make_reading)
         self.start_process()
         process.register(self)
@@ -120,6 +123,7 @@ class Receiver:
         # Waiting takes a message that is there just as well as looking. But on several shards it would take one
         # from each, and it takes no more than one.
         look = timeout <= 0 or limit > 1 or reading.shards > 1 or companion is not None
+        pause = _FIRST_PAUSE
         while True:
             turn = list(reading.turn()) if channels else []
             if attendant is not None:
@@ -141,6 +145,9 @@ class Receiver:
             remaining = deadline - time.monotonic()
             if received or remaining <= 0 or self._is_ended(unblocked, attendant):
                 return received
+            waiting = self._can_wait(turn)
+            if len(waiting) < len(turn):
+                look, remaining, pause = True, min(remaining, pause), min(pause * 2, _LONGEST_PAUSE)
             waiter = self._waiter()
             self._waiters.add(waiter)
             try:
@@ -151,7 +158,7 @@ class Receiver:
                     beside = companion.listen()
                     received = companion.take(limit)
                 stop = received or self._is_ended(unblocked, attendant)
-                one = None if stop else self._wait(turn, remaining, waiter, attendant, beside)
+                one = None if stop else self._wait(waiting, remaining, waiter, attendant, beside)
             finally:
                 self._waiters.discard(waiter)
                 self._idle_waiters.append(waiter)
@@ -242,6 +249,12 @@ class Receiver:
             if len(taken) >= limit:
                 break
 
+    def _can_wait(self, turn: Turn) -> Turn:
+        """Returns the shards of ``turn`` where the user may wait; others have to be looked at again and again."""
+        for shard, _ in turn:
+            self._shards[shard].permissions.learn(self._shards[shard], self._pop_is_allowed)
+        return [one for one in turn if self._shards[one[0]].permissions.may_pop]
+
     def _wait(
         self,
         turn: Turn,
@@ -250,7 +263,11 @@ class Receiver:
         attendant: Attendant | None,
         beside: Sequence[Readable],
     ) -> Taken | None:
-        requests = [(self._shards[shard], self._operations.pop(keys, timeout)) for shard, keys in turn]
+        timeout = min(timeout, _LONGEST_WAIT)
+        requests = [
+            (self._shards[shard], self._operations.pop(keys, timeout, self._shards[shard].permissions.wake()))
+            for shard, keys in turn
+        ]
         # Redis counts whole seconds. It ends those itself, which saves waking up to do it; others it ends too late.
         whole = math.ceil(timeout)
         patience = whole + _LATE if requests and whole - timeout < _NEARLY else timeout
@@ -263,6 +280,15 @@ class Receiver:
             if shard not in failed:
                 attendant.served(shard, waiting=True)
         return taken
+
+    def try_to_wait(self, shard: int) -> None:
+        """Begins and ends a wait for what never comes. Raises ``redis.exceptions.RedisError`` where that fails."""
+        errors: list[RedisError] = []
+        one = self._shards[shard]
+        operation = self._operations.pop_nothing(one.permissions.wake())
+        pop([(one, operation)], 0, Waiter(), self._operations.give_back, lambda _, error: errors.append(error))
+        if errors:
+            raise errors[0]
 
     def _report(self, attendant: Attendant, turn: Turn, failed: set[int], shard: Shard, error: RedisError) -> None:
         number = self._shards.index(shard)

@@ -65,6 +65,11 @@ class Proxy:
         with self._lock:
             self._armed += [(pattern, forward)] * times
 
+    def disarm(self) -> None:
+        """Takes back what ``cut_on`` has asked for."""
+        with self._lock:
+            self._armed.clear()
+
     def hold_reply(self, pattern: bytes, length: int) -> None:
         """
         Of the next reply that contains ``pattern``, passes on ``length`` bytes only, until ``release``.

@@ -77,7 +77,7 @@ def test_a_call_was_not_complete_though_the_server_that_failed_is_back_at_its_en
     ):
         reader = layer.reader()
         assert not reader.complete
-        reader.receive_batch(["c"], 1)
+        reader.receive_batch(["c"], 1, 0.01)
         assert reader.complete
         proxy.cut_on(b"BZPOPMIN", forward=False, times=1)
         assert reader.receive_batch(["c"], 1, 1) == []

@@ -19,7 +19,7 @@ from redis.exceptions import ConnectionError, RedisError, ResponseError, Timeout
 
 from asgi_redis.connection.late import PROMPT
 from asgi_redis.connection.pipeline import is_error
-from asgi_redis.connection.redis_py import write
+from asgi_redis.connection.redis_py import Unsent, write
 from asgi_redis.connection.shard import Shard
 from asgi_redis.connection.waiter import Waiter
 from asgi_redis.exceptions import UnsupportedRedis
@@ -57,14 +57,22 @@ class _Blocked:
         self._unblocked = False  # whether the error that tells so was read
         self._replies: list[Any] = []  # to the pop, then to the TIME behind it; errors among them
         self._given_back = False
-        connection = shard.checkout(prompt)
         try:
-            self._client = shard.client_id(connection, _CLIENT_ID, prompt)
-            write(connection, operation.packed)
+            self._connection = self._send(prompt)
+        except Unsent:
+            self._connection = self._send(prompt)  # on a new connection, as the idle ones were closed
+
+    def _send(self, prompt: bool) -> Any:
+        connection = self.shard.checkout(prompt)
+        try:
+            # What ends it: CLIENT UNBLOCK, or what it brings with it where that is forbidden.
+            end = self._operation.end
+            self._ender = end or unblock(self.shard.client_id(connection, _CLIENT_ID, prompt))
+            write(connection, self._operation.packed)
         except BaseException as error:
-            shard.after_error(connection, error)
+            self.shard.after_error(connection, error)
             raise
-        self._connection = connection
+        return connection
 
     def fileno(self) -> int:
         """What can be polled: readable when the reply is there."""
@@ -129,7 +137,7 @@ class _Blocked:
         started = time.monotonic()
         while not _poll([self], 0.0):
             try:
-                self.shard.execute(unblock(self._client), prompt=True)
+                self.shard.execute(self._ender, prompt=True, spare=True)
             except ResponseError:
                 patience = _GIVE_UP  # the server is there, and forbids it: the pop ends by itself
             except TimeoutError:
@@ -249,12 +257,12 @@ def put_back_all(taken: Sequence[tuple[Shard, Taken]], put_back: Callable[[Taken
     for shard, message in taken:
         try:
             try:
-                connection = shard.checkout()
+                connection = shard.checkout(spare=True)
             except RedisError:
                 raise
             except BaseException as error:  # noqa: BLE001  raised when all are back
                 interruption = error
-                connection = shard.checkout()
+                connection = shard.checkout(spare=True)
             shard.execute_on(connection, put_back(message))
         except RedisError as error:
             logger.error("A message could not be put back at %s and is lost: %s", shard.host, error)

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 from redis.exceptions import (
     AuthenticationError,
+    NoPermissionError,
     NoScriptError,
     RedisError,
     ResponseError,
@@ -24,6 +25,7 @@ from redis.exceptions import (
 from asgi_redis.connection.errors import explained, wrong_type_error
 from asgi_redis.connection.host import Host
 from asgi_redis.connection.late import PROMPT, LateCalls
+from asgi_redis.connection.permissions import Permissions
 from asgi_redis.connection.pool import Pool
 from asgi_redis.connection.redis_py import write
 from asgi_redis.exceptions import UnsupportedRedis
@@ -41,6 +43,7 @@ class Shard(Pool):
     def __init__(self, host: Host, keeps_keys: bool = True) -> None:
         self._client_ids: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
         self._late_calls = LateCalls(f"late reply of {host}")
+        self.permissions = Permissions()
         super().__init__(host, keeps_keys)
 
     def execute(
@@ -175,6 +178,12 @@ class Shard(Pool):
                 raise TimeoutError(f"{self.host} has not answered within {PROMPT:g} s")
             client = self._client_ids[connection] = int(ask.read(self.read(connection, ask)))
         return client
+
+    def after_error(self, connection: Any, error: BaseException) -> None:
+        """Keeps the connection after an error that was a reply; after any other its state is not known."""
+        if isinstance(error, NoPermissionError):
+            self.permissions.forget()
+        super().after_error(connection, error)
 
     def _reconnect(self, connection: Any) -> None:
         self._client_ids.pop(connection, None)

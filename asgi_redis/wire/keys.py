@@ -36,6 +36,10 @@ class Keys:
         """The sorted set of the messages that wait; ``queue`` is a channel name cut after its ``!``."""
         return self._prefix + queue
 
+    def wake(self, name: bytes) -> bytes:
+        """The sorted set that ends a wait; no channel has the name of its queue."""
+        return self._prefix + b":wake:" + name
+
     def queue_name(self, key: bytes) -> str:
         """The channel name, cut after its ``!``, whose queue ``key`` is."""
         return key[len(self._prefix) :].decode()

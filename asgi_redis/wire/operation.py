@@ -14,13 +14,14 @@ class Operation(NamedTuple):
 
     ``read`` gets the reply, or the list of replies where there are several. ``script`` is the one that the request
     runs, whose text is to be sent should Redis answer ``NOSCRIPT``; a request that runs a script has nothing else in
-    it that must not be repeated then.
+    it that must not be repeated then. ``end`` is what ends one that waits, where it brings that with it.
     """
 
     packed: bytes
     read: Callable[[Any], Any]
     replies: int = 1
     script: Script | None = None
+    end: Operation | None = None
 
     def with_text(self) -> bytes:
         """Returns the request with the text of its script, which Redis then knows; nothing can come in between."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -114,15 +115,32 @@ class Operations:
         """Fails where messages cannot be taken. Takes nothing itself: no channel has the name of its queue."""
         return Operation(command(b"ZPOPMIN", self._keys.queue(b":probe")), bool)
 
-    def pop(self, keys: Sequence[bytes], timeout: float) -> Operation:
+    def pop(self, keys: Sequence[bytes], timeout: float, wake: bytes = b"") -> Operation:
         """
         Waits for a message, for ``timeout`` seconds or a little longer. Reads as a ``Taken`` or None.
 
         The ``TIME`` behind it tells the server's clock when the message was taken. The timeout is rounded up to a
         whole number, which is all that Redis 5 takes; 0 would be none at all.
+
+        With ``wake``, a name that is in no other use, it waits for an entry of a queue of its own, too, by which it
+        can be ended: for users who may not use ``unblock``.
         """
-        packed = command(b"BZPOPMIN", *keys, b"%d" % max(1, math.ceil(timeout))) + command(b"TIME")
-        return Operation(packed, _read_pop, 2)
+        queues = (*keys, self._keys.wake(wake)) if wake else keys
+        packed = command(b"BZPOPMIN", *queues, b"%d" % max(1, math.ceil(timeout))) + command(b"TIME")
+        if not wake:
+            return Operation(packed, _read_pop, 2)
+        entry = Taken(queues[-1], b"", 0.0, b"0")
+        return Operation(
+            packed, functools.partial(_read_wakeable_pop, queues[-1]), 2, None, self._give_back(entry, b"9000")
+        )
+
+    def pop_nothing(self, wake: bytes = b"") -> Operation:
+        """Waits for what never comes: no channel has the name of its queue."""
+        return self.pop([self._keys.queue(b":probe")], 1, wake)
+
+    def pop_is_allowed(self) -> Operation:
+        """Fails in any case, as its timeout is no number; by how shows whether ``pop`` may be used."""
+        return Operation(command(b"BZPOPMIN", self._keys.queue(b":probe"), b"-"), bool)
 
     def is_expired(self, taken: Taken) -> bool:
         """Whether a message was older than ``expiry`` when it was taken. Scripts never take such; ``pop`` may."""
@@ -130,7 +148,10 @@ class Operations:
 
     def give_back(self, taken: Taken) -> Operation:
         """Puts a message that was taken back in its place."""
-        arguments = (taken.member, taken.score, self._ttl)
+        return self._give_back(taken, self._ttl)
+
+    def _give_back(self, taken: Taken, milliseconds: bytes) -> Operation:
+        arguments = (taken.member, taken.score, milliseconds)
         return Operation(script_head(scripts.GIVE_BACK, (taken.key,), arguments), bool, 1, scripts.GIVE_BACK)
 
     def group_add(self, group: str, channel: str) -> Operation:
@@ -252,6 +273,11 @@ def _read_pop(replies: list[Any]) -> Taken | None:
     now = int(seconds) + int(microseconds) / 1000000
     # RESP 3 has numbers for scores.
     return Taken(key, member, now - float(score), score if isinstance(score, bytes) else number(score))
+
+
+def _read_wakeable_pop(wake: bytes, replies: list[Any]) -> Taken | None:
+    taken = _read_pop(replies)
+    return None if taken is not None and taken.key == wake else taken
 
 
 def _read_channel_statistics(reply: list[int]) -> tuple[int, int, int, float]:

@@ -20,8 +20,6 @@ class TestAServerThatCannotServe:
     @pytest.mark.parametrize(
         ("lacks", "call"),
         [
-            ("BZPOPMIN", lambda layer: layer.receive(["work"], block=True)),
-            ("CLIENT", lambda layer: layer.receive(["work"], block=True)),
             ("ZPOPMIN", lambda layer: layer.receive(["work"])),
             ("EVALSHA", lambda layer: layer.send("work", {})),
         ],

@@ -1,0 +1,62 @@
+"""What the user of a server may do of what waiting takes: an ACL, or renamed commands, may forbid some of it."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
+
+from asgi_redis.exceptions import UnsupportedRedis
+from asgi_redis.wire.operations import client_id, unblock
+
+if TYPE_CHECKING:
+    from asgi_redis.connection.shard import Shard
+    from asgi_redis.wire.operation import Operation
+
+
+class Permissions:
+    """
+    Those of one shard, asked for before the first wait.
+
+    ``may_pop`` is whether one can wait there at all. ``may_unblock`` is whether a wait can be ended by ``CLIENT
+    UNBLOCK``; otherwise it takes ``wake`` with it.
+    """
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Has the server asked before the next wait, as it has refused what was allowed."""
+        self._known = False
+        self.may_pop = True
+        self.may_unblock = True
+
+    def learn(self, shard: Shard, pop_is_allowed: Operation) -> None:
+        """Asks, unless that was done. Raises nothing: what is wrong otherwise is for the wait to find out."""
+        if self._known:
+            return
+        may_unblock = True
+        try:
+            may_pop = _is_allowed(shard, pop_is_allowed)
+            # Itself, which waits for nothing.
+            may_unblock = _is_allowed(shard, unblock(shard.execute(client_id(), prompt=True)))
+        except (ResponseError, UnsupportedRedis):
+            may_unblock = False
+        except RedisError:
+            return
+        self.may_pop, self.may_unblock, self._known = may_pop, may_unblock, True
+
+    def wake(self) -> bytes:
+        """Returns the name of what a wait is to be ended by; an empty one where ``CLIENT UNBLOCK`` does that."""
+        return b"" if self.may_unblock else uuid.uuid4().hex.encode()
+
+
+def _is_allowed(shard: Shard, operation: Operation) -> bool:
+    try:
+        shard.execute(operation, prompt=True)
+    except (NoPermissionError, UnsupportedRedis):
+        return False
+    except ResponseError:
+        pass  # it is carried out, or would be
+    return True
