@@ -52,6 +52,7 @@ class Route:
     ) -> None:
         names = [channels] if isinstance(channels, (str, bytes)) else channels
         self.channels = [_text(name) for name in names]
+        self._names = frozenset(self.channels)
         self.consumer: Consumer = _imported(consumer, "consumer") if isinstance(consumer, str) else consumer
         if not callable(self.consumer):
             raise RoutingError(f"the consumer for {'/'.join(self.channels)} is not callable: {consumer!r}")
@@ -64,7 +65,7 @@ class Route:
 
     def match(self, message: Message) -> Match:
         """Returns the consumer and the named groups of all filters, or None when a filter does not match."""
-        if message.channel.name not in self.channels:
+        if message.channel.name not in self._names:
             return None
         found = _match_fields(self.filters, message)
         if found is None:
@@ -106,6 +107,7 @@ class Include:
     def __init__(self, routing: Routing, **prefixes: str | bytes | re.Pattern[str]) -> None:
         self.routing = resolve_routing(routing)
         self.prefixes = {field: re.compile(_text(pattern)) for field, pattern in prefixes.items()}
+        self._by_channel, self._on_any = _sorted_by_channel(self.routing)
 
     def match(self, message: Message) -> Match:
         """Returns the first match among the included entries, or None."""
@@ -119,7 +121,7 @@ class Include:
             for field, match in found.items():
                 arguments.update(match.groupdict())
                 message[field] = match.string[match.end() :]
-        for entry in self.routing:
+        for entry in self._by_channel.get(message.channel.name, self._on_any):
             result = entry.match(message)
             if result is not None:
                 return result[0], {**arguments, **result[1]}
@@ -138,8 +140,17 @@ class Router:
         self.channels = self._root.channel_names()
 
     def match(self, message: Message) -> Match:
-        """Returns the consumer for a message with its keyword arguments, or None."""
-        return self._root.match(message)
+        """
+        Returns the consumer for a message with its keyword arguments, or None.
+
+        A message of a process-local channel, ``x.y!abc``, goes where one of ``x.y!`` would.
+        """
+        found = self._root.match(message)
+        name = message.channel.name
+        if found is None and "!" in name and not name.endswith("!"):
+            before, mark, _ = name.partition("!")
+            found = self._root.match(type(message)(message.content, before + mark, message.channel_layer))
+        return found
 
     def with_route(self, entry: Routable) -> Router:
         """Returns a routing that has ``entry``, too, in the last place."""
@@ -199,6 +210,25 @@ def consumer_name(consumer: Consumer) -> str:
         consumer = consumer.func
     named = consumer if hasattr(consumer, "__qualname__") else type(consumer)
     return f"{named.__module__}.{named.__qualname__}"
+
+
+def _sorted_by_channel(entries: list[Routable]) -> tuple[dict[str, list[Routable]], list[Routable]]:
+    """
+    Returns the entries that may match a message, in their order: by its channel, and for those of any other channel.
+
+    An entry of another kind than those in here is asked about every message, also within an ``include``.
+    """
+    by_channel: dict[str, list[Routable]] = {}
+    on_any: list[Routable] = []
+    for entry in entries:
+        if type(entry) in {Route, RouteClass} or (type(entry) is Include and not entry._on_any):
+            for name in entry.channel_names():
+                by_channel.setdefault(name, list(on_any)).append(entry)
+        else:
+            on_any.append(entry)
+            for row in by_channel.values():
+                row.append(entry)
+    return by_channel, on_any
 
 
 def _match_fields(patterns: dict[str, re.Pattern[str]], message: Message) -> dict[str, re.Match[str]] | None:
