@@ -204,4 +204,8 @@ class Pool:
         if slot.started:
             self._done(slot)
         self._wakes.put(None)  # it may have been woken for a job, or the lead, that it has not claimed
-        self._start(slot)
+        try:
+            self._start(slot)
+        except RuntimeError:
+            logger.warning("No thread can be started for slot-%d: its old one goes on", slot.number)
+            self._run(slot)

@@ -67,9 +67,10 @@ class SharedLoop:
         while not self._closing:
             try:
                 self._loop.run_forever()
-            except (SystemExit, KeyboardInterrupt):
-                # Raised by a task that a consumer has started. It ends that task, and nothing else.
-                logger.exception("Error in a task that a consumer started")
+            except BaseException:
+                # SystemExit or KeyboardInterrupt in a task that a consumer has started, which ends that task, and
+                # nothing else. Or something from outside: all that waits here would wait for ever.
+                logger.exception("Error in a task that a consumer started, or in its event loop; it goes on")
         self._loop.run_until_complete(end_tasks(asyncio.all_tasks(self._loop)))
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()

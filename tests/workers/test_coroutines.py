@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import ctypes
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import eventually
 from tests.workers.fakes import FakeLayer
 from tests.workers.processes import ROOT
 from workers import Channel, coroutines, route
@@ -21,6 +23,7 @@ from workers.generic import BaseConsumer
 from workers.generic.websockets import WebsocketDemultiplexer
 from workers.message import Message
 from workers.routing import Router
+from workers.shared_loop import SharedLoop
 from workers.signals import consumer_started
 
 
@@ -197,6 +200,31 @@ def test_a_hook_that_raises_costs_no_message(hooked: list[str]) -> None:
     hooked.append("broken")
     assert not dispatch(consumer).failed
     assert hooked == ["broken", "hook", "consumer", "hook"]
+
+
+@pytest.mark.native("it raises an exception into a native thread")
+def test_a_shared_loop_outlives_what_strikes_its_thread(caplog: pytest.LogCaptureFixture) -> None:
+    """Its consumers would wait for ever, and the worker with them."""
+    loop = SharedLoop()
+    thread = loop._thread
+
+    async def work() -> str:
+        await asyncio.sleep(0)
+        return "done"
+
+    assert loop.run(work()) == "done"
+
+    def struck() -> bool:
+        if "it goes on" in caplog.text:
+            return True
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(GeneratorExit))
+        loop.call(lambda: None)
+        return False
+
+    eventually(struck, interval=0.05)  # within a callback asyncio itself logs it
+    assert loop.run(work()) == "done"
+    loop.close(5)
+    assert not thread.is_alive()
 
 
 GREENLETS = """

@@ -113,3 +113,25 @@ def test_a_stop_waits_for_a_thread_that_is_being_replaced_too(
     source.quiet()
     assert pool.stop(time.monotonic() + 5)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("slot-")]
+
+
+def test_a_thread_that_cannot_be_replaced_goes_on(
+    pool: Pool, source: Source, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the system has no more threads, a slot after the other would be gone, and the worker hang."""
+    struck = strike_once_after(pool, "_call", monkeypatch)
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("slot-"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    source.put(lambda: None)
+    eventually(lambda: struck.is_set() and pool.lost == 1)
+    together = threading.Barrier(3)
+    source.put(*[lambda: together.wait(5)] * 3)
+    eventually(lambda: together.n_waiting == 0 and not together.broken and source.asked[-1] == (3, True))
+    assert len(source) == 0
+    assert "its old one goes on" in caplog.text
