@@ -13,6 +13,7 @@ Number = TypeVar("Number", int, float)
 # Beyond these a number is a mistake: no process has so many threads, and no timeout of the system is that long.
 MAX_SLOTS = 100_000
 MAX_THREADS = 10_000
+MAX_PROCESSES = 256
 MAX_SECONDS = 1_000_000.0
 MAX_MESSAGES = 1_000_000_000_000
 MAX_BYTES = 1 << 50
@@ -62,6 +63,13 @@ def add_worker_arguments(parser: argparse.ArgumentParser) -> None:
         type=_between(1, MAX_THREADS, int),
         default=None,
         help="the same as --pool thread --concurrency N, as in Channels 1",
+    )
+    parser.add_argument(
+        "--processes",
+        metavar="N",
+        type=_between(1, MAX_PROCESSES, int),
+        default=1,
+        help="how many worker processes to run, each with a pool of its own (default: %(default)s)",
     )
     parser.add_argument(
         "--limit",

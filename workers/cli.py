@@ -9,13 +9,15 @@ killed by a second SIGTERM or SIGINT.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
+from workers import supervisor
 from workers.arguments import add_worker_arguments
 from workers.exceptions import ConfigurationError
 from workers.importing import reason
@@ -37,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "" not in sys.path and os.getcwd() not in sys.path:  # noqa: PTH109 - entries of sys.path are strings
         sys.path.insert(0, os.getcwd())  # noqa: PTH109
     try:
+        if supervisor.is_wanted(options):
+            return _supervise(options)
         return _launch_plain(options) if _is_plain(options) else _launch_in_project(options)
     except ConfigurationError as error:
         sys.stderr.write(f"{parser.prog}: error: {error}\n")
@@ -153,20 +157,40 @@ def _urls(options: dict[str, Any]) -> list[str]:
     return urls
 
 
+def _supervise(options: dict[str, Any]) -> int:
+    if not _is_plain(options):
+        _in_project(options, _configure_logging)
+    return supervisor.supervise(options)
+
+
+def _configure_logging() -> None:
+    """Does the part of ``django.setup`` that the log is."""
+    from django.conf import settings
+    from django.utils.log import configure_logging
+
+    configure_logging(settings.LOGGING_CONFIG, settings.LOGGING)
+
+
 def _launch_in_project(options: dict[str, Any]) -> int:
-    if options["settings"]:
-        os.environ["DJANGO_SETTINGS_MODULE"] = options["settings"]
-    try:
-        import django
-    except ImportError as error:
-        raise ConfigurationError(
-            'Django is not installed: pip install "asgi_redis[django]", or use --layer-url'
-        ) from error
-    try:
-        django.setup()
-    except Exception as error:
-        names = os.environ["DJANGO_SETTINGS_MODULE"]
-        raise ConfigurationError(f"Django cannot be set up with the settings {names!r}: {reason(error)}") from error
+    _in_project(options, _set_up)
     from workers.django import launch_in_project  # here, because it needs Django and its settings
 
     return launch_in_project(options)
+
+
+def _set_up() -> None:
+    import django
+
+    django.setup()
+
+
+def _in_project(options: dict[str, Any], set_up: Callable[[], None]) -> None:
+    if options["settings"]:
+        os.environ["DJANGO_SETTINGS_MODULE"] = options["settings"]
+    if importlib.util.find_spec("django") is None:
+        raise ConfigurationError('Django is not installed: pip install "asgi_redis[django]", or use --layer-url')
+    try:
+        set_up()
+    except Exception as error:
+        names = os.environ["DJANGO_SETTINGS_MODULE"]
+        raise ConfigurationError(f"Django cannot be set up with the settings {names!r}: {reason(error)}") from error

@@ -22,15 +22,25 @@ _START = (
     "runpy.run_module('gevent.monkey', run_name='__main__', alter_sys=True)"
 )
 
+PROCESS = "ASGI_REDIS_PROCESS"  # set where a supervisor has started this process as one of several
 MISSING = 'the gevent pool needs gevent: pip install "asgi_redis[gevent]"'
 
 
 def is_wanted(arguments: Sequence[str]) -> bool:
-    """Whether command-line arguments ask for the pool that needs the patches."""
-    return any(
-        argument == "--pool=gevent" or (argument == "--pool" and following == "gevent")
-        for argument, following in zip(arguments, [*arguments[1:], ""])
-    )
+    """Whether command-line arguments ask for the pool that needs the patches, in this process."""
+    supervises = _last(arguments, "--processes") not in (None, "1") and PROCESS not in os.environ
+    return _last(arguments, "--pool") == "gevent" and not supervises
+
+
+def _last(arguments: Sequence[str], flag: str) -> str | None:
+    """Returns the value of a flag, as argparse will find it."""
+    value = None
+    for argument, following in zip(arguments, [*arguments[1:], ""]):
+        if argument == flag:
+            value = following
+        elif argument.startswith(f"{flag}="):
+            value = argument[len(flag) + 1 :]
+    return value
 
 
 def patch() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from workers.duties import Duty
 from workers.exceptions import ConfigurationError
-from workers.operations.liveness import pulls
+from workers.operations.liveness import State, state_of
 
 if TYPE_CHECKING:
     from workers.worker import Worker
@@ -38,7 +38,11 @@ class Heartbeat(Duty):
 
     def check(self, worker: Worker) -> None:
         """Touches the file, if the worker pulls."""
-        if not pulls(worker):
+        self.report(state_of(worker))
+
+    def report(self, state: State) -> None:
+        """Touches the file, if a worker in that state pulls."""
+        if not state.pulls:
             return
         try:
             touch(self._path)

@@ -16,7 +16,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 from redis.exceptions import RedisError, ResponseError
 
@@ -56,13 +56,8 @@ class Metrics(Duty):
     """
 
     def __init__(self, address: tuple[str, int]) -> None:
-        host, port = address
         self._report: Report | None = None
-        try:
-            self._server = HttpServer(address, self._document)
-        except (OSError, UnicodeError) as error:  # the latter for a name that cannot be one of a host
-            reason = getattr(error, "strerror", None) or error
-            raise ConfigurationError(f"cannot serve metrics on {host}:{port}: {reason}") from error
+        self._server = serve(address, self._document)
 
     def start(self, worker: Worker) -> None:
         """Begins to count."""
@@ -75,6 +70,16 @@ class Metrics(Duty):
 
     def _document(self) -> bytes:
         return b"" if self._report is None else self._report.text().encode()
+
+
+def serve(address: tuple[str, int], document: Callable[[], bytes]) -> HttpServer:
+    """Starts to serve what ``document`` returns. Raises ``ConfigurationError`` where the address cannot be had."""
+    host, port = address
+    try:
+        return HttpServer(address, document)
+    except (OSError, UnicodeError) as error:  # the latter for a name that cannot be one of a host
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigurationError(f"cannot serve metrics on {host}:{port}: {reason}") from error
 
 
 class Series:

@@ -16,8 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import FrameType, MappingProxyType, ModuleType
 from typing import IO, TYPE_CHECKING
 
 from workers.duties import Duty
@@ -45,11 +46,13 @@ class Reloading(Duty):
     """
     Restarts the worker's process when a loaded file changes, unless a signal has told it to stop.
 
-    Raises ``ConfigurationError`` where Python does not tell how it was started.
+    ``environment`` is what the new process is to have, too. Raises ``ConfigurationError`` where Python does not tell
+    how this one was started.
     """
 
-    def __init__(self) -> None:
-        self._command = _own_command()
+    def __init__(self, environment: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._command = own_command("--reload")
+        self._environment = environment
         self._times: dict[str, float] = {}
         self._rehearsal: Rehearsal | None = None
         self._complaint: str | None = None
@@ -78,7 +81,7 @@ class Reloading(Duty):
         if changed is not None or time.monotonic() >= self._retry_at:
             self._end_rehearsal()
             self._retry_at = float("inf")
-            self._rehearsal = Rehearsal(self._command)
+            self._rehearsal = Rehearsal(self._command, self._environment)
         if self._rehearsal is None or not self._rehearsal.over:
             return None
         complaint = self._rehearsal.complaint
@@ -104,7 +107,7 @@ class Reloading(Duty):
         logger.info("Reloading")
         logging.shutdown()
         write_out()
-        environment = {**os.environ, _RELOADED_AT: str(time.time())}
+        environment = {**os.environ, **self._environment, _RELOADED_AT: str(time.time())}
         os.execve(self._command[0], self._command, environment)  # noqa: S606  no shell is the point
 
     def _end_rehearsal(self) -> None:
@@ -126,11 +129,11 @@ class Reloading(Duty):
 class Rehearsal:
     """A run of the command that is to end before the worker would start."""
 
-    def __init__(self, command: list[str]) -> None:
+    def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
         self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  closed by ``close``
         self._process = subprocess.Popen(
             command,
-            env={**os.environ, _REHEARSAL: "1"},
+            env={**os.environ, **environment, _REHEARSAL: "1"},
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=self._output,
@@ -156,12 +159,13 @@ class Rehearsal:
         self._output.close()
 
 
-def _own_command() -> list[str]:
+def own_command(flag: str) -> list[str]:
+    """Returns the command that started this process; raises ``ConfigurationError`` where Python cannot tell."""
     if sys.version_info >= (3, 10):
         return [sys.executable, *sys.orig_argv[1:]]
     command_line = Path("/proc/self/cmdline")
     if not command_line.exists():
-        raise ConfigurationError("--reload needs Python 3.10, or Linux")
+        raise ConfigurationError(f"{flag} needs Python 3.10, or Linux")
     return [sys.executable, *map(os.fsdecode, command_line.read_bytes().split(b"\0")[1:-1])]
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from workers.duties import Duty
 from workers.exceptions import ConfigurationError
-from workers.operations.liveness import pulls
+from workers.operations.liveness import State, state_of
 
 if TYPE_CHECKING:
     from workers.worker import Worker
@@ -50,18 +50,21 @@ class Systemd(Duty):
 
     def check(self, worker: Worker) -> None:
         """Says what has changed, and that the worker is alive."""
+        self.report(state_of(worker))
+
+    def report(self, state: State) -> None:
+        """Says that of a worker in that state."""
         now = time.monotonic()
-        if worker.popping and not self._ready:
+        if state.popping and not self._ready:
             self._ready = self._tell("READY=1")
-        if self._watchdog is not None and now >= self._alive_at + self._watchdog / 2 and pulls(worker):
+        if self._watchdog is not None and now >= self._alive_at + self._watchdog / 2 and state.pulls:
             self._alive_at = now
             self._tell("WATCHDOG=1")
-        if worker.popping != self._popping or now >= self._status_at + STATUS_SECONDS:
-            self._popping, self._status_at = worker.popping, now
+        if state.popping != self._popping or now >= self._status_at + STATUS_SECONDS:
+            self._popping, self._status_at = state.popping, now
             self._tell(
-                f"STATUS={'Listening' if worker.popping else 'Waiting for Redis'}; "
-                f"{len(worker.dispatcher.running())} messages in progress, "
-                f"{worker.dispatcher.done} done, {worker.dispatcher.failed} of them failed"
+                f"STATUS={'Listening' if state.popping else 'Waiting for Redis'}; "
+                f"{state.in_progress} messages in progress, {state.done} done, {state.failed} of them failed"
             )
 
     def quiet(self) -> None:

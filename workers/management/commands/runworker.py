@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from workers import patching
+from workers import patching, supervisor
 from workers.arguments import add_worker_arguments
 from workers.django import launch_in_project
 from workers.exceptions import ConfigurationError
@@ -25,12 +25,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Runs the worker; leaves with its exit code when that is not 0."""
-        if options["pool"] == "gevent" and patching.unpatched():
+        supervises = supervisor.is_wanted(options)
+        if options["pool"] == "gevent" and not supervises and patching.unpatched():
             if find_spec("gevent") is None:
                 raise CommandError(patching.MISSING)
             patching.restart_patched()
         try:
-            code = launch_in_project(options)
+            code = supervisor.supervise(options) if supervises else launch_in_project(options)
         except ConfigurationError as error:
             raise CommandError(str(error)) from error
         if code:
