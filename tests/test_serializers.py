@@ -209,7 +209,7 @@ def test_registering_again_replaces():
 def test_a_format_that_is_not_registered_is_named_with_those_that_are():
     with pytest.raises(SerializerDoesNotExist) as raised:
         registry.get_serializer("xml")
-    assert str(raised.value) == "no serializer 'xml' is registered; there are json, msgpack"
+    assert str(raised.value).startswith("no serializer 'xml' is registered; there are json, msgpack")
     assert isinstance(raised.value, KeyError)
 
 

@@ -15,6 +15,7 @@ from redis.retry import Retry
 
 from asgi_redis.connection.errors import authentication_error
 from asgi_redis.exceptions import ConfigurationError
+from asgi_redis.native import refuse_eventlet
 
 # A NAT or a load balancer forgets a connection that is silent for 4 minutes, or 350 seconds; some after one minute.
 _KEEPALIVE = {"TCP_KEEPIDLE": 45, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
@@ -82,6 +83,7 @@ class Host:
 
         Raises ``redis.exceptions.ConnectionError``, also for what a provider of credentials raises.
         """
+        refuse_eventlet()  # it may have patched since the layer was made
         connection = self._make()
         self.reconnect(connection)
         return connection
