@@ -46,9 +46,13 @@ class _Plan(NamedTuple):
 
 
 class _Frames(NamedTuple):
-    """Requests of a group send but for the head of the message. ``longest``: a tail with one name, in bytes."""
+    """
+    Requests of a group send but for the head of the message, to which some add bytes.
 
-    frames: list[tuple[Shard, GroupFrame]]
+    ``longest``: a tail with one name, in bytes.
+    """
+
+    frames: list[tuple[Shard, GroupFrame, bytes]]
     longest: int
 
 
@@ -197,11 +201,11 @@ class Sender:
         found = self._frames.get(key)
         if found is None:
             found = self._make_frames(*key)
-            size = sum(len(frame.before) + len(frame.after) for _, frame in found.frames)
+            size = sum(len(frame.before) + len(frame.after) + len(tail) for _, frame, tail in found.frames)
             self._frames.put(key, found, size + _size(members))
         self._check(message, len(head) + found.longest)
-        for shard, frame in found.frames:
-            yield shard, self._operations.send_group(frame, head)
+        for shard, frame, tail in found.frames:
+            yield shard, self._operations.send_group(frame, head + tail)
 
     def _make_frames(self, members: tuple[bytes, ...], turn: int, last: bool, head_length: int) -> _Frames:
         assert self._spliceable is not None
@@ -210,7 +214,7 @@ class Sender:
         for shard, parts, count_full in plan.parts:
             tails = ((part, self._spliceable.tail(part.channels)) for part in parts)
             for some in _chunks(tails, head_length):
-                frames.append((shard, self._operations.group_frame(*_columns(some), count_full)))
+                frames.append((shard, *self._frame(some, count_full)))
         return _Frames(frames, len(self._spliceable.tail([plan.longest_name])))
 
     def _whole_requests(
@@ -232,10 +236,15 @@ class Sender:
                 (part, largest if part is plan.largest else self._entry(message, part.channels)) for part in parts
             )
             for some in _chunks(entries):
-                yield (
-                    shard,
-                    self._operations.send_group(self._operations.group_frame(*_columns(some), count_full), b""),
-                )
+                yield shard, self._operations.send_group(*self._frame(some, count_full))
+
+    def _frame(self, some: Sequence[tuple[GroupPart, bytes]], count_full: bool) -> tuple[GroupFrame, bytes]:
+        """Returns the frame of a request to some queues, and what its head ends with."""
+        parts, tails = [part for part, _ in some], [tail for _, tail in some]
+        if len(some) > 1:
+            return self._operations.group_frame(parts, tails, count_full), b""
+        # An entry of its own comes whole: putting together one that is large takes a script long.
+        return self._operations.group_frame(parts, [b""], count_full), tails[0]
 
     def _entry(self, message: Message, channels: Sequence[bytes]) -> bytes:
         return self._serialized({**message, "__asgi_channel__": [name.decode() for name in channels]})
@@ -267,10 +276,6 @@ def _chunks(
         size += cost
     if some:
         yield some
-
-
-def _columns(entries: Sequence[tuple[GroupPart, bytes]]) -> tuple[list[GroupPart], list[bytes]]:
-    return [part for part, _ in entries], [tail for _, tail in entries]
 
 
 def _rounded(length: int) -> int:

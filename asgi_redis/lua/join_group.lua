@@ -15,7 +15,7 @@ local group_expiry, lease = tonumber(ARGV[2]), tonumber(ARGV[3])
 
 redis.replicate_commands() -- Redis 5 and 6 refuse to write after TIME without it
 local time = redis.call('TIME')
-redis.call('ZADD', group, time[1] + time[2] / 1000000 - group_expiry + lease, channel)
+redis.call('ZADD', group, string.format('%.17g', time[1] + time[2] / 1000000 - group_expiry + lease), channel)
 redis.call('PEXPIRE', group, math.ceil(group_expiry * 1000))
 if redis.call('HSETNX', ledger, 'base', number - 1) == 1 then
     redis.call('PEXPIRE', ledger, ledger_ttl)

@@ -1,0 +1,147 @@
+"""
+``python -m benchmarks.longest``: for how long single commands of a layer hold up everybody else at one Redis.
+
+For each call a line with the longest command in Redis's SLOWLOG, and how long the call took. The server has one CPU
+to itself. ``--scale 0.01`` makes everything that is large a hundredth of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import redis
+
+from asgi_redis import RedisChannelLayer
+from benchmarks.server import redis_on
+
+KINDS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "encrypted": {"symmetric_encryption_keys": ["key"]},
+    "JSON": {"serializer_format": "json"},
+}
+SIZES = (100, 1_000, 10_000, 100_000, 1_000_000, 5_500_000, 8_000_000)
+MEMBERS = (1, 100, 1_000, 10_000)
+MOST_BYTES = 200_000_000  # that a group send leaves in Redis
+Call = tuple[str, Callable[[], object]]
+
+
+class Subject:
+    """A layer, and a client that prepares what its calls come upon."""
+
+    def __init__(self, url: str, client: redis.Redis, scale: float, **settings: Any) -> None:
+        self.url = url
+        self.layer = RedisChannelLayer(hosts=[url], capacity=10_000_000, **settings)
+        self.client = client
+        self.scale = scale
+
+    def many(self, number: int) -> int:
+        """Returns a number of things, to the scale."""
+        return max(1, int(number * self.scale))
+
+    def fill(self, key: str, names: Iterator[Any], score: float) -> None:
+        """Puts members with the same score into a sorted set."""
+        batch: dict[Any, float] = {}
+        for name in names:
+            batch[name] = score
+            if len(batch) == 1000:
+                self.client.zadd(key, batch)
+                batch = {}
+        if batch:
+            self.client.zadd(key, batch)
+        self.client.expire(key, 3600)
+
+    def group_sends(self) -> Iterator[Call]:
+        """Every size to every number of members, as far as that fits into memory."""
+        grows = len(self.layer.serialize({"data": "x" * 9_999})) / 10_000  # where it is encrypted
+        largest = int(self.layer.max_message_bytes / grows)
+        for members in dict.fromkeys(map(self.many, MEMBERS)):
+            self.fill(f"asgi:group:own{members}", (f"p{n}!x" for n in range(members)), time.time())
+            for size in filter(largest.__ge__, SIZES):
+                if size * members <= MOST_BYTES * self.scale:
+                    message = {"data": "x" * size}
+                    yield f"group send, {size:,} B to {members:,} processes", self._send(f"own{members}", message)
+
+    def _send(self, group: str, message: dict[str, Any]) -> Callable[[], object]:
+        return lambda: self.layer.send_group(group, message)
+
+    def everything_else(self) -> Iterator[Call]:
+        """Large messages, large groups, and what has expired."""
+        layer, client = self.layer, self.client
+        for size in (1_000_000, 8_000_000):
+            message = {"data": "x" * size}
+            yield f"send, {size:,} B", lambda message=message: layer.send("work", message)  # type: ignore[misc]
+            yield f"receive, {size:,} B", lambda: layer.receive(["work"])
+        for size in (100, 10_000, 1_000_000):
+            number = min(5_000, 50_000_000 // size)
+            for _ in range(number):
+                layer.send("work", {"data": "x" * size})
+            yield f"receive_batch, {number:,} of {size:,} B", lambda: layer.receive_batch(["work"], 10_000)
+            client.delete("asgiwork")
+        members = self.many(200_000)
+        self.fill("asgi:group:one", (f"specific.{'0' * 32}!{n:032}" for n in range(members)), time.time())
+        yield f"group send, {members:,} members of one process", self._send("one", {"x": 1})
+        self.fill("asgi:group:expired", (f"p!{n}" for n in range(self.many(1_000_000))), 1.0)
+        yield f"group send, {self.many(1_000_000):,} expired members", self._send("expired", {"x": 1})
+        full = RedisChannelLayer(hosts=[self.url], capacity=1)
+        calls = {"receive": lambda: layer.receive(["old"]), "send": lambda: _send_to_full(full, "old")}
+        for name, call in calls.items():
+            self.fill("asgiold", (b"%012d" % n + b"x" * 100 for n in range(self.many(1_000_000))), 1.0)
+            layer.send("old", {})
+            yield f"{name}, {self.many(1_000_000):,} expired messages before one that is not", call
+        pipeline = client.pipeline(transaction=False)
+        for n in range(self.many(1_000_000)):
+            pipeline.zadd(f"asgikey{n}", {"x" * 20: 1.0})
+            if n % 10_000 == 9_999:
+                pipeline.execute()
+        pipeline.execute()
+        yield f"flush, {self.many(1_000_000):,} keys", layer.flush
+
+
+def _send_to_full(layer: RedisChannelLayer, channel: str) -> None:
+    with contextlib.suppress(layer.ChannelFull):
+        layer.send(channel, {})
+
+
+def measure(client: redis.Redis, name: str, call: Callable[[], object]) -> tuple[str, float, float]:
+    """Returns the name, the milliseconds of the longest command, and the seconds of the call."""
+    client.slowlog_reset()
+    began = time.perf_counter()
+    call()
+    took = time.perf_counter() - began
+    return name, max((entry["duration"] for entry in client.slowlog_get(100_000)), default=0) / 1000, took
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Prints the table."""
+    parser = argparse.ArgumentParser("python -m benchmarks.longest", description=(__doc__ or "").splitlines()[1])
+    parser.add_argument("--scale", type=float, default=1.0)
+    options = parser.parse_args(arguments)
+    with redis_on(min(os.sched_getaffinity(0))) as server, redis.Redis(port=server.port, protocol=2) as client:
+        client.config_set("slowlog-log-slower-than", 100)
+        client.config_set("slowlog-max-len", 100_000)
+        print(f"{'longest command':>16} {'whole call':>11}")
+        for kind, settings in KINDS.items():
+            client.flushall()
+            subject = Subject(server.url, client, options.scale, **settings)
+            subject.layer.send("warm.up", {})
+            for name, call in subject.group_sends():
+                report(kind, *measure(client, name, call))
+                client.delete(*client.keys("asgip*"))
+        client.flushall()
+        for name, call in Subject(server.url, client, options.scale).everything_else():
+            report("", *measure(client, name, call))
+    return 0
+
+
+def report(kind: str, name: str, milliseconds: float, seconds: float) -> None:
+    """Prints one line."""
+    print(f"{milliseconds:13.1f} ms {seconds:9.3f} s  {name}{kind and ', '}{kind}", flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
