@@ -213,7 +213,7 @@ def test_a_file_of_the_future_is_no_change(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr("workers.operations.reloading.SIGNALS", ())  # there are no handlers of a worker here
     rehearsals: list[Any] = []
-    monkeypatch.setattr("workers.operations.reloading.Rehearsal", rehearsals.append)
+    monkeypatch.setattr("workers.operations.reloading.Rehearsal", lambda command, _: rehearsals.append(command))
     reloading = Reloading()
     reloading.start(stand_in())
     reloading.check(stand_in())
