@@ -72,8 +72,12 @@ class CallInterrupted(ChannelLayerError, RuntimeError):
     """Code that a thread of a layer ran for a caller raised SystemExit, or another error that no caller expects."""
 
 
+class ForkedDuringCall(ChannelLayerError, RuntimeError):
+    """The process was forked in the middle of a call, as by a signal handler. The parent goes on with the call."""
+
+
 class UnsafeSignalHandler(ChannelLayerError, RuntimeError):
-    """A signal handler used the layer in the middle of a call; or it forked there, and this is the child."""
+    """A signal handler used the layer in the middle of a call that cannot be interrupted."""
 
 
 class UnusableStore(ChannelLayerError, RuntimeError):

@@ -17,6 +17,8 @@ import weakref
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
+from asgi_redis.exceptions import ForkedDuringCall
+
 T = TypeVar("T")
 
 _MADV_WIPEONFORK = 18  # Linux 4.14; Python has no name for it
@@ -86,20 +88,22 @@ if _page is not None:
     def _is_inherited() -> bool:
         return not _mark[0]
 
-    def check() -> None:
-        """Renews all owners if this process was forked since it was called the last time."""
+    def check() -> int:
+        """Renews all owners if this process was forked since the last time; returns ``generation``."""
         if not _mark[0]:
             _renew()
+        return generation
 
 else:
 
     def _is_inherited() -> bool:
         return os.getpid() != _process
 
-    def check() -> None:
-        """Renews all owners if this process was forked since it was called the last time."""
+    def check() -> int:
+        """Renews all owners if this process was forked since the last time; returns ``generation``."""
         if os.getpid() != _process:
             _renew()
+        return generation
 
 
 def _renew() -> None:
@@ -116,6 +120,11 @@ def _renew() -> None:
         _process = process
         if _page is not None:
             _page[0] = 1
+
+
+def forked() -> ForkedDuringCall:
+    """Returns the error for a call that finds ``generation`` to be another than when it began."""
+    return ForkedDuringCall("this call goes on in the process that this one was forked from, and not here")
 
 
 class Own(Generic[T]):

@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
+import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
+from queue import Empty, SimpleQueue
 
 from redis.exceptions import RedisError, ResponseError
 
@@ -52,7 +54,12 @@ class Reader:
         self._misused = MisusedKeys(shards)
         self._serving: set[int] = set()
         self._cannot_wait: set[int] = set()  # shards where a wait has failed, and none has succeeded since
-        self._closed = threading.Event()
+        # The delays of those that are left out, and that no thread tries again as yet: none is needed until another
+        # call is made, or one waits.
+        self._untried: dict[int, float] = {}
+        self._waits = False
+        self._closed: SimpleQueue[None] = SimpleQueue()  # whose ``put`` may be called from a finaliser
+        weakref.finalize(self, self._closed.put, None).atexit = False
 
     @property
     def serving(self) -> bool:
@@ -78,6 +85,7 @@ class Reader:
         waits for one, up to ``timeout`` seconds. Raises ``UnsupportedRedis``, and no ``RedisError``.
         """
         self.complete = not self.absent
+        self._waits = timeout > 0 or bool(self.absent)
         # A server that is new, or has come back, shows at once that it serves messages.
         look = not (self._serving or self.absent) or any(
             outage.lasts and shard not in self.absent for shard, outage in enumerate(self._outages)
@@ -105,10 +113,11 @@ class Reader:
                 self.error = error
             else:
                 self.absent.discard(shard)
+                self._untried.pop(shard, None)
 
     def close(self) -> None:
         """Tries no longer to reach servers that fail."""
-        self._closed.set()
+        self._closed.put(None)
 
     def settle(self, deadline: float) -> bool:
         """
@@ -121,6 +130,8 @@ class Reader:
     def readable(self, turn: Turn) -> Turn:
         """Returns what of the shards and their keys can be read at present."""
         if self.absent:
+            if self._waits:
+                self._start_retrying()
             turn = [one for one in turn if one[0] not in self.absent]
         return self._misused.without(turn)
 
@@ -143,9 +154,15 @@ class Reader:
         self._tell()
         if shard not in self.absent:
             self.absent.add(shard)
+            self._untried[shard] = delay
+
+    def _start_retrying(self) -> None:
+        while self._untried:
+            shard, delay = self._untried.popitem()
             name = f"outage of {self._places[shard][0]}"
+            arguments = (weakref.ref(self), shard, delay, self._closed)
             try:
-                threading.Thread(target=self._retry, args=(shard, delay), name=name, daemon=True).start()
+                threading.Thread(target=_keep_retrying, args=arguments, name=name, daemon=True).start()
             except RuntimeError:  # there may be no more threads: the next call is to come upon the error again
                 self.absent.discard(shard)
                 raise
@@ -176,13 +193,31 @@ class Reader:
                 self._receiver.try_to_wait(shard)
                 self._cannot_wait.discard(shard)
 
-    def _retry(self, shard: int, delay: float) -> None:
-        while not self._closed.wait(delay):
-            try:
-                self._try(shard)
-            except BaseException as error:  # noqa: BLE001  of a provider of credentials; nobody else tries again
-                delay = self._outages[shard].failed(as_exception(error))
-            else:
-                self.absent.discard(shard)
-                self.unblock()
-                return
+    def _retry(self, shard: int) -> float | None:
+        """Tries a server that is left out; returns the seconds to wait before the next attempt, if it fails."""
+        try:
+            self._try(shard)
+        except BaseException as error:  # noqa: BLE001  of a provider of credentials; nobody else tries again
+            return self._outages[shard].failed(as_exception(error))
+        self.absent.discard(shard)
+        self.unblock()
+        return None
+
+
+def _keep_retrying(
+    reference: weakref.ref[Reader], shard: int, delay: float | None, closed: SimpleQueue[None]
+) -> None:
+    """Tries until a reader goes on with a shard, is closed, or is gone: it is held only while it tries."""
+    while delay is not None and _is_empty_for(delay, closed):
+        reader = reference()
+        delay = None if reader is None else reader._retry(shard)
+        del reader
+
+
+def _is_empty_for(seconds: float, closed: SimpleQueue[None]) -> bool:
+    try:
+        closed.get(timeout=seconds)
+    except Empty:
+        return True
+    closed.put(None)  # for the threads of other shards
+    return False

@@ -40,6 +40,7 @@ def test_no_message_is_lost_where_the_log_raises(layer, reader, server):
 
     server.kill()
     eventually(lambda: reader.receive_batch(["c"], 1) == [] and reader.down)
+    reader.receive_batch(["c"], 1)
     server.start()
     for n in range(5):
         layer.send("c", {"n": n})
@@ -63,7 +64,7 @@ def test_a_server_that_fails_when_no_thread_can_be_started_is_tried_again(layer,
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", fail)
         with pytest.raises(RuntimeError, match="can't start"):
-            reader.receive_batch(["c"], 1)
+            reader.receive_batch(["c"], 1, 1)
     server.start()
     layer.send("c", {"n": 1})
     received = []

@@ -17,6 +17,7 @@ ROOT = Path(asgi_redis.__file__).parent
 FORBIDDEN = {
     "scripts.py": ["redis", "asgi_redis", "workers"],
     "exceptions.py": ["redis", "asgi_redis", "workers"],
+    "process.py": ["redis", "asyncio", "asgi_redis.base", "asgi_redis.connection", "asgi_redis.wire", "workers"],
     "kept.py": ["redis", "asgi_redis", "workers"],
     "wire": [
         "redis",

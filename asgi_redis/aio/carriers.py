@@ -18,7 +18,7 @@ from typing import Any, Generic, Optional, TypeVar, Union
 from redis.exceptions import RedisError
 
 from asgi_redis import process
-from asgi_redis.connection import Shard, Steps, as_exception, begin, execute_many
+from asgi_redis.connection import Shard, Steps, as_exception, begin, execute_many, start_or_run
 from asgi_redis.wire import Operation
 
 Work = TypeVar("Work")
@@ -52,6 +52,9 @@ Loop = Union[asyncio.AbstractEventLoop, "Result[Any]"]
 class Carrier(Generic[Work]):
     """Some daemon threads, started when there is work, and the queue of that work."""
 
+    may_start = True
+    """Whether threads may be started still; not at the end of the interpreter."""
+
     def __init__(self, name: str, threads: int = 1) -> None:
         self._name = name
         self._number = threads
@@ -74,18 +77,29 @@ class Carrier(Generic[Work]):
         """Returns a future of ``loop``, in which this is called, for the result."""
         future = loop.create_future()
         with self._lock:  # what comes after the end of the threads would wait for ever
-            if not self._threads:
-                self._start()
-            self._queue.put((work, future))
+            if self._threads or self._start():
+                self._queue.put((work, future))
+                return future
+        settle([(future, self._do(work))])
         return future
 
-    def _start(self) -> None:
-        for number in range(self._number):
-            thread = threading.Thread(
-                target=self._run, args=(self._queue,), name=f"{self._name} {number}", daemon=True
-            )
-            thread.start()  # may raise, and then it is not there
-            self._threads.append(thread)
+    def _do(self, work: Work) -> Any:
+        """Returns the result of ``work``, or the error: does it at once, where there can be no thread for it."""
+        raise NotImplementedError
+
+    def _start(self) -> bool:
+        """Returns whether there are threads now: at the end of the interpreter none can be started."""
+        if self.may_start:
+            for number in range(self._number):
+                thread = threading.Thread(
+                    target=self._run, args=(self._queue,), name=f"{self._name} {number}", daemon=True
+                )
+                try:
+                    thread.start()
+                except RuntimeError:
+                    break
+                self._threads.append(thread)
+        return bool(self._threads)
 
     def end(self) -> None:
         """Lets the threads end when they have done what there is. For finalisers, which must not take a lock."""
@@ -126,8 +140,9 @@ class Pipeline(Carrier[Begun]):
     def carry_out(self, operation: Operation, future: AnyFuture) -> AnyFuture:
         """Returns ``future``, that of a loop in which this is called or a ``Result``, which gets the result."""
         with self._lock:
-            if not self._threads:
-                self._start()
+            if not (self._threads or self._start()):
+                settle([(future, self._do((operation, None)))])
+                return future
             at_rest, self._at_rest = self._at_rest, False  # before a call from within this one
             try:
                 begun = begin(self._shard, operation) if at_rest else None
@@ -136,6 +151,10 @@ class Pipeline(Carrier[Begun]):
                 return future
             self._queue.put(((operation, begun), future))
         return future
+
+    def _do(self, work: Begun) -> Any:
+        (outcome,) = execute_many(self._shard, [work[0]], work[1])
+        return outcome
 
     def _run(self, queue: Queue[Begun]) -> None:
         left: list[Item[Begun] | None] = []  # what was taken from the queue, and is not for this round trip
@@ -168,6 +187,9 @@ class Pipeline(Carrier[Begun]):
 class Calls(Carrier[Callable[[], Any]]):
     """Makes blocking calls in some threads."""
 
+    def _do(self, work: Callable[[], Any]) -> Any:
+        return _outcome(work)
+
     def _run(self, queue: Queue[Callable[[], Any]]) -> None:
         while True:
             item = queue.get()
@@ -182,7 +204,7 @@ class Calls(Carrier[Callable[[], Any]]):
 def call_apart(call: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
     """Makes one blocking call in a thread of its own; returns a future of ``loop`` for the result."""
     future = loop.create_future()
-    threading.Thread(target=lambda: settle([(future, _outcome(call))]), name="call apart", daemon=True).start()
+    start_or_run(lambda: settle([(future, _outcome(call))]), "call apart")
     return future
 
 

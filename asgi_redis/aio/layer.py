@@ -198,6 +198,7 @@ def _end(parts: list[Part]) -> None:
 @atexit.register
 def _close_all() -> None:
     # A thread that runs into the end of the interpreter may spoil its exit.
+    Carrier.may_start = False
     for layer in list(_layers):
         layer._exiting = True
         layer._close(_PATIENCE_AT_EXIT)

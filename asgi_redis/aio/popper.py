@@ -123,7 +123,8 @@ class Popper:
                     inbox.sweep()
                     sweep_at = time.monotonic() + _ROUND
                 with inbox.lock:
-                    if self._ending:
+                    # A greenlet that was forked along is not this process's receiver.
+                    if self._ending or reader is not self._reader:
                         return
                     aim = inbox.aim()
                     self._receiving = aim is not None
@@ -137,11 +138,13 @@ class Popper:
                 else:
                     self._rung = False
         finally:
+            surplus: list[tuple[str, Message]] = []
             with inbox.lock:
-                self._thread = None
-                self._receiving = False
-                inbox.fail(LayerClosed("the channel layer was closed while this waited for a message"))
-                surplus = inbox.surrender()
+                if reader is self._reader:
+                    self._thread = None
+                    self._receiving = False
+                    inbox.fail(LayerClosed("the channel layer was closed while this waited for a message"))
+                    surplus = inbox.surrender()
             reader.close()
             for channel, message in surplus:
                 try:

@@ -5,6 +5,7 @@ from asgi_redis.connection.carrying import Request, Steps, carry, execute_all
 from asgi_redis.connection.errors import describe_wrong_type
 from asgi_redis.connection.host import Host
 from asgi_redis.connection.hosts import parse_hosts, parse_sentinels
+from asgi_redis.connection.late import start_or_run
 from asgi_redis.connection.pipeline import as_exception, begin, each_its_own, execute_many, is_error
 from asgi_redis.connection.sentinel import SentinelCluster, SentinelHost
 from asgi_redis.connection.shard import Shard, delete_matching
@@ -31,4 +32,5 @@ __all__ = [
     "parse_sentinels",
     "pop",
     "put_back_all",
+    "start_or_run",
 ]

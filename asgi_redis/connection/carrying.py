@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from redis.exceptions import RedisError
 
+from asgi_redis import process
 from asgi_redis.connection.shard import Shard
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.wire.operation import Operation
@@ -22,10 +23,13 @@ Steps = Generator[list[Request], list[Any], T]
 
 
 def carry(steps: Steps[T]) -> T:
-    """Carries out a call with blocking requests, and returns what it returns."""
+    """Carries out a call with blocking requests, and returns what it returns. Raises ``ForkedDuringCall``."""
+    generation = process.check()
     try:
         requests = next(steps)
         while True:
+            if process.generation != generation:
+                raise process.forked()
             requests = steps.send(execute_all(requests))
     except StopIteration as ended:
         result: T = ended.value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable
@@ -27,10 +28,10 @@ class LateCalls:
         self._settled = threading.Condition()
 
     def make(self, call: Callable[[], object]) -> None:
-        """Makes ``call``, which must not raise."""
+        """Makes ``call``, which must not raise, in a thread."""
         with self._settled:
             self._number += 1
-        threading.Thread(target=self._run, args=(call,), name=self._name, daemon=True).start()
+        start_or_run(functools.partial(self._run, call), self._name)
 
     def settle(self, deadline: float) -> bool:
         """Waits for all of them; returns whether they have ended by ``deadline`` (``time.monotonic``)."""
@@ -52,7 +53,7 @@ def within(seconds: float, call: Callable[[], Any], name: str) -> Any:
     Returns what ``call`` returns, or raises its error; made in a thread, which is called ``name``.
 
     Raises the built-in ``TimeoutError`` after ``seconds``; then the result is dropped. Where no thread can be
-    started any more, such as at the end of the interpreter, it takes as long as the call takes.
+    started it takes as long as the call takes.
     """
     outcomes: SimpleQueue[Any] = SimpleQueue()
 
@@ -62,10 +63,7 @@ def within(seconds: float, call: Callable[[], Any], name: str) -> Any:
         except BaseException as error:  # noqa: BLE001  raised below
             outcomes.put(error)
 
-    try:
-        threading.Thread(target=run, name=name, daemon=True).start()
-    except RuntimeError:
-        run()
+    start_or_run(run, name)
     try:
         outcome = outcomes.get(timeout=seconds)
     except Empty:
@@ -73,3 +71,11 @@ def within(seconds: float, call: Callable[[], Any], name: str) -> Any:
     if isinstance(outcome, BaseException):
         raise outcome
     return outcome
+
+
+def start_or_run(call: Callable[[], object], name: str) -> None:
+    """Makes ``call`` in a daemon thread; in this one where none can be started, as at the end of the interpreter."""
+    try:
+        threading.Thread(target=call, name=name, daemon=True).start()
+    except RuntimeError:
+        call()

@@ -5,14 +5,22 @@ from __future__ import annotations
 import contextlib
 import os
 
+from asgi_redis import process
+
 
 class Waiter:
     """Somebody who waits in ``pop``; ``wake`` ends the wait, from any thread or signal handler."""
 
     def __init__(self) -> None:
-        self._read_end, self._write_end = os.pipe()
-        os.set_blocking(self._read_end, False)
-        os.set_blocking(self._write_end, False)
+        self._ends: tuple[int, ...] = ()
+        self._ends = self._read_end, self._write_end = _pipe()
+        process.register(self)
+
+    def start_process(self) -> None:
+        """Replaces the pipe, which is the parent's, too: one of them would take what wakes the other."""
+        for end, own in zip(_pipe(), self._ends):
+            os.dup2(end, own, inheritable=False)  # the number stays: a wait may go on in the forked process
+            os.close(end)
 
     def fileno(self) -> int:
         """What can be polled: readable once woken."""
@@ -29,5 +37,12 @@ class Waiter:
             os.read(self._read_end, 1 << 16)  # as much as a pipe holds
 
     def __del__(self) -> None:
-        os.close(self._read_end)
-        os.close(self._write_end)
+        for end in self._ends:
+            os.close(end)
+
+
+def _pipe() -> tuple[int, int]:
+    ends = os.pipe()
+    for end in ends:
+        os.set_blocking(end, False)
+    return ends

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from asgi_redis import process
 from asgi_redis.awaiting import refuse_await
 from asgi_redis.base import BaseChannelLayer, Capacities, Message, checked_max_message_bytes, unknown_setting
 from asgi_redis.connection import Shard, Steps, carry, parse_hosts
@@ -143,10 +144,13 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         refuse_await()
         self.check_receive(channels, limit, timeout)
         deadline = time.monotonic() + timeout
+        generation = process.check()
         inboxes = self._open(channels)
         self._subscriptions.confirm([inbox for inbox in inboxes if not inbox.confirmed_once])
         while True:
             taken = self._subscriptions.receive(inboxes, limit, deadline - time.monotonic())
+            if process.generation != generation:
+                raise process.forked()
             received = self._decoder.decode(taken)
             if received or not taken:
                 return received

@@ -15,6 +15,7 @@ from asgi_redis.pubsub.listener import Listener
 from asgi_redis.pubsub.subscription import Arrived, Confirmation, Inbox, LocalGroup, Subscription
 from asgi_redis.wire import shard_of
 
+_FORKED_SECONDS = 1.0  # after which a wait in a forked process, which nothing can end, ends itself
 _LONG = 10  # times expiry that nobody reads a channel which is in no group: then nobody will
 
 Taken = list[tuple[str, bytes]]
@@ -150,6 +151,7 @@ class Subscriptions:
 
     def confirm(self, subscriptions: Sequence[Subscription]) -> None:
         """Returns when Redis has confirmed all of them, or raises; see ``Confirmation``."""
+        generation = process.check()
         with self.lock:
             confirmation = Confirmation(subscriptions)
             if confirmation.done():
@@ -158,7 +160,9 @@ class Subscriptions:
             confirmation.tell(condition)
             try:
                 while not confirmation.done():
-                    condition.wait()
+                    condition.wait(_FORKED_SECONDS)
+                    if process.generation != generation:
+                        raise process.forked()
             finally:
                 confirmation.forget(condition)
 

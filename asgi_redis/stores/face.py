@@ -6,6 +6,7 @@ import functools
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
+from asgi_redis import process
 from asgi_redis.awaiting import refuse_await
 from asgi_redis.base import BaseChannelLayer, Capacities, Message, Received, checked_max_message_bytes
 from asgi_redis.classic import may_remember_capacity, send_to_each
@@ -100,7 +101,11 @@ class StoreChannelLayer(BaseChannelLayer):
         refuse_await()
         self.check_receive(channels, limit, timeout)
         names = tuple(channels)
-        return self._receiver.receive(names, limit, timeout) if names else []
+        generation = process.check()
+        received = self._receiver.receive(names, limit, timeout) if names else []
+        if process.generation != generation:
+            raise process.forked()
+        return received
 
     def receive_twisted(self, channels: Collection[str]) -> Deferred[Received]:
         """Does ``receive(channels, block=True)`` for Twisted: returns a Deferred. Needs Twisted."""

@@ -71,6 +71,7 @@ class Environment:
         self.lock = threading.RLock()  # reentrant, so that a thread can fork in a signal handler
         self.busy = False
         self.closed = False
+        self.is_current = True  # false where it has to be asked for anew: it is closed, or a fork waits for it
         self.look_at = 0
         self._length = 0  # of the map, in bytes
         self._looks = 0
@@ -267,6 +268,7 @@ class Environment:
             self.check_idle()
             if not self.closed:
                 self.closed = True
+                self.is_current = False
                 self._close()
                 self.mailboxes.close()
 
@@ -285,6 +287,7 @@ class Environment:
             # robust, can be given up by none but the thread that has it.
             self._close()
         self.closed = True
+        self.is_current = False
         self.mailboxes.close_inherited()
         if held:
             self.lock.release()

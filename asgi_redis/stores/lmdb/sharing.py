@@ -10,7 +10,7 @@ from asgi_redis import process
 from asgi_redis.exceptions import UnusableStore
 from asgi_redis.stores.lmdb.environment import Environment, Replaced
 
-_PATIENCE = 1.0  # seconds that a fork waits for a transaction
+_PATIENCE = 2.0  # seconds that a fork waits for a transaction
 
 # Those that this process has open, by directory.
 _open: dict[Path, Environment] = {}
@@ -69,13 +69,20 @@ class _Fork:
 
     def hold(self) -> None:
         """Waits until no transaction goes on, but those of a thread that forks in a signal handler in its midst."""
-        locks = [_opening, *(environment.lock for environment in list(_open.values()))]
+        locks = [_opening]
+        environments = list(_open.values())
+        for environment in environments:
+            environment.is_current = False  # other threads now wait in ``use``, and take turns no longer
+            locks.append(environment.lock)
         # It may never be free: another thread waits in turn for what this one has.
         self._held.locks = [lock for lock in locks if lock.acquire(timeout=_PATIENCE)]
+        self._held.environments = environments
 
     def release(self) -> None:
         """Lets the parent go on."""
-        for lock in self._held.__dict__.pop("locks", ()):
+        for environment in self._held.environments:
+            environment.is_current = not environment.closed
+        for lock in self._held.locks:
             lock.release()
 
     def start_process(self) -> None:

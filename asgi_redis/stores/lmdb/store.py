@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import lmdb
 
 from asgi_redis import process
-from asgi_redis.exceptions import ChannelFull, UnsafeSignalHandler
+from asgi_redis.exceptions import ChannelFull
 from asgi_redis.stores.lmdb import groups, sharing, statistics
 from asgi_redis.stores.lmdb.environment import FEW, Environment, Full, Narrow, Replaced
 from asgi_redis.stores.lmdb.listener import LMDBListener
@@ -220,9 +220,7 @@ class LMDBStore:
                             raise environment.full() from error
                     except Exception as error:
                         if environment.closed:
-                            raise UnsafeSignalHandler(
-                                "the parent process goes on with this call, not the child"
-                            ) from error
+                            raise process.forked() from error
                         raise
                     finally:
                         environment.busy = False
@@ -233,7 +231,7 @@ class LMDBStore:
         """Returns the environment, opened anew if it is closed."""
         process.check()
         environment = self._environment
-        if environment is None or environment.closed:
+        if environment is None or not environment.is_current:
             environment = sharing.use(self.directory, self.max_bytes, self._user, self._repair)
             self._environment = environment
         return environment
