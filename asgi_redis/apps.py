@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.apps import AppConfig
 from django.core.checks import Tags, register
 
-from asgi_redis.checks import check_channel_layers
+from asgi_redis.checks import check_channel_layers, check_workers
 
 
 class AsgiRedisConfig(AppConfig):
@@ -16,3 +16,4 @@ class AsgiRedisConfig(AppConfig):
     def ready(self) -> None:
         """Registers the checks."""
         register(check_channel_layers, Tags.compatibility)
+        register(check_workers, Tags.compatibility)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from django.apps import apps
@@ -53,6 +54,22 @@ def check_channel_layers(**_: Any) -> list[CheckMessage]:
             )
         )
     return messages
+
+
+def check_workers(**_: Any) -> list[CheckMessage]:
+    """Returns an error where the app ``workers`` is not the one of this distribution."""
+    if not apps.is_installed("workers"):
+        return []
+    theirs, ours = Path(apps.get_app_config("workers").path), Path(__file__).parents[1] / "workers"
+    if theirs == ours:
+        return []
+    return [
+        Error(
+            f"The app 'workers' is {theirs}, which hides that of asgi_redis, {ours}.",
+            hint="Rename the package of the project: Python imports only one of that name.",
+            id="asgi_redis.E006",
+        )
+    ]
 
 
 def _check(alias: str, layers: Mapping[str, Any]) -> Iterator[CheckMessage]:

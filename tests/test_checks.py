@@ -16,6 +16,7 @@ from tests.proxy import Proxy
 pytest.importorskip("django")
 
 import django
+from django.apps import apps
 from django.conf import settings
 from django.test import override_settings
 
@@ -263,3 +264,12 @@ def manage_check(project: Path) -> str:
     )
     assert "Traceback" not in ran.stderr
     return ran.stdout + ran.stderr
+
+
+def test_another_app_that_is_called_workers_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with override_settings(INSTALLED_APPS=["workers"]):
+        assert checks.check_workers() == []
+        monkeypatch.setattr(apps.get_app_config("workers"), "path", str(tmp_path))
+        (message,) = checks.check_workers()
+    assert str(tmp_path) in message.msg
+    assert "Rename" in message.hint

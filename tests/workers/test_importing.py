@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.workers.processes import ROOT
 from workers import shadowing
 from workers.exceptions import ConfigurationError
 from workers.importing import import_path
@@ -86,3 +88,15 @@ class TestAnotherPackageThatIsCalledWorkers:
         (project.parent / "workers").mkdir()
         (project.parent / "workers" / "notes.txt").touch()
         assert shadowing.hidden() is None
+
+    @pytest.mark.parametrize("path", ["workers.py", "workers/__init__.py"])
+    def test_that_comes_first_is_told_by_the_script(self, path: str, tmp_path: Path) -> None:
+        other = tmp_path / path
+        other.parent.mkdir(exist_ok=True)
+        other.touch()
+        command = [sys.executable, "-c", "from asgi_redis_runworker import main; raise SystemExit(main())"]
+        env = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+        ended = subprocess.run(command, env=env, cwd="/", capture_output=True, text=True, check=False)
+        assert ended.returncode == 1
+        assert ended.stderr.startswith(f"runworker: error: {other} hides {ROOT / 'workers'}: ")
+        assert len(ended.stderr.splitlines()) == 1

@@ -92,7 +92,9 @@ class HttpServer:
 
     def __init__(self, address: tuple[str, int], document: Callable[[], bytes]) -> None:
         family, _, _, _, where = socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        self._listener = socket.create_server(where[:2], family=family, backlog=128)
+        # As it is with the system's default, "[::]" is for IPv4, too.
+        both = where[0] == "::" and socket.has_dualstack_ipv6()
+        self._listener = socket.create_server(where[:2], family=family, backlog=128, dualstack_ipv6=both)
         self._listener.setblocking(False)
         self.address: tuple[str, int] = self._listener.getsockname()[:2]
         self._document = document

@@ -178,6 +178,16 @@ def test_a_document_that_cannot_be_made_ends_nothing(
     assert ask(server, GET)[1] == b"b 2\n"
 
 
+def test_all_addresses_of_ipv6_are_those_of_ipv4_too(document: Document) -> None:
+    try:
+        server = HttpServer(("::", 0), document)
+    except OSError:
+        pytest.skip("no IPv6")
+    with contextlib.closing(server), socket.create_connection(("127.0.0.1", server.address[1]), timeout=20) as made:
+        made.sendall(GET)
+        assert response(made)[1] == b"a 1\n"
+
+
 def test_it_ends_at_once_whatever_is_open(document: Document) -> None:
     server = HttpServer(("127.0.0.1", 0), document)
     with client(server, b"GET /metrics HT") as slow:

@@ -156,6 +156,21 @@ def test_what_cannot_be_looked_up_is_missing() -> None:
     assert worker.channel_layer.asked == 1
 
 
+def test_what_the_layer_counts_is_exported_where_it_counts_it() -> None:
+    worker = stand_in()
+    worker.channel_layer = Statistics()
+    samples = scrape_stand_in(worker)
+    assert ("runworker_queue_expired_total", "c") not in samples
+    assert ("runworker_undecodable_total", "") not in samples
+    worker.channel_layer.undecodable_count = 7
+    worker.channel_layer.many_channel_statistics = lambda channels: {
+        name: {"messages_expired": 5} for name in channels
+    }
+    samples = scrape_stand_in(worker)
+    assert samples["runworker_queue_expired_total", "c"] == 5
+    assert samples["runworker_undecodable_total", ""] == 7
+
+
 def test_during_an_outage_nothing_is_looked_up() -> None:
     """Each look would take as long as a connection that fails."""
     worker = stand_in()
