@@ -113,7 +113,7 @@ class _Companion(contextlib.ExitStack):
 
     def take(self, limit: int) -> Batch:
         """Returns up to ``limit`` of the messages that are there."""
-        taken = self._attended(self._receiver.receive, self._channels, limit, 0, self._most)
+        taken = self._attended(self._take, limit)
         if taken is None:
             return []
         if self._attendant is not None:
@@ -122,7 +122,7 @@ class _Companion(contextlib.ExitStack):
 
     def listen(self) -> Sequence[Readable]:
         """Returns what becomes readable when there may be more; to be called before looking a last time."""
-        listener = self._attended(self._ready_listener)
+        listener = self._attended(self._listen)
         return [] if listener is None else [listener]
 
     def _attended(self, call: Callable[..., T], *arguments: Any) -> T | None:
@@ -136,9 +136,12 @@ class _Companion(contextlib.ExitStack):
             self._attendant.failed(self._place, error)
             return None
 
-    def _ready_listener(self) -> Listener:
+    def _take(self, limit: int) -> Batch:
+        if self._listener is None:
+            return self._receiver.receive(self._channels, limit, 0, self._most)
+        return self._receiver.take(self._listener, self._channels, limit, self._most)
+
+    def _listen(self) -> Listener:
         if self._listener is None:
             self._listener = self.enter_context(self._store.listen(self._channels))
-        else:
-            self._listener.clear()
         return self._listener

@@ -29,7 +29,8 @@ class StatisticsTests(Suite):
         layer.send("b", {})
         statistics = layer.channel_statistics("a")
         age = statistics.pop("messages_max_age")
-        assert statistics == {"messages_count": 3, "channel_full_count": 2, "messages_pending": 2}
+        expected = {"messages_count": 3, "channel_full_count": 2, "messages_pending": 2}
+        assert {name: statistics[name] for name in expected} == expected
         assert 0 <= age < 10
         total = layer.global_statistics()
         assert (total["messages_count"], total["channel_full_count"]) == (4, 2)
@@ -37,8 +38,10 @@ class StatisticsTests(Suite):
     def test_a_channel_that_nobody_knows_has_zeros(self, layer: Layer) -> None:
         """And no error."""
         self.needs_extension(layer, "statistics")
-        expected = ("messages_count", "messages_pending", "messages_max_age", "channel_full_count")
-        assert layer.channel_statistics("unknown") == dict.fromkeys(expected, 0)
+        expected = {"messages_count", "messages_pending", "messages_max_age", "channel_full_count"}
+        statistics = layer.channel_statistics("unknown")
+        assert expected <= statistics.keys()
+        assert not any(statistics.values())
 
     def test_the_local_names_of_a_process_are_counted_together(self, layer: Layer) -> None:
         """They are one queue."""
@@ -95,7 +98,9 @@ class StatisticsTests(Suite):
             assert list(layer.group_channels("g")) == []
         if "statistics" in layer.extensions:
             assert layer.channel_statistics("a")["messages_count"] == 0
-            assert layer.global_statistics() == {"messages_count": 0, "channel_full_count": 0}
+            total = layer.global_statistics()
+            assert {"messages_count", "channel_full_count"} <= total.keys()
+            assert not any(total.values())
         layer.send("a", {"n": 2})
         assert drain(layer, "a") == [2]
 

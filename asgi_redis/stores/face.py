@@ -189,28 +189,34 @@ class StoreChannelLayer(BaseChannelLayer):
 
     def global_statistics(self) -> dict[str, int]:
         """
-        Returns the counters of all channels: ``messages_count`` sent, ``channel_full_count`` refused.
+        Returns the counters of all channels.
 
-        They are kept for about a day after the last message.
+        ``messages_count`` are sent, ``channel_full_count`` refused, ``messages_expired`` found expired. They are kept
+        for about a day after the last message.
         """
-        messages_count, channel_full_count = self._store.global_statistics()
-        return {"messages_count": messages_count, "channel_full_count": channel_full_count}
+        counters = self._store.global_statistics()
+        return {
+            "messages_count": counters.sent,
+            "channel_full_count": counters.refused,
+            "messages_expired": counters.expired,
+        }
 
     def channel_statistics(self, channel: str) -> dict[str, float]:
         """
         Returns the counters of ``channel``, and what waits in it now.
 
-        ``messages_count`` sent and ``channel_full_count`` refused are kept for about an hour after the last message;
-        ``messages_pending`` is a number of messages, ``messages_max_age`` the age of the oldest in seconds.
+        ``messages_count`` sent, ``channel_full_count`` refused and ``messages_expired`` found expired are kept for
+        about an hour after the last message, those of a single-reader channel until it is empty. ``messages_pending``
+        is a number of messages, ``messages_max_age`` the age of the oldest in seconds.
         """
         self.valid_channel_name(channel)
-        statistics = self._store.channel_statistics(self.non_local_name(channel), self.expiry)
-        messages_count, channel_full_count, messages_pending, messages_max_age = statistics
+        counters = self._store.channel_statistics(self.non_local_name(channel), self.expiry)
         return {
-            "messages_count": messages_count,
-            "messages_pending": messages_pending,
-            "messages_max_age": messages_max_age,
-            "channel_full_count": channel_full_count,
+            "messages_count": counters.sent,
+            "messages_pending": counters.pending,
+            "messages_max_age": counters.oldest,
+            "channel_full_count": counters.refused,
+            "messages_expired": counters.expired,
         }
 
     def flush(self) -> None:

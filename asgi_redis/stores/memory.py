@@ -9,20 +9,21 @@ from collections.abc import Mapping, Sequence
 
 from asgi_redis import process
 from asgi_redis.connection import Waiter
-from asgi_redis.stores.store import Entry
+from asgi_redis.stores.store import ChannelCounters, Counters, Entry
 
 HOUR = 3600.0  # a queue's counters are kept for that after the last message
 DAY = 86400.0  # all of them together
+_COUNTED = 100_000  # queues whose counters are kept, at most
 _SWEPT = 2  # queues that are looked at for each that may be new: a round over all of them ends, then
 
 _Messages = deque[tuple[float, str, bytes]]  # when it was sent, its channel, the message
 
 
 class _Counters:
-    __slots__ = ("last", "refused", "sent")
+    __slots__ = ("expired", "last", "refused", "sent")
 
     def __init__(self) -> None:
-        self.sent = self.refused = 0
+        self.sent = self.refused = self.expired = 0
         self.last = 0.0
 
     def count(self, sent: bool, now: float) -> None:
@@ -69,7 +70,7 @@ class MemoryStore:
                 if messages is None:
                     messages = self._queues[queue] = deque()
                 if len(messages) >= capacity:
-                    _drop_expired(messages, now - expiry)
+                    self._drop_expired(queue, messages, now - expiry)
                 room = len(messages) < capacity
                 if room:
                     messages.append((now, channel, message))
@@ -94,13 +95,31 @@ class MemoryStore:
     def _sweep(self, now: float, expiry: float, most: int) -> None:
         for _ in range(min(most, len(self._queues))):
             queue, messages = next(iter(self._queues.items()))
-            _drop_expired(messages, now - expiry)
+            self._drop_expired(queue, messages, now - expiry)
             if messages:
                 self._queues.move_to_end(queue)
             else:
-                del self._queues[queue]
-        while self._counters and now - next(iter(self._counters.values())).last > HOUR:
+                self._remove(queue)
+        while self._counters and (
+            len(self._counters) > _COUNTED or now - next(iter(self._counters.values())).last > HOUR
+        ):
             self._counters.popitem(last=False)
+
+    def _drop_expired(self, queue: str, messages: _Messages, sent_before: float) -> None:
+        expired = 0
+        while messages and messages[0][0] < sent_before:
+            messages.popleft()
+            expired += 1
+        if expired:
+            self._total.expired += expired
+            counters = self._counters.get(queue)
+            if counters is not None:
+                counters.expired += expired
+
+    def _remove(self, queue: str) -> None:
+        del self._queues[queue]
+        if "?" in queue:  # single-reader channels are used once
+            self._counters.pop(queue, None)
 
     def pop(
         self, queues: Sequence[str], limit: int, expiry: float, most: Mapping[str, int] | None = None
@@ -113,7 +132,7 @@ class MemoryStore:
             for queue in queues:
                 messages = self._queues.get(queue)
                 if messages:
-                    _drop_expired(messages, now - expiry)
+                    self._drop_expired(queue, messages, now - expiry)
                     number = min(len(messages), most.get(queue, limit) if most else limit)
                     if number > 0:
                         sources.append((queue, messages, number))
@@ -124,6 +143,8 @@ class MemoryStore:
                 for queue, messages, _ in sources[: limit - len(taken)]:
                     sent, channel, message = messages.popleft()
                     taken.append((queue, Entry(channel, message, now - sent)))
+                    if not messages:
+                        self._remove(queue)
                 turn += 1
                 sources = [source for source in sources if source[2] > turn]
         return taken
@@ -168,24 +189,24 @@ class MemoryStore:
             del self._groups[group]
         return channels
 
-    def channel_statistics(self, queue: str, expiry: float) -> tuple[int, int, int, float]:
+    def channel_statistics(self, queue: str, expiry: float) -> ChannelCounters:
         """See ``Store``."""
         with self._lock:
             now = time.monotonic()
             messages = self._queues.get(queue)
             if messages:
-                _drop_expired(messages, now - expiry)
+                self._drop_expired(queue, messages, now - expiry)
             counters = self._counters.get(queue)
             if counters is None or now - counters.last > HOUR:
                 counters = _Counters()
             pending, oldest = (len(messages), now - messages[0][0]) if messages else (0, 0.0)
-            return counters.sent, counters.refused, pending, oldest
+            return ChannelCounters(counters.sent, counters.refused, counters.expired, pending, oldest)
 
-    def global_statistics(self) -> tuple[int, int]:
+    def global_statistics(self) -> Counters:
         """See ``Store``."""
         with self._lock:
-            total = self._total
-            return (total.sent, total.refused) if time.monotonic() - total.last <= DAY else (0, 0)
+            total = self._total if time.monotonic() - self._total.last <= DAY else _Counters()
+            return Counters(total.sent, total.refused, total.expired)
 
     def flush(self) -> None:
         """See ``Store``."""
@@ -224,7 +245,9 @@ class MemoryStore:
 
 
 class MemoryListener:
-    """Waits from its ``with`` on."""
+    """Waits from its ``with`` on. A message wakes all that wait for it: none of them is killed, the others left."""
+
+    look_seconds = DAY
 
     def __init__(self, store: MemoryStore, queues: Sequence[str]) -> None:
         self._store = store
@@ -241,15 +264,13 @@ class MemoryListener:
         """See ``Listener``."""
         return self._waiter.fileno()
 
-    def clear(self) -> None:
+    def pop(
+        self, queues: Sequence[str], limit: int, expiry: float, most: Mapping[str, int] | None = None
+    ) -> list[tuple[str, Entry]]:
         """See ``Listener``."""
         self._waiter.clear()
+        return self._store.pop(queues, limit, expiry, most)
 
     def wake(self) -> None:
         """See ``Listener``."""
         self._waiter.wake()
-
-
-def _drop_expired(messages: _Messages, sent_before: float) -> None:
-    while messages and messages[0][0] < sent_before:
-        messages.popleft()

@@ -74,7 +74,7 @@ class StoreReceiver:
             queues = self._make_queues(channels)  # a name that cannot even be looked up is shown, too
         if most is not None:
             most = {self._rules.non_local_name(name): number for name, number in most.items()}
-        received = self._look(queues, limit, most)
+        received = self._look(self._store, queues, limit, most)
         if received or timeout <= 0 or self._is_ended(unblocked, attendant):
             return received
         deadline = time.monotonic() + timeout
@@ -82,18 +82,13 @@ class StoreReceiver:
             self._listeners.add(listener)
             try:
                 while True:
-                    # What came before it listened, or before it was cleared.
-                    received = self._look(queues, limit, most)
+                    received = self._look(listener, queues, limit, most)
                     remaining = deadline - time.monotonic()
                     if received or remaining <= 0 or self._is_ended(unblocked, attendant):
                         return received
                     poll = select.poll()
                     poll.register(listener.fileno(), select.POLLIN)
-                    poll.poll(math.ceil(remaining * 1000))
-                    received = self._look(queues, limit, most)
-                    if received:
-                        return received
-                    listener.clear()
+                    poll.poll(math.ceil(min(remaining, listener.look_seconds) * 1000))
             finally:
                 self._listeners.discard(listener)
 
@@ -127,13 +122,21 @@ class StoreReceiver:
             self._rules.valid_channel_name(channel, receive=True)
         return tuple(dict.fromkeys(channels))
 
-    def _look(self, queues: tuple[str, ...], limit: int, most: Mapping[str, int] | None) -> Batch:
+    def take(
+        self, listener: Listener, channels: tuple[str, ...], limit: int, most: Mapping[str, int] | None
+    ) -> Batch:
+        """Returns up to ``limit`` messages of ``channels``; where there is none, ``listener`` begins to wait."""
+        return self._look(listener, self._queues(channels), limit, most)
+
+    def _look(
+        self, source: Store | Listener, queues: tuple[str, ...], limit: int, most: Mapping[str, int] | None
+    ) -> Batch:
         if len(queues) > 1:  # a busy channel that comes first would let the others starve
             first = next(self._turns) % len(queues)
             queues = queues[first:] + queues[:first]
         received = self._kept.take(queues, limit) if self._kept else []
         while not received:
-            taken = self._store.pop(queues, limit, self._rules.expiry, most)
+            taken = source.pop(queues, limit, self._rules.expiry, most)
             if not taken:
                 break
             for _, entry in taken:

@@ -16,8 +16,29 @@ class Entry(NamedTuple):
     """Seconds since it was sent."""
 
 
+class Counters(NamedTuple):
+    """What has gone through all queues."""
+
+    sent: int
+    refused: int
+    expired: int
+
+
+class ChannelCounters(NamedTuple):
+    """What has gone through a queue, how many messages wait in it, and the age of the oldest of them in seconds."""
+
+    sent: int
+    refused: int
+    expired: int
+    pending: int
+    oldest: float
+
+
 class Listener(Protocol):
     """Somebody who waits for messages: a context manager."""
+
+    look_seconds: float
+    """How long it may be waited before looking again: a receiver that was woken instead may have been killed."""
 
     def __enter__(self) -> Any: ...
 
@@ -26,8 +47,14 @@ class Listener(Protocol):
     def fileno(self) -> int:
         """Returns what can be polled: readable once a queue may have got something, or after ``wake``."""
 
-    def clear(self) -> None:
-        """Makes it unreadable; to be called before looking again."""
+    def pop(
+        self, queues: Sequence[str], limit: int, expiry: float, most: Mapping[str, int] | None = None
+    ) -> list[tuple[str, Entry]]:
+        """
+        Does what the store's ``pop`` does, with the queues that it listens to, in any order.
+
+        Where there is no message, it begins to wait: it is unreadable until one comes.
+        """
 
     def wake(self) -> None:
         """Makes it readable; for any thread, and for signal handlers."""
@@ -66,11 +93,11 @@ class Store(Protocol):
     def group_channels(self, group: str, group_expiry: float) -> list[str]:
         """Returns the channels of a group that were added within ``group_expiry`` seconds."""
 
-    def channel_statistics(self, queue: str, expiry: float) -> tuple[int, int, int, float]:
-        """Returns messages_count, channel_full_count, messages_pending and messages_max_age of a queue."""
+    def channel_statistics(self, queue: str, expiry: float) -> ChannelCounters:
+        """Returns the counters of a queue, until an hour has passed without a message, and what waits in it."""
 
-    def global_statistics(self) -> tuple[int, int]:
-        """Returns messages_count and channel_full_count of all queues."""
+    def global_statistics(self) -> Counters:
+        """Returns the counters of all queues, until a day has passed without a message."""
 
     def flush(self) -> None:
         """Removes all messages, groups and counters."""

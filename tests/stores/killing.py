@@ -35,12 +35,11 @@ def receive(store, queues, limit, timeout):
         poll = select.poll()
         poll.register(listener.fileno(), select.POLLIN)
         while True:
-            received = store.pop(queues, limit, 60)
+            received = listener.pop(queues, limit, 60)
             left = deadline - time.monotonic()
             if received or left <= 0:
                 return received
-            poll.poll(left * 1000)
-            listener.clear()
+            poll.poll(min(left, listener.look_seconds) * 1000)
 
 
 class Log:
@@ -153,7 +152,7 @@ def load(stage, kills):
             name, number = message.split(":")
             disorder += int(number) <= last[name]
             last[name] = int(number)
-    sent, _, pending, _ = stage.store.channel_statistics(QUEUE, 60)
+    counted = stage.store.channel_statistics(QUEUE, 60)
     return {
         "killed": dict(stage.killed),
         "acknowledged": len(acknowledged),
@@ -162,9 +161,9 @@ def load(stage, kills):
         "disorder": disorder,
         "lost": len(acknowledged - times.keys()),
         "received_unacknowledged": len(times.keys() - acknowledged),
-        "sent": sent,
+        "sent": counted.sent,
         "known": len(acknowledged | times.keys()),
-        "pending": pending,
+        "pending": counted.pending,
         "slow": lines(stage.logs / "slow"),
     }
 
@@ -177,7 +176,7 @@ def token(stage, kills):
         before, began = passed.stat().st_size if passed.exists() else 0, time.monotonic()
         while not (passed.exists() and passed.stat().st_size > before):
             waited = time.monotonic() - began
-            waits = waited > 0.5 and stage.store.channel_statistics("token", 60)[2]
+            waits = waited > 0.5 and stage.store.channel_statistics("token", 60).pending
             # It died with its holder; or everybody sleeps while it waits, unless the machine is just slow.
             if waited > (5 if waits else 0.5):
                 asleep += bool(waits)

@@ -66,6 +66,19 @@ def pop(store, *queues, limit=1000, expiry=60.0, most=None):
     return [entry.message for _, entry in store.pop(queues or ("a",), limit, expiry, most)]
 
 
+def look(listener, *queues):
+    """Lets a listener take messages, or wait; returns them alone."""
+    return [entry.message for _, entry in listener.pop(queues or ("a",), 1000, 60)]
+
+
+@contextlib.contextmanager
+def waiting(store, *queues):
+    """A listener that waits for messages in the queues."""
+    with store.listen(queues or ("a",)) as listener:
+        assert look(listener, *queues) == []
+        yield listener
+
+
 def readable(listener, timeout=0.0):
     return bool(select.select([listener.fileno()], [], [], timeout)[0])
 

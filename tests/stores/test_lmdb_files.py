@@ -19,6 +19,8 @@ from asgi_redis.stores.lmdb.records import ABOUT_KEY, FORMAT
 from asgi_redis.stores.lmdb.store import LMDBStore
 from tests.stores.lmdb_stores import another_user_of, pop, push, run
 
+OTHER_FORMAT = f"of format {FORMAT + 1}, not {FORMAT}"
+
 
 def about(directory, **changes):
     """Changes what the store says about itself."""
@@ -96,7 +98,8 @@ class TestLeftBehind:
         assert pop(store) == [b"left", b"too"]
 
     @pytest.mark.parametrize(
-        ("changes", "why"), [({"format": FORMAT + 1}, "of format 2, not 1"), ({"boot": "another"}, "earlier start")]
+        ("changes", "why"),
+        [({"format": FORMAT + 1}, OTHER_FORMAT), ({"boot": "another"}, "earlier start")],
     )
     def test_one_of_another_format_or_boot_is_made_anew(self, store, directory, caplog, changes, why):
         push(store, b"old")
@@ -112,7 +115,7 @@ class TestLeftBehind:
         store.close()
         with another_user_of(directory) as process:
             about(directory, format=FORMAT + 1)
-            with pytest.raises(UnusableStore, match=f"of format 2, not 1; processes {process.pid} have it open"):
+            with pytest.raises(UnusableStore, match=f"{OTHER_FORMAT}; processes {process.pid} have it open"):
                 push(store, b"new")
         push(store, b"new")
         assert pop(store) == [b"new"]
@@ -150,7 +153,7 @@ class TestLeftBehind:
         store.close()
         about(directory, format=FORMAT + 1)
         looking = LMDBStore(directory, 1 << 20, repair=False)
-        with pytest.raises(UnusableStore, match="of format 2"):
+        with pytest.raises(UnusableStore, match=OTHER_FORMAT):
             looking.contents()
         assert json.loads(run_about(directory))["format"] == FORMAT + 1
 

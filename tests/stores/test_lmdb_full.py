@@ -98,12 +98,12 @@ def test_what_has_expired_makes_room(in_a_small_one):
         "time.sleep(0.6)\n"
         "deadline = time.monotonic() + 10\n"
         "sent = 0\n"
-        "while sent < count // 2 and time.monotonic() < deadline:\n"
-        "    sent += bool(push(f'q{sent * 2:05}', 1900))\n"
+        "while sent < count // 4 and time.monotonic() < deadline:\n"
+        "    sent += bool(push(f'q{sent * 2:05}again', 1900))\n"
         "print(json.dumps([refused, sent / count]))"
     )
     assert refused is None
-    assert sent > 0.4
+    assert sent > 0.2
 
 
 def test_it_grows_when_there_is_room_again(in_a_small_one):

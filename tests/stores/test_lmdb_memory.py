@@ -11,7 +11,7 @@ from asgi_redis.exceptions import ChannelFull
 from asgi_redis.stores.lmdb import statistics
 from asgi_redis.stores.lmdb.queues import HOUR
 from asgi_redis.stores.lmdb.store import LMDBStore
-from tests.stores.lmdb_stores import pop, push
+from tests.stores.lmdb_stores import pop, push, waiting
 
 MIB = 1 << 20
 
@@ -36,7 +36,7 @@ def fill(store, size):
 
 
 class TestFull:
-    @pytest.mark.parametrize("size", [10, 100, 1500, 3000, 50_000, 300_000])
+    @pytest.mark.parametrize("size", [10, 100, 1500, 3000, 25_000, 300_000])
     def test_it_takes_no_more_than_it_may_and_can_always_be_read(self, small, size):
         sent = fill(small, size)
         assert sent * size < 2 * MIB
@@ -73,13 +73,15 @@ class TestFull:
         while not push(small, b"x" * 1000, queue="new")[0]:
             assert time.monotonic() < deadline
 
-    def test_counters_make_room(self, small):
-        """So many single-reader channels within an hour that their counters alone fill it."""
-        for number in range(20_000):
-            queue = f"reply{number:090}"
-            assert push(small, b"x", queue=queue) == [True]
-            assert pop(small, queue, limit=1) == [b"x"]
-        assert small.global_statistics() == (20_000, 0)
+    @pytest.mark.parametrize("queue", ["reply?{:020}", "reply.{:020}"])
+    def test_there_is_room_as_long_as_there_is_no_message(self, small, queue):
+        """However many channels have been used once."""
+        for number in range(25_000):
+            name = queue.format(number * 7919 % 25_000)
+            assert push(small, b"x", queue=name) == [True]
+            assert pop(small, name, limit=1) == [b"x"]
+        assert push(small, b"x" * MIB) == [True]
+        assert small.global_statistics() == (25_001, 0, 0)
 
     def test_a_push_to_many_is_cut_where_the_memory_ends(self, small):
         pushed = small.push([(f"q{number}", f"q{number}", b"x" * 10_000, 10) for number in range(1000)], 60)
@@ -129,8 +131,31 @@ class TestLingering:
         eventually(gone)
         assert store.global_statistics()[0] > 100
 
+    def test_a_single_reader_channel_that_was_read_leaves_nothing(self, store):
+        before = store.transact(lambda _, txn: txn.stat()["entries"])
+        for number in range(100):
+            push(store, b"x", b"y", queue=f"reply?{number}")
+            pop(store, f"reply?{number}")
+        assert queues_of(store) == []
+        assert store.transact(lambda _, txn: txn.stat()["entries"]) == before + 1  # the counters of all
+        assert store.global_statistics() == (200, 0, 0)
+
+    def test_the_counters_of_a_single_reader_channel_that_nobody_read_go_with_its_messages(
+        self, store, eventually, clock
+    ):
+        for number in range(100):
+            push(store, b"x", queue=f"reply?{number}")
+        clock.now += 61
+
+        def gone():
+            push(store, b"x", queue="live", capacity=1)
+            return len(queues_of(store)) == 1
+
+        eventually(gone)
+        assert store.global_statistics().expired == 100
+
     def test_a_queue_that_somebody_waits_for_stays(self, store, eventually, clock):
-        with store.listen(["waited for"]):
+        with waiting(store, "waited for"):
             push(store, b"x", queue="other")
             pop(store, "other")
             clock.now += HOUR + 1

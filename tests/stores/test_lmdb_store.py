@@ -129,36 +129,46 @@ class TestStatistics:
     def test_what_waits_and_what_was_counted(self, store):
         push(store, b"1", b"2", b"3", capacity=2)
         pop(store, limit=1)
-        sent, refused, pending, oldest = store.channel_statistics("a", 60)
-        assert (sent, refused, pending) == (2, 1, 1)
-        assert 0 < oldest < 10
+        counted = store.channel_statistics("a", 60)
+        assert counted[:-1] == (2, 1, 0, 1)
+        assert 0 < counted.oldest < 10
         push(store, b"1", queue="b")
-        assert store.global_statistics() == (3, 1)
-        assert store.channel_statistics("unknown", 60) == (0, 0, 0, 0.0)
+        assert store.global_statistics() == (3, 1, 0)
+        assert store.channel_statistics("unknown", 60) == (0, 0, 0, 0, 0.0)
 
     def test_expired_messages_do_not_wait(self, store, clock):
         push(store, *[b"old"] * 9)
         clock.now += 61
         push(store, b"new")
         clock.now += 2
-        _, _, pending, oldest = store.channel_statistics("a", 60)
-        assert (pending, oldest) == (1, 2)
+        counted = store.channel_statistics("a", 60)
+        assert (counted.expired, counted.pending, counted.oldest) == (9, 1, 2)
+
+    @pytest.mark.parametrize(
+        "found", [pop, lambda store: push(store, b"new", capacity=5), lambda store: push(store, b"x", queue="swept")]
+    )
+    def test_expired_messages_are_counted_wherever_they_are_found(self, store, clock, found):
+        push(store, *[b"old"] * 5, expiry=60)
+        clock.now += 61
+        found(store)
+        assert store.channel_statistics("a", 60).expired == 5
+        assert store.global_statistics().expired == 5
 
     def test_the_counters_of_a_queue_last_an_hour(self, store, clock):
         push(store, b"1", b"2", expiry=DAY)
         clock.now += HOUR + 1
-        assert store.channel_statistics("a", DAY)[:3] == (0, 0, 2)
-        assert store.global_statistics() == (2, 0)
+        assert store.channel_statistics("a", DAY)[:4] == (0, 0, 0, 2)
+        assert store.global_statistics() == (2, 0, 0)
         push(store, b"3", expiry=DAY)
-        assert store.channel_statistics("a", DAY)[:3] == (1, 0, 3)
-        assert store.global_statistics() == (3, 0)
+        assert store.channel_statistics("a", DAY)[:4] == (1, 0, 0, 3)
+        assert store.global_statistics() == (3, 0, 0)
 
     def test_those_of_all_last_a_day_without_a_message(self, store, clock):
         push(store, b"1", b"2")
         clock.now += DAY + 1
-        assert store.global_statistics() == (0, 0)
-        push(store, b"3")
-        assert store.global_statistics() == (1, 0)
+        assert store.global_statistics() == (0, 0, 0)
+        push(store, b"3", queue="b")
+        assert store.global_statistics()[:2] == (1, 0)
 
 
 class TestClosing:
@@ -190,7 +200,7 @@ class TestFlush:
         store.flush()
         assert pop(store, "a", "b") == []
         assert store.group_channels("g", 60) == []
-        assert store.global_statistics() == (0, 0)
+        assert store.global_statistics() == (0, 0, 0)
         assert store.transact(lambda environment, txn: list(statistics.states(txn))) == []
         push(store, b"again")
         assert pop(store) == [b"again"]

@@ -92,14 +92,23 @@ class TestMemoryUsed:
         for number in range(1000):
             push(store, b"x", queue=f"reply?{number}")
             pop(store, f"reply?{number}")
-        assert len(store._queues) < 5
+        assert not store._queues
+        assert not store._counters
+        assert store.global_statistics() == (1000, 0, 0)
 
     def test_counters_that_are_an_hour_old(self, store, clock):
         for number in range(500):
-            push(store, b"x", queue=f"reply?{number}")
+            push(store, b"x", queue=f"reply.{number}")
         clock.now += HOUR + 1
         push(store, b"x")
         assert list(store._counters) == ["a"]
+
+    def test_counters_of_more_queues_than_anyone_has(self, store, monkeypatch):
+        monkeypatch.setattr(memory, "_COUNTED", 100)
+        for number in range(150):
+            push(store, b"x", queue=f"reply.{number}")
+        assert len(store._counters) == 100
+        assert store.channel_statistics("reply.149", 60).sent == 1
 
     def test_groups_that_nobody_sends_to(self, store, clock):
         for number in range(500):
@@ -137,20 +146,28 @@ class TestStatistics:
     def test_the_counters_of_a_queue_last_an_hour(self, store, clock):
         push(store, b"1", b"2", b"3", capacity=2)
         clock.now += HOUR
-        assert store.channel_statistics("a", 60) == (2, 1, 0, 0.0)
+        assert store.channel_statistics("a", 60) == (2, 1, 2, 0, 0.0)
         clock.now += 1
-        assert store.channel_statistics("a", 60) == (0, 0, 0, 0.0)
+        assert store.channel_statistics("a", 60) == (0, 0, 0, 0, 0.0)
         push(store, b"1")
-        assert store.channel_statistics("a", 60)[:3] == (1, 0, 1)
+        assert store.channel_statistics("a", 60) == (1, 0, 0, 1, 0.0)
+
+    @pytest.mark.parametrize("found", [pop, lambda store: push(store, b"new", capacity=5)])
+    def test_expired_messages_are_counted(self, store, clock, found):
+        push(store, *[b"old"] * 5)
+        clock.now += 61
+        found(store)
+        assert store.channel_statistics("a", 60).expired == 5
+        assert store.global_statistics().expired == 5
 
     def test_all_counters_last_a_day(self, store, clock):
         push(store, b"1", b"2", capacity=1)
         clock.now += DAY
-        assert store.global_statistics() == (1, 1)
+        assert store.global_statistics() == (1, 1, 0)
         clock.now += 1
-        assert store.global_statistics() == (0, 0)
+        assert store.global_statistics() == (0, 0, 0)
         push(store, b"1")
-        assert store.global_statistics() == (1, 0)
+        assert store.global_statistics()[:2] == (1, 0)
 
 
 class TestListening:
@@ -158,7 +175,7 @@ class TestListening:
         with store.listen(["a", "b"]) as one, store.listen(["a"]) as two, store.listen(["b"]) as other:
             push(store, b"1")
             assert [readable(one), readable(two), readable(other)] == [True, True, False]
-            one.clear()
+            assert [entry.message for _, entry in one.pop(["a", "b"], 1, 60)] == [b"1"]
             assert not readable(one)
 
     def test_wake_wakes_one(self, store):

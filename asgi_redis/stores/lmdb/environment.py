@@ -27,7 +27,14 @@ import lmdb
 from asgi_redis.exceptions import UnsafeSignalHandler, UnusableStore
 from asgi_redis.stores.lmdb import directory as places
 from asgi_redis.stores.lmdb.mailbox import Mailboxes
-from asgi_redis.stores.lmdb.records import ABOUT_KEY, COUNTERS_KEY, FIRST_GROUP, FIRST_QUEUE, FORMAT
+from asgi_redis.stores.lmdb.records import (
+    ABOUT_KEY,
+    COUNTERS_KEY,
+    FIRST_GROUP,
+    FIRST_QUEUE,
+    FIRST_WAITER,
+    FORMAT,
+)
 from asgi_redis.stores.lmdb.sleepers import Sleepers
 
 logger = logging.getLogger("asgi_redis")
@@ -129,7 +136,7 @@ class Environment:
         with self.lmdb.begin(write=True) as txn:
             if not used:
                 for key, _ in txn.cursor():
-                    if key[:1] not in (FIRST_QUEUE, FIRST_GROUP, COUNTERS_KEY, ABOUT_KEY):
+                    if key[:1] not in (FIRST_QUEUE, FIRST_GROUP, FIRST_WAITER, COUNTERS_KEY, ABOUT_KEY):
                         return f"not ours: it has the key {key[:20]!r}"
             about = txn.get(ABOUT_KEY)
             if about is None and txn.stat()["entries"]:

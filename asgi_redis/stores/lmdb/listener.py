@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from asgi_redis.stores.lmdb import mailbox
+from asgi_redis.stores.lmdb import waiters
 from asgi_redis.stores.lmdb.environment import Environment
-from asgi_redis.stores.lmdb.mailbox import Mailbox
-from asgi_redis.stores.lmdb.records import STATE, State, queue_key
+from asgi_redis.stores.lmdb.queues import leave
+from asgi_redis.stores.lmdb.reading import Taken, take
+from asgi_redis.stores.lmdb.records import is_single_use, queue_key
+from asgi_redis.stores.lmdb.waiters import LOOK_SECONDS
 
 if TYPE_CHECKING:
     from asgi_redis.stores.lmdb.store import LMDBStore
 
-_MOST_KEPT = 64  # registrations that are kept though this listener does not need them
-
 
 class LMDBListener:
-    """
-    Has a mailbox for as long as it waits.
+    """Has a mailbox, which is kept for the next listener."""
 
-    Mailboxes are kept for the next listener, with what they are registered with: most often that is the same.
-    """
+    look_seconds = LOOK_SECONDS
 
-    def __init__(self, store: LMDBStore, queues: Iterable[str]) -> None:
+    def __init__(self, store: LMDBStore, queues: Sequence[str]) -> None:
         self._store = store
-        self._queues = set(queues)
+        self._queues = queues
+        self._waits = False
         self._take_mailbox()
-        unneeded = self._mailbox.registered - self._queues
-        if len(unneeded) > _MOST_KEPT:
-            store.transact(_unregister, self._mailbox, unneeded)
-            self._mailbox.registered -= unneeded
-        self.clear()
 
     def _take_mailbox(self) -> None:
         while True:
@@ -44,45 +38,65 @@ class LMDBListener:
                 return
 
     def fileno(self) -> int:
-        """Returns what to poll: readable once one of the queues may have got something, or after ``wake``."""
+        """See ``Listener``."""
         return self._mailbox.socket.fileno()
 
-    def clear(self) -> None:
-        """Makes it unreadable. To be called before looking for messages."""
+    def pop(self, queues: Sequence[str], limit: int, expiry: float, most: Mapping[str, int] | None = None) -> Taken:
+        """See ``Listener``."""
+        self._mailbox.drain()
+        self._waits = True
         while True:
-            self._mailbox.drain()
-            missing = self._queues - self._mailbox.registered
-            environment = self._store.transact(_register, self._mailbox, missing)
-            if environment is self._environment:
-                self._mailbox.registered |= missing
-                return
-            # The files were removed, the sockets with them.
-            self.__exit__()
-            self._take_mailbox()
+            taken, stopped, environment = self._store.transact(
+                _take_or_wait, self._environment, self._mailbox.id, queues, limit, expiry, most
+            )
+            if environment is not self._environment:
+                # The files were removed, the sockets with them.
+                self._environment.mailboxes.give_back(self._mailbox)
+                self._take_mailbox()
+            elif taken or not stopped:
+                self._waits = not taken
+                return taken
 
     def wake(self) -> None:
-        """Makes it readable. For any thread and signal handler."""
+        """See ``Listener``."""
         self._mailbox.ring()
 
     def __enter__(self) -> LMDBListener:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._environment.mailboxes.give_back(self._mailbox)
+        try:
+            if self._waits:
+                self._waits = False
+                self._store.transact(_end, self._environment, self._mailbox.id, self._queues)
+        finally:
+            self._environment.mailboxes.give_back(self._mailbox)
 
 
-def _register(environment: Environment, txn: Any, box: Mailbox, queues: Iterable[str]) -> Environment:
+def _take_or_wait(
+    environment: Environment,
+    txn: Any,
+    own: Environment,
+    mailbox: bytes,
+    queues: Sequence[str],
+    limit: int,
+    expiry: float,
+    most: Mapping[str, int] | None,
+) -> tuple[Taken, bool, Environment]:
     environment.check_now()
-    for queue in queues:
-        key = queue_key(queue)
-        value = txn.get(key) or State().to_bytes(b"")
-        txn.put(key, value[: STATE.size] + mailbox.add(value[STATE.size :], box.id))
-    return environment
+    if environment is not own:
+        return [], True, environment
+    taken, stopped = take(environment, txn, queues, limit, expiry, most)
+    if taken:
+        waiters.end(environment, txn, mailbox)
+    elif not stopped:
+        waiters.start(txn, mailbox, queues)
+    return taken, stopped, environment
 
 
-def _unregister(environment: Environment, txn: Any, box: Mailbox, queues: Iterable[str]) -> None:
-    for queue in queues:
-        key = queue_key(queue)
-        value = txn.get(key)
-        if value is not None:
-            txn.put(key, value[: STATE.size] + mailbox.without(value[STATE.size :], box.id))
+def _end(environment: Environment, txn: Any, own: Environment, mailbox: bytes, queues: Sequence[str]) -> None:
+    if environment is own:
+        waiters.end(environment, txn, mailbox)
+        for key in map(queue_key, queues):
+            if is_single_use(key):
+                leave(txn, key, mailbox)

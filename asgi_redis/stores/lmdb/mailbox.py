@@ -1,15 +1,6 @@
 """
 How a receiver that waits is woken: by a datagram to a socket of its own in the store's directory.
 
-A mailbox is registered with the queues that its receiver waits for. Whoever puts a message into one of them sends
-the queue's name to all of its mailboxes and takes them off the queue, *within* the transaction: killed before the
-commit, it has woken somebody for nothing, who is still registered; after it, everybody who waits has been woken. All
-are, not one, so that a receiver that is killed before it takes the message leaves nobody asleep.
-
-A receiver looks for messages under the writer's lock, so it sees what it was woken for, even when it is faster than
-the commit. A registration may be out of date, when its receiver no longer waits: that costs one datagram. One that is
-gone for good is found by the error of sending to it.
-
 Sockets in the directory rather than in Linux's abstract namespace: they are private as the directory is, they are
 found from another network namespace, and other systems have them, too.
 """
@@ -22,21 +13,22 @@ import os
 import socket
 from pathlib import Path
 
+from asgi_redis.native import original
 from asgi_redis.stores.lmdb.records import MAILBOX
 
-_NOT_DELIVERED = (errno.EAGAIN, errno.ENOBUFS, errno.ECONNREFUSED, errno.ENOENT)
-_DATAGRAM = 256  # a queue's name has fewer than 100 bytes
+_FULL = (errno.EAGAIN, errno.ENOBUFS)
+_GONE = (errno.ECONNREFUSED, errno.ENOENT)
+_AT_ONCE = 64  # bytes, one for each datagram: there is one, and those of ``wake``
 _numbers = itertools.count()
 
 
 class Mailbox:
-    """A socket that can be polled: readable once a queue that it is registered with may have got something."""
+    """A socket that can be polled: readable once its receiver was woken."""
 
     def __init__(self, directory: Path) -> None:
         self.pid = os.getpid()
         number = next(_numbers)
         self.id = MAILBOX.pack(self.pid, number)
-        self.registered: set[str] = set()
         self._path = path_of(directory, self.id)
         Path(self._path).unlink(missing_ok=True)  # of a process that had the same number and was killed
         self.socket = _socket()
@@ -46,10 +38,10 @@ class Mailbox:
         self._bell.connect(self._path)
 
     def drain(self) -> None:
-        """Takes note of the queues that it is no longer registered with."""
+        """Makes it unreadable."""
         try:
             while True:
-                self.registered.discard(self.socket.recv(_DATAGRAM).decode())
+                self.socket.recv(_AT_ONCE)
         except BlockingIOError:
             return  # read them all
 
@@ -59,7 +51,7 @@ class Mailbox:
             self._bell.send(b"")
         except OSError as error:
             # Full: it is readable. Closed, here or at the other end: nobody waits.
-            if error.errno not in (errno.EAGAIN, errno.ENOBUFS, errno.ECONNREFUSED, errno.EBADF):
+            if error.errno not in (*_FULL, errno.ECONNREFUSED, errno.EBADF):
                 raise
 
     def close(self) -> None:
@@ -90,27 +82,31 @@ class Mailboxes:
         return mailbox
 
     def give_back(self, mailbox: Mailbox) -> None:
-        """Keeps it, with what it is registered with, for the next who takes one."""
+        """Keeps it for the next who takes one."""
         self._in_use.discard(mailbox)
         if self._closed:
             mailbox.close()
         else:
             self._idle.append(mailbox)
 
-    def wake(self, queue: str, mailboxes: bytes) -> bytes:
-        """Wakes all of ``mailboxes`` for ``queue``; returns those that stay registered with it."""
-        staying = []
-        for mailbox in split(mailboxes):
+    def ring(self, mailbox: bytes) -> bool:
+        """Makes a mailbox of any process readable; returns whether it is there."""
+        path = path_of(self._directory, mailbox)
+        for full in (False, True):
             try:
-                self._socket.sendto(queue.encode(), path_of(self._directory, mailbox))
+                self._socket.sendto(b"", path)
             except OSError as error:
-                if error.errno in (errno.EAGAIN, errno.ENOBUFS):
-                    # It has so many datagrams to read that it is awake; or a child has inherited the socket of a
-                    # process that is gone.
-                    staying.append(mailbox)
-                elif error.errno not in (errno.ECONNREFUSED, errno.ENOENT):
+                if error.errno in _GONE:
+                    return False
+                if error.errno not in _FULL:
                     raise
-        return alive(b"".join(staying))
+                if not full:
+                    # What others have not read counts against the socket that has sent it.
+                    self._socket.close()
+                    self._socket = _socket()
+            else:
+                break
+        return True  # if it is full itself, it is readable
 
     def close(self) -> None:
         """Closes those that nobody waits at, and the others when they are given back."""
@@ -126,16 +122,6 @@ class Mailboxes:
             mailbox.close()
 
 
-def split(mailboxes: bytes) -> list[bytes]:
-    """Returns the mailboxes that a state holds."""
-    return [mailboxes[start : start + MAILBOX.size] for start in range(0, len(mailboxes), MAILBOX.size)]
-
-
-def alive(mailboxes: bytes) -> bytes:
-    """Returns those of ``mailboxes`` whose process there is."""
-    return b"".join(mailbox for mailbox in split(mailboxes) if _runs(MAILBOX.unpack(mailbox)[0]))
-
-
 def ring_all(directory: Path) -> None:
     """Wakes everybody who waits at a mailbox in ``directory``."""
     with _socket() as ringing:
@@ -143,7 +129,7 @@ def ring_all(directory: Path) -> None:
             try:
                 ringing.sendto(b"", str(path))
             except OSError as error:
-                if error.errno not in _NOT_DELIVERED:
+                if error.errno not in (*_FULL, *_GONE):
                     raise
 
 
@@ -151,7 +137,7 @@ def sweep(directory: Path) -> None:
     """Removes the sockets of processes that were killed."""
     for path in directory.glob("*-*"):
         pid = path.name.partition("-")[0]
-        if pid.isdecimal() and not _runs(int(pid)):
+        if pid.isdecimal() and not runs(int(pid)):
             path.unlink(missing_ok=True)
 
 
@@ -160,25 +146,17 @@ def path_of(directory: Path, mailbox: bytes) -> str:
     return f"{directory}/{'{}-{}'.format(*MAILBOX.unpack(mailbox))}"
 
 
-def add(mailboxes: bytes, mailbox: bytes) -> bytes:
-    """Returns ``mailboxes`` with ``mailbox`` among them."""
-    return mailboxes if mailbox in split(mailboxes) else mailboxes + mailbox
-
-
-def without(mailboxes: bytes, mailbox: bytes) -> bytes:
-    """Returns ``mailboxes`` without ``mailbox``."""
-    return b"".join(other for other in split(mailboxes) if other != mailbox)
-
-
-def _socket() -> socket.socket:
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    made.setblocking(False)
-    return made
-
-
-def _runs(pid: int) -> bool:
+def runs(pid: int) -> bool:
+    """Returns whether there is a process of this user with that number."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, PermissionError):  # or it is another user's
         return False
     return True
+
+
+def _socket() -> socket.socket:
+    # gevent's belong to a hub, and to a native thread with that.
+    made: socket.socket = original("socket", "socket")(socket.AF_UNIX, socket.SOCK_DGRAM)
+    made.setblocking(False)
+    return made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from asgi_redis.stores.lmdb.records import COUNTERS, COUNTERS_KEY, MESSAGE
+from asgi_redis.stores.lmdb.records import COUNTERS, COUNTERS_KEY, MESSAGE, STATE, State, is_empty
 
 HOUR = 3600.0  # a queue's counters are kept for that after the last message
 DAY = 86400.0  # all of them together
@@ -33,12 +33,23 @@ def first_sent_after(txn: Any, key: bytes, head: int, tail: int, sent_before: fl
     return head
 
 
-def retire(txn: Any, sent: int, refused: int, last: float) -> None:
+def retire(txn: Any, state: State) -> None:
     """Adds the counters of a queue, which it loses, to those of all that have."""
-    value = txn.get(COUNTERS_KEY)
-    sent_before, refused_before, last_before = COUNTERS.unpack(value) if value else (0, 0, last)
-    if last_before - last > DAY:
+    if not (state.sent or state.refused or state.expired):
         return
-    if last - last_before > DAY:
-        sent_before = refused_before = 0
-    txn.put(COUNTERS_KEY, COUNTERS.pack(sent_before + sent, refused_before + refused, max(last, last_before)))
+    value = txn.get(COUNTERS_KEY)
+    sent, refused, expired, last = COUNTERS.unpack(value) if value else (0, 0, 0, state.last)
+    if last - state.last > DAY:
+        return
+    if state.last - last > DAY:
+        sent = refused = expired = 0
+    counters = sent + state.sent, refused + state.refused, expired + state.expired
+    txn.put(COUNTERS_KEY, COUNTERS.pack(*counters, max(last, state.last)))
+
+
+def leave(txn: Any, key: bytes, mailbox: bytes) -> None:
+    """Removes the record of a single-reader channel that its reader gives up, unless something is in it."""
+    value = txn.get(key)
+    if value is not None and is_empty(value) and value[STATE.size :] in (b"", mailbox):
+        retire(txn, State.of(value))
+        txn.delete(key)

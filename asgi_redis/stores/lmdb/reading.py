@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asgi_redis.stores.lmdb.environment import FEW, Environment
-from asgi_redis.stores.lmdb.records import ENDS, MESSAGE, now, queue_key
+from asgi_redis.stores.lmdb.queues import retire
+from asgi_redis.stores.lmdb.records import MESSAGE, READ, STATE, State, is_empty, is_single_use, now, queue_key
 from asgi_redis.stores.store import Entry
 
 Taken = list[tuple[str, Entry]]
@@ -36,7 +37,7 @@ def take(
     for queue in queues:
         key = queue_key(queue)
         value = txn.get(key)
-        if value is None or value[:8] == value[8:16]:  # head and tail: it is empty
+        if value is None or is_empty(value):
             continue
         if len(readings) == widest:
             widest = environment.changeable(len(queues))
@@ -65,23 +66,21 @@ def take(
 
 def _done(txn: Any, readings: list[Reading], taken: Taken, stopped: bool) -> tuple[Taken, bool]:
     for reading in readings:
-        ends = ENDS.pack(reading.head, reading.tail)
-        if not reading.value.startswith(ends):
-            txn.put(reading.key, ends + reading.value[ENDS.size :])
+        reading.store(txn)
     return taken, stopped
 
 
 class Reading:
     """Where the reading of a queue is."""
 
-    __slots__ = ("head", "key", "left", "queue", "tail", "value")
+    __slots__ = ("expired", "head", "key", "left", "queue", "tail", "value")
 
     def __init__(self, queue: str, key: bytes, value: bytes, most: int) -> None:
         self.queue = queue
         self.key = key
         self.value = value
         self.left = most
-        self.head, self.tail = ENDS.unpack_from(value)
+        self.head, self.tail, self.expired = READ.unpack_from(value)
 
     def take(self, txn: Any, at: float, expiry: float, purgeable: int) -> tuple[Entry | None, int]:
         """
@@ -99,4 +98,14 @@ class Reading:
                 channel = self.queue + value[MESSAGE.size : start].decode() if length else self.queue
                 return Entry(channel, value[start:], at - sent), purgeable
             purgeable -= 1
+            self.expired += 1
         return None, purgeable
+
+    def store(self, txn: Any) -> None:
+        """Notes how far it has come. A single-reader channel that was read leaves nothing behind."""
+        read = READ.pack(self.head, self.tail, self.expired)
+        if self.head == self.tail and is_single_use(self.key) and len(self.value) == STATE.size:
+            retire(txn, State.of(self.value)._replace(expired=self.expired))
+            txn.delete(self.key)
+        elif not self.value.startswith(read):
+            txn.put(self.key, read + self.value[READ.size :])

@@ -2,9 +2,10 @@
 How things are kept in the one LMDB database of a store: its keys and values.
 
 =============================  ==================================================================
-``c`` queue NUL                the queue's state, then 8 bytes for each mailbox that waits for it
+``c`` queue NUL                the queue's state, then 8 bytes for each mailbox registered with it
 ``c`` queue NUL number         a message: when it was sent, the local part of its channel, its bytes
 ``g`` group NUL channel        a member: when it was added, and when that expires
+``m`` mailbox                  a receiver that waits: nothing, or the queue that it was woken for
 ``s``                          the counters of queues that are gone
 ``v``                          what the store is: its format, the boot that it belongs to, its prefix
 =============================  ==================================================================
@@ -24,18 +25,18 @@ import struct
 import time
 from typing import NamedTuple
 
-FORMAT = 1
+FORMAT = 2
 
-STATE = struct.Struct("<QQQQdd")  # head, tail, messages sent, messages refused, when the last of them, expiry
-ENDS = struct.Struct("<QQ")  # the first two of a state
+STATE = struct.Struct("<QQQQQdd")  # head, tail, messages expired, sent, refused, when the last of those two, expiry
+READ = struct.Struct("<QQQ")  # what reading may change of a state: the first three
 MESSAGE = struct.Struct("<dB")  # when it was sent, the length of the local part of its channel
 MEMBER = struct.Struct("<dd")  # when it was added, when that expires
-COUNTERS = struct.Struct("<QQd")  # messages sent, messages refused, when the last of them
+COUNTERS = struct.Struct("<QQQd")  # messages sent, refused, expired, when the last of the first two
 MAILBOX = struct.Struct("<II")  # the process, the number of the mailbox in it
 
 pack_state, unpack_state, pack_message = STATE.pack, STATE.unpack_from, MESSAGE.pack  # for those in a hurry
 
-FIRST_QUEUE, FIRST_GROUP, COUNTERS_KEY, ABOUT_KEY = b"c", b"g", b"s", b"v"
+FIRST_QUEUE, FIRST_GROUP, FIRST_WAITER, COUNTERS_KEY, ABOUT_KEY = b"c", b"g", b"m", b"s", b"v"
 AFTER_QUEUE = b"\xff" * 9  # behind a queue's key: greater than the keys of all its messages
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # macOS: CLOCK_MONOTONIC counts suspended time, too
@@ -57,11 +58,17 @@ def group_key(group: str) -> bytes:
     return b"g%b\0" % group.encode()
 
 
+def is_single_use(queue: bytes) -> bool:
+    """Returns whether the queue with that name, or key, is that of a single-reader channel, which is used once."""
+    return b"?" in queue
+
+
 class State(NamedTuple):
     """The state of a queue."""
 
     head: int = 0
     tail: int = 0
+    expired: int = 0
     sent: int = 0
     refused: int = 0
     last: float = 0.0
@@ -75,3 +82,8 @@ class State(NamedTuple):
     def to_bytes(self, mailboxes: bytes) -> bytes:
         """Returns the record."""
         return STATE.pack(*self) + mailboxes
+
+
+def is_empty(state: bytes) -> bool:
+    """Returns whether a queue with that state holds no message."""
+    return state[:8] == state[8:16]  # head and tail

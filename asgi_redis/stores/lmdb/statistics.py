@@ -19,36 +19,38 @@ from asgi_redis.stores.lmdb.records import (
     State,
     now,
 )
+from asgi_redis.stores.store import ChannelCounters, Counters
 
 
-def of_channel(environment: Environment, txn: Any, key: bytes, expiry: float) -> tuple[int, int, int, float]:
-    """Returns how many messages were sent and refused, how many wait, and the age of the oldest of those."""
+def of_channel(environment: Environment, txn: Any, key: bytes, expiry: float) -> ChannelCounters:
+    """Returns the counters of the queue with that key, and what waits in it."""
     at = now()
     environment.check(at)
     value = txn.get(key)
     if value is None:
-        return 0, 0, 0, 0.0
+        return ChannelCounters(0, 0, 0, 0, 0.0)
     state = State.of(value)
     head = first_sent_after(txn, key, state.head, state.tail, at - expiry)
     age = 0.0
     if head < state.tail:
         age = at - MESSAGE.unpack_from(txn.get(key + head.to_bytes(8, "big")))[0]
-    kept = at - state.last <= HOUR
-    return state.sent if kept else 0, state.refused if kept else 0, state.tail - head, age
+    expired = state.expired + head - state.head
+    counters = (state.sent, state.refused, expired) if at - state.last <= HOUR else (0, 0, 0)
+    return ChannelCounters(*counters, state.tail - head, age)
 
 
-def of_all(environment: Environment, txn: Any) -> tuple[int, int]:
-    """Returns how many messages were sent and refused in all, until a day passed without any."""
+def of_all(environment: Environment, txn: Any) -> Counters:
+    """Returns the counters of all queues together, until a day passed without any message."""
     environment.check(now())
     value = txn.get(COUNTERS_KEY)
     counted = [COUNTERS.unpack(value)] if value else []
-    counted += [(state.sent, state.refused, state.last) for _, state, _ in states(txn)]
-    sent, refused, since = 0, 0, now()
-    for more_sent, more_refused, last in sorted(counted, key=lambda one: one[2], reverse=True):
+    counted += [(state.sent, state.refused, state.expired, state.last) for _, state, _ in states(txn)]
+    total, since = Counters(0, 0, 0), now()
+    for *counters, last in sorted(counted, key=lambda one: one[-1], reverse=True):
         if since - last > DAY:
             break
-        sent, refused, since = sent + more_sent, refused + more_refused, last
-    return sent, refused
+        total, since = Counters(*map(sum, zip(total, counters))), last
+    return total
 
 
 def contents(environment: Environment, txn: Any) -> tuple[int, int, int]:
@@ -63,7 +65,7 @@ def contents(environment: Environment, txn: Any) -> tuple[int, int, int]:
 
 
 def states(txn: Any) -> Iterator[tuple[bytes, State, bytes]]:
-    """Yields the key of each queue, its state, and the mailboxes that wait for it."""
+    """Yields the key of each queue, its state, and the mailboxes registered with it."""
     with txn.cursor() as cursor:
         key = FIRST_QUEUE
         while cursor.set_range(key) and cursor.key()[:1] == FIRST_QUEUE:

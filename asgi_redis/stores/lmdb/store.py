@@ -11,7 +11,7 @@ import lmdb
 
 from asgi_redis import process
 from asgi_redis.exceptions import ChannelFull
-from asgi_redis.stores.lmdb import groups, sharing, statistics
+from asgi_redis.stores.lmdb import groups, sharing, statistics, waiters
 from asgi_redis.stores.lmdb.environment import FEW, Environment, Full, Narrow, Replaced
 from asgi_redis.stores.lmdb.listener import LMDBListener
 from asgi_redis.stores.lmdb.queues import HOUR, purge, retire
@@ -29,13 +29,15 @@ from asgi_redis.stores.lmdb.records import (
     unpack_state,
 )
 from asgi_redis.stores.lmdb.sweeper import Sweeper
-from asgi_redis.stores.store import Entry
+from asgi_redis.stores.lmdb.waiters import wake_one
+from asgi_redis.stores.store import ChannelCounters, Counters, Entry
 
 T = TypeVar("T")
 Push = tuple[str, str, bytes, int]
 
 _SHORT = 1024  # bytes of a message that takes no more pages than are kept spare
 _ANY = 1 << 62
+_EASE = 1 << 18  # bytes of room that are made at a time: not a few with each message
 _OVERHEAD = 512  # bytes that a message takes beside its own, at most, if its queue is new
 
 
@@ -61,14 +63,20 @@ class LMDBStore:
     def push(self, entries: Sequence[Push], expiry: float) -> list[bool | None]:
         """Puts each message into its queue; returns which were put. False: it is full; None: no room is left."""
         try:
-            return self.transact(self._push, entries, expiry)
+            pushed = self.transact(self._push, entries, expiry)
+            while pushed is None:
+                pushed = self.transact(self._push, entries, expiry, _EASE)
+            return pushed
         except Full:
             if len(entries) <= FEW:
                 return self.transact(self._refuse, entries)
             middle = len(entries) // 2
             return self.push(entries[:middle], expiry) + self.push(entries[middle:], expiry)
 
-    def _push(self, environment: Environment, txn: Any, entries: Sequence[Push], expiry: float) -> list[bool | None]:
+    def _push(
+        self, environment: Environment, txn: Any, entries: Sequence[Push], expiry: float, ease: int = 0
+    ) -> list[bool | None] | None:
+        """Returns None when room was made, and there may be enough, and ``ease`` bytes, in the next transaction."""
         at = now()
         if at >= environment.check_at:
             environment.check(at)
@@ -76,7 +84,10 @@ class LMDBStore:
             self._sweeper.sweep(txn, at)
         room = _ANY  # small steps need not look at it
         if txn.id() >= environment.look_at or len(entries) > 1 or len(entries[0][2]) > _SHORT:
-            room = self._room(environment, txn, at, entries)
+            needed = sum([len(message) + _OVERHEAD for _, _, message, _ in entries])
+            room = environment.room(txn, needed)
+            if room < needed + ease and self._sweeper.press(txn, at):
+                return None
             if environment.changeable(len(entries)) < len(entries):
                 raise environment.full()
         pushed: list[bool | None] = []
@@ -85,38 +96,31 @@ class LMDBStore:
             key = queue_key(queue)
             value = txn.get(key)
             if value is None:
-                head = tail = sent = refused = 0
+                head = tail = expired = sent = refused = 0
                 mailboxes = b""
             else:
-                head, tail, sent, refused, last, _ = unpack_state(value)
+                head, tail, expired, sent, refused, last, _ = unpack_state(value)
                 mailboxes = value[STATE.size :]
                 if at - last > HOUR:
-                    retire(txn, sent, refused, last)
-                    sent = refused = 0
+                    retire(txn, State.of(value))
+                    expired = sent = refused = 0
                 if tail - head >= capacity:
-                    head = purge(txn, key, head, tail, at - expiry, tail - head - capacity + 8)
+                    first = purge(txn, key, head, tail, at - expiry, tail - head - capacity + 8)
+                    expired += first - head
+                    head = first
             if tail - head < capacity and room > 0:
                 local = channel[len(queue) :].encode()
                 txn.put(key + tail.to_bytes(8, "big"), pack_message(at, len(local)) + local + message)
                 tail += 1
                 sent += 1
                 pushed.append(True)
+                if mailboxes:
+                    mailboxes = wake_one(environment, txn, queue.encode(), mailboxes)
             else:
                 refused += 1
                 pushed.append(False if tail - head >= capacity else None)
-            if mailboxes:
-                # Before the commit: see mailbox.py.
-                mailboxes = environment.mailboxes.wake(queue, mailboxes)
-            txn.put(key, pack_state(head, tail, sent, refused, at, expiry) + mailboxes)
+            txn.put(key, pack_state(head, tail, expired, sent, refused, at, expiry) + mailboxes)
         return pushed
-
-    def _room(self, environment: Environment, txn: Any, at: float, entries: Sequence[Push]) -> int:
-        needed = sum([len(message) + _OVERHEAD for _, _, message, _ in entries])
-        room = environment.room(txn, needed)
-        if room < needed:
-            self._sweeper.press(txn, at)
-            room = environment.room(txn, needed)
-        return room
 
     def _refuse(self, environment: Environment, txn: Any, entries: Sequence[Push]) -> list[bool | None]:
         at = now()
@@ -141,18 +145,22 @@ class LMDBStore:
     def group_add(self, group: str, channel: str, group_expiry: float) -> None:
         """Adds ``channel`` to ``group``, or renews it. Raises ``ChannelFull`` when no room is left."""
         try:
-            self.transact(self._group_add, group_key(group) + channel.encode(), group_expiry)
+            while not self.transact(self._group_add, group_key(group) + channel.encode(), group_expiry):
+                pass  # room was made
         except Full as error:
             raise ChannelFull(str(error)) from error
 
-    def _group_add(self, environment: Environment, txn: Any, key: bytes, group_expiry: float) -> None:
+    def _group_add(self, environment: Environment, txn: Any, key: bytes, group_expiry: float) -> bool:
         at = now()
         environment.check(at)
         if at >= self._sweeper.next:
             self._sweeper.sweep(txn, at)
-        if txn.id() >= environment.look_at and self._room(environment, txn, at, ()) < _OVERHEAD:
+        if txn.id() >= environment.look_at and environment.room(txn) < _OVERHEAD:
+            if self._sweeper.press(txn, at):
+                return False
             raise ChannelFull(f"the IPC store in {self.directory} has used up its {environment.max_bytes} bytes")
         txn.put(key, MEMBER.pack(at, at + group_expiry))
+        return True
 
     def group_discard(self, group: str, channel: str) -> None:
         """Removes ``channel`` from ``group``, if it is in there."""
@@ -164,12 +172,12 @@ class LMDBStore:
 
     # Statistics and flush
 
-    def channel_statistics(self, queue: str, expiry: float) -> tuple[int, int, int, float]:
-        """Returns how many messages were sent and refused, how many wait, and the age of the oldest of those."""
+    def channel_statistics(self, queue: str, expiry: float) -> ChannelCounters:
+        """See ``Store``."""
         return self.transact(statistics.of_channel, queue_key(queue), expiry)
 
-    def global_statistics(self) -> tuple[int, int]:
-        """Returns how many messages were sent and refused in all, until a day has passed without any."""
+    def global_statistics(self) -> Counters:
+        """See ``Store``."""
         return self.transact(statistics.of_all)
 
     def contents(self) -> tuple[int, int, int]:
@@ -183,11 +191,12 @@ class LMDBStore:
     def _flush(self, environment: Environment, txn: Any) -> None:
         environment.check(now())
         about = txn.get(ABOUT_KEY)
-        waiting = [(key, mailboxes) for key, _, mailboxes in statistics.states(txn) if mailboxes]
+        waiting = [(key, State().to_bytes(mailboxes)) for key, _, mailboxes in statistics.states(txn) if mailboxes]
+        waiting += waiters.records(txn)
         txn.drop(environment.lmdb.open_db(txn=txn), delete=False)
         txn.put(ABOUT_KEY, about)
-        for key, mailboxes in waiting:
-            txn.put(key, State().to_bytes(mailboxes))
+        for key, value in waiting:
+            txn.put(key, value)
 
     # Waiting
 
