@@ -143,7 +143,7 @@ class MemoryStore:
                 for queue, messages, _ in sources[: limit - len(taken)]:
                     sent, channel, message = messages.popleft()
                     taken.append((queue, Entry(channel, message, now - sent)))
-                    if not messages:
+                    if not messages and "?" in queue:
                         self._remove(queue)
                 turn += 1
                 sources = [source for source in sources if source[2] > turn]

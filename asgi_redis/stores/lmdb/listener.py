@@ -43,18 +43,25 @@ class LMDBListener:
 
     def pop(self, queues: Sequence[str], limit: int, expiry: float, most: Mapping[str, int] | None = None) -> Taken:
         """See ``Listener``."""
-        self._mailbox.drain()
-        self._waits = True
+        readable = True  # perhaps
+        if not self._waits:
+            self._mailbox.drain()
+            self._waits, readable = True, False
         while True:
             taken, stopped, environment = self._store.transact(
-                _take_or_wait, self._environment, self._mailbox.id, queues, limit, expiry, most
+                _take_or_wait, self._environment, self._mailbox.id, readable, queues, limit, expiry, most
             )
             if environment is not self._environment:
                 # The files were removed, the sockets with them.
                 self._environment.mailboxes.give_back(self._mailbox)
                 self._take_mailbox()
-            elif taken or not stopped:
-                self._waits = not taken
+            elif taken:
+                self._waits = False
+                return taken
+            elif readable:
+                self._mailbox.drain()  # woken for nothing
+                readable = False
+            elif not stopped:
                 return taken
 
     def wake(self) -> None:
@@ -78,20 +85,22 @@ def _take_or_wait(
     txn: Any,
     own: Environment,
     mailbox: bytes,
+    readable: bool,
     queues: Sequence[str],
     limit: int,
     expiry: float,
     most: Mapping[str, int] | None,
 ) -> tuple[Taken, bool, Environment]:
-    environment.check_now()
+    if not readable:
+        environment.check_now()
     if environment is not own:
         return [], True, environment
-    taken, stopped = take(environment, txn, queues, limit, expiry, most)
+    taken, unregistered = take(environment, txn, queues, limit, expiry, most, mailbox)
     if taken:
         waiters.end(environment, txn, mailbox)
-    elif not stopped:
-        waiters.start(txn, mailbox, queues)
-    return taken, stopped, environment
+    elif not readable and unregistered is not None:
+        waiters.start(txn, mailbox, unregistered)
+    return taken, unregistered is None, environment
 
 
 def _end(environment: Environment, txn: Any, own: Environment, mailbox: bytes, queues: Sequence[str]) -> None:

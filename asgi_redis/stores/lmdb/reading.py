@@ -7,11 +7,12 @@ from typing import Any
 
 from asgi_redis.stores.lmdb.environment import FEW, Environment
 from asgi_redis.stores.lmdb.queues import retire
-from asgi_redis.stores.lmdb.records import MESSAGE, READ, STATE, State, is_empty, is_single_use, now, queue_key
+from asgi_redis.stores.lmdb.records import MESSAGE, READ, STATE, State, now, pack_read, queue_key, unpack_read
 from asgi_redis.stores.store import Entry
 
 Taken = list[tuple[str, Entry]]
 
+_REGISTERED = STATE.size  # where the mailboxes begin
 _PURGED_AT_ONCE = 500  # messages, so that nobody waits long for the writer's lock
 
 
@@ -22,27 +23,33 @@ def take(
     limit: int,
     expiry: float,
     most: Mapping[str, int] | None,
-) -> tuple[Taken, bool]:
+    mailbox: bytes | None = None,
+) -> tuple[Taken, list[str] | None]:
     """
     Takes up to ``limit`` messages: one of each queue in turn, no more than ``most[queue]`` of one.
 
-    Returns (queue, entry) tuples, and whether it has stopped since so many had expired or so many queues had some.
+    Returns (queue, entry) tuples; and the queues that ``mailbox`` may not be registered with, or None when it has
+    stopped since so many had expired or so many queues had some.
     """
     at = now()
     if at >= environment.check_at:
         environment.check(at)
     taken: Taken = []
     readings: list[Reading] = []
+    unregistered: list[str] = []
     purgeable, widest = _PURGED_AT_ONCE, FEW
     for queue in queues:
         key = queue_key(queue)
         value = txn.get(key)
-        if value is None or is_empty(value):
+        if value is None or value[:8] == value[8:16]:  # head and tail: it is empty
+            if mailbox is not None and (value is None or value[_REGISTERED:] != mailbox):
+                unregistered.append(queue)
             continue
         if len(readings) == widest:
             widest = environment.changeable(len(queues))
             if len(readings) >= widest:
-                return _done(txn, readings, taken, True)
+                _store(txn, readings)
+                return taken, None
         reading = Reading(queue, key, value, limit if most is None else most.get(queue, limit))
         readings.append(reading)
         entry, purgeable = reading.take(txn, at, expiry, purgeable)
@@ -61,13 +68,23 @@ def take(
                 taken.append((reading.queue, entry))
             if len(taken) == limit or not purgeable:
                 break
-    return _done(txn, readings, taken, not purgeable)
+    _store(txn, readings)
+    if not purgeable:
+        return taken, None
+    if mailbox is not None:
+        unregistered += [reading.queue for reading in readings]
+    return taken, unregistered
 
 
-def _done(txn: Any, readings: list[Reading], taken: Taken, stopped: bool) -> tuple[Taken, bool]:
+def _store(txn: Any, readings: list[Reading]) -> None:
     for reading in readings:
-        reading.store(txn)
-    return taken, stopped
+        read = pack_read(reading.head, reading.tail, reading.expired)
+        if reading.head == reading.tail and b"?" in reading.key and len(reading.value) == STATE.size:
+            # A single-reader channel that was read leaves nothing behind.
+            retire(txn, State.of(reading.value)._replace(expired=reading.expired))
+            txn.delete(reading.key)
+        elif not reading.value.startswith(read):
+            txn.put(reading.key, read + reading.value[READ.size :])
 
 
 class Reading:
@@ -80,7 +97,7 @@ class Reading:
         self.key = key
         self.value = value
         self.left = most
-        self.head, self.tail, self.expired = READ.unpack_from(value)
+        self.head, self.tail, self.expired = unpack_read(value)
 
     def take(self, txn: Any, at: float, expiry: float, purgeable: int) -> tuple[Entry | None, int]:
         """
@@ -100,12 +117,3 @@ class Reading:
             purgeable -= 1
             self.expired += 1
         return None, purgeable
-
-    def store(self, txn: Any) -> None:
-        """Notes how far it has come. A single-reader channel that was read leaves nothing behind."""
-        read = READ.pack(self.head, self.tail, self.expired)
-        if self.head == self.tail and is_single_use(self.key) and len(self.value) == STATE.size:
-            retire(txn, State.of(self.value)._replace(expired=self.expired))
-            txn.delete(self.key)
-        elif not self.value.startswith(read):
-            txn.put(self.key, read + self.value[READ.size :])

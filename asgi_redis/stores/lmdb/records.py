@@ -35,6 +35,7 @@ COUNTERS = struct.Struct("<QQQd")  # messages sent, refused, expired, when the l
 MAILBOX = struct.Struct("<II")  # the process, the number of the mailbox in it
 
 pack_state, unpack_state, pack_message = STATE.pack, STATE.unpack_from, MESSAGE.pack  # for those in a hurry
+pack_read, unpack_read = READ.pack, READ.unpack_from
 
 FIRST_QUEUE, FIRST_GROUP, FIRST_WAITER, COUNTERS_KEY, ABOUT_KEY = b"c", b"g", b"m", b"s", b"v"
 AFTER_QUEUE = b"\xff" * 9  # behind a queue's key: greater than the keys of all its messages

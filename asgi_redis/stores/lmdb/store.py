@@ -136,8 +136,8 @@ class LMDBStore:
     ) -> list[tuple[str, Entry]]:
         """Takes up to ``limit`` messages, one of each queue in turn, and no more than ``most[queue]`` of one."""
         while True:
-            taken, stopped = self.transact(take, queues, limit, expiry, most)
-            if taken or not stopped:
+            taken, rest = self.transact(take, queues, limit, expiry, most)
+            if taken or rest is not None:
                 return taken
 
     # Groups
