@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import threading
 import time
 
@@ -12,12 +13,14 @@ class Proxy:
     """
     Forwards connections from ``url`` to ``target``, a ``(host, port)`` pair.
 
-    Counters: ``connections``, ``bytes_to_server``, ``round_trips`` (a request, in
+    Counters: ``connections``, ``bytes_to_server``, ``bytes_to_client``, ``round_trips`` (a request, in
     however many pieces, and pipelined ones together, followed by a reply).
 
     ``delay`` is the number of seconds by which every reply is late. While ``swallow`` is true, requests reach
     the server and replies do not reach the client. While ``refuse`` is true, new connections are closed.
     ``held`` tells that a reply is being held, see ``hold_reply``.
+
+    A direction is ``"requests"`` or ``"replies"``.
     """
 
     def __init__(self, target: tuple[str, int]) -> None:
@@ -31,6 +34,7 @@ class Proxy:
         self._armed: list[tuple[bytes, bool]] = []
         self._to_hold: tuple[bytes, int] | None = None
         self._released = threading.Event()
+        self._fault: _Fault | None = None
         self._lines: list[_Line] = []
         self._closed = False
         self.reset_counters()
@@ -54,6 +58,12 @@ class Proxy:
         self.connections = 0
         self.round_trips = 0
         self.bytes_to_server = 0
+        self.bytes_to_client = 0
+
+    @property
+    def armed(self) -> bool:
+        """Whether a fault has yet to come."""
+        return self._fault is not None or bool(self._armed)
 
     def cut_on(self, pattern: bytes = b"", *, forward: bool = True, times: int = 1) -> None:
         """
@@ -65,10 +75,24 @@ class Proxy:
         with self._lock:
             self._armed += [(pattern, forward)] * times
 
+    def cut_after(self, direction: str, length: int) -> None:
+        """Passes on ``length`` more bytes in that direction, then cuts the line."""
+        self._fault = _Fault(direction, length, None)
+
+    def stall_after(self, direction: str, length: int, seconds: float) -> None:
+        """Passes on ``length`` more bytes in that direction, then waits before the others."""
+        self._fault = _Fault(direction, length, seconds)
+
     def disarm(self) -> None:
-        """Takes back what ``cut_on`` has asked for."""
+        """Takes back what ``cut_on``, ``cut_after`` and ``stall_after`` have asked for."""
         with self._lock:
             self._armed.clear()
+            self._fault = None
+
+    def forget_lines(self) -> None:
+        """Drops what comes on the open lines from now on, and tells nobody, as a NAT does with those it forgets."""
+        for line in list(self._lines):
+            line.forgotten = True
 
     def hold_reply(self, pattern: bytes, length: int) -> None:
         """
@@ -84,10 +108,10 @@ class Proxy:
         """Passes on the rest of a reply."""
         self._released.set()
 
-    def cut(self) -> None:
-        """Cuts every open line now."""
+    def cut(self, reset: bool = False) -> None:
+        """Cuts every open line now; ``reset`` tells the client with a RST, not with a FIN."""
         for line in list(self._lines):
-            line.cut()
+            line.cut(reset)
 
     def close(self) -> None:
         self._closed = True
@@ -138,7 +162,8 @@ class Proxy:
                     line.doomed = True
             if hit and not hit[1]:
                 break
-            line.write(line.server, data)
+            if not self._pass_on(line, "requests", data):
+                break
         line.cut()
 
     def _pump_replies(self, line: _Line) -> None:
@@ -149,16 +174,50 @@ class Proxy:
                 time.sleep(self.delay)
             with self._lock:
                 line.client_spoke_last = False
+                self.bytes_to_client += len(data)
             if self._to_hold and self._to_hold[0] in data:
                 length, self._to_hold = self._to_hold[1], None
                 line.write(line.client, data[:length])
                 data = data[length:]
                 self.held.set()
                 self._released.wait()
-            if not self.swallow:
-                line.write(line.client, data)
+            if not self.swallow and not self._pass_on(line, "replies", data):
+                break
         line.cut()
         self._lines.remove(line)
+
+    def _pass_on(self, line: _Line, direction: str, data: bytes) -> bool:
+        """Returns whether the line is still there."""
+        end = line.server if direction == "requests" else line.client
+        with self._lock:
+            fault = self._fault
+            if fault is not None and fault.direction == direction:
+                left, fault.left = fault.left, fault.left - len(data)
+                if left < len(data):
+                    self._fault = None
+                else:
+                    fault = None
+            else:
+                fault = None
+        if line.forgotten:
+            return True
+        if fault is not None:
+            line.write(end, data[:left])
+            data = data[left:]
+            self.cuts += 1
+            if fault.seconds is None:
+                line.doomed = True
+                return False
+            time.sleep(fault.seconds)
+        line.write(end, data)
+        return True
+
+
+class _Fault:
+    def __init__(self, direction: str, left: int, seconds: float | None) -> None:
+        self.direction = direction
+        self.left = left
+        self.seconds = seconds
 
 
 class _Line:
@@ -167,6 +226,7 @@ class _Line:
         self.server = server
         self.client_spoke_last = False
         self.doomed = False
+        self.forgotten = False
         self._cut = threading.Lock()
 
     def read(self, end: socket.socket):
@@ -183,10 +243,12 @@ class _Line:
         with contextlib.suppress(OSError):
             end.sendall(data)
 
-    def cut(self) -> None:
+    def cut(self, reset: bool = False) -> None:
         with self._cut:
             for end in (self.client, self.server):
                 # shutdown wakes the other pump, which close alone does not.
                 with contextlib.suppress(OSError):
-                    end.shutdown(socket.SHUT_RDWR)
+                    if reset:
+                        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    end.shutdown(socket.SHUT_RD if reset else socket.SHUT_RDWR)
                 end.close()

@@ -148,7 +148,7 @@ class Shard(Pool):
                 raise
             raise told from error
 
-    def explain(self, error: RedisError) -> Exception:
+    def explain(self, error: Exception) -> Exception:
         """Returns the error that a reply is to callers; mostly the same."""
         return explained(self.host, "?" if self._examination is None else self._examination.version, error)
 

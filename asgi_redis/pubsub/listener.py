@@ -100,7 +100,7 @@ class Listener:
                 self._serve(self._link)
             except BaseException as error:  # noqa: BLE001  of a provider of credentials; nobody else tries again
                 if not self._stopped:
-                    delay = self._lost(as_exception(error))
+                    delay = self._lost(self.shard.explain(as_exception(error)))
                     self._disconnect()
                     self._pause(delay)
             finally:
