@@ -22,8 +22,7 @@ class Script:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        source = (_LUA / f"{name}.lua").read_bytes()
-        self.text = re.sub(rb"^-- include (\w+)\n", _fragment, source, flags=re.MULTILINE)
+        self.text = _text(name)
         # SHA-1 is how Redis names scripts; nothing is kept secret by it.
         self.sha = hashlib.sha1(self.text, usedforsecurity=False).hexdigest().encode()
 
@@ -31,8 +30,9 @@ class Script:
         return f"<Script {self.name}>"
 
 
-def _fragment(include: re.Match[bytes]) -> bytes:
-    return (_LUA / f"{include.group(1).decode()}.lua").read_bytes()
+def _text(name: str) -> bytes:
+    source = (_LUA / f"{name}.lua").read_bytes()
+    return re.sub(rb"^ *-- include (\w+)\n", lambda include: _text(include[1].decode()), source, flags=re.MULTILINE)
 
 
 SEND = Script("send")

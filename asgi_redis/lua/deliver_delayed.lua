@@ -19,7 +19,7 @@
 local source, waiting, queue, channel_counters, global_counters = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local capacity, expiry, ttl, channel_ttl, global_ttl = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local kept, member = ARGV[6], ARGV[7]
-local call, pcall = redis.call, redis.pcall
+local call, pcall, type = redis.call, redis.pcall, type
 
 if not call('ZSCORE', source, kept) then
     return 2
@@ -27,21 +27,12 @@ end
 if source ~= waiting and call('EXISTS', waiting) == 1 then
     return 0
 end
--- include _trim
+-- include _clock
+local score_now, to_trim, head, tail, count_full = string.format('%.17g', now), 1048576, member, '', '1'
+
 -- include _push
--- include _count
-local length, dropped, refusal = push(queue, capacity, member, '')
 if length then
     call('ZREM', source, kept)
 end
-if dropped > 0 then
-    count(channel_counters, 'messages_expired', string.format('%.0f', dropped), channel_ttl, true)
-    count(global_counters, 'messages_expired', string.format('%.0f', dropped), global_ttl, true)
-end
-if refusal then
-    return refusal
-end
-local counter = length and 'messages_count' or 'channel_full_count'
-count(channel_counters, counter, '1', channel_ttl, true)
-count(global_counters, counter, '1', global_ttl, true)
-return length and 1 or 0
+-- include _account
+return refused or length and 1 or 0

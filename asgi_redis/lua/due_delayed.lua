@@ -12,9 +12,7 @@ local delayed, waiting_queues, limit, retry = KEYS[1], KEYS[2], tonumber(ARGV[1]
 local call = redis.call
 -- include _list
 
-redis.replicate_commands() -- Redis 5 and 6 refuse to write after TIME without it
-local time = call('TIME')
-local now = time[1] + time[2] / 1000000
+-- include _clock
 local members, next_message = list(delayed, now, limit)
 local found, next_queue = list(waiting_queues, now, limit)
 local queues = {}

@@ -17,23 +17,10 @@
 local queue, channel_counters, global_counters = KEYS[1], KEYS[2], KEYS[3]
 local capacity, expiry, ttl, channel_ttl, global_ttl = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local count_full, member = ARGV[6], ARGV[7]
-local call, pcall = redis.call, redis.pcall
--- include _trim
--- include _push
--- include _count
+local call, pcall, type = redis.call, redis.pcall, type
+-- include _clock
+local score_now, to_trim, head, tail = string.format('%.17g', now), 1048576, member, ''
 
-local length, dropped, refusal = push(queue, capacity, member, '')
-if dropped > 0 then
-    count(channel_counters, 'messages_expired', string.format('%.0f', dropped), channel_ttl, true)
-    count(global_counters, 'messages_expired', string.format('%.0f', dropped), global_ttl, true)
-end
-if refusal then
-    return refusal
-end
-if length or count_full == '1' then
-    local counter = length and 'messages_count' or 'channel_full_count'
-    -- Where the queue fills up, and so messages come often, TTLs are not renewed each time.
-    count(channel_counters, counter, '1', channel_ttl, length == 0)
-    count(global_counters, counter, '1', global_ttl, length == 0)
-end
-return length and 1 or 0
+-- include _push
+-- include _account
+return refused or length and 1 or 0

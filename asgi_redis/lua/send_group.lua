@@ -1,7 +1,7 @@
 -- Put one message at the end of many channels' queues, leaving out the full ones.
 --
 -- KEYS[1..n]      queues           sorted sets {prefix}{channel}; score: Unix seconds
--- KEYS[n+1..2n]   channel_counters hashes, the counters of each channel, in the same order
+-- KEYS[n+1..2n]   counters         hashes, the counters of each channel, in the same order
 -- KEYS[2n+1]      global_counters  hash, the counters of this shard
 -- ARGV[1]         expiry           seconds, may be a fraction
 -- ARGV[2]         ttl              milliseconds that a queue outlives its last message, no less than expiry
@@ -18,35 +18,37 @@
 local expiry, ttl, channel_ttl, global_ttl, count_full, head = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local n = math.floor((#KEYS - 1) / 2)
 local global_counters = KEYS[2 * n + 1]
-local call, pcall = redis.call, redis.pcall
--- include _trim
--- include _push
--- include _count
+local call, pcall, type = redis.call, redis.pcall, type
+-- include _clock
+local score_now, to_trim = string.format('%.17g', now), 1048576
 
-local left_out, refused, expired = {}, 0, 0
+local left_out, refusals, all_expired = {}, 0, 0
 for i = 1, n do
-    local queue, channel_counters, capacity, tail = KEYS[i], KEYS[n + i], tonumber(ARGV[6 + i]), ARGV[6 + n + i]
-    local length, dropped, refusal = push(queue, capacity, head, tail)
-    if dropped > 0 then
-        count(channel_counters, 'messages_expired', string.format('%.0f', dropped), channel_ttl, true)
-        expired = expired + dropped
+    local queue, counters, capacity, tail = KEYS[i], KEYS[n + i], tonumber(ARGV[6 + i]), ARGV[6 + n + i]
+    local counters_ttl = channel_ttl
+    -- include _push
+    if length or (count_full == '1' and not refused) then
+        local counter, number, renew = length and 'messages_count' or 'channel_full_count', '1', length == 0
+        -- include _count
     end
-    if length then
-        count(channel_counters, 'messages_count', '1', channel_ttl, length == 0)
-    elseif refusal then
-        left_out[#left_out + 1] = {i, refusal.err}
-        refused = refused + 1
-    else
+    if refused then
+        left_out[#left_out + 1] = {i, refused.err}
+        refusals = refusals + 1
+    elseif not length then
         left_out[#left_out + 1] = i
-        if count_full == '1' then
-            count(channel_counters, 'channel_full_count', '1', channel_ttl, true)
-        end
+    end
+    if dropped > 0 then
+        local counter, number, renew = 'messages_expired', string.format('%.0f', dropped), true
+        -- include _count
+        all_expired = all_expired + dropped
     end
 end
-local full = count_full == '1' and #left_out - refused or 0
-count(global_counters, 'messages_count', string.format('%.0f', n - #left_out), global_ttl, true)
-count(global_counters, 'channel_full_count', string.format('%.0f', full), global_ttl, true)
-if expired > 0 then
-    count(global_counters, 'messages_expired', string.format('%.0f', expired), global_ttl, true)
+local full = count_full == '1' and #left_out - refusals or 0
+local counters, counters_ttl, renew = global_counters, global_ttl, true
+for counter, count in pairs({messages_count = n - #left_out, channel_full_count = full, messages_expired = all_expired}) do
+    if count > 0 then
+        local number = string.format('%.0f', count)
+        -- include _count
+    end
 end
 return left_out

@@ -16,9 +16,8 @@ local delayed, waiting, waiting_queues = KEYS[1], KEYS[2], KEYS[3]
 local name, retry, margin, taken = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local call = redis.call
 
-redis.replicate_commands() -- Redis 5 and 6 refuse to write after TIME without it
-local time = call('TIME')
-local next_try = string.format('%.17g', time[1] + time[2] / 1000000 + retry)
+-- include _clock
+local next_try = string.format('%.17g', now + retry)
 -- What may fail comes before anything is changed; and first a write that needs no memory: after it Redis refuses none.
 call('ZCARD', waiting)
 call('ZCARD', waiting_queues)

@@ -107,7 +107,7 @@ class Operations:
 
         Takes one at least, but stops at ``MOST_BYTES``, whatever waits behind them. Reads as ``TakenMessages``.
         """
-        arguments = [self._expiry_argument, b"%d" % limit, b"%d" % MOST_BYTES]
+        arguments = [self._expiry_argument, b"%d" % limit]
         arguments += [b"%d" % number for number in most]
         return Operation(script_head(scripts.RECEIVE, keys, arguments), _read_receive, 1, scripts.RECEIVE)
 

@@ -80,7 +80,7 @@ def test_a_group_send_reads_as_the_parts_that_were_full(operations):
 
 def test_a_receive_names_its_queues_and_its_limit(operations):
     operation = operations.receive([b"p:a", b"p:b"], 5)
-    call = (scripts.RECEIVE.sha, [b"p:a", b"p:b"], [b"60", b"5", b"1048576"])
+    call = (scripts.RECEIVE.sha, [b"p:a", b"p:b"], [b"60", b"5"])
     assert script_call(*commands(operation.packed)) == call
 
 
