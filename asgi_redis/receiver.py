@@ -47,6 +47,9 @@ class Attendant(Protocol):
     def woken(self) -> bool:
         """Whether to return at once, with what is there."""
 
+    waiter: Waiter | None
+    """What ends the wait that is going on."""
+
     def failed(self, shard: int, error: Exception, keys: Sequence[bytes] = (), waiting: bool = False) -> None:
         """Reading ``keys``, or waiting for them, has failed: from now on a shard, or some of them, cannot be read."""
 
@@ -150,6 +153,8 @@ class Receiver:
                 look, remaining, pause = True, min(remaining, pause), min(pause * 2, _LONGEST_PAUSE)
             waiter = self._waiter()
             self._waiters.add(waiter)
+            if attendant is not None:
+                attendant.waiter = waiter
             try:
                 # What another thread did before it could see this waiter has to be seen now.
                 received = self._kept.take(reading.names, limit)
@@ -160,6 +165,8 @@ class Receiver:
                 stop = received or self._is_ended(unblocked, attendant)
                 one = None if stop else self._wait(waiting, remaining, waiter, attendant, beside)
             finally:
+                if attendant is not None:
+                    attendant.waiter = None
                 self._waiters.discard(waiter)
                 self._idle_waiters.append(waiter)
             if one is not None and self._operations.is_expired(one):

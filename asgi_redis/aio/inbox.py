@@ -8,6 +8,7 @@ So nothing is lost when that coroutine is cancelled or its loop closed in the me
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import threading
 import time
@@ -16,14 +17,14 @@ from collections.abc import Callable, Iterable, Sequence
 
 from asgi_redis import process
 from asgi_redis.aio.carriers import call_in
+from asgi_redis.aio.lanes import Lane, Lanes
 from asgi_redis.aio.waiting import Aim, Box, Message, Popper, Waiting
 from asgi_redis.connection import each_its_own
 
 logger = logging.getLogger("asgi_redis")
 
-_AT_ONCE = 256  # messages
 _MOMENT = 0.001  # seconds, by which what expires has expired
-_KNOWN_FOR = 1.0  # seconds that a layer counts as served after it was
+_SWEEP_SECONDS = 5.0
 
 
 class Inbox:
@@ -31,10 +32,8 @@ class Inbox:
     The buffers of one layer, and those who wait; safe for threads and loops.
 
     ``queue_of`` returns the name to receive from for a channel, ``capacity`` how many messages may be kept for it,
-    ``expiry`` is for how many seconds. ``popper`` is to be set before anything is received.
+    ``expiry`` is for how many seconds. ``make_popper`` and ``most_lanes`` are for ``Lanes``.
     """
-
-    popper: Popper
 
     patient = False
     """Whether those who come for a process-local channel during an outage wait on, as a message tells of its end."""
@@ -44,10 +43,14 @@ class Inbox:
         queue_of: Callable[[str], str],
         capacity: Callable[[str], int],
         expiry: float,
+        make_popper: Callable[[Inbox, Lane], Popper],
+        most_lanes: int,
     ) -> None:
         self._queue_of = queue_of
         self._capacity = capacity
         self._expiry = expiry
+        self._make_popper = make_popper
+        self._most_lanes = most_lanes
         self.start_process()
         process.register(self)
 
@@ -56,13 +59,11 @@ class Inbox:
         self._lock = threading.Lock()
         self.dropped_count = 0
         self._boxes: dict[str, Box] = {}
-        self._wanted: dict[str, int] = {}  # how many wait, and have not been told, for each queue
-        self._aim: Aim | None = None
+        self.lanes = Lanes(functools.partial(self._make_popper, self), self._most_lanes)
         self._told: set[Waiting] = set()
-        self._newcomers: set[Waiting] = set()  # who has come when it was not known whether messages are served
         self._left: deque[Waiting] = deque()  # who was collected as garbage
         self._expires = 0.0  # when the latest message does
-        self._known_until = 0.0  # the time until when messages count as served
+        self._sweep_at = 0.0
 
     @property
     def lock(self) -> threading.Lock:
@@ -83,8 +84,10 @@ class Inbox:
                 message = self._take(channel)
                 if message is not None:
                     return message
-                self.popper.start()
-                waiting = Waiting(channel, self._queue_of(channel), loop.create_future())
+                queue = self._queue_of(channel)
+                lane = self.lanes.find(queue)
+                lane.popper.start()
+                waiting = Waiting(channel, queue, lane, loop.create_future())
                 self._enter(waiting)
             try:
                 await waiting.future
@@ -116,18 +119,16 @@ class Inbox:
         if box is None:
             box = self._boxes[waiting.channel] = Box()
         box.waiting.append(waiting)
-        queue = waiting.queue
-        number = self._wanted[queue] = self._wanted.get(queue, 0) + 1
-        others = number > 1 or len(self._wanted) > 1
-        known = not self._newcomers and (others or time.monotonic() < self._known_until)
-        sure = known and not self.popper.is_down()
+        lane = waiting.lane
+        sure = lane.is_known_to_serve(others=bool(self.lanes.by_queue))
+        is_first = self.lanes.want(waiting.queue, lane)
         if not sure and not (self.patient and "!" in waiting.channel):
-            self._newcomers.add(waiting)
-        if not sure or number == 1:
-            self._change()
+            lane.newcomers.add(waiting)
+        if not sure or is_first:
+            lane.change()
 
     def _leave(self, waiting: Waiting) -> None:
-        self._newcomers.discard(waiting)
+        waiting.lane.newcomers.discard(waiting)
         box = self._boxes.get(waiting.channel)
         if waiting.told_by is not None:
             self._heard(waiting)
@@ -135,8 +136,8 @@ class Inbox:
                 self._tell(self._next(box))
         elif box is not None and waiting in box.waiting:
             box.waiting.remove(waiting)
-            if self._unwant(waiting.queue):
-                self._change()
+            if self.lanes.unwant(waiting.queue):
+                waiting.lane.change()
         if box is not None:
             self._tidy(waiting.channel, box)
 
@@ -155,21 +156,11 @@ class Inbox:
 
     # For the thread that receives
 
-    def aim(self) -> Aim | None:
-        """Returns what to receive, or None when nobody waits. To be called with the lock held."""
+    def aim(self, lane: Lane) -> Aim | None:
+        """Returns what to receive, or None when nothing is waited for. To be called with the lock held."""
         while self._left:
             self._leave(self._left.popleft())
-        if self._aim is None and self._wanted:
-            self._aim = self._make_aim()
-        return self._aim
-
-    def _make_aim(self) -> Aim:
-        most = {queue: number for queue, number in self._wanted.items() if "!" not in queue}
-        # A process-local queue is read by nobody else, and what is in there may be for any of its channels. Of the
-        # others no more is taken than there are takers: the rest is for other processes.
-        limit = _AT_ONCE if len(most) < len(self._wanted) else min(_AT_ONCE, sum(most.values()))
-        single = len(self._wanted) == 1
-        return Aim(tuple(sorted(self._wanted)), limit, None if single or not most else most, bool(self._newcomers))
+        return lane.aim()
 
     def deliver(self, batch: Iterable[tuple[str, Message]]) -> None:
         """Puts messages into the buffers, and tells those who wait for them."""
@@ -202,8 +193,8 @@ class Inbox:
         waiting.told_by = box
         box.told += 1
         self._told.add(waiting)
-        self._newcomers.discard(waiting)
-        self._unwant(waiting.queue)
+        waiting.lane.newcomers.discard(waiting)
+        self.lanes.unwant(waiting.queue)
         return [waiting]
 
     def _heard(self, waiting: Waiting) -> None:
@@ -233,36 +224,37 @@ class Inbox:
                 others += self._next(box)
         return others
 
-    def served(self) -> None:
+    def served(self, lane: Lane) -> None:
         """Takes note that messages are served."""
         with self.lock:
-            self._known_until = time.monotonic() + _KNOWN_FOR
-            if self._newcomers:
-                self._newcomers.clear()
-                self._aim = None
+            lane.served()
 
-    def fail_newcomers(self, error: Exception) -> None:
+    def fail_newcomers(self, lane: Lane, error: Exception) -> None:
         """Gives the error to all who have come since messages were served the last time."""
         with self.lock:
-            self._fail(list(self._newcomers), error)
+            self._fail(list(lane.newcomers), error)
 
-    def fail(self, error: Exception) -> None:
-        """Gives all who wait the error. To be called with the lock held."""
-        self._fail([waiting for box in self._boxes.values() for waiting in box.waiting], error)
+    def fail(self, lane: Lane, error: Exception) -> None:
+        """Gives all who wait for the queues of a lane the error. To be called with the lock held."""
+        waiting = [one for box in self._boxes.values() for one in box.waiting]
+        self._fail([one for one in waiting if one.lane is lane], error)
 
     def _fail(self, some: Sequence[Waiting], error: Exception) -> None:
         for waiting, own in zip(some, each_its_own(error, len(some))):
             box = self._boxes[waiting.channel]
             box.waiting.remove(waiting)
-            self._newcomers.discard(waiting)
-            self._unwant(waiting.queue)
+            waiting.lane.newcomers.discard(waiting)
+            self.lanes.unwant(waiting.queue)
             self._tidy(waiting.channel, box)
             call_in(waiting.future.get_loop(), _set_error, waiting.future, own)
 
-    def sweep(self) -> None:
-        """Drops what has expired, and those whose loop was closed."""
+    def sweep(self, at_once: bool = False) -> None:
+        """Drops what has expired, and those whose loop was closed; every five seconds, or ``at_once``."""
+        now = time.monotonic()
+        if now < self._sweep_at and not at_once:
+            return
         with self.lock:
-            now = time.monotonic()
+            self._sweep_at = now + _SWEEP_SECONDS
             told = [waiting for waiting in self._told if waiting.future.get_loop().is_closed()]
             self._tell(self._gone(told))
             for channel, box in list(self._boxes.items()):
@@ -288,7 +280,7 @@ class Inbox:
         """Returns in how many seconds all that is kept now will have expired; None when there is nothing."""
         with self.lock:
             left = self._expires - time.monotonic() + _MOMENT
-            return max(0.0, left) if self._boxes else None
+            return left if left > 0 else None
 
     def forget(self) -> None:
         """Drops all messages."""
@@ -298,20 +290,6 @@ class Inbox:
                 self._tidy(channel, box)
 
     # With the lock held
-
-    def _unwant(self, queue: str) -> bool:
-        """One less waits; returns whether it was the last one for its queue."""
-        number = self._wanted[queue] - 1
-        self._aim = None
-        if number:
-            self._wanted[queue] = number
-        else:
-            del self._wanted[queue]
-        return not number
-
-    def _change(self) -> None:
-        self._aim = None
-        self.popper.change()
 
     def _tidy(self, channel: str, box: Box) -> None:
         if not box.messages and not box.waiting and self._boxes.get(channel) is box:

@@ -20,9 +20,10 @@ from asgi_redis import exceptions
 from asgi_redis.aio.carriers import Calls, Carrier, call_apart
 from asgi_redis.aio.exceptions import ChannelFull
 from asgi_redis.aio.inbox import Inbox
+from asgi_redis.aio.lanes import Lane
 from asgi_redis.aio.memberships import Memberships
 from asgi_redis.aio.names import Names
-from asgi_redis.aio.popper import Popper
+from asgi_redis.aio.popper import Popper, Reader
 from asgi_redis.base import BaseChannelLayer, Message
 from asgi_redis.inner import inner_layer
 
@@ -60,11 +61,16 @@ class AsyncChannelLayer(Names):
         self.layer: Any = inner_layer(layer, "layer", BaseChannelLayer, "a synchronous layer of asgi_redis", {})
         layer = self.layer
         self._calls = Calls(f"calls of {type(layer).__name__}", self.threads)
-        self._inbox = Inbox(layer.non_local_name, layer.get_capacity, layer.expiry)
-        self._popper = Popper(self._inbox, layer.reader, layer.send, f"receiver of {type(layer).__name__}")
-        self._parts: list[Part] = [self._calls, self._popper]
+        self._parts: list[Part] = [self._calls]
+        make_reader, most_lanes = self._reading()
+        make_popper = functools.partial(_make_popper, self._parts, make_reader, layer)
+        self._inbox = Inbox(layer.non_local_name, layer.get_capacity, layer.expiry, make_popper, most_lanes)
         weakref.finalize(self, _end, self._parts).atexit = False
         _layers.add(self)
+
+    def _reading(self) -> tuple[Callable[[], Reader], int]:
+        """Returns what makes a reader, and how many threads may read."""
+        return self.layer.reader, 1
 
     @property
     def client_prefix(self) -> str:
@@ -188,6 +194,14 @@ class AsyncChannelLayer(Names):
 
 
 _layers: weakref.WeakSet[AsyncChannelLayer] = weakref.WeakSet()
+
+
+def _make_popper(
+    parts: list[Part], make_reader: Callable[[], Reader], layer: Any, inbox: Inbox, lane: Lane
+) -> Popper:
+    popper = Popper(inbox, lane, make_reader, layer.send, f"receiver of {type(layer).__name__}")
+    parts.append(popper)
+    return popper
 
 
 def _end(parts: list[Part]) -> None:

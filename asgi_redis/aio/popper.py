@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 from asgi_redis import process
 from asgi_redis.aio.inbox import Inbox
+from asgi_redis.aio.lanes import Lane
 from asgi_redis.aio.waiting import Aim, Message
 from asgi_redis.connection import as_exception
 from asgi_redis.exceptions import LayerClosed
@@ -25,7 +25,7 @@ class Reader(Protocol):
     What a layer's ``reader()`` returns.
 
     One that waits for a server to come back instead of raising its error has, too: ``down``, whether it does so now;
-    ``error``, why; ``retry``, which tries at once; and ``watch``, which it calls when an outage begins or ends.
+    ``error``, why; and ``retry``, which tries at once.
     """
 
     @property
@@ -46,19 +46,21 @@ class Reader(Protocol):
 
 class Popper:
     """
-    Receives what ``inbox`` wants while it wants something; sleeps while it does not.
+    Receives what ``inbox`` wants in one lane while it wants something; sleeps while it does not.
 
     When it ends, what was received of normal channels and not taken is sent again, for other processes.
     """
 
-    watch: Callable[[bool], object] | None = None
-    """Is called with True when an outage begins, and with False when it is over, if the reader tells."""
-
     def __init__(
-        self, inbox: Inbox, make_reader: Callable[[], Reader], send: Callable[[str, Message], object], name: str
+        self,
+        inbox: Inbox,
+        lane: Lane,
+        make_reader: Callable[[], Reader],
+        send: Callable[[str, Message], object],
+        name: str,
     ) -> None:
-        inbox.popper = self
         self._inbox = inbox
+        self._lane = lane
         self._make_reader = make_reader
         self._send = send
         self._name = name
@@ -84,8 +86,6 @@ class Popper:
         if self._thread is None:
             self._ending = False
             self._reader = self._make_reader()
-            if self.watch is not None:
-                self._reader.watch = self.watch  # type: ignore[attr-defined]  # as above
             thread = threading.Thread(target=self._run, args=(self._reader,), name=self._name, daemon=True)
             thread.start()
             self._thread = thread
@@ -115,18 +115,15 @@ class Popper:
             thread.join(timeout)
 
     def _run(self, reader: Reader) -> None:
-        inbox = self._inbox
-        sweep_at = 0.0
+        inbox, lane = self._inbox, self._lane
         try:
             while True:
-                if time.monotonic() >= sweep_at:
-                    inbox.sweep()
-                    sweep_at = time.monotonic() + _ROUND
+                inbox.sweep()
                 with inbox.lock:
                     # A greenlet that was forked along is not this process's receiver.
                     if self._ending or reader is not self._reader:
                         return
-                    aim = inbox.aim()
+                    aim = inbox.aim(lane)
                     self._receiving = aim is not None
                 if aim is not None:
                     self._receive(reader, aim)
@@ -134,7 +131,7 @@ class Popper:
                 try:
                     self._bell.get(timeout=inbox.time_left())
                 except Empty:
-                    sweep_at = 0.0
+                    inbox.sweep(at_once=True)
                 else:
                     self._rung = False
         finally:
@@ -143,7 +140,7 @@ class Popper:
                 if reader is self._reader:
                     self._thread = None
                     self._receiving = False
-                    inbox.fail(LayerClosed("the channel layer was closed while this waited for a message"))
+                    inbox.fail(lane, LayerClosed("the channel layer was closed while this waited for a message"))
                     surplus = inbox.surrender()
             reader.close()
             for channel, message in surplus:
@@ -161,7 +158,7 @@ class Popper:
             batch = reader.receive_batch(aim.channels, limit, 0.0 if aim.first else _ROUND, aim.most)
         except BaseException as error:  # noqa: BLE001  it is the callers'
             with self._inbox.lock:
-                self._inbox.fail(as_exception(error))
+                self._inbox.fail(self._lane, as_exception(error))
             return
         finally:
             self._receiving = False
@@ -169,6 +166,6 @@ class Popper:
         if batch:
             self._inbox.deliver(batch)
         if aim.first and self.is_down():
-            self._inbox.fail_newcomers(reader.error)  # type: ignore[attr-defined]  # as above
+            self._inbox.fail_newcomers(self._lane, reader.error)  # type: ignore[attr-defined]  # as above
         elif aim.first:
-            self._inbox.served()
+            self._inbox.served(self._lane)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import asgi_redis
@@ -16,9 +17,12 @@ from asgi_redis.aio.memberships import Memberships
 from asgi_redis.aio.outages import Outages, checked_kind
 from asgi_redis.base import Message
 from asgi_redis.connection import Steps
+from asgi_redis.reader import Reader
 from asgi_redis.wire import MembershipOperations
 
 T = TypeVar("T")
+
+_MOST_LANES = 64
 
 
 class RedisChannelLayer(AsyncChannelLayer):
@@ -63,8 +67,14 @@ class RedisChannelLayer(AsyncChannelLayer):
             for shard, pipeline in self._pipelines.items()
         }
         all_memberships = list(self._memberships.values())
-        self._popper.watch = Outages(inbox, self._attendance, all_memberships, self.on_disconnect, self.on_reconnect)
+        self._readers.watch(Outages(inbox, self._attendance, all_memberships, self.on_disconnect, self.on_reconnect))
         self._parts += [*all_memberships, *self._pipelines.values()]
+
+    def _reading(self) -> tuple[Callable[[], Reader], int]:
+        self._readers = self.layer.reader()
+        self._readers.close()  # it reads nothing itself
+        most = min(shard.host.limits.max_connections for shard in self.layer._shards)
+        return self._readers.sibling, max(1, int(min(_MOST_LANES, most / 2)))
 
     async def receive(self, channel: str) -> Message:
         """

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from asgi_redis.aio.lanes import Lane
 
 Message = dict[str, Any]
 
@@ -33,16 +36,17 @@ class Popper(Protocol):
 
 class Waiting:
     """
-    A coroutine that waits for what comes through ``queue``.
+    A coroutine that waits for what comes through ``queue``, which is in ``lane``.
 
     ``told_by`` is the box in which there is a message for it, or None as yet.
     """
 
-    __slots__ = ("channel", "future", "queue", "told_by")
+    __slots__ = ("channel", "future", "lane", "queue", "told_by")
 
-    def __init__(self, channel: str, queue: str, future: asyncio.Future[None]) -> None:
+    def __init__(self, channel: str, queue: str, lane: Lane, future: asyncio.Future[None]) -> None:
         self.channel = channel
         self.queue = queue
+        self.lane = lane
         self.future = future
         self.told_by: Box | None = None
 

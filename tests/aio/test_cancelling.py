@@ -90,7 +90,7 @@ def test_the_next_in_line_gets_what_was_meant_for_one_who_was_collected(layer):
         await layer.send("work", {"number": 1})
         assert await asyncio.wait_for(second, 1) == {"number": 1}
         assert not layer._inbox._told
-        assert not layer._inbox._wanted
+        assert not layer._inbox.lanes.by_queue
 
     asyncio.run(run())
 

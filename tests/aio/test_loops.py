@@ -36,7 +36,7 @@ def test_fifty_loops_one_after_the_other_use_the_same_connections(aio_for, fresh
     assert len(layer.layer._shards[0].execute(client_list()) - before) <= 1  # one may come late, and is kept
     assert threading.active_count() <= threads
     assert not layer._inbox._boxes
-    assert not layer._inbox._wanted
+    assert not layer._inbox.lanes.by_queue
 
 
 def client_list():
@@ -130,4 +130,4 @@ class TestALoopThatIsClosed:
         assert asyncio.run(asyncio.wait_for(layer.receive("work"), 5)) == HELLO
         asyncio.run(layer.send("work", HELLO))
         assert asyncio.run(asyncio.wait_for(layer.receive("work"), 5)) == HELLO
-        eventually(lambda: not layer._inbox._wanted)
+        eventually(lambda: not layer._inbox.lanes.by_queue)

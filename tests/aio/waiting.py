@@ -27,4 +27,4 @@ def waits(layer, channel):
     """Whether somebody waits for a message of ``channel``, and the receiving thread has found a server for it."""
     parts = [part for part in layer._parts if getattr(part, "_receiving", False)]
     box = layer._inbox._boxes.get(channel)
-    return bool(parts and box and box.waiting and not layer._inbox._newcomers)
+    return bool(parts and box and box.waiting and not layer._inbox.lanes.first.newcomers)
