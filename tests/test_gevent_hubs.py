@@ -82,6 +82,21 @@ os._exit(0)
 """
 
 
+LOOK = """
+from gevent import monkey
+monkey.patch_all()
+import sys
+import gevent
+from asgi_redis import InMemoryChannelLayer, IPCChannelLayer
+
+layer = IPCChannelLayer(path=sys.argv[1]) if len(sys.argv) > 1 else InMemoryChannelLayer()
+gevent.spawn(layer.send, "a", {})
+while layer.receive(["a"]) == (None, None):
+    pass
+print("fine")
+"""
+
+
 def run(program, *arguments):
     return subprocess.run(
         [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=100, check=False
@@ -98,3 +113,9 @@ def test_a_native_thread_that_ends_closes_its_connections(redis_server, prefix):
 def test_greenlets_and_native_threads_share_a_layer(kind, redis_server, prefix, tmp_path):
     ended = run(PROGRAM, kind, redis_server.url if kind == "redis" else str(tmp_path), prefix)
     assert ended.stdout == "fine\n", ended.stderr
+
+
+def test_a_loop_that_only_looks_lets_other_greenlets_run(tmp_path):
+    for place in ([], [str(tmp_path)]):
+        ended = run(LOOK, *place)
+        assert ended.stdout == "fine\n", ended.stderr

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import threading
+import functools
 import time
+from _thread import RLock  # gevent leaves this one as it is: all hubs and native threads share the store
 from collections import OrderedDict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
 from asgi_redis import process
 from asgi_redis.connection import Waiter
+from asgi_redis.exceptions import UnsafeSignalHandler
 from asgi_redis.stores.store import ChannelCounters, Counters, Entry
 
 HOUR = 3600.0  # a queue's counters are kept for that after the last message
@@ -32,6 +35,29 @@ class _Counters:
         self.last = now
 
 
+Step = TypeVar("Step", bound=Callable[..., Any])
+
+
+def _step(method: Step) -> Step:
+    """Lets no other step come between, and none of a signal handler or finaliser in the midst of it."""
+
+    @functools.wraps(method)
+    def step(self: MemoryStore, *arguments: Any) -> Any:
+        process.check()
+        with self._lock:
+            if self._busy:
+                raise UnsafeSignalHandler(
+                    "a signal handler cannot use the layer: it has interrupted a call that does"
+                )
+            self._busy = True
+            try:
+                return method(self, *arguments)
+            finally:
+                self._busy = False
+
+    return cast("Step", step)
+
+
 class MemoryStore:
     """
     Messages and groups in this process. A process that is forked from it starts with an empty store of its own.
@@ -45,7 +71,8 @@ class MemoryStore:
 
     def start_process(self) -> None:
         """Starts empty, with nothing that was somebody else's."""
-        self._own_lock = threading.Lock()
+        self._lock = RLock()
+        self._busy = False
         # Whichever was added or swept last is at the end of these two.
         self._queues: OrderedDict[str, _Messages] = OrderedDict()
         self._groups: OrderedDict[str, dict[str, float]] = OrderedDict()  # channels, the latest added last
@@ -54,30 +81,25 @@ class MemoryStore:
         self._waiting: dict[str, set[Waiter]] = {}
         self._idle_waiters: deque[Waiter] = deque(maxlen=100)
 
-    @property
-    def _lock(self) -> threading.Lock:
-        process.check()
-        return self._own_lock
-
+    @_step
     def push(self, entries: Sequence[tuple[str, str, bytes, int]], expiry: float) -> list[bool | None]:
         """See ``Store``. There is no limit to the memory but the capacities."""
         pushed: list[bool | None] = []
         woken: set[Waiter] = set()
-        with self._lock:
-            now = time.monotonic()
-            for queue, channel, message, capacity in entries:
-                messages = self._queues.get(queue)
-                if messages is None:
-                    messages = self._queues[queue] = deque()
-                if len(messages) >= capacity:
-                    self._drop_expired(queue, messages, now - expiry)
-                room = len(messages) < capacity
-                if room:
-                    messages.append((now, channel, message))
-                    woken.update(self._waiting.get(queue, ()))
-                self._count(queue, room, now)
-                pushed.append(room)
-            self._sweep(now, expiry, _SWEPT * len(entries))
+        now = time.monotonic()
+        for queue, channel, message, capacity in entries:
+            messages = self._queues.get(queue)
+            if messages is None:
+                messages = self._queues[queue] = deque()
+            if len(messages) >= capacity:
+                self._drop_expired(queue, messages, now - expiry)
+            room = len(messages) < capacity
+            if room:
+                messages.append((now, channel, message))
+                woken.update(self._waiting.get(queue, ()))
+            self._count(queue, room, now)
+            pushed.append(room)
+        self._sweep(now, expiry, _SWEPT * len(entries))
         for waiter in woken:
             waiter.wake()
         return pushed
@@ -121,58 +143,58 @@ class MemoryStore:
         if "?" in queue:  # single-reader channels are used once
             self._counters.pop(queue, None)
 
+    @_step
     def pop(
         self, queues: Sequence[str], limit: int, expiry: float, most: Mapping[str, int] | None = None
     ) -> list[tuple[str, Entry]]:
         """See ``Store``."""
         taken: list[tuple[str, Entry]] = []
-        with self._lock:
-            now = time.monotonic()
-            sources: list[tuple[str, _Messages, int]] = []
-            for queue in queues:
-                messages = self._queues.get(queue)
-                if messages:
-                    self._drop_expired(queue, messages, now - expiry)
-                    number = min(len(messages), most.get(queue, limit) if most else limit)
-                    if number > 0:
-                        sources.append((queue, messages, number))
-                        if len(sources) == limit:
-                            break
-            turn = 0
-            while sources and len(taken) < limit:
-                for queue, messages, _ in sources[: limit - len(taken)]:
-                    sent, channel, message = messages.popleft()
-                    taken.append((queue, Entry(channel, message, now - sent)))
-                    if not messages and "?" in queue:
-                        self._remove(queue)
-                turn += 1
-                sources = [source for source in sources if source[2] > turn]
+        now = time.monotonic()
+        sources: list[tuple[str, _Messages, int]] = []
+        for queue in queues:
+            messages = self._queues.get(queue)
+            if messages:
+                self._drop_expired(queue, messages, now - expiry)
+                number = min(len(messages), most.get(queue, limit) if most else limit)
+                if number > 0:
+                    sources.append((queue, messages, number))
+                    if len(sources) == limit:
+                        break
+        turn = 0
+        while sources and len(taken) < limit:
+            for queue, messages, _ in sources[: limit - len(taken)]:
+                sent, channel, message = messages.popleft()
+                taken.append((queue, Entry(channel, message, now - sent)))
+                if not messages and "?" in queue:
+                    self._remove(queue)
+            turn += 1
+            sources = [source for source in sources if source[2] > turn]
         return taken
 
+    @_step
     def group_add(self, group: str, channel: str, group_expiry: float) -> None:
         """See ``Store``."""
-        with self._lock:
-            now = time.monotonic()
-            channels = self._groups.setdefault(group, {})
-            channels.pop(channel, None)  # the order is that of the adding
-            channels[channel] = now
-            for _ in range(min(_SWEPT, len(self._groups))):
-                self._sweep_group(next(iter(self._groups)), now - group_expiry)
+        now = time.monotonic()
+        channels = self._groups.setdefault(group, {})
+        channels.pop(channel, None)  # the order is that of the adding
+        channels[channel] = now
+        for _ in range(min(_SWEPT, len(self._groups))):
+            self._sweep_group(next(iter(self._groups)), now - group_expiry)
 
+    @_step
     def group_discard(self, group: str, channel: str) -> None:
         """See ``Store``."""
-        with self._lock:
-            channels = self._groups.get(group, {})
-            channels.pop(channel, None)
-            if not channels:
-                self._groups.pop(group, None)
+        channels = self._groups.get(group, {})
+        channels.pop(channel, None)
+        if not channels:
+            self._groups.pop(group, None)
 
+    @_step
     def group_channels(self, group: str, group_expiry: float) -> list[str]:
         """See ``Store``."""
-        with self._lock:
-            if group not in self._groups:
-                return []
-            return list(self._sweep_group(group, time.monotonic() - group_expiry))
+        if group not in self._groups:
+            return []
+        return list(self._sweep_group(group, time.monotonic() - group_expiry))
 
     def _sweep_group(self, group: str, added_before: float) -> dict[str, float]:
         channels = self._groups[group]
@@ -189,31 +211,31 @@ class MemoryStore:
             del self._groups[group]
         return channels
 
+    @_step
     def channel_statistics(self, queue: str, expiry: float) -> ChannelCounters:
         """See ``Store``."""
-        with self._lock:
-            now = time.monotonic()
-            messages = self._queues.get(queue)
-            if messages:
-                self._drop_expired(queue, messages, now - expiry)
-            counters = self._counters.get(queue)
-            if counters is None or now - counters.last > HOUR:
-                counters = _Counters()
-            pending, oldest = (len(messages), now - messages[0][0]) if messages else (0, 0.0)
-            return ChannelCounters(counters.sent, counters.refused, counters.expired, pending, oldest)
+        now = time.monotonic()
+        messages = self._queues.get(queue)
+        if messages:
+            self._drop_expired(queue, messages, now - expiry)
+        counters = self._counters.get(queue)
+        if counters is None or now - counters.last > HOUR:
+            counters = _Counters()
+        pending, oldest = (len(messages), now - messages[0][0]) if messages else (0, 0.0)
+        return ChannelCounters(counters.sent, counters.refused, counters.expired, pending, oldest)
 
+    @_step
     def global_statistics(self) -> Counters:
         """See ``Store``."""
-        with self._lock:
-            total = self._total if time.monotonic() - self._total.last <= DAY else _Counters()
-            return Counters(total.sent, total.refused, total.expired)
+        total = self._total if time.monotonic() - self._total.last <= DAY else _Counters()
+        return Counters(total.sent, total.refused, total.expired)
 
+    @_step
     def flush(self) -> None:
         """See ``Store``."""
-        with self._lock:
-            for held in (self._queues, self._groups, self._counters):
-                held.clear()
-            self._total = _Counters()
+        for held in (self._queues, self._groups, self._counters):
+            held.clear()
+        self._total = _Counters()
 
     def listen(self, queues: Sequence[str]) -> MemoryListener:
         """See ``Store``."""
@@ -223,23 +245,23 @@ class MemoryStore:
         """See ``Store``. Keeps the messages: they are nowhere else."""
         self._idle_waiters.clear()
 
+    @_step
     def _start_waiting(self, queues: Sequence[str]) -> Waiter:
         try:
             waiter = self._idle_waiters.pop()
         except IndexError:
             waiter = Waiter()
-        with self._lock:
-            for queue in queues:
-                self._waiting.setdefault(queue, set()).add(waiter)
+        for queue in queues:
+            self._waiting.setdefault(queue, set()).add(waiter)
         return waiter
 
+    @_step
     def _stop_waiting(self, queues: Sequence[str], waiter: Waiter) -> None:
-        with self._lock:
-            for queue in queues:
-                waiters = self._waiting.get(queue, set())
-                waiters.discard(waiter)
-                if not waiters:
-                    self._waiting.pop(queue, None)
+        for queue in queues:
+            waiters = self._waiting.get(queue, set())
+            waiters.discard(waiter)
+            if not waiters:
+                self._waiting.pop(queue, None)
         waiter.clear()
         self._idle_waiters.append(waiter)
 

@@ -7,8 +7,8 @@ import itertools
 import logging
 import math
 import select
-import threading
 import time
+from _thread import RLock  # gevent leaves this one as it is: hubs and native threads share the layer
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from asgi_redis import process
 from asgi_redis.base import BaseChannelLayer
 from asgi_redis.exceptions import InvalidName, UndecodableMessage
 from asgi_redis.kept import KeptMessages
+from asgi_redis.native import is_patched
 from asgi_redis.stores.store import Entry, Listener, Store
 
 logger = logging.getLogger("asgi_redis")
@@ -40,6 +41,8 @@ class StoreReceiver:
         self._rules = rules
         self._queues = functools.lru_cache(maxsize=1024)(self._make_queues)
         self._turns = itertools.count()
+        # Under gevent a loop that only looks would let no other greenlet run.
+        self._gives_turns = is_patched("time")
         self.start_process()
         process.register(self)
 
@@ -48,7 +51,7 @@ class StoreReceiver:
         self._kept = KeptMessages()
         self._listeners: set[Listener] = set()
         self._unblocked = 0
-        self._count_lock = threading.Lock()
+        self._count_lock = RLock()
         self.undecodable_count = 0
 
     def receive(
@@ -76,6 +79,8 @@ class StoreReceiver:
             most = {self._rules.non_local_name(name): number for name, number in most.items()}
         received = self._look(self._store, queues, limit, most)
         if received or timeout <= 0 or self._is_ended(unblocked, attendant):
+            if self._gives_turns and not received:
+                time.sleep(0)
             return received
         deadline = time.monotonic() + timeout
         with self._store.listen(queues) as listener:

@@ -15,9 +15,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import logging
 import os
-import threading
+from _thread import RLock  # gevent leaves this one as it is: hubs and native threads share the environment
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,8 +35,6 @@ from asgi_redis.stores.lmdb.records import (
     FORMAT,
 )
 from asgi_redis.stores.lmdb.sleepers import Sleepers
-
-logger = logging.getLogger("asgi_redis")
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _SPARE = 256  # pages that removing, and a few small transactions before somebody looks again, may take
@@ -75,8 +72,9 @@ class Environment:
         self.directory = directory
         self.max_bytes = max_bytes
         self.users: set[object] = set()
-        self.lock = threading.RLock()  # reentrant, so that a thread can fork in a signal handler
+        self.lock = RLock()  # reentrant, so that a thread can fork in a signal handler
         self.busy = False
+        self.problem: str | None = None  # with what there was, for which it has been made anew
         self.closed = False
         self.is_current = True  # false where it has to be asked for anew: it is closed, or a fork waits for it
         self.look_at = 0
@@ -109,7 +107,7 @@ class Environment:
             raise UnusableStore(
                 f"{what}; processes {pids} have it open: stop them, or use another prefix" if users else what
             )
-        logger.warning("the IPC store in %s is %s; starting with an empty one", self.directory, problem)
+        self.problem = problem
         for path in self.directory.iterdir():
             path.unlink()
         self._open_and_check(used=False)

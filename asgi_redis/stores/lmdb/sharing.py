@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+from _thread import RLock  # gevent leaves this one as it is: all hubs and native threads share the environments
 from collections import deque
 from pathlib import Path
 
 from asgi_redis import process
-from asgi_redis.exceptions import UnusableStore
+from asgi_redis.exceptions import UnsafeSignalHandler, UnusableStore
 from asgi_redis.stores.lmdb.environment import Environment, Replaced
+
+logger = logging.getLogger("asgi_redis")
 
 _PATIENCE = 2.0  # seconds that a fork waits for a transaction
 
@@ -16,7 +20,8 @@ _PATIENCE = 2.0  # seconds that a fork waits for a transaction
 _open: dict[Path, Environment] = {}
 # Those that it has inherited in the middle of a transaction of another thread, and cannot even close.
 _torn: set[Path] = set()
-_opening = threading.RLock()
+_opening = RLock()
+_makes = False  # whether a thread makes one
 
 abandoned: deque[object] = deque()
 """The users whose stores were collected as garbage: at such a moment no lock may be taken."""
@@ -46,9 +51,25 @@ def use(directory: Path, max_bytes: int, user: object, repair: bool = True) -> E
             except Replaced:
                 environment.close()
         if environment is None or environment.closed:
-            environment = _open[directory] = Environment(directory, max_bytes, repair)
+            environment = _open[directory] = _make(directory, max_bytes, repair)
         environment.users.add(user)
-        return environment
+    if environment.problem:
+        problem, environment.problem = environment.problem, None
+        logger.warning("the IPC store in %s is %s; starting with an empty one", directory, problem)
+    return environment
+
+
+def _make(directory: Path, max_bytes: int, repair: bool) -> Environment:
+    global _makes
+    if _makes:
+        raise UnsafeSignalHandler(
+            f"a signal handler cannot open the IPC store in {directory}: it has interrupted that"
+        )
+    _makes = True
+    try:
+        return Environment(directory, max_bytes, repair)
+    finally:
+        _makes = False
 
 
 def leave(environment: Environment, user: object) -> None:
@@ -87,8 +108,8 @@ class _Fork:
 
     def start_process(self) -> None:
         """Closes them all."""
-        global _opening
-        _opening = threading.RLock()
+        global _makes, _opening
+        _opening, _makes = RLock(), False
         for environment in _open.values():
             if not environment.leave_to_parent():
                 _torn.add(environment.directory)
