@@ -38,6 +38,8 @@ class Upkeep:
                 on_shards.setdefault(shard, []).append(queue)
         for shard, names in on_shards.items():
             operations = [self._operations.channel_statistics(name.encode()) for name in names]
+            # With its text the script is known to all that follow, rather than refused for each of them.
+            operations[0] = operations[0]._replace(packed=operations[0].with_text())
             for name, result in zip(names, execute_many(shard, operations)):
                 if isinstance(result, ResponseError):
                     found.pop(name, None)

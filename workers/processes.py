@@ -16,7 +16,7 @@ from workers.operations.exposition import family, labels, merged, sample
 from workers.operations.liveness import SILENCE_SECONDS, State
 from workers.operations.supervised import REPLY, REQUEST, VARIABLE, Place
 
-METRICS_SECONDS = 0.9  # that they may take
+METRICS_SECONDS = 3.0  # that processes may take which have much else to do; Redis holds them up for less
 SYSTEMD = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")  # it speaks with the supervisor
 
 _numbers = itertools.count()

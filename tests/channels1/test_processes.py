@@ -94,7 +94,7 @@ def test_delayed_messages_may_be_left_to_channels_own_process(stack):
     ("options", "env", "said"),
     [
         (["--layer", "second"], {}, "no channel layer 'second' in CHANNEL_LAYERS; it has 'default'"),
-        ([], {"TEST_BACKEND": "no.such.Layer"}, "channel layer 'default': Cannot import BACKEND 'no.such.Layer'"),
+        ([], {"TEST_BACKEND": "no.such.Layer"}, "cannot import the BACKEND 'no.such.Layer' of"),  # by the check
         ([], {"TEST_LAYER": '{"hots": []}'}, "hots"),
         (
             [],
@@ -102,6 +102,7 @@ def test_delayed_messages_may_be_left_to_channels_own_process(stack):
             "its BACKEND has to be asgi_redis.RedisChannelLayer",
         ),
         (["--routing", "no.such.routing"], {}, "no.such.routing"),
+        (["--processes", "2", "--routing", "no.such.routing"], {}, "no.such.routing"),
     ],
 )
 def test_a_wrong_configuration_is_one_clear_error(stack, options, env, said):

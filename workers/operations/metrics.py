@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 300)  # seconds
-LOOKUP_SECONDS = 0.4
+LOOKUP_SECONDS = 0.6
 
 Statistics = Mapping[str, Mapping[str, float]]
 
