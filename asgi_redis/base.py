@@ -226,6 +226,16 @@ def _new_client_prefix() -> str:
     return uuid.uuid4().hex
 
 
+def is_channel_name(name: object) -> bool:
+    """Whether ``name`` is that of a channel."""
+    return (
+        isinstance(name, str)
+        and len(name) < 100
+        and _CHANNEL_NAME.fullmatch(name) is not None
+        and not name.endswith("?")
+    )
+
+
 def _compiled(pattern: str | Pattern[str]) -> Pattern[str]:
     if isinstance(pattern, str):
         return re.compile(fnmatch.translate(pattern))

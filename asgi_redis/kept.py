@@ -1,72 +1,141 @@
-"""Messages that this process has taken off Redis and not yet handed out."""
+"""Messages that this process has taken off Redis and not yet handed out: the fan-out of groups."""
 
 from __future__ import annotations
 
-import copy
-import threading
+import contextlib
 import time
+from _thread import RLock  # gevent leaves this one as it is: hubs and native threads share the layer
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import repeat
+from operator import itemgetter
 from typing import Any
 
-_UNCHANGEABLE = {str, bytes, int, float, bool, type(None)}
+MOST_BYTES = 64 << 20
+"""What the messages of one layer may take up; beyond it the oldest are dropped."""
+_FIRST = itemgetter(0)
+_CHANNEL_BYTES = 200  # that a channel's name takes up, or a little less
+
+
+class SharedMessage:
+    """
+    One message for several channels of a queue, as bytes: each of them gets an object of its own from ``decode``.
+
+    ``expires`` is a time of ``time.monotonic``.
+    """
+
+    __slots__ = ("_data", "_decode", "channels", "expires", "queue", "size")
+
+    def __init__(
+        self, queue: str, channels: Iterable[str], data: Any, decode: Callable[[Any], dict[str, Any]], expires: float
+    ) -> None:
+        self.queue = queue
+        self.channels = deque(channels)
+        self.expires = expires
+        self.size = _CHANNEL_BYTES * len(self.channels) + (len(data) if isinstance(data, bytes) else 0)
+        self._data = data
+        self._decode = decode
+
+    def message(self) -> dict[str, Any]:
+        """Returns the message, a new object each time. Raises what the serialiser raises."""
+        return self._decode(self._data)
+
+
+Share = tuple[SharedMessage, str]
+"""A message and one of the channels that it is for."""
 
 
 class KeptMessages:
     """
-    The rest of a message that is for several channels of this process.
+    The rest of messages that are for several channels of this process.
 
     One entry of a process-local queue serves all the members of a group that live in the process. The first gets
-    it from Redis, the others from here, until it expires.
+    it from Redis, the others from here, until it expires. ``dropped`` is called with the number of channels that lose
+    a message to ``MOST_BYTES``.
     """
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._queues: OrderedDict[str, deque[tuple[float, str, dict[str, Any]]]] = OrderedDict()
+    def __init__(self, dropped: Callable[[str, int], object] = lambda channel, number: None) -> None:
+        self._lock = RLock()
+        self._queues: OrderedDict[str, deque[SharedMessage]] = OrderedDict()
+        self._size = 0
+        self._dropped = dropped
 
-    def put(self, queue: str, channels: Sequence[str], message: dict[str, Any], expires_in: float) -> None:
-        """Keeps a copy for each of ``channels``, all of them of ``queue``, for ``expires_in`` seconds."""
-        now = time.monotonic()
-        expires = now + expires_in
+    def put(self, shared: SharedMessage, entries: list[Any] | None = None, position: int = 0) -> None:
+        """Keeps a message until it expires, and takes what it was made of out of ``entries``."""
+        origin = [None] if entries is None else entries
         with self._lock:
-            self._drop_expired(now)
-            kept = self._queues.setdefault(queue, deque())
-            kept.extend((expires, channel, _copied(message)) for channel in channels)
+            self._drop_expired(time.monotonic())
+            kept = self._queues.setdefault(shared.queue, deque())
+            # One call in C, which no interruption can divide: the message is in one of the two places, never in both.
+            kept.extend(map(_FIRST, zip((shared,), map(origin.pop, (position,)))))
+            self._size += shared.size
+            lost = self._drop_oldest() if self._size > MOST_BYTES else []
+        for one in lost:
+            self._dropped(one.queue, len(one.channels))
 
-    def take(self, queues: Iterable[str], limit: int) -> list[tuple[str, dict[str, Any]]]:
-        """Returns up to ``limit`` of what is kept for ``queues``, as (channel, message)."""
-        taken: list[tuple[str, dict[str, Any]]] = []
-        if not self._queues:
-            return taken
+    def take(self, queues: Collection[str], limit: int, taken: list[Share]) -> None:
+        """Adds up to ``limit`` shares for ``queues`` to ``taken``."""
         with self._lock:
-            for queue in queues:
-                kept = self._queues.get(queue)
-                while kept and len(taken) < limit:
-                    expires, channel, message = kept.popleft()
-                    if time.monotonic() <= expires:
-                        taken.append((channel, message))
-                if kept is not None and not kept:
-                    del self._queues[queue]
-        return taken
+            now = time.monotonic()
+            full = len(taken) + limit
+            for queue in [queue for queue in self._queues if queue in queues]:
+                kept = self._queues[queue]
+                while kept and len(taken) < full:
+                    shared = kept[0]
+                    if shared.expires < now:
+                        shared.channels.clear()
+                    number = min(full - len(taken), len(shared.channels))
+                    # One call in C, as above.
+                    taken.extend(zip(repeat(shared, number), map(deque.popleft, repeat(shared.channels))))
+                    if not shared.channels:
+                        kept.popleft()
+                        self._size -= shared.size
+                if not kept:
+                    self._forget(queue)
+
+    def put_back(self, taken: Sequence[Share]) -> None:
+        """Makes undone what ``take`` has done, after an interruption of a call that may have been in here."""
+        # One that has come at the end of a ``with`` has left the lock with this thread.
+        with contextlib.suppress(RuntimeError):  # raised when it is not
+            while True:
+                self._lock.release()
+        with self._lock:
+            for shared, channel in reversed(taken):
+                kept = self._queues.setdefault(shared.queue, deque())
+                shared.channels.appendleft(channel)
+                if not kept or kept[0] is not shared:
+                    kept.appendleft(shared)
+                    self._size += shared.size
 
     def _drop_expired(self, now: float) -> None:
         """Looks at two queues, others each time: nobody may read them any more."""
         for _ in range(min(2, len(self._queues))):
             queue, kept = next(iter(self._queues.items()))
-            if kept[-1][0] < now:
-                del self._queues[queue]
-            else:
+            while kept and kept[0].expires < now:
+                self._size -= kept.popleft().size
+            if kept:
                 self._queues.move_to_end(queue)
+            else:
+                self._forget(queue)
+
+    def _drop_oldest(self) -> list[SharedMessage]:
+        lost = []
+        while self._size > MOST_BYTES and self._queues:
+            queue, kept = next(iter(self._queues.items()))
+            if kept:
+                lost.append(kept.popleft())
+                self._size -= lost[-1].size
+            else:
+                self._forget(queue)
+        return lost
+
+    def _forget(self, queue: str) -> None:
+        del self._queues[queue]
+        if not self._queues:
+            self._size = 0  # whatever an interruption may have left in it
+
+    def __contains__(self, queue: str) -> bool:
+        return queue in self._queues
 
     def __bool__(self) -> bool:
         return bool(self._queues)
-
-
-def _copied(value: Any) -> Any:
-    """Returns a copy that shares nothing that can be changed; ``copy.deepcopy`` takes several times as long."""
-    kind = type(value)
-    if kind is dict:
-        return {key: _copied(item) for key, item in value.items()}
-    if kind is list:
-        return [_copied(item) for item in value]
-    return value if kind in _UNCHANGEABLE else copy.deepcopy(value)

@@ -13,7 +13,8 @@ from asgi_redis.base import BaseChannelLayer
 from asgi_redis.connection import Shard
 from asgi_redis.connection.blocking import Readable
 from asgi_redis.exceptions import InvalidName
-from asgi_redis.receiver import Attendant, Batch, Companion, Receiver
+from asgi_redis.receive_call import Attendant, Batch, Companion
+from asgi_redis.receiver import Receiver
 from asgi_redis.serializers import Serializer
 from asgi_redis.stores.face import StoreChannelLayer
 from asgi_redis.stores.receiver import StoreReceiver
@@ -54,6 +55,7 @@ class LocalReceiver(Receiver):
         most: Mapping[str, int] | None = None,
         attendant: Attendant | None = None,
         companion: Companion | None = None,
+        shared: bool = False,
     ) -> Batch:
         """Returns up to ``limit`` messages of ``channels``, all of the same place; waits ``timeout`` seconds."""
         try:
@@ -63,14 +65,14 @@ class LocalReceiver(Receiver):
         except TypeError:
             local, remote, turns = self._make_sides(channels)
         if not local:
-            return super().receive(remote, limit, timeout, most, attendant)
+            return super().receive(remote, limit, timeout, most, attendant, None, shared)
         with _Companion(self._local, self._store, local, most, attendant, self._place) as companion:
             # Redis comes first in every other turn, or a busy machine would never look there.
             if not remote or next(turns) % 2:
                 received: Batch = companion.take(limit)
                 if received or (timeout <= 0 and not remote):
                     return received
-            return super().receive(remote, limit, timeout, most, attendant, companion)
+            return super().receive(remote, limit, timeout, most, attendant, companion, shared)
 
     def keep(self, channel: str, message: dict[str, Any]) -> None:
         """Keeps a message that nobody took for the next reader of its channel."""

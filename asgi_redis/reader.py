@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from asgi_redis.connection import Shard, Waiter
 from asgi_redis.health import Health, Place
-from asgi_redis.receiver import Batch, Receiver, Turn
+from asgi_redis.receive_call import Batch, Turn
+from asgi_redis.receiver import Receiver
 from asgi_redis.wire import Operation
 
 

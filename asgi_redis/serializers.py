@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 import base64
+import copy
 import hashlib
 import itertools
 import json
@@ -101,8 +102,19 @@ class BaseMessageSerializer(abc.ABC):
             data = self.crypter.encrypt(data)
         return self.prefix() + data
 
+    def payload(self, message: bytes) -> bytes:
+        """Returns what ``from_bytes`` takes, of a member of whatever age. Raises ``UndecodableMessage``."""
+        data = message[self.random_prefix_length :]
+        if self.crypter:
+            data = self.crypter.decrypt(data)
+        return data
+
     def deserialize(self, message: bytes) -> Any:
-        """Returns the message of a member. Raises ``UndecodableMessage``, or what the format raises."""
+        """
+        Returns the message of a member. Raises ``UndecodableMessage``, or what the format raises.
+
+        An encrypted one is refused 10 seconds after ``expiry``, by the clocks of its sender and of this machine.
+        """
         data = message[self.random_prefix_length :]
         if self.crypter:
             ttl = None if self.expiry is None else math.ceil(self.expiry) + 10
@@ -168,6 +180,20 @@ def spliceable(serializer: Serializer) -> MsgPackSerializer | JSONSerializer | N
         return None
     known = type(serializer) in (MsgPackSerializer, JSONSerializer)
     return serializer if known and serializer.crypter is None else None
+
+
+def decoding(serializer: Serializer) -> tuple[Callable[[bytes], bytes], Callable[[bytes], Any]]:
+    """
+    Returns how members are read whose age is known otherwise: what makes them payloads, and these messages.
+
+    The time that Fernet puts into a member is that of its sender's clock, which may be wrong, so it does not count.
+    """
+    if isinstance(serializer, BaseMessageSerializer):
+        if type(serializer).deserialize is BaseMessageSerializer.deserialize:
+            return serializer.payload, serializer.from_bytes
+        serializer = copy.copy(serializer)
+        serializer.expiry = None
+    return bytes, serializer.deserialize
 
 
 class SerializersRegistry:

@@ -1,8 +1,9 @@
 """The way to Redis: hosts, connections, and the carriers that bring operations there and replies back."""
 
-from asgi_redis.connection.blocking import pop, put_back_all
+from asgi_redis.connection.blocking import pop
 from asgi_redis.connection.carrying import Request, Steps, carry, execute_all
 from asgi_redis.connection.errors import describe_wrong_type
+from asgi_redis.connection.hand import Hand, Look
 from asgi_redis.connection.host import Host
 from asgi_redis.connection.hosts import parse_hosts, parse_sentinels
 from asgi_redis.connection.late import start_or_run
@@ -12,7 +13,9 @@ from asgi_redis.connection.shard import Shard, delete_matching
 from asgi_redis.connection.waiter import Waiter
 
 __all__ = [
+    "Hand",
     "Host",
+    "Look",
     "Request",
     "SentinelCluster",
     "SentinelHost",
@@ -31,6 +34,5 @@ __all__ = [
     "parse_hosts",
     "parse_sentinels",
     "pop",
-    "put_back_all",
     "start_or_run",
 ]

@@ -206,13 +206,17 @@ class Pool:
         try:
             write(connection, packed)
         except Unsent as error:
-            self.after_error(connection, error)
-            reconnect = functools.partial(self._reconnect, connection)
-            if prompt:
-                self._promptly(reconnect)
-            else:
-                reconnect()
+            self.renew(connection, error, prompt)
             write(connection, packed)
+
+    def renew(self, connection: Any, error: Unsent, prompt: bool = False) -> None:
+        """Connects one anew that was closed before a byte went out, as ``error`` says."""
+        self.after_error(connection, error)
+        reconnect = functools.partial(self._reconnect, connection)
+        if prompt:
+            self._promptly(reconnect)
+        else:
+            reconnect()
 
     # Giving back
 

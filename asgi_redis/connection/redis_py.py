@@ -11,6 +11,7 @@ from redis.exceptions import ConnectionError, RedisError, ResponseError, Timeout
 from asgi_redis.wire.operation import command
 
 _PING = command(b"PING")
+_CHUNK = 1 << 16  # bytes
 
 
 class Unsent(ConnectionError):
@@ -23,28 +24,59 @@ def write(connection: Any, packed: bytes) -> None:
 
     redis-py does not tell how much was written, and closes the connection where an interruption comes in between.
     """
+    write_rest(connection, packed, [])
+
+
+def write_rest(connection: Any, packed: bytes, written: list[int]) -> None:
+    """
+    Writes what of a request was not written yet; ``written`` are the numbers of bytes that were, and goes on growing.
+
+    Raises ``Unsent`` when Redis has certainly seen nothing of it.
+    """
     sock = connection._sock
     if sock is None:
-        raise Unsent("the connection was closed")
+        raise _closed(written, "")
+    rest: Any = packed if not written else memoryview(packed)[sum(written) :]
     try:
-        written = sock.send(packed)
+        while rest:
+            # One call in C, which no interruption can divide: what was written is known.
+            written.extend(map(sock.send, (rest,)))
+            rest = None if written[-1] == len(rest) else memoryview(rest)[written[-1] :]
     except OSError as error:
         # The kernel has taken nothing. What TLS has taken is not known.
-        closed = isinstance(error, (BrokenPipeError, ConnectionResetError)) and not isinstance(
-            connection, SSLConnection
-        )
-        raise (Unsent(f"the connection was closed: {error}") if closed else _failed(error)) from error
-    if written < len(packed):
-        try:
-            sock.sendall(memoryview(packed)[written:])
-        except OSError as error:
-            raise _failed(error) from error
+        closed = isinstance(error, (BrokenPipeError, ConnectionResetError))
+        if closed and not written and not isinstance(connection, SSLConnection):
+            raise _closed(written, f": {error}") from error
+        raise _failed(error, "writing to") from error
 
 
-def _failed(error: OSError) -> RedisError:
+def read_some(connection: Any, chunks: list[bytes]) -> None:
+    """Waits for bytes from Redis, and appends them to ``chunks``, past redis-py's parser."""
+    sock = connection._sock
+    if sock is None:
+        raise ConnectionError("the connection was closed")
+    try:
+        chunks.extend(map(sock.recv, (_CHUNK,)))  # one call in C, as above
+    except OSError as error:
+        raise _failed(error, "reading from") from error
+    if not chunks[-1]:
+        raise ConnectionError("Connection closed by server.")
+
+
+def descriptor(connection: Any) -> int:
+    """Returns the file descriptor, -1 when it is closed."""
+    sock = connection._sock
+    return -1 if sock is None else int(sock.fileno())
+
+
+def _closed(written: list[int], why: str) -> ConnectionError:
+    return (ConnectionError if written else Unsent)(f"the connection was closed{why}")
+
+
+def _failed(error: OSError, what: str) -> RedisError:
     if isinstance(error, socket.timeout):
-        return TimeoutError("Timeout writing to socket")
-    return ConnectionError(f"Error while writing to socket: {error}")
+        return TimeoutError(f"Timeout {what} socket")
+    return ConnectionError(f"Error while {what} socket: {error}")
 
 
 def is_dead(connection: Any) -> bool:

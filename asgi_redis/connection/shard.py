@@ -8,7 +8,6 @@ out that an idle connection has died, come before the first byte of a request.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -32,8 +31,6 @@ from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.wire.operation import Operation
 from asgi_redis.wire.operations import scan, types, unlink
 
-_LATE_LOOK = 60.0  # seconds of a wait for a late reply, which begins again
-_RESCUE = 1.0  # seconds that a reply may take whose caller was interrupted
 _KEYS_LOOKED_AT = 1000  # to find the one that is of another type
 
 
@@ -46,92 +43,38 @@ class Shard(Pool):
         self.permissions = Permissions()
         super().__init__(host, keeps_keys)
 
-    def execute(
-        self,
-        operation: Operation,
-        rescue: Callable[[Any], object] | None = None,
-        late: Callable[[Any], object] | None = None,
-        prompt: bool = False,
-        spare: bool = False,
-    ) -> Any:
+    def execute(self, operation: Operation, prompt: bool = False, spare: bool = False) -> Any:
         """
         Sends one operation and returns what its replies mean.
 
-        An interruption that is no ``Exception``, such as KeyboardInterrupt or gevent.Timeout, may come between
-        request and reply: ``rescue`` gets what would have been returned, before the interruption is raised.
-
-        With ``prompt``, or ``late``, the reply is waited for no longer than ``PROMPT`` seconds, then a
-        ``TimeoutError`` is raised. What would have been returned is given to ``late``, in another thread, should it
-        still come.
+        With ``prompt`` the reply is waited for no longer than ``PROMPT`` seconds, then a ``TimeoutError`` is raised.
 
         Raises ``redis.exceptions.RedisError``. After a ``ConnectionError`` or a ``TimeoutError`` Redis may or may not
         have carried it out.
         """
-        prompt = prompt or late is not None
-        return self.execute_on(self.checkout(prompt, spare), operation, rescue, late, prompt)
-
-    def execute_on(
-        self,
-        connection: Any,
-        operation: Operation,
-        rescue: Callable[[Any], object] | None = None,
-        late: Callable[[Any], object] | None = None,
-        prompt: bool = False,
-    ) -> Any:
-        """Does what ``execute`` does, on a connection that was checked out, and gives it back."""
+        connection = self.checkout(prompt, spare)
         try:
             self.send(connection, operation.packed, prompt)
-            in_time = not prompt or connection.can_read(PROMPT)
-            reply = self.read(connection, operation) if in_time else None
+            if prompt and not connection.can_read(PROMPT):
+                raise TimeoutError(f"{self.host} has not answered within {PROMPT:g} s")
+            reply = self.read(connection, operation)
         except BaseException as error:
-            if rescue is None or isinstance(error, Exception):
-                self.after_error(connection, error)
-            else:
-                self._rescue(connection, operation, rescue)
+            self.after_error(connection, error)
             if isinstance(error, ResponseError):
                 told = self.with_key(error, operation)
                 if told is not error:
                     raise told from error
             raise
-        if not in_time:
-            self.distrust(connection)
-            if late is None:
-                self.discard(connection)
-            else:
-                self.read_late(connection, lambda: operation.read(self.read(connection, operation)), late)
-            raise TimeoutError(f"{self.host} has not answered within {PROMPT:g} s")
         self.give_back(connection)
         return operation.read(reply)
 
-    def read_late(self, connection: Any, read: Callable[[], Any], late: Callable[[Any], object]) -> None:
-        """Leaves a connection to a thread that waits for a reply and gives what ``read`` then returns to ``late``."""
-        self._late_calls.make(functools.partial(self._read_late, connection, read, late))
+    def later(self, call: Callable[[], object]) -> None:
+        """Makes a call, which must not raise, in a thread that ``settle`` waits for."""
+        self._late_calls.make(call)
 
     def settle(self, deadline: float) -> bool:
         """Waits for replies that are late; returns whether there are none by ``deadline`` (``time.monotonic``)."""
         return self._late_calls.settle(deadline)
-
-    def _read_late(self, connection: Any, read: Callable[[], Any], late: Callable[[Any], object]) -> None:
-        try:
-            while not connection.can_read(_LATE_LOOK):
-                pass
-            result = read()
-        except Exception as error:  # noqa: BLE001  whoever has asked was given an error
-            self.after_error(connection, error)
-        else:
-            self.give_back(connection)
-            late(result)
-
-    def _rescue(self, connection: Any, operation: Operation, rescue: Callable[[Any], object]) -> None:
-        try:
-            reply = read_replies(connection, operation) if connection.can_read(_RESCUE) else None
-        except BaseException:  # noqa: BLE001  the first interruption is the one to be raised
-            reply = None
-        if reply is None:
-            self.discard(connection)
-        else:
-            self.give_back(connection)
-            rescue(operation.read(reply))
 
     def read(self, connection: Any, operation: Operation) -> Any:
         """Returns the reply to an operation that was sent, or the list of its replies."""

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import select
+from collections.abc import Sequence
+from typing import Any
+
+from redis.exceptions import ConnectionError
 
 from asgi_redis import process
 
@@ -46,3 +52,20 @@ def _pipe() -> tuple[int, int]:
     for end in ends:
         os.set_blocking(end, False)
     return ends
+
+
+def poll(readable: Sequence[Any], timeout: float) -> list[Any]:
+    """
+    Waits up to ``timeout`` seconds until one of those that have a ``fileno()`` can be read; returns those that can.
+
+    Raises ``redis.exceptions.ConnectionError`` for one that is closed.
+    """
+    poller = select.poll()
+    by_descriptor = {}
+    for one in readable:
+        descriptor = one.fileno()
+        if descriptor < 0:
+            raise ConnectionError("the connection was closed while it waited")
+        by_descriptor[descriptor] = one
+        poller.register(descriptor, select.POLLIN)
+    return [by_descriptor[descriptor] for descriptor, _ in poller.poll(math.ceil(timeout * 1000))]

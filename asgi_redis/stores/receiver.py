@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import functools
 import itertools
-import logging
 import math
 import select
 import time
-from _thread import RLock  # gevent leaves this one as it is: hubs and native threads share the layer
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 from asgi_redis import process
 from asgi_redis.base import BaseChannelLayer
+from asgi_redis.dropped import DroppedMessages
 from asgi_redis.exceptions import InvalidName, UndecodableMessage
-from asgi_redis.kept import KeptMessages
+from asgi_redis.kept import KeptMessages, Share, SharedMessage
 from asgi_redis.native import is_patched
 from asgi_redis.stores.store import Entry, Listener, Store
-
-logger = logging.getLogger("asgi_redis")
 
 Batch = list[tuple[str, dict[str, Any]]]
 
@@ -48,11 +45,15 @@ class StoreReceiver:
 
     def start_process(self) -> None:
         """Sets up what a process must not share with the one that it was forked from."""
+        self._undecodable = DroppedMessages("that cannot be decoded")
         self._kept = KeptMessages()
         self._listeners: set[Listener] = set()
         self._unblocked = 0
-        self._count_lock = RLock()
-        self.undecodable_count = 0
+
+    @property
+    def undecodable_count(self) -> int:
+        """How many messages were dropped because they could not be decoded or decrypted."""
+        return self._undecodable.count
 
     def receive(
         self,
@@ -115,7 +116,8 @@ class StoreReceiver:
     def keep(self, channel: str, message: dict[str, Any]) -> None:
         """Keeps a message that nobody took for the next reader of its channel."""
         process.check()
-        self._kept.put(self._rules.non_local_name(channel), [channel], message, self._rules.expiry)
+        expires = time.monotonic() + self._rules.expiry
+        self._kept.put(SharedMessage(self._rules.non_local_name(channel), [channel], message, _same, expires))
         self.wake()
 
     def forget_kept(self) -> None:
@@ -139,7 +141,12 @@ class StoreReceiver:
         if len(queues) > 1:  # a busy channel that comes first would let the others starve
             first = next(self._turns) % len(queues)
             queues = queues[first:] + queues[:first]
-        received = self._kept.take(queues, limit) if self._kept else []
+        if self._kept:
+            shares: list[Share] = []
+            self._kept.take(queues, limit, shares)
+            if shares:
+                return [(channel, shared.message()) for shared, channel in shares]
+        received: Batch = []
         while not received:
             taken = source.pop(queues, limit, self._rules.expiry, most)
             if not taken:
@@ -148,7 +155,8 @@ class StoreReceiver:
                 try:
                     received.append((entry.channel, self._decode(entry)))
                 except Exception as error:  # noqa: BLE001  a serialiser may raise anything; no reader may die of it
-                    self._drop(entry, error)
+                    # An error's text may repeat the content, which stays out of the log.
+                    self._undecodable.add(self._rules.non_local_name(entry.channel), type(error).__name__)
         return received
 
     def _decode(self, entry: Entry) -> dict[str, Any]:
@@ -157,15 +165,9 @@ class StoreReceiver:
             raise UndecodableMessage(f"a {type(message).__name__} instead of a dict")
         return message
 
-    def _drop(self, entry: Entry, error: Exception) -> None:
-        with self._count_lock:
-            self.undecodable_count += 1
-        # An error's text may repeat the content, which stays out of the log.
-        logger.warning(
-            "Dropped a message on channel %s that cannot be decoded: %s",
-            self._rules.non_local_name(entry.channel),
-            type(error).__name__,
-        )
+
+def _same(message: Any) -> Any:
+    return message
 
 
 class StoreReader:

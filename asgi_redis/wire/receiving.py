@@ -21,7 +21,7 @@ class Reading:
     """
 
     def __init__(self, channels: Iterable[str], keys: Keys, shards: int) -> None:
-        self.names = list(dict.fromkeys(channels))
+        self.names = dict.fromkeys(channels)
         by_shard: dict[int, list[bytes]] = {}
         for name in self.names:
             queue = name.encode()
@@ -44,30 +44,55 @@ class Reading:
 
 
 class Unpacker:
-    """Turns what was taken off a queue into messages, each with the full name of its channel."""
+    """
+    Turns what was taken off a queue into messages, each with the full name of its channel.
 
-    def __init__(self, keys: Keys, deserialize: Callable[[bytes], Any]) -> None:
+    ``payload`` makes of a member what ``decode`` makes a message of. ``is_channel`` says which names are valid.
+    """
+
+    def __init__(
+        self,
+        keys: Keys,
+        payload: Callable[[bytes], bytes],
+        decode: Callable[[bytes], Any],
+        is_channel: Callable[[object], bool],
+    ) -> None:
         self._keys = keys
-        self._deserialize = deserialize
+        self._payload = payload
+        self._decode = decode
+        self._is_channel = is_channel
 
-    def __call__(self, taken: Taken) -> tuple[str, list[str], dict[str, Any]]:
+    def __call__(self, taken: Taken) -> tuple[str, list[str], dict[str, Any], bytes]:
         """
-        Returns the name of the queue, the channels that the message is for, at least one, and the message.
+        Returns the name of the queue, the channels that an entry is for, at least one, the message, and its payload.
 
         A process-local queue's message names its channel, or all of them when it was sent to a group.
-        Raises ``UndecodableMessage``.
+        Raises ``UndecodableMessage``, or what the serialiser raises.
         """
         queue = self._keys.queue_name(taken.key)
-        message = self._deserialize(taken.member)
-        if not isinstance(message, dict):
-            raise UndecodableMessage(f"a {type(message).__name__} instead of a dict")
+        payload = self._payload(taken.member)
+        message = self._decoded(payload)
         names = message.pop("__asgi_channel__", queue)
+        if not queue.endswith("!"):
+            return queue, [queue], message, payload
         if isinstance(names, str):
             names = [names]
-        if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        if not isinstance(names, list) or not names or not all(map(self._is_channel, names)):
             raise UndecodableMessage("a wrong __asgi_channel__")
-        if not queue.endswith("!"):
-            return queue, [queue], message
+        if len(names) > 1:
+            names = list(dict.fromkeys(names))
         if not all(name.startswith(queue) for name in names):
             raise UndecodableMessage("an __asgi_channel__ of another process")
-        return queue, names, message
+        return queue, names, message, payload
+
+    def message(self, payload: bytes) -> dict[str, Any]:
+        """Returns the message, a new object each time, that was unpacked with this payload."""
+        message = self._decoded(payload)
+        message.pop("__asgi_channel__", None)
+        return message
+
+    def _decoded(self, payload: bytes) -> dict[str, Any]:
+        message = self._decode(payload)
+        if not isinstance(message, dict):
+            raise UndecodableMessage(f"a {type(message).__name__} instead of a dict")
+        return message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asgi_redis.connection import Shard, Waiter, parse_hosts, pop
+from asgi_redis.connection import Hand, Shard, Waiter, parse_hosts, pop
 from asgi_redis.wire import Keys, Operations
 
 
@@ -32,7 +32,12 @@ def wait(shards, operations, key):
 
     def wait(timeout=5.0, waiter=None, on=None):
         requests = [(shard, operations.pop([key], timeout)) for shard in on or shards]
-        taken = pop(requests, timeout, waiter or Waiter(), operations.give_back)
+        hand = Hand()
+        try:
+            taken = pop(requests, timeout, waiter or Waiter(), operations.give_back, hand)
+        except BaseException:
+            hand.put_back()
+            raise
         return taken and taken.member
 
     return wait

@@ -9,7 +9,7 @@ import time
 import pytest
 import redis
 
-from asgi_redis.connection import Shard, Waiter, blocking, parse_hosts, pop
+from asgi_redis.connection import Hand, Shard, Waiter, blocking, exchange, parse_hosts, pop
 from tests.connection.queues import blocked_clients, put, queued
 from tests.connection.shards import connections_are_sound
 from tests.threads import in_threads
@@ -87,14 +87,15 @@ class TestPop:
 
     def test_a_message_wins_over_the_loss_of_another_shard(self, wait, shards, operations, monkeypatch, caplog):
         put(shards[0], operations, b"m")
-        read = Shard.read
+        read_some = exchange.read_some
+        shards[1].give_back(lost := shards[1].checkout())
 
-        def lose_one(shard, connection, operation):
-            if shard is shards[1] and not operation.packed:  # the reply to a pop
+        def lose_one(connection, chunks):
+            if connection is lost:
                 raise redis.exceptions.ConnectionError("lost")
-            return read(shard, connection, operation)
+            read_some(connection, chunks)
 
-        monkeypatch.setattr(Shard, "read", lose_one)
+        monkeypatch.setattr(exchange, "read_some", lose_one)
         with caplog.at_level(logging.WARNING, "asgi_redis"):
             assert wait() == b"m"
         assert caplog.messages == ["Lost a shard while another had a message: lost"]
@@ -131,7 +132,8 @@ class TestPutOff:
         client.client_pause(60_000, all=False)
         reported = []
         requests = [(shard, operations.pop([key], 1))]
-        assert pop(requests, 0.1, Waiter(), operations.give_back, lambda *outage: reported.append(outage)) is None
+        report = lambda *outage: reported.append(outage)  # noqa: E731  it is short
+        assert pop(requests, 0.1, Waiter(), operations.give_back, Hand(), report) is None
         assert [type(error) for _, error in reported] == [redis.exceptions.TimeoutError]
         client.client_unpause()
         assert shard.settle(time.monotonic() + 10)
@@ -146,7 +148,7 @@ class TestPutOff:
 
 
 class TestUnblocking:
-    def test_a_pop_that_cannot_be_unblocked_ends_by_itself(self, redis_server, operations, prefix, key):
+    def test_a_pop_that_cannot_be_unblocked_ends_by_itself(self, wait, redis_server, operations, prefix, key):
         with redis.Redis(port=redis_server.port, protocol=2) as client:
             client.acl_setuser(
                 prefix,
@@ -159,7 +161,7 @@ class TestUnblocking:
                 url = f"redis://{prefix}:secret@127.0.0.1:{redis_server.port}"
                 (shard,) = [Shard(host) for host in parse_hosts([url], None)]
                 started = time.monotonic()
-                assert pop([(shard, operations.pop([key], 0.1))], 0.1, Waiter(), operations.give_back) is None
+                assert wait(0.1, on=[shard]) is None
                 assert time.monotonic() - started < 3
                 assert connections_are_sound([shard])
                 put(shard, operations, b"m")

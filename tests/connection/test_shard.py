@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import threading
 import time
 
 import pytest
 import redis
 
-from asgi_redis import scripts
 from asgi_redis.wire import Operation
-from asgi_redis.wire.operation import command, script_head
+from asgi_redis.wire.operation import command
 from tests.connection.shards import echo, incr, shard_at
 from tests.servers import pause, resume
 from tests.threads import in_threads
-from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -25,21 +22,6 @@ def shard(redis_server):
     shard = shard_at(redis_server)
     yield shard
     shard.drop_idle()
-
-
-def interrupt_once(patch, shard, before=1):
-    """Raises KeyboardInterrupt before a reply of the next call is read, the first unless told otherwise."""
-    connection = shard.checkout()
-    shard.give_back(connection)
-    read, calls = connection.read_response, []
-
-    def interrupted(*args, **kwargs):
-        calls.append(args)
-        if len(calls) == before:
-            raise KeyboardInterrupt
-        return read(*args, **kwargs)
-
-    patch.setattr(connection, "read_response", interrupted)
 
 
 class TestExecute:
@@ -89,70 +71,6 @@ class TestExecute:
             patch.setattr(connection, "read_response", interrupted)
             with pytest.raises(Timeout):
                 shard.execute(echo(b"first"))
-        assert shard.execute(echo(b"second")) == b"second"
-
-    def test_what_an_interruption_comes_before_is_rescued(self, shard, monkeypatch):
-        rescued = []
-        with monkeypatch.context() as patch:
-            interrupt_once(patch, shard)
-            with pytest.raises(KeyboardInterrupt):
-                shard.execute(echo(b"first"), rescue=rescued.append)
-        assert rescued == [b"first"]
-        assert len(shard._idle) == 1
-        assert shard.execute(echo(b"second")) == b"second"
-
-    @pytest.mark.native("gevent raises a signal handler's exception in its hub")
-    def test_a_signal_handler_that_raises_while_the_reply_is_under_way_loses_nothing(self, proxy):
-        shard = shard_at(proxy)
-        shard.execute(echo(b"warm"))
-        proxy.delay = 0.2  # seconds, for the signal to come before the reply
-        asked = proxy.bytes_to_server
-        before = signal.signal(signal.SIGUSR1, signal.default_int_handler)
-
-        def interrupt():
-            eventually(lambda: proxy.bytes_to_server > asked)
-            os.kill(os.getpid(), signal.SIGUSR1)
-
-        interrupter = threading.Thread(target=interrupt)
-        interrupter.start()
-        rescued = []
-        try:
-            with pytest.raises(KeyboardInterrupt):
-                shard.execute(echo(b"first"), rescue=rescued.append)
-        finally:
-            interrupter.join()
-            signal.signal(signal.SIGUSR1, before)
-        assert rescued == [b"first"]
-        assert shard.execute(echo(b"second")) == b"second"
-
-    def test_an_interruption_while_redis_is_told_the_script_is_rescued_like_any_other(
-        self, fresh_redis_server, monkeypatch
-    ):
-        shard = shard_at(fresh_redis_server)
-        rescued = []
-        head = script_head(scripts.GROUP_ADD, (b"group",), (b"channel", b"60"))
-        with monkeypatch.context() as patch:
-            interrupt_once(patch, shard, before=2)
-            with pytest.raises(KeyboardInterrupt):
-                shard.execute(Operation(head, bool, 1, scripts.GROUP_ADD), rescue=rescued.append)
-        assert rescued == [True]
-        assert shard.execute(Operation(command(b"EXISTS", b"group"), int)) == 1
-
-    def test_a_reply_that_does_not_come_is_not_waited_for_after_an_interruption(
-        self, fresh_redis_server, monkeypatch
-    ):
-        monkeypatch.setattr("asgi_redis.connection.shard._RESCUE", 0.05)
-        shard = shard_at(fresh_redis_server)
-        shard.execute(echo(b"warm"))
-        rescued = []
-        pause(fresh_redis_server)
-        try:
-            interrupt_once(monkeypatch, shard)
-            with pytest.raises(KeyboardInterrupt):
-                shard.execute(echo(b"first"), rescue=rescued.append)
-        finally:
-            resume(fresh_redis_server)
-        assert rescued == []
         assert shard.execute(echo(b"second")) == b"second"
 
     def test_after_a_timeout_the_late_reply_is_not_read(self, fresh_redis_server):

@@ -75,6 +75,6 @@ def test_garbage_in_the_queue_is_dropped_under_load(start, layer, server, notes,
             layer.send("work", {"n": n})
             client.zadd(f"{prefix}work", {b"garbage %d" % n: time.time()})
     eventually(lambda: notes.numbers("done") == list(range(200)))
-    eventually(lambda: worker.log.count("cannot be decoded") == 200)
+    assert 1 <= worker.log.count("cannot be decoded") <= 2, "a line a minute, however many they are"
     worker.signal(signal.SIGTERM)
     assert worker.wait() == 0

@@ -94,11 +94,11 @@ class TestSendAndReceive:
 
     @pytest.mark.parametrize("nth", [1, 2, 3])
     def test_an_interruption_between_request_and_reply_loses_nothing(self, sharded, monkeypatch, nth):
-        from asgi_redis.connection import shard as module
+        from asgi_redis.connection import exchange
 
         for number in range(6):
             sharded.send("work", {"n": number})
-        read, calls = module.read_replies, []
+        read, calls = exchange.read_some, []
 
         def interrupted(*args):
             calls.append(args)
@@ -107,7 +107,7 @@ class TestSendAndReceive:
             return read(*args)
 
         with monkeypatch.context() as patch:
-            patch.setattr(module, "read_replies", interrupted)
+            patch.setattr(exchange, "read_some", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 sharded.receive_batch(["work"], 10)
         received = sharded.receive_batch(["work"], 10) + sharded.receive_batch(["work"], 10)

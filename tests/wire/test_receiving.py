@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
+from asgi_redis.base import is_channel_name
 from asgi_redis.exceptions import UndecodableMessage
 from asgi_redis.wire import Keys, Reading, Taken, Unpacker, shard_of
 
@@ -50,8 +53,14 @@ def test_each_shard_and_on_each_shard_each_queue_comes_first_in_turn():
     assert firsts == {(shard, key) for shard in range(3) for key in (b"p:a", b"p:b")}
 
 
+def unpacker_of(message):
+    return Unpacker(KEYS, bytes, lambda payload: copy.deepcopy(message), is_channel_name)
+
+
 def unpack(key, message):
-    return Unpacker(KEYS, lambda member: message)(Taken(key, b"member", 0.0, b"1"))
+    unpacked = unpacker_of(message)(Taken(key, b"member", 0.0, b"1"))
+    assert unpacked[3] == b"member"
+    return unpacked[:3]
 
 
 def test_a_message_of_a_normal_channel_is_for_that_channel():
@@ -82,6 +91,10 @@ def test_a_groups_message_names_all_its_channels():
         {"__asgi_channel__": {"q!x": 1}},
         {"__asgi_channel__": "secret!x"},
         {"__asgi_channel__": ["q!x", "secret!x"]},
+        {"__asgi_channel__": "q!x\nsecret"},
+        {"__asgi_channel__": ["q!x", "q!\x1b[31msecret"]},
+        {"__asgi_channel__": ["q!x", "q!secret" + "x" * 100]},
+        {"__asgi_channel__": "q!x?secret"},
     ],
 )
 def test_garbage_is_undecodable_and_its_content_is_not_in_the_error(message):
@@ -90,9 +103,21 @@ def test_garbage_is_undecodable_and_its_content_is_not_in_the_error(message):
     assert "secret" not in str(raised.value)
 
 
+def test_a_channel_that_is_named_again_and_again_is_for_it_once():
+    assert unpack(b"p:q!", {"__asgi_channel__": ["q!x", "q!y"] * 1000}) == ("q!", ["q!x", "q!y"], {})
+
+
+def test_the_payload_makes_the_same_message_again_each_time_a_new_one():
+    unpacker = unpacker_of({"list": [1], "__asgi_channel__": ["q!x", "q!y"]})
+    _, _, message, payload = unpacker(Taken(b"p:q!", b"", 0.0, b"1"))
+    again = unpacker.message(payload)
+    assert again == message == {"list": [1]}
+    assert again["list"] is not message["list"]
+
+
 def test_what_the_serialiser_raises_is_left_to_the_caller():
     def fail(member):
         raise KeyError("whatever")
 
     with pytest.raises(KeyError):
-        Unpacker(KEYS, fail)(Taken(b"p:work", b"", 0.0, b"1"))
+        Unpacker(KEYS, bytes, fail, is_channel_name)(Taken(b"p:work", b"", 0.0, b"1"))

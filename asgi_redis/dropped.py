@@ -1,0 +1,45 @@
+"""Messages that had to be dropped: counted, and told in the log, but a flood of them does not flood the log."""
+
+from __future__ import annotations
+
+import logging
+import time
+from _thread import RLock  # gevent leaves this one as it is: hubs and native threads share the layer
+from collections import OrderedDict
+
+logger = logging.getLogger("asgi_redis")
+
+LOG_INTERVAL = 60.0
+"""Seconds between two lines about one channel; the second has the number of messages since the first."""
+_CHANNELS = 1000  # of which is known when they were in the log
+
+
+class DroppedMessages:
+    """
+    Counts the messages that one layer has dropped in this process.
+
+    ``reason`` completes "Dropped a message on channel 'work' ...". Of each channel there is at most one line in
+    ``LOG_INTERVAL`` seconds.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.count = 0
+        self._reason = reason
+        self._lock = RLock()
+        self._lines: OrderedDict[object, tuple[float, int]] = OrderedDict()  # when the last was, and how many since
+
+    def add(self, channel: object, detail: object, number: int = 1) -> None:
+        """Notes that messages on a channel, or what is called so, were dropped. ``detail`` ends the line."""
+        with self._lock:
+            self.count += number
+            now = time.monotonic()
+            told, untold = self._lines.pop(channel, (now - LOG_INTERVAL, 0))
+            number += untold
+            due = now - told >= LOG_INTERVAL
+            self._lines[channel] = (now, 0) if due else (told, number)
+            if len(self._lines) > _CHANNELS:
+                self._lines.popitem(last=False)
+        if due and number == 1:
+            logger.warning("Dropped a message on channel %r %s: %s", channel, self._reason, detail)
+        elif due:
+            logger.warning("Dropped %d messages on channel %r %s: %s", number, channel, self._reason, detail)

@@ -1,0 +1,70 @@
+"""
+Replies of Redis out of the bytes that have come, as a pure function: the same bytes make the same replies again.
+
+See https://redis.io/docs/latest/develop/reference/protocol-spec/ for RESP 2 and 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+_PAIRS = b"%|"
+_LISTS = b"*~>%|"
+_STRINGS = b"$=!"
+_PUSH = b">"[0]
+
+
+class _Incomplete(Exception):
+    """The bytes end within a reply."""
+
+
+def replies(data: bytes, error: Callable[[str], Exception]) -> list[Any]:
+    """
+    Returns all the replies that are complete in ``data``; strings are bytes, errors what ``error`` makes of them.
+
+    Messages that are pushed are no replies, and left out. Raises ``ValueError`` for what is not the protocol.
+    """
+    found: list[Any] = []
+    position = 0
+    while position < len(data):
+        pushed = data[position] == _PUSH
+        try:
+            reply, position = _parse(data, position, error)
+        except _Incomplete:
+            break
+        if not pushed:
+            found.append(reply)
+    return found
+
+
+def _parse(data: bytes, position: int, error: Callable[[str], Exception]) -> tuple[Any, int]:
+    end = data.find(b"\r\n", position)
+    if end < 0:
+        raise _Incomplete
+    kind, line, position = data[position : position + 1], data[position + 1 : end], end + 2
+    if kind in _LISTS:
+        length = int(line) * (2 if kind in _PAIRS else 1)
+        items: list[Any] = []
+        for _ in range(length):
+            item, position = _parse(data, position, error)
+            items.append(item)
+        return None if length < 0 else items, position
+    if kind in _STRINGS:
+        end = position + int(line)
+        if end < position:
+            return None, position
+        if end + 2 > len(data):
+            raise _Incomplete
+        return data[position:end], end + 2
+    if kind == b"-":
+        return error(line.decode("utf-8", "replace")), position
+    if kind == b"+":
+        return line, position
+    if kind in b":(":
+        return int(line), position
+    if kind == b",":
+        return float(line), position
+    if kind in b"_#":
+        return line == b"t" if line else None, position
+    raise ValueError(f"{kind!r} does not begin a reply of Redis")
