@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable, Protocol
 
 from redis.exceptions import RedisError
 
+from asgi_redis.exceptions import UnsupportedRedis
 from workers.duties import Duty
 from workers.layers import ChannelLayer
 from workers.losses import Losses
@@ -132,7 +133,7 @@ class Delivery(Duty):
     def _deliver(self) -> float | None:
         try:
             return self._delayed.deliver()
-        except RedisError as error:
+        except (RedisError, UnsupportedRedis) as error:
             # Whoever receives tells of the outage, in one line; it need not be told twice.
             logger.debug("Delayed messages wait: %s", error)
             return LONGEST_SLEEP

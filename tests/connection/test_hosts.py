@@ -30,6 +30,8 @@ class TestForms:
             ("redis://h:7000?db=4", "redis://h:7000/4"),
             (f"redis://alice:{SECRET}@h:7000/3", "redis://h:7000/3"),
             ("rediss://h", "rediss://h:6379/0"),
+            ("valkey://localhost/2", "valkey://localhost:6379/2"),
+            ("valkeys://host:7000", "valkeys://host:7000/0"),
             ("unix:///tmp/r.sock", "unix:///tmp/r.sock?db=0"),
             (f"unix://:{SECRET}@/tmp/r.sock?db=2", "unix:///tmp/r.sock?db=2"),
             (("h", 7000), "redis://h:7000/0"),
