@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 import time
@@ -10,7 +11,7 @@ import pytest
 import redis
 
 from asgi_redis.connection import Shard, execute_all, execute_many, parse_hosts
-from asgi_redis.connection.redis_py import Unsent, is_dead, write
+from asgi_redis.connection.redis_py import Unsent, write
 from tests.connection.queues import blocked_clients
 from tests.connection.shards import echo, incr, shard_at
 from tests.threads import in_threads
@@ -188,7 +189,10 @@ class TestClosedInTheLastMoment:
 
         def reset(shard):
             proxy.cut(reset=True)
-            eventually(lambda: all(is_dead(connection) for connection, _ in shard._idle))
+            for connection, _ in shard._idle:
+                poll = select.poll()
+                poll.register(connection._sock, select.POLLIN)
+                assert poll.poll(10_000)
 
         return reset
 
