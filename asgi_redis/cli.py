@@ -27,7 +27,7 @@ def _run(arguments: argparse.Namespace) -> int:
         if error.name != "lmdb":
             raise
         raise MissingExtra('the IPC stores need lmdb: pip install "asgi_redis[ipc]"') from error
-    base = arguments.path.resolve() if arguments.path else commands.default_base()
+    base = commands.trusted(arguments.path) if arguments.path else commands.default_base()
     if arguments.command == "list":
         return commands.list_stores(base)
     return commands.remove_stores(base, None if arguments.all else arguments.prefix, arguments.force)

@@ -81,11 +81,11 @@ class IPCChannelLayer(StoreChannelLayer):
 
 def _store(prefix: str, path: str | os.PathLike[str] | None, max_bytes: int) -> LMDBStore:
     try:
-        from asgi_redis.stores.lmdb.directory import default_base, directory_for
+        from asgi_redis.stores.lmdb.directory import default_base, directory_for, trusted
         from asgi_redis.stores.lmdb.store import LMDBStore
     except ModuleNotFoundError as error:
         if error.name != "lmdb":
             raise
         raise MissingExtra('IPCChannelLayer needs lmdb: pip install "asgi_redis[ipc]"') from error
-    base = default_base() if path is None else Path(path).resolve()
+    base = default_base() if path is None else trusted(Path(path))
     return LMDBStore(directory_for(prefix, base), max_bytes)

@@ -11,6 +11,7 @@ import pytest
 
 from asgi_redis import cli
 from asgi_redis.stores.lmdb.directory import directory_for
+from asgi_redis.stores.lmdb.records import FORMAT
 from asgi_redis.stores.lmdb.store import LMDBStore
 from tests.stores.lmdb_stores import ROOT, another_user_of, base, pop, push  # noqa: F401  a fixture
 from tests.stores.test_lmdb_files import about
@@ -71,8 +72,8 @@ class TestList:
         status, output, errors = asgi_redis("ipc", "list")
         assert status == 1
         assert output.splitlines()[1].split()[2:5] == ["?", "?", "?"]
-        assert "of format 7, not 1" in errors
-        about(store.directory, format=1)
+        assert f"of format 7, not {FORMAT}" in errors
+        about(store.directory, format=FORMAT)
         assert pop(store) == [b"1"]
 
 

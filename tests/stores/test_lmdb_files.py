@@ -72,6 +72,14 @@ class TestNames:
         assert directory.parent == base
         assert prefix_of(directory) == prefix
 
+    @pytest.mark.parametrize("platform", ["linux", "darwin"])
+    def test_no_two_prefixes_have_the_same_one(self, base, monkeypatch, platform):
+        monkeypatch.setattr("sys.platform", platform)
+        prefixes = ["a", "A", "%61", "%41", "a%", "ä", "Ä", "a\u0308", "a.", "a/", "a\\", "a\0", "=a", "a b", "a+b"]
+        names = [directory_for(prefix, base).name for prefix in prefixes]
+        assert len({name.lower() if platform == "darwin" else name for name in names}) == len(prefixes)
+        assert [prefix_of(base / name) for name in names] == prefixes
+
     @pytest.mark.parametrize("prefix", ["", None, 3])
     def test_a_prefix_must_be_a_name(self, base, prefix):
         with pytest.raises(ConfigurationError, match="prefix"):

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from asgi_redis.exceptions import UnusableStore
 from asgi_redis.stores.lmdb import directory as places
-from asgi_redis.stores.lmdb.directory import default_base
+from asgi_redis.stores.lmdb.directory import default_base, trusted
 from asgi_redis.stores.lmdb.store import LMDBStore
 
-__all__ = ["default_base", "list_stores", "remove_stores"]
+__all__ = ["default_base", "list_stores", "remove_stores", "trusted"]
 
 _SMALLEST = 1 << 20  # of the map: LMDB takes that of the store, if it is larger
 

@@ -12,6 +12,7 @@ import fcntl
 import functools
 import os
 import stat
+import string
 import struct
 import sys
 import tempfile
@@ -27,26 +28,75 @@ _LOCKS = 8192  # bytes, the length that LMDB gives to its lock file
 _LONGEST_SOCKET_PATH = 103  # on macOS; Linux has 107
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _META = struct.Struct("=136xQQ")  # the last page and the number of the transaction in each of LMDB's two meta pages
+_MOST_LINKS = 40
 _MAILBOX_NAME = "4194304-4294967295"
 
 
 def default_base() -> Path:
     """Returns the directory that this user's stores are in, unless another is asked for."""
     parent = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path(tempfile.gettempdir())  # noqa: S108  checked
-    return parent.resolve() / f"asgi-redis-ipc-{os.geteuid()}"
+    return trusted(parent / f"asgi-redis-ipc-{os.geteuid()}")
+
+
+def trusted(path: Path) -> Path:
+    """
+    Returns ``path`` made absolute and without links, whether it is there or not.
+
+    Raises ``UnusableStore`` where another user than this one and root could lead it elsewhere.
+    """
+    found, *names = Path(os.path.abspath(path)).parts  # noqa: PTH100  pathlib's way follows links
+    place, ahead, links = Path(found), names[::-1], 0
+    while ahead:
+        name = ahead.pop()
+        if name == "..":
+            place = place.parent
+            continue
+        entry = place / name
+        try:
+            status = _trusted_entry(place, entry)
+        except FileNotFoundError:
+            return entry.joinpath(*reversed(ahead))
+        if not stat.S_ISLNK(status.st_mode):
+            place = entry
+            continue
+        links += 1
+        if links > _MOST_LINKS:
+            raise UnusableStore(f"{path} has too many links in it")
+        target = entry.readlink()
+        place = Path("/") if target.is_absolute() else place
+        ahead += reversed(target.parts[target.is_absolute() :])
+    return place
+
+
+def _trusted_entry(parent: Path, entry: Path) -> os.stat_result:
+    mode = parent.lstat().st_mode
+    status = entry.lstat()
+    open_to_all = mode & stat.S_IWOTH
+    if open_to_all and not mode & stat.S_ISVTX:
+        raise UnusableStore(f"{parent} is open to all users, who could replace {entry.name} in it")
+    if (open_to_all or stat.S_ISLNK(status.st_mode)) and status.st_uid not in (os.geteuid(), 0):
+        raise UnusableStore(f"{entry} belongs to user {status.st_uid}, not to this one, {os.geteuid()}, nor to root")
+    return status
 
 
 def directory_for(prefix: str, base: Path) -> Path:
     """Returns the directory of the store for ``prefix``."""
     if not isinstance(prefix, str) or not prefix:
         raise ConfigurationError(f"prefix must be a str, and not empty, not {prefix!r}")
-    directory = base / ("=" + urllib.parse.quote(prefix, safe=""))  # "=": neither "." nor ".."
+    directory = base / ("=" + "".join(map(_quoted, prefix)))  # "=": neither "." nor ".."
     if len(os.fsencode(directory / _MAILBOX_NAME)) > _LONGEST_SOCKET_PATH:
         raise ConfigurationError(
             f"{directory} is too long for the sockets in it: path and prefix may have "
             f"{_LONGEST_SOCKET_PATH - len(_MAILBOX_NAME) - 1} bytes"
         )
     return directory
+
+
+def _quoted(character: str) -> str:
+    # To the file systems of macOS "A" and "a" are one.
+    if sys.platform == "darwin" and character in string.ascii_uppercase:
+        return f"%{ord(character):02X}"
+    return urllib.parse.quote(character, safe="")
 
 
 def prefix_of(directory: Path) -> str:
@@ -61,8 +111,11 @@ def stores_in(base: Path) -> list[Path]:
 
 def make(directory: Path) -> None:
     """Makes the directory and those above it, private; what is there already must be so."""
+    trusted(directory)  # before something is made in a place of others
     base = directory.parent
-    base.parent.mkdir(parents=True, exist_ok=True)
+    for path in reversed(base.parents):
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o755)
     for path in (base, directory):
         with contextlib.suppress(FileExistsError):
             path.mkdir(mode=0o700)
@@ -77,7 +130,7 @@ def make(directory: Path) -> None:
 def check_private(directory: Path) -> None:
     """Raises ``UnusableStore`` unless ``directory`` is one, of this user, and open to nobody else."""
     status = directory.lstat()
-    if not stat.S_ISDIR(status.st_mode):
+    if not stat.S_ISDIR(status.st_mode) or trusted(directory) != directory:
         raise UnusableStore(f"{directory} must be a directory, and not a link to one")
     if status.st_uid != os.geteuid():
         raise UnusableStore(f"{directory} belongs to user {status.st_uid}, not to this one, {os.geteuid()}")
