@@ -1,6 +1,6 @@
 -- Begin a round that renews the memberships of a process.
 --
--- KEYS[1] ledger     hash {prefix}:joined:{process}: which joins these data contain, those after base up to last
+-- KEYS[1] ledger     hash {prefix}:joined:{client}: which joins these data contain, those after base up to last
 -- ARGV[1] number     of the process's last join
 -- ARGV[2] round      number of the round
 -- ARGV[3] ledger_ttl milliseconds, less than the lease of a membership

@@ -1,6 +1,6 @@
 -- End a round that has renewed all the memberships of a process, unless the data were lost meanwhile.
 --
--- KEYS[1] ledger     hash {prefix}:joined:{process}: which joins these data contain, those after base up to last
+-- KEYS[1] ledger     hash {prefix}:joined:{client}: which joins these data contain, those after base up to last
 -- ARGV[1] number     of the process's last join when the round began
 -- ARGV[2] round      number of the round
 -- ARGV[3] ledger_ttl milliseconds, less than the lease of a membership

@@ -1,7 +1,7 @@
 -- Add a channel of a process that renews its memberships to a group.
 --
 -- KEYS[1] group        sorted set {prefix}:group:{group}; score: Unix seconds of the addition, back-dated
--- KEYS[2] ledger       hash {prefix}:joined:{process}: which joins these data contain, those after base up to last
+-- KEYS[2] ledger       hash {prefix}:joined:{client}: which joins these data contain, those after base up to last
 -- ARGV[1] channel      full channel name
 -- ARGV[2] group_expiry seconds, may be a fraction
 -- ARGV[3] lease        seconds until the membership expires unless it is renewed, no more than group_expiry

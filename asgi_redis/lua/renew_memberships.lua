@@ -1,6 +1,6 @@
 -- Renew memberships, and put back those that were lost with the data.
 --
--- KEYS[1]         ledger       hash {prefix}:joined:{process}: which joins these data contain
+-- KEYS[1]         ledger       hash {prefix}:joined:{client}: which joins these data contain
 -- KEYS[2..n+1]    groups       sorted sets {prefix}:group:{group}, one for each membership
 -- ARGV[1]         group_expiry seconds, may be a fraction
 -- ARGV[2]         lease        seconds until a membership expires unless it is renewed again

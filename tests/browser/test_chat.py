@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import redis as redis_client
 
 from asgi_redis.embedded import RedisServer
 from tests.waiting import eventually
@@ -73,7 +74,7 @@ def redis(request):
 
 
 def test_after_a_crash_of_redis_messages_arrive_again_over_the_same_websockets(redis, chat_on, open_windows):
-    """Where the memberships in the room are lost, the pages' signs of life renew them."""
+    """Where Redis has lost the memberships in the room, the layer puts them back."""
     chat = chat_on(redis)
     windows = open_windows(chat)
     everybody_speaks(chat, windows)
@@ -86,6 +87,19 @@ def test_after_a_crash_of_redis_messages_arrive_again_over_the_same_websockets(r
     everybody_speaks(chat, windows, times=2)
     assert [window.connections for window in windows] == [1, 1]
     assert "Traceback" not in chat.daphne.log
+
+
+def test_after_flushall_messages_arrive_again_over_the_same_websockets(chat_on, open_windows, fresh_redis_server):
+    """Nothing tells of it: the layer finds out within five seconds."""
+    chat = chat_on(fresh_redis_server)
+    windows = open_windows(chat)
+    everybody_speaks(chat, windows)
+    members = sorted(chat.members)
+    with redis_client.Redis.from_url(fresh_redis_server.url) as client:
+        client.flushall()
+    eventually(lambda: sorted(chat.members) == members)
+    everybody_speaks(chat, windows, times=2)
+    assert [window.connections for window in windows] == [1, 1]
 
 
 def test_the_synchronous_side_speaks_to_stock_channels_redis_too(chat_on, open_windows, fresh_redis_server):

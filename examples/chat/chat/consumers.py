@@ -22,18 +22,20 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
             await self.channel_layer.group_discard(f"chat.{self.room}", self.channel_name)
 
     async def receive_json(self, content: dict[str, Any]) -> None:
-        """
-        Takes a message, or a sign of life, from the page.
-
-        Either renews the membership in the room: that expires, and is gone when Redis has lost its data.
-        """
+        """Takes a message from the page."""
         try:
-            await self.channel_layer.group_add(f"chat.{self.room}", self.channel_name)
-            if "text" in content:
-                await self.say(str(content.get("sender"))[:30], str(content["text"])[:500])
+            await self.say(str(content.get("sender"))[:30], str(content.get("text"))[:500])
         except RedisError:
             # Without this the consumer would end, and its websocket with it.
-            await self.send_json({"problem": "Redis cannot be reached."})
+            await self.redis_away({})
+
+    async def redis_away(self, event: dict[str, Any]) -> None:
+        """Redis has gone away: see ``on_disconnect`` in the settings."""
+        await self.send_json({"problem": "Redis cannot be reached."})
+
+    async def redis_back(self, event: dict[str, Any]) -> None:
+        """Redis is there again, and this consumer in its room."""
+        await self.send_json({"problem": ""})
 
     async def say(self, sender: str, text: str) -> None:
         message = {"type": "chat.message", "sender": sender, "text": text}

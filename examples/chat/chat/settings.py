@@ -30,3 +30,5 @@ CHANNEL_LAYERS = {
         "CONFIG": {"hosts": [os.environ.get("REDIS_URL", "redis://localhost:6379/0")]},
     }
 }
+if CHANNEL_LAYERS["default"]["BACKEND"].startswith("asgi_redis."):  # channels_redis.core has no such settings
+    CHANNEL_LAYERS["default"]["CONFIG"].update(on_disconnect="redis.away", on_reconnect="redis.back")
