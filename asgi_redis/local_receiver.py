@@ -13,6 +13,7 @@ from asgi_redis.base import BaseChannelLayer
 from asgi_redis.connection import Shard
 from asgi_redis.connection.blocking import Readable
 from asgi_redis.exceptions import InvalidName
+from asgi_redis.quota import used_up
 from asgi_redis.receive_call import Attendant, Batch, Companion
 from asgi_redis.receiver import Receiver
 from asgi_redis.serializers import Serializer
@@ -145,5 +146,8 @@ class _Companion(contextlib.ExitStack):
 
     def _listen(self) -> Listener:
         if self._listener is None:
-            self._listener = self.enter_context(self._store.listen(self._channels))
+            full = used_up(self._most)
+            self._listener = self.enter_context(
+                self._store.listen([name for name in self._channels if name not in full])
+            )
         return self._listener

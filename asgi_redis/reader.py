@@ -81,7 +81,7 @@ class Reader:
         """
         Does what ``RedisChannelLayer.receive_batch`` does, with as many servers as can be reached.
 
-        Takes no more than ``most[channel]`` from a channel that is in there, at least 1. With no server at all it
+        Takes no more than ``most[channel]`` from a channel that is in there, none for 0. With no server at all it
         waits for one, up to ``timeout`` seconds. Raises ``UnsupportedRedis``, and no ``RedisError``.
         """
         self.complete = not self._health.absent

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from asgi_redis.connection import Hand, Waiter
 from asgi_redis.connection.blocking import Readable
 from asgi_redis.kept import Share
+from asgi_redis.quota import used_up
 from asgi_redis.wire import Reading
 
 Batch = list[tuple[str, Any]]
@@ -54,11 +55,11 @@ class ReceiveCall:
     """
     What is to be received, and what was taken for it.
 
-    ``shares`` were taken from what this process keeps, ``hand`` is what was taken off Redis. Either is put back when
-    the call ends by an exception.
+    ``full`` are the channels of which nothing may be taken. ``shares`` were taken from what this process keeps,
+    ``hand`` is what was taken off Redis. Either is put back when the call ends by an exception.
     """
 
-    __slots__ = ("attendant", "companion", "hand", "limit", "most", "reading", "shared", "shares")
+    __slots__ = ("attendant", "companion", "full", "hand", "limit", "most", "reading", "shared", "shares")
 
     def __init__(
         self,
@@ -72,6 +73,7 @@ class ReceiveCall:
         self.reading = reading
         self.limit = limit
         self.most = most
+        self.full = used_up(most)
         self.attendant = attendant
         self.companion = companion
         self.shared = shared

@@ -6,7 +6,7 @@ import functools
 import math
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -18,6 +18,7 @@ from asgi_redis.connection.blocking import Readable
 from asgi_redis.dropped import DroppedMessages
 from asgi_redis.exceptions import InvalidName, UnsupportedRedis
 from asgi_redis.kept import KeptMessages, SharedMessage
+from asgi_redis.quota import Quota
 from asgi_redis.receive_call import Attendant, Batch, Companion, ReceiveCall, Turn
 from asgi_redis.serializers import Serializer, decoding
 from asgi_redis.wire import Keys, Operations, Reading, Taken, Unpacker
@@ -78,7 +79,7 @@ class Receiver:
         """
         Returns up to ``limit`` (channel, message) tuples of ``channels``; waits ``timeout`` seconds for one.
 
-        ``most`` are lower limits of single channels, at least 1. With an ``attendant``, the errors of a shard are
+        ``most`` are lower limits of single channels; 0 leaves one out. With an ``attendant``, errors of a shard are
         its business. With a ``companion``, returns what that has when there is nothing in ``channels``, which then
         may be none at all. With ``shared``, messages that are for several channels come as they are kept.
 
@@ -110,7 +111,7 @@ class Receiver:
         pause = _FIRST_PAUSE
         while True:
             call.let_go()
-            turn = list(reading.turn()) if reading.names else []
+            turn = self._without(list(reading.turn()), call.full) if reading.names else []
             if call.attendant is not None:
                 turn = call.attendant.readable(turn)
             received = self._take_kept(call, call.limit)
@@ -154,6 +155,13 @@ class Receiver:
                 received = companion.take(call.limit)
             if received:
                 return received
+
+    def _without(self, turn: Turn, full: set[str]) -> Turn:
+        if not full:
+            return turn
+        left_out = {self._keys.queue(name.encode()) for name in full}
+        turn = [(shard, [key for key in keys if key not in left_out]) for shard, keys in turn]
+        return [one for one in turn if one[1]]
 
     def _is_ended(self, unblocked: int, call: ReceiveCall) -> bool:
         return self._unblocked != unblocked or (call.attendant is not None and call.attendant.woken)
@@ -206,14 +214,14 @@ class Receiver:
 
     def _take(self, call: ReceiveCall, turn: Turn) -> int:
         """Takes what is there into the hand of the call; returns how many messages that are."""
-        left = {self._keys.queue(name.encode()): number for name, number in (call.most or {}).items()}
+        each, some = (call.most.each, call.most.some) if isinstance(call.most, Quota) else (None, call.most or {})
+        left = {self._keys.queue(name.encode()): number for name, number in some.items()}
         attendant, number = call.attendant, 0
         for shard, keys in turn:
             room = call.limit - number
-            limits: list[int] = []
-            if left:
+            if number and call.most:
                 keys = [key for key in keys if left.get(key, 1) > 0]
-                limits = [left.get(key, room) for key in keys]
+            limits = _limits(keys, room, each, left) if call.most else []
             request = Look(
                 self._shards[shard], self._operations.receive(keys, room, limits), self._operations.give_back
             )
@@ -228,9 +236,8 @@ class Receiver:
                     raise
                 break  # what was taken must be handed out; the next call comes upon the error again
             number += len(taken)
-            for one in taken if left else ():
-                if one.key in left:
-                    left[one.key] -= 1
+            for one in taken if call.most else ():
+                left[one.key] = left.get(one.key, call.limit if each is None else each) - 1
             if attendant is not None:
                 attendant.served(shard)
             if number >= call.limit:
@@ -323,7 +330,10 @@ class Receiver:
         if not self._kept:
             return received
         first = len(call.shares)
-        self._kept.take(call.reading.names, limit, call.shares)
+        names: Collection[str] = call.reading.names
+        if call.full:
+            names = [name for name in names if name not in call.full]
+        self._kept.take(names, limit, call.shares)
         for shared, channel in call.shares[first:]:
             message: Any = shared if call.shared else unpacked.pop(shared, None) if unpacked else None
             if message is None:
@@ -338,3 +348,12 @@ class Receiver:
 
 def _same(message: Any) -> Any:
     return message
+
+
+def _limits(keys: Sequence[bytes], room: int, each: int | None, left: Mapping[bytes, int]) -> list[int]:
+    """Returns how many messages each of ``keys`` may give, where ``room`` are wanted; a single number is for all."""
+    if room == 1:
+        return []  # which all of them may
+    if all(number <= 0 for number in left.values()):  # those are not among them any more
+        return [] if each is None else [each]
+    return [left.get(key, room if each is None else each) for key in keys]

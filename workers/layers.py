@@ -32,7 +32,11 @@ class Reader(Protocol):
     def receive_batch(
         self, channels: Sequence[str], limit: int, timeout: float = 0, most: Mapping[str, int] | None = None
     ) -> list[tuple[str, dict[str, Any]]]:
-        """Returns up to ``limit`` messages, no more than ``most`` of a channel; waits ``timeout`` seconds for one."""
+        """
+        Returns up to ``limit`` messages, no more than ``most`` of a channel; waits ``timeout`` seconds for one.
+
+        A channel of which ``most`` is 0 is left out. ``most`` may be an ``asgi_redis.quota.Quota``.
+        """
 
     def unblock(self) -> None:
         """Ends a ``receive_batch`` that waits, or else the next one."""

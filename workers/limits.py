@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from asgi_redis.quota import Quota
 from workers.exceptions import ConfigurationError
 
 
@@ -29,8 +30,10 @@ class Limits:
     """
 
     def __init__(self, channels: Iterable[str], limits: Iterable[tuple[str, int]] = ()) -> None:
-        self._channels = sorted(channels)
-        self._left: dict[str, int] = {}
+        self._channels = tuple(sorted(channels))
+        self._limits: dict[str, int] = {}
+        self._busy: dict[str, int] = {}  # how many messages are in progress, where there are any
+        self._full = 0  # how many channels have no room
         self._lock = threading.Lock()
         for glob, number in limits:
             matching = [name for name in self._channels if fnmatch.fnmatchcase(name, glob)]
@@ -43,27 +46,45 @@ class Limits:
                     f"the limit {glob}={number} is for a process-local channel: it can have none"
                 )
             for name in matching:
-                self._left.setdefault(name, number)
+                self._limits.setdefault(name, number)
+        numbers = set(self._limits.values())
+        # Often there is one limit for all: then only what is in progress need be looked at.
+        self._each = numbers.pop() if len(self._limits) == len(self._channels) and len(numbers) == 1 else None
 
-    def room(self) -> tuple[Sequence[str], dict[str, int] | None]:
-        """Returns the channels that may be received from, and how many messages from which of them at most."""
-        if not self._left:
+    def room(self) -> tuple[Sequence[str], Mapping[str, int] | None]:
+        """
+        Returns the channels to receive from, and how many messages of which of them at most; 0 for none.
+
+        The channels are always the same, or none when no channel has room.
+        """
+        if not self._limits:
             return self._channels, None
         with self._lock:
-            most = {name: left for name, left in self._left.items() if left}
-        return [name for name in self._channels if name in most or name not in self._left], most
+            if self._full == len(self._channels):
+                return (), None
+            some = {} if self._each is not None else dict(self._limits)
+            for name, number in self._busy.items():
+                some[name] = self._limits[name] - number
+        return self._channels, Quota(self._channels, self._each, some)
 
     def has(self, channel: str) -> bool:
         """Whether the channel has a limit."""
-        return channel in self._left
+        return channel in self._limits
 
     def take(self, channel: str) -> None:
         """A message of ``channel``, which has a limit, was received."""
         with self._lock:
-            self._left[channel] -= 1
+            number = self._busy[channel] = self._busy.get(channel, 0) + 1
+            self._full += number == self._limits[channel]
 
     def free(self, channel: str) -> bool:
         """One is done with. Returns whether nothing could be received from the channel until now."""
         with self._lock:
-            self._left[channel] += 1
-            return self._left[channel] == 1
+            number = self._busy[channel] - 1
+            if number:
+                self._busy[channel] = number
+            else:
+                del self._busy[channel]
+            was_full = number == self._limits[channel] - 1
+            self._full -= was_full
+            return was_full

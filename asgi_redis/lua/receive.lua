@@ -3,7 +3,7 @@
 -- KEYS[1..n] queues sorted sets {prefix}{channel}; score: Unix seconds
 -- ARGV[1]    expiry seconds, may be a fraction
 -- ARGV[2]    limit  messages
--- ARGV[3..]  most   messages of each queue, in the order of KEYS; without them, limit
+-- ARGV[3..]  most   messages of each queue, in the order of KEYS; one is for all, none stands for limit
 -- Returns the number of messages; for each of them the queue, the member, its age in microseconds, and its score;
 -- then for each queue with expired messages the queue, and how many were dropped.
 --
@@ -16,7 +16,7 @@ local call = redis.call
 local size, to_trim = 1048576, 1048576
 local reply, expired_ones, to_take = {0}, nil, {}
 for i, queue in ipairs(KEYS) do
-    local most = ARGV[2 + i]
+    local most = ARGV[2 + i] or ARGV[3]
     to_take[queue] = tonumber(most or limit)
 end
 local refused

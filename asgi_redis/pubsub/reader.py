@@ -46,7 +46,7 @@ class PubSubReader:
         """
         Does what the layer's ``receive_batch`` does, with as many servers as can be reached.
 
-        Takes no more than ``most[channel]`` from a channel that is in there, at least 1.
+        Takes no more than ``most[channel]`` from a channel that is in there, none for 0.
         """
         inboxes = self._open(channels)
         # The first call, and that after an outage, show at once that messages are served, and wait for it.

@@ -16,6 +16,7 @@ from asgi_redis.dropped import DroppedMessages
 from asgi_redis.exceptions import InvalidName, UndecodableMessage
 from asgi_redis.kept import KeptMessages, Share, SharedMessage
 from asgi_redis.native import is_patched
+from asgi_redis.quota import used_up
 from asgi_redis.stores.store import Entry, Listener, Store
 
 Batch = list[tuple[str, dict[str, Any]]]
@@ -66,7 +67,7 @@ class StoreReceiver:
         """
         Returns up to ``limit`` (channel, message) tuples of ``channels``; waits ``timeout`` seconds for one.
 
-        ``most`` are lower limits of single channels, at least 1.
+        ``most`` are lower limits of single channels; 0 leaves one out.
         """
         process.check()
         unblocked = self._unblocked
@@ -76,6 +77,7 @@ class StoreReceiver:
             raise
         except TypeError:
             queues = self._make_queues(channels)  # a name that cannot even be looked up is shown, too
+        queues = _with_room(queues, most)
         if most is not None:
             most = {self._rules.non_local_name(name): number for name, number in most.items()}
         received = self._look(self._store, queues, limit, most)
@@ -133,7 +135,7 @@ class StoreReceiver:
         self, listener: Listener, channels: tuple[str, ...], limit: int, most: Mapping[str, int] | None
     ) -> Batch:
         """Returns up to ``limit`` messages of ``channels``; where there is none, ``listener`` begins to wait."""
-        return self._look(listener, self._queues(channels), limit, most)
+        return self._look(listener, _with_room(self._queues(channels), most), limit, most)
 
     def _look(
         self, source: Store | Listener, queues: tuple[str, ...], limit: int, most: Mapping[str, int] | None
@@ -170,6 +172,11 @@ def _same(message: Any) -> Any:
     return message
 
 
+def _with_room(queues: tuple[str, ...], most: Mapping[str, int] | None) -> tuple[str, ...]:
+    full = used_up(most)
+    return tuple(name for name in queues if name not in full) if full else queues
+
+
 class StoreReader:
     """
     Receives for one thread of a worker. Any other may ``unblock`` it.
@@ -190,7 +197,7 @@ class StoreReader:
         """
         Does what the layer's ``receive_batch`` does.
 
-        Takes no more than ``most[channel]`` from a channel that is in there, at least 1.
+        Takes no more than ``most[channel]`` from a channel that is in there, none for 0.
         """
         # The first call shows at once that messages are served.
         timeout = timeout if self.serving else 0

@@ -103,7 +103,8 @@ class Operations:
 
     def receive(self, keys: Sequence[bytes], limit: int, most: Sequence[int] = ()) -> Operation:
         """
-        Takes up to ``limit`` messages, of the first queues first, and no more than ``most`` (at least 1) of each.
+        Takes up to ``limit`` messages, of the first queues first, and no more than ``most`` (at least 1) of each; a
+        single number is for all.
 
         Takes one at least, but stops at ``MOST_BYTES``, whatever waits behind them. Reads as ``TakenMessages``.
         """

@@ -95,9 +95,10 @@ class QueueLayer(FakeLayer):
                 raise error
             self.serving = True
             self.receiving = True
+            left = dict(most or {})
+            channels = [name for name in channels if left.get(name, 1) > 0]
             self._changed.wait_for(lambda: self._next(channels) or self.unblocked, timeout)
             self.receiving = self.unblocked = False
-            left = dict(most or {})
             received: list[Any] = []
             while len(received) < limit:
                 found = self._next([name for name in channels if left.get(name, 1)])
