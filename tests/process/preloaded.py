@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import traceback
 
 import asgi_redis
 from asgi_redis import aio
@@ -51,7 +52,7 @@ MAKE = {
 LAYERS = {kind: MAKE[kind]() for kind in os.environ.get("KINDS", " ".join(MAKE)).split()}
 
 
-def use(kind, who, rounds=20):
+def use(kind, who, rounds=5):
     """Sends and receives; raises what is wrong. Returns the layer's prefix, which is to be no other process's."""
     layer = LAYERS[kind]
     if kind.startswith("aio"):
@@ -64,7 +65,7 @@ def use(kind, who, rounds=20):
 
 
 def _use(layer, who, rounds):
-    own = f"own.{layer.client_prefix}!"
+    own = f"own.{who}.{layer.client_prefix}!"
     for number in range(rounds):
         layer.send("shared", {"number": number})  # equal in all processes
         layer.group_add(f"group.{who}.{os.getpid()}", f"{own}{number}")
@@ -76,11 +77,11 @@ def _use(layer, who, rounds):
 
 
 def _use_pubsub(layer, who, rounds):
-    own = layer.new_channel()
-    assert layer.group_channels("group") == []
-    layer.group_add("group", own)
-    assert layer.group_channels("group") == [own]
-    layer.group_discard("group", own)
+    own, group = layer.new_channel(), f"group.{who}"
+    assert layer.group_channels(group) == []
+    layer.group_add(group, own)
+    assert layer.group_channels(group) == [own]
+    layer.group_discard(group, own)
     for number in range(rounds):
         layer.send(own, {"who": who, "number": number})
         assert layer.receive([own], block=True) == (own, {"who": who, "number": number})
@@ -109,10 +110,10 @@ def sent_of(kind):
     return numbers
 
 
-def report(who, rounds=20):
-    """Uses all layers; returns a line of JSON with the prefixes, or the error."""
+def report(who, rounds=5, kinds=LAYERS):
+    """Uses layers; returns JSON of the process and its prefixes, or of what was wrong."""
     try:
-        found = {kind: use(kind, who, rounds) for kind in LAYERS}
-    except Exception as error:  # noqa: BLE001  for the test to show
-        found = {"error": f"{who}: {type(error).__name__}: {error}"}
-    return json.dumps({"who": who, "pid": os.getpid(), "prefixes": found})
+        prefixes = {kind: use(kind, who, rounds) for kind in kinds}
+    except Exception:  # noqa: BLE001  for the test to show
+        return json.dumps({"error": traceback.format_exc()})
+    return json.dumps({"pid": os.getpid(), "prefixes": prefixes})
