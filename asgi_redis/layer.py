@@ -253,9 +253,10 @@ class RedisChannelLayer(BaseChannelLayer):
 
     def global_statistics(self) -> dict[str, int]:
         """
-        Returns the counters of all channels on all shards: ``messages_count`` sent, ``channel_full_count`` refused.
+        Returns the counters of all channels on all shards.
 
-        They are kept for about a day after the last message.
+        ``messages_count`` sent, ``channel_full_count`` refused and ``messages_expired`` found expired are kept for
+        about a day after the last message.
         """
         return self._upkeep.global_statistics()
 
@@ -263,8 +264,10 @@ class RedisChannelLayer(BaseChannelLayer):
         """
         Returns the counters of ``channel`` on all its shards, and what waits in it now.
 
-        ``messages_count`` sent and ``channel_full_count`` refused are kept for about an hour after the last message;
-        ``messages_pending`` is a number of messages, ``messages_max_age`` the age of the oldest in seconds.
+        ``messages_count`` sent, ``channel_full_count`` refused and ``messages_expired`` found expired are kept for
+        about an hour after the last message. What goes with its queue, ``expiry`` after the last message in it, is
+        not found. ``messages_pending`` is a number of messages, ``messages_max_age`` the age of the oldest, in
+        seconds.
         """
         self.valid_channel_name(channel)
         return self._upkeep.channel_statistics(self.non_local_name(channel))

@@ -133,7 +133,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
 
     def global_statistics(self) -> dict[str, int]:
         """
-        Returns the counters of all channels, on Redis and here: ``messages_count``, ``channel_full_count``.
+        Returns the counters of all channels, on Redis and here, as ``RedisChannelLayer`` does.
 
         They are kept for about a day after the last message.
         """

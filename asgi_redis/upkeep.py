@@ -9,6 +9,8 @@ from redis.exceptions import ResponseError
 from asgi_redis.connection import Shard, delete_matching, execute_all, execute_many, is_error
 from asgi_redis.wire import Keys, Operations, shard_of
 
+_Statistics = tuple[int, int, int, int, float]
+
 
 class Upkeep:
     """The calls of ``RedisChannelLayer`` that have the same names."""
@@ -21,8 +23,7 @@ class Upkeep:
     def global_statistics(self) -> dict[str, int]:
         """Adds up the shards."""
         results = execute_all([(shard, self._operations.global_statistics()) for shard in self._shards])
-        messages_count, channel_full_count = (sum(column) for column in zip(*results))
-        return {"messages_count": messages_count, "channel_full_count": channel_full_count}
+        return dict(zip(("messages_count", "channel_full_count", "messages_expired"), map(sum, zip(*results))))
 
     def channel_statistics(self, queue: str) -> dict[str, float]:
         """Adds up the shards that ``queue``, a channel's name up to its ``!``, may be on."""
@@ -31,7 +32,7 @@ class Upkeep:
 
     def many_channel_statistics(self, queues: Iterable[str]) -> dict[str, dict[str, float]]:
         """Does the same for several queues, in one round trip for each shard; leaves out those that Redis refuses."""
-        found: dict[str, list[tuple[int, int, int, float]]] = {queue: [] for queue in queues}
+        found: dict[str, list[_Statistics]] = {queue: [] for queue in queues}
         on_shards: dict[Shard, list[str]] = {}
         for queue in found:
             for shard in self._shards_of(queue):
@@ -60,11 +61,12 @@ class Upkeep:
                 delete_matching(shard, pattern, self._keys.is_own)
 
 
-def _added_up(results: Sequence[tuple[int, int, int, float]]) -> dict[str, float]:
-    messages_count, channel_full_count, pending, ages = zip(*results)
+def _added_up(results: Sequence[_Statistics]) -> dict[str, float]:
+    messages_count, channel_full_count, messages_expired, pending, ages = zip(*results)
     return {
         "messages_count": sum(messages_count),
         "messages_pending": sum(pending),
         "messages_max_age": max(ages),
         "channel_full_count": sum(channel_full_count),
+        "messages_expired": sum(messages_expired),
     }

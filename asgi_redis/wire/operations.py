@@ -188,15 +188,26 @@ class Operations:
         return Operation(packed, _read_scan)
 
     def channel_statistics(self, queue: bytes) -> Operation:
-        """Reads as messages_count, channel_full_count, messages_pending and the age of the oldest in seconds."""
+        """
+        Reads as messages_count, channel_full_count, messages_expired, messages_pending, and the age of the oldest.
+
+        The age is in seconds.
+        """
         keys = (self._keys.queue(queue), self._keys.counters(queue))
         head = script_head(scripts.CHANNEL_STATISTICS, keys, (self._expiry_argument,))
         return Operation(head, _read_channel_statistics, 1, scripts.CHANNEL_STATISTICS)
 
     def global_statistics(self) -> Operation:
-        """Reads as messages_count and channel_full_count."""
-        packed = command(b"HMGET", self._keys.global_counters, b"messages_count", b"channel_full_count")
-        return Operation(packed, _read_counters)
+        """Reads as messages_count, channel_full_count and messages_expired."""
+        fields = b"messages_count", b"channel_full_count", b"messages_expired"
+        return Operation(command(b"HMGET", self._keys.global_counters, *fields), _read_counters)
+
+    def count_expired(self, expired: Mapping[bytes, int]) -> Operation:
+        """Counts messages that a reader has found expired, and dropped: how many, by the keys of their queues."""
+        keys = [self._keys.counters(self._keys.queue_name(key).encode()) for key in expired]
+        keys.append(self._keys.global_counters)
+        arguments = [*self._sending[2:], *(b"%d" % number for number in expired.values())]
+        return Operation(script_head(scripts.COUNT_EXPIRED, keys, arguments), bool, 1, scripts.COUNT_EXPIRED)
 
 
 def scan(cursor: bytes, pattern: bytes) -> Operation:
@@ -281,11 +292,10 @@ def _read_wakeable_pop(wake: bytes, replies: list[Any]) -> Taken | None:
     return None if taken is not None and taken.key == wake else taken
 
 
-def _read_channel_statistics(reply: list[int]) -> tuple[int, int, int, float]:
-    messages_count, channel_full_count, messages_pending, microseconds = reply
-    return messages_count, channel_full_count, messages_pending, microseconds / 1000000
+def _read_channel_statistics(reply: list[int]) -> tuple[int, int, int, int, float]:
+    messages_count, channel_full_count, messages_expired, messages_pending, microseconds = reply
+    return messages_count, channel_full_count, messages_expired, messages_pending, microseconds / 1000000
 
 
-def _read_counters(reply: list[bytes | None]) -> tuple[int, int]:
-    messages_count, channel_full_count = reply
-    return int(messages_count or 0), int(channel_full_count or 0)
+def _read_counters(reply: list[bytes | None]) -> tuple[int, ...]:
+    return tuple(int(count or 0) for count in reply)

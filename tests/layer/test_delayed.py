@@ -159,6 +159,14 @@ def test_one_that_cannot_be_read_any_more_does_not_hold_up_those_behind_it(layer
     assert layer.delayed.undecodable_count == 1
 
 
+def test_it_takes_the_place_of_expired_ones_which_are_counted(layer, client, prefix):
+    layer.capacity = 2
+    client.zadd(f"{prefix}c", {b"expired": 1, b"too": 2})
+    layer.delayed.send("c", {"n": 1}, 0)
+    assert received(layer, "c") == {"n": 1}
+    assert layer.channel_statistics("c")["messages_expired"] == 2
+
+
 def test_large_ones_are_looked_at_a_few_at_a_time(layer, client, prefix):
     for number in range(8):
         layer.delayed.send("large", {"n": number, "data": b"x" * 500_000}, 0)

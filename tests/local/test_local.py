@@ -164,7 +164,7 @@ class TestUpkeep:
             mine["messages_count"],
             normal["messages_count"],
         ]
-        assert layer.global_statistics() == {"messages_count": 4, "channel_full_count": 3}
+        assert layer.global_statistics() == {"messages_count": 4, "channel_full_count": 3, "messages_expired": 0}
         with pytest.raises(InvalidName):
             layer.channel_statistics(5)
 
@@ -177,7 +177,7 @@ class TestUpkeep:
         layer.flush()
         assert [layer.receive_batch(MIXED, 5) for _ in range(2)] == [[], []]
         assert layer.group_channels("chat") == []
-        assert layer.global_statistics() == {"messages_count": 0, "channel_full_count": 0}
+        assert layer.global_statistics() == {"messages_count": 0, "channel_full_count": 0, "messages_expired": 0}
 
     def test_what_cannot_be_decoded_is_counted_on_both_sides(self, local_layer_for, prefix, base, redis_layer):
         layer = local_layer_for(symmetric_encryption_keys=["key"])

@@ -169,12 +169,15 @@ class TestExpiredMessages:
         layer.group_add("chat", "work")
         assert layer.send_group("chat", {}) == 1
         assert 0 < client.zcard(queue) < 3000
+        assert layer.channel_statistics("work")["messages_expired"] >= 2000
+        assert layer.global_statistics()["messages_expired"] >= 2000
         assert [message["n"] for _, message in layer.receive_batch(["work"], 10)] == [0, 1, 2]
 
     def test_a_queue_with_nothing_else_goes_at_once(self, layer_for, redis_server, client, queue):
         layer = layer_for(redis_server, capacity=1)
         layer.send("work", {"n": 1})
         assert client.zcard(queue) == 1
+        assert layer.channel_statistics("work")["messages_expired"] == 5000
         assert 0 < client.ttl(queue) <= 60
 
 

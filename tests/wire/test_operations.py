@@ -176,14 +176,23 @@ def test_channel_statistics_read_with_the_age_in_seconds(operations):
         "channel_counters": b"s:work",
         "expiry": b"60",
     }
-    assert operation.read([4, 1, 3, 2500000]) == (4, 1, 3, 2.5)
+    assert operation.read([4, 1, 7, 3, 2500000]) == (4, 1, 7, 3, 2.5)
 
 
 def test_global_statistics_of_a_redis_without_any_are_zero(operations):
     operation = operations.global_statistics()
-    assert commands(operation.packed) == [[b"HMGET", KEYS.global_counters, b"messages_count", b"channel_full_count"]]
-    assert operation.read([None, None]) == (0, 0)
-    assert operation.read([b"12", b"3"]) == (12, 3)
+    fields = [b"messages_count", b"channel_full_count", b"messages_expired"]
+    assert commands(operation.packed) == [[b"HMGET", KEYS.global_counters, *fields]]
+    assert operation.read([None, None, None]) == (0, 0, 0)
+    assert operation.read([b"12", b"3", b"4"]) == (12, 3, 4)
+
+
+def test_expired_messages_are_counted_for_their_channels(operations):
+    operation = operations.count_expired({b"p:work": 3, b"p:p!": 1})
+    sha, keys, arguments = script_call(*commands(operation.packed))
+    assert sha == scripts.COUNT_EXPIRED.sha
+    assert keys == [b"s:work", b"s:p!", KEYS.global_counters]
+    assert arguments == [b"3600", b"86400", b"3", b"1"]
 
 
 def test_scan_unlink_client_id_and_unblock():
