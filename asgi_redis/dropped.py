@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import _thread  # whose RLock gevent leaves as it is: hubs and native threads share the layer
 import logging
 import time
-from _thread import RLock  # gevent leaves this one as it is: hubs and native threads share the layer
 from collections import OrderedDict
 
 logger = logging.getLogger("asgi_redis")
@@ -25,7 +25,7 @@ class DroppedMessages:
     def __init__(self, reason: str) -> None:
         self.count = 0
         self._reason = reason
-        self._lock = RLock()
+        self._lock = _thread.RLock()
         self._lines: OrderedDict[object, tuple[float, int]] = OrderedDict()  # when the last was, and how many since
 
     def add(self, channel: object, detail: object, number: int = 1) -> None:

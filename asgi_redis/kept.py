@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import _thread  # whose RLock gevent leaves as it is: hubs and native threads share the layer
 import contextlib
 import time
-from _thread import RLock  # gevent leaves this one as it is: hubs and native threads share the layer
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import repeat
@@ -55,7 +55,7 @@ class KeptMessages:
     """
 
     def __init__(self, dropped: Callable[[str, int], object] = lambda channel, number: None) -> None:
-        self._lock = RLock()
+        self._lock = _thread.RLock()
         self._queues: OrderedDict[str, deque[SharedMessage]] = OrderedDict()
         self._size = 0
         self._dropped = dropped

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import _thread  # whose RLock gevent leaves as it is: all hubs and native threads share the store
 import functools
 import time
-from _thread import RLock  # gevent leaves this one as it is: all hubs and native threads share the store
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
@@ -71,7 +71,7 @@ class MemoryStore:
 
     def start_process(self) -> None:
         """Starts empty, with nothing that was somebody else's."""
-        self._lock = RLock()
+        self._lock = _thread.RLock()
         self._busy = False
         # Whichever was added or swept last is at the end of these two.
         self._queues: OrderedDict[str, _Messages] = OrderedDict()

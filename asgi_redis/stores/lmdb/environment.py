@@ -12,11 +12,11 @@ as long as the file: LMDB, which knows what is free in it and what lies in a row
 
 from __future__ import annotations
 
+import _thread  # whose RLock gevent leaves as it is: hubs and native threads share the environment
 import contextlib
 import errno
 import json
 import os
-from _thread import RLock  # gevent leaves this one as it is: hubs and native threads share the environment
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ class Environment:
         self.directory = directory
         self.max_bytes = max_bytes
         self.users: set[object] = set()
-        self.lock = RLock()  # reentrant, so that a thread can fork in a signal handler
+        self.lock = _thread.RLock()  # reentrant, so that a thread can fork in a signal handler
         self.busy = False
         self.problem: str | None = None  # with what there was, for which it has been made anew
         self.closed = False

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import _thread  # whose RLock gevent leaves as it is: all hubs and native threads share the environments
 import logging
 import threading
-from _thread import RLock  # gevent leaves this one as it is: all hubs and native threads share the environments
 from collections import deque
 from pathlib import Path
 
@@ -20,7 +20,7 @@ _PATIENCE = 2.0  # seconds that a fork waits for a transaction
 _open: dict[Path, Environment] = {}
 # Those that it has inherited in the middle of a transaction of another thread, and cannot even close.
 _torn: set[Path] = set()
-_opening = RLock()
+_opening = _thread.RLock()
 _makes = False  # whether a thread makes one
 
 abandoned: deque[object] = deque()
@@ -109,7 +109,7 @@ class _Fork:
     def start_process(self) -> None:
         """Closes them all."""
         global _makes, _opening
-        _opening, _makes = RLock(), False
+        _opening, _makes = _thread.RLock(), False
         for environment in _open.values():
             if not environment.leave_to_parent():
                 _torn.add(environment.directory)
