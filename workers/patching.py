@@ -7,6 +7,7 @@ it was. So this module imports nothing that matters, and ``workers`` imports not
 
 from __future__ import annotations
 
+import _thread
 import os
 import sys
 from collections.abc import Sequence
@@ -68,6 +69,8 @@ def left_behind() -> list[str]:
         for original in [get_original(name, key)]
         if callable(original) and original is not value
     }
+    # gevent leaves some of _thread as it is; a module that takes it from there means it.
+    originals -= set(map(id, vars(_thread).values()))
     return [
         f"{name}.{key}"
         for name, module in sorted(sys.modules.items())

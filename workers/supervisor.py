@@ -168,7 +168,7 @@ class Supervisor:
 
     def _report(self) -> None:
         states = [state for process in self._processes() for state in [process.state()] if state is not None]
-        together = combined(states) if states else State()
+        together = combined(states) if states else State(pulls=self._listened)  # all may be about to be replaced
         if self._heartbeat is not None and self.stopped_at is None:
             self._heartbeat.report(together)
         if self._systemd is not None and self.stopped_at is None:

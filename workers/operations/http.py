@@ -3,7 +3,7 @@ A small HTTP server for one document: what it takes from its process has a limit
 
 One thread serves all connections. There are at most ``MAX_CONNECTIONS``: a new one takes the place of the oldest that
 has not sent its request. Each has ``REQUEST_SECONDS`` for its request, of ``MAX_REQUEST`` bytes at most, and
-``RESPONSE_SECONDS`` to take the response. The requests that have come by then share one response.
+``RESPONSE_SECONDS`` to take the response. Requests that come while a document is made share the next one.
 """
 
 from __future__ import annotations
@@ -180,30 +180,28 @@ class HttpServer:
 
     def _respond(self) -> None:
         asking = [each for each in self._connections.values() if each.request is not None and not each.responded]
-        made: dict[bool, tuple[bytes, bytes]] = {}
+        made: dict[tuple[http.HTTPStatus, bool], tuple[bytes, bytes]] = {}
         document: bytes | None = None
         for connection in asking:
             request = connection.request or b""
             status, with_body = _status(request)
-            if status != http.HTTPStatus.OK:
-                connection.respond(*_response(status, f"{status.phrase}\n".encode(), False, with_body))
-                continue
-            if document is None:
-                document = self._made()
-            packed = _GZIP.search(request) is not None
-            if packed not in made:
-                made[packed] = _response(status, document, packed, True)
-            head, body = made[packed]
+            if status == http.HTTPStatus.OK:
+                document = self._made() if document is None else document
+                status = http.HTTPStatus.INTERNAL_SERVER_ERROR if document is None else status
+            packed = status == http.HTTPStatus.OK and _GZIP.search(request) is not None
+            if (status, packed) not in made:
+                made[status, packed] = _response(status, document if status == http.HTTPStatus.OK else None, packed)
+            head, body = made[status, packed]
             connection.respond(head, body if with_body else b"")
 
-    def _made(self) -> bytes:
+    def _made(self) -> bytes | None:
         try:
             document = self._document()
         except Exception:
             if not self._failed:
                 logger.exception("No metrics can be had")
             self._failed = True
-            return b""
+            return None
         self._failed = False
         return document
 
@@ -225,12 +223,13 @@ def _status(request: bytes) -> tuple[http.HTTPStatus, bool]:
     return http.HTTPStatus.OK if found else http.HTTPStatus.NOT_FOUND, line[1] == b"GET"
 
 
-def _response(status: http.HTTPStatus, body: bytes, packed: bool, with_body: bool) -> tuple[bytes, bytes]:
-    body = gzip.compress(body, 1) if packed else body
+def _response(status: http.HTTPStatus, body: bytes | None, packed: bool) -> tuple[bytes, bytes]:
+    content = f"{status.phrase}\n".encode() if body is None else body
     fields = [f"HTTP/1.1 {status.value} {status.phrase}", f"Content-Type: {CONTENT_TYPE}"]
     if packed:
+        content = gzip.compress(content, 1)
         fields.append("Content-Encoding: gzip")
     if status == http.HTTPStatus.METHOD_NOT_ALLOWED:
         fields.append("Allow: GET, HEAD")
-    fields += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
-    return "\r\n".join(fields).encode(), body if with_body else b""
+    fields += [f"Content-Length: {len(content)}", "Connection: close", "", ""]
+    return "\r\n".join(fields).encode(), content

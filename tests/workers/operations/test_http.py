@@ -144,7 +144,7 @@ def test_requests_that_wait_share_one_document(server: HttpServer, document: Doc
         others = [stack.enter_context(client(server, GET)) for _ in range(8)]
         document.may_end.set()
         assert [response(made)[1] for made in (first, *others)] == [b"a 1\n"] * 9
-    assert document.made < 9
+    assert document.made <= 3  # the last of the others may have been accepted later
 
 
 def test_where_no_descriptor_is_left_it_waits(
@@ -172,7 +172,7 @@ def test_a_document_that_cannot_be_made_ends_nothing(
 ) -> None:
     del document.body
     for _ in range(3):
-        assert ask(server, GET)[1] == b""
+        assert ask(server, GET)[0].startswith(b"HTTP/1.1 500 ")
     assert caplog.text.count("No metrics can be had") == 1
     document.body = b"b 2\n"
     assert ask(server, GET)[1] == b"b 2\n"
