@@ -8,7 +8,7 @@ import weakref
 import pytest
 
 from asgi_redis.stores.lmdb import directory as places
-from asgi_redis.stores.lmdb import statistics
+from asgi_redis.stores.lmdb import groups, statistics
 from asgi_redis.stores.lmdb.queues import DAY, HOUR
 from asgi_redis.stores.lmdb.store import LMDBStore
 from tests.stores.lmdb_stores import pop, push
@@ -123,6 +123,20 @@ class TestGroups:
         clock.now += 61
         store.group_add("g", "b", 60)
         assert store.group_channels("g", 60) == ["b"]
+
+    def test_a_large_group_is_read_in_pieces(self, store, monkeypatch):
+        """Others get their turn in between."""
+        monkeypatch.setattr(groups, "_READ_AT_ONCE", 10)
+        names = [f"reply?{number:02}" for number in range(25)]
+        for name in names:
+            store.group_add("g", name, 60)
+            store.group_add("g2", name, 60)
+        steps, transact = [], store.transact
+        monkeypatch.setattr(store, "transact", lambda *arguments: steps.append(1) or transact(*arguments))
+        assert store.group_channels("g", 60) == names
+        assert len(steps) == 3
+        monkeypatch.setattr(groups, "_READ_AT_ONCE", 25)
+        assert store.group_channels("g", 60) == names
 
 
 class TestStatistics:

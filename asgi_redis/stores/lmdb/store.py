@@ -168,7 +168,13 @@ class LMDBStore:
 
     def group_channels(self, group: str, group_expiry: float) -> list[str]:
         """Returns the members of ``group`` that were added within ``group_expiry`` seconds."""
-        return self.transact(groups.members, group_key(group), group_expiry)
+        channels: list[str] = []
+        key = group_key(group)
+        start: bytes | None = key
+        while start is not None:
+            some, start = self.transact(groups.members, key, group_expiry, start)
+            channels += some
+        return channels
 
     # Statistics and flush
 
