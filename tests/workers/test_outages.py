@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
+import threading
 import time
 from pathlib import Path
 
 import pytest
+import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from asgi_redis import RedisChannelLayer
@@ -80,3 +83,36 @@ def test_a_burst_waits_for_the_servers_that_make_its_layer_no_longer_than_that()
         when_served(make, {"burst": True, "burst_timeout": 0.5, "verbosity": 0})
     assert ended.value.code == ExitCode.UNREACHABLE
     assert tries[-1] - tries[0] >= 0.5
+
+
+@pytest.mark.parametrize("pool", ["thread", "gevent"])
+def test_a_worker_stops_and_works_while_others_flood_it_with_garbage(
+    pool: str, redis_server: RedisServer, layer: RedisChannelLayer, notes: Notes, prefix: str, tmp_path: Path
+) -> None:
+    if pool == "gevent":
+        pytest.importorskip("gevent")
+    over = threading.Event()
+
+    def flood() -> None:
+        with redis.Redis.from_url(redis_server.url, protocol=2) as client:
+            for start in itertools.count(0, 200):
+                if client.zcard(f"{prefix}work") < 2000:
+                    client.zadd(f"{prefix}work", {b"x%011d\xc1" % n: time.time() for n in range(start, start + 200)})
+                if over.wait(0.005):
+                    break
+
+    flooding = threading.Thread(target=flood)
+    flooding.start()
+    command = [*MODULE, "--layer-url", redis_server.url, "--prefix", prefix, "--only-channels", "work"]
+    command += ["--routing", "tests.workers.consumers.routing", "--pool", pool, "--shutdown-timeout", "10"]
+    try:
+        with WorkerProcess(command, tmp_path, env=notes.env) as worker:
+            eventually(lambda: "cannot be decoded" in worker.log, timeout=20)
+            layer.send("work", {"n": 1})
+            eventually(lambda: notes["done"] == ["1"], timeout=20)
+            worker.signal(signal.SIGTERM)
+            assert worker.wait() == 0, worker.log
+            assert worker.log.count("cannot be decoded") <= 3  # with their number, not a line for each
+    finally:
+        over.set()
+        flooding.join()
