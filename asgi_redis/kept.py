@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread  # whose RLock gevent leaves as it is: hubs and native threads share the layer
 import contextlib
+import copy
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -60,18 +61,34 @@ class KeptMessages:
         self._size = 0
         self._dropped = dropped
 
-    def put(self, shared: SharedMessage, entries: list[Any] | None = None, position: int = 0) -> None:
-        """Keeps a message until it expires, and takes what it was made of out of ``entries``."""
+    def put(
+        self,
+        queue: str,
+        channels: Iterable[str],
+        data: Any,
+        expires_in: float,
+        decode: Callable[[Any], dict[str, Any]] = copy.deepcopy,
+        entries: list[Any] | None = None,
+        position: int = 0,
+    ) -> SharedMessage:
+        """
+        Keeps a message for ``channels``, all of them of ``queue``, for ``expires_in`` seconds; returns it.
+
+        ``decode`` makes it of ``data``, a new one for each channel. What it was made of is taken out of ``entries``.
+        """
+        now = time.monotonic()
+        shared = SharedMessage(queue, channels, data, decode, now + expires_in)
         origin = [None] if entries is None else entries
         with self._lock:
-            self._drop_expired(time.monotonic())
-            kept = self._queues.setdefault(shared.queue, deque())
+            self._drop_expired(now)
+            kept = self._queues.setdefault(queue, deque())
             # One call in C, which no interruption can divide: the message is in one of the two places, never in both.
             kept.extend(map(_FIRST, zip((shared,), map(origin.pop, (position,)))))
             self._size += shared.size
             lost = self._drop_oldest() if self._size > MOST_BYTES else []
         for one in lost:
             self._dropped(one.queue, len(one.channels))
+        return shared
 
     def take(self, queues: Collection[str], limit: int, taken: list[Share]) -> None:
         """Adds up to ``limit`` shares for ``queues`` to ``taken``."""

@@ -77,21 +77,24 @@ class Reader:
         limit: int,
         timeout: float = 0,
         most: Mapping[str, int] | None = None,
+        shared: bool = False,
     ) -> Batch:
         """
         Does what ``RedisChannelLayer.receive_batch`` does, with as many servers as can be reached.
 
         Takes no more than ``most[channel]`` from a channel that is in there, none for 0. With no server at all it
         waits for one, up to ``timeout`` seconds. Raises ``UnsupportedRedis``, and no ``RedisError``.
+
+        With ``shared``, a ``SharedMessage`` takes the place of one that is for several channels of this process.
         """
         self.complete = not self._health.absent
         self._waits = timeout > 0 or not self.complete
         look = self._health.needs_look
         try:
-            batch = self._receiver.receive(tuple(channels), limit, 0, most, self) if look else []
+            batch = self._receiver.receive(tuple(channels), limit, 0, most, self, None, shared) if look else []
             # It need not be one that these channels are on: looking is then no reason to come back at once.
             if not batch and (timeout > 0 or not look):
-                batch = self._receiver.receive(tuple(channels), limit, timeout, most, self)
+                batch = self._receiver.receive(tuple(channels), limit, timeout, most, self, None, shared)
             return batch
         finally:
             self.woken = False

@@ -12,7 +12,7 @@ from asgi_redis.quota import used_up
 from asgi_redis.wire import Reading
 
 Batch = list[tuple[str, Any]]
-"""Each message with its channel; where the call has asked for it, a ``SharedMessage`` in place of a group's."""
+"""Each message with its channel; where it is asked for, a ``SharedMessage`` in place of a group's message."""
 Turn = list[tuple[int, list[bytes]]]
 """Shards, each with the keys of the queues to read there, in the order of this turn."""
 

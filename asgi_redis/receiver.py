@@ -182,8 +182,7 @@ class Receiver:
         """Keeps a message that nobody took for the next reader of its channel."""
         process.check()
         queue = self._rules.non_local_name(channel)
-        expires = time.monotonic() + self._expiry
-        self._kept.put(SharedMessage(queue, [channel], message, _same, expires))
+        self._kept.put(queue, [channel], message, self._expiry)
         self.wake()
 
     def forget_kept(self) -> None:
@@ -312,10 +311,9 @@ class Receiver:
                     received.append((channels[0], message))
                     position += 1
                     continue
-                expires = time.monotonic() + self._expiry - one.age
-                shared = SharedMessage(queue, channels, payload, self._unpack.message, expires)
+                left = self._expiry - one.age
+                shared = self._kept.put(queue, channels, payload, left, self._unpack.message, entries, position)
                 unpacked[shared] = message
-                self._kept.put(shared, entries, position)
         if unpacked:
             received += self._take_kept(call, call.limit - len(received), unpacked)
             if self._kept:
@@ -335,7 +333,9 @@ class Receiver:
             names = [name for name in names if name not in call.full]
         self._kept.take(names, limit, call.shares)
         for shared, channel in call.shares[first:]:
-            message: Any = shared if call.shared else unpacked.pop(shared, None) if unpacked else None
+            message: Any = unpacked.pop(shared, None) if unpacked else None
+            if call.shared and "!" in channel:
+                message = shared
             if message is None:
                 try:
                     message = shared.message()
@@ -344,10 +344,6 @@ class Receiver:
                     continue
             received.append((channel, message))
         return received
-
-
-def _same(message: Any) -> Any:
-    return message
 
 
 def _limits(keys: Sequence[bytes], room: int, each: int | None, left: Mapping[bytes, int]) -> list[int]:

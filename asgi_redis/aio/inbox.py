@@ -14,17 +14,21 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from asgi_redis import process
 from asgi_redis.aio.carriers import call_in
+from asgi_redis.aio.group_message import Copies
 from asgi_redis.aio.lanes import Lane, Lanes
 from asgi_redis.aio.waiting import Aim, Box, Message, Popper, Waiting
 from asgi_redis.connection import each_its_own
+from asgi_redis.kept import SharedMessage
 
 logger = logging.getLogger("asgi_redis")
 
 _MOMENT = 0.001  # seconds, by which what expires has expired
 _SWEEP_SECONDS = 5.0
+_MOST_CHANNELS = 250_000  # with a buffer; a message may name any number of channels that nothing waits for
 
 
 class Inbox:
@@ -59,6 +63,7 @@ class Inbox:
         self._lock = threading.Lock()
         self.dropped_count = 0
         self._boxes: dict[str, Box] = {}
+        self._copies = Copies()
         self.lanes = Lanes(functools.partial(self._make_popper, self), self._most_lanes)
         self._told: set[Waiting] = set()
         self._left: deque[Waiting] = deque()  # who was collected as garbage
@@ -104,15 +109,23 @@ class Inbox:
         box = self._boxes.get(channel)
         if box is None:
             return None
-        now, found = time.monotonic(), None
+        now = time.monotonic()
+        found: Message | None = None
         while box.messages and found is None:
             expires, message = box.messages.popleft()
-            if expires >= now:
+            if isinstance(message, SharedMessage):
+                found = self._own(message) if message.expires >= now else None
+            elif expires >= now:
                 found = message
-            else:
-                self.dropped_count += 1
+            self.dropped_count += found is None
         self._tidy(channel, box)
         return found
+
+    def _own(self, shared: SharedMessage) -> Message | None:
+        try:
+            return self._copies.message(shared)
+        except Exception:  # noqa: BLE001  a serialiser may raise anything; it counts as dropped
+            return None
 
     def _enter(self, waiting: Waiting) -> None:
         box = self._boxes.get(waiting.channel)
@@ -162,7 +175,7 @@ class Inbox:
             self._leave(self._left.popleft())
         return lane.aim()
 
-    def deliver(self, batch: Iterable[tuple[str, Message]]) -> None:
+    def deliver(self, batch: Iterable[tuple[str, Message | SharedMessage]]) -> None:
         """Puts messages into the buffers, and tells those who wait for them."""
         with self.lock:
             told: list[Waiting] = []
@@ -170,6 +183,9 @@ class Inbox:
             for channel, message in batch:
                 box = self._boxes.get(channel)
                 if box is None:
+                    if len(self._boxes) >= _MOST_CHANNELS:
+                        self.dropped_count += 1
+                        continue
                     box = self._boxes[channel] = Box()
                 box.messages.append((expires, message))
                 if len(box.messages) - box.told > self._room(channel):
@@ -254,6 +270,7 @@ class Inbox:
         if now < self._sweep_at and not at_once:
             return
         with self.lock:
+            self._copies.forget()
             self._sweep_at = now + _SWEEP_SECONDS
             told = [waiting for waiting in self._told if waiting.future.get_loop().is_closed()]
             self._tell(self._gone(told))
@@ -269,7 +286,7 @@ class Inbox:
         """Returns what other processes could receive, and nobody here will, and forgets it. With the lock held."""
         for waiting in [one for one in self._told if not one.future.get_loop().is_running()]:
             self._heard(waiting)
-        surplus = []
+        surplus: list[tuple[str, Any]] = []
         for channel, box in list(self._boxes.items()):
             while "!" not in channel and len(box.messages) > box.told:
                 surplus.append((channel, box.messages.popleft()[1]))
@@ -285,6 +302,7 @@ class Inbox:
     def forget(self) -> None:
         """Drops all messages."""
         with self.lock:
+            self._copies.forget()
             for channel, box in list(self._boxes.items()):
                 box.messages.clear()
                 self._tidy(channel, box)

@@ -6,6 +6,8 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from asgi_redis.kept import SharedMessage
+
 if TYPE_CHECKING:
     from asgi_redis.aio.lanes import Lane
 
@@ -61,6 +63,6 @@ class Box:
     __slots__ = ("messages", "told", "waiting")
 
     def __init__(self) -> None:
-        self.messages: deque[tuple[float, Message]] = deque()
+        self.messages: deque[tuple[float, Message | SharedMessage]] = deque()
         self.waiting: deque[Waiting] = deque()
         self.told = 0

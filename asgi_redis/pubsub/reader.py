@@ -42,11 +42,12 @@ class PubSubReader:
         limit: int,
         timeout: float = 0,
         most: Mapping[str, int] | None = None,
+        shared: bool = False,
     ) -> Batch:
         """
         Does what the layer's ``receive_batch`` does, with as many servers as can be reached.
 
-        Takes no more than ``most[channel]`` from a channel that is in there, none for 0.
+        Takes no more than ``most[channel]`` from a channel that is in there, none for 0. No message is ``shared``.
         """
         inboxes = self._open(channels)
         # The first call, and that after an outage, show at once that messages are served, and wait for it.

@@ -14,7 +14,7 @@ from asgi_redis import process
 from asgi_redis.base import BaseChannelLayer
 from asgi_redis.dropped import DroppedMessages
 from asgi_redis.exceptions import InvalidName, UndecodableMessage
-from asgi_redis.kept import KeptMessages, Share, SharedMessage
+from asgi_redis.kept import KeptMessages, Share
 from asgi_redis.native import is_patched
 from asgi_redis.quota import used_up
 from asgi_redis.stores.store import Entry, Listener, Store
@@ -118,8 +118,7 @@ class StoreReceiver:
     def keep(self, channel: str, message: dict[str, Any]) -> None:
         """Keeps a message that nobody took for the next reader of its channel."""
         process.check()
-        expires = time.monotonic() + self._rules.expiry
-        self._kept.put(SharedMessage(self._rules.non_local_name(channel), [channel], message, _same, expires))
+        self._kept.put(self._rules.non_local_name(channel), [channel], message, self._rules.expiry)
         self.wake()
 
     def forget_kept(self) -> None:
@@ -168,10 +167,6 @@ class StoreReceiver:
         return message
 
 
-def _same(message: Any) -> Any:
-    return message
-
-
 def _with_room(queues: tuple[str, ...], most: Mapping[str, int] | None) -> tuple[str, ...]:
     full = used_up(most)
     return tuple(name for name in queues if name not in full) if full else queues
@@ -192,12 +187,17 @@ class StoreReader:
         self._receiver = receiver
 
     def receive_batch(
-        self, channels: Collection[str], limit: int, timeout: float = 0, most: Mapping[str, int] | None = None
+        self,
+        channels: Collection[str],
+        limit: int,
+        timeout: float = 0,
+        most: Mapping[str, int] | None = None,
+        shared: bool = False,
     ) -> Batch:
         """
         Does what the layer's ``receive_batch`` does.
 
-        Takes no more than ``most[channel]`` from a channel that is in there, none for 0.
+        Takes no more than ``most[channel]`` from a channel that is in there, none for 0. No message is ``shared``.
         """
         # The first call shows at once that messages are served.
         timeout = timeout if self.serving else 0
