@@ -10,8 +10,10 @@ from __future__ import annotations
 import builtins
 import contextlib
 import copy
+import functools
 import time
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from redis.backoff import NoBackoff
@@ -23,6 +25,7 @@ from redis.sentinel import MasterNotFoundError, Sentinel
 from asgi_redis.connection.host import Host
 from asgi_redis.connection.late import PROMPT, within
 from asgi_redis.exceptions import ConfigurationError
+from asgi_redis.native import is_patched, original
 from asgi_redis.wire.operation import command
 
 # A Sentinel answers at once or is not worth waiting for: there are others.
@@ -55,10 +58,19 @@ class SentinelCluster:
         # Asking a Sentinel twice does no harm; but redis-py's default is to do so for many seconds.
         options["retry"] = Retry(NoBackoff(), 1)
         options.update(sentinel_kwargs or {})
-        self._sentinel = Sentinel(addresses, sentinel_kwargs=options)  # type: ignore[no-untyped-call]  # redis-py's
+        self._make = functools.partial(Sentinel, addresses, sentinel_kwargs=options)
+        # The connections of redis-py's clients belong to the hub that has made them, under gevent's patches.
+        self._own: Any = original("threading", "local")() if is_patched("socket") else SimpleNamespace()
         self._names = ", ".join(f"{host}:{port}" for host, port in addresses)
         self.refresh_interval = refresh_interval
         self._masters: dict[str, tuple[tuple[str, int], float]] = {}
+
+    def _clients(self) -> Any:
+        try:
+            return self._own.clients
+        except AttributeError:
+            self._own.clients = self._make()
+            return self._own.clients
 
     def services(self) -> list[str]:
         """
@@ -68,7 +80,7 @@ class SentinelCluster:
         none.
         """
         problem: Exception | None = None
-        for sentinel in self._sentinel.sentinels:
+        for sentinel in self._clients().sentinels:
             try:
                 names = sorted(map(str, sentinel.sentinel_masters()))
             except RedisError as error:
@@ -88,16 +100,16 @@ class SentinelCluster:
         if address[1] and time.monotonic() - asked < self.refresh_interval:
             return address
         # redis-py changes the order of the list in place, while other threads go through it.
-        asking = copy.copy(self._sentinel)
+        asking = copy.copy(self._clients())
         asking.sentinels = list(asking.sentinels)
         try:
-            host, port = asking.discover_master(service)  # type: ignore[no-untyped-call]  # redis-py's
+            host, port = asking.discover_master(service)
         except MasterNotFoundError:
             # redis-py's message has all the options of the Sentinels in it; its older versions, passwords too.
             raise MasterNotFoundError(
                 f"no Sentinel of {self._names} can be reached that knows a master for sentinel service {service}"
             ) from None
-        self._sentinel = asking
+        self._own.clients = asking
         self._masters[service] = ((host, port), time.monotonic())
         return host, port
 

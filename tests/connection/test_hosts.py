@@ -106,7 +106,7 @@ class TestForms:
             ],
             {"socket_timeout": 0.3},
         )
-        (client,) = host._cluster._sentinel.sentinels
+        (client,) = host._cluster._clients().sentinels
         kwargs = client.connection_pool.connection_kwargs
         assert kwargs["password"] == "theirs"
         assert kwargs["socket_timeout"] == 0.3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import threading
@@ -280,6 +281,16 @@ class TestMailboxes:
                     assert look(listener, f"reply?{number}") == [b"x"]
         assert len(store.transact(lambda _, txn: list(txn.cursor()))) == empty + 1  # the counters of all together
         assert store.global_statistics() == (50, 0, 0)
+
+    def test_an_error_at_the_end_of_a_wait_costs_nothing_that_was_received(self, store, monkeypatch, caplog):
+        """From Redis, for one, by a layer that waits for both."""
+
+        def fail(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch, waiting(store):
+            patch.setattr(store, "transact", fail)
+        assert "cannot be left: [Errno 28] No space left on device" in caplog.text
 
     def test_a_child_leaves_those_of_its_parent_alone(self, store):
         with waiting(store) as listener:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import lmdb
+
+from asgi_redis.exceptions import UnusableStore
 from asgi_redis.stores.lmdb import waiters
 from asgi_redis.stores.lmdb.environment import Environment
 from asgi_redis.stores.lmdb.queues import leave
@@ -14,6 +18,8 @@ from asgi_redis.stores.lmdb.waiters import LOOK_SECONDS
 
 if TYPE_CHECKING:
     from asgi_redis.stores.lmdb.store import LMDBStore
+
+logger = logging.getLogger("asgi_redis")
 
 
 class LMDBListener:
@@ -73,9 +79,12 @@ class LMDBListener:
 
     def __exit__(self, *exc_info: object) -> None:
         try:
-            if self._waits:
+            if self._waits and self._environment.is_current:
                 self._waits = False
                 self._store.transact(_end, self._environment, self._mailbox.id, self._queues)
+        except (OSError, lmdb.Error, UnusableStore) as error:
+            # What was received meanwhile is not lost for that. The next message may wake this one, for nothing.
+            logger.warning("the IPC store in %s cannot be left: %s", self._store.directory, error)
         finally:
             self._environment.mailboxes.give_back(self._mailbox)
 
