@@ -47,7 +47,7 @@ class Receiver:
         self._unpack = Unpacker(keys, *decoding(serializer), is_channel_name)
         self._rules = rules
         self._expiry = rules.expiry
-        self._pop_is_allowed = operations.pop_is_allowed()
+        self._parts_of_pop = operations.parts_of_pop()
         self._reading = functools.lru_cache(maxsize=1024)(self._make_reading)
         self.start_process()
         process.register(self)
@@ -245,9 +245,15 @@ class Receiver:
 
     def _can_wait(self, turn: Turn) -> Turn:
         """Returns the shards of ``turn`` where the user may wait; others have to be looked at again and again."""
+        shards = self._shards
         for shard, _ in turn:
-            self._shards[shard].permissions.learn(self._shards[shard], self._pop_is_allowed)
-        return [one for one in turn if self._shards[one[0]].permissions.may_pop]
+            if not shards[shard].permissions.are_full:
+                break
+        else:
+            return turn
+        for shard, _ in turn:
+            shards[shard].permissions.learn(shards[shard], self._parts_of_pop)
+        return [one for one in turn if shards[one[0]].permissions.may_pop]
 
     def _wait(
         self, call: ReceiveCall, turn: Turn, timeout: float, waiter: Waiter, beside: Sequence[Readable]

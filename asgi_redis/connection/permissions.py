@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
@@ -20,7 +21,7 @@ class Permissions:
     Those of one shard, asked for before the first wait.
 
     ``may_pop`` is whether one can wait there at all. ``may_unblock`` is whether a wait can be ended by ``CLIENT
-    UNBLOCK``; otherwise it takes ``wake`` with it.
+    UNBLOCK``; otherwise it takes ``wake`` with it. ``are_full`` is whether both are known to be so.
     """
 
     def __init__(self) -> None:
@@ -28,17 +29,21 @@ class Permissions:
 
     def forget(self) -> None:
         """Has the server asked before the next wait, as it has refused what was allowed."""
-        self._known = False
+        self._known = self.are_full = False
         self.may_pop = True
         self.may_unblock = True
 
-    def learn(self, shard: Shard, pop_is_allowed: Operation) -> None:
-        """Asks, unless that was done. Raises nothing: what is wrong otherwise is for the wait to find out."""
+    def learn(self, shard: Shard, parts: Sequence[Operation]) -> None:
+        """
+        Asks whether ``parts``, of which a wait is made, are allowed, unless that was done.
+
+        Raises nothing: what is wrong otherwise is for the wait to find out.
+        """
         if self._known:
             return
         may_unblock = True
         try:
-            may_pop = _is_allowed(shard, pop_is_allowed)
+            may_pop = all(_is_allowed(shard, part) for part in parts)
             # Itself, which waits for nothing.
             may_unblock = _is_allowed(shard, unblock(shard.execute(client_id(), prompt=True)))
         except (ResponseError, UnsupportedRedis):
@@ -46,6 +51,7 @@ class Permissions:
         except RedisError:
             return
         self.may_pop, self.may_unblock, self._known = may_pop, may_unblock, True
+        self.are_full = may_pop and may_unblock
 
     def wake(self) -> bytes:
         """Returns the name of what a wait is to be ended by; an empty one where ``CLIENT UNBLOCK`` does that."""

@@ -139,9 +139,16 @@ class Operations:
         """Waits for what never comes: no channel has the name of its queue."""
         return self.pop([self._keys.queue(b":probe")], 1, wake)
 
-    def pop_is_allowed(self) -> Operation:
-        """Fails in any case, as its timeout is no number; by how shows whether ``pop`` may be used."""
-        return Operation(command(b"BZPOPMIN", self._keys.queue(b":probe"), b"-"), bool)
+    def parts_of_pop(self) -> list[Operation]:
+        """
+        What ``pop`` is made of, to see whether it may be used; without waiting, as the first has no valid timeout.
+
+        Were the second forbidden alone, ``pop`` would take a message and then fail.
+        """
+        return [
+            Operation(command(b"BZPOPMIN", self._keys.queue(b":probe"), b"-"), bool),
+            Operation(command(b"TIME"), tuple),
+        ]
 
     def is_expired(self, taken: Taken) -> bool:
         """Whether a message was older than ``expiry`` when it was taken. Scripts never take such; ``pop`` may."""
