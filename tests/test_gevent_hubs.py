@@ -82,6 +82,23 @@ os._exit(0)
 """
 
 
+# What one hub keeps idle is of no use to another, and must not take its place.
+ONE_CONNECTION = """
+from gevent import monkey
+monkey.patch_all()
+import os, sys
+import gevent
+from asgi_redis import RedisChannelLayer
+
+layer = RedisChannelLayer(hosts=[{"address": sys.argv[1], "max_connections": 1}], prefix=sys.argv[2])
+pool = gevent.get_hub().threadpool
+for _ in range(3):
+    layer.send("work", {})
+    pool.spawn(layer.send, "work", {}).get()
+print(len(layer.receive_batch(["work"], 10)), flush=True)
+os._exit(0)
+"""
+
 LOOK = """
 from gevent import monkey
 monkey.patch_all()
@@ -107,6 +124,11 @@ def run(program, *arguments):
 def test_a_native_thread_that_ends_closes_its_connections(redis_server, prefix):
     ended = run(THREADS_THAT_END, redis_server.url, prefix)
     assert int(ended.stdout) < 10, ended.stderr  # 20 threads; the last may be ending still
+
+
+def test_max_connections_are_those_of_all_hubs_together(redis_server, prefix):
+    ended = run(ONE_CONNECTION, redis_server.url, prefix)
+    assert ended.stdout == "6\n", ended.stderr
 
 
 @pytest.mark.parametrize("kind", ["redis", "ipc", "memory"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from typing import Any
+from weakref import WeakValueDictionary
 
 from asgi_redis.native import is_patched, original
 
@@ -27,6 +28,7 @@ class IdleOfHub:
 
     def __init__(self) -> None:
         self._thread = original("threading", "local")()
+        self._all: WeakValueDictionary[int, deque[Idle]] = WeakValueDictionary()
 
     def _own(self) -> deque[Idle]:
         from gevent import get_hub
@@ -41,7 +43,19 @@ class IdleOfHub:
             pass  # the first call in this thread
         own = deque(maxlen=_KEPT)
         self._thread.idle = hub, own
+        self._all[id(own)] = own
         return own
+
+    def pop_of_others(self) -> Any | None:
+        """Returns a connection that another hub keeps, which this one can close, or None."""
+        own = self._own()
+        for kept in self._all.values():
+            try:
+                if kept is not own:
+                    return kept.popleft()[0]
+            except IndexError:
+                continue  # nothing is idle there
+        return None
 
     def append(self, idle: Idle) -> None:
         """Keeps a connection."""

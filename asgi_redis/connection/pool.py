@@ -28,7 +28,7 @@ from redis.exceptions import (
 from asgi_redis import process
 from asgi_redis.connection.errors import closes_connection
 from asgi_redis.connection.host import Host
-from asgi_redis.connection.idle import idle_connections
+from asgi_redis.connection.idle import IdleOfHub, idle_connections
 from asgi_redis.connection.late import PROMPT, within
 from asgi_redis.connection.redis_py import Unsent, answers, is_connected, is_dead, write
 from asgi_redis.connection.server import Examination
@@ -158,7 +158,10 @@ class Pool:
                             f"all {most:.0f} connections to {self.host} are in use (max_connections), and none was "
                             f"given back within {patience:g} s"
                         )
-                    if not self._idle:
+                    other = self._idle.pop_of_others() if isinstance(self._idle, IdleOfHub) else None
+                    if other is not None:
+                        other.disconnect()  # it is of no use to this hub, and in its place
+                    elif not self._idle:
                         self._freed.wait(min(left, _COUNT_AGAIN))
         finally:
             with self._freed:
