@@ -31,7 +31,7 @@ from asgi_redis.connection.host import Host
 from asgi_redis.connection.idle import IdleOfHub, idle_connections
 from asgi_redis.connection.late import PROMPT, within
 from asgi_redis.connection.redis_py import Unsent, answers, is_connected, is_dead, write
-from asgi_redis.connection.server import Examination
+from asgi_redis.connection.server import Examination, ask_info
 from asgi_redis.exceptions import UnsupportedRedis
 
 _FRESH = 0.05  # seconds that an idle connection counts as alive without a look
@@ -181,6 +181,21 @@ class Pool:
             self._connections.add(connection)
         self._opened(connection)
         return connection
+
+    def server_now(self) -> tuple[bytes | None, float]:
+        """Returns what ``server_of`` does, for a new connection, and until when that holds. Raises ``RedisError``."""
+        return self._promptly(self._server_now)  # type: ignore[no-any-return]  # it returns what that does
+
+    def _server_now(self) -> tuple[bytes | None, float]:
+        connection = self.connect()
+        try:
+            return self.server_of(connection), connection.retire_at
+        finally:
+            connection.disconnect()
+
+    def server_of(self, connection: Any) -> bytes | None:
+        """Returns the id of the server that a connection leads to; None where a user may not ask."""
+        return ask_info(self.host, connection).get(b"run_id")
 
     def _reconnect(self, connection: Any) -> None:
         self.host.reconnect(connection)

@@ -36,7 +36,7 @@ class Examination:
         if address in self._examined:
             return
         try:
-            info = self._info(connection)
+            info = ask_info(self._host, connection)
         except BaseException:
             connection.disconnect()
             raise
@@ -46,19 +46,6 @@ class Examination:
             raise cluster_error(self._host)
         self._warn(info.get(b"maxmemory_policy", b"noeviction"))
         self._examined.add(address)
-
-    def _info(self, connection: Any) -> dict[bytes, bytes]:
-        try:
-            connection.send_packed_command((_INFO,), check_health=False)
-            reply = connection.read_response(disable_decoding=True, disconnect_on_error=False)
-        except AuthenticationError as error:
-            raise authentication_error(self._host, error) from error
-        except ResponseError:
-            return {}  # a user who may not ask
-        except TimeoutError as error:
-            raise ConnectionError(f"{self._host} does not answer: {error}") from error
-        lines = reply.splitlines() if isinstance(reply, bytes) else []
-        return {name: value for name, _, value in (line.partition(b":") for line in lines)}
 
     def _warn(self, policy: bytes) -> None:
         known = (self._host.name, policy)
@@ -71,3 +58,18 @@ class Examination:
             self._host,
             policy.decode(errors="replace"),
         )
+
+
+def ask_info(host: Host, connection: Any) -> dict[bytes, bytes]:
+    """Returns what the server tells of itself; nothing where a user may not ask. Raises ``ConnectionError``."""
+    try:
+        connection.send_packed_command((_INFO,), check_health=False)
+        reply = connection.read_response(disable_decoding=True, disconnect_on_error=False)
+    except AuthenticationError as error:
+        raise authentication_error(host, error) from error
+    except ResponseError:
+        return {}
+    except TimeoutError as error:
+        raise ConnectionError(f"{host} does not answer: {error}") from error
+    lines = reply.splitlines() if isinstance(reply, bytes) else []
+    return {name: value for name, _, value in (line.partition(b":") for line in lines)}

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import ConnectionError, ResponseError, TimeoutError
+from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
 from asgi_redis.connection import Shard, Waiter, as_exception
 from asgi_redis.outage import Outage
@@ -96,7 +96,8 @@ class Listener:
     def _run(self) -> None:
         while not self._stopped:
             try:
-                self._link = _Link(self.shard.connect())
+                connection = self.shard.connect()
+                self._link = _Link(connection, self.shard.server_of(connection))
                 self._serve(self._link)
             except BaseException as error:  # noqa: BLE001  of a provider of credentials; nobody else tries again
                 if not self._stopped:
@@ -163,8 +164,20 @@ class Listener:
             if now >= look_at:
                 if not self.shard.host.is_current(link.connection):
                     raise ConnectionError(f"{self.shard.host} has another master")
+                if now >= link.connection.retire_at:
+                    self._look_where_it_leads(link)
                 link.ping(now - _TICK)
                 look_at = now + _TICK
+
+    def _look_where_it_leads(self, link: _Link) -> None:
+        """Raises where the host is another server by now. The old one may live on, and be silent."""
+        try:
+            server, until = self.shard.server_now()
+        except RedisError:
+            return  # what was connected to is better than nothing
+        if server != link.server:
+            raise ConnectionError(f"{self.shard.host} leads to another server")
+        link.connection.retire_at = until
 
     def _established(self, link: _Link) -> None:
         link.established = True
@@ -208,8 +221,10 @@ class Listener:
 class _Link:
     """A connection that listens, and what it is still to be answered."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, server: bytes | None) -> None:
         self.connection = connection
+        self.server = server
+        """Which server it leads to, if that may be asked."""
         self.established = False
         self.expected: deque[Subscription | None] = deque()  # None stands for a PING
         self._patience: float = connection.socket_timeout or _PATIENCE

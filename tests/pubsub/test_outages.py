@@ -195,3 +195,21 @@ def test_a_reader_waits_out_an_outage_and_raises_nothing(pubsub_layer_for, fresh
     assert reader.receive_batch([name], 1, 5) == [(name, {"n": 1})]
     assert drain(layer, name) == []
     eventually(lambda: len(outages(caplog)) == 2)
+
+
+def test_a_server_that_a_name_leads_to_no_longer_is_left(
+    pubsub_layer_for, fresh_redis_server, proxy, prefix, monkeypatch
+):
+    """The old one lives on, and would be listened to for ever."""
+    monkeypatch.setattr("asgi_redis.pubsub.listener._TICK", 0.05)
+    layer = pubsub_layer_for(proxy, connection_kwargs={"max_connection_age": 0.2}, **NOTICES)
+    channel = layer.new_channel()
+    layer.group_add("chat", channel)
+    connections = proxy.connections
+    eventually(lambda: proxy.connections > connections + 1)  # it has looked, and goes on: it is the same server
+    assert layer.receive([channel]) == (None, None)
+    proxy.target = fresh_redis_server.host, fresh_redis_server.port
+    assert layer.receive([channel], block=True) == (channel, DISCONNECT)
+    assert layer.receive([channel], block=True) == (channel, RECONNECT)
+    pubsub_layer_for(fresh_redis_server).send_group("chat", {"n": 1})
+    assert layer.receive([channel], block=True) == (channel, {"n": 1})
