@@ -16,6 +16,8 @@ from tests.waiting import eventually
 from tests.workers.processes import MODULE, Notes, WorkerProcess
 from workers import cli
 
+wrong_names = {"work": print, "x!y": print}
+
 
 def test_passwords_are_not_logged(acl_server: RedisServer, tmp_path: Path, prefix: str) -> None:
     url = acl_server.url.replace("://", "://alice:hunter2@")
@@ -138,6 +140,7 @@ def test_usage_errors_exit_with_2(
     [
         ({"--routing": "tests.workers.consumers.nothing"}, "tests.workers.consumers.nothing"),
         ({"--routing": "nowhere"}, "write it as module.name"),
+        ({"--routing": f"{__name__}.wrong_names"}, "in the routing, 'x!y' cannot be received from"),
         ({"--layer-url": "http://user:hunter2@h"}, "http"),
         ({"--layer-url-file": "/no/such/file", "--layer-url": None}, "cannot read the --layer-url-file"),
         ({"--layer-url-file": "/dev/null", "--layer-url": None}, "/dev/null is empty"),

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+import workers
 from tests.workers.fakes import FakeLayer, message
 from workers import exceptions
+from workers.pool import Pool
 
 
 def test_all_errors_have_one_root() -> None:
@@ -40,3 +42,11 @@ def test_close_exception_needs_a_websocket(channel: str, content: dict[str, str]
     with pytest.raises(ValueError, match=f"raised for {channel}: .*no websocket"):
         exceptions.WebsocketCloseException().run(message(channel, layer, **content))
     assert layer.sent == []
+
+
+def test_what_consumers_raise_and_pools_are_names_of_the_package() -> None:
+    assert workers.ConsumeLater is exceptions.ConsumeLater
+    assert workers.DenyConnection is exceptions.DenyConnection
+    assert workers.WebsocketCloseException is exceptions.WebsocketCloseException
+    assert workers.Pool is Pool
+    assert set(workers.__all__) == set(workers._HOMES)

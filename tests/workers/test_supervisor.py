@@ -70,7 +70,8 @@ while True:
         text = "# HELP m text\\n# TYPE m counter\\nm{process=\\"%d\\"} 1\\n" % number
         if request[4]:
             text += "# HELP layer text\\n# TYPE layer gauge\\nlayer 1\\n"
-        late = struct.pack("!IQ", 77, 2) + b"no"
+        late = b"# HELP late text\\n# TYPE late gauge\\nlate 1\\n"
+        late = struct.pack("!IQ", 2 ** 32 - 1, len(late)) + late
         requests.sendall(late + request[:4] + struct.pack("!Q", len(text)) + text.encode())
 """
 OPTIONS = {
@@ -207,6 +208,7 @@ def test_a_second_signal_is_passed_on(
 
     during_run(script)
     assert fleet.supervisor(["twice"] * 3).run() == 128 + number
+    assert "it is killed" not in caplog.text
 
 
 def test_what_does_not_end_is_killed(fleet: Running, during_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,6 +269,7 @@ def test_one_metrics_port_serves_all(
     during_run(script)
     running = fleet.supervisor(["mute"], metrics_port=("127.0.0.1", 0))
     assert running.run() == 0
+    assert "late" not in "".join(texts)
     text = texts[-1]
     assert 'm{process="1"} 1\nm{process="2"} 1\n' in text
     for number in range(3):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import socket
+import threading
 import time
 import urllib.request
 from collections.abc import Callable
@@ -25,6 +26,7 @@ pytest.importorskip("prometheus_client")
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from workers.operations import metrics
 from workers.operations.metrics import Metrics
 
 Samples = dict[tuple[str, str], float]
@@ -154,6 +156,24 @@ def test_what_cannot_be_looked_up_is_missing() -> None:
     worker.channel_layer = Statistics(redis.exceptions.ConnectionError("gone"))
     assert [name for name, _ in scrape_stand_in(worker) if name.startswith("runworker_queue")] == []
     assert worker.channel_layer.asked == 1
+
+
+def test_while_a_lookup_hangs_there_is_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "LOOKUP_SECONDS", 0.02)
+    layer, answers = Statistics(), threading.Event()
+
+    def hang(_: object) -> dict[str, dict[str, float]]:
+        layer.asked += 1
+        answers.wait(20)
+        return {}
+
+    monkeypatch.setattr(layer, "many_channel_statistics", hang, raising=False)
+    lookup = metrics.Lookup(layer, ["c"])
+    assert [lookup.statistics() for _ in range(5)] == [None] * 5
+    assert layer.asked == 1
+    answers.set()
+    eventually(lambda: lookup.statistics() == {})
+    eventually(lambda: lookup.statistics() == {} and layer.asked > 1)
 
 
 def test_what_the_layer_counts_is_exported_where_it_counts_it() -> None:
