@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from asgi_redis import process, wire
+from asgi_redis import wire
 from asgi_redis.awaiting import refuse_await
 from asgi_redis.base import (
     BaseChannelLayer,
@@ -148,11 +148,7 @@ class RedisChannelLayer(BaseChannelLayer):
         refuse_await()
         self.check_receive(channels, limit, timeout)
         names = tuple(channels)
-        generation = process.check()
-        received = self._receiver.receive(names, limit, timeout) if names else []
-        if process.generation != generation:
-            raise process.forked()
-        return received
+        return self._receiver.receive(names, limit, timeout) if names else []
 
     def receive_twisted(self, channels: Collection[str]) -> Deferred[Received]:
         """Does ``receive(channels, block=True)`` for Twisted: returns a Deferred. Needs Twisted."""

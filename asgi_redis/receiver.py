@@ -94,7 +94,9 @@ class Receiver:
             reading = self._make_reading(channels)  # a name that cannot even be looked up is shown, too
         call = ReceiveCall(reading, limit, most, attendant, companion, shared)
         try:
-            return self._receive(call, timeout)
+            received = self._receive(call, timeout)
+            call.hand.check()
+            return received
         except BaseException:
             self._kept.put_back(call.shares)
             call.hand.put_back()
@@ -224,7 +226,7 @@ class Receiver:
             request = Look(
                 self._shards[shard], self._operations.receive(keys, room, limits), self._operations.give_back
             )
-            call.hand.requests.append(request)
+            call.hand.add(request)
             try:
                 taken = request.run(prompt=attendant is not None)
             except (RedisError, UnsupportedRedis) as error:

@@ -143,7 +143,7 @@ def pop(
     blocked: list[_Blocked] = []
     for shard, operation in requests:
         one = _Blocked(shard, operation, give_back)
-        hand.requests.append(one)
+        hand.add(one)
         try:
             one.start(prompt=report is not None)
         except RedisError as error:

@@ -40,6 +40,7 @@ class Taking:
         self.shard = shard
         self.operation = operation
         self.exchange: Exchange | None = None
+        self.generation: int | None = None  # of the call, see ``Hand.add``
         self.taken: list[Any] | None = None
         self._give_back = give_back
         self._returns: list[Return] | None = None
@@ -49,6 +50,9 @@ class Taking:
 
     def _begin(self, prompt: bool) -> Exchange:
         connection = self.shard.checkout(prompt)
+        if process.generation != self.generation:
+            self.shard.give_back(connection)
+            raise process.forked()
         self._prepare(connection, prompt)
         exchange = self.exchange = Exchange(self.shard, connection, self.operation)
         try:
@@ -214,8 +218,18 @@ class Hand:
     __slots__ = ("_generation", "requests")
 
     def __init__(self) -> None:
-        self._generation = process.generation
+        self._generation = process.check()
         self.requests: list[Taking] = []
+
+    def add(self, request: Taking) -> None:
+        """Takes charge of a request, which begins only in the process that the call has begun in."""
+        request.generation = self._generation
+        self.requests.append(request)
+
+    def check(self) -> None:
+        """Raises ``ForkedDuringCall`` in a process that was forked since: what was taken is the parent's."""
+        if process.generation != self._generation:
+            raise process.forked()
 
     def put_back(self) -> None:
         """Ends all the requests, and puts back what they have taken, whatever comes between."""

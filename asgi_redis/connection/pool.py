@@ -57,6 +57,7 @@ class Pool:
         for connection in self._connections:
             connection.disconnect()  # redis-py leaves it open for the other
             connection.connect = _refuse
+            connection.retire_at = -math.inf  # it is not kept when that call gives it back
         self._connections = WeakSet()
         self._idle = idle_connections()
         self._sweep_at = 0.0

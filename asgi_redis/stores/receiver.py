@@ -69,7 +69,7 @@ class StoreReceiver:
 
         ``most`` are lower limits of single channels; 0 leaves one out.
         """
-        process.check()
+        generation = process.check()
         unblocked = self._unblocked
         try:
             queues = self._queues(channels)
@@ -90,6 +90,8 @@ class StoreReceiver:
             self._listeners.add(listener)
             try:
                 while True:
+                    if process.generation != generation:
+                        raise process.forked()  # before it takes a message that it could not hand out
                     received = self._look(listener, queues, limit, most)
                     remaining = deadline - time.monotonic()
                     if received or remaining <= 0 or self._is_ended(unblocked, attendant):

@@ -79,11 +79,17 @@ def run(redis_server, prefix, base):  # noqa: F811
 
 
 SIDE_BY_SIDE = """
-parents = use_all("parent", 5)
+# A fork in C beside threads that wait for the interpreter's lock may leave a child without that lock. So those layers
+# that start threads are used by the parent after such forks only.
+used = [kind for kind in LAYERS if fork is os.fork or not ("aio" in kind or "pubsub" in kind)]
+for kind in used:
+    use(kind, "parent", 5)
+prefixes = {kind: LAYERS[kind].client_prefix for kind in LAYERS}
 children = [in_child(lambda: use_all(f"child{number}", 20)) for number in range(3)]
-assert use_all("parent", 20) == parents
-prefixes = [parents, *map(result_of, children)]
-print(json.dumps({"prefixes": prefixes, "sent": {kind: sent_of(kind) for kind in LAYERS if "pubsub" not in kind}}))
+assert use_all("parent", 20) == prefixes
+prefixes = [prefixes, *map(result_of, children)]
+print(json.dumps({"prefixes": prefixes, "used": used,
+    "sent": {kind: sent_of(kind) for kind in LAYERS if "pubsub" not in kind}}))
 """
 
 
@@ -93,7 +99,8 @@ def test_processes_side_by_side_have_connections_and_names_of_their_own(run, for
     for kind in KINDS:
         assert len({prefixes[kind] for prefixes in found["prefixes"]}) == 4, kind
     for kind in SHARING:
-        assert sorted(found["sent"][kind]) == sorted([*range(5), *list(range(20)) * 4]), f"{kind}: lost or merged"
+        before = range(5) if kind in found["used"] else ()
+        assert sorted(found["sent"][kind]) == sorted([*before, *list(range(20)) * 4]), f"{kind}: lost or merged"
 
 
 FIRST_CALLS = {
