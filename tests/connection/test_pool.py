@@ -244,7 +244,7 @@ class TestClosedInTheLastMoment:
             reading = threading.Thread(target=read_some)
             reading.start()
             with pytest.raises(redis.exceptions.ConnectionError) as raised:
-                shard.execute_on(connection, echo(bytes(64_000_000)))
+                shard.send(connection, echo(bytes(64_000_000)).packed)
             reading.join()
             assert not isinstance(raised.value, Unsent)
             listener.settimeout(0.1)
