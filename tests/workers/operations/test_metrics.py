@@ -78,6 +78,8 @@ def test_each_channel_has_its_samples(start: Start, layer: RedisChannelLayer, no
         ("runworker_queue_messages", "work"): 2,
         ("runworker_queue_messages", "fail"): 0,
         ("runworker_queue_age_seconds", "fail"): 0,
+        ("runworker_queue_expired_total", "work"): 0,
+        ("runworker_layer_up", ""): 1,
         ("runworker_duration_seconds_count", "work"): 2,
     }
     assert {name: samples.get(name) for name in expected} == expected
