@@ -81,9 +81,7 @@ def shard_of(name: bytes, shards: int) -> int:
 
 def _own_keys(prefix: str, stats_prefix: str) -> re.Pattern[bytes]:
     # channels_redis keeps in "$inflight" what its readers have in hand.
-    of_layer = (
-        rf"(?:{_CHANNEL}(?:\$inflight)?|:group:{_GROUP}|:joined:{_GROUP}|:delayed|:waiting|:waiting:{_CHANNEL})"
-    )
+    of_layer = rf"(?:{_CHANNEL}(?:\$inflight)?|:(?:group|joined|wake):{_GROUP}|:delayed|:waiting|:waiting:{_CHANNEL})"
     pattern = rf"{re.escape(prefix)}{of_layer}|{re.escape(stats_prefix)}(?:{_CHANNEL}|#global#)"
     return re.compile(pattern.encode())
 
@@ -95,10 +93,10 @@ def _overlap(prefix: str, stats_prefix: str) -> bool:
     if not stats_prefix.startswith(prefix):
         return False
     between = stats_prefix[len(prefix) :]
-    others = (":group:", ":joined:", ":waiting:", ":delayed", ":waiting")
+    others = (":group:", ":joined:", ":wake:", ":waiting:", ":delayed", ":waiting")
     return (
         re.fullmatch(_ANY, between) is not None
-        or between.startswith(others[:3])
+        or between.startswith(others[:4])
         or any(other.startswith(between) and re.fullmatch(_CHANNEL, other[len(between) :]) for other in others)
     )
 

@@ -83,7 +83,7 @@ def test_an_empty_prefix_is_refused(prefix, stats_prefix):
 
 
 OWN = (
-    "asgiwork asgia.b! asgir?x asgiwork$inflight asgi:group:g asgi:delayed asgi:waiting asgi:waiting:p! "
+    "asgiwork asgia.b! asgir?x asgiwork$inflight asgi:group:g asgi:wake:1f asgi:delayed asgi:waiting asgi:waiting:p! "
     "asgi-meta:work asgi-meta:p! asgi-meta:#global#"
 )
 OTHERS = (
