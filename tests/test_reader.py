@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 
@@ -296,3 +297,22 @@ class TestKeysOfAnotherType:
         assert receive_all(reader, ["bad"], 1) == [1]
         assert "is a queue again" in caplog.records[-1].getMessage()
         assert not reader.absent
+
+
+def test_a_reader_that_is_left_leaves_no_thread_behind(caplog):
+    def outages():
+        return [thread for thread in threading.enumerate() if thread.name.startswith("outage of")]
+
+    others = len(outages())
+    with RedisChannelLayer(hosts=["redis://127.0.0.1:1/0"]) as layer:
+        readers = [layer.reader() for _ in range(20)]
+        for reader in readers:
+            reader.receive_batch(["c"], 1)
+        assert len(outages()) == others, "no thread before there is another call"
+        for reader in readers:
+            reader.receive_batch(["c"], 1)
+        assert len(outages()) > others
+        del readers, reader
+        caplog.clear()  # the errors know where they were raised
+        gc.collect()
+        eventually(lambda: len(outages()) <= others)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import select
+import subprocess
+import sys
 
 import pytest
 
@@ -50,3 +52,33 @@ class TestWaiter:
         del waiter
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(descriptor)
+
+    @pytest.mark.native("limits of the process")
+    def test_one_that_could_not_be_made_goes_in_silence(self):
+        program = """
+import os, resource
+from asgi_redis.connection import Waiter
+resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))
+held = []
+try:
+    while True:
+        held.append(os.open("/dev/null", os.O_RDONLY))
+except OSError:
+    pass
+try:
+    Waiter()
+except OSError as error:
+    assert error.errno == 24, error
+"""
+        ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
+        assert (ended.returncode, ended.stderr) == (0, "")
+
+    @pytest.mark.native("forks")
+    def test_a_forked_process_has_a_pipe_of_its_own_under_the_same_number(self):
+        waiter = Waiter()
+        pid = os.fork()
+        if not pid:
+            waiter.wake()
+            os._exit(0 if self.readable(waiter) else 1)
+        assert os.waitpid(pid, 0)[1] == 0
+        assert not self.readable(waiter)
