@@ -204,6 +204,9 @@ class BaseChannelLayer(ClassicNames, _OfAsgiref1):
         """
         if isinstance(channels, str):
             raise InvalidName(f"channels must be a list of names, not the str {channels!r}")
+        is_number = type(timeout) is int or type(timeout) is float
+        if is_number and timeout <= LONGEST_WAIT and type(limit) is int and limit > 0:  # type: ignore[operator]
+            return  # as most often: found out quickly
         if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
             raise ValueError(f"limit must be 1 message or more, not {limit!r}")
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout <= LONGEST_WAIT:

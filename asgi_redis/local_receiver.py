@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from asgi_redis import process
 from asgi_redis.base import BaseChannelLayer
 from asgi_redis.connection import Shard
 from asgi_redis.connection.blocking import Readable
@@ -67,6 +68,7 @@ class LocalReceiver(Receiver):
             local, remote, turns = self._make_sides(channels)
         if not local:
             return super().receive(remote, limit, timeout, most, attendant, None, shared)
+        process.check()
         with _Companion(self._local, self._store, local, most, attendant, self._place) as companion:
             # Redis comes first in every other turn, or a busy machine would never look there.
             if not remote or next(turns) % 2:

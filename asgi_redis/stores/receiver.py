@@ -67,9 +67,9 @@ class StoreReceiver:
         """
         Returns up to ``limit`` (channel, message) tuples of ``channels``; waits ``timeout`` seconds for one.
 
-        ``most`` are lower limits of single channels; 0 leaves one out.
+        ``most`` are lower limits of single channels; 0 leaves one out. To be called after ``process.check``.
         """
-        generation = process.check()
+        generation = process.generation
         unblocked = self._unblocked
         try:
             queues = self._queues(channels)
@@ -77,8 +77,8 @@ class StoreReceiver:
             raise
         except TypeError:
             queues = self._make_queues(channels)  # a name that cannot even be looked up is shown, too
-        queues = _with_room(queues, most)
         if most is not None:
+            queues = _with_room(queues, most)
             most = {self._rules.non_local_name(name): number for name, number in most.items()}
         received = self._look(self._store, queues, limit, most)
         if received or timeout <= 0 or self._is_ended(unblocked, attendant):
@@ -136,7 +136,8 @@ class StoreReceiver:
         self, listener: Listener, channels: tuple[str, ...], limit: int, most: Mapping[str, int] | None
     ) -> Batch:
         """Returns up to ``limit`` messages of ``channels``; where there is none, ``listener`` begins to wait."""
-        return self._look(listener, _with_room(self._queues(channels), most), limit, most)
+        queues = self._queues(channels)
+        return self._look(listener, queues if most is None else _with_room(queues, most), limit, most)
 
     def _look(
         self, source: Store | Listener, queues: tuple[str, ...], limit: int, most: Mapping[str, int] | None
@@ -169,7 +170,7 @@ class StoreReceiver:
         return message
 
 
-def _with_room(queues: tuple[str, ...], most: Mapping[str, int] | None) -> tuple[str, ...]:
+def _with_room(queues: tuple[str, ...], most: Mapping[str, int]) -> tuple[str, ...]:
     full = used_up(most)
     return tuple(name for name in queues if name not in full) if full else queues
 
@@ -203,6 +204,7 @@ class StoreReader:
         """
         # The first call shows at once that messages are served.
         timeout = timeout if self.serving else 0
+        process.check()
         try:
             received = self._receiver.receive(tuple(channels), limit, timeout, most, self)
         except BaseException:
