@@ -130,9 +130,10 @@ class Host:
         """Returns what is to be told instead of redis-py's text, if that does not tell enough."""
         text, cause = str(error), error.__context__
         is_tls, closed = isinstance(connection, SSLConnection), isinstance(cause, ConnectionResetError)
-        if is_tls and (closed or "_ssl" in str(cause)) and "certificate" not in text:
+        late = isinstance(error, TimeoutError)
+        if is_tls and (late or closed or "_ssl" in str(cause)) and "certificate" not in text:
             return f"{self.name}: no TLS handshake: {cause}; for a server that does not speak TLS write redis://"
-        if isinstance(error, TimeoutError):
+        if late:
             return f"{self.name} does not answer: {text}"
         if isinstance(connection, Connection) and not is_tls and (closed or "closed by server" in text):
             return f"{self.name} has closed the connection: {text}; for a server that speaks TLS write rediss://"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -72,6 +73,15 @@ class IdleOfHub:
     def appendleft(self, idle: Idle) -> None:
         """Puts back what ``popleft`` has returned."""
         self._own().appendleft(idle)
+
+    def __iter__(self) -> Iterator[Idle]:
+        return iter(self._own())
+
+    def __getitem__(self, position: int) -> Idle:
+        return self._own()[position]
+
+    def __setitem__(self, position: int, idle: Idle) -> None:
+        self._own()[position] = idle
 
     def __len__(self) -> int:
         return len(self._own())
