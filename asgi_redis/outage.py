@@ -34,8 +34,9 @@ class Outage:
         if self._since is None:
             self._since = time.monotonic()
             self._delay = FIRST_DELAY
+            # The text: handlers that keep records would keep what the error's traceback holds, readers among it.
             logger.warning(
-                "%s does not serve messages (%s: %s); trying again", self._place, type(error).__name__, error
+                "%s does not serve messages (%s: %s); trying again", self._place, type(error).__name__, str(error)
             )
         else:
             self._delay = min(self._delay * 2, LONGEST_DELAY)

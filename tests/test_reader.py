@@ -299,7 +299,7 @@ class TestKeysOfAnotherType:
         assert not reader.absent
 
 
-def test_a_reader_that_is_left_leaves_no_thread_behind(caplog):
+def test_a_reader_that_is_left_leaves_no_thread_behind():
     def outages():
         return [thread for thread in threading.enumerate() if thread.name.startswith("outage of")]
 
@@ -313,6 +313,5 @@ def test_a_reader_that_is_left_leaves_no_thread_behind(caplog):
             reader.receive_batch(["c"], 1)
         assert len(outages()) > others
         del readers, reader
-        caplog.clear()  # the errors know where they were raised
-        gc.collect()
+        gc.collect()  # the errors know where they were raised
         eventually(lambda: len(outages()) <= others)
