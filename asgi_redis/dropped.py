@@ -43,3 +43,22 @@ class DroppedMessages:
             logger.warning("Dropped a message on channel %r %s: %s", channel, self._reason, detail)
         elif due:
             logger.warning("Dropped %d messages on channel %r %s: %s", number, channel, self._reason, detail)
+
+
+class ExpiredMessages:
+    """Counts the messages that one layer has found expired in this process; at most one line in ``LOG_INTERVAL``."""
+
+    def __init__(self) -> None:
+        self._lock = _thread.RLock()
+        self._untold = 0
+        self._told_at = -LOG_INTERVAL
+
+    def add(self, channel: object, number: int) -> None:
+        """Notes that messages on a channel had expired."""
+        with self._lock:
+            self._untold += number
+            now = time.monotonic()
+            if now - self._told_at < LOG_INTERVAL:
+                return
+            number, self._untold, self._told_at = self._untold, 0, now
+        logger.warning("Dropped expired messages: %d, the last on channel %r", number, channel)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import math
 import time
 from collections import deque
@@ -15,13 +16,15 @@ from asgi_redis import process
 from asgi_redis.base import BaseChannelLayer, is_channel_name
 from asgi_redis.connection import Hand, Look, Shard, Waiter, pop
 from asgi_redis.connection.blocking import Readable
-from asgi_redis.dropped import DroppedMessages
+from asgi_redis.dropped import DroppedMessages, ExpiredMessages
 from asgi_redis.exceptions import InvalidName, UnsupportedRedis
 from asgi_redis.kept import KeptMessages, SharedMessage
 from asgi_redis.quota import Quota
 from asgi_redis.receive_call import Attendant, Batch, Companion, ReceiveCall, Turn
-from asgi_redis.serializers import Serializer, decoding
+from asgi_redis.serializers import Serializer, decoding, encoding
 from asgi_redis.wire import Keys, Operations, Reading, Taken, Unpacker
+
+logger = logging.getLogger("asgi_redis")
 
 _NEARLY = 0.01  # seconds that a wait may be short of a whole number
 _LONGEST_WAIT = 60.0  # seconds, for a connection to be given back: it may be to be replaced
@@ -44,7 +47,7 @@ class Receiver:
         self._shards = shards
         self._keys = keys
         self._operations = operations
-        self._unpack = Unpacker(keys, *decoding(serializer), is_channel_name)
+        self._unpack = Unpacker(keys, *decoding(serializer), is_channel_name, encoding(serializer))
         self._rules = rules
         self._expiry = rules.expiry
         self._parts_of_pop = operations.parts_of_pop()
@@ -55,6 +58,7 @@ class Receiver:
     def start_process(self) -> None:
         """Sets up what a process must not share with the one that it was forked from."""
         self._undecodable = DroppedMessages("that cannot be decoded")
+        self._expired = ExpiredMessages()
         self._crowded_out = DroppedMessages("that its group's members have not received in time")
         self.forget_kept()
         self._waiters: set[Waiter] = set()
@@ -151,6 +155,9 @@ class Receiver:
                 self._idle_waiters.append(waiter)
             if one is not None and self._operations.is_expired(one):
                 look = True  # there may be more of them
+                for request in call.hand.requests:
+                    if request.taken:
+                        self._count_expired(request.shard, {one.key: 1})
             elif one is not None:
                 received = self._unpack_all(call)
             elif companion is not None and not received:
@@ -236,6 +243,8 @@ class Receiver:
                 if not number:
                     raise
                 break  # what was taken must be handed out; the next call comes upon the error again
+            if taken.expired:
+                self._count_expired(self._shards[shard], taken.expired)
             number += len(taken)
             for one in taken if call.most else ():
                 left[one.key] = left.get(one.key, call.limit if each is None else each) - 1
@@ -244,6 +253,15 @@ class Receiver:
             if number >= call.limit:
                 break
         return number
+
+    def _count_expired(self, shard: Shard, expired: Mapping[bytes, int]) -> None:
+        for key, number in expired.items():
+            self._expired.add(self._keys.queue_name(key), number)
+        try:
+            shard.execute(self._operations.count_expired(expired), prompt=True)
+        except (RedisError, UnsupportedRedis) as error:
+            # Counters cost no message: those that were taken with these are handed out.
+            logger.debug("Expired messages are not counted at %s: %s", shard.host, error)
 
     def _can_wait(self, turn: Turn) -> Turn:
         """Returns the shards of ``turn`` where the user may wait; others have to be looked at again and again."""

@@ -182,6 +182,13 @@ def spliceable(serializer: Serializer) -> MsgPackSerializer | JSONSerializer | N
     return serializer if known and serializer.crypter is None else None
 
 
+def encoding(serializer: Serializer) -> Callable[[Any], bytes] | None:
+    """Returns what makes of a message what the second of ``decoding`` reads; None where that is not known."""
+    if type(serializer) in (MsgPackSerializer, JSONSerializer):
+        return serializer.as_bytes  # type: ignore[attr-defined,no-any-return]  # both have it
+    return None
+
+
 def decoding(serializer: Serializer) -> tuple[Callable[[bytes], bytes], Callable[[bytes], Any]]:
     """
     Returns how members are read whose age is known otherwise: what makes them payloads, and these messages.

@@ -19,7 +19,7 @@ from asgi_redis.connection.redis_py import Unsent
 from asgi_redis.connection.shard import Shard
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.wire.operation import Operation
-from asgi_redis.wire.operations import Taken
+from asgi_redis.wire.operations import Taken, TakenMessages
 
 logger = logging.getLogger("asgi_redis")
 
@@ -150,7 +150,7 @@ class Taking:
 class Look(Taking):
     """Takes what is there, by a script."""
 
-    def run(self, prompt: bool) -> list[Taken]:
+    def run(self, prompt: bool) -> TakenMessages:
         """
         Returns the messages. With ``prompt`` it waits no longer than ``PROMPT`` seconds, and for a late reply a
         thread waits, which puts back what is in there.
@@ -158,7 +158,9 @@ class Look(Taking):
         Raises ``redis.exceptions.RedisError`` and ``UnsupportedRedis``.
         """
         exchange = self._begin(prompt)
-        return self._finish(exchange, PROMPT if prompt else None)
+        taken = self._finish(exchange, PROMPT if prompt else None)
+        assert isinstance(taken, TakenMessages)
+        return taken
 
     def _read(self, exchange: Exchange, patience: float | None) -> list[Taken]:
         taken: list[Taken] = exchange.result(patience)

@@ -11,6 +11,8 @@ from asgi_redis.exceptions import UndecodableMessage
 from asgi_redis.wire.keys import Keys, shard_of
 from asgi_redis.wire.operations import Taken
 
+_FEW_NAMES = 10
+
 
 class Reading:
     """
@@ -48,6 +50,7 @@ class Unpacker:
     Turns what was taken off a queue into messages, each with the full name of its channel.
 
     ``payload`` makes of a member what ``decode`` makes a message of. ``is_channel`` says which names are valid.
+    ``encode`` makes a message what ``decode`` reads, if it is known how.
     """
 
     def __init__(
@@ -56,8 +59,10 @@ class Unpacker:
         payload: Callable[[bytes], bytes],
         decode: Callable[[bytes], Any],
         is_channel: Callable[[object], bool],
+        encode: Callable[[Any], bytes] | None = None,
     ) -> None:
         self._keys = keys
+        self._encode = encode
         self._payload = payload
         self._decode = decode
         self._is_channel = is_channel
@@ -83,6 +88,8 @@ class Unpacker:
             names = list(dict.fromkeys(names))
         if not all(name.startswith(queue) for name in names):
             raise UndecodableMessage("an __asgi_channel__ of another process")
+        if self._encode is not None and len(names) > _FEW_NAMES and sum(map(len, names)) > len(payload) // 4:
+            payload = self._encode(message)  # or all the names would be read again for each of them
         return queue, names, message, payload
 
     def message(self, payload: bytes) -> dict[str, Any]:

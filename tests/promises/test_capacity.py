@@ -140,7 +140,7 @@ class TestCapacity:
         for channel in channels:
             layer.group_add("chat", channel)
         assert layer.send_group("chat", {}) == 0
-        assert layer.global_statistics() == {"messages_count": 6, "channel_full_count": 0}
+        assert layer.global_statistics() == {"messages_count": 6, "channel_full_count": 0, "messages_expired": 0}
         assert layer.send_group("chat", {}) == 6
-        assert layer.global_statistics() == {"messages_count": 6, "channel_full_count": 6}
+        assert layer.global_statistics() == {"messages_count": 6, "channel_full_count": 6, "messages_expired": 0}
         assert sorted(channel for channel, _ in layer.receive_batch(channels, 10)) == channels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 
 import pytest
 
@@ -121,3 +122,15 @@ def test_what_the_serialiser_raises_is_left_to_the_caller():
 
     with pytest.raises(KeyError):
         Unpacker(KEYS, bytes, fail, is_channel_name)(Taken(b"p:work", b"", 0.0, b"1"))
+
+
+def test_the_payload_of_a_message_for_many_has_no_names_in_it():
+    names = [f"p!{number}" for number in range(20)]
+    message = {"text": "x", "__asgi_channel__": names}
+    unpacker = Unpacker(KEYS, bytes, json.loads, is_channel_name, lambda message: json.dumps(message).encode())
+    taken = Taken(b"p:p!", json.dumps(message).encode(), 0.0, b"1")
+    assert unpacker(taken) == ("p!", names, {"text": "x"}, b'{"text": "x"}')
+    large = json.dumps({**message, "text": "x" * 1000}).encode()
+    assert unpacker(taken._replace(member=large))[3] == large, "not worth it"
+    few = json.dumps({**message, "__asgi_channel__": names[:3]}).encode()
+    assert unpacker(taken._replace(member=few))[3] == few
