@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import datetime
+import logging
 import threading
 from typing import Any
 
 from django.apps import apps
 from django.conf import settings
 from django.core.cache import caches
-from django.db import close_old_connections, reset_queries
+from django.db import DatabaseError, close_old_connections, reset_queries
 from django.db.backends.signals import connection_created
 from django.urls import set_urlconf
 from django.utils import timezone, translation
@@ -29,6 +30,8 @@ from workers.pool import SLOT
 from workers.routing import Router
 from workers.starting import when_served
 from workers.worker import ExitCode
+
+logger = logging.getLogger(__name__)
 
 _opened_apart = False  # whether a connection was ever opened by a thread that runs no consumers itself
 
@@ -134,7 +137,10 @@ def close_connections(**_: Any) -> None:
     """
     if settings.DEBUG:
         reset_queries()
-    close_old_connections()
+    try:
+        close_old_connections()
+    except DatabaseError:  # of a server that is away, perhaps: that ends no worker
+        logger.exception("Could not close a database connection")
 
 
 def _make_caches() -> None:

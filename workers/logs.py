@@ -13,15 +13,16 @@ import logging
 from typing import Any, Callable
 
 PACKAGES = ("workers", "asgi_redis")
+LATE = ("workers.coroutines", "workers.shared_loop")  # of modules that few workers import, and then with a consumer
 
 _on_error: Callable[[Exception], None] | None = None
 
 
 def guard(on_error: Callable[[Exception], None]) -> None:
-    """Does so from now on, for the loggers that there are; ``on_error`` is called with what was raised."""
+    """Does so from now on, for the loggers that a worker has; ``on_error`` is called with what was raised."""
     global _on_error
     _on_error = on_error
-    for name in list(logging.Logger.manager.loggerDict):
+    for name in {*logging.Logger.manager.loggerDict, *LATE}:
         logger: Any = logging.getLogger(name)
         if name.partition(".")[0] in PACKAGES and not isinstance(logger.handle, functools.partial):
             logger.handle = functools.partial(_handle, logger.handle)

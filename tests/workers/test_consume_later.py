@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from asgi_redis import InMemoryChannelLayer, RedisChannelLayer
 from tests.waiting import eventually
 from tests.workers.fakes import FakeLayer
-from workers import Worker, delay, dispatcher, route
+from workers import Worker, delay, dispatcher, exceptions, route
+from workers.dialect import OWN
 from workers.dispatcher import Dispatcher
 from workers.exceptions import LONGEST_DELAY, ConsumeLater
 from workers.message import Message
@@ -99,6 +101,27 @@ def test_where_a_consumer_has_asgi_delay_it_gets_the_message_as_in_channels_1(
     layer.full.add("asgi.delay")
     assert put_off(ConsumeLater(delay=1.5), delay.by_channel(layer), layer).failed == 1
     assert layer.attempts == 1 + 10
+
+
+def test_consumers_of_channels_1_may_raise_it_too() -> None:
+    """Whose own takes no delay."""
+
+    class Theirs(Exception):
+        pass
+
+    names = ("DenyConnection", "ChannelSocketException")
+    theirs: Any = SimpleNamespace(ConsumeLater=Theirs, **{name: getattr(exceptions, name) for name in names})
+    postpone, layer = Postponed(), FakeLayer()
+
+    def consumer(message: Message) -> None:
+        raise ConsumeLater(delay=2) if message["n"] == 1 else Theirs
+
+    dialect = OWN._replace(exceptions=theirs)
+    dispatcher = Dispatcher(Router([route("c", consumer)]), layer, None, dialect, postpone=postpone)
+    for n in (1, 2):
+        dispatcher.dispatch("c", {"n": n})
+    assert postpone.sent == [("c", {"n": 1, "__retries__": 1}, 2)]
+    assert layer.sent == [("c", {"n": 2, "__retries__": 1})]
 
 
 def test_a_worker_gets_it_back_in_time_and_in_the_same_layer(redis_server: Any, prefix: str) -> None:

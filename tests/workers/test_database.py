@@ -11,7 +11,8 @@ import pytest
 pytest.importorskip("django")
 
 from asgiref.sync import SyncToAsync, sync_to_async
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
+from django.utils import timezone
 
 from tests.workers.fakes import FakeLayer
 from tests.workers.project import database
@@ -153,3 +154,38 @@ def test_a_connection_that_went_bad_between_messages_is_closed_before_the_next()
     in_one_thread(consumer, consumer)
     consumer_finished.disconnect(goes_bad)
     assert before == [None, None]
+
+
+def test_a_database_that_is_away_costs_no_message_and_no_worker(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ran: list[bool] = []
+
+    def refuse(connection: Any) -> None:
+        raise OperationalError("server closed the connection unexpectedly")
+
+    def consumer(message: Any) -> None:
+        connection.ensure_connection()
+        ran.append(True)
+
+    monkeypatch.setattr(type(connections["default"]), "close_if_unusable_or_obsolete", refuse)
+    in_one_thread(consumer, consumer)
+    assert len(ran) == 2
+    # After the first message, before the second and after it.
+    assert [record.name for record in caplog.records] == ["workers.django"] * 3
+    assert "server closed the connection" in caplog.text
+
+
+def test_what_django_keeps_for_a_thread_is_forgotten_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with asgiref before 3.7, and Django before 3."""
+    seen: list[str] = []
+
+    def consumer(message: Any) -> None:
+        seen.append(timezone.get_current_timezone_name())
+        timezone.activate(timezone.get_fixed_timezone(77))
+
+    monkeypatch.setattr(timezone, "_active", threading.local())
+    look_after_connections(OWN)
+    in_one_thread(consumer, consumer)
+    consumer_started.disconnect(dispatch_uid="workers.django.forget")
+    assert seen == [timezone.get_default_timezone_name()] * 2
