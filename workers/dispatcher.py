@@ -21,7 +21,7 @@ from workers.dialect import OWN, Dialect
 from workers.exceptions import ConsumeLater
 from workers.layers import ChannelLayer
 from workers.routing import Consumer, Router, consumer_name
-from workers.signals import errors_of_receivers
+from workers.signals import Errors, sending
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,9 @@ class Dispatcher:
         self._router = router
         self._layer = channel_layer
         self._sender = sender
-        self._message, self._signals, self._exceptions = dialect
+        self._message, self._exceptions = dialect.message, dialect.exceptions
+        self._start = sending(dialect.signals.consumer_started)
+        self._finish = sending(dialect.signals.consumer_finished)
         self._on_failure = on_failure or _log_failure
         self._postpone = postpone
         self._lock = threading.Lock()
@@ -130,18 +132,20 @@ class Dispatcher:
                 del self._running[ticket]
 
     def _call(self, consumer: Consumer, message: Any, arguments: dict[str, Any]) -> bool:
-        started = self._signal(self._signals.consumer_started, environ={})
+        errors = self._start(self._sender, environ={})
+        started = not errors or self._judge(errors)
         try:
             done = self._consume(consumer, message, arguments)
         finally:
             # Also after an exception: what the consumer had sent by then goes out, as in Channels 1.
-            finished = self._signal(self._signals.consumer_finished)
+            errors = self._finish(self._sender)
+            finished = not errors or self._judge(errors)
         return started and done and finished
 
-    def _signal(self, signal: Any, **named: Any) -> bool:
-        """Returns whether all receivers could send what they wanted to; any other error is the worker's."""
+    def _judge(self, errors: Errors) -> bool:
+        """Returns whether the receivers could send what they wanted to; any other error is the worker's."""
         sent = True
-        for receiver, error in errors_of_receivers(signal, self._sender, **named):
+        for receiver, error in errors:
             if isinstance(error, (RedisError, self._layer.ChannelFull)):
                 # Of Channels 1's pending messages, for instance: a full channel is no reason to end.
                 logger.error("Signal receiver %r could not send", receiver, exc_info=error)

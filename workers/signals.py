@@ -11,14 +11,15 @@ Django's own ``Signal`` would do, but a worker runs without Django. This one has
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
-from collections.abc import Sequence
 from typing import Any, Callable
 
 logger = logging.getLogger(__name__)
 
 Receiver = Callable[..., Any]
+Errors = tuple[tuple[object, BaseException], ...]
 
 
 class Signal:
@@ -53,32 +54,32 @@ class Signal:
 
     def send(self, sender: Any, **named: Any) -> None:
         """Calls every receiver, in the order in which they were connected."""
-        for receiver, error in errors_of_receivers(self, sender, **named):
+        for receiver, error in self.errors_of_receivers(sender, **named):
             logger.error("Error in signal receiver %r", receiver, exc_info=error)
 
-    def send_robust(self, sender: Any, **named: Any) -> list[tuple[Receiver, Any]]:
-        """Calls every receiver, and returns each with what it has returned, or raised, as Django's does."""
-        responses = []
+    def errors_of_receivers(self, sender: Any, **named: Any) -> Errors:
+        """Calls every receiver, likewise; returns those that raised, with what they raised."""
+        errors: Errors = ()
         for _, only, receiver in self._receivers:
             if only is None or only is sender:
                 try:
-                    response = receiver(signal=self, sender=sender, **named)
+                    receiver(signal=self, sender=sender, **named)
                 except BaseException as error:  # noqa: BLE001  it is the caller's to act on it
-                    response = error
-                responses.append((receiver, response))
-        return responses
+                    errors = (*errors, (receiver, error))
+        return errors
 
 
-def errors_of_receivers(signal: Any, sender: Any, **named: Any) -> Sequence[tuple[object, BaseException]]:
-    """Sends a signal, also one of Django's; returns the receivers that raised, with what they raised."""
+def sending(signal: Any) -> Callable[..., Errors]:
+    """Returns ``errors_of_receivers`` of a signal, and what does the same with one of Django's."""
+    return signal.errors_of_receivers if isinstance(signal, Signal) else functools.partial(_send_djangos, signal)
+
+
+def _send_djangos(signal: Any, sender: Any, **named: Any) -> Errors:
     try:
         responses = signal.send_robust(sender=sender, **named)
-    except BaseException as error:  # noqa: BLE001  Django's lets through what is no Exception
-        return [(signal, error)]
-    for _, response in responses:
-        if isinstance(response, BaseException):
-            return [row for row in responses if isinstance(row[1], BaseException)]
-    return ()
+    except BaseException as error:  # noqa: BLE001  it lets through what is no Exception
+        return ((signal, error),)
+    return tuple(row for row in responses if isinstance(row[1], BaseException))
 
 
 worker_process_ready = Signal()

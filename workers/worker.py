@@ -39,7 +39,7 @@ from workers.pending import pending_messages
 from workers.pool import Pool
 from workers.puller import BURST_TIMEOUT_SECONDS, Puller
 from workers.routing import Router, Routing
-from workers.signals import errors_of_receivers
+from workers.signals import sending
 from workers.stopping import StopSignal, StopSignals, Watchdog
 
 logger = logging.getLogger(__name__)
@@ -160,7 +160,7 @@ class Worker:
         keep_running_loops_apart()
         logs.guard(self._failure.note_log)
         for signal in (self._signals.worker_process_ready, self._signals.worker_ready):
-            for receiver, error in errors_of_receivers(signal, self):
+            for receiver, error in sending(signal)(self):
                 self._failure.note(f"signal receiver {receiver!r}", error)
         for duty in self._duties:
             self._failure.attempt(duty.start, self)

@@ -22,6 +22,7 @@ from workers.signals import consumer_finished, consumer_started
 
 pytest.importorskip("django")
 
+import tests.workers.project  # noqa: F401  settings
 import workers.django as workers_django
 
 MANAGE = [sys.executable, "manage.py", "runworker"]
@@ -275,7 +276,13 @@ def test_connections_are_looked_after_before_and_after_each_message(monkeypatch:
     monkeypatch.setattr(workers_django, "get_channel_layer", lambda _: FakeLayer())
     monkeypatch.setattr(workers_django, "close_old_connections", lambda: calls.append("closed"))
     workers_django.launch_in_project(
-        {"layer": "default", "channels": [], "routing": "tests.workers.consumers.routing", "verbosity": 1}
+        {
+            "layer": "default",
+            "channels": [],
+            "routing": "tests.workers.consumers.routing",
+            "verbosity": 1,
+            "burst": False,
+        }
     )
     coroutines.call_around(None)
     consumer_started.send(sender=None, environ={})
