@@ -9,20 +9,20 @@ wait for a full channel, they hold up no other.
 
 from __future__ import annotations
 
-import copy
 import logging
 import random
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from redis.exceptions import RedisError, ResponseError
 
 from asgi_redis.awaiting import refuse_await
 from asgi_redis.base import MOST_SECONDS, BaseChannelLayer, Message
 from asgi_redis.connection import Shard
-from asgi_redis.exceptions import UndecodableMessage
+from asgi_redis.dropped import DroppedMessages
+from asgi_redis.exceptions import MessageTooLarge, UndecodableMessage
 from asgi_redis.sender import Sender
-from asgi_redis.serializers import Serializer
+from asgi_redis.serializers import Serializer, decoding
 from asgi_redis.wire import DelayOperations, DueNow, Kept, shard_of, share
 
 logger = logging.getLogger("asgi_redis")
@@ -58,14 +58,19 @@ class DelayedMessages:
         rules: BaseChannelLayer,
         sender: Sender,
     ) -> None:
-        self.undecodable_count = 0
+        self._undecodable = DroppedMessages("that cannot be read or sent", "delayed message")
         self._shards = shards
         self._operations = operations
         self._serializer = serializer
-        self._deserialize = _ageless(serializer).deserialize
+        self._payload, self._decode = decoding(serializer)
         self._rules = rules
         self._sender = sender
         self._refused: set[str] = set()
+
+    @property
+    def undecodable_count(self) -> int:
+        """How many this process has dropped because it could not read or send them."""
+        return self._undecodable.count
 
     def send(self, channel: str, message: Message, seconds: float) -> None:
         """
@@ -143,8 +148,8 @@ class DelayedMessages:
             due = self._read(kept, queue)
         except Exception as error:  # noqa: BLE001  a custom format may raise anything
             shard.execute(self._operations.discard(kept, queue))
-            self.undecodable_count += 1
-            logger.error("Dropped a delayed message that cannot be read or sent: %s", error)
+            # An error's text may repeat the content, which stays out of the log.
+            self._undecodable.add(None, error if isinstance(error, MessageTooLarge) else type(error).__name__)
             return True
         if behind and due.queue in behind:
             behind[due.queue].append(kept)
@@ -160,7 +165,7 @@ class DelayedMessages:
         else:
             self._refused.discard(due.channel)
             if not delivered and self._wait(shard, due):
-                logger.info("Delayed messages wait for room: channel %s is full", due.channel)
+                logger.info("Delayed messages wait for room: channel %r is full", due.channel)
         if not delivered and behind is not None:
             behind.setdefault(due.queue, [])
         return delivered
@@ -180,7 +185,7 @@ class DelayedMessages:
     def _log_refusal(self, channel: str, error: ResponseError) -> None:
         if channel not in self._refused:
             self._refused.add(channel)
-            logger.error("Redis refuses the delayed messages for channel %s: %s", channel, error)
+            logger.error("Redis refuses the delayed messages for channel %r: %s", channel, error)
 
     def _pass_on(self, index: int, shard: Shard, due: Due) -> bool:
         """Puts a message into its queue; returns whether it no longer waits."""
@@ -189,14 +194,16 @@ class DelayedMessages:
         return shard.execute(operation) != 0  # type: ignore[no-any-return]
 
     def _read(self, kept: Kept, queue: bytes | None) -> Due:
-        found = self._deserialize(kept.member)
+        found = self._decode(self._payload(kept.member))
         if not (isinstance(found, dict) and isinstance(found.get("message"), dict)):
             raise UndecodableMessage("not a delayed message")
         self._rules.valid_channel_name(found.get("channel"))
         channel, message = found["channel"], found["message"]
         own_queue = self._rules.non_local_name(channel).encode()
+        if queue not in (None, own_queue):
+            raise UndecodableMessage("it waits for room in another queue than its own")
         member = self._sender.member_for(channel, message)
-        return Due(kept, queue is not None, channel, queue or own_queue, message, member)
+        return Due(kept, queue is not None, channel, own_queue, message, member)
 
     def _capacities(self, channel: str) -> list[int]:
         """Returns how many messages of a channel each shard holds; 0 where they do not go."""
@@ -205,10 +212,3 @@ class DelayedMessages:
             home = shard_of(self._rules.non_local_name(channel).encode(), shards)
             return [capacity if index == home else 0 for index in range(shards)]
         return [share(capacity, index, shards) for index in range(shards)]
-
-
-def _ageless(serializer: Any) -> Any:
-    """Returns a serialiser that also decrypts what is older than ``expiry``, as a delayed message may be."""
-    reading = copy.copy(serializer)
-    reading.expiry = None
-    return reading

@@ -7,10 +7,14 @@ import logging
 import time
 from collections import OrderedDict
 
+from asgi_redis import process
+
 logger = logging.getLogger("asgi_redis")
 
 LOG_INTERVAL = 60.0
 """Seconds between two lines about one channel; the second has the number of messages since the first."""
+FLOOD_SECONDS = 0.1
+"""How long a receive that does not wait looks on behind messages that it has to drop."""
 _CHANNELS = 1000  # of which is known when they were in the log
 
 
@@ -19,17 +23,23 @@ class DroppedMessages:
     Counts the messages that one layer has dropped in this process.
 
     ``reason`` completes "Dropped a message on channel 'work' ...". Of each channel there is at most one line in
-    ``LOG_INTERVAL`` seconds.
+    ``LOG_INTERVAL`` seconds. ``kind`` is what a message is called in it.
     """
 
-    def __init__(self, reason: str) -> None:
-        self.count = 0
+    def __init__(self, reason: str, kind: str = "message") -> None:
         self._reason = reason
+        self._kind = kind
+        self.start_process()
+        process.register(self)
+
+    def start_process(self) -> None:
+        """Counts from 0 on: what was dropped before is the parent's."""
+        self.count = 0
         self._lock = _thread.RLock()
         self._lines: OrderedDict[object, tuple[float, int]] = OrderedDict()  # when the last was, and how many since
 
     def add(self, channel: object, detail: object, number: int = 1) -> None:
-        """Notes that messages on a channel, or what is called so, were dropped. ``detail`` ends the line."""
+        """Notes that messages were dropped, on a channel if that is known. ``detail`` ends the line."""
         with self._lock:
             self.count += number
             now = time.monotonic()
@@ -39,10 +49,10 @@ class DroppedMessages:
             self._lines[channel] = (now, 0) if due else (told, number)
             if len(self._lines) > _CHANNELS:
                 self._lines.popitem(last=False)
-        if due and number == 1:
-            logger.warning("Dropped a message on channel %r %s: %s", channel, self._reason, detail)
-        elif due:
-            logger.warning("Dropped %d messages on channel %r %s: %s", number, channel, self._reason, detail)
+        if due:
+            what = f"a {self._kind}" if number == 1 else f"{number} {self._kind}s"
+            where = "" if channel is None else f" on channel {channel!r}"
+            logger.warning("Dropped %s%s %s: %s", what, where, self._reason, detail)
 
 
 class ExpiredMessages:

@@ -13,6 +13,7 @@ from asgi_redis.base import (
     Message,
     Received,
     checked_max_message_bytes,
+    is_channel_name,
     unknown_setting,
 )
 from asgi_redis.classic import send_to_each
@@ -193,7 +194,8 @@ class RedisChannelLayer(BaseChannelLayer):
 
     def group_channels(self, group: str) -> list[str]:
         """Returns the channels of ``group`` whose membership has not expired."""
-        return [name.decode() for name in carry(self._members(group))]
+        names = [name.decode() for name in carry(self._members(group))]
+        return list(filter(is_channel_name, names))
 
     def send_group(self, group: str, message: Message) -> int:
         """

@@ -46,8 +46,7 @@ class LocalDelayedMessages(DelayedMessages):
         try:
             self._local.send(due.channel, due.message)
         except MessageTooLarge as error:
-            self.undecodable_count += 1
-            logger.error("Dropped a delayed message that cannot be sent: %s", error)
+            self._undecodable.add(due.channel, error)
         except ChannelFull:
             return False
         except BaseException:

@@ -66,6 +66,8 @@ class MisusedKeys:
             for key, kind in zip(keys, kinds):
                 if kind in _QUEUE_TYPES:
                     found.discard(key)
-                    logger.warning("Key %s at %s is a queue again", key.decode(), self._shards[shard].host)
+                    logger.warning(
+                        "Key %r at %s is a queue again", key.decode(errors="replace"), self._shards[shard].host
+                    )
             if not found:
                 del self._found[shard]

@@ -16,7 +16,7 @@ from asgi_redis import process
 from asgi_redis.base import BaseChannelLayer, is_channel_name
 from asgi_redis.connection import Hand, Look, Shard, Waiter, pop
 from asgi_redis.connection.blocking import Readable
-from asgi_redis.dropped import DroppedMessages, ExpiredMessages
+from asgi_redis.dropped import FLOOD_SECONDS, DroppedMessages, ExpiredMessages
 from asgi_redis.exceptions import InvalidName, UnsupportedRedis
 from asgi_redis.kept import KeptMessages, SharedMessage
 from asgi_redis.quota import Quota
@@ -30,7 +30,6 @@ _NEARLY = 0.01  # seconds that a wait may be short of a whole number
 _LONGEST_WAIT = 60.0  # seconds, for a connection to be given back: it may be to be replaced
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25  # seconds between two looks at a server where one may not wait
 _LATE = 0.5  # seconds that Redis may be late; it looks ten times a second
-_FLOOD = 0.1  # seconds that a receive which does not wait looks on behind messages that it has to drop
 
 
 class Receiver:
@@ -52,14 +51,14 @@ class Receiver:
         self._expiry = rules.expiry
         self._parts_of_pop = operations.parts_of_pop()
         self._reading = functools.lru_cache(maxsize=1024)(self._make_reading)
+        self._undecodable = DroppedMessages("that cannot be decoded")
+        self._crowded_out = DroppedMessages("that its group's members have not received in time")
         self.start_process()
         process.register(self)
 
     def start_process(self) -> None:
         """Sets up what a process must not share with the one that it was forked from."""
-        self._undecodable = DroppedMessages("that cannot be decoded")
         self._expired = ExpiredMessages()
-        self._crowded_out = DroppedMessages("that its group's members have not received in time")
         self.forget_kept()
         self._waiters: set[Waiter] = set()
         self._idle_waiters: deque[Waiter] = deque(maxlen=100)
@@ -125,7 +124,7 @@ class Receiver:
                 received, dropped = self._look(call, turn)
                 if (
                     dropped
-                    and time.monotonic() < max(deadline, started + _FLOOD)
+                    and time.monotonic() < max(deadline, started + FLOOD_SECONDS)
                     and not self._is_ended(unblocked, call)
                 ):
                     continue

@@ -179,7 +179,7 @@ class _Instance(Executor):
             job.received = True
             error = error or RuntimeError("the application has ended without receiving the message")
         if error is not None and not (job and job.received) and not isinstance(error, asyncio.CancelledError):
-            logger.error("The consumer of channel %s has ended between two messages", self._channel, exc_info=error)
+            logger.error("The consumer of channel %r has ended between two messages", self._channel, exc_info=error)
         self._done(error if job is not None and job.received else None)
         del self._task
 

@@ -23,7 +23,7 @@ class _Destination:
         return self.name
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name}>"
+        return f"<{type(self).__name__} {self.name!r}>"
 
 
 class Channel(_Destination):

@@ -102,19 +102,19 @@ class Dispatcher:
                 message.__doomed__ = True
             match = self._router.match(message)
             if match is None:
-                logger.error("No route for a message on channel %s: check the routing and its filters", channel)
+                logger.error("No route for a message on channel %r: check the routing and its filters", channel)
             else:
                 consumer, arguments = match
                 name = consumer_name(consumer)
-                logger.debug("Message on channel %s goes to consumer %s", channel, name)
+                logger.debug("Message on channel %r goes to consumer %s", channel, name)
                 failed = not self._run(consumer, name, message, arguments)
         except BaseException:
-            logger.exception("Error in consumer %s with a message on channel %s", name, channel)
+            logger.exception("Error in consumer %s with a message on channel %r", name, channel)
         with self._lock:
             self.done += 1
             self.failed += failed
         seconds = time.monotonic() - started
-        logger.debug("Consumer %s is done with a message on channel %s after %.4f s", name, channel, seconds)
+        logger.debug("Consumer %s is done with a message on channel %r after %.4f s", name, channel, seconds)
         for observe in self.observers:
             try:
                 observe(channel, name, seconds, failed)
@@ -175,7 +175,7 @@ class Dispatcher:
     def _put_back(self, channel: str, content: dict[str, Any], later: Any) -> bool:
         retries = content.get("__retries__", 0) + 1
         if retries > MAX_RETRIES:
-            logger.warning("Dropped a message on channel %s: put off %d times", channel, MAX_RETRIES)
+            logger.warning("Dropped a message on channel %r: put off %d times", channel, MAX_RETRIES)
             return False
         content = {**content, "__retries__": retries}
         for _ in range(RESEND_ATTEMPTS):
@@ -185,7 +185,7 @@ class Dispatcher:
                 time.sleep(RESEND_INTERVAL)
             else:
                 return True
-        logger.error("Dropped a message on channel %s: put off, and the channel is full", channel)
+        logger.error("Dropped a message on channel %r: put off, and the channel is full", channel)
         return False
 
     def _send_back(self, channel: str, content: dict[str, Any], seconds: float) -> None:
@@ -193,7 +193,7 @@ class Dispatcher:
             self._postpone(channel, content, seconds)
             return
         if seconds:
-            logger.warning("A message on channel %s is put back at once: the layer delays no messages", channel)
+            logger.warning("A message on channel %r is put back at once: the layer delays no messages", channel)
         self._layer.send(channel, content)
 
 

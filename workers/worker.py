@@ -220,7 +220,7 @@ class Worker:
     def _log_left_behind(self) -> None:
         for running in self.dispatcher.running():
             logger.warning(
-                "Left behind after %.1f s: consumer %s with a message on channel %s",
+                "Left behind after %.1f s: consumer %s with a message on channel %r",
                 time.monotonic() - running.started,
                 running.consumer,
                 running.channel,

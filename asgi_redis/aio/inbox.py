@@ -199,7 +199,7 @@ class Inbox:
             return self._capacity(channel)
         except BaseException:
             # A subclass of the layer may say anything here, and the others' messages must arrive.
-            logger.exception("The capacity of channel %s is not known: its latest message is kept", channel)
+            logger.exception("The capacity of channel %r is not known: its latest message is kept", channel)
             return 1
 
     def _next(self, box: Box) -> list[Waiting]:

@@ -156,7 +156,7 @@ class Popper:
                 try:
                     self._send(channel, message)
                 except BaseException:
-                    logger.exception("A message of channel %s that nobody took could not be sent back", channel)
+                    logger.exception("A message of channel %r that nobody took could not be sent back", channel)
 
     def _receive(self, reader: Reader, aim: Aim) -> None:
         try:

@@ -100,6 +100,7 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
                 message = self.layer._decoder.decode_one(channel, arrived[1])
                 if message is not None:
                     return message
+                await asyncio.sleep(0)  # a flood of what cannot be decoded is no reason to hold up the loop
                 continue
             try:
                 await (self._wait(inbox) if inbox.confirmed_once else self._confirm([inbox]))

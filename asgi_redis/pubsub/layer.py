@@ -13,6 +13,7 @@ from asgi_redis import process
 from asgi_redis.awaiting import refuse_await
 from asgi_redis.base import BaseChannelLayer, Capacities, Message, checked_max_message_bytes, unknown_setting
 from asgi_redis.connection import Shard, Steps, carry, parse_hosts
+from asgi_redis.dropped import FLOOD_SECONDS
 from asgi_redis.exceptions import ChannelLayerError, ConfigurationError, InvalidName
 from asgi_redis.pubsub.publisher import Decoder, Publisher
 from asgi_redis.pubsub.reader import PubSubReader
@@ -147,12 +148,14 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         generation = process.check()
         inboxes = self._open(channels)
         self._subscriptions.confirm([inbox for inbox in inboxes if not inbox.confirmed_once])
+        until, unblocked = max(deadline, time.monotonic() + FLOOD_SECONDS), self._subscriptions.unblocked
         while True:
             taken = self._subscriptions.receive(inboxes, limit, deadline - time.monotonic())
             if process.generation != generation:
                 raise process.forked()
             received = self._decoder.decode(taken)
-            if received or not taken:
+            ended = time.monotonic() >= until or self._subscriptions.unblocked != unblocked
+            if received or not taken or ended:
                 return received
 
     def _open(self, channels: Collection[str]) -> list[Inbox]:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import functools
-import logging
-import threading
 from collections.abc import Sequence
 
-from asgi_redis import process
 from asgi_redis.base import BaseChannelLayer, Message
 from asgi_redis.connection import Shard, Steps
+from asgi_redis.dropped import DroppedMessages
 from asgi_redis.exceptions import MessageTooLarge, UndecodableMessage
 from asgi_redis.messages import has_only_str_keys, invalid_message
 from asgi_redis.pubsub.subscriptions import Taken
 from asgi_redis.pubsub.wire import group_name, publish
 from asgi_redis.serializers import Serializer
 from asgi_redis.wire import shard_of
-
-logger = logging.getLogger("asgi_redis")
 
 
 class Publisher:
@@ -86,14 +82,13 @@ class Decoder:
     """Makes messages of what was published, and counts what is none."""
 
     def __init__(self, serializer: Serializer) -> None:
-        self._deserialize = serializer.deserialize
-        self.start_process()
-        process.register(self)
+        self._deserialize = serializer.deserialize  # it knows of no expiry
+        self._undecodable = DroppedMessages("that cannot be decoded")
 
-    def start_process(self) -> None:
-        """Sets up what a process must not share with the one that it was forked from."""
-        self.undecodable_count = 0
-        self._lock = threading.Lock()
+    @property
+    def undecodable_count(self) -> int:
+        """How many messages were dropped because they could not be decoded or decrypted."""
+        return self._undecodable.count
 
     def decode(self, taken: Taken) -> list[tuple[str, Message]]:
         """Returns the messages; those that cannot be decoded are left out."""
@@ -107,11 +102,7 @@ class Decoder:
             if not isinstance(message, dict):
                 raise UndecodableMessage(f"a {type(message).__name__} is no message")
         except Exception as error:  # noqa: BLE001  a serialiser may raise anything; no reader may die of it
-            with self._lock:
-                self.undecodable_count += 1
             # An error's text may repeat the content, which stays out of the log.
-            logger.warning(
-                "Dropped a message on channel %s that cannot be decoded: %s", channel, type(error).__name__
-            )
+            self._undecodable.add(channel, type(error).__name__)
             return None
         return message

@@ -111,7 +111,7 @@ class Inbox(Subscription):
                 dropped += 1
             if dropped and not self.overflowing:
                 self.overflowing = True  # the log has it once, until somebody has emptied it
-                logger.info("Channel %s over capacity; its oldest messages are dropped", self.channel)
+                logger.info("Channel %r over capacity; its oldest messages are dropped", self.channel)
         self.messages.append((now, message))
         self.wake()
         return dropped

@@ -58,7 +58,7 @@ class Subscriptions:
         self.dropped_count = 0
         self._listeners = {}
         self._waiting: set[Condition] = set()
-        self._unblocked = 0
+        self.unblocked = 0
         self._turns = itertools.count()
         self._delivered: list[Callable[[], None]] | None = None
 
@@ -207,13 +207,13 @@ class Subscriptions:
             taken = self._take(inboxes, limit, most)
             if taken or timeout <= 0 or (is_ended is not None and is_ended()):
                 return taken
-            deadline, unblocked = time.monotonic() + timeout, self._unblocked
+            deadline, unblocked = time.monotonic() + timeout, self.unblocked
             condition = Condition(self.lock)
             for inbox in inboxes:
                 inbox.waiting.add(condition)
             self._waiting.add(condition)
             try:
-                while not taken and self._unblocked == unblocked and not any(inbox.ended for inbox in inboxes):
+                while not taken and self.unblocked == unblocked and not any(inbox.ended for inbox in inboxes):
                     if is_ended is not None and is_ended():
                         break
                     remaining = deadline - time.monotonic()
@@ -294,7 +294,7 @@ class Subscriptions:
 
     def unblock(self) -> None:
         """Ends what waits for messages, as if the time had run out."""
-        self._unblocked += 1
+        self.unblocked += 1
         self.wake()
 
     # The end

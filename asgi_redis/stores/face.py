@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from asgi_redis import process
@@ -12,7 +12,7 @@ from asgi_redis.base import BaseChannelLayer, Capacities, Message, Received, che
 from asgi_redis.classic import may_remember_capacity, send_to_each
 from asgi_redis.exceptions import InvalidName, MessageTooLarge
 from asgi_redis.messages import has_only_str_keys, invalid_message
-from asgi_redis.serializers import Key, registry, spliceable
+from asgi_redis.serializers import Key, Serializer, decoding, registry, spliceable
 from asgi_redis.stores.receiver import StoreReader, StoreReceiver
 from asgi_redis.stores.store import Store
 
@@ -50,7 +50,7 @@ class StoreChannelLayer(BaseChannelLayer):
         )
         plain = spliceable(self._serializer)  # neither encrypted nor somebody's own: then there is nothing else to do
         self._serialize = plain.as_bytes if plain else self._serializer.serialize
-        self._receiver = StoreReceiver(store, plain.from_bytes if plain else self._serializer.deserialize, self)
+        self._receiver = StoreReceiver(store, plain.from_bytes if plain else _reading(self._serializer), self)
         self._route = functools.lru_cache(maxsize=1024 if may_remember_capacity(self) else 0)(self._make_route)
 
     # Sending
@@ -244,3 +244,8 @@ class StoreChannelLayer(BaseChannelLayer):
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+def _reading(serializer: Serializer) -> Callable[[bytes], Any]:
+    payload, decode = decoding(serializer)
+    return lambda member: decode(payload(member))

@@ -8,11 +8,11 @@ import math
 import select
 import time
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from asgi_redis import process
-from asgi_redis.base import BaseChannelLayer
-from asgi_redis.dropped import DroppedMessages
+from asgi_redis.base import BaseChannelLayer, is_channel_name
+from asgi_redis.dropped import FLOOD_SECONDS, DroppedMessages
 from asgi_redis.exceptions import InvalidName, UndecodableMessage
 from asgi_redis.kept import KeptMessages, Share
 from asgi_redis.native import is_patched
@@ -41,12 +41,12 @@ class StoreReceiver:
         self._turns = itertools.count()
         # Under gevent a loop that only looks would let no other greenlet run.
         self._gives_turns = is_patched("time")
+        self._undecodable = DroppedMessages("that cannot be decoded")
         self.start_process()
         process.register(self)
 
     def start_process(self) -> None:
         """Sets up what a process must not share with the one that it was forked from."""
-        self._undecodable = DroppedMessages("that cannot be decoded")
         self._kept = KeptMessages()
         self._listeners: set[Listener] = set()
         self._unblocked = 0
@@ -151,19 +151,28 @@ class StoreReceiver:
             if shares:
                 return [(channel, shared.message()) for shared, channel in shares]
         received: Batch = []
+        until = math.inf
         while not received:
             taken = source.pop(queues, limit, self._rules.expiry, most)
             if not taken:
                 break
-            for _, entry in taken:
+            for queue, entry in taken:
                 try:
-                    received.append((entry.channel, self._decode(entry)))
+                    received.append((entry.channel, self._decode(queue, entry)))
                 except Exception as error:  # noqa: BLE001  a serialiser may raise anything; no reader may die of it
                     # An error's text may repeat the content, which stays out of the log.
-                    self._undecodable.add(self._rules.non_local_name(entry.channel), type(error).__name__)
+                    self._undecodable.add(queue, type(error).__name__)
+            now = time.monotonic()
+            until = min(until, now + FLOOD_SECONDS)
+            if not received and now >= until:
+                if source is not self._store:
+                    cast(Listener, source).wake()  # there may be more
+                break
         return received
 
-    def _decode(self, entry: Entry) -> dict[str, Any]:
+    def _decode(self, queue: str, entry: Entry) -> dict[str, Any]:
+        if not is_channel_name(entry.channel) or self._rules.non_local_name(entry.channel) != queue:
+            raise UndecodableMessage("the name of another queue's channel")
         message = self._deserialize(entry.message)
         if not isinstance(message, dict):
             raise UndecodableMessage(f"a {type(message).__name__} instead of a dict")

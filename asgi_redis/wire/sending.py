@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -46,6 +47,9 @@ def share(capacity: int, shard: int, shards: int) -> int:
     return capacity // shards + (shard < capacity % shards)
 
 
+_CHANNEL = re.compile(rb"[a-zA-Z0-9\-_.]+(?:[?!][a-zA-Z0-9\-_.]*)?")
+
+
 def plan_group(
     members: Iterable[bytes], shards: int, turn: int, get_capacity: Callable[[str], int], most_names: int = 1 << 20
 ) -> list[list[GroupPart]]:
@@ -56,7 +60,8 @@ def plan_group(
     channel that is on all shards gets this one on a shard that moves on with ``turn``.
     """
     queues: dict[bytes, list[bytes]] = {}
-    for member in members:
+    # What else another program may have put into a group is the name of no channel.
+    for member in filter(_CHANNEL.fullmatch, members):
         before, mark, _ = member.partition(b"!")
         queues.setdefault(before + mark, []).append(member)
     parts: list[list[GroupPart]] = [[] for _ in range(shards)]

@@ -9,7 +9,7 @@ from tests.faults.load import SLOTS, left_in
 from tests.waiting import eventually
 
 ROUTING = "tests.faults.consumers.routing"
-REPORT = "Error in consumer tests.faults.consumers.fail with a message on channel fail\n"
+REPORT = "Error in consumer tests.faults.consumers.fail with a message on channel 'fail'\n"
 
 
 def test_whatever_a_consumer_raises_costs_its_message_and_is_logged_and_the_next_one_runs(start, layer, notes, pool):

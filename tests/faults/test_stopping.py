@@ -81,7 +81,7 @@ def test_a_consumer_that_never_returns_holds_up_nobody_but_the_stop(start, layer
     eventually(lambda: notes.numbers("done") == list(range(1, 50)))
     worker.signal(signal.SIGTERM)
     assert worker.wait() == 3
-    assert "consumer tests.workers.consumers.hold with a message on channel hold" in worker.log
+    assert "consumer tests.workers.consumers.hold with a message on channel 'hold'" in worker.log
 
 
 def stopped_in_a_pause(start, layer, notes, pause, *flags):

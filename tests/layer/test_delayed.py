@@ -112,7 +112,7 @@ def test_many_for_a_full_channel_cost_a_try_and_a_line_for_all(layer, client, mo
         before, refused = calls_of_scripts(client), layer.channel_statistics("full")["channel_full_count"]
         for _ in range(10):
             assert layer.delayed.deliver() == 0
-    assert caplog.messages == ["Delayed messages wait for room: channel full is full"]
+    assert caplog.messages == ["Delayed messages wait for room: channel 'full' is full"]
     assert layer.channel_statistics("full")["channel_full_count"] - refused == 10
     assert calls_of_scripts(client) - before <= 3 * 10 + 2
 

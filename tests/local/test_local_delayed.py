@@ -46,7 +46,7 @@ def test_one_that_is_too_large_here_is_dropped_and_told(local_layer_for, caplog)
     layer.delayed.send("normal", {"n": 1}, 0)
     assert layer.delayed.deliver() is None
     assert layer.delayed.undecodable_count == 1
-    assert "Dropped a delayed message that cannot be sent" in caplog.text
+    assert "Dropped a delayed message on channel 'normal' that cannot be read or sent" in caplog.text
     assert layer.receive(["normal"]) == ("normal", {"n": 1})
 
 

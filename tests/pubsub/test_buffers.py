@@ -21,7 +21,7 @@ class TestBuffers:
         eventually(lambda: layer.dropped_count == 7)
         assert [message["n"] for message in drain(layer, channel)] == [7, 8, 9]
         assert [record.getMessage() for record in caplog.records] == [
-            f"Channel {channel} over capacity; its oldest messages are dropped"
+            f"Channel {channel!r} over capacity; its oldest messages are dropped"
         ]
 
     def test_a_full_channel_holds_up_no_other(self, pubsub_layer_for, redis_server):
@@ -72,7 +72,7 @@ class TestBuffers:
         assert layer.receive([channel], block=True) == (channel, {"n": 1})
         assert layer.undecodable_count == 3
         texts = [record.getMessage() for record in caplog.records]
-        assert len(texts) == 3
+        assert len(texts) == 1, "one a minute for a channel"
         assert all(channel in text and "secret" not in text for text in texts)
 
     def test_what_another_key_has_encrypted_is_dropped(self, pubsub_layer_for, redis_server):

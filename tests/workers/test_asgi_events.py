@@ -158,7 +158,7 @@ def test_an_instance_that_has_ended_between_messages_costs_none(caplog: pytest.L
             eventually(lambda n=n: caplog.text.count("LookupError: between") == n)
         assert (dispatcher.done, dispatcher.failed) == (3, 0)
     assert len(made) == 3
-    assert caplog.text.count("The consumer of channel c has ended between two messages") == 3
+    assert caplog.text.count("The consumer of channel 'c' has ended between two messages") == 3
 
 
 def test_a_message_that_meets_the_end_of_its_instance_goes_to_a_new_one() -> None:
@@ -278,7 +278,7 @@ def test_consumers_are_named_in_the_log_by_their_class(caplog: pytest.LogCapture
     fail.consumer_class = Consumer  # type: ignore[attr-defined]  # as Channels' as_asgi() has it
     with serving(Router(channel=Router(c=fail))) as dispatcher:
         dispatcher.dispatch("c", {"type": "t"})
-    assert f"Error in consumer {__name__}.{Consumer.__qualname__} with a message on channel c" in caplog.text
+    assert f"Error in consumer {__name__}.{Consumer.__qualname__} with a message on channel 'c'" in caplog.text
 
 
 def test_channels_that_the_routers_do_not_know_are_refused() -> None:

@@ -144,7 +144,7 @@ def test_past_the_shutdown_timeout_it_exits_with_3(start: Start, layer: RedisCha
     worker.signal(signal.SIGTERM)
     assert worker.wait() == 3
     assert "Not stopped within 0.2 s" in worker.log
-    assert "consumer tests.workers.consumers.hold with a message on channel hold" in worker.log
+    assert "consumer tests.workers.consumers.hold with a message on channel 'hold'" in worker.log
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -182,8 +182,8 @@ def test_what_consumers_raise_does_not_end_it(start: Start, layer: RedisChannelL
     assert worker.wait() == 0
     for name in ("ValueError", "SystemExit", "KeyboardInterrupt"):
         assert f"{name}: failed" in worker.log
-    assert "Error in consumer tests.workers.consumers.fail with a message on channel fail" in worker.log
-    eventually(lambda: "No route for a message on channel number" in worker.log)
+    assert "Error in consumer tests.workers.consumers.fail with a message on channel 'fail'" in worker.log
+    eventually(lambda: "No route for a message on channel 'number'" in worker.log)
     assert "hunter2" not in worker.log
 
 

@@ -89,7 +89,7 @@ def test_any_exception_costs_one_message_and_is_logged_without_its_content(
     assert record.exc_info is not None
     assert record.exc_info[1] is error
     assert "raising.<locals>.consumer" in record.getMessage()
-    assert "channel c" in record.getMessage()
+    assert "channel 'c'" in record.getMessage()
     assert "hunter2" not in caplog.text
     assert layer.sent == [("side", {"sent": "before"})]
     assert done.running() == []
@@ -100,7 +100,7 @@ def test_a_message_that_no_route_matches_is_logged(
 ) -> None:
     done = Dispatcher(Router([]), layer, SENDER)
     done.dispatch("c", {"secret": "hunter2"})
-    assert "No route for a message on channel c" in caplog.text
+    assert "No route for a message on channel 'c'" in caplog.text
     assert "hunter2" not in caplog.text
     assert events == []
     assert (done.done, done.failed) == (1, 1)
@@ -110,7 +110,7 @@ def test_a_route_that_raises_costs_one_message(layer: FakeLayer, caplog: pytest.
     done = Dispatcher(Router([route("c", raising, name="x")]), layer, SENDER)
     done.dispatch("c", {"name": 5})  # a regular expression cannot match a number
     assert done.failed == 1
-    assert "channel c" in caplog.text
+    assert "channel 'c'" in caplog.text
 
 
 def test_deny_connection_closes_the_websocket(layer: FakeLayer, events: list[str]) -> None:

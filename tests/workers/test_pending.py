@@ -83,7 +83,7 @@ def test_one_deadline_holds_for_all_messages_to_full_channels(
     assert layer.sent == [("c", {"n": 40})]
     assert store.dropped == 40
     assert "Dropped 40 of 41" in caplog.text
-    assert "<Channel a>, <Channel b>" in caplog.text
+    assert "<Channel 'a'>, <Channel 'b'>" in caplog.text
 
 
 def test_a_send_that_failed_in_redis_is_not_repeated(

@@ -76,7 +76,7 @@ def test_two_signals_within_a_second_are_one_and_a_later_one_kills(
     assert worker.busy
     assert "Left behind after 1." in caplog.text
     assert caplog.text.count("Left behind after") == 1
-    assert "fakes.Consumer with a message on channel a" in caplog.text
+    assert "fakes.Consumer with a message on channel 'a'" in caplog.text
 
 
 def test_past_the_shutdown_timeout_it_says_what_runs_and_leaves(
@@ -109,7 +109,7 @@ def test_without_grace_running_consumers_are_logged_and_not_waited_for(
     during_run(script)
     assert worker.run() == ExitCode.CLEAN
     assert worker.busy
-    assert "fakes.Consumer with a message on channel a" in caplog.text
+    assert "fakes.Consumer with a message on channel 'a'" in caplog.text
     assert caplog.text.count("Left behind after") == 1
 
 

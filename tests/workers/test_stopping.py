@@ -176,7 +176,7 @@ def start(
 def assert_left_behind(worker: WorkerProcess, consumer: str) -> None:
     assert worker.log.count("Something holds the main thread") == 1, worker.log
     assert worker.log.count("Left behind after") == 1
-    assert f"consumer tests.workers.holding.{consumer} with a message on channel {consumer}" in worker.log
+    assert f"consumer tests.workers.holding.{consumer} with a message on channel {consumer!r}" in worker.log
 
 
 @pytest.mark.parametrize("consumer", ["spin", "sleep"])

@@ -234,7 +234,7 @@ class Lookup:
             try:
                 found[channel] = self._layer.channel_statistics(channel)
             except ResponseError as error:  # a key of another type costs its channel only
-                logger.debug("No statistics of channel %s: %s", channel, error)
+                logger.debug("No statistics of channel %r: %s", channel, error)
         return found
 
 

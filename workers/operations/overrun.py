@@ -43,7 +43,7 @@ class Overrun(Duty):
         for running in new & set(worker.dispatcher.running()):
             self._logged.add(running)
             logger.warning(
-                "Consumer %s has run for %.1f s with a message on channel %s, longer than %g s; it is here:\n%s",
+                "Consumer %s has run for %.1f s with a message on channel %r, longer than %g s; it is here:\n%s",
                 running.consumer,
                 now - running.started,
                 running.channel,
@@ -54,7 +54,7 @@ class Overrun(Duty):
     def _ended(self, channel: str, consumer: str, seconds: float, failed: bool) -> None:
         if seconds > self._limit:
             logger.warning(
-                "Consumer %s ended after %.1f s with a message on channel %s, longer than %g s",
+                "Consumer %s ended after %.1f s with a message on channel %r, longer than %g s",
                 consumer,
                 seconds,
                 channel,

@@ -47,7 +47,7 @@ def test_what_a_consumer_raises_costs_its_message_and_its_instance(
         assert len(errors) == 10
         assert (
             sum(
-                "tests.workers.channels4.consumers.Thumbnails with a message on channel thumbnails" in line
+                "tests.workers.channels4.consumers.Thumbnails with a message on channel 'thumbnails'" in line
                 for line in errors
             )
             == 4

@@ -28,7 +28,7 @@ def test_consumers_join_groups_and_get_what_is_sent_there_between_their_messages
         layer.send_group("press", {"type": "thumbnails.news", "text": "three"})
         eventually(lambda: sorted(notes["news"]) == ["one", "three", "two"])
         layer.send_group("letters", {"type": "emails.fail", "kind": "value"})
-        eventually(lambda: "The consumer of channel emails has ended between two messages" in worker.log)
+        eventually(lambda: "The consumer of channel 'emails' has ended between two messages" in worker.log)
         layer.send("emails", {"type": "emails.send", "n": 3})
         eventually(lambda: notes.numbers("done") == [1, 2, 3])
         worker.stop()

@@ -31,7 +31,7 @@ def test_what_runs_past_the_shutdown_timeout_is_left_behind(run: Run, notes: Not
         eventually(lambda: notes["started"], timeout=20)
         worker.signal(signal.SIGTERM)
         assert worker.wait() == 3
-        assert "consumer tests.workers.channels4.consumers.Emails with a message on channel emails" in worker.log
+        assert "consumer tests.workers.channels4.consumers.Emails with a message on channel 'emails'" in worker.log
 
 
 @pytest.mark.parametrize("flags", [["--max-messages", "1"], ["--burst"], ["--burst", "--disable-graceful-stop"]])

@@ -31,7 +31,7 @@ def test_what_runs_too_long_is_logged_with_its_stack_and_when_it_ends(
     eventually(lambda: f"{LINGER} has run for" in worker.log, timeout=20)
     before, _, after = worker.log.partition("it is here:\n")
     assert "WARNING" in before.splitlines()[-1]
-    assert "on channel linger, longer than 0.2 s" in before
+    assert "on channel 'linger', longer than 0.2 s" in before
     eventually(lambda: "in linger_here\n    client.blpop(" in after)
     # One that starts to run too long now is found by a later look than any that would find this one again.
     layer.send("hold", {"n": 3})
