@@ -101,6 +101,8 @@ class Lanes:
     def find(self, queue: str) -> Lane:
         """Returns the lane that a queue is in, or is to be in."""
         lane = self.by_queue.get(queue)
+        if lane is None and len(self._lanes[0].wanted) < _QUEUES:
+            return self._lanes[0]
         if lane is None:
             lane = next((lane for lane in self._lanes if len(lane.wanted) < _QUEUES), None)
         if lane is None and len(self._lanes) < self._most:

@@ -16,7 +16,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar, Union
 
-from asgi_redis import exceptions
+from asgi_redis import exceptions, process
 from asgi_redis.aio.carriers import Calls, Carrier, call_apart
 from asgi_redis.aio.exceptions import ChannelFull
 from asgi_redis.aio.inbox import Inbox
@@ -30,6 +30,7 @@ from asgi_redis.inner import inner_layer
 T = TypeVar("T")
 Part = Union[Carrier[Any], Popper, Memberships]
 
+_KNOWN_NAMES = 1024
 _PATIENCE_AT_EXIT = 1.0  # seconds
 _PATIENCE = 30.0  # seconds; a request to Redis takes 20 at most
 
@@ -61,6 +62,7 @@ class AsyncChannelLayer(Names):
         self.layer: Any = inner_layer(layer, "layer", BaseChannelLayer, "a synchronous layer of asgi_redis", {})
         layer = self.layer
         self._calls = Calls(f"calls of {type(layer).__name__}", self.threads)
+        self._known_names: dict[str, int] = {}  # that were right, and in which generation of the process
         self._parts: list[Part] = [self._calls]
         make_reader, most_lanes = self._reading()
         make_popper = functools.partial(_make_popper, self._parts, make_reader, layer)
@@ -106,16 +108,26 @@ class AsyncChannelLayer(Names):
         at its start does it raise the error of one. ``TypeError`` for a process-local channel of another process;
         ``LayerClosed`` when the layer is closed meanwhile.
         """
-        self.require_valid_channel_name(channel)
-        if "!" in channel and not self._is_own(channel):
-            raise exceptions.InvalidName(
-                f"{channel!r} is a channel of another process: those of this one have {self.client_prefix}! in them"
-            )
+        self._check_reading(channel)
         try:
             return await self._inbox.receive(channel)
         except exceptions.LayerClosed:
             await self._wait_for_exit()
             raise
+
+    def _check_reading(self, channel: str) -> None:
+        """Raises ``TypeError`` for a name that is wrong, or that of a channel of another process."""
+        process.check()
+        if isinstance(channel, str) and self._known_names.get(channel) == process.generation:
+            return
+        self.require_valid_channel_name(channel)
+        if "!" in channel and not self._is_own(channel):
+            raise exceptions.InvalidName(
+                f"{channel!r} is a channel of another process: those of this one have {self.client_prefix}! in them"
+            )
+        if len(self._known_names) >= _KNOWN_NAMES:
+            self._known_names.clear()
+        self._known_names[channel] = process.generation
 
     def _is_own(self, channel: str) -> bool:
         """Whether this is a process-local channel of this process."""

@@ -83,16 +83,17 @@ class RedisChannelLayer(AsyncChannelLayer):
         Where ``on_disconnect`` is set, one for a process-local channel waits on also if no server can be reached at
         its start.
         """
-        if not isinstance(channel, str):
-            self.require_valid_channel_name(channel)
+        self._check_reading(channel)
         note = self._attendance.note
-        note(channel, busy=False)
+        note(channel, False)
         try:
-            message = await super().receive(channel)
-        except BaseException:
-            note(channel, busy=False)
+            message = await self._inbox.receive(channel)
+        except BaseException as error:
+            note(channel, False)
+            if isinstance(error, exceptions.LayerClosed):
+                await self._wait_for_exit()
             raise
-        note(channel, busy=True)
+        note(channel, True)
         return message
 
     async def send(self, channel: str, message: Message) -> None:
