@@ -220,7 +220,7 @@ class Hand:
     __slots__ = ("_generation", "requests")
 
     def __init__(self) -> None:
-        self._generation = process.check()
+        self._generation = process.generation
         self.requests: list[Taking] = []
 
     def add(self, request: Taking) -> None:
