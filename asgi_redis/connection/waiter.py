@@ -34,6 +34,7 @@ class Waiter:
 
     def wake(self) -> None:
         """Ends the wait that is going on, or the next one."""
+        process.check()
         with contextlib.suppress(BlockingIOError):  # full of wakes that nobody has waited for
             os.write(self._write_end, b"\0")
 
