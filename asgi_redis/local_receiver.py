@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,11 +12,11 @@ from asgi_redis import process
 from asgi_redis.base import BaseChannelLayer
 from asgi_redis.connection import Shard
 from asgi_redis.connection.blocking import Readable
-from asgi_redis.exceptions import InvalidName
 from asgi_redis.quota import used_up
 from asgi_redis.receive_call import Attendant, Batch, Companion
 from asgi_redis.receiver import Receiver
 from asgi_redis.serializers import Serializer
+from asgi_redis.sized_cache import ChannelSets
 from asgi_redis.stores.face import StoreChannelLayer
 from asgi_redis.stores.receiver import StoreReceiver
 from asgi_redis.stores.store import Listener, Store
@@ -47,7 +46,7 @@ class LocalReceiver(Receiver):
         self._local: StoreReceiver = local._receiver
         self._store: Store = local._store
         self._place = len(shards)  # what an attendant calls it
-        self._sides = functools.lru_cache(maxsize=1024)(self._make_sides)
+        self._sides = ChannelSets(self._make_sides)
 
     def receive(
         self,
@@ -60,12 +59,7 @@ class LocalReceiver(Receiver):
         shared: bool = False,
     ) -> Batch:
         """Returns up to ``limit`` messages of ``channels``, all of the same place; waits ``timeout`` seconds."""
-        try:
-            local, remote, turns = self._sides(channels)
-        except InvalidName:
-            raise
-        except TypeError:
-            local, remote, turns = self._make_sides(channels)
+        local, remote, turns = self._sides(channels)
         if not local:
             return super().receive(remote, limit, timeout, most, attendant, None, shared)
         process.check()

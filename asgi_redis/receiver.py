@@ -17,11 +17,12 @@ from asgi_redis.base import BaseChannelLayer, is_channel_name
 from asgi_redis.connection import Hand, Look, Shard, Waiter, pop
 from asgi_redis.connection.blocking import Readable
 from asgi_redis.dropped import FLOOD_SECONDS, DroppedMessages, ExpiredMessages
-from asgi_redis.exceptions import InvalidName, UnsupportedRedis
+from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.kept import KeptMessages, SharedMessage
 from asgi_redis.quota import Quota
 from asgi_redis.receive_call import Attendant, Batch, Companion, ReceiveCall, Turn
 from asgi_redis.serializers import Serializer, decoding, encoding
+from asgi_redis.sized_cache import ChannelSets
 from asgi_redis.wire import Keys, Operations, Reading, Taken, Unpacker
 
 logger = logging.getLogger("asgi_redis")
@@ -50,7 +51,7 @@ class Receiver:
         self._rules = rules
         self._expiry = rules.expiry
         self._parts_of_pop = operations.parts_of_pop()
-        self._reading = functools.lru_cache(maxsize=1024)(self._make_reading)
+        self._reading = ChannelSets(self._make_reading)
         self._undecodable = DroppedMessages("that cannot be decoded")
         self._crowded_out = DroppedMessages("that its group's members have not received in time")
         self.start_process()
@@ -89,13 +90,7 @@ class Receiver:
         Until it returns, an exception from anywhere puts back what it has taken.
         """
         process.check()
-        try:
-            reading = self._reading(channels)
-        except InvalidName:
-            raise
-        except TypeError:
-            reading = self._make_reading(channels)  # a name that cannot even be looked up is shown, too
-        call = ReceiveCall(reading, limit, most, attendant, companion, shared)
+        call = ReceiveCall(self._reading(channels), limit, most, attendant, companion, shared)
         try:
             received = self._receive(call, timeout)
             call.hand.check()

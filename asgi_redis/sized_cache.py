@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import Callable, Generic, TypeVar
 
 T = TypeVar("T")
+
+_SETS = 64
+_SETS_BYTES = 32 << 20
+_NAME_BYTES = 300  # that a channel takes up in what is made of a set, beside its name
 
 
 class SizedCache(Generic[T]):
@@ -36,3 +40,26 @@ class SizedCache(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._values)
+
+
+class ChannelSets(Generic[T]):
+    """
+    What ``make`` makes of sets of channels, kept for the next call with the same names in the same order.
+
+    Calling it raises what ``make`` does, also for a name that cannot even be looked up.
+    """
+
+    def __init__(self, make: Callable[[tuple[str, ...]], T]) -> None:
+        self._make = make
+        self._made: SizedCache[T] = SizedCache(_SETS_BYTES, _SETS)
+
+    def __call__(self, channels: tuple[str, ...]) -> T:
+        """Returns what is made of ``channels``."""
+        try:
+            found = self._made.get(channels)
+        except TypeError:
+            return self._make(channels)
+        if found is None:
+            found = self._make(channels)
+            self._made.put(channels, found, sum(map(len, channels)) + _NAME_BYTES * len(channels))
+        return found

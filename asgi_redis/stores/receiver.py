@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 import select
@@ -13,10 +12,11 @@ from typing import Any, Protocol, cast
 from asgi_redis import process
 from asgi_redis.base import BaseChannelLayer, is_channel_name
 from asgi_redis.dropped import FLOOD_SECONDS, DroppedMessages
-from asgi_redis.exceptions import InvalidName, UndecodableMessage
+from asgi_redis.exceptions import UndecodableMessage
 from asgi_redis.kept import KeptMessages, Share
 from asgi_redis.native import is_patched
 from asgi_redis.quota import used_up
+from asgi_redis.sized_cache import ChannelSets
 from asgi_redis.stores.store import Entry, Listener, Store
 
 Batch = list[tuple[str, dict[str, Any]]]
@@ -37,7 +37,7 @@ class StoreReceiver:
         self._store = store
         self._deserialize = deserialize
         self._rules = rules
-        self._queues = functools.lru_cache(maxsize=1024)(self._make_queues)
+        self._queues = ChannelSets(self._make_queues)
         self._turns = itertools.count()
         # Under gevent a loop that only looks would let no other greenlet run.
         self._gives_turns = is_patched("time")
@@ -71,12 +71,7 @@ class StoreReceiver:
         """
         generation = process.generation
         unblocked = self._unblocked
-        try:
-            queues = self._queues(channels)
-        except InvalidName:
-            raise
-        except TypeError:
-            queues = self._make_queues(channels)  # a name that cannot even be looked up is shown, too
+        queues = self._queues(channels)
         if most is not None:
             queues = _with_room(queues, most)
             most = {self._rules.non_local_name(name): number for name, number in most.items()}
