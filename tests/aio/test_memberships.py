@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
+import time
 
 import pytest
 import redis
@@ -323,3 +325,41 @@ def test_a_join_after_a_loss_does_not_hide_the_loss_of_those_before(redis_server
     shard.execute(operations.begin(2, 1))
     assert shard.execute(operations.renew([old, new])) == []
     assert sorted(client.zrange(f"{prefix}:group:chat", 0, -1)) == [b"specific.me!new", b"specific.me!old"]
+
+
+@pytest.mark.soak
+def test_after_a_failover_messages_arrive_again(aio_for, fresh_sentinel):
+    host = {"sentinels": fresh_sentinel.sentinels, "master_name": fresh_sentinel.master_name}
+    layer = aio_for(host, connection_kwargs=SOON["connection_kwargs"])
+
+    async def run():
+        channel, receiving = await joined(layer, "chat")
+        fresh_sentinel.master.kill()
+        await asyncio.wait_for(hears(layer, "chat", receiving), 30)
+        assert layer.layer.group_channels("chat") == [channel]
+
+    asyncio.run(run())
+
+
+@pytest.mark.soak
+def test_ten_thousand_memberships_are_put_back_in_under_a_second(aio_for, fresh_redis_server, server, prefix):
+    layer = aio_for(fresh_redis_server)
+
+    async def run():
+        channels = [await layer.new_channel() for _ in range(100)]
+        for channel in channels:
+            await asyncio.gather(*(layer.group_add(f"group{number}", channel) for number in range(100)))
+        (memberships,) = layer._memberships.values()
+        await until(lambda: memberships._bell.empty() and memberships._round)
+        times = []
+        for _ in range(3):
+            server.flushdb()
+            began = time.monotonic()
+            back = threading.Event()
+            memberships.heal(back.set)
+            await until(back.is_set)
+            times.append(time.monotonic() - began)
+            assert all(server.zcard(f"{prefix}:group:group{number}") == 100 for number in range(100))
+        assert min(times) < 1, times
+
+    asyncio.run(run())
