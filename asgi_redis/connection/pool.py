@@ -283,6 +283,7 @@ class Pool:
 
     def drop_idle(self) -> None:
         """Closes the connections that no call is using."""
+        process.check()
         self._close_unused_since(math.inf)
 
     def _sweep(self, now: float) -> None:

@@ -243,6 +243,7 @@ class MemoryStore:
 
     def close(self) -> None:
         """See ``Store``. Keeps the messages: they are nowhere else."""
+        process.check()
         self._idle_waiters.clear()
 
     @_step

@@ -74,6 +74,7 @@ def _make(directory: Path, max_bytes: int, repair: bool) -> Environment:
 
 def leave(environment: Environment, user: object) -> None:
     """Gives back what ``use`` returned; the last one closes it."""
+    process.check()
     with _opening:
         environment.users.discard(user)
         if not environment.users:
