@@ -11,12 +11,13 @@ from redis.exceptions import ResponseError
 
 from asgi_redis.base import BaseChannelLayer, Message
 from asgi_redis.classic import may_remember_capacity
-from asgi_redis.connection import Request, Shard, Steps
+from asgi_redis.connection import Request, Shard, Steps, describe_wrong_type
 from asgi_redis.exceptions import MessageTooLarge
 from asgi_redis.messages import has_only_str_keys, invalid_message
 from asgi_redis.serializers import Serializer, spliceable
 from asgi_redis.sized_cache import SizedCache
 from asgi_redis.wire import MOST_BYTES, GroupFrame, GroupPart, Operations, plan_group, shard_of, share
+from asgi_redis.wire.operations import types
 
 _QUEUE_COST = 2048  # a queue takes a script as long as so many bytes do, beside those of its entry
 _REQUESTS_AT_ONCE = 16  # each on a connection of its own
@@ -159,9 +160,18 @@ class Sender:
             if not left:
                 break
         if refused:
-            others = f" and {len(refused) - 1} others" if len(refused) > 1 else ""
-            raise ResponseError(f"{refused[0].refusal}: the queue of {refused[0].channels[0].decode()}{others}")
+            raise (yield from self._refusal(refused))
         return dropped
+
+    def _refusal(self, refused: Sequence[GroupPart]) -> Steps[ResponseError]:
+        first, others = refused[0], f" and {len(refused) - 1} others" if len(refused) > 1 else ""
+        told = f"{first.refusal}: the queue of {first.channels[0].decode()}{others}"
+        key = self._operations.queue_key(first.queue)
+        kinds = yield [(shard, types([key])) for shard in self._shards]
+        for shard, (kind,) in zip(self._shards, kinds):
+            if kind not in (b"zset", b"none"):
+                told += f": {describe_wrong_type(shard.host, key, kind)}"
+        return ResponseError(told)
 
     def _send_parts(
         self, members: tuple[bytes, ...], turn: int, last: bool, message: Message

@@ -68,6 +68,10 @@ class Operations:
         """Returns what makes the operations of delayed messages."""
         return DelayOperations(self._keys, self._sending)
 
+    def queue_key(self, queue: bytes) -> bytes:
+        """Returns the key of a queue, for ``types``."""
+        return self._keys.queue(queue)
+
     def send_head(self, queue: bytes, capacity: int, count_full: bool) -> bytes:
         """
         What a send to ``queue`` starts with; the same for each message, so worth keeping.

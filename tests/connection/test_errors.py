@@ -139,6 +139,18 @@ class TestAKeyOfAnotherType:
         assert "asgi_redis 1.4.3" in str(raised.value)
         assert all(not connection.can_read(0) for connection, _ in layer._shards[0]._idle)
 
+    def test_also_one_of_many_in_a_group_send(self, layer_for, three_redis_servers, prefix):
+        layer = layer_for(*three_redis_servers)
+        for channel in ("a", "b!x"):
+            layer.group_add("g", channel)
+        for server in three_redis_servers:
+            with redis.Redis(port=server.port, protocol=2) as client:
+                client.lpush(f"{prefix}a", "old")
+        with pytest.raises(redis.exceptions.ResponseError, match="WRONGTYPE") as raised:
+            layer.send_group("g", {"n": 1})
+        assert f"key '{prefix}a' at {layer._shards[0].host} is a list, not a sorted set" in str(raised.value)
+        assert layer.receive(["b!"]) == ("b!x", {"n": 1})
+
     def test_a_group_too(self, layer_for, redis_server, prefix):
         layer = layer_for(redis_server)
         with redis.Redis(port=redis_server.port, protocol=2) as client:

@@ -102,7 +102,7 @@ class TestDelayed:
             assert any_layer.delayed.deliver() <= 0.05
         assert sorted(received) == [0, 1, 2]
         (line,) = caplog.messages
-        assert "channel bad" in line
+        assert "channel 'bad'" in line
         assert "WRONGTYPE" in line
         assert "secret" not in line
 
@@ -120,7 +120,7 @@ class TestDelayed:
         misuse("bad")
         layer.delayed.send("bad", {"n": 2}, 0)
         layer.delayed.deliver()
-        assert len([line for line in caplog.messages if "channel bad" in line]) == 2
+        assert len([line for line in caplog.messages if "channel 'bad'" in line]) == 2
 
     def test_counters_that_are_none_delay_nothing_and_double_nothing(self, layer, client, prefix):
         client.set(f"{prefix}-meta:a", "a string", ex=60)

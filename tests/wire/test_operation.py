@@ -48,3 +48,15 @@ def test_an_operation_awaits_one_reply_and_runs_no_script_unless_it_says_so():
     operation = Operation(b"", int)
     assert operation.replies == 1
     assert operation.script is None
+
+
+def test_an_operation_tells_its_keys():
+    packed = script_head(scripts.RECEIVE, [b"a", b"b\r\n$1\r\nx"], [b"60"], more=1) + bulk(b"last")
+    assert Operation(packed + packed, bool, 2, scripts.RECEIVE).keys() == [b"a", b"b\r\n$1\r\nx"]
+
+
+def test_without_a_script_all_the_arguments_of_the_first_command_may_be_keys():
+    assert Operation(command(b"ZREM", b"group", b"channel") + command(b"TIME"), bool, 2).keys() == [
+        b"group",
+        b"channel",
+    ]
