@@ -42,17 +42,12 @@ class Interrupter:
     def _trace(self, frame: FrameType, event: str, arg: Any) -> Any:
         if event == "opcode":
             self.seen += 1
-            if self.seen == self._nth:
+            if self.seen == self._nth and not _is_out_of_reach(frame):
                 code = frame.f_code
                 self.code, self.opname = code, dis.opname[code.co_code[frame.f_lasti]]
                 self.here = f"{code.co_filename}:{frame.f_lineno} in {code.co_name}, at {frame.f_lasti}"
                 raise Interruption
         elif event == "call":
-            code = frame.f_code
-            if code.co_filename == threading.__file__ or code.co_name in ("__del__", "remove", "_remove"):
-                # It may leave locks of the interpreter behind there, and does not come out of what Python calls when
-                # an object goes.
-                return None
             if self._nth is not None and self.seen >= self._nth:
                 return None
             frame.f_trace_opcodes = True
@@ -61,3 +56,17 @@ class Interrupter:
             self._nth = None
             sys.settrace(None)
         return self._trace
+
+
+def _is_out_of_reach(frame: FrameType | None) -> bool:
+    """
+    Whether an exception would not come out: Python has called this as an object went.
+
+    Nor is it raised within ``threading``, where it would leave locks of the interpreter behind.
+    """
+    while frame is not None:
+        code = frame.f_code
+        if code.co_filename == threading.__file__ or code.co_name in ("__del__", "remove", "_remove"):
+            return True
+        frame = frame.f_back
+    return False

@@ -17,8 +17,9 @@ from asgi_redis import process
 class Waiter:
     """Somebody who waits in ``pop``; ``wake`` ends the wait, from any thread or signal handler."""
 
+    _ends: tuple[int, ...] = ()
+
     def __init__(self) -> None:
-        self._ends: tuple[int, ...] = ()
         self._ends = self._read_end, self._write_end = _pipe()
         process.register(self)
 
