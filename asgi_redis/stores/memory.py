@@ -268,7 +268,7 @@ class MemoryStore:
 
 
 class MemoryListener:
-    """Waits from its ``with`` on. A message wakes all that wait for it: none of them is killed, the others left."""
+    """Waits from its ``with`` on. A message wakes all receivers that wait for it."""
 
     look_seconds = DAY
 

@@ -38,7 +38,7 @@ class Listener(Protocol):
     """Somebody who waits for messages: a context manager."""
 
     look_seconds: float
-    """How long it may be waited before looking again: a receiver that was woken instead may have been killed."""
+    """How long a wait may last before the next ``pop``: another receiver, woken for a message, may be killed."""
 
     def __enter__(self) -> Any: ...
 

@@ -102,6 +102,14 @@ class TestWaking:
             assert readable(other)
             assert look(other) == [b"1"]
 
+    def test_of_many_messages_each_wakes_one_and_no_more(self, store):
+        with contextlib.ExitStack() as stack:
+            listeners = [stack.enter_context(waiting(store)) for _ in range(6)]
+            push(store, b"1", b"2", b"3")
+            for listener in listeners[:3]:
+                assert [entry.message for _, entry in listener.pop(["a"], 1, 60)]
+            assert [readable(listener) for listener in listeners[3:]] == [False] * 3
+
     def test_one_that_gives_up_instead_of_taking_the_message_wakes_the_next(self, store):
         with contextlib.ExitStack() as stack:
             one = stack.enter_context(waiting(store))

@@ -1,4 +1,4 @@
-"""Somebody who waits for messages in the queues of a store."""
+"""A receiver that waits for messages in the queues of a store."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ logger = logging.getLogger("asgi_redis")
 
 
 class LMDBListener:
-    """Has a mailbox, which is kept for the next listener."""
+    """Waits at a mailbox, which is kept for the next listener."""
 
     look_seconds = LOOK_SECONDS
 
@@ -106,7 +106,7 @@ def _take_or_wait(
         return [], True, environment
     taken, unregistered = take(environment, txn, queues, limit, expiry, most, mailbox)
     if taken:
-        waiters.end(environment, txn, mailbox)
+        waiters.end(environment, txn, mailbox, [queue for queue, _ in taken])
     elif not readable and unregistered is not None:
         waiters.start(txn, mailbox, unregistered)
     return taken, unregistered is None, environment

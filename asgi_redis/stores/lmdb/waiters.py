@@ -1,19 +1,20 @@
 """
-Which receivers wait, and which of them is woken for a message: one.
+Wakes one waiting receiver for each message.
 
-A receiver that waits has a record, and its mailbox is registered with all of its queues. Whoever puts a message into
-one of them wakes the first that is registered there and waits: it sends a datagram to the mailbox, and notes in the
-record for which queue, so that nobody takes a receiver that is on its way to one message for asleep beside another.
-Mailboxes that come before it, of receivers that do not wait any more, are taken off the queue; who waits again
-registers again.
+A waiting receiver has a record, and its mailbox is registered with all of its queues. The sender of a message wakes
+the first registered receiver that waits: it sends a datagram to the mailbox, and notes in the record for which queue.
+So a receiver that is on its way to one message is not woken for another while the next receiver sleeps. Mailboxes
+that come before it belong to receivers that have stopped waiting. They are taken off the queue, and registered again
+when their receivers wait again.
 
-A receiver that was woken ends its waiting in the transaction in which it takes a message, or gives up. If there is
-still something in the queue that it was woken for then, it wakes the next one: it may have taken another message.
+A woken receiver ends its wait in the transaction in which it takes a message, or gives up. If it has taken none from
+the queue that it was woken for, and that still holds one, it wakes the next receiver.
 
-Datagrams are sent *within* the transaction. A sender that is killed before the commit has woken somebody for
-nothing, who is still registered; a receiver looks under the writer's lock, so it sees what it was woken for, even
-when it is faster than the commit. A receiver that is killed between being woken and taking the message takes nothing
-with it; as nobody can tell, all that wait look by themselves every ``LOOK_SECONDS``.
+Datagrams are sent *within* the transaction. A sender that is killed before the commit has woken a receiver for
+nothing, and that receiver is still registered. A receiver looks under the writer's lock, so it sees what it was woken
+for, even when it is faster than the commit. A receiver that is killed after it was woken, and before it takes the
+message, leaves the message where it is. Nothing tells of that, so all waiting receivers look by themselves every
+``LOOK_SECONDS``.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _ASLEEP = b""  # what the record of a receiver holds that was not woken yet
 
 
 def start(txn: Any, mailbox: bytes, queues: Iterable[str]) -> None:
-    """The receiver at ``mailbox`` waits from now on for messages in ``queues``."""
+    """Notes that the receiver at ``mailbox`` waits, and registers it with ``queues``."""
     for queue in queues:
         key = queue_key(queue)
         value = txn.get(key) or State().to_bytes(b"")
@@ -44,10 +45,14 @@ def start(txn: Any, mailbox: bytes, queues: Iterable[str]) -> None:
         txn.put(FIRST_WAITER + mailbox, _ASLEEP)
 
 
-def end(environment: Environment, txn: Any, mailbox: bytes) -> None:
-    """It waits no longer, and has taken what it wanted."""
+def end(environment: Environment, txn: Any, mailbox: bytes, read: Iterable[str] = ()) -> None:
+    """
+    Notes that the receiver at ``mailbox`` has stopped waiting, with messages from the queues ``read``.
+
+    Wakes another if the message that it was woken for is still there.
+    """
     queue = txn.pop(FIRST_WAITER + mailbox)
-    if queue:
+    if queue and queue.decode() not in read:
         key = queue_key(queue.decode())
         value = txn.get(key)
         if value is not None and len(value) > STATE.size and not is_empty(value):
