@@ -27,6 +27,7 @@ from asgi_redis.wire import Keys, Operations, Reading, Taken, Unpacker
 
 logger = logging.getLogger("asgi_redis")
 
+_NAMES = 4096  # the latest ones that were right
 _NEARLY = 0.01  # seconds that a wait may be short of a whole number
 _LONGEST_WAIT = 60.0  # seconds, for a connection to be given back: it may be to be replaced
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25  # seconds between two looks at a server where one may not wait
@@ -52,6 +53,10 @@ class Receiver:
         self._expiry = rules.expiry
         self._parts_of_pop = operations.parts_of_pop()
         self._reading = ChannelSets(self._make_reading)
+        # Sets of channels change by one name at a time, where there are many.
+        self._check_name = functools.lru_cache(maxsize=_NAMES)(
+            functools.partial(rules.valid_channel_name, receive=True)
+        )
         self._undecodable = DroppedMessages("that cannot be decoded")
         self._crowded_out = DroppedMessages("that its group's members have not received in time")
         self.start_process()
@@ -195,7 +200,10 @@ class Receiver:
 
     def _make_reading(self, channels: tuple[str, ...]) -> Reading:
         for channel in channels:
-            self._rules.valid_channel_name(channel, receive=True)
+            if isinstance(channel, str):
+                self._check_name(channel)
+            else:
+                self._rules.valid_channel_name(channel, receive=True)
         return Reading(channels, self._keys, len(self._shards))
 
     def _look(self, call: ReceiveCall, turn: Turn) -> tuple[Batch, bool]:

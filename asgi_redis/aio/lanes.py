@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from asgi_redis.aio.waiting import Aim, Popper, Waiting
 
-_QUEUES = 64  # in a lane
+_QUEUES = 32  # in a lane
 _AT_ONCE = 256  # messages
 _KNOWN_FOR = 1.0  # seconds that a layer counts as served after it was
 

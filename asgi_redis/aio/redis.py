@@ -22,7 +22,7 @@ from asgi_redis.wire import MembershipOperations
 
 T = TypeVar("T")
 
-_MOST_LANES = 64
+_MOST_LANES = 128
 
 
 class RedisChannelLayer(AsyncChannelLayer):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import binascii
+import functools
 import re
+from collections.abc import Sequence
 
 from asgi_redis.exceptions import ConfigurationError
 
+_PLACES = 4096  # of the latest queues
 _ANY = r"[a-zA-Z0-9\-_.?!]*"
 _CHANNEL = r"[a-zA-Z0-9\-_.]+(?:[?!][a-zA-Z0-9\-_.]*)?"
 _GROUP = r"[a-zA-Z0-9\-_.]+"
@@ -26,6 +29,8 @@ class Keys:
         self.waiting_queues = self._prefix + b":waiting"
         self.global_counters = self._stats_prefix + b"#global#"
         self._own = _own_keys(prefix, stats_prefix)
+        self.place = functools.lru_cache(maxsize=_PLACES)(self._make_place)
+        """``place(queue, shards)`` returns the key of a queue, and the numbers of the shards that it is on."""
         if _overlap(prefix, stats_prefix):
             raise ConfigurationError(
                 f"prefix {prefix!r} and stats_prefix {stats_prefix!r} make equal keys for channels and counters: "
@@ -35,6 +40,11 @@ class Keys:
     def queue(self, queue: bytes) -> bytes:
         """The sorted set of the messages that wait; ``queue`` is a channel name cut after its ``!``."""
         return self._prefix + queue
+
+    def _make_place(self, queue: str, shards: int) -> tuple[bytes, Sequence[int]]:
+        name = queue.encode()
+        pinned = shards == 1 or b"!" in name or b"?" in name
+        return self.queue(name), (shard_of(name, shards),) if pinned else range(shards)
 
     def wake(self, name: bytes) -> bytes:
         """The sorted set that ends a wait; no channel has the name of its queue."""

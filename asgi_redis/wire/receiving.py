@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from asgi_redis.exceptions import UndecodableMessage
-from asgi_redis.wire.keys import Keys, shard_of
+from asgi_redis.wire.keys import Keys
 from asgi_redis.wire.operations import Taken
 
 _FEW_NAMES = 10
@@ -26,10 +26,9 @@ class Reading:
         self.names = dict.fromkeys(channels)
         by_shard: dict[int, list[bytes]] = {}
         for name in self.names:
-            queue = name.encode()
-            pinned = shards == 1 or b"!" in queue or b"?" in queue
-            for shard in [shard_of(queue, shards)] if pinned else range(shards):
-                by_shard.setdefault(shard, []).append(keys.queue(queue))
+            key, places = keys.place(name, shards)
+            for shard in places:
+                by_shard.setdefault(shard, []).append(key)
         self._by_shard = list(by_shard.items())
         self.shards = len(by_shard)
         # From anywhere: whoever comes with other channels each time would always begin with the first.
