@@ -163,8 +163,10 @@ class DelayedMessages:
             self._log_refusal(due.channel, error)
             delivered = False
         else:
-            self._refused.discard(due.channel)
-            if not delivered and self._wait(shard, due):
+            # What waits behind others is not looked at, and shows nothing.
+            if delivered:
+                self._refused.discard(due.channel)
+            elif self._wait(shard, due):
                 logger.info("Delayed messages wait for room: channel %r is full", due.channel)
         if not delivered and behind is not None:
             behind.setdefault(due.queue, [])
