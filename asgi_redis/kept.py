@@ -5,16 +5,18 @@ from __future__ import annotations
 import _thread  # whose RLock gevent leaves as it is: hubs and native threads share the layer
 import contextlib
 import copy
+import math
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import repeat
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 MOST_BYTES = 64 << 20
 """What the messages of one layer may take up; beyond it the oldest are dropped."""
 _FIRST = itemgetter(0)
+_SCORE = attrgetter("score")
 _CHANNEL_BYTES = 200  # that a channel's name takes up, or a little less
 
 
@@ -25,7 +27,7 @@ class SharedMessage:
     ``expires`` is a time of ``time.monotonic``.
     """
 
-    __slots__ = ("_data", "_decode", "channels", "expires", "queue", "size")
+    __slots__ = ("_data", "_decode", "channels", "expires", "queue", "score", "size")
 
     def __init__(
         self, queue: str, channels: Iterable[str], data: Any, decode: Callable[[Any], dict[str, Any]], expires: float
@@ -33,6 +35,7 @@ class SharedMessage:
         self.queue = queue
         self.channels = deque(channels)
         self.expires = expires
+        self.score = 0.0
         self.size = _CHANNEL_BYTES * len(self.channels) + (len(data) if isinstance(data, bytes) else 0)
         self._data = data
         self._decode = decode
@@ -70,11 +73,14 @@ class KeptMessages:
         decode: Callable[[Any], dict[str, Any]] = copy.deepcopy,
         entries: list[Any] | None = None,
         position: int = 0,
+        score: float | None = None,
     ) -> SharedMessage:
         """
         Keeps a message for ``channels``, all of them of ``queue``, for ``expires_in`` seconds; returns it.
 
         ``decode`` makes it of ``data``, a new one for each channel. What it was made of is taken out of ``entries``.
+
+        It comes before those with a higher ``score``, by default after all others.
         """
         now = time.monotonic()
         shared = SharedMessage(queue, channels, data, decode, now + expires_in)
@@ -83,21 +89,32 @@ class KeptMessages:
             self._drop_expired(now)
             kept = self._queues.setdefault(queue, deque())
             # One call in C, which no interruption can divide: the message is in one of the two places, never in both.
+            shared.score = score if score is not None else kept[-1].score if kept else 0.0
             kept.extend(map(_FIRST, zip((shared,), map(origin.pop, (position,)))))
+            if len(kept) > 1 and kept[-2].score > shared.score:
+                self._queues[queue] = deque(sorted(kept, key=_SCORE))
             self._size += shared.size
             lost = self._drop_oldest() if self._size > MOST_BYTES else []
         for one in lost:
             self._dropped(one.queue, len(one.channels))
         return shared
 
-    def take(self, queues: Collection[str], limit: int, taken: list[Share]) -> None:
-        """Adds up to ``limit`` shares for ``queues`` to ``taken``."""
+    def newest(self) -> dict[str, float]:
+        """Returns the highest score of each queue."""
+        with self._lock:
+            return {queue: kept[-1].score for queue, kept in self._queues.items() if kept}
+
+    def take(
+        self, queues: Collection[str], limit: int, taken: list[Share], newest: Mapping[str, float] | None = None
+    ) -> None:
+        """Adds up to ``limit`` shares for ``queues`` to ``taken``, of those that are no newer than ``newest``."""
         with self._lock:
             now = time.monotonic()
             full = len(taken) + limit
             for queue in [queue for queue in self._queues if queue in queues]:
                 kept = self._queues[queue]
-                while kept and len(taken) < full:
+                last = math.inf if newest is None else newest.get(queue, -math.inf)
+                while kept and len(taken) < full and kept[0].score <= last:
                     shared = kept[0]
                     if shared.expires < now:
                         shared.channels.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
+from asgi_redis.asks import Ask
 from asgi_redis.connection import Hand, Waiter
 from asgi_redis.connection.blocking import Readable
 from asgi_redis.kept import Share
@@ -59,7 +60,19 @@ class ReceiveCall:
     ``hand`` is what was taken off Redis. Either is put back when the call ends by an exception.
     """
 
-    __slots__ = ("attendant", "companion", "full", "hand", "limit", "most", "reading", "shared", "shares")
+    __slots__ = (
+        "__weakref__",
+        "ask",
+        "attendant",
+        "companion",
+        "full",
+        "hand",
+        "limit",
+        "most",
+        "reading",
+        "shared",
+        "shares",
+    )
 
     def __init__(
         self,
@@ -78,6 +91,7 @@ class ReceiveCall:
         self.companion = companion
         self.shared = shared
         self.hand = Hand()
+        self.ask: Ask | None = None
         self.shares: list[Share] = []
 
     def let_go(self) -> None:

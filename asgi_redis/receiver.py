@@ -13,6 +13,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from asgi_redis import process
+from asgi_redis.asks import Asks
 from asgi_redis.base import BaseChannelLayer, is_channel_name
 from asgi_redis.connection import Hand, Look, Shard, Waiter, pop
 from asgi_redis.connection.blocking import Readable
@@ -24,6 +25,7 @@ from asgi_redis.receive_call import Attendant, Batch, Companion, ReceiveCall, Tu
 from asgi_redis.serializers import Serializer, decoding, encoding
 from asgi_redis.sized_cache import ChannelSets
 from asgi_redis.wire import Keys, Operations, Reading, Taken, Unpacker
+from asgi_redis.wire.operations import ping
 
 logger = logging.getLogger("asgi_redis")
 
@@ -32,6 +34,7 @@ _NEARLY = 0.01  # seconds that a wait may be short of a whole number
 _LONGEST_WAIT = 60.0  # seconds, for a connection to be given back: it may be to be replaced
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25  # seconds between two looks at a server where one may not wait
 _LATE = 0.5  # seconds that Redis may be late; it looks ten times a second
+_PING = ping()
 
 
 class Receiver:
@@ -69,6 +72,7 @@ class Receiver:
         self._waiters: set[Waiter] = set()
         self._idle_waiters: deque[Waiter] = deque(maxlen=100)
         self._unblocked = 0
+        self._asks = Asks(self._idle_waiters)
 
     @property
     def undecodable_count(self) -> int:
@@ -101,6 +105,7 @@ class Receiver:
             call.hand.check()
             return received
         except BaseException:
+            self._asks.end(call)
             self._kept.put_back(call.shares)
             call.hand.put_back()
             raise
@@ -115,6 +120,7 @@ class Receiver:
         look = timeout <= 0 or call.limit > 1 or reading.shards > 1 or companion is not None
         pause = _FIRST_PAUSE
         while True:
+            self._asks.end(call)
             call.let_go()
             turn = self._without(list(reading.turn()), call.full) if reading.names else []
             if call.attendant is not None:
@@ -146,12 +152,16 @@ class Receiver:
                     beside = companion.listen()
                     received = companion.take(call.limit)
                 stop = received or self._is_ended(unblocked, call)
+                if not stop:
+                    self._asks.begin(call)
                 one = None if stop else self._wait(call, waiting, remaining, waiter, beside)
             finally:
                 if call.attendant is not None:
                     call.attendant.waiter = None
                 self._waiters.discard(waiter)
                 self._idle_waiters.append(waiter)
+            if one is None:
+                self._asks.end(call)
             if one is not None and self._operations.is_expired(one):
                 look = True  # there may be more of them
                 for request in call.hand.requests:
@@ -208,6 +218,7 @@ class Receiver:
 
     def _look(self, call: ReceiveCall, turn: Turn) -> tuple[Batch, bool]:
         """Returns what is there, and whether messages were dropped in its place."""
+        self._asks.begin(call)
         try:
             taken = self._take(call, turn)
         except RedisError:
@@ -216,6 +227,7 @@ class Receiver:
                 raise
             return received, False
         received = self._unpack_all(call) if taken else []
+        self._asks.end(call)
         if taken and not received:
             return [], True
         if call.companion is not None and not received:
@@ -323,6 +335,9 @@ class Receiver:
         """Returns the messages in the hand of the call; those that are for several channels are kept."""
         received: Batch = []
         unpacked: dict[SharedMessage, dict[str, Any]] = {}
+        if call.ask is not None and self._asks.have_waiting(call):
+            self._let_replies_come(call)
+        alone = call.ask is None or not self._asks.others(call)
         for request in call.hand.requests:
             entries: list[Any] = request.taken or []
             position = 0
@@ -335,18 +350,30 @@ class Receiver:
                     self._undecodable.add(self._keys.queue_name(one.key), type(error).__name__)
                     position += 1
                     continue
-                if len(channels) == 1 and queue not in self._kept:
+                if len(channels) == 1 and queue not in self._kept and (alone or queue not in call.reading.local):
                     received.append((channels[0], message))
                     position += 1
                     continue
                 left = self._expiry - one.age
-                shared = self._kept.put(queue, channels, payload, left, self._unpack.message, entries, position)
+                shared = self._kept.put(
+                    queue, channels, payload, left, self._unpack.message, entries, position, float(one.score)
+                )
                 unpacked[shared] = message
+        self._asks.end(call)
         if unpacked:
             received += self._take_kept(call, call.limit - len(received), unpacked)
             if self._kept:
                 self.wake()  # another thread may be waiting for the rest
         return received
+
+    def _let_replies_come(self, call: ReceiveCall) -> None:
+        """Makes a round trip: the replies to those that Redis has served before have come then, too."""
+        for request in call.hand.requests:
+            if request.taken:
+                try:
+                    request.shard.execute(_PING, prompt=True)
+                except RedisError as error:
+                    logger.debug("The order of what was received is not sure: %s", error)
 
     def _take_kept(
         self, call: ReceiveCall, limit: int, unpacked: dict[SharedMessage, dict[str, Any]] | None = None
@@ -355,11 +382,13 @@ class Receiver:
         received: Batch = []
         if not self._kept:
             return received
+        newest = self._kept.newest()
+        self._asks.wait(call)
         first = len(call.shares)
         names: Collection[str] = call.reading.names
         if call.full:
             names = [name for name in names if name not in call.full]
-        self._kept.take(names, limit, call.shares)
+        self._kept.take(names, limit, call.shares, newest)
         for shared, channel in call.shares[first:]:
             message: Any = unpacked.pop(shared, None) if unpacked else None
             if call.shared and "!" in channel:

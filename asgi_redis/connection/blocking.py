@@ -45,6 +45,8 @@ class _Blocked(Taking):
     def __init__(self, shard: Shard, operation: Operation, give_back: GiveBack) -> None:
         super().__init__(shard, operation, give_back)
         self._patience = PROMPT
+        self.ends = False
+        """Whether the wait is over, and the reply is about to be read."""
 
     def start(self, prompt: bool) -> None:
         """Sends it. Raises ``redis.exceptions.RedisError``."""
@@ -58,6 +60,17 @@ class _Blocked(Taking):
         except BaseException as error:
             self.shard.after_error(connection, error)
             raise
+
+    def may_have_taken(self) -> bool:
+        """Whether it has come to its end: while it waits it has taken nothing."""
+        exchange = self.exchange
+        if exchange is None:
+            return False
+        try:
+            readable = bool(poll([exchange], 0))
+        except RedisError:
+            return True  # it ends in this moment
+        return readable or self.ends  # in this order: it is told first, then the reply is read
 
     def fileno(self) -> int:
         """What can be polled: readable when the reply is there."""
@@ -154,6 +167,8 @@ def pop(
         else:
             blocked.append(one)
     ready = poll([*blocked, waiter, *beside], 0 if unreachable else timeout)
+    for one in blocked:
+        one.ends = True
     if waiter in ready:
         waiter.clear()
     # Somebody else waits: for a message that another shard has given, or, behind a report, to go on without this one.

@@ -89,6 +89,10 @@ class Taking:
         exchange.release()
         return taken
 
+    def may_have_taken(self) -> bool:
+        """Whether messages may have been taken, also as another thread sees it."""
+        return self.exchange is not None  # which is known only later to have sent something
+
     def rescue(self) -> None:
         """Finds out, after an interruption, what was taken. Raises the server's errors."""
         exchange = self.exchange

@@ -237,6 +237,11 @@ def types(keys: Sequence[bytes]) -> Operation:
     return Operation(packed, list if len(keys) > 1 else lambda reply: [reply], len(keys))
 
 
+def ping() -> Operation:
+    """Makes a round trip. Reads as nothing."""
+    return Operation(command(b"PING"), lambda _: None)
+
+
 def client_id() -> Operation:
     """Reads as the number that ``unblock`` takes, of the connection that asks."""
     return Operation(command(b"CLIENT", b"ID"), int)

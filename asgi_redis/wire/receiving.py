@@ -24,6 +24,7 @@ class Reading:
 
     def __init__(self, channels: Iterable[str], keys: Keys, shards: int) -> None:
         self.names = dict.fromkeys(channels)
+        self.local = frozenset(name for name in self.names if "!" in name)
         by_shard: dict[int, list[bytes]] = {}
         for name in self.names:
             key, places = keys.place(name, shards)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
+
+import pytest
 
 from tests.promises.reading import each_way_to_read
 from tests.threads import in_threads
@@ -66,3 +70,45 @@ class TestOrder:
             message = layer.receive(["work"])[1]
             numbers[message["sender"]].append(message["number"])
         assert numbers == {sender: list(range(100)) for sender in range(8)}
+
+
+class TestSeveralReaders:
+    """What a thread begins to receive after another has received a message was not sent before that one."""
+
+    @pytest.mark.parametrize("block", [False, True], ids=["looking", "waiting"])
+    def test_a_groups_message_comes_before_what_was_sent_after_it(self, layer_for, redis_server, block):
+        layer = layer_for(redis_server, capacity=50)
+        layer.block_timeout = 0.2
+        names = [f"own.1!{name}" for name in "abc"]
+        for name in names:
+            layer.group_add("chat", name)
+        received, sent_all = [], threading.Event()
+
+        def send():
+            for number in range(0, 1600, 2):
+                layer.send_group("chat", {"number": number})
+                for name in names[1:]:
+                    with contextlib.suppress(layer.ChannelFull):
+                        layer.send(name, {"number": number + 1})
+            sent_all.set()
+
+        def read(_):
+            while True:
+                last = sent_all.is_set()
+                begun = time.monotonic()
+                channel, message = layer.receive(["own.1!"], block=block)
+                if channel is not None:
+                    received.append((channel, message["number"], begun, time.monotonic()))
+                elif last:
+                    return
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        in_threads(read, range(3))
+        sender.join()
+        assert len(received) > 1000
+        for name in names:
+            latest = -1.0
+            for _, begun, ended in sorted(row[1:] for row in received if row[0] == name):
+                assert ended >= latest, "the one before was received by a call that began later"
+                latest = max(latest, begun)
