@@ -50,8 +50,15 @@ routing = [route("work", work), route("strike", strike)]
 """
 
 
-@pytest.mark.parametrize("pool", ["thread", "gevent"])
-@pytest.mark.parametrize("where", ["receiver", "handler"])
+@pytest.mark.parametrize(
+    ("where", "pool"),
+    [
+        ("receiver", "gevent"),
+        ("handler", "thread"),
+        pytest.param("receiver", "thread", marks=pytest.mark.soak),
+        pytest.param("handler", "gevent", marks=pytest.mark.soak),
+    ],
+)
 def test_a_process_finishes_what_runs_and_ends_with_4(
     where: str, pool: str, notes: Notes, layer: RedisChannelLayer, redis_server: Any, prefix: str, tmp_path: Path
 ) -> None:
