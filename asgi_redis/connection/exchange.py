@@ -97,7 +97,7 @@ class Exchange:
     def replies(self) -> list[Any]:
         """Returns the replies that are complete, errors among them."""
         chunks = self._chunks
-        if not chunks or not chunks[-1].endswith(b"\n"):
+        if not chunks or chunks[-1][-1:] != b"\n":
             return []
         return _replies(chunks[0] if len(chunks) == 1 else b"".join(chunks))
 
@@ -109,6 +109,8 @@ class Exchange:
         """
         self.send()
         operation = self.operation
+        if not self._chunks:
+            self.receive(patience)
         while True:
             replies = self.replies()
             if len(replies) < operation.replies:
@@ -124,12 +126,11 @@ class Exchange:
 
     def meaning(self, replies: list[Any]) -> Any:
         """Returns what all the replies mean; raises the first that is an error."""
-        for reply in replies:
-            if isinstance(reply, RedisError):
-                told = self.shard.explain(reply)
-                if told is reply:
-                    raise reply
-                raise told from reply
+        for reply in filter(_is_error, replies):
+            told = self.shard.explain(reply)
+            if told is reply:
+                raise reply
+            raise told from reply
         return self.operation.read(replies if self.operation.replies > 1 else replies[0])
 
     def release(self) -> None:
@@ -152,6 +153,10 @@ class Exchange:
             self.shard.discard(connection)
 
 
+def _is_error(reply: Any) -> bool:
+    return isinstance(reply, RedisError)
+
+
 def _replies(data: bytes) -> list[Any]:
     if hiredis is None:
         try:
@@ -160,4 +165,7 @@ def _replies(data: bytes) -> list[Any]:
             raise InvalidResponse(str(error)) from None
     reader = hiredis.Reader(protocolError=InvalidResponse, replyError=DefaultParser.parse_error, notEnoughData=_MORE)
     reader.feed(data)
-    return [reply for reply in iter(reader.gets, _MORE) if type(reply) is not _Pushed]
+    replies = list(iter(reader.gets, _MORE))
+    if _Pushed is not None and _Pushed in map(type, replies):
+        return [reply for reply in replies if type(reply) is not _Pushed]
+    return replies

@@ -36,6 +36,19 @@ class Taking:
     Once its connection is in ``exchange``, ``rescue`` can go on from wherever an interruption has come.
     """
 
+    __slots__ = (
+        "_claims",
+        "_give_back",
+        "_left",
+        "_returns",
+        "_settled",
+        "exchange",
+        "generation",
+        "operation",
+        "shard",
+        "taken",
+    )
+
     def __init__(self, shard: Shard, operation: Operation, give_back: GiveBack) -> None:
         self.shard = shard
         self.operation = operation
@@ -46,7 +59,7 @@ class Taking:
         self._returns: list[Return] | None = None
         self._left = False  # whether a thread may be waiting for the reply
         self._settled = False  # whether it surely is
-        self._claims = [None]  # who takes it out owns the exchange: that thread, or the rescue
+        self._claims: list[None] = []  # who takes it out owns the exchange: that thread, or the rescue
 
     def _begin(self, prompt: bool) -> Exchange:
         connection = self.shard.checkout(prompt)
@@ -153,6 +166,8 @@ class Taking:
 
 class Look(Taking):
     """Takes what is there, by a script."""
+
+    __slots__ = ()
 
     def run(self, prompt: bool) -> TakenMessages:
         """
