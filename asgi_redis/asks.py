@@ -60,6 +60,10 @@ class Asks:
             for waiter in list(self._behind):
                 waiter.wake()
 
+    def alone(self) -> bool:
+        """Whether no more than one call has asked."""
+        return len(self._open) < 2
+
     def _same(self, call: ReceiveCall) -> Iterator[Ask]:
         for ask in list(self._open):
             if ask is not call.ask and not ask.names.isdisjoint(call.reading.local):
@@ -75,7 +79,7 @@ class Asks:
 
     def wait(self, call: ReceiveCall) -> None:
         """Waits until the others that have asked by now have kept what they took; for a second at most."""
-        others = self.others(call)
+        others = self.others(call) if self._open else []
         if not others:
             return
         deadline = time.monotonic() + PROMPT

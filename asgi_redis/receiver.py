@@ -335,9 +335,11 @@ class Receiver:
         """Returns the messages in the hand of the call; those that are for several channels are kept."""
         received: Batch = []
         unpacked: dict[SharedMessage, dict[str, Any]] = {}
-        if call.ask is not None and self._asks.have_waiting(call):
-            self._let_replies_come(call)
-        alone = call.ask is None or not self._asks.others(call)
+        alone = call.ask is None or self._asks.alone()
+        if not alone:
+            if self._asks.have_waiting(call):
+                self._let_replies_come(call)
+            alone = not self._asks.others(call)
         for request in call.hand.requests:
             entries: list[Any] = request.taken or []
             position = 0
