@@ -102,9 +102,10 @@ class _Fork:
 
     def release(self) -> None:
         """Lets the parent go on."""
-        for environment in self._held.environments:
+        held = self._held.__dict__
+        for environment in held.pop("environments", ()):
             environment.is_current = not environment.closed
-        for lock in self._held.locks:
+        for lock in held.pop("locks", ()):
             lock.release()
 
     def start_process(self) -> None:
@@ -115,6 +116,7 @@ class _Fork:
             if not environment.leave_to_parent():
                 _torn.add(environment.directory)
         _open.clear()
+        self.release()  # the call that a signal handler has interrupted may be waiting for one of them
 
 
 process.register_holder(_Fork())
