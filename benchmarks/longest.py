@@ -1,8 +1,9 @@
 """
 ``python -m benchmarks.longest``: for how long single commands of a layer hold up everybody else at one Redis.
 
-For each call a line with the longest command in Redis's SLOWLOG, and how long the call took. The server has one CPU
-to itself. ``--scale 0.01`` makes everything that is large a hundredth of it.
+For each call a line with the longest command in Redis's SLOWLOG, and how long the call took. The server is pinned to
+one CPU. What else runs there makes commands longer, so of each group send the best of three rounds counts.
+``--scale 0.01`` makes everything that is large a hundredth of it.
 """
 
 from __future__ import annotations
@@ -120,6 +121,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Prints the table."""
     parser = argparse.ArgumentParser("python -m benchmarks.longest", description=(__doc__ or "").splitlines()[1])
     parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--rounds", type=int, default=3, help="of each group send, of which the best counts")
     options = parser.parse_args(arguments)
     with redis_on(min(os.sched_getaffinity(0))) as server, redis.Redis(port=server.port, protocol=2) as client:
         client.config_set("slowlog-log-slower-than", 100)
@@ -130,8 +132,11 @@ def main(arguments: list[str] | None = None) -> int:
             subject = Subject(server.url, client, options.scale, **settings)
             subject.layer.send("warm.up", {})
             for name, call in subject.group_sends():
-                report(kind, *measure(client, name, call))
-                client.delete(*client.keys("asgip*"))
+                rounds = []
+                for _ in range(options.rounds):
+                    rounds.append(measure(client, name, call))
+                    client.delete(*client.keys("asgip*"))
+                report(kind, *min(rounds, key=lambda one: one[1]))
         client.flushall()
         for name, call in Subject(server.url, client, options.scale).everything_else():
             report("", *measure(client, name, call))
