@@ -80,6 +80,8 @@ class Unpacker:
         names = message.pop("__asgi_channel__", queue)
         if not queue.endswith("!"):
             return queue, [queue], message, payload
+        if isinstance(names, str) and names.startswith(queue) and self._is_channel(names):
+            return queue, [names], message, payload  # nearly always
         if isinstance(names, str):
             names = [names]
         if not isinstance(names, list) or not names or not all(map(self._is_channel, names)):
