@@ -184,7 +184,7 @@ class Operations:
         """
         key = self._keys.group(group)
         # The members come from a command of their own: a script would copy each of them twice.
-        arguments = (self._group_expiry_argument, b"%d" % _MOST_MEMBERS)
+        arguments = (self._group_expiry_argument, b"%d" % (_MOST_MEMBERS // 4))
         packed = script_head(scripts.GROUP_EXPIRE, (key,), arguments)
         packed += command(b"ZRANGE", key, b"0", b"%d" % (_MOST_MEMBERS - 1))
         return Operation(packed, _read_members, 2, scripts.GROUP_EXPIRE)

@@ -154,7 +154,7 @@ def test_discarding_from_a_group_is_one_plain_command(operations):
 def test_the_members_of_a_group_are_read_behind_the_removal_of_the_expired(operations):
     operation = operations.group_channels("chat")
     expire, read = commands(operation.packed)
-    assert script_call(expire) == (scripts.GROUP_EXPIRE.sha, [b"p::group:chat"], [b"86400", b"10000"])
+    assert script_call(expire) == (scripts.GROUP_EXPIRE.sha, [b"p::group:chat"], [b"86400", b"2500"])
     assert read == [b"ZRANGE", b"p::group:chat", b"0", b"9999"]
     assert operation.replies == 2
     assert operation.read([[0, 2], [b"a", b"b"]]) == GroupMembers([b"a", b"b"], expired=False, more=False)
