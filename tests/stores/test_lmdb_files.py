@@ -299,7 +299,10 @@ class TestSharing:
             for number in range(20):
                 pid = os.fork()
                 if not pid:
-                    os._exit(push(store, b"%d" % number) != [True])
+                    try:
+                        os._exit(push(store, b"%d" % number) != [True])
+                    finally:
+                        os._exit(2)  # an error must not leave a second pytest
                 assert os.waitpid(pid, 0)[1] == 0
         finally:
             stop.set()
