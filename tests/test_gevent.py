@@ -65,8 +65,8 @@ from asgi_redis import RedisChannelLayer
 from tests.proxy import Proxy
 from tests.waiting import eventually
 
-def is_parsing():
-    return any(frame.name.endswith("read_from_socket") for frame in traceback.extract_stack(reader.gr_frame))
+def is_reading():
+    return any(frame.name == "read_some" for frame in traceback.extract_stack(reader.gr_frame))
 
 with Proxy((sys.argv[2], int(sys.argv[3]))) as proxy:
     layer = RedisChannelLayer(hosts=[proxy.url], prefix=sys.argv[1])
@@ -74,7 +74,7 @@ with Proxy((sys.argv[2], int(sys.argv[3]))) as proxy:
     proxy.hold_reply(b"mmm", 20_000)
     RedisChannelLayer(hosts=[(sys.argv[2], int(sys.argv[3]))], prefix=sys.argv[1]).send("work", {"m": "m" * 100_000})
     proxy.held.wait()
-    eventually(is_parsing)
+    eventually(is_reading)
     reader.kill(gevent.Timeout(1), block=False)
     gevent.idle()
     proxy.release()

@@ -12,6 +12,7 @@ import redis
 
 from asgi_redis import delayed
 from asgi_redis.connection import carrying
+from asgi_redis.connection.hand import Look
 from asgi_redis.connection.shard import Shard
 from asgi_redis.wire import Taken
 from asgi_redis.wire.memberships import Membership, MembershipOperations
@@ -77,12 +78,17 @@ class Interpreter:
 
 @pytest.fixture
 def interpreter(redis_server, monkeypatch):
+    def take(look, prompt):
+        look.taken = interpreter.run(look.operation)
+        return look.taken
+
     with redis.Redis(port=redis_server.port, protocol=2) as client:
         interpreter = Interpreter(client.connection_pool.get_connection())
         monkeypatch.setattr(Shard, "execute", lambda shard, operation, *_, **__: interpreter.run(operation))
         monkeypatch.setattr(
             carrying, "execute_all", lambda requests: [shard.execute(operation) for shard, operation in requests]
         )
+        monkeypatch.setattr(Look, "run", take)
         yield interpreter
 
 

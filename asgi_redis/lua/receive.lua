@@ -16,8 +16,8 @@ local call = redis.call
 local size, to_trim = 1048576, 1048576
 local reply, expired_ones, to_take = {0}, nil, {}
 for i, queue in ipairs(KEYS) do
-    local most = ARGV[2 + i] or ARGV[3]
-    to_take[queue] = tonumber(most or limit)
+    local most = ARGV[2 + math.min(i, #ARGV - 2)] -- limit where there are none
+    to_take[queue] = tonumber(most)
 end
 local refused
 local queues = KEYS
