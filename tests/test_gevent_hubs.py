@@ -131,13 +131,15 @@ def test_max_connections_are_those_of_all_hubs_together(redis_server, prefix):
     assert ended.stdout == "6\n", ended.stderr
 
 
-@pytest.mark.parametrize("kind", ["redis", "ipc", "memory"])
+@pytest.mark.parametrize(
+    "kind", ["redis", pytest.param("ipc", marks=pytest.mark.soak), pytest.param("memory", marks=pytest.mark.soak)]
+)
 def test_greenlets_and_native_threads_share_a_layer(kind, redis_server, prefix, tmp_path):
     ended = run(PROGRAM, kind, redis_server.url if kind == "redis" else str(tmp_path), prefix)
     assert ended.stdout == "fine\n", ended.stderr
 
 
-def test_a_loop_that_only_looks_lets_other_greenlets_run(tmp_path):
-    for place in ([], [str(tmp_path)]):
-        ended = run(LOOK, *place)
-        assert ended.stdout == "fine\n", ended.stderr
+@pytest.mark.parametrize("kind", ["ipc", pytest.param("memory", marks=pytest.mark.soak)])
+def test_a_loop_that_only_looks_lets_other_greenlets_run(kind, tmp_path):
+    ended = run(LOOK, *[str(tmp_path)] * (kind == "ipc"))
+    assert ended.stdout == "fine\n", ended.stderr

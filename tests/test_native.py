@@ -24,7 +24,11 @@ except UnsupportedPatches as error:
 
 @pytest.mark.parametrize(
     ("layer", "first"),
-    [("InMemoryChannelLayer()", True), ("RedisChannelLayer()", True), ("RedisChannelLayer()", False)],
+    [
+        pytest.param("InMemoryChannelLayer()", True, marks=pytest.mark.soak),
+        pytest.param("RedisChannelLayer()", True, marks=pytest.mark.soak),
+        ("RedisChannelLayer()", False),
+    ],
 )
 def test_eventlet_is_refused_by_name_before_anything_is_sent(layer: str, first: bool) -> None:
     pytest.importorskip("eventlet")

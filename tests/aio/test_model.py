@@ -131,7 +131,7 @@ class AsyncMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize(
-    "examples", [8, pytest.param(300, marks=[pytest.mark.soak, pytest.mark.timeout(900)])], ids=["quick", "long"]
+    "examples", [5, pytest.param(300, marks=[pytest.mark.soak, pytest.mark.timeout(900)])], ids=["quick", "long"]
 )
 @pytest.mark.parametrize("kind", ["redis", "shards", "encrypted", "in memory"])
 def test_model(kind: str, examples: int, three_redis_servers: list[RedisServer]) -> None:

@@ -198,6 +198,7 @@ def test_gunicorn_with_a_preloaded_application(kind, environment, base, tmp_path
         check([*reports, reports[0]], environment, kinds, 1)
 
 
+@pytest.mark.soak
 def test_celery_with_a_preloaded_module(environment, base, tmp_path):  # noqa: F811
     pytest.importorskip("celery")
     environment.update(KINDS=" ".join(SYNC), CELERY_BROKER=environment["REDIS_URLS"])
@@ -236,9 +237,8 @@ if __name__ == "__main__":
 STARTS = {"fork": 1, "forkserver": 2, "spawn": 4}
 
 
-@pytest.mark.parametrize(
-    "method", [method if method == "fork" else pytest.param(method, marks=pytest.mark.soak) for method in STARTS]
-)
+@pytest.mark.soak
+@pytest.mark.parametrize("method", list(STARTS))
 def test_multiprocessing(method, environment, tmp_path):
     environment.update(KINDS=" ".join(KINDS), USED_AT_START=" ".join(SYNC))
     program = tmp_path / "program.py"

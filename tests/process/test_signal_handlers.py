@@ -16,7 +16,7 @@ from tests.stores.lmdb_stores import base  # noqa: F401  a fixture
 pytestmark = pytest.mark.native("signals and forks")
 
 ROOT = Path(asgi_redis.__file__).parent.parent
-MESSAGES, FORKS = 1500, 25
+MESSAGES, FORKS = 600, 10
 # With a child that returns into a receive, which is refused there, a message may go that it has taken meanwhile: the
 # store cannot tell, in the microseconds before its transaction begins.
 MAY_GO = {"redis": 0, "memory": 0, "ipc": 3}
@@ -103,7 +103,7 @@ sys.stdout.write(json.dumps({"parent": got, "children": children}))
 @pytest.mark.parametrize(
     ("kind", "mode"),
     [
-        ("redis", "looking"),
+        pytest.param("redis", "looking", marks=pytest.mark.soak),
         ("redis", "waiting"),
         ("ipc", "looking"),
         pytest.param("ipc", "waiting", marks=pytest.mark.soak),

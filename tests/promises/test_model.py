@@ -30,7 +30,7 @@ def run(machine: type[LayerMachine], make_layer: Callable[..., Any], examples: i
 
     settled = settings(
         max_examples=examples,
-        stateful_step_count=50,
+        stateful_step_count=50 if examples > 100 else 40,
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
@@ -43,7 +43,22 @@ def run(machine: type[LayerMachine], make_layer: Callable[..., Any], examples: i
 
 @pytest.fixture(params=["quick", pytest.param("long", marks=[pytest.mark.soak, pytest.mark.timeout(900)])])
 def examples(request: pytest.FixtureRequest) -> int:
-    return {"quick": 8, "long": 400}[request.param]
+    return {"quick": 5, "long": 400}[request.param]
+
+
+def machines(usual: type[LayerMachine], *others: type[LayerMachine]) -> pytest.MarkDecorator:
+    """Each machine with each kind of keys; in the suite the usual one with both, the others with one."""
+    pairs = [(machine, kind) for machine in (usual, *others) for kind in KEYS]
+    params = [
+        pytest.param(
+            machine,
+            kind,
+            marks=[] if machine is usual or kind == "plain" else pytest.mark.soak,
+            id=f"{machine.__name__}-{kind}",
+        )
+        for machine, kind in pairs
+    ]
+    return pytest.mark.parametrize(("machine", "keys"), params, indirect=["keys"])
 
 
 @pytest.fixture(params=list(KEYS))
@@ -65,7 +80,7 @@ def over(servers: list[RedisServer], layer_class: Any, keys: Any, **more: Any) -
     return make
 
 
-@pytest.mark.parametrize("machine", [DelayingMachine, ExpiringMachine])
+@machines(DelayingMachine, ExpiringMachine)
 def test_redis(machine: Any, redis_server: RedisServer, keys: Any, examples: int) -> None:
     run(machine, over([redis_server], RedisChannelLayer, keys), examples)
 
@@ -80,7 +95,7 @@ def test_local_and_remote(redis_server: RedisServer, examples: int, keys: Any) -
     run(LayerMachine, make, examples, crosses_processes=False)
 
 
-@pytest.mark.parametrize("machine", [LayerMachine, ExpiringMachine])
+@machines(LayerMachine, ExpiringMachine)
 def test_in_memory(machine: Any, keys: Any, examples: int) -> None:
     def make(**kwargs: Any) -> Any:
         return InMemoryChannelLayer(symmetric_encryption_keys=keys, **kwargs)
@@ -88,7 +103,7 @@ def test_in_memory(machine: Any, keys: Any, examples: int) -> None:
     run(machine, make, examples, crosses_processes=False, shares_entries=False)
 
 
-@pytest.mark.parametrize("machine", [LayerMachine, ExpiringMachine])
+@machines(LayerMachine, ExpiringMachine)
 def test_ipc(machine: Any, keys: Any, examples: int, tmp_path: Path) -> None:
     pytest.importorskip("lmdb")
 

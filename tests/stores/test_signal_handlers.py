@@ -28,7 +28,7 @@ def handle(number, frame):
         signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0001, 0.0005))
 
 def enough():
-    return outcomes["sent"] > 50 and outcomes["refused"] > 20
+    return outcomes["sent"] > 20 and outcomes["refused"] > 8
 
 signal.signal(signal.SIGALRM, handle)
 signal.setitimer(signal.ITIMER_REAL, 0.001)

@@ -88,7 +88,7 @@ def test_what_the_thread_itself_has_is_not_what_all_its_messages_share() -> None
     assert seen == [["tag"], ["tag"]]
 
 
-@pytest.mark.parametrize("pool", ["thread", "gevent"])
+@pytest.mark.parametrize("pool", [pytest.param("thread", marks=pytest.mark.soak), "gevent"])
 def test_messages_in_a_django_project_begin_clean_and_may_use_the_database(
     pool: str, notes: Notes, layer: RedisChannelLayer, prefix: str, tmp_path: Path
 ) -> None:
