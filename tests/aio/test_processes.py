@@ -87,9 +87,15 @@ asyncio.run(both())
 }
 
 
-@pytest.mark.parametrize("kind", ["RedisChannelLayer", "RedisPubSubChannelLayer"])
-@pytest.mark.parametrize("ending", ENDINGS)
-def test_a_process_ends_at_once_and_without_a_word(ending, kind, redis_server, prefix):
+@pytest.mark.parametrize(
+    ("kind", "ending"),
+    [("RedisChannelLayer", ending) for ending in ENDINGS]
+    + [
+        pytest.param("RedisPubSubChannelLayer", ending, marks=[pytest.mark.soak] if nth else [])
+        for nth, ending in enumerate(ENDINGS)
+    ],
+)
+def test_a_process_ends_at_once_and_without_a_word(kind, ending, redis_server, prefix):
     ended = subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error", "-c", USE + ENDINGS[ending], redis_server.url, prefix, kind],
         env={**os.environ, "PYTHONPATH": str(ROOT)},

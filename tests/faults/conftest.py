@@ -12,7 +12,7 @@ from tests.faults.load import SLOTS
 from tests.workers.processes import MODULE, Notes, WorkerProcess
 
 
-@pytest.fixture(params=["thread", "gevent"])
+@pytest.fixture(params=["thread", pytest.param("gevent", marks=pytest.mark.soak)])
 def pool(request):
     if request.param == "gevent":
         pytest.importorskip("gevent")

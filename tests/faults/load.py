@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 import threading
 
+import pytest
 from redis.exceptions import RedisError
 
 SLOTS = 8
+
+both_pools = pytest.mark.parametrize("pool", ["thread", "gevent"], indirect=True)
+"""For the tests that the suite has with both; others it has with threads, and the soak with gevent, too."""
 
 
 def left_in(layer, channel="work"):

@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from asgi_redis import RedisChannelLayer
-from tests.faults.load import SLOTS, Sending, lengths, outages, tells_of_outages_only
+from tests.faults.load import SLOTS, Sending, both_pools, lengths, outages, tells_of_outages_only
 from tests.servers import pause, resume
 from tests.waiting import eventually
 
@@ -42,6 +42,7 @@ def restarts(worker, layer, server, notes, times):
     return set(sending.acknowledged) - set(done)
 
 
+@both_pools
 def test_redis_killed_and_restarted_under_load(start, layer, server, notes):
     """What Redis had in memory when it was killed is gone; nothing else is, and nothing comes twice."""
     worker = start()

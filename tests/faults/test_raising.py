@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 
 from tests.faults.consumers import RAISE
-from tests.faults.load import SLOTS, left_in
+from tests.faults.load import SLOTS, both_pools, left_in
 from tests.waiting import eventually
 
 ROUTING = "tests.faults.consumers.routing"
 REPORT = "Error in consumer tests.faults.consumers.fail with a message on channel 'fail'\n"
 
 
+@both_pools
 def test_whatever_a_consumer_raises_costs_its_message_and_is_logged_and_the_next_one_runs(start, layer, notes, pool):
     worker = start(slots=1, routing=ROUTING)
     kinds = [kind for kind in RAISE if kind != "GreenletExit" or pool == "gevent"]
@@ -38,6 +39,7 @@ def deaths(worker):
     return worker.log.count("replacing it") + worker.log.count("Pulling has failed; it goes on")
 
 
+@both_pools
 def test_slots_that_die_are_replaced_and_the_worker_fails_when_that_keeps_happening(start, layer, notes):
     """None of the messages is lost: each was run, or is still in Redis."""
     worker = start(routing=ROUTING)

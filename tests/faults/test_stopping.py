@@ -9,7 +9,7 @@ import time
 import pytest
 import redis
 
-from tests.faults.load import SLOTS, left_in
+from tests.faults.load import SLOTS, both_pools, left_in
 from tests.servers import pause, resume
 from tests.waiting import eventually
 
@@ -31,6 +31,7 @@ def stops_under_load(start, layer, notes, times):
     assert sorted(done + left_in(layer)) == list(range(sent))
 
 
+@both_pools
 def test_sigterm_under_load_leaves_each_message_run_once_or_in_redis(start, layer, notes):
     stops_under_load(start, layer, notes, 2)
 

@@ -67,7 +67,10 @@ def in_a_small_one(tmp_path):
     return run_it
 
 
-@pytest.mark.parametrize("size", [100, 1000, 1900, 3000, 100_000])
+@pytest.mark.parametrize(
+    "size",
+    [*[pytest.param(size, marks=pytest.mark.soak) for size in (100, 1000, 3000)], 1900, 100_000],
+)
 def test_it_refuses_messages_and_takes_them_again_once_others_were_read(in_a_small_one, size):
     """LMDB never gives the file system a page back: those that are free in the file have to do."""
     seen = in_a_small_one(
@@ -119,7 +122,7 @@ def test_it_grows_when_there_is_room_again(in_a_small_one):
     assert more > 3 * full
 
 
-@pytest.mark.parametrize("free", [0, 1, 2, 3, 600])
+@pytest.mark.parametrize("free", [*[pytest.param(free, marks=pytest.mark.soak) for free in (0, 2, 3)], 1, 600])
 def test_opening_a_store_there_is_an_error_and_kills_nobody(in_a_small_one, free):
     """With so many pages that are left."""
     said, opened = in_a_small_one(
