@@ -158,7 +158,7 @@ def test_it_is_a_layer_of_asgiref_1_where_that_is_installed(tmp_path: Path) -> N
 def test_the_files_of_msgpack_python_are_an_error_with_the_cure(attributes: dict[str, Any]) -> None:
     program = (
         "import sys, types; found = sys.modules['msgpack'] = types.ModuleType('msgpack')\n"
-        f"found.packb = found.unpackb = id; vars(found).update({attributes!r})\nimport asgi_redis"
+        f"found.packb = found.unpackb = id; vars(found).update({attributes!r})\nimport asgi_redis.layer"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=30)
     assert "ImportError: the module msgpack is that of msgpack-python" in ran.stderr

@@ -42,7 +42,7 @@ def sources() -> set[str]:
         if path.suffix in (".py", ".lua") or path.name == "py.typed"
     }
     assert {"asgi_redis/lua/send.lua", "asgi_redis/py.typed", "workers/py.typed"} <= found
-    return {*found, "asgi_redis_runworker.py"}
+    return found
 
 
 def run(*command: object, **options: object) -> str:

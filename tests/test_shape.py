@@ -41,7 +41,7 @@ FORBIDDEN = {
     "aio": ["workers", "channels_redis"],
     "": ["workers", "asyncio", "channels", "channels_redis"],
 }
-ELSEWHERE = {"": ["aio"]}  # what has rules of its own
+ELSEWHERE = {"": ["aio", "runworker.py"]}  # what has rules of its own
 
 
 def imports(path):
@@ -91,3 +91,15 @@ def test_importing_it_imports_no_optional_package():
     redis_py = loaded_after("import redis.sentinel")  # it imports cryptography, where that is installed
     optional = {"django", "asgiref", "twisted", "cryptography", "channels", "channels_redis", "gevent", "workers"}
     assert loaded & optional - redis_py == set()
+
+
+def test_importing_it_imports_nothing_else_of_it():
+    """The script runworker begins with it, and may have to patch the standard library."""
+    loaded = loaded_after("import asgi_redis.runworker")
+    assert {name for name in loaded if name.startswith("asgi_redis")} == {"asgi_redis", "asgi_redis.runworker"}
+    assert loaded & {"threading", "socket", "redis", "workers"} == set()
+
+
+def test_modules_that_were_always_there_are():
+    for name in ("exceptions.ChannelFull", "serializers.registry", "settings.get_channel_layer"):
+        assert subprocess.run([sys.executable, "-c", f"import asgi_redis; asgi_redis.{name}"]).returncode == 0

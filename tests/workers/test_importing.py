@@ -94,7 +94,7 @@ class TestAnotherPackageThatIsCalledWorkers:
         other = tmp_path / path
         other.parent.mkdir(exist_ok=True)
         other.touch()
-        command = [sys.executable, "-c", "from asgi_redis_runworker import main; raise SystemExit(main())"]
+        command = [sys.executable, "-c", "from asgi_redis.runworker import main; raise SystemExit(main())"]
         env = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
         ended = subprocess.run(command, env=env, cwd="/", capture_output=True, text=True, check=False)
         assert ended.returncode == 1

@@ -1,7 +1,8 @@
 """
 The script ``runworker``.
 
-It is no part of ``workers``, for a package of the project's own may have that name, and come first.
+It is no part of ``workers``, for a package of the project's own may have that name, and come first. It imports
+nothing that gevent may have to patch.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 
 def main() -> int:
     """Runs the command; returns the exit code."""
-    ours = Path(__file__).parent / "workers" / "__init__.py"
+    ours = Path(__file__).parent.parent / "workers" / "__init__.py"
     found = find_spec("workers")
     theirs = found and (found.origin or ", ".join(found.submodule_search_locations or ()))
     if theirs and Path(theirs) != ours:
