@@ -260,15 +260,26 @@ def checked_max_message_bytes(size: object) -> int:
     return size
 
 
-def unknown_setting(layer_class: type[BaseChannelLayer], name: str) -> UnknownSetting:
-    """Returns the error for a setting that ``layer_class`` does not have, with the one that is meant, or else all."""
-    known = [
+def settings_of(*layer_classes: type) -> list[str]:
+    """Returns the names of all settings that these classes have."""
+    names = [
         parameter.name
+        for layer_class in layer_classes
         for ancestor in layer_class.__mro__
         if "__init__" in vars(ancestor)
         for parameter in inspect.signature(ancestor).parameters.values()
         if parameter.kind is parameter.KEYWORD_ONLY
     ]
+    return list(dict.fromkeys(names))
+
+
+def unknown_setting(layer_class: type, name: str, *inner: type) -> UnknownSetting:
+    """
+    Returns the error for a setting that ``layer_class`` does not have, with the one that is meant, or else all.
+
+    ``inner`` are classes whose settings it has, too.
+    """
+    known = settings_of(layer_class, *inner)
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"it has: {', '.join(dict.fromkeys(known))}"
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"it has: {', '.join(known)}"
     return UnknownSetting(f"{layer_class.__name__} has no setting {name!r}; {hint}")

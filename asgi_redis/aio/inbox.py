@@ -188,7 +188,8 @@ class Inbox:
                         continue
                     box = self._boxes[channel] = Box()
                 box.messages.append((expires, message))
-                if len(box.messages) - box.told > self._room(channel):
+                untold = len(box.messages) - box.told
+                if untold > 1 and untold > self._room(channel):  # one has room whatever the capacity
                     box.messages.popleft()
                     self.dropped_count += 1
                 told += self._next(box)

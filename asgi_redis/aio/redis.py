@@ -15,7 +15,7 @@ from asgi_redis.aio.exceptions import ChannelFull
 from asgi_redis.aio.layer import AsyncChannelLayer
 from asgi_redis.aio.memberships import Memberships
 from asgi_redis.aio.outages import Outages, checked_kind
-from asgi_redis.base import Message
+from asgi_redis.base import Message, settings_of, unknown_setting
 from asgi_redis.connection import Steps
 from asgi_redis.reader import Reader
 from asgi_redis.wire import MembershipOperations
@@ -48,7 +48,12 @@ class RedisChannelLayer(AsyncChannelLayer):
         on_reconnect: str | None = None,
         **settings: Any,
     ) -> None:
-        layer = asgi_redis.RedisChannelLayer(hosts=hosts, **settings)
+        inner = asgi_redis.RedisChannelLayer
+        known = settings_of(inner)
+        for name in settings:
+            if name not in known:
+                raise unknown_setting(type(self), name, inner)
+        layer = inner(hosts=hosts, **settings)
         self.on_disconnect = checked_kind("on_disconnect", on_disconnect)
         self.on_reconnect = checked_kind("on_reconnect", on_reconnect)
         self.group_lease = _checked_lease(group_lease, layer.group_expiry)

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from asgi_redis.exceptions import UnknownSetting
 from tests.aio.waiting import nothing_from, until, waits
 
 pytestmark = pytest.mark.native("event loops in native threads")
@@ -258,3 +259,17 @@ def test_the_synchronous_layer_serves_beside_it(layer):
         assert await waiting == HELLO
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [("group_leas", "group_lease"), ("on_reconect", "on_reconnect"), ("capasity", "capacity"), ("prefx", "prefix")],
+)
+def test_a_misspelt_setting_is_named_with_the_one_that_is_meant(aio_for, redis_server, wrong, meant):
+    with pytest.raises(UnknownSetting, match=rf"no setting '{wrong}'; did you mean '{meant}'\?"):
+        aio_for(redis_server, **{wrong: "x"})
+
+
+def test_an_unknown_setting_is_named_with_all_that_there_are(aio_for, redis_server):
+    with pytest.raises(UnknownSetting, match=r"'zzz'; it has: group_lease, on_disconnect, on_reconnect, .*hosts, "):
+        aio_for(redis_server, zzz=1)
