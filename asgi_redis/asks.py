@@ -29,12 +29,12 @@ class Ask:
     def __init__(self, call: ReceiveCall) -> None:
         self.names = call.reading.local
         self._call = weakref.ref(call)  # one that an interruption has ended may be told by nobody
-        self._first = len(call.hand.requests)
+        self._first = len(call.requests)
 
     def may_have_taken(self) -> bool:
         """Whether something may have been taken that is not kept yet; a wait that goes on has taken nothing."""
         call = self._call()
-        return call is not None and any(one.may_have_taken() for one in call.hand.requests[self._first :])
+        return call is not None and any(one.may_have_taken() for one in call.requests[self._first :])
 
 
 class Asks:

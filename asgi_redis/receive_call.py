@@ -52,27 +52,15 @@ class Companion(Protocol):
         """Returns what becomes readable when there may be more; to be called before looking a last time."""
 
 
-class ReceiveCall:
+class ReceiveCall(Hand):
     """
-    What is to be received, and what was taken for it.
+    What is to be received, and what was taken for it: messages off Redis, as in any ``Hand``, and ``shares``.
 
-    ``full`` are the channels of which nothing may be taken. ``shares`` were taken from what this process keeps,
-    ``hand`` is what was taken off Redis. Either is put back when the call ends by an exception.
+    ``full`` are the channels of which nothing may be taken. ``shares`` were taken from what this process keeps.
+    Either is put back when the call ends by an exception.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "ask",
-        "attendant",
-        "companion",
-        "full",
-        "hand",
-        "limit",
-        "most",
-        "reading",
-        "shared",
-        "shares",
-    )
+    __slots__ = ("__weakref__", "ask", "attendant", "companion", "full", "limit", "most", "reading", "shared", "shares")
 
     def __init__(
         self,
@@ -83,18 +71,18 @@ class ReceiveCall:
         companion: Companion | None,
         shared: bool,
     ) -> None:
+        super().__init__()
         self.reading = reading
         self.limit = limit
         self.most = most
-        self.full = used_up(most)
+        self.full: Collection[str] = used_up(most) if most else ()
         self.attendant = attendant
         self.companion = companion
         self.shared = shared
-        self.hand = Hand()
         self.ask: Ask | None = None
         self.shares: list[Share] = []
 
     def let_go(self) -> None:
         """Forgets what was taken, and dropped since."""
-        self.hand.requests.clear()
+        self.requests.clear()
         self.shares.clear()

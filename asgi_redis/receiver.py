@@ -102,12 +102,12 @@ class Receiver:
         call = ReceiveCall(self._reading(channels), limit, most, attendant, companion, shared)
         try:
             received = self._receive(call, timeout)
-            call.hand.check()
+            call.check()
             return received
         except BaseException:
             self._asks.end(call)
             self._kept.put_back(call.shares)
-            call.hand.put_back()
+            call.put_back()
             raise
 
     def _receive(self, call: ReceiveCall, timeout: float) -> Batch:
@@ -120,9 +120,9 @@ class Receiver:
         look = timeout <= 0 or call.limit > 1 or reading.shards > 1 or companion is not None
         pause = _FIRST_PAUSE
         while True:
-            self._asks.end(call)
-            call.let_go()
-            turn = self._without(list(reading.turn()), call.full) if reading.names else []
+            turn = reading.turn() if reading.names else []
+            if call.full:
+                turn = self._without(turn, call.full)
             if call.attendant is not None:
                 turn = call.attendant.readable(turn)
             received = self._take_kept(call, call.limit)
@@ -133,6 +133,7 @@ class Receiver:
                     and time.monotonic() < max(deadline, started + FLOOD_SECONDS)
                     and not self._is_ended(unblocked, call)
                 ):
+                    call.let_go()
                     continue
             remaining = deadline - time.monotonic()
             if received or remaining <= 0 or self._is_ended(unblocked, call):
@@ -164,7 +165,7 @@ class Receiver:
                 self._asks.end(call)
             if one is not None and self._operations.is_expired(one):
                 look = True  # there may be more of them
-                for request in call.hand.requests:
+                for request in call.requests:
                     if request.taken:
                         self._count_expired(request.shard, {one.key: 1})
             elif one is not None:
@@ -173,10 +174,10 @@ class Receiver:
                 received = companion.take(call.limit)
             if received:
                 return received
+            self._asks.end(call)
+            call.let_go()
 
-    def _without(self, turn: Turn, full: set[str]) -> Turn:
-        if not full:
-            return turn
+    def _without(self, turn: Turn, full: Collection[str]) -> Turn:
         left_out = {self._keys.queue(name.encode()) for name in full}
         turn = [(shard, [key for key in keys if key not in left_out]) for shard, keys in turn]
         return [one for one in turn if one[1]]
@@ -236,8 +237,7 @@ class Receiver:
 
     def _take(self, call: ReceiveCall, turn: Turn) -> int:
         """Takes what is there into the hand of the call; returns how many messages that are."""
-        each, some = (call.most.each, call.most.some) if isinstance(call.most, Quota) else (None, call.most or {})
-        left = {self._keys.queue(name.encode()): number for name, number in some.items()}
+        each, left = self._quota(call.most) if call.most else (None, {})
         attendant, number = call.attendant, 0
         for shard, keys in turn:
             room = call.limit - number
@@ -247,7 +247,7 @@ class Receiver:
             request = Look(
                 self._shards[shard], self._operations.receive(keys, room, limits), self._operations.give_back
             )
-            call.hand.add(request)
+            call.add(request)
             try:
                 taken = request.run(prompt=attendant is not None)
             except (RedisError, UnsupportedRedis) as error:
@@ -267,6 +267,11 @@ class Receiver:
             if number >= call.limit:
                 break
         return number
+
+    def _quota(self, most: Mapping[str, int]) -> tuple[int | None, dict[bytes, int]]:
+        """Returns how many messages each queue may give, None for any number, and others for some, by their keys."""
+        each, some = (most.each, most.some) if isinstance(most, Quota) else (None, most)
+        return each, {self._keys.queue(name.encode()): number for name, number in some.items()}
 
     def _count_expired(self, shard: Shard, expired: Mapping[bytes, int]) -> None:
         for key, number in expired.items():
@@ -302,10 +307,10 @@ class Receiver:
         patience = whole + _LATE if requests and whole - timeout < _NEARLY else timeout
         give_back, attendant = self._operations.give_back, call.attendant
         if attendant is None:
-            return pop(requests, patience, waiter, give_back, call.hand, None, beside)
+            return pop(requests, patience, waiter, give_back, call, None, beside)
         failed: set[int] = set()
         report = functools.partial(self._report, attendant, turn, failed)
-        taken = pop(requests, patience, waiter, give_back, call.hand, report, beside)
+        taken = pop(requests, patience, waiter, give_back, call, report, beside)
         for shard, _ in turn:
             if shard not in failed:
                 attendant.served(shard, waiting=True)
@@ -340,7 +345,7 @@ class Receiver:
             if self._asks.have_waiting(call):
                 self._let_replies_come(call)
             alone = not self._asks.others(call)
-        for request in call.hand.requests:
+        for request in call.requests:
             entries: list[Any] = request.taken or []
             position = 0
             while position < len(entries):
@@ -370,7 +375,7 @@ class Receiver:
 
     def _let_replies_come(self, call: ReceiveCall) -> None:
         """Makes a round trip: the replies to those that Redis has served before have come then, too."""
-        for request in call.hand.requests:
+        for request in call.requests:
             if request.taken:
                 try:
                     request.shard.execute(_PING, prompt=True)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from asgi_redis.connection.shard import Shard
 
 _MORE = object()
+_shows_rest = hasattr(getattr(hiredis, "Reader", None), "has_data")
+_idle_readers: list[Any] = []  # with nothing in them; one that was interrupted never comes back
 _Pushed = getattr(hiredis, "PushNotification", None)  # of RESP 3
 
 
@@ -107,9 +109,10 @@ class Exchange:
 
         Raises ``redis.exceptions.RedisError`` and ``UnsupportedRedis``.
         """
-        self.send()
         operation = self.operation
         if not self._chunks:
+            if sum(self._sent) < len(self._packed):
+                self.send()
             self.receive(patience)
         while True:
             replies = self.replies()
@@ -126,11 +129,12 @@ class Exchange:
 
     def meaning(self, replies: list[Any]) -> Any:
         """Returns what all the replies mean; raises the first that is an error."""
-        for reply in filter(_is_error, replies):
-            told = self.shard.explain(reply)
-            if told is reply:
-                raise reply
-            raise told from reply
+        for reply in replies:
+            if isinstance(reply, RedisError):
+                told = self.shard.explain(reply)
+                if told is reply:
+                    raise reply
+                raise told from reply
         return self.operation.read(replies if self.operation.replies > 1 else replies[0])
 
     def release(self) -> None:
@@ -153,19 +157,22 @@ class Exchange:
             self.shard.discard(connection)
 
 
-def _is_error(reply: Any) -> bool:
-    return isinstance(reply, RedisError)
-
-
 def _replies(data: bytes) -> list[Any]:
     if hiredis is None:
         try:
             return resp.replies(data, DefaultParser.parse_error)
         except ValueError as error:
             raise InvalidResponse(str(error)) from None
-    reader = hiredis.Reader(protocolError=InvalidResponse, replyError=DefaultParser.parse_error, notEnoughData=_MORE)
+    try:
+        reader = _idle_readers.pop()
+    except IndexError:
+        reader = hiredis.Reader(
+            protocolError=InvalidResponse, replyError=DefaultParser.parse_error, notEnoughData=_MORE
+        )
     reader.feed(data)
     replies = list(iter(reader.gets, _MORE))
+    if _shows_rest and not reader.has_data():
+        _idle_readers.append(reader)
     if _Pushed is not None and _Pushed in map(type, replies):
         return [reply for reply in replies if type(reply) is not _Pushed]
     return replies

@@ -36,30 +36,18 @@ class Taking:
     Once its connection is in ``exchange``, ``rescue`` can go on from wherever an interruption has come.
     """
 
-    __slots__ = (
-        "_claims",
-        "_give_back",
-        "_left",
-        "_returns",
-        "_settled",
-        "exchange",
-        "generation",
-        "operation",
-        "shard",
-        "taken",
-    )
+    exchange: Exchange | None = None
+    generation: int | None = None  # of the call, see ``Hand.add``
+    taken: list[Any] | None = None
+    _returns: list[Return] | None = None
+    _left = False  # whether a thread may be waiting for the reply
+    _settled = False  # whether it surely is
+    _claims: list[None]  # who takes it out owns the exchange: that thread, or the rescue
 
     def __init__(self, shard: Shard, operation: Operation, give_back: GiveBack) -> None:
         self.shard = shard
         self.operation = operation
-        self.exchange: Exchange | None = None
-        self.generation: int | None = None  # of the call, see ``Hand.add``
-        self.taken: list[Any] | None = None
         self._give_back = give_back
-        self._returns: list[Return] | None = None
-        self._left = False  # whether a thread may be waiting for the reply
-        self._settled = False  # whether it surely is
-        self._claims: list[None] = []  # who takes it out owns the exchange: that thread, or the rescue
 
     def _begin(self, prompt: bool) -> Exchange:
         connection = self.shard.checkout(prompt)
@@ -166,8 +154,6 @@ class Taking:
 
 class Look(Taking):
     """Takes what is there, by a script."""
-
-    __slots__ = ()
 
     def run(self, prompt: bool) -> TakenMessages:
         """

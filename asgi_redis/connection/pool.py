@@ -83,20 +83,21 @@ class Pool:
                 connection, used = self._idle.pop()
             except IndexError:
                 return None
-            if not self.host.is_current(connection):
+            if self.host.moves and not self.host.is_current(connection):
                 # A master that is none any more; it may not know yet, and take what nobody will read.
                 connection.disconnect()
                 self.drop_idle()
                 continue
-            idle = time.monotonic() - used
-            if idle <= _FRESH or self._is_sound(connection, idle):
+            now = time.monotonic()
+            if now - used <= _FRESH or self._is_sound(connection, now, used):
                 connection.idle_since = used
                 return connection
 
-    def _is_sound(self, connection: Any, idle: float) -> bool:
-        if time.monotonic() >= connection.retire_at:
+    def _is_sound(self, connection: Any, now: float, used: float) -> bool:
+        if now >= connection.retire_at:
             connection.disconnect()
             return False
+        idle = now - used
         too_long = idle > self._limits.max_idle_time
         if (
             too_long

@@ -42,7 +42,9 @@ def write_rest(connection: Any, packed: bytes, written: list[int]) -> None:
         while rest:
             # One call in C, which no interruption can divide: what was written is known.
             written.extend(map(sock.send, (rest,)))
-            rest = None if written[-1] == len(rest) else memoryview(rest)[written[-1] :]
+            if written[-1] == len(rest):  # nearly always
+                return
+            rest = memoryview(rest)[written[-1] :]
     except OSError as error:
         # The kernel has taken nothing. What TLS has taken is not known.
         closed = isinstance(error, (BrokenPipeError, ConnectionResetError))

@@ -17,6 +17,8 @@ CHANNEL_COUNTERS_TTL = 3600  # seconds
 GLOBAL_COUNTERS_TTL = 86400  # seconds
 MOST_BYTES = 1 << 20  # in one script, 1 KiB added for each message: Redis serves nobody else meanwhile
 _MOST_MEMBERS = 10_000  # of a group, in one command
+_FEW_KEYS = 16  # requests for so many queues are kept: readers have the same ones again and again
+_KEPT = 256  # requests
 
 
 class Taken(NamedTuple):
@@ -63,6 +65,8 @@ class Operations:
             b"%d" % max(CHANNEL_COUNTERS_TTL, math.ceil(32 * expiry)),
             b"%d" % max(GLOBAL_COUNTERS_TTL, math.ceil(32 * expiry)),
         )
+        self._receive_of_few = functools.lru_cache(maxsize=_KEPT)(self._make_receive)
+        self._pop_of_few = functools.lru_cache(maxsize=_KEPT)(self._make_pop)
 
     def delaying(self) -> DelayOperations:
         """Returns what makes the operations of delayed messages."""
@@ -112,6 +116,11 @@ class Operations:
 
         Takes one at least, but stops at ``MOST_BYTES``, whatever waits behind them. Reads as ``TakenMessages``.
         """
+        if most or len(keys) > _FEW_KEYS:
+            return self._make_receive(keys, limit, most)
+        return self._receive_of_few(tuple(keys), limit)
+
+    def _make_receive(self, keys: Sequence[bytes], limit: int, most: Sequence[int] = ()) -> Operation:
         arguments = [self._expiry_argument, b"%d" % limit]
         arguments += [b"%d" % number for number in most]
         return Operation(script_head(scripts.RECEIVE, keys, arguments), _read_receive, 1, scripts.RECEIVE)
@@ -130,8 +139,14 @@ class Operations:
         With ``wake``, a name that is in no other use, it waits for an entry of a queue of its own, too, by which it
         can be ended: for users who may not use ``unblock``.
         """
+        seconds = max(1, math.ceil(timeout))
+        if wake or len(keys) > _FEW_KEYS:
+            return self._make_pop(keys, seconds, wake)
+        return self._pop_of_few(tuple(keys), seconds)
+
+    def _make_pop(self, keys: Sequence[bytes], seconds: int, wake: bytes = b"") -> Operation:
         queues = (*keys, self._keys.wake(wake)) if wake else keys
-        packed = command(b"BZPOPMIN", *queues, b"%d" % max(1, math.ceil(timeout))) + command(b"TIME")
+        packed = command(b"BZPOPMIN", *queues, b"%d" % seconds) + command(b"TIME")
         if not wake:
             return Operation(packed, _read_pop, 2)
         entry = Taken(queues[-1], b"", 0.0, b"0")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from asgi_redis.exceptions import UndecodableMessage
@@ -35,14 +35,16 @@ class Reading:
         # From anywhere: whoever comes with other channels each time would always begin with the first.
         self._turns = itertools.count(random.randrange(1 << 16))
 
-    def turn(self) -> Iterator[tuple[int, list[bytes]]]:
-        """Yields each shard with the keys of its queues, in the order of this turn."""
+    def turn(self) -> list[tuple[int, list[bytes]]]:
+        """Returns each shard with the keys of its queues, in the order of this turn; not to be changed."""
+        by_shard = self._by_shard
+        if len(self.names) == 1 and self.shards == 1:
+            return by_shard
         turn = next(self._turns)
-        start = turn % len(self._by_shard)
-        turn //= len(self._by_shard)
-        for shard, keys in self._by_shard[start:] + self._by_shard[:start]:
-            first = turn % len(keys)
-            yield shard, keys[first:] + keys[:first]
+        start = turn % len(by_shard)
+        turn //= len(by_shard)
+        order = by_shard[start:] + by_shard[:start]
+        return [(shard, keys[turn % len(keys) :] + keys[: turn % len(keys)]) for shard, keys in order]
 
 
 class Unpacker:
