@@ -60,7 +60,18 @@ class ReceiveCall(Hand):
     Either is put back when the call ends by an exception.
     """
 
-    __slots__ = ("__weakref__", "ask", "attendant", "companion", "full", "limit", "most", "reading", "shared", "shares")
+    __slots__ = (
+        "__weakref__",
+        "ask",
+        "attendant",
+        "companion",
+        "full",
+        "limit",
+        "most",
+        "reading",
+        "shared",
+        "shares",
+    )
 
     def __init__(
         self,

@@ -54,9 +54,8 @@ class _Blocked(Taking):
 
     def _prepare(self, connection: Any, prompt: bool) -> None:
         try:
-            # What ends it: CLIENT UNBLOCK, or what it brings with it where that is forbidden.
-            end = self.operation.end
-            self._ender = end or unblock(self.shard.client_id(connection, _CLIENT_ID, prompt))
+            if self.operation.end is None:
+                self._client = self.shard.client_id(connection, _CLIENT_ID, prompt)
         except BaseException as error:
             self.shard.after_error(connection, error)
             raise
@@ -118,9 +117,11 @@ class _Blocked(Taking):
 
     def _unblock(self, patience: float) -> bool:
         started = time.monotonic()
+        # CLIENT UNBLOCK, or what the pop brings with it where that is forbidden.
+        end = self.operation.end or unblock(self._client)
         while not poll([self], 0.0):
             try:
-                self.shard.execute(self._ender, prompt=True, spare=True)
+                self.shard.execute(end, prompt=True, spare=True)
             except ResponseError:
                 patience = _GIVE_UP  # the server is there, and forbids it: the pop ends by itself
             except TimeoutError:

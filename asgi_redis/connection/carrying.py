@@ -43,7 +43,8 @@ def execute_all(requests: Sequence[tuple[Shard, Operation]]) -> list[Any]:
     A shard that fails does not keep the others from being served; its error is raised when all have answered.
     """
     if len(requests) == 1:
-        return [shard.execute(operation) for shard, operation in requests]
+        shard, operation = requests[0]
+        return [shard.execute(operation)]
     errors: list[BaseException] = []
     sent: list[tuple[Shard, Operation, Any]] = []
     results: list[Any] = []

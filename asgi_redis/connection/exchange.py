@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from asgi_redis.connection.shard import Shard
 
 _MORE = object()
-_shows_rest = hasattr(getattr(hiredis, "Reader", None), "has_data")
 _idle_readers: list[Any] = []  # with nothing in them; one that was interrupted never comes back
 _Pushed = getattr(hiredis, "PushNotification", None)  # of RESP 3
 
@@ -170,8 +169,13 @@ def _replies(data: bytes) -> list[Any]:
             protocolError=InvalidResponse, replyError=DefaultParser.parse_error, notEnoughData=_MORE
         )
     reader.feed(data)
-    replies = list(iter(reader.gets, _MORE))
-    if _shows_rest and not reader.has_data():
+    replies: list[Any] = []
+    while reader.has_data():
+        reply = reader.gets()
+        if reply is _MORE:
+            break  # this reader is within a reply
+        replies.append(reply)
+    else:
         _idle_readers.append(reader)
     if _Pushed is not None and _Pushed in map(type, replies):
         return [reply for reply in replies if type(reply) is not _Pushed]

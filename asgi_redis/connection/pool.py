@@ -30,7 +30,7 @@ from asgi_redis.connection.errors import closes_connection
 from asgi_redis.connection.host import Host
 from asgi_redis.connection.idle import IdleOfHub, idle_connections
 from asgi_redis.connection.late import PROMPT, within
-from asgi_redis.connection.redis_py import Unsent, answers, is_connected, is_dead, write
+from asgi_redis.connection.redis_py import Unsent, answers, is_connected, is_dead, write_rest
 from asgi_redis.connection.server import Examination, ask_info
 from asgi_redis.exceptions import UnsupportedRedis
 
@@ -224,10 +224,10 @@ class Pool:
         One that was closed meanwhile is connected anew, if no byte has gone out.
         """
         try:
-            write(connection, packed)
+            write_rest(connection, packed, [])
         except Unsent as error:
             self.renew(connection, error, prompt)
-            write(connection, packed)
+            write_rest(connection, packed, [])
 
     def renew(self, connection: Any, error: Unsent, prompt: bool = False) -> None:
         """Connects one anew that was closed before a byte went out, as ``error`` says."""

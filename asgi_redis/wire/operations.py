@@ -67,6 +67,12 @@ class Operations:
         )
         self._receive_of_few = functools.lru_cache(maxsize=_KEPT)(self._make_receive)
         self._pop_of_few = functools.lru_cache(maxsize=_KEPT)(self._make_pop)
+        self.group_channels = functools.lru_cache(maxsize=_KEPT)(self._make_group_channels)
+        """
+        ``group_channels(group)`` reads as the members' full names, as bytes, oldest first, and what is left to do.
+
+        See ``GroupMembers``. Removes those that have expired.
+        """
 
     def delaying(self) -> DelayOperations:
         """Returns what makes the operations of delayed messages."""
@@ -191,12 +197,7 @@ class Operations:
         """Removes a member. Reads as whether it was one."""
         return Operation(command(b"ZREM", self._keys.group(group), channel.encode()), bool)
 
-    def group_channels(self, group: str) -> Operation:
-        """
-        Reads as the members' full names, as bytes, oldest first, and what is left to do, see ``GroupMembers``.
-
-        Removes those that have expired.
-        """
+    def _make_group_channels(self, group: str) -> Operation:
         key = self._keys.group(group)
         # The members come from a command of their own: a script would copy each of them twice.
         arguments = (self._group_expiry_argument, b"%d" % (_MOST_MEMBERS // 4))
