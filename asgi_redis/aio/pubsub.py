@@ -91,12 +91,10 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
         """
         closed, subscriptions = self._closed, self._subscriptions
         while True:
-            with subscriptions.lock:
-                inbox = subscriptions.inboxes.get(channel) if isinstance(channel, str) else None
-                if inbox is None:
-                    (inbox,) = self.layer._open([channel])
-                arrived = subscriptions.take_one(inbox)
-            if arrived is not None:
+            inbox, arrived = subscriptions.take_one(channel) if isinstance(channel, str) else (None, None)
+            if inbox is None:
+                (inbox,) = self.layer._open([channel])
+            elif arrived is not None:
                 message = self.layer._decoder.decode_one(channel, arrived[1])
                 if message is not None:
                     return message

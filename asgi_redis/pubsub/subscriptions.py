@@ -251,20 +251,25 @@ class Subscriptions:
                 inbox.overflowing = inbox.overflowing and bool(inbox.messages)
         return taken
 
-    def take_one(self, inbox: Inbox) -> Arrived | None:
-        """Returns the next message of a channel, if there is one. To be called with the lock held."""
-        now = inbox.read_at = time.monotonic()
-        inbox.left = False
-        messages = inbox.messages
-        while messages:
-            arrived = messages.popleft()
-            inbox.taken_at = now
-            if not messages:
-                inbox.overflowing = False
-            if arrived[0] >= now - self.expiry:
-                return arrived
-            self.dropped_count += 1
-        return None
+    def take_one(self, channel: str) -> tuple[Inbox | None, Arrived | None]:
+        """Returns the inbox of a channel, if it is listened to, and the next message there, if there is one."""
+        process.check()
+        with self._lock:
+            inbox = self.inboxes.get(channel)
+            if inbox is None:
+                return None, None
+            now = inbox.read_at = time.monotonic()
+            inbox.left = False
+            messages = inbox.messages
+            while messages:
+                arrived = messages.popleft()
+                inbox.taken_at = now
+                if not messages:
+                    inbox.overflowing = False
+                if arrived[0] >= now - self.expiry:
+                    return inbox, arrived
+                self.dropped_count += 1
+            return inbox, None
 
     def notify_all(self, message: bytes | None) -> None:
         """Puts a message into each inbox."""
