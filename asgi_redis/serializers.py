@@ -10,6 +10,7 @@ from __future__ import annotations
 import abc
 import base64
 import copy
+import functools
 import hashlib
 import itertools
 import json
@@ -33,6 +34,7 @@ if getattr(msgpack, "version", (0,)) < (1, 0, 3):
 
 Key = Union[str, bytes]
 
+_KEPT_BUFFER = 1 << 18  # bytes
 _RESERVED_KEY: bytes = msgpack.packb("__asgi_channel__")
 
 
@@ -127,6 +129,8 @@ class MsgPackSerializer(BaseMessageSerializer):
 
     def as_bytes(self, message: Any, *args: Any, **kwargs: Any) -> bytes:
         """Returns ``message`` as msgpack."""
+        if not (args or kwargs):
+            return _packed(message)
         packed: bytes = msgpack.packb(message, *args, **kwargs)
         return packed
 
@@ -136,9 +140,8 @@ class MsgPackSerializer(BaseMessageSerializer):
 
     def head(self, message: dict[str, Any]) -> bytes:
         """Returns what the members of a group send have in common: the map up to its last value, the names."""
-        header: bytes = msgpack.Packer().pack_map_header(len(message) + 1)
-        entries = self.as_bytes(message)[_map_header_length(len(message)) :]
-        return self.prefix() + header + entries + _RESERVED_KEY
+        entries = self.as_bytes(message)[len(_map_header(len(message))) :]
+        return self.prefix() + _map_header(len(message) + 1) + entries + _RESERVED_KEY
 
     def tail(self, channels: list[bytes]) -> bytes:
         """Returns what completes the member that is for ``channels``."""
@@ -260,6 +263,22 @@ def _crypter(keys: Sequence[Key] | None) -> Any:
     return Crypter([Fernet(base64.urlsafe_b64encode(digest)) for digest in digests])
 
 
-def _map_header_length(entries: int) -> int:
-    # https://github.com/msgpack/msgpack/blob/master/spec.md#map-format-family
-    return 1 if entries < 1 << 4 else 3 if entries < 1 << 16 else 5
+@functools.lru_cache(maxsize=64)
+def _map_header(entries: int) -> bytes:
+    header: bytes = msgpack.Packer().pack_map_header(entries)
+    return header
+
+
+_idle_packers: list[Any] = []  # one that was interrupted, or has failed, never comes back
+
+
+def _packed(value: Any) -> bytes:
+    """Does what ``msgpack.packb`` does, which makes a buffer of a quarter of a megabyte, or one, for each value."""
+    try:
+        packer = _idle_packers.pop()
+    except IndexError:
+        packer = msgpack.Packer()
+    packed: bytes = packer.pack(value)
+    if len(packed) <= _KEPT_BUFFER:  # which grows with the value
+        _idle_packers.append(packer)
+    return packed
