@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import stat
@@ -14,6 +15,7 @@ import pytest
 
 from asgi_redis.exceptions import ConfigurationError, UnusableStore
 from asgi_redis.stores.lmdb import directory as places
+from asgi_redis.stores.lmdb import sharing
 from asgi_redis.stores.lmdb.directory import directory_for, prefix_of
 from asgi_redis.stores.lmdb.records import ABOUT_KEY, FORMAT
 from asgi_redis.stores.lmdb.store import LMDBStore
@@ -185,9 +187,9 @@ class TestRemoval:
         assert places.users(directory) == []
         with another_user_of(directory) as one, another_user_of(directory) as two:
             assert places.users(directory) == sorted([one.pid, two.pid])
-            assert places._a_user(directory / places.LOCK)[0] in (one.pid, two.pid)
+            assert places.a_user(directory) in (one.pid, two.pid)
         assert places.users(directory) == []
-        assert places._a_user(directory / places.LOCK) == []
+        assert places.a_user(directory) is None
 
 
 class TestSharing:
@@ -309,3 +311,58 @@ class TestSharing:
             for thread in threads:
                 thread.join()
         assert pop(store) == [b"%d" % number for number in range(20)]
+
+    def test_a_process_that_is_forked_in_c_amid_a_transaction_of_another_thread_says_so(self, store):
+        begun, go_on = threading.Event(), threading.Event()
+
+        def work(environment, txn):
+            begun.set()
+            go_on.wait(20)
+
+        push(store, b"from the parent")
+        thread = threading.Thread(target=store.transact, args=[work])
+        thread.start()
+        begun.wait()
+        pid = ctypes.PyDLL(None).fork()
+        if not pid:
+            try:
+                store.close()  # it does not wait for that thread, which is not there
+                with pytest.raises(UnusableStore, match="forked in the middle"):
+                    push(store, b"from the child")
+                os._exit(0)
+            finally:
+                os._exit(2)
+        go_on.set()
+        thread.join()
+        assert os.waitpid(pid, 0)[1] == 0
+        assert pop(store) == [b"from the parent"]
+
+    def test_a_fork_waits_for_one_that_another_thread_is_opening(self, store, directory, monkeypatch):
+        begun, go_on = threading.Event(), threading.Event()
+        make = sharing._make
+
+        def slow(*arguments):
+            begun.set()
+            go_on.wait()
+            return make(*arguments)
+
+        monkeypatch.setattr(sharing, "_make", slow)
+        thread = threading.Thread(target=push, args=[store, b"x"])
+        thread.start()
+        begun.wait()
+        fork = sharing._Fork()
+        timer = threading.Timer(0.1, go_on.set)  # by then the fork waits; if it were late, this would show nothing
+        timer.start()
+        fork.hold()
+        is_current = sharing._open[directory].is_current
+        fork.release()
+        thread.join()
+        timer.join()
+        assert not is_current
+        assert pop(store) == [b"x"]
+
+    def test_to_open_it_needs_no_list_of_all_locks(self, store, directory, monkeypatch):
+        """Linux takes seconds for that at times, when other processes lock files."""
+        monkeypatch.setattr(places, "users", None)
+        with another_user_of(directory):
+            assert push(store, b"x") == [True]

@@ -160,7 +160,8 @@ def users(directory: Path) -> list[int]:
     """
     Returns the processes that have the store open; each holds a lock on the first byte of the lock file.
 
-    Where there is no ``/proc/locks`` it is one of them only. Not for a process that has it open itself.
+    Where there is no ``/proc/locks`` it is one of them only. Not for a process that has it open itself. Linux takes
+    seconds at times to read that file, and lets nobody lock any file meanwhile: to open a store must not need it.
     """
     try:
         inode = (directory / LOCK).stat().st_ino
@@ -169,20 +170,25 @@ def users(directory: Path) -> list[int]:
     try:
         lines = Path("/proc/locks").read_text().splitlines()
     except FileNotFoundError:
-        return _a_user(directory / LOCK)
+        user = a_user(directory)
+        return [] if user is None else [user]
     held = (line.split() for line in lines if " POSIX " in line and " -> " not in line)
     device = os.lstat(directory).st_dev
     where = f"{os.major(device):02x}:{os.minor(device):02x}:{inode}"
     return sorted({int(pid) for *_, pid, at, start, _ in held if at == where and start == "0"})
 
 
-def _a_user(lock: Path) -> list[int]:
+def a_user(directory: Path) -> int | None:
+    """Returns one of the processes that have the store open. Not for a process that has it open itself."""
     layout = "qqihh" if sys.platform == "darwin" else "hhqqi"  # struct flock: BSD's order, or the others'
     asked = (0, 1, 0, fcntl.F_WRLCK, os.SEEK_SET) if layout[0] == "q" else (fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)
-    with lock.open("r+b") as file:
-        found = struct.unpack(layout, fcntl.fcntl(file, fcntl.F_GETLK, struct.pack(layout, *asked)))
+    try:
+        with (directory / LOCK).open("r+b") as file:
+            found = struct.unpack(layout, fcntl.fcntl(file, fcntl.F_GETLK, struct.pack(layout, *asked)))
+    except FileNotFoundError:
+        return None
     kind, pid = (found[3], found[2]) if layout[0] == "q" else (found[0], found[4])
-    return [] if kind == fcntl.F_UNLCK else [pid]
+    return None if kind == fcntl.F_UNLCK else pid
 
 
 def is_cut_off(directory: Path) -> bool:

@@ -92,21 +92,21 @@ class Environment:
     # Opening
 
     def _open(self, repair: bool) -> None:
-        users = places.users(self.directory)
+        user = places.a_user(self.directory)
         try:
             # LMDB would make it as long as it was; the pages that are missing would be read as empty ones, at best.
-            problem = "cut off" if places.is_cut_off(self.directory) else self._open_and_check(used=bool(users))
+            problem = "cut off" if places.is_cut_off(self.directory) else self._open_and_check(used=user is not None)
         except lmdb.Error as error:
             problem = f"damaged: {error}"
         if not problem:
             return
         self._close()
-        if users or not repair:
-            what = f"the IPC store in {self.directory} is {problem}"
-            pids = ", ".join(map(str, users))
-            raise UnusableStore(
-                f"{what}; processes {pids} have it open: stop them, or use another prefix" if users else what
-            )
+        what = f"the IPC store in {self.directory} is {problem}"
+        if user is not None:
+            pids = ", ".join(map(str, places.users(self.directory) or [user]))
+            raise UnusableStore(f"{what}; processes {pids} have it open: stop them, or use another prefix")
+        if not repair:
+            raise UnusableStore(what)
         self.problem = problem
         for path in self.directory.iterdir():
             path.unlink()
@@ -296,6 +296,8 @@ class Environment:
         self.mailboxes.close_inherited()
         if held:
             self.lock.release()
+        else:
+            self.lock, self.busy = _thread.RLock(), False  # for those who are yet to find that it is closed
         return held
 
     def _close(self) -> None:

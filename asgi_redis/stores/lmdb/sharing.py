@@ -18,7 +18,8 @@ _PATIENCE = 2.0  # seconds that a fork waits for a transaction
 
 # Those that this process has open, by directory.
 _open: dict[Path, Environment] = {}
-# Those that it has inherited in the middle of a transaction of another thread, and cannot even close.
+# Those that it has inherited in the middle of a transaction of another thread. It cannot even close them, and LMDB
+# opens none twice in a process.
 _torn: set[Path] = set()
 _opening = _thread.RLock()
 _makes = False  # whether a thread makes one
@@ -91,13 +92,19 @@ class _Fork:
 
     def hold(self) -> None:
         """Waits until no transaction goes on, but those of a thread that forks in a signal handler in its midst."""
-        locks = [_opening]
-        environments = list(_open.values())
+        held: list[_thread.RLock] = []
+
+        def take(lock: _thread.RLock) -> None:
+            # It may never be free: another thread waits in turn for what this one has.
+            if lock.acquire(timeout=_PATIENCE):
+                held.append(lock)
+
+        take(_opening)
+        environments = list(_open.values())  # now, as there may be a new one since it had to wait
         for environment in environments:
             environment.is_current = False  # other threads now wait in ``use``, and take turns no longer
-            locks.append(environment.lock)
-        # It may never be free: another thread waits in turn for what this one has.
-        self._held.locks = [lock for lock in locks if lock.acquire(timeout=_PATIENCE)]
+            take(environment.lock)
+        self._held.locks = held
         self._held.environments = environments
 
     def release(self) -> None:
