@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import signal
 import stat
 import threading
 import time
@@ -325,6 +326,7 @@ class TestSharing:
         begun.wait()
         pid = ctypes.PyDLL(None).fork()
         if not pid:
+            signal.alarm(20)
             try:
                 store.close()  # it does not wait for that thread, which is not there
                 with pytest.raises(UnusableStore, match="forked in the middle"):
