@@ -17,6 +17,8 @@ from tests.workers.processes import MODULE, Notes, WorkerProcess
 
 RUNWORKER = [str(Path(sys.executable).parent / "runworker")]
 
+SOAK = pytest.mark.soak
+
 Start = Callable[..., WorkerProcess]
 
 
@@ -57,7 +59,10 @@ def test_it_says_what_it_listens_on_and_runs_messages_without_django(
     assert "Traceback" not in worker.log
 
 
-@pytest.mark.parametrize("command", [MODULE, RUNWORKER], ids=["python -m workers", "runworker"])
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(MODULE, id="python -m workers", marks=SOAK), pytest.param(RUNWORKER, id="runworker")],
+)
 def test_greenlets_run_side_by_side(
     command: list[str], layer: RedisChannelLayer, notes: Notes, redis_server: RedisServer, prefix: str, tmp_path: Path
 ) -> None:
@@ -76,8 +81,15 @@ def test_greenlets_run_side_by_side(
         assert "Traceback" not in worker.log
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("after", [0, 7, 60])
+@pytest.mark.parametrize(
+    ("number", "after"),
+    [
+        (signal.SIGTERM, 7),
+        (signal.SIGINT, 60),
+        *[pytest.param(signal.SIGTERM, after, marks=SOAK) for after in (0, 60)],
+        *[pytest.param(signal.SIGINT, after, marks=SOAK) for after in (0, 7)],
+    ],
+)
 def test_a_signal_under_load_loses_and_repeats_nothing(
     start: Start, layer: RedisChannelLayer, notes: Notes, number: int, after: int
 ) -> None:
@@ -147,7 +159,7 @@ def test_past_the_shutdown_timeout_it_exits_with_3(start: Start, layer: RedisCha
     assert "consumer tests.workers.consumers.hold with a message on channel 'hold'" in worker.log
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=SOAK)])
 def test_a_second_signal_kills(start: Start, layer: RedisChannelLayer, notes: Notes, number: int, code: int) -> None:
     worker = start()
     layer.send("hold", {"n": 0})

@@ -29,7 +29,7 @@ def test_passwords_are_not_logged(acl_server: RedisServer, tmp_path: Path, prefi
         assert "hunter2" not in worker.log
 
 
-@pytest.mark.parametrize("way", ["variable", "file", "object", "callable"])
+@pytest.mark.parametrize("way", ["variable", "file", pytest.param("object", marks=pytest.mark.soak), "callable"])
 def test_the_layer_may_be_told_without_a_url_on_the_command_line(
     way: str, redis_server: RedisServer, notes: Notes, prefix: str, tmp_path: Path
 ) -> None:

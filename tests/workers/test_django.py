@@ -114,7 +114,7 @@ def project(redis_server: RedisServer, prefix: str, tmp_path: Path) -> Path:
     [
         pytest.param(MANAGE, id="manage.py"),
         pytest.param([*MODULE, "--settings", "shop.settings"], id="module with --settings"),
-        pytest.param(MODULE, id="module with DJANGO_SETTINGS_MODULE"),
+        pytest.param(MODULE, id="module with DJANGO_SETTINGS_MODULE", marks=pytest.mark.soak),
     ],
 )
 def test_it_serves_the_layer_and_routing_of_the_settings(
@@ -154,7 +154,7 @@ def test_manage_py_starts_itself_again_under_gevents_patches(
         assert "Warning" not in worker.log
 
 
-@pytest.mark.parametrize("pool", ["thread", "gevent"])
+@pytest.mark.parametrize("pool", ["thread", pytest.param("gevent", marks=pytest.mark.soak)])
 def test_connections_of_async_consumers_are_closed_in_the_thread_that_has_them(
     pool: str, project: Path, notes: Notes, layer: RedisChannelLayer
 ) -> None:
@@ -195,7 +195,9 @@ def test_exit_codes_are_those_of_the_worker(project: Path, notes: Notes, layer: 
         (["--only-channels", "x"], "no channels to listen on"),
     ],
 )
-@pytest.mark.parametrize("command", [pytest.param(MANAGE, id="manage.py"), pytest.param(MODULE, id="module")])
+@pytest.mark.parametrize(
+    "command", [pytest.param(MANAGE, id="manage.py", marks=pytest.mark.soak), pytest.param(MODULE, id="module")]
+)
 def test_a_wrong_configuration_exits_with_1_and_one_line(
     command: list[str], flags: list[str], complaint: str, project: Path, notes: Notes
 ) -> None:
@@ -245,7 +247,7 @@ def test_the_logging_of_the_project_is_left_alone(project: Path, notes: Notes) -
         assert worker.log.count("Listening") == 1
 
 
-@pytest.mark.parametrize("comes_back", [True, False])
+@pytest.mark.parametrize("comes_back", [True, pytest.param(False, marks=pytest.mark.soak)])
 def test_where_no_sentinel_answers_it_says_so_once_and_tries_again(
     comes_back: bool, project: Path, notes: Notes, sentinel: Sentinel, prefix: str
 ) -> None:

@@ -23,7 +23,7 @@ def _installed() -> None:
     pytest.importorskip("channels_redis.core", exc_type=ImportError)
 
 
-@pytest.fixture(params=["thread", "gevent"])
+@pytest.fixture(params=[pytest.param("thread", marks=pytest.mark.soak), "gevent"])
 def pool(request: pytest.FixtureRequest) -> list[str]:
     """The flags for either pool."""
     if request.param == "gevent":

@@ -61,7 +61,7 @@ def test_the_module_another_layer_and_delayed_messages_work_too(
         worker.stop()
 
 
-@pytest.mark.parametrize("kind", ["redis", "ipc"])
+@pytest.mark.parametrize("kind", ["redis", pytest.param("ipc", marks=pytest.mark.soak)])
 def test_with_our_own_layer_in_the_settings_it_works_the_same(
     kind: str, run: Run, notes: Notes, layer: Any, tmp_path: Path
 ) -> None:

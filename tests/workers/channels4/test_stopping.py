@@ -34,7 +34,14 @@ def test_what_runs_past_the_shutdown_timeout_is_left_behind(run: Run, notes: Not
         assert "consumer tests.workers.channels4.consumers.Emails with a message on channel 'emails'" in worker.log
 
 
-@pytest.mark.parametrize("flags", [["--max-messages", "1"], ["--burst"], ["--burst", "--disable-graceful-stop"]])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--max-messages", "1"],
+        pytest.param(["--burst"], marks=pytest.mark.soak),
+        ["--burst", "--disable-graceful-stop"],
+    ],
+)
 def test_it_ends_by_itself_where_it_is_told_to(
     flags: list[str], run: Run, notes: Notes, layer: RedisChannelLayer
 ) -> None:

@@ -12,7 +12,10 @@ from tests.workers.operations.conftest import Start
 from tests.workers.processes import Notes
 
 
-@pytest.mark.parametrize(("flags", "thread"), [(["--threads", "1"], "slot-1"), (["--pool", "gevent"], r"\S+")])
+@pytest.mark.parametrize(
+    ("flags", "thread"),
+    [(["--threads", "1"], "slot-1"), pytest.param(["--pool", "gevent"], r"\S+", marks=pytest.mark.soak)],
+)
 def test_the_line_of_a_message_has_process_thread_channel_consumer_and_duration(
     start: Start, layer: RedisChannelLayer, notes: Notes, flags: list[str], thread: str
 ) -> None:

@@ -49,7 +49,10 @@ def scrape(url: str) -> Samples:
     }
 
 
-@pytest.mark.parametrize("flags", [["--threads", "1"], ["--pool", "gevent", "--concurrency", "1"]])
+@pytest.mark.parametrize(
+    "flags",
+    [["--threads", "1"], pytest.param(["--pool", "gevent", "--concurrency", "1"], marks=pytest.mark.soak)],
+)
 def test_each_channel_has_its_samples(start: Start, layer: RedisChannelLayer, notes: Notes, flags: list[str]) -> None:
     if "gevent" in flags:
         pytest.importorskip("gevent")

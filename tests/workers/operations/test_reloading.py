@@ -72,9 +72,7 @@ def command(kind: str, directory: Path, server: RedisServer, prefix: str) -> lis
 SOAK = pytest.mark.soak
 
 
-@pytest.fixture(
-    params=["plain", pytest.param("gevent", marks=SOAK), pytest.param("django", marks=SOAK), "django gevent"]
-)
+@pytest.fixture(params=[*[pytest.param(kind, marks=SOAK) for kind in ("plain", "gevent", "django")], "django gevent"])
 def kind(request: pytest.FixtureRequest) -> str:
     for name in set(request.param.split()) - {"plain"}:
         pytest.importorskip(name)
