@@ -153,7 +153,7 @@ def test_a_full_channel_and_bad_input(make):
 
 
 def test_receivers_that_give_up_all_the_time_lose_nothing(layer):
-    number_of_messages = 2000
+    number_of_messages = 800
 
     async def run():
         received = []

@@ -13,7 +13,7 @@ from tests.waiting import eventually
 class TestManyReaders:
     """Six processes read what this one sends."""
 
-    TOTAL = 5_000
+    TOTAL = 2_500
 
     def read_all(self, layer_for, servers, prefix):
         settings = {"hosts": [server.url for server in servers], "prefix": prefix, "capacity": self.TOTAL + 6}
