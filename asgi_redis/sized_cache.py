@@ -56,10 +56,11 @@ class ChannelSets(Generic[T]):
     def __call__(self, channels: tuple[str, ...]) -> T:
         """Returns what is made of ``channels``."""
         try:
-            found = self._made.get(channels)
+            kept = self._made._values.get(channels)  # not by ``get``: each receive does this
         except TypeError:
             return self._make(channels)
-        if found is None:
-            found = self._make(channels)
-            self._made.put(channels, found, sum(map(len, channels)) + _NAME_BYTES * len(channels))
-        return found
+        if kept is not None:
+            return kept[0]
+        made = self._make(channels)
+        self._made.put(channels, made, sum(map(len, channels)) + _NAME_BYTES * len(channels))
+        return made

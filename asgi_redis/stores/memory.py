@@ -117,7 +117,8 @@ class MemoryStore:
     def _sweep(self, now: float, expiry: float, most: int) -> None:
         for _ in range(min(most, len(self._queues))):
             queue, messages = next(iter(self._queues.items()))
-            self._drop_expired(queue, messages, now - expiry)
+            if messages and messages[0][0] < now - expiry:
+                self._drop_expired(queue, messages, now - expiry)
             if messages:
                 self._queues.move_to_end(queue)
             else:
@@ -150,11 +151,13 @@ class MemoryStore:
         """See ``Store``."""
         taken: list[tuple[str, Entry]] = []
         now = time.monotonic()
+        sent_before = now - expiry
         sources: list[tuple[str, _Messages, int]] = []
         for queue in queues:
             messages = self._queues.get(queue)
             if messages:
-                self._drop_expired(queue, messages, now - expiry)
+                if messages[0][0] < sent_before:
+                    self._drop_expired(queue, messages, sent_before)
                 number = min(len(messages), most.get(queue, limit) if most else limit)
                 if number > 0:
                     sources.append((queue, messages, number))

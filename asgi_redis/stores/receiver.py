@@ -157,16 +157,19 @@ class StoreReceiver:
                 except Exception as error:  # noqa: BLE001  a serialiser may raise anything; no reader may die of it
                     # An error's text may repeat the content, which stays out of the log.
                     self._undecodable.add(queue, type(error).__name__)
+            if received:
+                break
             now = time.monotonic()
             until = min(until, now + FLOOD_SECONDS)
-            if not received and now >= until:
+            if now >= until:
                 if source is not self._store:
                     cast(Listener, source).wake()  # there may be more
                 break
         return received
 
     def _decode(self, queue: str, entry: Entry) -> dict[str, Any]:
-        if not is_channel_name(entry.channel) or self._rules.non_local_name(entry.channel) != queue:
+        channel = entry.channel
+        if channel != queue and (not is_channel_name(channel) or self._rules.non_local_name(channel) != queue):
             raise UndecodableMessage("the name of another queue's channel")
         message = self._deserialize(entry.message)
         if not isinstance(message, dict):
