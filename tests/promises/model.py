@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 import warnings
 from collections import deque
@@ -68,6 +69,7 @@ class LayerMachine(RuleBasedStateMachine):
     shares_entries = True
     one_order = True
     crosses_processes = True
+    most_forks = 8  # in one run: each takes as long as dozens of calls
 
     def make_layer(self) -> Any:
         raise NotImplementedError
@@ -75,7 +77,7 @@ class LayerMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.layer = self.make_layer()
-        self.number = 0
+        self.number = self.forks = 0
         self.start()
 
     def start(self) -> None:
@@ -245,10 +247,11 @@ class LayerMachine(RuleBasedStateMachine):
 
     # Processes
 
-    @precondition(lambda self: self.crosses_processes)
+    @precondition(lambda self: self.crosses_processes and self.forks < self.most_forks)
     @rule(channel=channels, name=st.sampled_from([name for name in NAMES if "!" not in name]), content=contents)
     def in_a_forked_process(self, channel: str, name: str, content: Any) -> None:
         """A child sends one message and receives another."""
+        self.forks += 1
         message = self.message(content)
         sent, (received, got), now = self._forked(channel, message, name)
         self.was_sent(channel, message, sent, now)
@@ -264,6 +267,7 @@ class LayerMachine(RuleBasedStateMachine):
             warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12's, where there are other threads
             child = os.fork()
         if child == 0:
+            signal.alarm(20)  # nothing else would end it
             try:
                 sent = self._send(channel, message)
                 os.write(writing, json.dumps([sent, self.layer.receive([name])]).encode())
