@@ -15,17 +15,37 @@ from typing import Any, Callable
 PACKAGES = ("workers", "asgi_redis")
 LATE = ("workers.coroutines", "workers.shared_loop")  # of modules that few workers import, and then with a consumer
 
-_on_error: Callable[[Exception], None] | None = None
+OnError = Callable[[Exception], None]
+
+_guards: list[OnError] = []
 
 
-def guard(on_error: Callable[[Exception], None]) -> None:
-    """Does so from now on, for the loggers that a worker has; ``on_error`` is called with what was raised."""
-    global _on_error
-    _on_error = on_error
-    for name in {*logging.Logger.manager.loggerDict, *LATE}:
-        logger: Any = logging.getLogger(name)
-        if name.partition(".")[0] in PACKAGES and not isinstance(logger.handle, functools.partial):
+def guard(on_error: OnError) -> None:
+    """Does so until ``release``, for the loggers that a worker has; ``on_error`` is called with what was raised."""
+    if on_error not in _guards:
+        _guards.append(on_error)
+    for logger in _loggers():
+        if not _is_guarded(logger):
             logger.handle = functools.partial(_handle, logger.handle)
+
+
+def release(on_error: OnError) -> None:
+    """Ends what ``guard`` has begun; the loggers are as they were when no worker has asked for it any more."""
+    if on_error in _guards:
+        _guards.remove(on_error)
+    if not _guards:
+        for logger in _loggers():
+            if _is_guarded(logger):
+                del logger.handle
+
+
+def _loggers() -> list[Any]:
+    names = {*logging.Logger.manager.loggerDict, *LATE}
+    return [logging.getLogger(name) for name in names if name.partition(".")[0] in PACKAGES]
+
+
+def _is_guarded(logger: Any) -> bool:
+    return isinstance(logger.handle, functools.partial)
 
 
 def _handle(handle: Callable[[logging.LogRecord], None], record: logging.LogRecord) -> None:
@@ -33,5 +53,5 @@ def _handle(handle: Callable[[logging.LogRecord], None], record: logging.LogReco
         handle(record)
     except Exception as error:  # noqa: BLE001  it is written to stderr
         logging.Handler().handleError(record)
-        if _on_error is not None:
-            _on_error(error)
+        for on_error in list(_guards):
+            on_error(error)

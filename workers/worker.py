@@ -112,6 +112,7 @@ class Worker:
         # None stands for the end of pulling, an exception for its failure.
         self._wakers: SimpleQueue[StopSignal | BaseException | None] = SimpleQueue()
         self._failure = Failure(lambda: self._wakers.put(None))
+        self._runs = False  # whether ``run`` was called, which writes to the log after the stop
         self.dispatcher = Dispatcher(
             router,
             channel_layer,
@@ -185,6 +186,8 @@ class Worker:
         if not ended or self._failure.attempt(self._reader.settle, deadline) is False:
             return False
         self._stop_duties()
+        if not self._runs:
+            logs.release(self._failure.note_log)
         return True
 
     def kill(self) -> None:
@@ -201,6 +204,7 @@ class Worker:
         When consumers were left behind, ``busy`` is true, and the process ought to be ended by ``os._exit``.
         """
         self.stopped_at = None  # a quiet that came before is no reason to have less time
+        self._runs = True
         with self._watchdog, StopSignals(self._record):
             self._failure.attempt(self.start)
             first = self._failure.attempt(self._serve)
@@ -215,6 +219,7 @@ class Worker:
             self.dispatcher.failed,
             pending_messages.dropped,
         )
+        logs.release(self._failure.note_log)
         return code
 
     def _log_left_behind(self) -> None:

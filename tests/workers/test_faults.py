@@ -208,6 +208,7 @@ def test_a_handler_of_the_log_that_raises(
         runs_and_fails(worker, layer, consumer, fault, ValueError("no disk"), during_run)
     finally:
         log.removeHandler(handler)
+    assert "handle" not in vars(logging.getLogger("workers.dispatcher")), "the log stays guarded behind the worker"
     written = capsys.readouterr().err
     assert "no disk" in written
     assert "something to say" in written
