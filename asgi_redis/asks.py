@@ -1,9 +1,10 @@
 """
-The order of what several threads of one process take off the same process-local queue.
+The order of messages where several threads of one process read the same process-local queue.
 
-Redis hands out a queue in order, but its replies reach the threads in any order; and the rest of a group's message,
-which the process keeps for its other channels, must come before what was sent after it. So a call tells that it has
-asked, and that it has kept what it took; and nobody takes out of what is kept before those that have asked earlier.
+Redis hands out a queue in order, but its replies reach the threads in any order. The rest of a group's message, which
+the process keeps for its other channels, must come before messages that were sent later. So each call registers
+before it asks Redis, and ends its registration when it has kept what it took. A call takes kept messages only after
+the calls that registered earlier have ended theirs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Messages that had to be dropped: counted, and told in the log, but a flood of them does not flood the log."""
+"""Counts dropped messages and logs them: at most one line a minute for each channel, with their number."""
 
 from __future__ import annotations
 

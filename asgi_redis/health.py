@@ -1,4 +1,4 @@
-"""Which of the servers serve messages, as far as those who read from them know."""
+"""Health of the servers of one layer: which of them answer, as seen by the layer's readers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong in a worker, beside its messages: when it is no answer any more to replace what has died."""
+"""Failures outside of consumers: counts lost threads, and ends the worker after too many or on a fatal error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which channels of this process that are in groups are still received from."""
+"""Attendance: which channels of this process are still received from, so that their memberships are renewed."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """
-The queues that are waited for, in lanes: what comes for one of them touches those of its lane only.
+Lanes: small sets of queues, each received by a thread of its own.
 
-Whatever is received, or wanted from now on, changes what the thread of the lane is to ask of Redis, and Redis looks
-at each queue that it is asked for. So a lane has few of them, however many there are.
+Each message, and each new receive, changes the request that a lane's thread makes, and Redis looks at every queue in
+a request. A lane therefore holds few queues, so the cost of a message does not grow with the number of channels.
 """
 
 from __future__ import annotations

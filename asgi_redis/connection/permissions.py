@@ -1,4 +1,4 @@
-"""What the user of a server may do of what waiting takes: an ACL, or renamed commands, may forbid some of it."""
+"""The commands for waiting that a server lets its user run. An ACL, or renamed commands, may forbid some of them."""
 
 from __future__ import annotations
 
