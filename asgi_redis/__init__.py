@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from asgi_redis.exceptions import ChannelFull, MessageTooLarge
-    from asgi_redis.ipc import IPCChannelLayer
-    from asgi_redis.layer import RedisChannelLayer
-    from asgi_redis.local import RedisLocalChannelLayer
-    from asgi_redis.memory import InMemoryChannelLayer
-    from asgi_redis.pubsub import RedisPubSubChannelLayer
-    from asgi_redis.sentinel import RedisSentinelChannelLayer
-    from asgi_redis.settings import get_channel_layer
+    from asgi_redis.integrations.django import get_channel_layer
+    from asgi_redis.layers.ipc import IPCChannelLayer
+    from asgi_redis.layers.local import RedisLocalChannelLayer
+    from asgi_redis.layers.memory import InMemoryChannelLayer
+    from asgi_redis.layers.pubsub import RedisPubSubChannelLayer
+    from asgi_redis.layers.redis import RedisChannelLayer
+    from asgi_redis.layers.sentinel import RedisSentinelChannelLayer
 
 __version__ = "2.0.0"
 
@@ -29,16 +29,16 @@ default_app_config = "asgi_redis.apps.AsgiRedisConfig"  # for Django before 3.2
 
 _HOMES = {
     "ChannelFull": "asgi_redis.exceptions",
-    "IPCChannelLayer": "asgi_redis.ipc",
-    "InMemoryChannelLayer": "asgi_redis.memory",
+    "IPCChannelLayer": "asgi_redis.layers.ipc",
+    "InMemoryChannelLayer": "asgi_redis.layers.memory",
     "MessageTooLarge": "asgi_redis.exceptions",
-    "RedisChannelLayer": "asgi_redis.layer",
-    "RedisLocalChannelLayer": "asgi_redis.local",
-    "RedisPubSubChannelLayer": "asgi_redis.pubsub",
-    "RedisSentinelChannelLayer": "asgi_redis.sentinel",
-    "get_channel_layer": "asgi_redis.settings",
+    "RedisChannelLayer": "asgi_redis.layers.redis",
+    "RedisLocalChannelLayer": "asgi_redis.layers.local",
+    "RedisPubSubChannelLayer": "asgi_redis.layers.pubsub",
+    "RedisSentinelChannelLayer": "asgi_redis.layers.sentinel",
+    "get_channel_layer": "asgi_redis.integrations.django",
 }
-_MODULES = ("exceptions", "serializers", "settings")  # to be had without an import of their own
+_MODULES = ("exceptions", "serializers")  # to be had without an import of their own
 
 __all__ = [
     "ChannelFull",

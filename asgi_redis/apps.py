@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.apps import AppConfig
 from django.core.checks import Tags, register
 
-from asgi_redis.checks import check_channel_layers, check_workers
+from asgi_redis.integrations.checks import check_channel_layers, check_workers
 
 
 class AsgiRedisConfig(AppConfig):

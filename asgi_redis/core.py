@@ -1,7 +1,7 @@
 """The names of ``asgi_redis.core`` in asgi_redis 1.4.3, for settings and imports that were written for it."""
 
 from asgi_redis.exceptions import UnsupportedRedis
-from asgi_redis.layer import RedisChannelLayer
+from asgi_redis.layers.redis import RedisChannelLayer
 
 BaseRedisChannelLayer = RedisChannelLayer
 

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Union
 
-from asgi_redis import process
+from asgi_redis.process import fork
 
 Value = Union[str, int, Sequence[Union[str, int]]]
 Options = Union[Mapping[str, Value], Iterable[tuple[str, Value]]]
@@ -110,7 +110,7 @@ class RedisServer:
         self.directory = Path(tempfile.mkdtemp(prefix="asgi-redis-", dir="/tmp"))
         self.unix_socket = self.directory / "redis.sock"
         atexit.register(self.close)
-        process.register(self)
+        fork.register(self)
 
     def start_process(self) -> None:
         """Leaves the server to the process that has made it, whose end the watchdog waits for."""

@@ -21,8 +21,8 @@ from typing import Any, Protocol, Union
 
 import msgpack  # type: ignore[import-untyped]  # it ships no types
 
-from asgi_redis import process
 from asgi_redis.exceptions import ChannelLayerError, ConfigurationError, MissingExtra, UndecodableMessage
+from asgi_redis.process import fork
 
 # msgpack-python, which asgi_redis 1.4.3 asked for, puts its files where those of msgpack are. With both installed,
 # the later one has overwritten the other, and without either again some are left.
@@ -77,7 +77,7 @@ class BaseMessageSerializer(abc.ABC):
         self._counter_length = (random_prefix_length + 1) // 2
         self._counter = itertools.count()
         self.start_process()
-        process.register(self)
+        fork.register(self)
 
     def start_process(self) -> None:
         """Makes the prefixes different from those of the process that this one was forked from."""
@@ -93,7 +93,7 @@ class BaseMessageSerializer(abc.ABC):
 
     def prefix(self) -> bytes:
         """Returns the next ``random_prefix_length`` bytes."""
-        process.check()
+        fork.check()
         length = self._counter_length
         return (next(self._counter) % (1 << 8 * length)).to_bytes(length, "big") + self._salt
 

@@ -17,8 +17,8 @@ import pytest
 
 from asgi_redis import RedisChannelLayer
 from asgi_redis.embedded import RedisServer, RedisServerError, find_redis_server
-from tests import servers, waiting
-from tests.proxy import Proxy
+from tests.support import servers, waiting
+from tests.support.proxy import Proxy
 
 
 def pytest_report_header() -> str:
@@ -152,5 +152,5 @@ def layer_for(prefix: str) -> Iterator[Callable[..., RedisChannelLayer]]:
 
 @pytest.fixture
 def eventually() -> Callable[..., object]:
-    """``eventually(predicate, timeout=10)``, as in ``tests.waiting``."""
+    """``eventually(predicate, timeout=10)``, as in ``tests.support.waiting``."""
     return waiting.eventually

@@ -2,7 +2,7 @@
 The worker of Django Channels 1, for any synchronous channel layer: routing, consumers, and the process that
 runs them.
 
-It works without Django; ``workers.django`` and what it uses are the files that know it.
+It works without Django; ``workers.compat.django`` and what it uses are the files that know it.
 
 Nothing is imported before it is asked for, so that ``--pool gevent`` can patch the standard library first.
 """
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from workers.channel import Channel, Group
     from workers.exceptions import ConsumeLater, DenyConnection, WebsocketCloseException
     from workers.message import Message
-    from workers.pool import Pool
     from workers.routing import include, route, route_class
+    from workers.runtime.pool import Pool
     from workers.worker import Worker
 
 default_app_config = "workers.apps.WorkersConfig"  # for Django before 3.2
@@ -28,7 +28,7 @@ _HOMES = {
     "DenyConnection": "workers.exceptions",
     "Group": "workers.channel",
     "Message": "workers.message",
-    "Pool": "workers.pool",
+    "Pool": "workers.runtime.pool",
     "WebsocketCloseException": "workers.exceptions",
     "Worker": "workers.worker",
     "include": "workers.routing",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from workers import patching
+from workers.command import patching
 
 
 def main() -> int:
@@ -15,7 +15,7 @@ def main() -> int:
         except ImportError:
             sys.stderr.write(f"runworker: error: {patching.MISSING}\n")
             return 1
-    from workers import cli  # only now
+    from workers.command import cli  # only now
 
     return cli.main()
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.apps import AppConfig
 from django.core.checks import Tags, register
 
-from asgi_redis.checks import check_channel_layers
-from workers.checks import check_command, check_hidden_package, check_routings
+from asgi_redis.integrations.checks import check_channel_layers
+from workers.compat.checks import check_command, check_hidden_package, check_routings
 
 
 class WorkersConfig(AppConfig):

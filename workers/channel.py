@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from asgi_redis.awaiting import refuse_await
-from workers.layers import DEFAULT_CHANNEL_LAYER, ChannelLayer, layer_for
+from asgi_redis.process.awaiting import refuse_await
+from workers.asgi import DEFAULT_CHANNEL_LAYER, ChannelLayer, layer_for
 from workers.pending import pending_messages
 
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Callable, Protocol
 from redis.exceptions import RedisError
 
 from asgi_redis.exceptions import UnsupportedRedis
-from workers.duties import Duty
-from workers.layers import ChannelLayer
-from workers.losses import Losses
+from workers.asgi import ChannelLayer
 from workers.message import Message
 from workers.routing import Route, route
+from workers.runtime.crashes import Losses
+from workers.runtime.hooks import Duty
 
 if TYPE_CHECKING:
     from workers.worker import Worker

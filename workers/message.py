@@ -6,8 +6,8 @@ import copy
 from collections.abc import ItemsView, KeysView, ValuesView
 from typing import Any
 
+from workers.asgi import ChannelLayer
 from workers.channel import Channel
-from workers.layers import ChannelLayer
 
 
 class Message:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from redis.exceptions import RedisError
 
-from workers.layers import ChannelLayer
+from workers.asgi import ChannelLayer
 from workers.signals import consumer_finished, consumer_started
 
 logger = logging.getLogger(__name__)

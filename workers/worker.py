@@ -26,21 +26,22 @@ from enum import IntEnum
 from queue import Empty, SimpleQueue
 
 from asgi_redis.exceptions import ChannelLayerError
-from workers import delay, logs
-from workers.dialect import OWN, Dialect
-from workers.dispatcher import Dispatcher
-from workers.duties import Duty
+from workers import delay
+from workers.asgi import ChannelLayer
 from workers.exceptions import ConfigurationError
-from workers.greenlets import keep_running_loops_apart
-from workers.layers import ChannelLayer
-from workers.limits import Limits, chosen
-from workers.losses import Failure, Losses
+from workers.loops.greenlets import keep_running_loops_apart
 from workers.pending import pending_messages
-from workers.pool import Pool
-from workers.puller import BURST_TIMEOUT_SECONDS, Puller
 from workers.routing import Router, Routing
+from workers.runtime import logs
+from workers.runtime.consumer_api import OWN, Dialect
+from workers.runtime.crashes import Failure, Losses
+from workers.runtime.dispatcher import Dispatcher
+from workers.runtime.hooks import Duty
+from workers.runtime.limits import Limits, chosen
+from workers.runtime.pool import Pool
+from workers.runtime.puller import BURST_TIMEOUT_SECONDS, Puller
+from workers.runtime.stopping import StopSignal, StopSignals, Watchdog
 from workers.signals import sending
-from workers.stopping import StopSignal, StopSignals, Watchdog
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from asgi_redis import process
+from asgi_redis.process import fork
 
 _BUSY_SECONDS = 3600.0  # that a consumer may work on one message
 
@@ -34,7 +34,7 @@ class Attendance:
         self._busy_seconds = min(_BUSY_SECONDS, group_expiry)
         self._patience = patience
         self.start_process()
-        process.register(self)
+        fork.register(self)
 
     def start_process(self) -> None:
         """Starts empty: the memberships are the parent's."""
@@ -45,7 +45,7 @@ class Attendance:
     @property
     def lock(self) -> threading.RLock:
         """What guards this, and the memberships."""
-        process.check()
+        fork.check()
         return self._lock
 
     def joined(self, channel: str) -> None:

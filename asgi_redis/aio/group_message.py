@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import ItemsView, Iterator, ValuesView
 from typing import Any
 
-from asgi_redis.kept import SharedMessage
+from asgi_redis.engine.fanout import SharedMessage
 
 _UNCHANGEABLE = {str, bytes, int, float, bool, type(None)}
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from asgi_redis.aio.waiting import Aim, Popper, Waiting
+from asgi_redis.aio.waiters import Aim, Popper, Waiting
 
 _QUEUES = 32  # in a lane
 _AT_ONCE = 256  # messages

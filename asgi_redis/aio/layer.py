@@ -16,16 +16,17 @@ import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar, Union
 
-from asgi_redis import exceptions, process
-from asgi_redis.aio.carriers import Calls, Carrier, call_apart
+from asgi_redis import exceptions
 from asgi_redis.aio.exceptions import ChannelFull
-from asgi_redis.aio.inbox import Inbox
 from asgi_redis.aio.lanes import Lane
+from asgi_redis.aio.mailbox import Inbox
 from asgi_redis.aio.memberships import Memberships
 from asgi_redis.aio.names import Names
-from asgi_redis.aio.popper import Popper, Reader
-from asgi_redis.base import BaseChannelLayer, Message
-from asgi_redis.inner import inner_layer
+from asgi_redis.aio.receive_thread import Popper, Reader
+from asgi_redis.aio.runner import Calls, Carrier, call_apart
+from asgi_redis.layers.base import BaseChannelLayer, Message
+from asgi_redis.layers.from_setting import inner_layer
+from asgi_redis.process import fork
 
 T = TypeVar("T")
 Part = Union[Carrier[Any], Popper, Memberships]
@@ -117,8 +118,8 @@ class AsyncChannelLayer(Names):
 
     def _check_reading(self, channel: str) -> None:
         """Raises ``TypeError`` for a name that is wrong, or that of a channel of another process."""
-        process.check()
-        if isinstance(channel, str) and self._known_names.get(channel) == process.generation:
+        fork.check()
+        if isinstance(channel, str) and self._known_names.get(channel) == fork.generation:
             return
         self.require_valid_channel_name(channel)
         if "!" in channel and not self._is_own(channel):
@@ -127,7 +128,7 @@ class AsyncChannelLayer(Names):
             )
         if len(self._known_names) >= _KNOWN_NAMES:
             self._known_names.clear()
-        self._known_names[channel] = process.generation
+        self._known_names[channel] = fork.generation
 
     def _is_own(self, channel: str) -> bool:
         """Whether this is a process-local channel of this process."""

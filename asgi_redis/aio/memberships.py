@@ -23,9 +23,9 @@ from typing import Any
 
 from redis.exceptions import ConnectionError, TimeoutError
 
-from asgi_redis import process
 from asgi_redis.aio.attendance import Attendance
-from asgi_redis.aio.carriers import Pipeline, Result
+from asgi_redis.aio.runner import Pipeline, Result
+from asgi_redis.process import fork
 from asgi_redis.wire import MembershipOperations, Operation
 from asgi_redis.wire.memberships import Membership
 
@@ -62,7 +62,7 @@ class Memberships:
         self._look_seconds = min(_LOOK_SECONDS, self._round_seconds)
         self._name = name
         self.start_process()
-        process.register(self)
+        fork.register(self)
 
     def start_process(self) -> None:
         """Starts with no membership: those of the parent, and its thread, are its own."""

@@ -6,7 +6,7 @@ import re
 from re import Pattern
 from typing import Any
 
-from asgi_redis.base import BaseChannelLayer, Capacities
+from asgi_redis.layers.base import BaseChannelLayer, Capacities
 
 
 class Names:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 
 from asgi_redis.aio.attendance import Attendance
-from asgi_redis.aio.inbox import Inbox
+from asgi_redis.aio.mailbox import Inbox
 from asgi_redis.aio.memberships import Memberships
 from asgi_redis.exceptions import ConfigurationError
 

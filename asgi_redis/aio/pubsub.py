@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import asgi_redis
-from asgi_redis.aio.bell import Bell, Receiver, Sleeper
-from asgi_redis.aio.carriers import Pipeline, carry
 from asgi_redis.aio.layer import AsyncChannelLayer
-from asgi_redis.base import Message
+from asgi_redis.aio.loop_waker import Bell, Receiver, Sleeper
+from asgi_redis.aio.runner import Pipeline, carry
 from asgi_redis.connection import Steps
+from asgi_redis.engine.pubsub.subscription import Confirmation, Inbox, Subscription
 from asgi_redis.exceptions import LayerClosed
-from asgi_redis.pubsub.subscription import Confirmation, Inbox, Subscription
+from asgi_redis.layers.base import Message
 
 T = TypeVar("T")
 

@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 import asgi_redis
 from asgi_redis import exceptions
 from asgi_redis.aio.attendance import Attendance
-from asgi_redis.aio.carriers import Pipeline, carry
 from asgi_redis.aio.exceptions import ChannelFull
 from asgi_redis.aio.layer import AsyncChannelLayer
 from asgi_redis.aio.memberships import Memberships
 from asgi_redis.aio.outages import Outages, checked_kind
-from asgi_redis.base import Message, settings_of, unknown_setting
+from asgi_redis.aio.runner import Pipeline, carry
 from asgi_redis.connection import Steps
-from asgi_redis.reader import Reader
+from asgi_redis.engine.reader import Reader
+from asgi_redis.layers.base import Message, settings_of, unknown_setting
 from asgi_redis.wire import MembershipOperations
 
 T = TypeVar("T")

@@ -1,16 +1,16 @@
 """The way to Redis: hosts, connections, and the carriers that bring operations there and replies back."""
 
-from asgi_redis.connection.blocking import pop
-from asgi_redis.connection.carrying import Request, Steps, carry, execute_all
+from asgi_redis.connection.background import start_or_run
+from asgi_redis.connection.blocking_pop import pop
 from asgi_redis.connection.errors import describe_wrong_type
-from asgi_redis.connection.hand import Hand, Look
+from asgi_redis.connection.execute import Request, Steps, carry, execute_all
 from asgi_redis.connection.host import Host
 from asgi_redis.connection.hosts import parse_hosts, parse_sentinels
-from asgi_redis.connection.late import start_or_run
 from asgi_redis.connection.pipeline import as_exception, begin, each_its_own, execute_many, is_error
 from asgi_redis.connection.sentinel import SentinelCluster, SentinelHost
 from asgi_redis.connection.shard import Shard, delete_matching
-from asgi_redis.connection.waiter import Waiter
+from asgi_redis.connection.take import Hand, Look
+from asgi_redis.process.wakeup import Waiter
 
 __all__ = [
     "Hand",

@@ -18,7 +18,7 @@ from redis.connection import DefaultParser
 from redis.exceptions import InvalidResponse, NoScriptError, RedisError, TimeoutError
 
 from asgi_redis.connection.redis_py import Unsent, descriptor, read_some, write_rest
-from asgi_redis.connection.waiter import poll
+from asgi_redis.process.wakeup import poll
 from asgi_redis.wire import resp
 from asgi_redis.wire.operation import Operation
 

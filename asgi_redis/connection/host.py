@@ -15,7 +15,7 @@ from redis.retry import Retry
 
 from asgi_redis.connection.errors import authentication_error
 from asgi_redis.exceptions import ConfigurationError
-from asgi_redis.native import refuse_eventlet
+from asgi_redis.process.patches import refuse_eventlet
 
 # A NAT or a load balancer forgets a connection that is silent for 4 minutes, or 350 seconds; some after one minute.
 _KEEPALIVE = {"TCP_KEEPIDLE": 45, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}

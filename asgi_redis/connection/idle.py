@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 from weakref import WeakValueDictionary
 
-from asgi_redis.native import is_patched, original
+from asgi_redis.process.patches import is_patched, original
 
 _KEPT = 100  # connections; more are closed
 

@@ -25,14 +25,14 @@ from redis.exceptions import (
     TimeoutError,
 )
 
-from asgi_redis import process
+from asgi_redis.connection.background import PROMPT, within
 from asgi_redis.connection.errors import closes_connection
+from asgi_redis.connection.examination import Examination, ask_info
 from asgi_redis.connection.host import Host
 from asgi_redis.connection.idle import IdleOfHub, idle_connections
-from asgi_redis.connection.late import PROMPT, within
 from asgi_redis.connection.redis_py import Unsent, answers, is_connected, is_dead, write_rest
-from asgi_redis.connection.server import Examination, ask_info
 from asgi_redis.exceptions import UnsupportedRedis
+from asgi_redis.process import fork
 
 _FRESH = 0.05  # seconds that an idle connection counts as alive without a look
 _COUNT_AGAIN = 0.1  # seconds until a caller who waits for a connection counts them again
@@ -49,7 +49,7 @@ class Pool:
         self._examination = Examination(host) if keeps_keys else None
         self._connections: WeakSet[Any] = WeakSet()
         self.start_process()
-        process.register(self)
+        fork.register(self)
 
     def start_process(self) -> None:
         """Leaves all connections to the process that this one was forked from."""
@@ -74,7 +74,7 @@ class Pool:
         With ``prompt`` it waits no longer than ``PROMPT`` seconds for a new one. With ``spare`` it may be one more
         than ``max_connections``: for what lets others go.
         """
-        process.check()
+        fork.check()
         return self._take_idle() or self._connect(prompt, spare)
 
     def _take_idle(self) -> Any | None:
@@ -111,7 +111,7 @@ class Pool:
 
     def checkout_warm(self) -> Any | None:
         """Returns a connection that was in use a moment ago, or None. Never waits, unlike ``checkout``."""
-        process.check()
+        fork.check()
         if self.host.moves:
             return None
         try:
@@ -284,7 +284,7 @@ class Pool:
 
     def drop_idle(self) -> None:
         """Closes the connections that no call is using."""
-        process.check()
+        fork.check()
         self._close_unused_since(math.inf)
 
     def _sweep(self, now: float) -> None:

@@ -22,10 +22,10 @@ from redis.exceptions import ConnectionError, RedisError, ResponseError
 from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
 
+from asgi_redis.connection.background import PROMPT, within
 from asgi_redis.connection.host import Host
-from asgi_redis.connection.late import PROMPT, within
 from asgi_redis.exceptions import ConfigurationError
-from asgi_redis.native import is_patched, original
+from asgi_redis.process.patches import is_patched, original
 from asgi_redis.wire.operation import command
 
 # A Sentinel answers at once or is not worth waiting for: there are others.

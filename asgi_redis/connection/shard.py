@@ -21,9 +21,9 @@ from redis.exceptions import (
     TimeoutError,
 )
 
+from asgi_redis.connection.background import PROMPT, LateCalls
 from asgi_redis.connection.errors import explained, wrong_type_error
 from asgi_redis.connection.host import Host
-from asgi_redis.connection.late import PROMPT, LateCalls
 from asgi_redis.connection.permissions import Permissions
 from asgi_redis.connection.pool import Pool
 from asgi_redis.connection.redis_py import write

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from asgi_redis import scripts
+from asgi_redis.wire import scripts
 from asgi_redis.wire.keys import Keys
 from asgi_redis.wire.operation import Operation, command, number, script_head
 

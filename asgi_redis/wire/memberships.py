@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from asgi_redis import scripts
+from asgi_redis.wire import scripts
 from asgi_redis.wire.keys import Keys
 from asgi_redis.wire.operation import Operation, command, number, script_head
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Callable, NamedTuple
 
-from asgi_redis.scripts import Script
+from asgi_redis.wire.scripts import Script
 
 
 class Operation(NamedTuple):

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from asgi_redis import scripts
+from asgi_redis.wire import scripts
 from asgi_redis.wire.delaying import DelayOperations
 from asgi_redis.wire.keys import Keys
 from asgi_redis.wire.operation import Operation, bulk, command, number, script_head

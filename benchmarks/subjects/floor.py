@@ -7,7 +7,7 @@ from typing import Any
 
 import redis
 
-from asgi_redis.scripts import SEND
+from asgi_redis.wire.scripts import SEND
 
 from . import CAPACITY, PREFIX, Command
 

@@ -16,8 +16,8 @@ import pytest
 
 from asgi_redis import RedisChannelLayer
 from asgi_redis.embedded import RedisServer
-from tests.waiting import eventually
-from tests.workers.processes import ROOT, WorkerProcess
+from tests.support.waiting import eventually
+from tests.support.workers.processes import ROOT, WorkerProcess
 
 CHAT = ROOT / "examples" / "chat"
 

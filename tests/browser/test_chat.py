@@ -9,8 +9,8 @@ import pytest
 import redis as redis_client
 
 from asgi_redis.embedded import RedisServer
-from tests.waiting import eventually
-from tests.workers.processes import ROOT
+from tests.support.waiting import eventually
+from tests.support.workers.processes import ROOT
 
 # A browser, a daphne and a worker start for it, on a machine that may be busy.
 pytestmark = pytest.mark.timeout(120)

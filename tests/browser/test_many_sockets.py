@@ -8,8 +8,8 @@ import time
 import pytest
 import redis
 
-from tests.aio.waiting import until
 from tests.browser.sockets import Socket
+from tests.support.async_waiting import until
 
 SOCKETS = 1000
 

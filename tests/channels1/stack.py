@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.channels1.client import WebSocket
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[2]
 DJANGO = [sys.executable, "-m", "django"]
 
 

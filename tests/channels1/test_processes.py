@@ -12,7 +12,7 @@ import pytest
 from asgi_redis.embedded import RedisServer
 from benchmarks.channels1.client import Http
 from tests.channels1.stack import DJANGO, Stack
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, Callable, ClassVar
 
-from workers.coroutines import run
+from workers.loops.coroutines import run
 from workers.message import Message
 from workers.routing import RouteClass, route_class
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, NoReturn
 
 from workers.channel import Channel, Group
-from workers.coroutines import run
 from workers.exceptions import SendNotAvailableOnDemultiplexer
 from workers.generic.base import BaseConsumer, Handler
+from workers.loops.coroutines import run
 from workers.message import Message
 
 

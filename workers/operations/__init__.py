@@ -7,7 +7,6 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from workers.duties import Duty
 from workers.operations.heartbeat import Heartbeat
 from workers.operations.metrics import Metrics
 from workers.operations.overrun import Overrun
@@ -15,6 +14,7 @@ from workers.operations.recycling import MaxMemory, MaxMessages
 from workers.operations.reloading import Reloading, is_rehearsal
 from workers.operations.supervised import VARIABLE, Supervised, own_place
 from workers.operations.systemd import systemd_from
+from workers.runtime.hooks import Duty
 
 
 def duties_from(options: Mapping[str, Any]) -> list[Duty]:

@@ -8,9 +8,9 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from workers.duties import Duty
 from workers.exceptions import ConfigurationError
 from workers.operations.liveness import State, state_of
+from workers.runtime.hooks import Duty
 
 if TYPE_CHECKING:
     from workers.worker import Worker

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, Callable
 from redis.exceptions import RedisError, ResponseError
 
 from asgi_redis.exceptions import ChannelLayerError
-from workers.duties import Duty
 from workers.exceptions import ConfigurationError
 from workers.operations.exposition import family, labels, sample
 from workers.operations.http import HttpServer
+from workers.runtime.hooks import Duty
 
 if TYPE_CHECKING:
     from workers.worker import Worker

@@ -10,8 +10,8 @@ import traceback
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from workers.dispatcher import Running
-from workers.duties import Duty
+from workers.runtime.dispatcher import Running
+from workers.runtime.hooks import Duty
 
 if TYPE_CHECKING:
     from workers.worker import Worker

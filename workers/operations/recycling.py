@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workers.duties import Duty
 from workers.exceptions import ConfigurationError
+from workers.runtime.hooks import Duty
 
 if TYPE_CHECKING:
     from workers.worker import Worker

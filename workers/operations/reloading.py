@@ -21,10 +21,10 @@ from pathlib import Path
 from types import FrameType, MappingProxyType, ModuleType
 from typing import IO, TYPE_CHECKING
 
-from workers.duties import Duty
 from workers.exceptions import ConfigurationError
-from workers.stopping import SIGNALS
-from workers.streams import write_out
+from workers.runtime.hooks import Duty
+from workers.runtime.stopping import SIGNALS
+from workers.runtime.streams import write_out
 
 if TYPE_CHECKING:
     from workers.worker import Worker

@@ -1,5 +1,5 @@
 """
-A worker process that is one of several: what it tells the ``workers.supervisor`` that has started it.
+A worker process that is one of several: what it tells the ``workers.command.supervisor`` that has started it.
 
 There are two pairs of sockets. On one it tells twice a second how it does. On the other it is asked for its metrics;
 the end of that one is the end of the supervisor, and then the worker stops, too.
@@ -17,10 +17,10 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from workers import patching
-from workers.duties import Duty
+from workers.command import patching
 from workers.operations.liveness import State, state_of
 from workers.operations.metrics import Report
+from workers.runtime.hooks import Duty
 
 if TYPE_CHECKING:
     from workers.worker import Worker

@@ -8,9 +8,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from workers import patching, supervisor
-from workers.arguments import add_worker_arguments
-from workers.django import launch_in_project
+from workers.command import patching, supervisor
+from workers.command.arguments import add_worker_arguments
+from workers.compat.django import launch_in_project
 from workers.exceptions import ConfigurationError
 
 

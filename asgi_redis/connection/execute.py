@@ -1,0 +1,72 @@
+"""
+How a call is carried out: it says step by step which requests to make, and gets the results.
+
+The same steps serve every carrier: the blocking one in this file, and the one of the asynchronous layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any, TypeVar
+
+from redis.exceptions import RedisError
+
+from asgi_redis.connection.shard import Shard
+from asgi_redis.exceptions import UnsupportedRedis
+from asgi_redis.process import fork
+from asgi_redis.wire.operation import Operation
+
+T = TypeVar("T")
+Request = tuple[Shard, Operation]
+Steps = Generator[list[Request], list[Any], T]
+"""Yields requests to be made at once, is sent their results in the same order, and returns what the call returns."""
+
+
+def carry(steps: Steps[T]) -> T:
+    """Carries out a call with blocking requests, and returns what it returns. Raises ``ForkedDuringCall``."""
+    generation = fork.check()
+    try:
+        requests = next(steps)
+        while True:
+            if fork.generation != generation:
+                raise fork.forked()
+            requests = steps.send(execute_all(requests))
+    except StopIteration as ended:
+        result: T = ended.value
+        return result
+
+
+def execute_all(requests: Sequence[tuple[Shard, Operation]]) -> list[Any]:
+    """
+    Sends operations to several shards at once, all before the first reply is read, and returns their results.
+
+    A shard that fails does not keep the others from being served; its error is raised when all have answered.
+    """
+    if len(requests) == 1:
+        shard, operation = requests[0]
+        return [shard.execute(operation)]
+    errors: list[BaseException] = []
+    sent: list[tuple[Shard, Operation, Any]] = []
+    results: list[Any] = []
+    for shard, operation in requests:
+        connection = None
+        try:
+            connection = shard.checkout()
+            shard.send(connection, operation.packed)
+        except (RedisError, UnsupportedRedis) as error:
+            if connection is not None:
+                shard.after_error(connection, error)
+            errors.append(error)
+        else:
+            sent.append((shard, operation, connection))
+    for shard, operation, connection in sent:
+        try:
+            results.append(operation.read(shard.read(connection, operation)))
+        except (RedisError, UnsupportedRedis) as error:
+            shard.after_error(connection, error)
+            errors.append(shard.with_key(error, operation))
+        else:
+            shard.give_back(connection)
+    if errors:
+        raise errors[0]
+    return results

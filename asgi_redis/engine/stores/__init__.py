@@ -1,0 +1,1 @@
+"""Stores that keep messages without a server: in memory, and in files that processes share."""

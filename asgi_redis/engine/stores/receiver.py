@@ -1,0 +1,236 @@
+"""How a layer receives from a store: looks, waits, decodes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import select
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Protocol, cast
+
+from asgi_redis.engine.caches import ChannelSets
+from asgi_redis.engine.dropped import FLOOD_SECONDS, DroppedMessages
+from asgi_redis.engine.fanout import KeptMessages, Share
+from asgi_redis.engine.limits import used_up
+from asgi_redis.engine.stores.store import Entry, Listener, Store
+from asgi_redis.exceptions import UndecodableMessage
+from asgi_redis.layers.base import BaseChannelLayer, is_channel_name
+from asgi_redis.process import fork
+from asgi_redis.process.patches import is_patched
+
+Batch = list[tuple[str, dict[str, Any]]]
+
+
+class Attendant(Protocol):
+    """Somebody who receives, and may be woken."""
+
+    @property
+    def woken(self) -> bool:
+        """Whether to return at once, with what is there."""
+
+
+class StoreReceiver:
+    """The reading side of one layer; ``rules`` knows its names."""
+
+    def __init__(self, store: Store, deserialize: Callable[[bytes], Any], rules: BaseChannelLayer) -> None:
+        self._store = store
+        self._deserialize = deserialize
+        self._rules = rules
+        self._queues = ChannelSets(self._make_queues)
+        self._turns = itertools.count()
+        # Under gevent a loop that only looks would let no other greenlet run.
+        self._gives_turns = is_patched("time")
+        self._undecodable = DroppedMessages("that cannot be decoded")
+        self.start_process()
+        fork.register(self)
+
+    def start_process(self) -> None:
+        """Sets up what a process must not share with the one that it was forked from."""
+        self._kept = KeptMessages()
+        self._listeners: set[Listener] = set()
+        self._unblocked = 0
+
+    @property
+    def undecodable_count(self) -> int:
+        """How many messages were dropped because they could not be decoded or decrypted."""
+        return self._undecodable.count
+
+    def receive(
+        self,
+        channels: tuple[str, ...],
+        limit: int,
+        timeout: float,
+        most: Mapping[str, int] | None = None,
+        attendant: Attendant | None = None,
+    ) -> Batch:
+        """
+        Returns up to ``limit`` (channel, message) tuples of ``channels``; waits ``timeout`` seconds for one.
+
+        ``most`` are lower limits of single channels; 0 leaves one out. To be called after ``fork.check``.
+        """
+        generation = fork.generation
+        unblocked = self._unblocked
+        queues = self._queues(channels)
+        if most is not None:
+            queues = _with_room(queues, most)
+            most = {self._rules.non_local_name(name): number for name, number in most.items()}
+        received = self._look(self._store, queues, limit, most)
+        if received or timeout <= 0 or self._is_ended(unblocked, attendant):
+            if self._gives_turns and not received:
+                time.sleep(0)
+            return received
+        deadline = time.monotonic() + timeout
+        with self._store.listen(queues) as listener:
+            self._listeners.add(listener)
+            try:
+                while True:
+                    if fork.generation != generation:
+                        raise fork.forked()  # before it takes a message that it could not hand out
+                    received = self._look(listener, queues, limit, most)
+                    remaining = deadline - time.monotonic()
+                    if received or remaining <= 0 or self._is_ended(unblocked, attendant):
+                        return received
+                    poll = select.poll()
+                    poll.register(listener.fileno(), select.POLLIN)
+                    poll.poll(math.ceil(min(remaining, listener.look_seconds) * 1000))
+            finally:
+                self._listeners.discard(listener)
+
+    def _is_ended(self, unblocked: int, attendant: Attendant | None) -> bool:
+        return self._unblocked != unblocked or (attendant is not None and attendant.woken)
+
+    def wake(self) -> None:
+        """Lets all that wait look again whether they are to go on waiting."""
+        fork.check()
+        for listener in list(self._listeners):
+            listener.wake()
+
+    def unblock(self) -> None:
+        """Ends what this process waits for, as if the time had run out."""
+        fork.check()
+        self._unblocked += 1
+        self.wake()
+
+    def keep(self, channel: str, message: dict[str, Any]) -> None:
+        """Keeps a message that nobody took for the next reader of its channel."""
+        fork.check()
+        self._kept.put(self._rules.non_local_name(channel), [channel], message, self._rules.expiry)
+        self.wake()
+
+    def forget_kept(self) -> None:
+        """Drops what was kept."""
+        self._kept = KeptMessages()
+
+    def _make_queues(self, channels: tuple[str, ...]) -> tuple[str, ...]:
+        for channel in channels:
+            self._rules.valid_channel_name(channel, receive=True)
+        return tuple(dict.fromkeys(channels))
+
+    def take(
+        self, listener: Listener, channels: tuple[str, ...], limit: int, most: Mapping[str, int] | None
+    ) -> Batch:
+        """Returns up to ``limit`` messages of ``channels``; where there is none, ``listener`` begins to wait."""
+        queues = self._queues(channels)
+        return self._look(listener, queues if most is None else _with_room(queues, most), limit, most)
+
+    def _look(
+        self, source: Store | Listener, queues: tuple[str, ...], limit: int, most: Mapping[str, int] | None
+    ) -> Batch:
+        if len(queues) > 1:  # a busy channel that comes first would let the others starve
+            first = next(self._turns) % len(queues)
+            queues = queues[first:] + queues[:first]
+        if self._kept:
+            shares: list[Share] = []
+            self._kept.take(queues, limit, shares)
+            if shares:
+                return [(channel, shared.message()) for shared, channel in shares]
+        received: Batch = []
+        until = math.inf
+        while not received:
+            taken = source.pop(queues, limit, self._rules.expiry, most)
+            if not taken:
+                break
+            for queue, entry in taken:
+                try:
+                    received.append((entry.channel, self._decode(queue, entry)))
+                except Exception as error:  # noqa: BLE001  a serialiser may raise anything; no reader may die of it
+                    # An error's text may repeat the content, which stays out of the log.
+                    self._undecodable.add(queue, type(error).__name__)
+            if received:
+                break
+            now = time.monotonic()
+            until = min(until, now + FLOOD_SECONDS)
+            if now >= until:
+                if source is not self._store:
+                    cast(Listener, source).wake()  # there may be more
+                break
+        return received
+
+    def _decode(self, queue: str, entry: Entry) -> dict[str, Any]:
+        channel = entry.channel
+        if channel != queue and (not is_channel_name(channel) or self._rules.non_local_name(channel) != queue):
+            raise UndecodableMessage("the name of another queue's channel")
+        message = self._deserialize(entry.message)
+        if not isinstance(message, dict):
+            raise UndecodableMessage(f"a {type(message).__name__} instead of a dict")
+        return message
+
+
+def _with_room(queues: tuple[str, ...], most: Mapping[str, int]) -> tuple[str, ...]:
+    full = used_up(most)
+    return tuple(name for name in queues if name not in full) if full else queues
+
+
+class StoreReader:
+    """
+    Receives for one thread of a worker. Any other may ``unblock`` it.
+
+    ``serving`` is whether the last call has got through to the store; false before the first one. ``complete`` is
+    always true: a store that fails is an error.
+    """
+
+    def __init__(self, receiver: StoreReceiver) -> None:
+        self.serving = False
+        self.complete = True
+        self.woken = False
+        self._receiver = receiver
+
+    def receive_batch(
+        self,
+        channels: Collection[str],
+        limit: int,
+        timeout: float = 0,
+        most: Mapping[str, int] | None = None,
+        shared: bool = False,
+    ) -> Batch:
+        """
+        Does what the layer's ``receive_batch`` does.
+
+        Takes no more than ``most[channel]`` from a channel that is in there, none for 0. No message is ``shared``.
+        """
+        # The first call shows at once that messages are served.
+        timeout = timeout if self.serving else 0
+        fork.check()
+        try:
+            received = self._receiver.receive(tuple(channels), limit, timeout, most, self)
+        except BaseException:
+            self.serving = False
+            raise
+        else:
+            self.serving = True
+            return received
+        finally:
+            self.woken = False
+
+    def unblock(self) -> None:
+        """Ends ``receive_batch`` as if the time had run out; the next one, when none is going on."""
+        self.woken = True
+        self._receiver.wake()
+
+    def close(self) -> None:
+        """There is nothing to give back."""
+
+    def settle(self, deadline: float) -> bool:
+        """Returns True: a store owes nothing once a call has ended."""
+        return True

@@ -1,0 +1,1 @@
+"""What connects the channel layers with other frameworks."""

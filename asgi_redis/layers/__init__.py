@@ -1,0 +1,1 @@
+"""The channel layers: one file for each back end."""

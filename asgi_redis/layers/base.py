@@ -1,0 +1,285 @@
+"""
+What every channel layer has in common: names, capacities, and the helpers of the ASGI 1.x base layer.
+
+The rules for names are those of the ASGI 1.x specification, "Channels" and "Groups": ASCII letters, digits, hyphens,
+underscores and periods, fewer than 100 characters, with at most one ``!`` (process-local) or ``?`` (single-reader).
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import importlib.util
+import inspect
+import logging
+import random
+import re
+import string
+import uuid
+import warnings
+from collections.abc import Collection, Mapping
+from re import Pattern
+from typing import TYPE_CHECKING, Any, Optional, Union
+
+from asgi_redis.exceptions import (
+    ChannelFull,
+    ConfigurationError,
+    InvalidMessage,
+    InvalidName,
+    MessageTooLarge,
+    ReservedKey,
+    UnknownSetting,
+)
+from asgi_redis.layers.classic import ClassicNames, base_of_asgiref_1
+from asgi_redis.process import fork
+from asgi_redis.process.awaiting import refuse_await
+from asgi_redis.process.patches import refuse_eventlet
+
+Message = dict[str, Any]
+Received = tuple[Optional[str], Optional[Message]]
+Capacities = Mapping[Union[str, Pattern[str]], int]
+
+logger = logging.getLogger("asgi_redis")
+
+MOST_SECONDS = 100 * 365 * 86400
+"""The limit of ``expiry``, ``group_expiry`` and delays; Redis and its scripts count exactly up to there."""
+
+LONGEST_WAIT = 1_000_000
+"""The limit of the timeout of a receive, in seconds."""
+
+_CHANNEL_NAME = re.compile(r"[a-zA-Z0-9\-_.]+(?:[?!][a-zA-Z0-9\-_.]*)?")
+_GROUP_NAME = re.compile(r"[a-zA-Z0-9\-_.]+")
+_RULE = "a str of fewer than 100 ASCII letters, digits, hyphens, underscores and periods"
+
+
+if TYPE_CHECKING:
+    _OfAsgiref1 = object
+else:
+    _OfAsgiref1 = base_of_asgiref_1()
+
+
+class BaseChannelLayer(ClassicNames, _OfAsgiref1):
+    """The settings and helpers that all the layers share."""
+
+    STAT_MESSAGES_COUNT = "messages_count"
+    STAT_MESSAGES_PENDING = "messages_pending"
+    STAT_MESSAGES_MAX_AGE = "messages_max_age"
+    STAT_CHANNEL_FULL = "channel_full_count"
+
+    extensions = ["groups", "flush", "statistics"]
+    if importlib.util.find_spec("twisted"):
+        extensions.append("twisted")
+
+    crosses_processes = True
+    """Whether a message can be received by another process than the one that has sent it."""
+
+    block_timeout: float = 5.0
+    """Seconds that ``receive(block=True)`` waits."""
+
+    ChannelFull = ChannelFull
+    MessageTooLarge = MessageTooLarge
+
+    def __init__(
+        self, *, expiry: float, group_expiry: float, capacity: int, channel_capacity: Capacities | None
+    ) -> None:
+        refuse_eventlet()
+        for name, seconds in (("expiry", expiry), ("group_expiry", group_expiry)):
+            number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+            if not number or not 0 < seconds <= MOST_SECONDS:
+                raise ConfigurationError(
+                    f"{name} must be a number of seconds above 0, at most {MOST_SECONDS}, not {seconds!r}"
+                )
+        self.expiry = expiry
+        self.group_expiry = group_expiry
+        self.capacity = _checked_capacity("capacity", capacity)
+        self.channel_capacity = self.compile_capacities(channel_capacity or {})
+        self._client_prefix = fork.Own(_new_client_prefix)
+
+    @property
+    def client_prefix(self) -> str:
+        """What this process puts before the ``!`` of its process-local channels, different in every process."""
+        return self._client_prefix.value
+
+    def compile_capacities(self, channel_capacity: Capacities) -> list[tuple[Pattern[str], int]]:
+        """
+        Returns the patterns of ``channel_capacity`` compiled, in their order, each with its capacity.
+
+        A str is a glob, as in ``fnmatch``; a compiled pattern is matched at the start of the name.
+        """
+        if not isinstance(channel_capacity, Mapping):
+            raise ConfigurationError(
+                f'channel_capacity must be a dict such as {{"http.request": 200}}, not {channel_capacity!r}'
+            )
+        return [
+            (_compiled(pattern), _checked_capacity(f"channel_capacity[{pattern!r}]", capacity))
+            for pattern, capacity in channel_capacity.items()
+        ]
+
+    def get_capacity(self, channel: str) -> int:
+        """Returns the capacity of ``channel``: that of the first pattern that matches, or the default."""
+        for pattern, capacity in self.channel_capacity:
+            if pattern.match(channel):
+                return capacity
+        return self.capacity
+
+    @property
+    def blpop_timeout(self) -> float:
+        """The name of ``block_timeout`` in asgi_redis 1.4.3."""
+        return self.block_timeout
+
+    @blpop_timeout.setter
+    def blpop_timeout(self, seconds: float) -> None:
+        self.block_timeout = seconds
+
+    def receive(self, channels: Collection[str], block: bool = False) -> Received:
+        """
+        Takes the next message from any of ``channels``: returns (channel, message), or (None, None).
+
+        A name that ends in ``!`` reads everything under that prefix, and the full name is returned. ``block`` waits
+        up to ``block_timeout`` seconds. No channel starves: their order changes with every call.
+        """
+        refuse_await()
+        received = self.receive_batch(channels, 1, self.block_timeout if block else 0)
+        return received[0] if received else (None, None)
+
+    def receive_batch(self, channels: Collection[str], limit: int, timeout: float = 0) -> list[tuple[str, Message]]:
+        """Takes up to ``limit`` messages at once; where there is none, waits up to ``timeout`` seconds for one."""
+        raise NotImplementedError
+
+    def receive_many(self, channels: Collection[str], block: bool = False) -> Received:
+        """The deprecated name of ``receive``, as in ASGI 1.x."""
+        refuse_await()
+        warnings.warn("receive_many is deprecated; use receive", DeprecationWarning, stacklevel=2)
+        return self.receive(channels, block)
+
+    def new_channel(self, pattern: str) -> str:
+        """Returns a single-reader channel name that is in no use. Raises ``TypeError`` unless it ends in ``?``."""
+        if not isinstance(pattern, str) or not pattern.endswith("?"):
+            raise InvalidName(f"the pattern of a new channel must end in ?, unlike {pattern!r}")
+        name = pattern + "".join(random.SystemRandom().choices(string.ascii_letters, k=12))
+        self.valid_channel_name(name)
+        return name
+
+    def match_type_and_length(self, name: object) -> bool:
+        """Returns whether ``name`` is a str of fewer than 100 characters."""
+        return isinstance(name, str) and len(name) < 100
+
+    def valid_channel_name(self, name: object, receive: bool = False) -> bool:
+        """
+        Returns True, or raises ``TypeError`` with the name and the rule that it breaks.
+
+        ``receive`` asks for a name to read from, where a process-local name ends at its ``!``.
+        """
+        if not isinstance(name, str) or len(name) >= 100 or not _CHANNEL_NAME.fullmatch(name):
+            raise InvalidName(f"{name!r} is not a valid channel name: it must be {_RULE}, with at most one ! or ?")
+        if name.endswith("?"):
+            raise InvalidName(f"{name!r} is not a valid channel name: a single-reader name must not end with ?")
+        if receive and "!" in name and not name.endswith("!"):
+            raise InvalidName(f"{name!r} cannot be received from: a process-local name must end at the ! there")
+        return True
+
+    def valid_channel_names(self, names: object, receive: bool = False) -> bool:
+        """Returns True, or raises ``TypeError`` for what is not a list of valid names with at least one."""
+        if not isinstance(names, list) or not names:
+            raise InvalidName(f"channel names must be a list with at least one name, not {names!r}")
+        return all(self.valid_channel_name(name, receive=receive) for name in names)
+
+    def valid_group_name(self, name: object) -> bool:
+        """Returns True, or raises ``TypeError`` with the name and the rule that it breaks."""
+        if not isinstance(name, str) or len(name) >= 100 or not _GROUP_NAME.fullmatch(name):
+            raise InvalidName(f"{name!r} is not a valid group name: it must be {_RULE}")
+        return True
+
+    def non_local_name(self, name: str) -> str:
+        """Returns the name of the queue that ``name`` is kept in: the part up to and including the ``!``, if any."""
+        before, mark, _ = name.partition("!")
+        return before + mark
+
+    def check_receive(self, channels: object, limit: object, timeout: object = 0) -> None:
+        """
+        Raises ``TypeError`` for a bare name instead of a list.
+
+        Raises ``ValueError`` for a limit that is no whole number above 0, and a timeout that is no number of seconds
+        or more than ``LONGEST_WAIT``.
+        """
+        if isinstance(channels, str):
+            raise InvalidName(f"channels must be a list of names, not the str {channels!r}")
+        is_number = type(timeout) is int or type(timeout) is float
+        if is_number and timeout <= LONGEST_WAIT and type(limit) is int and limit > 0:  # type: ignore[operator]
+            return  # as most often: found out quickly
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            raise ValueError(f"limit must be 1 message or more, not {limit!r}")
+        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout <= LONGEST_WAIT:
+            raise ValueError(f"timeout must be a number of seconds, at most {LONGEST_WAIT}, not {timeout!r}")
+
+    def log_dropped(self, dropped: int, members: int, group: str) -> None:
+        """Notes for how many of a group's channels a message was dropped."""
+        if dropped:
+            logger.info("%s of %s channels over capacity in group %s", dropped, members, group)
+
+    def check_message(self, message: object) -> None:
+        """Raises ``TypeError`` for what is not a dict, and ``ValueError`` for a message with the reserved key."""
+        if not isinstance(message, dict):
+            raise InvalidMessage(f"a message must be a dict, not {type(message).__name__}")
+        if "__asgi_channel__" in message:
+            raise ReservedKey("a message must not hold the key '__asgi_channel__': the wire format keeps it")
+
+
+def _new_client_prefix() -> str:
+    return uuid.uuid4().hex
+
+
+def is_channel_name(name: object) -> bool:
+    """Whether ``name`` is that of a channel."""
+    return (
+        isinstance(name, str)
+        and len(name) < 100
+        and _CHANNEL_NAME.fullmatch(name) is not None
+        and not name.endswith("?")
+    )
+
+
+def _compiled(pattern: str | Pattern[str]) -> Pattern[str]:
+    if isinstance(pattern, str):
+        return re.compile(fnmatch.translate(pattern))
+    if not isinstance(pattern, Pattern) or not isinstance(pattern.pattern, str):
+        raise ConfigurationError(f"the keys of channel_capacity must be globs or compiled patterns, not {pattern!r}")
+    return pattern
+
+
+def _checked_capacity(setting: str, capacity: object) -> int:
+    if isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1:
+        raise ConfigurationError(f"{setting} must be a whole number of messages above 0, not {capacity!r}")
+    return capacity
+
+
+def checked_max_message_bytes(size: object) -> int:
+    """Returns the setting. Raises ``ConfigurationError`` for one that cannot be."""
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise ConfigurationError(f"max_message_bytes must be a number of bytes, not {size!r}")
+    return size
+
+
+def settings_of(*layer_classes: type) -> list[str]:
+    """Returns the names of all settings that these classes have."""
+    names = [
+        parameter.name
+        for layer_class in layer_classes
+        for ancestor in layer_class.__mro__
+        if "__init__" in vars(ancestor)
+        for parameter in inspect.signature(ancestor).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    ]
+    return list(dict.fromkeys(names))
+
+
+def unknown_setting(layer_class: type, name: str, *inner: type) -> UnknownSetting:
+    """
+    Returns the error for a setting that ``layer_class`` does not have, with the one that is meant, or else all.
+
+    ``inner`` are classes whose settings it has, too.
+    """
+    known = settings_of(layer_class, *inner)
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"it has: {', '.join(known)}"
+    return UnknownSetting(f"{layer_class.__name__} has no setting {name!r}; {hint}")

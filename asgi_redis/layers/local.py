@@ -1,0 +1,176 @@
+"""``RedisLocalChannelLayer``: normal channels stay on this machine, everything else goes through Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from asgi_redis.connection import carry
+from asgi_redis.engine.local_delayed import LocalDelayedMessages
+from asgi_redis.engine.local_receiver import LocalReceiver, is_local
+from asgi_redis.engine.reader import Reader
+from asgi_redis.layers.base import Message
+from asgi_redis.layers.classic import send_to_each
+from asgi_redis.layers.from_setting import inner_layer
+from asgi_redis.layers.redis import RedisChannelLayer
+from asgi_redis.layers.store import StoreChannelLayer
+from asgi_redis.process.awaiting import refuse_await
+
+# What a local layer that is made here takes over, unless its CONFIG says otherwise.
+_SHARED = (
+    "prefix",
+    "expiry",
+    "group_expiry",
+    "capacity",
+    "channel_capacity",
+    "symmetric_encryption_keys",
+    "serializer_format",
+    "max_message_bytes",
+)
+
+
+class RedisLocalChannelLayer(RedisChannelLayer):
+    """
+    A ``RedisChannelLayer`` whose normal channels are on this machine.
+
+    Messages to normal channels go to ``local_layer``, so that the work that a machine takes in is done there. What
+    has a ``!`` or ``?`` in its name, and all groups, are on Redis, and reach every machine. A group may have normal
+    channels in it: they get its messages on the machine that sends to the group. A receive of both kinds waits for
+    both at once; what it returns is all from one side, and each side comes first in turn.
+
+    ``local_layer`` is a layer of this package that needs no server; or a dict of ``BACKEND``, the dotted path of its
+    class, and ``CONFIG``, its settings; or else an ``IPCChannelLayer``, which needs the extra ``ipc``. One that is
+    made here has the prefix, expiry, capacities, keys and so on of this layer, where ``CONFIG`` says nothing else;
+    one that is given keeps its own. All other settings are those of ``RedisChannelLayer``.
+
+    Raises ``ValueError`` for a setting that cannot work, ``TypeError`` for one that is not known, and ``ImportError``
+    where the local layer needs what is not installed.
+    """
+
+    def __init__(self, *, local_layer: StoreChannelLayer | Mapping[str, Any] | None = None, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._local = _local_layer(local_layer, settings)
+        self.crosses_processes = self._local.crosses_processes
+        self._receiver = LocalReceiver(
+            self._local, self._shards, self._keys, self._operations, self._serializer, self
+        )
+        delaying = self._operations.delaying()
+        self.delayed = LocalDelayedMessages(self._local, self._shards, delaying, self._serializer, self, self._sender)
+
+    @property
+    def local_layer(self) -> StoreChannelLayer:
+        """The layer of the normal channels."""
+        return self._local
+
+    def get_capacity(self, channel: str) -> int:
+        """Returns the capacity of ``channel``, there where it is."""
+        return self._local.get_capacity(channel) if is_local(channel) else super().get_capacity(channel)
+
+    # Sending and receiving
+
+    def send(self, channel: str, message: Message) -> None:
+        """
+        Puts ``message`` at the end of ``channel``, here or on Redis.
+
+        Raises ``ChannelFull``, ``MessageTooLarge``, ``TypeError`` for a wrong name or value, ``ValueError`` for a
+        reserved key, and for a channel on Redis what ``RedisChannelLayer.send`` raises.
+        """
+        refuse_await()
+        if isinstance(channel, str) and is_local(channel):
+            self._local.send(channel, message)
+        else:
+            super().send(channel, message)
+
+    def reader(self) -> Reader:
+        """
+        Returns what a worker receives with, in one thread.
+
+        It goes on with the local channels while Redis is away, and the other way round.
+        """
+        return Reader(
+            self._receiver,
+            self._shards,
+            self._operations.probe(),
+            [(self._local, self._local.global_statistics)],
+        )
+
+    @property
+    def undecodable_count(self) -> int:
+        """How many messages this process has dropped because they could not be decoded or decrypted."""
+        return self._receiver.undecodable_count + self._local.undecodable_count
+
+    # Groups
+
+    def send_group(self, group: str, message: Message) -> int:
+        """
+        Sends ``message`` to every channel of ``group``; returns for how many it was dropped.
+
+        Normal channels in it get the message on this machine only, whichever machine has added them.
+
+        Channels that are full are left out and counted, and never raise ``ChannelFull``. Raises as ``send`` does
+        otherwise: ``MessageTooLarge``, ``TypeError`` and ``ValueError`` before anything was sent; and
+        ``redis.exceptions.ResponseError`` for a queue that is a key of another type, when all the others were served.
+        """
+        refuse_await()
+        if self.sends_each:
+            return send_to_each(self, group, message)
+        self.valid_group_name(group)
+        self.check_message(message)
+        members = carry(self._members(group))
+        local = [name.decode() for name in members if not (b"!" in name or b"?" in name)]
+        remote = [name for name in members if b"!" in name or b"?" in name] if local else members
+        dropped = 0
+        if local:
+            next(self._sender.send_group(remote, message), None)  # what only Redis cannot take has to show before
+            dropped = self._local.send_to_all(local, message)
+        dropped += carry(self._sender.send_group(remote, message))
+        self.log_dropped(dropped, len(members), group)
+        return dropped
+
+    group_send = send_group
+
+    # Statistics and flush
+
+    def global_statistics(self) -> dict[str, int]:
+        """
+        Returns the counters of all channels, on Redis and here, as ``RedisChannelLayer`` does.
+
+        They are kept for about a day after the last message.
+        """
+        local = self._local.global_statistics()
+        return {name: number + local[name] for name, number in super().global_statistics().items()}
+
+    def channel_statistics(self, channel: str) -> dict[str, float]:
+        """Returns the counters of ``channel``, there where it is, as ``RedisChannelLayer`` does."""
+        if isinstance(channel, str) and is_local(channel):
+            return self._local.channel_statistics(channel)
+        return super().channel_statistics(channel)
+
+    def many_channel_statistics(self, channels: Iterable[str]) -> dict[str, dict[str, float]]:
+        """Returns the ``channel_statistics`` of each of ``channels``, as ``RedisChannelLayer`` does."""
+        names = list(channels)
+        local = {name: self._local.channel_statistics(name) for name in names if is_local(name)}
+        remote = [name for name in names if name not in local]
+        return {**local, **super().many_channel_statistics(remote)}
+
+    def flush(self) -> None:
+        """Deletes all messages, groups and counters under this layer's prefixes, and those of the local layer."""
+        refuse_await()
+        super().flush()
+        self._local.flush()
+
+    def close(self) -> None:
+        """Gives back what is open, on both sides. The layer stays usable."""
+        super().close()
+        self._local.close()
+
+    def __str__(self) -> str:
+        hosts = [shard.host for shard in self._shards]
+        return f"{type(self).__name__}(hosts={hosts}, local_layer={self._local})"
+
+
+def _local_layer(given: object, settings: Mapping[str, Any]) -> StoreChannelLayer:
+    if given is None:
+        given = {"BACKEND": "asgi_redis.IPCChannelLayer"}
+    shared = {name: settings[name] for name in _SHARED if name in settings}
+    return inner_layer(given, "local_layer", StoreChannelLayer, "a layer that needs no server", shared)

@@ -1,0 +1,290 @@
+"""``RedisPubSubChannelLayer``: the calls of a channel layer over Redis's pub/sub."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import uuid
+import weakref
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from asgi_redis.connection import Shard, Steps, carry, parse_hosts
+from asgi_redis.engine.dropped import FLOOD_SECONDS
+from asgi_redis.engine.pubsub.publisher import Decoder, Publisher
+from asgi_redis.engine.pubsub.reader import PubSubReader
+from asgi_redis.engine.pubsub.subscription import Inbox, LocalGroup
+from asgi_redis.engine.pubsub.subscriptions import Subscriptions
+from asgi_redis.exceptions import ChannelLayerError, ConfigurationError, InvalidName
+from asgi_redis.layers.base import BaseChannelLayer, Capacities, Message, checked_max_message_bytes, unknown_setting
+from asgi_redis.process import fork
+from asgi_redis.process.awaiting import refuse_await
+from asgi_redis.serializers import Key, registry
+from asgi_redis.wire.pubsub import group_name
+
+_JOIN = 5.0  # seconds that the listening threads get to end
+
+
+class NotOfThisProcess(ChannelLayerError, RuntimeError):
+    """A channel is to be added to a group by a process that does not listen to it."""
+
+
+class RedisPubSubChannelLayer(BaseChannelLayer):
+    """
+    A channel layer over the pub/sub of one or more Redis servers, the same on the wire as that of channels_redis.
+
+    A message goes to every process that listens to its channel at that moment, and is nowhere else: where nobody
+    listens, or the connection is just lost, it is lost, and ``send`` does not tell. Unlike with
+    ``RedisChannelLayer``, several processes that receive from one channel each get every message; the threads of one
+    process share them. There is no ``ChannelFull`` and there are no statistics.
+
+    A process listens to a channel from its first ``receive`` or from ``new_channel`` on, in the background, until
+    ``close_channel``, ``flush`` or ``close``, or until nobody has received from it for ten times ``expiry``, or for
+    ``group_expiry`` where it is in a group. What it has not received waits in its memory: ``capacity`` messages of a
+    channel, a hundred times as many while it is being read, for ``expiry`` seconds; the oldest are dropped. Channel
+    names have no parts: ``!`` and ``?`` are characters like others.
+
+    After an outage everything is subscribed again. Each channel of the process gets ``{"type": on_disconnect}`` when
+    it begins and ``{"type": on_reconnect}`` when it is over. All other settings are those of ``RedisChannelLayer``.
+    A process that is forked later listens to nothing at first.
+
+    Raises ``ValueError`` for a setting that cannot work, and ``TypeError`` for one that is not known.
+    """
+
+    extensions = ["groups", "flush"]
+
+    def __init__(
+        self,
+        *,
+        hosts: Sequence[Any] | None = None,
+        prefix: str = "asgi",
+        on_disconnect: str | None = None,
+        on_reconnect: str | None = None,
+        expiry: float = 60,
+        group_expiry: float = 86400,
+        capacity: int = 100,
+        channel_capacity: Capacities | None = None,
+        symmetric_encryption_keys: Sequence[Key] | None = None,
+        connection_kwargs: Mapping[str, Any] | None = None,
+        serializer_format: str = "msgpack",
+        max_message_bytes: int = 8 * 1024 * 1024,
+        **unknown: Any,
+    ) -> None:
+        if unknown:
+            raise unknown_setting(type(self), next(iter(unknown)))
+        super().__init__(
+            expiry=expiry, group_expiry=group_expiry, capacity=capacity, channel_capacity=channel_capacity
+        )
+        if not isinstance(prefix, str):
+            raise ConfigurationError(f"prefix must be a str, not {prefix!r}")
+        self.prefix = prefix
+        self.on_disconnect = on_disconnect
+        self.on_reconnect = on_reconnect
+        self.max_message_bytes = checked_max_message_bytes(max_message_bytes)
+        # Encrypted messages have no time to grow old on the way, and clocks differ.
+        self._serializer = registry.get_serializer(
+            serializer_format, symmetric_encryption_keys=symmetric_encryption_keys
+        )
+        self._shards = [Shard(one, keeps_keys=False) for one in parse_hosts(hosts, connection_kwargs)]
+        self._subscriptions = Subscriptions(
+            self._shards,
+            expiry,
+            group_expiry,
+            self._notice("on_disconnect", on_disconnect),
+            self._notice("on_reconnect", on_reconnect),
+        )
+        self._publisher = Publisher(self._shards, prefix, self._serializer, self, max_message_bytes)
+        self._decoder = Decoder(self._serializer)
+        # The listening threads know nothing of the layer: it may go when nobody else has it any more.
+        weakref.finalize(self, self._subscriptions.stop).atexit = False
+
+    def _notice(self, setting: str, kind: str | None) -> bytes | None:
+        if kind is not None and not isinstance(kind, str):
+            raise ConfigurationError(f"{setting} must be the type of a message, a str, not {kind!r}")
+        return None if kind is None else self._serializer.serialize({"type": kind})
+
+    # Sending
+
+    def send(self, channel: str, message: Message) -> None:
+        """
+        Publishes ``message`` to ``channel``, in one round trip.
+
+        Raises ``MessageTooLarge``, ``TypeError`` for a wrong name or value, ``ValueError`` for a reserved key. After
+        a ``redis.exceptions.ConnectionError`` or ``TimeoutError`` the message may or may not have been sent.
+        """
+        refuse_await()
+        carry(self._sending(channel, message))
+
+    def _sending(self, channel: str, message: Message) -> Steps[None]:
+        return self._publisher.send(channel, message)
+
+    def send_group(self, group: str, message: Message) -> int:
+        """
+        Publishes ``message`` to ``group``, in one round trip, however many channels are in there.
+
+        Raises as ``send`` does. Returns 0: for how many channels it will be dropped cannot be known.
+        """
+        refuse_await()
+        return carry(self._group_sending(group, message))
+
+    group_send = send_group
+
+    def _group_sending(self, group: str, message: Message) -> Steps[int]:
+        return self._publisher.send_group(group, message)
+
+    # Receiving
+
+    def receive_batch(self, channels: Collection[str], limit: int, timeout: float = 0) -> list[tuple[str, Message]]:
+        """
+        Takes up to ``limit`` messages at once, one from each channel in turn; returns (channel, message) tuples.
+
+        Listens to channels that are new; what is sent when it has returned is not missed. Where there is no message,
+        waits up to ``timeout`` seconds for one. Raises ``redis.exceptions.RedisError`` where a channel cannot be
+        listened to; an outage later on is not raised, but waited for.
+        """
+        refuse_await()
+        self.check_receive(channels, limit, timeout)
+        deadline = time.monotonic() + timeout
+        generation = fork.check()
+        inboxes = self._open(channels)
+        self._subscriptions.confirm([inbox for inbox in inboxes if not inbox.confirmed_once])
+        until, unblocked = max(deadline, time.monotonic() + FLOOD_SECONDS), self._subscriptions.unblocked
+        while True:
+            taken = self._subscriptions.receive(inboxes, limit, deadline - time.monotonic())
+            if fork.generation != generation:
+                raise fork.forked()
+            received = self._decoder.decode(taken)
+            ended = time.monotonic() >= until or self._subscriptions.unblocked != unblocked
+            if received or not taken or ended:
+                return received
+
+    def _open(self, channels: Collection[str]) -> list[Inbox]:
+        known = self._subscriptions.inboxes
+        for channel in channels:
+            if not isinstance(channel, str) or channel not in known:
+                self.valid_channel_name(channel, receive=True)
+        return self._subscriptions.open(dict.fromkeys(channels), self.get_capacity)
+
+    def reader(self) -> PubSubReader:
+        """Returns what a worker receives with: one thread, and as many servers as can be reached."""
+        return PubSubReader(self._subscriptions, self._open, self._decoder.decode)
+
+    def unblock(self) -> None:
+        """Ends what this process waits for in any of the receive calls, as if the time had run out."""
+        self._subscriptions.unblock()
+
+    @property
+    def undecodable_count(self) -> int:
+        """How many messages this process has dropped because they could not be decoded or decrypted."""
+        return self._decoder.undecodable_count
+
+    @property
+    def dropped_count(self) -> int:
+        """How many messages this process has dropped because a channel was full, or nobody received them in time."""
+        return self._subscriptions.dropped_count
+
+    # Channels and groups
+
+    def new_channel(self, pattern: str = "specific.") -> str:
+        """Returns a channel name that is in no use, listened to by this process: prefix, ``pattern``, 32 digits."""
+        channel = self._new_name(pattern)
+        try:
+            self._subscriptions.confirm(self._open([channel]))
+        except BaseException:
+            self._subscriptions.close_channel(channel)
+            raise
+        return channel
+
+    def _new_name(self, pattern: str) -> str:
+        if not isinstance(pattern, str):
+            raise InvalidName(f"the pattern of a new channel must be a str, not {pattern!r}")
+        return f"{self.prefix}{pattern}{uuid.uuid4().hex}"
+
+    def close_channel(self, channel: str) -> None:
+        """Ends listening to a channel; forgets what waits in it, and the groups that it is in."""
+        self.valid_channel_name(channel)
+        self._subscriptions.close_channel(channel)
+
+    def group_add(self, group: str, channel: str) -> None:
+        """
+        Adds ``channel``, one that this process listens to, to ``group``.
+
+        What is sent to the group when it has returned is not missed. Raises ``RuntimeError`` for a channel that this
+        process does not listen to: its own process must add it.
+        """
+        refuse_await()
+        self._subscriptions.confirm([self._join(group, channel)])
+
+    def _join(self, group: str, channel: str) -> LocalGroup:
+        self.valid_group_name(group)
+        self.valid_channel_name(channel)
+        joined = self._subscriptions.join(group, group_name(self.prefix, group), channel)
+        if joined is None:
+            raise NotOfThisProcess(
+                f"channel {channel} cannot be added to group {group}: this process does not listen to it (with "
+                f"pub/sub a process adds only channels of its own new_channel() or receive())"
+            )
+        return joined
+
+    def group_discard(self, group: str, channel: str) -> None:
+        """Removes ``channel`` from ``group``, if this process has added it."""
+        refuse_await()
+        self.valid_group_name(group)
+        self.valid_channel_name(channel)
+        self._subscriptions.leave(group, channel)
+
+    def group_channels(self, group: str) -> list[str]:
+        """Returns the channels of ``group`` that this process has added; nobody knows those of others."""
+        self.valid_group_name(group)
+        return self._subscriptions.members(group)
+
+    def valid_channel_name(self, name: object, receive: bool = False) -> bool:
+        """
+        Returns True, or raises ``TypeError`` with the name and the rule that it breaks.
+
+        A name of ``new_channel`` begins with the prefix, which may hold characters that names may not.
+        """
+        if isinstance(name, str) and self.prefix and name.startswith(self.prefix):
+            if name.startswith(group_name(self.prefix, "")):
+                raise InvalidName(f"{name!r} is not a valid channel name: a group is published under it")
+            if len(name) > len(self.prefix):
+                with contextlib.suppress(InvalidName):  # what is told is the whole name
+                    return super().valid_channel_name(name[len(self.prefix) :])
+        if receive and isinstance(name, str) and name.endswith("!"):
+            raise InvalidName(f"{name!r} cannot be received from: pub/sub has whole names only")
+        return super().valid_channel_name(name)
+
+    # The rest
+
+    def flush(self) -> None:
+        """Forgets all channels, groups and messages of this process; those of others are not within reach."""
+        refuse_await()
+        self.close()
+
+    def serialize(self, message: Message) -> bytes:
+        """Returns ``message`` as it is published."""
+        return self._serializer.serialize(message)
+
+    def deserialize(self, message: bytes) -> Any:
+        """Returns the message that ``serialize`` was given."""
+        return self._serializer.deserialize(message)
+
+    def close(self) -> None:
+        """
+        Ends listening, and closes the connections. What waits in a receive returns as if the time had run out.
+
+        The layer stays usable, and begins as a new one.
+        """
+        for listener in self._subscriptions.stop():
+            listener.join(_JOIN)
+        for shard in self._shards:
+            shard.drop_idle()
+
+    def __enter__(self) -> RedisPubSubChannelLayer:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}(hosts={[shard.host for shard in self._shards]})"

@@ -1,0 +1,317 @@
+"""``RedisChannelLayer``: the ASGI 1.x channel layer interface, as blocking calls."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from asgi_redis import wire
+from asgi_redis.connection import Shard, Steps, carry, parse_hosts
+from asgi_redis.engine.delayed import DelayedMessages
+from asgi_redis.engine.reader import Reader
+from asgi_redis.engine.receiver import Receiver
+from asgi_redis.engine.sender import Sender
+from asgi_redis.engine.statistics import Upkeep
+from asgi_redis.exceptions import ConfigurationError
+from asgi_redis.layers.base import (
+    BaseChannelLayer,
+    Capacities,
+    Message,
+    Received,
+    checked_max_message_bytes,
+    is_channel_name,
+    unknown_setting,
+)
+from asgi_redis.layers.classic import send_to_each
+from asgi_redis.process.awaiting import refuse_await
+from asgi_redis.serializers import Key, registry
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+
+class RedisChannelLayer(BaseChannelLayer):
+    """
+    A channel layer over one or more Redis servers.
+
+    One object may be shared by all threads and greenlets, and by processes that are forked later.
+
+    ``hosts`` lists the servers, two or more are shards: URLs (``redis://``, ``rediss://``, ``unix://``),
+    ``(host, port)`` pairs, dicts of redis-py's connection options with ``address`` or ``host`` and ``port``, or of
+    ``sentinels`` and ``master_name``. ``host``, ``port`` and ``db`` are shorthand for one. ``connection_kwargs`` are
+    options for all of them. ``expiry`` and ``group_expiry`` are seconds, and may be fractions. ``capacity`` is in
+    messages; ``channel_capacity`` maps globs or compiled patterns to other capacities.
+    ``symmetric_encryption_keys`` are str or bytes: the first encrypts, all decrypt. ``max_message_bytes`` bounds a
+    serialised message.
+
+    Raises ``ValueError`` for a setting that cannot work, and ``TypeError`` for one that is not known.
+    """
+
+    def __init__(
+        self,
+        *,
+        hosts: Sequence[Any] | None = None,
+        prefix: str = "asgi",
+        expiry: float = 60,
+        group_expiry: float = 86400,
+        capacity: int = 100,
+        channel_capacity: Capacities | None = None,
+        symmetric_encryption_keys: Sequence[Key] | None = None,
+        connection_kwargs: Mapping[str, Any] | None = None,
+        serializer_format: str = "msgpack",
+        random_prefix_length: int = 12,
+        stats_prefix: str = "asgi-meta:",
+        host: str | None = None,
+        port: int | None = None,
+        db: int | None = None,
+        max_message_bytes: int = 8 * 1024 * 1024,
+        **unknown: Any,
+    ) -> None:
+        if unknown:
+            raise unknown_setting(type(self), next(iter(unknown)))
+        super().__init__(
+            expiry=expiry, group_expiry=group_expiry, capacity=capacity, channel_capacity=channel_capacity
+        )
+        if not isinstance(random_prefix_length, int) or random_prefix_length < 4:
+            raise ConfigurationError(
+                f"random_prefix_length must be at least 4 bytes, or equal messages become one, not "
+                f"{random_prefix_length!r}"
+            )
+        self.prefix = prefix
+        self.stats_prefix = stats_prefix
+        self.max_message_bytes = checked_max_message_bytes(max_message_bytes)
+        self._serializer = registry.get_serializer(
+            serializer_format,
+            symmetric_encryption_keys=symmetric_encryption_keys,
+            random_prefix_length=random_prefix_length,
+            expiry=expiry,
+        )
+        shorthand = {"host": host, "port": port, "db": db}
+        self._shards = [Shard(one) for one in parse_hosts(hosts, connection_kwargs, shorthand)]
+        self._keys = wire.Keys(prefix, stats_prefix)
+        self._operations = wire.Operations(self._keys, expiry, group_expiry)
+        self._receiver = Receiver(self._shards, self._keys, self._operations, self._serializer, self)
+        self._sender = Sender(
+            self._shards, self._operations, self._serializer, self, random_prefix_length, max_message_bytes
+        )
+        delaying = self._operations.delaying()
+        self.delayed = DelayedMessages(self._shards, delaying, self._serializer, self, self._sender)
+        self._upkeep = Upkeep(self._shards, self._keys, self._operations)
+
+    # What asgi_redis 1.4.3 had, too
+
+    global_stats_key = "#global#"
+    global_statistics_expiry = wire.GLOBAL_COUNTERS_TTL
+    channel_statistics_expiry = wire.CHANNEL_COUNTERS_TTL
+
+    @property
+    def hosts(self) -> list[str]:
+        """The address of each shard, without user and password."""
+        return [str(shard.host) for shard in self._shards]
+
+    @property
+    def ring_size(self) -> int:
+        """The number of shards."""
+        return len(self._shards)
+
+    def consistent_hash(self, value: str | bytes) -> int:
+        """Returns the position of the shard that a group or a queue of this name is on."""
+        return wire.shard_of(value.encode() if isinstance(value, str) else value, len(self._shards))
+
+    # Sending
+
+    def send(self, channel: str, message: Message) -> None:
+        """
+        Puts ``message`` at the end of ``channel``, in one round trip.
+
+        Raises ``ChannelFull``, ``MessageTooLarge``, ``TypeError`` for a wrong name or value, ``ValueError`` for a
+        reserved key. After a ``redis.exceptions.ConnectionError`` or ``TimeoutError`` the message may or may not have
+        been sent.
+        """
+        refuse_await()
+        carry(self._sending(channel, message))
+
+    def _sending(self, channel: str, message: Message) -> Steps[None]:
+        if not isinstance(channel, str):
+            self.valid_channel_name(channel)
+        self.check_message(message)
+        if not (yield from self._sender.send(channel, message)):
+            raise self.ChannelFull(f"channel {channel} holds {self.get_capacity(channel)} messages, its capacity")
+
+    # Receiving
+
+    def receive_batch(self, channels: Collection[str], limit: int, timeout: float = 0) -> list[tuple[str, Message]]:
+        """
+        Takes up to ``limit`` messages at once, one from each channel in turn; returns (channel, message) tuples.
+
+        Where there is none, waits up to ``timeout`` seconds for one.
+        """
+        refuse_await()
+        self.check_receive(channels, limit, timeout)
+        names = tuple(channels)
+        return self._receiver.receive(names, limit, timeout) if names else []
+
+    def receive_twisted(self, channels: Collection[str]) -> Deferred[Received]:
+        """Does ``receive(channels, block=True)`` for Twisted: returns a Deferred. Needs Twisted."""
+        from asgi_redis.layers.twisted import receive_twisted
+
+        return receive_twisted(self, channels)
+
+    def reader(self) -> Reader:
+        """Returns what a worker receives with: one thread, and as many servers as can be reached."""
+        return Reader(self._receiver, self._shards, self._operations.probe())
+
+    def unblock(self) -> None:
+        """Ends what this process waits for in any of the receive calls, as if the time had run out."""
+        self._receiver.unblock()
+
+    @property
+    def undecodable_count(self) -> int:
+        """How many messages this process has dropped because they could not be decoded or decrypted."""
+        return self._receiver.undecodable_count
+
+    # Groups
+
+    def group_add(self, group: str, channel: str) -> None:
+        """Adds ``channel`` to ``group`` for ``group_expiry`` seconds, or renews that, in one round trip."""
+        refuse_await()
+        carry(self._group_adding(group, channel))
+
+    def _group_adding(self, group: str, channel: str) -> Steps[None]:
+        self.valid_group_name(group)
+        self.valid_channel_name(channel)
+        yield [(self._group_shard(group), self._operations.group_add(group, channel))]
+
+    def group_discard(self, group: str, channel: str) -> None:
+        """Removes ``channel`` from ``group``, if it is in there, in one round trip."""
+        refuse_await()
+        carry(self._group_discarding(group, channel))
+
+    def _group_discarding(self, group: str, channel: str) -> Steps[None]:
+        self.valid_group_name(group)
+        self.valid_channel_name(channel)
+        yield [(self._group_shard(group), self._operations.group_discard(group, channel))]
+
+    def group_channels(self, group: str) -> list[str]:
+        """Returns the channels of ``group`` whose membership has not expired."""
+        names = [name.decode() for name in carry(self._members(group))]
+        return list(filter(is_channel_name, names))
+
+    def send_group(self, group: str, message: Message) -> int:
+        """
+        Sends ``message`` to every channel of ``group``, in two round trips; returns for how many it was dropped.
+
+        Channels that are full are left out and counted, and never raise ``ChannelFull``. Raises as ``send`` does
+        otherwise: ``MessageTooLarge``, ``TypeError`` and ``ValueError`` before anything was sent; and
+        ``redis.exceptions.ResponseError`` for a queue that is a key of another type, when all the others were served.
+        """
+        refuse_await()
+        if self.sends_each:
+            return send_to_each(self, group, message)
+        return carry(self._group_sending(group, message))
+
+    group_send = send_group
+
+    def _group_sending(self, group: str, message: Message) -> Steps[int]:
+        self.valid_group_name(group)
+        self.check_message(message)
+        members = yield from self._members(group)
+        dropped = yield from self._sender.send_group(members, message)
+        self.log_dropped(dropped, len(members), group)
+        return dropped
+
+    def _members(self, group: str) -> Steps[list[bytes]]:
+        self.valid_group_name(group)
+        shard = self._group_shard(group)
+        while True:
+            (found,) = yield [(shard, self._operations.group_channels(group))]
+            if not found.expired:
+                break
+        members: list[bytes] = found.names
+        if found.more:
+            members = yield from self._scan_members(group, shard)
+        # Another program may have put anything in there.
+        if b"".join(members).isascii() and max(map(len, members), default=0) < 100:
+            return members
+        return [name for name in members if name.isascii() and len(name) < 100]
+
+    def _scan_members(self, group: str, shard: Shard) -> Steps[list[bytes]]:
+        scores: dict[bytes, float] = {}
+        cursor = b"0"
+        while True:
+            ((cursor, found),) = yield [(shard, self._operations.scan_group(group, cursor))]
+            scores.update(found)
+            if cursor == b"0":
+                return sorted(scores, key=scores.__getitem__)
+
+    def _group_shard(self, group: str) -> Shard:
+        return self._shards[wire.shard_of(group.encode(), len(self._shards))]
+
+    # Statistics and flush
+
+    def global_statistics(self) -> dict[str, int]:
+        """
+        Returns the counters of all channels on all shards.
+
+        ``messages_count`` sent, ``channel_full_count`` refused and ``messages_expired`` found expired are kept for
+        about a day after the last message.
+        """
+        return self._upkeep.global_statistics()
+
+    def channel_statistics(self, channel: str) -> dict[str, float]:
+        """
+        Returns the counters of ``channel`` on all its shards, and what waits in it now.
+
+        ``messages_count`` sent, ``channel_full_count`` refused and ``messages_expired`` found expired are kept for
+        about an hour after the last message. What goes with its queue, ``expiry`` after the last message in it, is
+        not found. ``messages_pending`` is a number of messages, ``messages_max_age`` the age of the oldest, in
+        seconds.
+        """
+        self.valid_channel_name(channel)
+        return self._upkeep.channel_statistics(self.non_local_name(channel))
+
+    def many_channel_statistics(self, channels: Iterable[str]) -> dict[str, dict[str, float]]:
+        """
+        Returns the ``channel_statistics`` of each of ``channels``, in one round trip for each shard.
+
+        A channel that Redis refuses, for a key of another type, is left out. Raises ``redis.exceptions.RedisError``
+        for a shard that cannot be reached.
+        """
+        names = {channel: self.non_local_name(channel) for channel in channels if self.valid_channel_name(channel)}
+        found = self._upkeep.many_channel_statistics(dict.fromkeys(names.values()))
+        return {channel: found[name] for channel, name in names.items() if name in found}
+
+    def flush(self) -> None:
+        """Deletes all messages, groups and counters under this layer's prefixes, on all shards."""
+        refuse_await()
+        self._upkeep.flush()
+        self._receiver.forget_kept()
+
+    # Serialisation
+
+    @property
+    def crypter(self) -> Any:
+        """What encrypts and decrypts, or None: the ``MultiFernet`` of ``symmetric_encryption_keys``."""
+        return getattr(self._serializer, "crypter", None)
+
+    def serialize(self, message: Message) -> bytes:
+        """Returns ``message`` as it is put into a queue."""
+        return self._serializer.serialize(message)
+
+    def deserialize(self, message: bytes) -> Any:
+        """Returns the message that ``serialize`` was given."""
+        return self._serializer.deserialize(message)
+
+    def close(self) -> None:
+        """Closes the connections that are not in use. The layer stays usable, and connects anew."""
+        for shard in self._shards:
+            shard.drop_idle()
+
+    def __enter__(self) -> RedisChannelLayer:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}(hosts={[shard.host for shard in self._shards]})"

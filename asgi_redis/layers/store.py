@@ -1,0 +1,251 @@
+"""The calls of a channel layer that needs no server, over a store."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+from asgi_redis.engine.codec import has_only_str_keys, invalid_message
+from asgi_redis.engine.stores.receiver import StoreReader, StoreReceiver
+from asgi_redis.engine.stores.store import Store
+from asgi_redis.exceptions import InvalidName, MessageTooLarge
+from asgi_redis.layers.base import BaseChannelLayer, Capacities, Message, Received, checked_max_message_bytes
+from asgi_redis.layers.classic import may_remember_capacity, send_to_each
+from asgi_redis.process import fork
+from asgi_redis.process.awaiting import refuse_await
+from asgi_redis.serializers import Key, Serializer, decoding, registry, spliceable
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+_AT_ONCE = 1000  # channels of a group that are served in one step
+
+
+class StoreChannelLayer(BaseChannelLayer):
+    """What the layers over a store have in common. One object may be shared by all threads and greenlets."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        expiry: float,
+        group_expiry: float,
+        capacity: int,
+        channel_capacity: Capacities | None,
+        symmetric_encryption_keys: Sequence[Key] | None,
+        serializer_format: str,
+        max_message_bytes: int,
+    ) -> None:
+        super().__init__(
+            expiry=expiry, group_expiry=group_expiry, capacity=capacity, channel_capacity=channel_capacity
+        )
+        self.max_message_bytes = checked_max_message_bytes(max_message_bytes)
+        self._store = store
+        self._serializer = registry.get_serializer(
+            serializer_format,
+            symmetric_encryption_keys=symmetric_encryption_keys,
+            random_prefix_length=0,
+            expiry=expiry,
+        )
+        plain = spliceable(self._serializer)  # neither encrypted nor somebody's own: then there is nothing else to do
+        self._serialize = plain.as_bytes if plain else self._serializer.serialize
+        self._receiver = StoreReceiver(store, plain.from_bytes if plain else _reading(self._serializer), self)
+        self._route = functools.lru_cache(maxsize=1024 if may_remember_capacity(self) else 0)(self._make_route)
+
+    # Sending
+
+    def send(self, channel: str, message: Message) -> None:
+        """
+        Puts ``message`` at the end of ``channel``.
+
+        Raises ``ChannelFull``, ``MessageTooLarge``, ``TypeError`` for a wrong name or value, ``ValueError`` for a
+        reserved key.
+        """
+        refuse_await()
+        if not isinstance(channel, str):
+            self.valid_channel_name(channel)
+        self.check_message(message)
+        queue, capacity = self._route(channel)
+        pushed = self._store.push([(queue, channel, self._member(message), capacity)], self.expiry)[0]
+        if pushed is None:
+            raise self.ChannelFull(f"no room for a message on channel {channel}: the memory of {self} is used up")
+        if not pushed:
+            raise self.ChannelFull(f"channel {channel} holds {capacity} messages, its capacity")
+
+    def _make_route(self, channel: str) -> tuple[str, int]:
+        self.valid_channel_name(channel)
+        return self.non_local_name(channel), self.get_capacity(channel)
+
+    def _member(self, message: Message) -> bytes:
+        try:
+            member = self._serialize(message)
+        except Exception as error:
+            raise invalid_message(message, self._serialize, error) from error
+        if not has_only_str_keys(message):
+            raise invalid_message(message, self._serialize)
+        if len(member) > self.max_message_bytes:
+            raise MessageTooLarge(
+                f"the message has {len(member)} bytes when serialised, max_message_bytes is {self.max_message_bytes}"
+            )
+        return member
+
+    # Receiving
+
+    def receive_batch(self, channels: Collection[str], limit: int, timeout: float = 0) -> list[tuple[str, Message]]:
+        """
+        Takes up to ``limit`` messages at once, one from each channel in turn; returns (channel, message) tuples.
+
+        Where there is none, waits up to ``timeout`` seconds for one.
+        """
+        refuse_await()
+        self.check_receive(channels, limit, timeout)
+        names = tuple(channels)
+        generation = fork.check()
+        received = self._receiver.receive(names, limit, timeout) if names else []
+        if fork.generation != generation:
+            raise fork.forked()
+        return received
+
+    def receive_twisted(self, channels: Collection[str]) -> Deferred[Received]:
+        """Does ``receive(channels, block=True)`` for Twisted: returns a Deferred. Needs Twisted."""
+        from asgi_redis.layers.twisted import receive_twisted
+
+        return receive_twisted(self, channels)  # type: ignore[arg-type]  # it has all that is needed there
+
+    def reader(self) -> StoreReader:
+        """Returns what a worker receives with, in one thread."""
+        return StoreReader(self._receiver)
+
+    def unblock(self) -> None:
+        """Ends what this process waits for in any of the receive calls, as if the time had run out."""
+        self._receiver.unblock()
+
+    @property
+    def undecodable_count(self) -> int:
+        """How many messages this process has dropped because they could not be decoded or decrypted."""
+        return self._receiver.undecodable_count
+
+    # Groups
+
+    def group_add(self, group: str, channel: str) -> None:
+        """Adds ``channel`` to ``group`` for ``group_expiry`` seconds, or renews that."""
+        refuse_await()
+        self.valid_group_name(group)
+        self.valid_channel_name(channel)
+        self._store.group_add(group, channel, self.group_expiry)
+
+    def group_discard(self, group: str, channel: str) -> None:
+        """Removes ``channel`` from ``group``, if it is in there."""
+        refuse_await()
+        self.valid_group_name(group)
+        self.valid_channel_name(channel)
+        self._store.group_discard(group, channel)
+
+    def group_channels(self, group: str) -> list[str]:
+        """Returns the channels of ``group`` whose membership has not expired."""
+        self.valid_group_name(group)
+        return self._store.group_channels(group, self.group_expiry)
+
+    def send_group(self, group: str, message: Message) -> int:
+        """
+        Sends ``message`` to every channel of ``group``; returns for how many it was dropped.
+
+        Channels that are full are left out and counted, and never raise ``ChannelFull``. Raises as ``send`` does
+        otherwise: ``MessageTooLarge``, ``TypeError`` and ``ValueError`` before anything was sent.
+        """
+        refuse_await()
+        if self.sends_each:
+            return send_to_each(self, group, message)
+        self.valid_group_name(group)
+        self.check_message(message)
+        channels = self._store.group_channels(group, self.group_expiry)
+        dropped = self.send_to_all(channels, message)
+        self.log_dropped(dropped, len(channels), group)
+        return dropped
+
+    group_send = send_group
+
+    def send_to_all(self, channels: Sequence[str], message: Message) -> int:
+        """
+        Sends ``message`` to each of ``channels``; returns for how many it was dropped.
+
+        Raises as ``send_group`` does. A name that breaks the rules is that of no channel, and dropped, too.
+        """
+        member = self._member(message)
+        entries = []
+        for channel in channels:
+            try:
+                queue, capacity = self._route(channel)
+            except InvalidName:
+                continue
+            entries.append((queue, channel, member, capacity))
+        pushed = 0
+        for start in range(0, len(entries), _AT_ONCE):
+            pushed += self._store.push(entries[start : start + _AT_ONCE], self.expiry).count(True)
+        return len(channels) - pushed
+
+    # Statistics and flush
+
+    def global_statistics(self) -> dict[str, int]:
+        """
+        Returns the counters of all channels.
+
+        ``messages_count`` are sent, ``channel_full_count`` refused, ``messages_expired`` found expired. They are kept
+        for about a day after the last message.
+        """
+        counters = self._store.global_statistics()
+        return {
+            "messages_count": counters.sent,
+            "channel_full_count": counters.refused,
+            "messages_expired": counters.expired,
+        }
+
+    def channel_statistics(self, channel: str) -> dict[str, float]:
+        """
+        Returns the counters of ``channel``, and what waits in it now.
+
+        ``messages_count`` sent, ``channel_full_count`` refused and ``messages_expired`` found expired are kept for
+        about an hour after the last message, those of a single-reader channel until it is empty. ``messages_pending``
+        is a number of messages, ``messages_max_age`` the age of the oldest in seconds.
+        """
+        self.valid_channel_name(channel)
+        counters = self._store.channel_statistics(self.non_local_name(channel), self.expiry)
+        return {
+            "messages_count": counters.sent,
+            "messages_pending": counters.pending,
+            "messages_max_age": counters.oldest,
+            "channel_full_count": counters.refused,
+            "messages_expired": counters.expired,
+        }
+
+    def flush(self) -> None:
+        """Deletes all messages, groups and counters of this layer's store."""
+        refuse_await()
+        self._store.flush()
+        self._receiver.forget_kept()
+
+    # Serialisation
+
+    def serialize(self, message: Message) -> bytes:
+        """Returns ``message`` as it is put into a queue."""
+        return self._serializer.serialize(message)
+
+    def deserialize(self, message: bytes) -> Any:
+        """Returns the message that ``serialize`` was given."""
+        return self._serializer.deserialize(message)
+
+    def close(self) -> None:
+        """Gives back what the store has open. The layer stays usable."""
+        self._store.close()
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def _reading(serializer: Serializer) -> Callable[[bytes], Any]:
+    payload, decode = decoding(serializer)
+    return lambda member: decode(payload(member))

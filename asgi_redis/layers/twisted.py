@@ -1,0 +1,72 @@
+"""The Twisted side of the layer: the "twisted" extension of ASGI 1.x, which daphne 1.x uses."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from asgi_redis.exceptions import MissingExtra
+from asgi_redis.layers.base import Received
+
+try:
+    from twisted.internet import reactor as _reactor
+    from twisted.internet.defer import Deferred
+    from twisted.internet.threads import deferToThreadPool
+    from twisted.python.failure import Failure
+except ImportError as error:
+    raise MissingExtra('receive_twisted needs Twisted: pip install "asgi_redis[twisted]"') from error
+
+if TYPE_CHECKING:
+    from asgi_redis.layers.redis import RedisChannelLayer
+
+reactor: Any = _reactor  # a module in disguise, which type checkers cannot see through
+
+_stopping = threading.Event()  # never cleared: a reactor runs but once
+
+
+def receive_twisted(layer: RedisChannelLayer, channels: Collection[str]) -> Deferred[Received]:
+    """
+    Returns a Deferred of what ``layer.receive(channels, block=True)`` returns, waited for in the reactor's threads.
+
+    Cancelling it, or stopping the reactor, ends the wait at once. A message that arrives in that moment is kept for
+    the next reader in this process, or handed out before the reactor stops. While the reactor stops nobody waits any
+    more: who asks for the next message gets (None, None) when it has stopped.
+    """
+    if _stopping.is_set():
+        nothing: Deferred[Received] = Deferred()
+        reactor.addSystemEventTrigger("after", "shutdown", nothing.callback, (None, None))
+        return nothing
+    given_up = threading.Event()
+    ended: Deferred[None] = Deferred()
+
+    def give_up(_: object = None) -> None:
+        given_up.set()
+        layer.unblock()
+
+    def stop() -> Deferred[None]:
+        _stopping.set()
+        triggers.clear()
+        give_up()
+        return ended  # the reactor waits for it
+
+    def receive() -> Received:
+        # A busy thread pool may come to it late.
+        return (None, None) if given_up.is_set() else layer.receive(channels, True)
+
+    deferred: Deferred[Received] = Deferred(give_up)
+    triggers = [reactor.addSystemEventTrigger("before", "shutdown", stop)]
+
+    def done(result: Received | Failure) -> None:
+        for trigger in triggers:
+            reactor.removeSystemEventTrigger(trigger)
+        if not deferred.called:
+            deferred.callback(result)
+        elif not isinstance(result, Failure):
+            channel, message = result
+            if channel is not None and message is not None:
+                layer._receiver.keep(channel, message)
+        ended.callback(None)
+
+    deferToThreadPool(reactor, reactor.getThreadPool(), receive).addBoth(done)
+    return deferred

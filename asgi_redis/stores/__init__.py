@@ -1,1 +1,0 @@
-"""Channel layers that need no server: one face over several stores."""

@@ -1,0 +1,54 @@
+"""
+The scripts: one Lua file an operation in ``lua/``, told to Redis once, run by their SHA-1.
+
+What several of them do is in a fragment, a file whose name begins with ``_``: ``-- include _name`` in the place of a
+line stands for its text.
+
+Redis forgets scripts at ``SCRIPT FLUSH``, a restart or a failover, and answers ``NOSCRIPT`` then, without having run
+anything: whoever runs a script asks again with its text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from importlib import resources
+
+_LUA = resources.files("asgi_redis.wire") / "lua"
+
+
+class Script:
+    """One Lua script. ``sha`` is what ``EVALSHA`` takes, as bytes."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.text = _text(name)
+        # SHA-1 is how Redis names scripts; nothing is kept secret by it.
+        self.sha = hashlib.sha1(self.text, usedforsecurity=False).hexdigest().encode()
+
+    def __repr__(self) -> str:
+        return f"<Script {self.name}>"
+
+
+def _text(name: str) -> bytes:
+    source = (_LUA / f"{name}.lua").read_bytes()
+    return re.sub(rb"^ *-- include (\w+)\n", lambda include: _text(include[1].decode()), source, flags=re.MULTILINE)
+
+
+SEND = Script("send")
+SEND_GROUP = Script("send_group")
+RECEIVE = Script("receive")
+GIVE_BACK = Script("give_back")
+GROUP_ADD = Script("group_add")
+GROUP_EXPIRE = Script("group_expire")
+JOIN_GROUP = Script("join_group")
+BEGIN_ROUND = Script("begin_round")
+RENEW_MEMBERSHIPS = Script("renew_memberships")
+END_ROUND = Script("end_round")
+COUNT_EXPIRED = Script("count_expired")
+CHANNEL_STATISTICS = Script("channel_statistics")
+STORE_DELAYED = Script("store_delayed")
+DUE_DELAYED = Script("due_delayed")
+DELIVER_DELAYED = Script("deliver_delayed")
+WAIT_DELAYED = Script("wait_delayed")
+LIST_WAITING = Script("list_waiting")

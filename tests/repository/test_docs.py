@@ -1,0 +1,57 @@
+"""The documents: valid, with pictures that are there and of today's text."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [
+    ROOT / "README.rst",
+    ROOT / "docs" / "layers.rst",
+    ROOT / "docs" / "channels4.rst",
+    ROOT / "examples" / "chat" / "README.rst",
+    ROOT / "benchmarks" / "README.rst",
+]
+PICTURES = ["redis", "shards", "sentinel", "local", "ipc", "memory"]
+
+
+def test_the_pictures_are_those_of_the_text(tmp_path):
+    subprocess.run([sys.executable, ROOT / "docs" / "topologies.py", tmp_path], check=True)
+    drawn = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert sorted(drawn) == sorted(f"topology-{name}.svg" for name in PICTURES)
+    for name, picture in drawn.items():
+        assert (ROOT / "docs" / name).read_text() == picture, f"run docs/topologies.py: {name} is an old one"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+class TestDocument:
+    def test_every_file_that_it_shows_or_links_is_there(self, document):
+        text = document.read_text()
+        paths = re.findall(r"image:: (\S+)", text) + re.findall(r"<((?!http)[\w./-]+)>`_", text)
+        assert [path for path in paths if not (document.parent / path).exists()] == []
+
+    def test_it_is_valid(self, document):
+        core = pytest.importorskip("docutils.core")
+        settings = {"halt_level": 2, "report_level": 2, "file_insertion_enabled": False}
+        core.publish_doctree(document.read_text(), source_path=str(document), settings_overrides=settings)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["README.rst", "docs/layers.rst", "docs/channels4.rst", "examples/chat/README.rst", "benchmarks/README.rst"],
+)
+def test_prose_is_not_wider_than_118_characters(name):
+    in_table, wide = False, []
+    for number, line in enumerate((ROOT / name).read_text().split("\n"), 1):
+        if re.fullmatch(r"=+( +=+)+", line):
+            in_table = True
+        elif not line:
+            in_table = False
+        if len(line) > 118 and not in_table and "://" not in line:
+            wide.append(f"{name}:{number}")
+    assert wide == []

@@ -1,8 +1,0 @@
-"""Fixtures of the LMDB store."""
-
-from __future__ import annotations
-
-import importlib.util
-
-if importlib.util.find_spec("lmdb"):
-    from tests.stores.lmdb_stores import base, clock, directory, store  # noqa: F401  fixtures

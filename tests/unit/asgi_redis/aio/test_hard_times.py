@@ -1,0 +1,186 @@
+"""A loop that is busy, a process that gets no more threads, a collector that comes at a bad moment."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+from redis.exceptions import ConnectionError
+
+from asgi_redis import ChannelFull
+from asgi_redis.aio import runner
+from tests.support.async_waiting import until, waits
+from tests.support.threads import in_threads
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.native("event loops in native threads")
+
+HELLO = {"type": "hello"}
+
+
+@pytest.fixture
+def no_thread_once(monkeypatch):
+    """The next start of a thread fails, as in a container at its limit of processes."""
+
+    def arm():
+        def fail(thread):
+            monkeypatch.undo()
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(threading.Thread, "start", fail)
+
+    return arm
+
+
+@pytest.mark.parametrize(("capacity", "number"), [(1, 5), (10, 30)])
+def test_while_the_loop_is_busy_whoever_waits_keeps_its_message(aio_for, redis_server, capacity, number):
+    """However small the capacity: those messages have their takers."""
+    layer = aio_for(redis_server, capacity=capacity)
+
+    def send(n):
+        try:
+            layer.layer.send("work", {"n": n})
+        except ChannelFull:
+            return False
+        return True
+
+    async def run():
+        waiting = [asyncio.ensure_future(layer.receive("work")) for _ in range(number)]
+        await until(lambda: waits(layer, "work"))
+        in_threads(lambda n: eventually(lambda: send(n)), range(number))  # it does not run meanwhile
+        received = await asyncio.wait_for(asyncio.gather(*waiting), 10)
+        assert sorted(message["n"] for message in received) == list(range(number))
+        assert layer.dropped_count == 0
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("number", [1, 2, 5])
+def test_whoever_comes_while_redis_is_away_hears_of_it(aio_for, fresh_redis_server, number):
+    """Not only the first of them."""
+    layer = aio_for(fresh_redis_server)
+    fresh_redis_server.kill()
+
+    async def run():
+        receives = [asyncio.ensure_future(layer.receive("work")) for _ in range(number)]
+        errors = await asyncio.wait_for(asyncio.gather(*receives, return_exceptions=True), 20)
+        assert [type(error) for error in errors] == [ConnectionError] * number
+        assert len(set(map(id, errors))) == number  # or a traceback would have the lines of all
+
+    asyncio.run(run())
+
+
+def test_callers_who_share_a_round_trip_get_errors_of_their_own(aio_for, fresh_redis_server):
+    layer = aio_for(fresh_redis_server)
+    fresh_redis_server.kill()
+
+    async def run():
+        errors = await asyncio.gather(*(layer.send("work", HELLO) for _ in range(5)), return_exceptions=True)
+        assert [type(error) for error in errors] == [ConnectionError] * 5
+        assert len(set(map(id, errors))) == 5
+
+    asyncio.run(run())
+
+
+def test_a_send_for_which_no_thread_could_be_started_is_done_by_the_caller(layer, no_thread_once):
+    async def run():
+        no_thread_once()
+        await layer.send("work", HELLO)
+        await asyncio.wait_for(layer.send("work", HELLO), 5)
+        assert [await asyncio.wait_for(layer.receive("work"), 5) for _ in range(2)] == [HELLO, HELLO]
+        await asyncio.wait_for(layer.close(), 5)
+
+    asyncio.run(run())
+
+
+def test_a_receive_for_which_no_thread_could_be_started_costs_only_itself(layer, no_thread_once):
+    async def run():
+        no_thread_once()
+        with pytest.raises(RuntimeError, match="can't start"):
+            await layer.receive("work")
+        waiting = asyncio.ensure_future(layer.receive("work"))
+        await layer.send("work", HELLO)
+        assert await asyncio.wait_for(waiting, 5) == HELLO
+
+    asyncio.run(run())
+
+
+def test_a_coroutine_that_is_collected_in_the_middle_of_a_send_may_call_from_its_end(layer, monkeypatch):
+    """Whatever allocates may run its ``finally``, in the same thread."""
+    garbage, begin = [], runner.begin
+
+    async def consume():
+        try:
+            await asyncio.sleep(100)
+        finally:
+            await layer.group_discard("chat", "work")
+
+    def begin_and_collect(shard, operation):
+        if garbage:
+            with pytest.raises(RuntimeError, match="ignored GeneratorExit"):
+                garbage.pop().close()
+        return begin(shard, operation)
+
+    async def run():
+        monkeypatch.setattr(runner, "begin", begin_and_collect)
+        garbage.append(consume())
+        garbage[0].send(None)
+        while garbage:  # until the thread is at rest, and the caller sends
+            await layer.send("work", HELLO)
+        await layer.send("work", HELLO)
+
+    asyncio.run(run())
+
+
+def test_one_that_was_told_and_has_gone_leaves_its_message_to_the_next(aio_for, redis_server):
+    layer = aio_for(redis_server, capacity=1)
+
+    async def run():
+        waiting = [asyncio.ensure_future(layer.receive("work")) for _ in range(3)]
+        await until(lambda: waits(layer, "work"))
+        layer.layer.send("work", {"n": 1})
+        eventually(lambda: layer._inbox._told)
+        waiting[0].cancel()
+        assert await asyncio.wait_for(waiting[1], 5) == {"n": 1}
+        await layer.send("work", {"n": 2})
+        assert await asyncio.wait_for(waiting[2], 5) == {"n": 2}
+        assert layer.dropped_count == 0
+
+    asyncio.run(run())
+
+
+async def told(layer):
+    """Returns a receive whose message is there, and which has not run since."""
+    waiting = asyncio.ensure_future(layer.receive("work"))
+    await until(lambda: waits(layer, "work"))
+    layer.layer.send("work", HELLO)
+    eventually(lambda: layer._inbox._told)
+    return waiting
+
+
+def test_what_was_received_for_one_who_has_gone_is_left_to_other_processes(aio_for, redis_server):
+    """When the layer is closed."""
+    layer, other = aio_for(redis_server), aio_for(redis_server)
+
+    async def run():
+        waiting = await told(layer)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await layer.close()
+
+    asyncio.run(run())
+    assert asyncio.run(asyncio.wait_for(other.receive("work"), 5)) == HELLO
+
+
+def test_what_was_received_in_a_loop_that_was_stopped_is_left_to_other_processes(aio_for, redis_server):
+    layer, other = aio_for(redis_server), aio_for(redis_server)
+
+    loop = asyncio.new_event_loop()
+    waiting = loop.run_until_complete(told(layer))
+    layer._close(1)  # as at the end of the interpreter
+    assert asyncio.run(asyncio.wait_for(other.receive("work"), 5)) == HELLO
+    waiting.cancel()
+    loop.run_until_complete(asyncio.wait([waiting]))
+    loop.close()

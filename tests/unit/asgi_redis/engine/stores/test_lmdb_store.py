@@ -1,0 +1,220 @@
+"""The LMDB store keeps the promises of a store; its own ones are in the other files."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+
+from asgi_redis.engine.stores.lmdb import directory as places
+from asgi_redis.engine.stores.lmdb import groups, statistics
+from asgi_redis.engine.stores.lmdb.queues import DAY, HOUR
+from asgi_redis.engine.stores.lmdb.store import LMDBStore
+from tests.support.stores.lmdb_stores import pop, push
+from tests.support.threads import in_threads
+
+
+class TestQueues:
+    def test_messages_come_in_their_order(self, store):
+        push(store, b"1", b"2")
+        push(store, b"3")
+        assert pop(store) == [b"1", b"2", b"3"]
+        assert pop(store) == []
+
+    def test_the_full_channel_comes_back(self, store):
+        store.push([("own!", "own!one", b"1", 10), ("own!", "own!", b"2", 10)], 60)
+        ((queue, first), (_, second)) = store.pop(["own!"], 2, 60)
+        assert (queue, first.channel, first.message, second.channel) == ("own!", "own!one", b"1", "own!")
+        assert 0 <= first.age < 10
+
+    @pytest.mark.parametrize("size", [0, 1, 2000, 5000, 1 << 20])
+    def test_messages_of_any_size(self, store, size):
+        message = bytes(range(256)) * (size // 256 + 1)
+        assert push(store, message[:size]) == [True]
+        assert pop(store) == [message[:size]]
+
+    def test_queues_whose_names_begin_alike_are_apart(self, store):
+        for queue in ("a", "a!", "a?", "ab", "a.b"):
+            push(store, queue.encode(), queue=queue)
+        for queue in ("ab", "a?", "a", "a.b", "a!"):
+            assert pop(store, queue) == [queue.encode()]
+
+    def test_one_of_each_queue_in_turn(self, store):
+        push(store, b"a1", b"a2", b"a3")
+        push(store, b"b1", queue="b")
+        push(store, b"c1", b"c2", queue="c")
+        assert pop(store, "b", "a", "none", "c", limit=5) == [b"b1", b"a1", b"c1", b"a2", b"c2"]
+        assert pop(store) == [b"a3"]
+
+    def test_no_more_of_a_queue_than_is_asked_for(self, store):
+        push(store, b"a1", b"a2", b"a3")
+        push(store, b"b1", b"b2", queue="b")
+        assert pop(store, "a", "b", limit=10, most={"a": 1}) == [b"a1", b"b1", b"b2"]
+        assert pop(store, "a", limit=1, most={"a": 1}) == [b"a2"]
+
+    def test_the_step_for_many_queues_is_one(self, store):
+        pushed = store.push([(f"q{number}", f"q{number}", b"x", 1) for number in range(1000)], 60)
+        assert pushed == [True] * 1000
+        assert len(store.pop([f"q{number}" for number in range(1000)], 2000, 60)) == 1000
+
+    def test_threads_lose_nothing_and_double_nothing(self, store):
+        received = []
+
+        def work(number):
+            for count in range(200):
+                push(store, f"{number}:{count}".encode(), capacity=10_000)
+                received.extend(pop(store, limit=2))
+
+        in_threads(work, range(4))
+        received.extend(pop(store))
+        assert sorted(received) == sorted(f"{number}:{count}".encode() for number in range(4) for count in range(200))
+
+
+class TestCapacity:
+    def test_a_queue_takes_as_many_as_its_capacity(self, store):
+        assert push(store, b"1", b"2", b"3", capacity=2) == [True, True, False]
+        assert pop(store, limit=1) == [b"1"]
+        assert push(store, b"4", b"5", capacity=2) == [True, False]
+        assert pop(store) == [b"2", b"4"]
+
+    def test_expired_messages_do_not_count(self, store, clock):
+        push(store, b"1", capacity=2)
+        clock.now += 40
+        push(store, b"2", capacity=2)
+        assert push(store, b"3", capacity=2) == [False]
+        clock.now += 21
+        assert push(store, b"4", b"5", capacity=2) == [True, False]
+        assert pop(store) == [b"2", b"4"]
+
+
+class TestExpiry:
+    def test_an_expired_message_is_never_taken(self, store, clock):
+        push(store, b"1", b"2")
+        clock.now += 59.999
+        push(store, b"new")
+        assert pop(store, limit=1) == [b"1"]
+        clock.now += 0.002
+        assert pop(store) == [b"new"]
+
+    def test_a_queue_of_many_expired_messages_hides_none_behind_them(self, store, clock):
+        for _ in range(20):
+            push(store, *[b"old"] * 100, capacity=10_000)
+        clock.now += 61
+        push(store, b"new", capacity=10_000)
+        assert pop(store, limit=1) == [b"new"]
+        assert pop(store) == []
+
+
+class TestGroups:
+    def test_members_come_and_go(self, store):
+        store.group_add("g", "a", 60)
+        store.group_add("g", "b!c", 60)
+        store.group_add("gg", "other", 60)
+        assert store.group_channels("g", 60) == ["a", "b!c"]
+        store.group_discard("g", "a")
+        store.group_discard("g", "never there")
+        assert store.group_channels("g", 60) == ["b!c"]
+        assert store.group_channels("none", 60) == []
+
+    def test_membership_expires_unless_it_is_renewed(self, store, clock):
+        store.group_add("g", "a", 60)
+        store.group_add("g", "b", 60)
+        clock.now += 61
+        store.group_add("g", "b", 60)
+        assert store.group_channels("g", 60) == ["b"]
+
+    def test_a_large_group_is_read_in_pieces(self, store, monkeypatch):
+        """Others get their turn in between."""
+        monkeypatch.setattr(groups, "_READ_AT_ONCE", 10)
+        names = [f"reply?{number:02}" for number in range(25)]
+        for name in names:
+            store.group_add("g", name, 60)
+            store.group_add("g2", name, 60)
+        steps, transact = [], store.transact
+        monkeypatch.setattr(store, "transact", lambda *arguments: steps.append(1) or transact(*arguments))
+        assert store.group_channels("g", 60) == names
+        assert len(steps) == 3
+        monkeypatch.setattr(groups, "_READ_AT_ONCE", 25)
+        assert store.group_channels("g", 60) == names
+
+
+class TestStatistics:
+    def test_what_waits_and_what_was_counted(self, store):
+        push(store, b"1", b"2", b"3", capacity=2)
+        pop(store, limit=1)
+        counted = store.channel_statistics("a", 60)
+        assert counted[:-1] == (2, 1, 0, 1)
+        assert 0 < counted.oldest < 10
+        push(store, b"1", queue="b")
+        assert store.global_statistics() == (3, 1, 0)
+        assert store.channel_statistics("unknown", 60) == (0, 0, 0, 0, 0.0)
+
+    def test_expired_messages_do_not_wait(self, store, clock):
+        push(store, *[b"old"] * 9)
+        clock.now += 61
+        push(store, b"new")
+        clock.now += 2
+        counted = store.channel_statistics("a", 60)
+        assert (counted.expired, counted.pending, counted.oldest) == (9, 1, 2)
+
+    @pytest.mark.parametrize(
+        "found", [pop, lambda store: push(store, b"new", capacity=5), lambda store: push(store, b"x", queue="swept")]
+    )
+    def test_expired_messages_are_counted_wherever_they_are_found(self, store, clock, found):
+        push(store, *[b"old"] * 5, expiry=60)
+        clock.now += 61
+        found(store)
+        assert store.channel_statistics("a", 60).expired == 5
+        assert store.global_statistics().expired == 5
+
+    def test_the_counters_of_a_queue_last_an_hour(self, store, clock):
+        push(store, b"1", b"2", expiry=DAY)
+        clock.now += HOUR + 1
+        assert store.channel_statistics("a", DAY)[:4] == (0, 0, 0, 2)
+        assert store.global_statistics() == (2, 0, 0)
+        push(store, b"3", expiry=DAY)
+        assert store.channel_statistics("a", DAY)[:4] == (1, 0, 0, 3)
+        assert store.global_statistics() == (3, 0, 0)
+
+    def test_those_of_all_last_a_day_without_a_message(self, store, clock):
+        push(store, b"1", b"2")
+        clock.now += DAY + 1
+        assert store.global_statistics() == (0, 0, 0)
+        push(store, b"3", queue="b")
+        assert store.global_statistics()[:2] == (1, 0)
+
+
+class TestClosing:
+    def test_one_that_is_used_again_keeps_nothing_of_before(self, store):
+        before = []
+        for _ in range(3):
+            push(store, b"1")
+            before.append(weakref.ref(store.environment()))
+            store.close()
+        gc.collect()
+        assert [environment() for environment in before] == [None] * 3
+
+    def test_one_that_begins_after_the_removal_makes_it_anew(self, store, directory):
+        """Also where it asks for more than the one before it in this process, which has not noticed yet."""
+        small = LMDBStore(directory, 1 << 20)
+        push(small, b"old")
+        with places.locked(directory):
+            places.remove(directory)
+        push(store, b"new")
+        assert pop(small) == [b"new"]
+        small.close()
+
+
+class TestFlush:
+    def test_nothing_stays(self, store):
+        push(store, *[b"x" * 1000] * 500)
+        push(store, b"1", b"2", queue="b", capacity=1)
+        store.group_add("g", "a", 60)
+        store.flush()
+        assert pop(store, "a", "b") == []
+        assert store.group_channels("g", 60) == []
+        assert store.global_statistics() == (0, 0, 0)
+        assert store.transact(lambda environment, txn: list(statistics.states(txn))) == []
+        push(store, b"again")
+        assert pop(store) == [b"again"]

@@ -1,0 +1,61 @@
+"""Receiving from both under gevent: a gevent.Timeout may come at any moment, and nothing is lost by it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("gevent")
+
+ROOT = Path(__file__).parents[5]
+
+# Timeouts of about the length of a round trip: they hit every place where a greenlet switches.
+INTERRUPTED = """
+from gevent import monkey
+monkey.patch_all()
+import random, sys
+import gevent
+from asgi_redis import RedisLocalChannelLayer
+
+layer = RedisLocalChannelLayer(hosts=[sys.argv[1]], prefix=sys.argv[2], capacity=100000, local_layer={
+    "BACKEND": "asgi_redis.IPCChannelLayer", "CONFIG": {"path": sys.argv[3]}})
+received, timeouts, done = [], [], []
+
+def read():
+    while not done:
+        with gevent.Timeout(random.uniform(0.0005, 0.01)) as timeout:
+            try:
+                batch = layer.receive_batch(["work", "work!"], 1, 0.2)
+            except gevent.Timeout as raised:
+                assert raised is timeout
+                timeouts.append(raised)
+            else:
+                received.extend((channel, message["n"]) for channel, message in batch)
+
+readers = [gevent.spawn(read) for _ in range(8)]
+for number in range(700):
+    layer.send("work", {"n": number})
+    layer.send("work!1", {"n": number})
+    if number % 20 == 0:
+        gevent.sleep(0.005)
+done.append(True)
+gevent.joinall(readers, raise_error=True)
+batch = layer.receive_batch(["work", "work!"], 1000) or layer.receive_batch(["work", "work!"], 1000)
+while batch:
+    received += [(channel, message["n"]) for channel, message in batch]
+    batch = layer.receive_batch(["work", "work!"], 1000)
+assert len(timeouts) > 50, len(timeouts)
+expected = sorted((channel, number) for channel in ("work", "work!1") for number in range(700))
+assert sorted(received) == expected, f"{len(received)} received, {len(set(received))} different"
+"""
+
+
+def test_a_timeout_of_gevent_that_ends_a_wait_for_both_loses_nothing(redis_server, prefix, base):
+    command = [sys.executable, "-c", INTERRUPTED, redis_server.url, prefix, str(base)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.workers.fakes import FakeLayer, Full
+from workers import Channel, Group
+from workers.pending import pending_messages
+
+
+@pytest.fixture
+def layer() -> FakeLayer:
+    return FakeLayer()
+
+
+@pytest.fixture
+def _inside_a_consumer() -> Iterator[None]:
+    pending_messages.prepare()
+    yield
+    pending_messages.flush()
+
+
+def test_outside_a_consumer_sends_go_out_at_once(layer: FakeLayer) -> None:
+    Channel("c", channel_layer=layer).send({"n": 1})
+    Group("g", channel_layer=layer).send({"n": 2})
+    assert layer.sent == [("c", {"n": 1}), ("group g", {"n": 2})]
+
+
+def test_outside_a_consumer_a_full_channel_raises(layer: FakeLayer) -> None:
+    layer.full.add("c")
+    with pytest.raises(Full):
+        Channel("c", channel_layer=layer).send({})
+
+
+@pytest.mark.usefixtures("_inside_a_consumer")
+def test_inside_a_consumer_only_immediate_sends_go_out_at_once(layer: FakeLayer) -> None:
+    Channel("c", channel_layer=layer).send({"n": 1})
+    Group("g", channel_layer=layer).send({"n": 2})
+    Channel("c", channel_layer=layer).send({"n": 3}, immediately=True)
+    Group("g", channel_layer=layer).send({"n": 4}, immediately=True)
+    assert layer.sent == [("c", {"n": 3}), ("group g", {"n": 4})]
+    pending_messages.flush()
+    assert layer.sent[2:] == [("c", {"n": 1}), ("group g", {"n": 2})]
+
+
+def test_a_message_has_to_be_a_dict(layer: FakeLayer) -> None:
+    with pytest.raises(TypeError, match="list"):
+        Channel("c", channel_layer=layer).send([])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="list"):
+        Group("g", channel_layer=layer).send([])  # type: ignore[arg-type]
+
+
+def test_groups_take_channels_and_names(layer: FakeLayer) -> None:
+    group = Group("g", channel_layer=layer)
+    group.add(Channel("a", channel_layer=layer))
+    group.add("b")
+    assert layer.members == {"g": {"a", "b"}}
+    group.discard("a")
+    group.discard(Channel("b", channel_layer=layer))
+    assert layer.members == {"g": set()}
+
+
+def test_names_may_be_bytes(layer: FakeLayer) -> None:
+    assert str(Channel(b"c", channel_layer=layer)) == "c"
+    assert str(Group(b"g", channel_layer=layer)) == "g"

@@ -1,9 +1,0 @@
-"""A project of Channels 4, and what the worker does with it."""
-
-from __future__ import annotations
-
-from collections.abc import Callable
-
-from tests.workers.processes import WorkerProcess
-
-Run = Callable[..., WorkerProcess]

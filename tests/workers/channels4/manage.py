@@ -1,9 +1,0 @@
-"""The project's ``manage.py``."""
-
-import os
-import sys
-
-from django.core.management import execute_from_command_line
-
-os.environ["DJANGO_SETTINGS_MODULE"] = "tests.workers.channels4.settings"
-execute_from_command_line(sys.argv)

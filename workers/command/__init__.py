@@ -1,0 +1,1 @@
+"""The command ``runworker``: arguments, start, and several worker processes."""

@@ -1,0 +1,1 @@
+"""Other packages that consumers are written for: Django, Channels 1 and Channels 4."""

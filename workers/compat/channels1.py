@@ -1,0 +1,54 @@
+"""
+The worker in a Django project with Channels 1: it runs the project's consumers with the routing, the messages, the
+signals and the exceptions of Channels itself, and does what Channels' own ``runworker`` does before it starts.
+
+The one file that imports Channels 1, and ``workers.compat.django`` imports it only where there is one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from channels import (  # type: ignore[import-untyped]  # it has no types
+    channel_layers,
+    exceptions,
+    message,
+    routing,
+    signals,
+    staticfiles,
+)
+from django.apps import apps
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from workers.exceptions import ConfigurationError
+from workers.routing import Router
+from workers.runtime.consumer_api import Dialect
+
+DIALECT = Dialect(message.Message, signals, exceptions)
+
+
+def layer_and_router(alias: str, routing_path: str | None) -> tuple[Any, Router]:
+    """
+    Returns Channels' own layer object for an alias in ``CHANNEL_LAYERS``, and what routes as its router does.
+
+    ``routing_path`` takes the place of the layer's own. Django's views get the ``http.request``
+    that no other consumer takes. Raises ``ConfigurationError`` when the settings do not make a layer, and for a
+    layer that the worker cannot receive from.
+    """
+    if alias not in channel_layers:
+        known = ", ".join(repr(name) for name in channel_layers.configs) or "none"
+        raise ConfigurationError(f"no channel layer {alias!r} in CHANNEL_LAYERS; it has {known}")
+    try:
+        channel_layer = channel_layers[alias]
+        if routing_path:
+            channel_layer.router = routing.Router(routing_path)
+    except (TypeError, ValueError, ImproperlyConfigured) as error:
+        raise ConfigurationError(f"channel layer {alias!r}: {error}") from error
+    if not hasattr(channel_layer, "reader"):
+        raise ConfigurationError(
+            f"the worker cannot receive from {channel_layer}: its BACKEND has to be asgi_redis.RedisChannelLayer"
+        )
+    serve_static = settings.DEBUG and apps.is_installed("django.contrib.staticfiles")
+    channel_layer.router.check_default(http_consumer=staticfiles.StaticFilesConsumer() if serve_static else None)
+    return channel_layer, Router([channel_layer.router.root])

@@ -1,0 +1,1 @@
+"""The event loop that coroutine consumers share, in threads and under gevent."""

@@ -1,0 +1,91 @@
+"""
+Consumers that are ``async def``, run to their end in the thread of their slot.
+
+Each thread that runs one has an event loop, made for the first and closed when the thread ends; greenlets, which
+are all in one thread, share one (``workers.loops.shared_loop``). Tasks that a consumer
+leaves behind are cancelled and waited for: what they send belongs to the consumer, and goes out with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+from collections.abc import Awaitable, Coroutine
+from typing import Any, Callable
+
+from workers.loops.shared_loop import SharedLoop, end_tasks
+
+logger = logging.getLogger(__name__)
+
+Hook = Callable[[], Awaitable[object]]
+
+
+class _Loop:
+    """An event loop that is closed when its thread lets go of it."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+
+    def __del__(self) -> None:
+        self.loop.close()
+
+
+_local = threading.local()
+_lock = threading.Lock()
+_shared_loop: SharedLoop | None = None
+_hook: Hook | None = None
+
+
+def call_around(hook: Hook | None) -> None:
+    """
+    Has ``hook`` awaited before and after each coroutine that ``run`` runs from now on, in its loop; None ends that.
+
+    What it raises is logged.
+    """
+    global _hook
+    _hook = hook
+
+
+def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Runs a consumer's coroutine and returns its result, or raises what it raises; then ends the tasks it left."""
+    if _hook is not None:
+        coroutine = _between(_hook, coroutine)
+    patching = sys.modules.get("gevent.monkey")
+    if patching is not None and patching.is_module_patched("threading"):
+        return _greenlets_loop().run(coroutine)
+    try:
+        loop: asyncio.AbstractEventLoop = _local.owner.loop
+    except AttributeError:
+        _local.owner = _Loop()
+        loop = _local.owner.loop
+    try:
+        return loop.run_until_complete(coroutine)
+    finally:
+        left = asyncio.all_tasks(loop)
+        if left:
+            loop.run_until_complete(end_tasks(left))
+
+
+async def _between(hook: Hook, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    await _logged(hook)
+    try:
+        return await coroutine
+    finally:
+        await _logged(hook)
+
+
+async def _logged(hook: Hook) -> None:
+    try:
+        await hook()
+    except Exception:  # it is somebody else's code, as a receiver of signals is: it must not cost the message
+        logger.exception("Error in %r, called around an async consumer", hook)
+
+
+def _greenlets_loop() -> SharedLoop:
+    global _shared_loop
+    with _lock:
+        if _shared_loop is None:
+            _shared_loop = SharedLoop()
+        return _shared_loop

@@ -1,0 +1,201 @@
+"""
+Runs one message: finds its consumer, calls it between the two signals, and survives whatever it raises.
+
+The meaning of each exception is that of Channels 1.1.8's ``channels/worker.py``, except that here none of
+them ends the worker, and that no content of a message is ever logged.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from types import CoroutineType
+from typing import Any, Callable, NamedTuple
+
+from redis.exceptions import RedisError
+
+from workers.asgi import ChannelLayer
+from workers.exceptions import ConsumeLater
+from workers.routing import Consumer, Router, consumer_name
+from workers.runtime.consumer_api import OWN, Dialect
+from workers.runtime.contexts import run_apart
+from workers.signals import Errors, sending
+
+logger = logging.getLogger(__name__)
+
+MAX_RETRIES = 10
+RESEND_ATTEMPTS = 10
+RESEND_INTERVAL = 0.05
+
+
+Observer = Callable[[str, str, float, bool], None]
+OnFailure = Callable[[str, BaseException], None]
+Postpone = Callable[[str, "dict[str, Any]", float], None]
+
+
+class Running(NamedTuple):
+    """
+    A message in progress: its channel, its consumer's name, when it started (``time.monotonic``), and the
+    ``threading.get_ident`` of the thread or greenlet that it runs in.
+    """
+
+    channel: str
+    consumer: str
+    started: float
+    ident: int
+
+
+class Dispatcher:
+    """
+    Gives messages of a layer to the consumers of a router, in their ``dialect``; ``sender`` is the sender of the
+    signals.
+
+    Shared by all slots. ``done`` counts the messages that it is through with, ``failed`` those among them
+    that were lost to an error. ``observers`` are called after each message, in the slot that ran it, with the
+    channel, the consumer's name, the seconds that it ran, and whether it failed. ``on_failure`` is called when one of
+    them, or a receiver of the signals, has raised: with its name, and what it raised. ``postpone`` sends a message to
+    a channel after so many seconds, for ``ConsumeLater``; None where the layer cannot.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        channel_layer: ChannelLayer,
+        sender: object,
+        dialect: Dialect = OWN,
+        on_failure: OnFailure | None = None,
+        postpone: Postpone | None = None,
+    ) -> None:
+        self.done = 0
+        self.failed = 0
+        self.observers: list[Observer] = []
+        self._router = router
+        self._layer = channel_layer
+        self._sender = sender
+        self._message, self._exceptions = dialect.message, dialect.exceptions
+        self._start = sending(dialect.signals.consumer_started)
+        self._finish = sending(dialect.signals.consumer_finished)
+        self._on_failure = on_failure or _log_failure
+        self._postpone = postpone
+        self._lock = threading.Lock()
+        self._tickets = itertools.count()
+        self._running: dict[int, Running] = {}
+
+    def running(self) -> list[Running]:
+        """Returns what is in progress, the oldest first."""
+        with self._lock:
+            return list(self._running.values())
+
+    def dispatch(self, channel: str, content: dict[str, Any]) -> None:
+        """Runs one message to its end, in this thread, and in a context of its own. Never raises."""
+        run_apart(self._dispatch, channel, content)
+
+    def _dispatch(self, channel: str, content: dict[str, Any]) -> None:
+        name = "?"
+        failed = True
+        started = time.monotonic()
+        try:
+            message = self._message(content, channel, self._layer)
+            if content.get("__retries__", 0) == MAX_RETRIES:
+                message.__doomed__ = True
+            match = self._router.match(message)
+            if match is None:
+                logger.error("No route for a message on channel %r: check the routing and its filters", channel)
+            else:
+                consumer, arguments = match
+                name = consumer_name(consumer)
+                logger.debug("Message on channel %r goes to consumer %s", channel, name)
+                failed = not self._run(consumer, name, message, arguments)
+        except BaseException:
+            logger.exception("Error in consumer %s with a message on channel %r", name, channel)
+        with self._lock:
+            self.done += 1
+            self.failed += failed
+        seconds = time.monotonic() - started
+        logger.debug("Consumer %s is done with a message on channel %r after %.4f s", name, channel, seconds)
+        for observe in self.observers:
+            try:
+                observe(channel, name, seconds, failed)
+            except BaseException as error:  # noqa: BLE001  the worker acts on it
+                self._on_failure(f"the observer {consumer_name(observe)}", error)
+
+    def _run(self, consumer: Consumer, name: str, message: Any, arguments: dict[str, Any]) -> bool:
+        with self._lock:
+            ticket = next(self._tickets)
+            self._running[ticket] = Running(message.channel.name, name, time.monotonic(), threading.get_ident())
+        try:
+            return self._call(consumer, message, arguments)
+        finally:
+            with self._lock:
+                del self._running[ticket]
+
+    def _call(self, consumer: Consumer, message: Any, arguments: dict[str, Any]) -> bool:
+        errors = self._start(self._sender, environ={})
+        started = not errors or self._judge(errors)
+        try:
+            done = self._consume(consumer, message, arguments)
+        finally:
+            # Also after an exception: what the consumer had sent by then goes out, as in Channels 1.
+            errors = self._finish(self._sender)
+            finished = not errors or self._judge(errors)
+        return started and done and finished
+
+    def _judge(self, errors: Errors) -> bool:
+        """Returns whether the receivers could send what they wanted to; any other error is the worker's."""
+        sent = True
+        for receiver, error in errors:
+            if isinstance(error, (RedisError, self._layer.ChannelFull)):
+                # Of Channels 1's pending messages, for instance: a full channel is no reason to end.
+                logger.error("Signal receiver %r could not send", receiver, exc_info=error)
+                sent = False
+            else:
+                self._on_failure(f"signal receiver {receiver!r}", error)
+        return sent
+
+    def _consume(self, consumer: Consumer, message: Any, arguments: dict[str, Any]) -> bool:
+        content = message.content
+        try:
+            result = consumer(message, **arguments)
+            if result.__class__ is CoroutineType:
+                from workers.loops.coroutines import run  # here, because few workers need asyncio
+
+                run(result)
+        except self._exceptions.DenyConnection:
+            if message.channel.name != "websocket.connect" or message.reply_channel is None:
+                raise ValueError("DenyConnection may be raised by consumers of websocket.connect only") from None
+            message.reply_channel.send({"close": True})
+        except self._exceptions.ChannelSocketException as exception:
+            exception.run(message)
+        except (self._exceptions.ConsumeLater, ConsumeLater) as later:
+            return self._put_back(message.channel.name, content, later)
+        return True
+
+    def _put_back(self, channel: str, content: dict[str, Any], later: Any) -> bool:
+        retries = content.get("__retries__", 0) + 1
+        if retries > MAX_RETRIES:
+            logger.warning("Dropped a message on channel %r: put off %d times", channel, MAX_RETRIES)
+            return False
+        content = {**content, "__retries__": retries}
+        for _ in range(RESEND_ATTEMPTS):
+            try:
+                self._send_back(channel, content, later.seconds(retries) if isinstance(later, ConsumeLater) else 0)
+            except self._layer.ChannelFull:
+                time.sleep(RESEND_INTERVAL)
+            else:
+                return True
+        logger.error("Dropped a message on channel %r: put off, and the channel is full", channel)
+        return False
+
+    def _send_back(self, channel: str, content: dict[str, Any], seconds: float) -> None:
+        if seconds and self._postpone is not None:
+            self._postpone(channel, content, seconds)
+            return
+        if seconds:
+            logger.warning("A message on channel %r is put back at once: the layer delays no messages", channel)
+        self._layer.send(channel, content)
+
+
+def _log_failure(what: str, error: BaseException) -> None:
+    logger.critical("Error in %s", what, exc_info=error)

@@ -1,0 +1,90 @@
+"""Which channels are listened on, and how many messages of one may be worked on at a time."""
+
+from __future__ import annotations
+
+import fnmatch
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+
+from asgi_redis.engine.limits import Quota
+from workers.exceptions import ConfigurationError
+
+
+def chosen(names: Iterable[str], only: Iterable[str] | None, exclude: Iterable[str] | None) -> list[str]:
+    """Returns those of ``names`` that match a glob of ``only``, if there is any, and none of ``exclude``."""
+
+    def matches(name: str, globs: Iterable[str]) -> bool:
+        return any(fnmatch.fnmatchcase(name, glob) for glob in globs)
+
+    return sorted(
+        name for name in names if (not only or matches(name, only)) and not (exclude and matches(name, exclude))
+    )
+
+
+class Limits:
+    """
+    Counts what is in progress on the channels that have a limit.
+
+    ``limits`` are (glob, number) pairs; the first that matches a channel holds for it, for each channel by itself.
+    Raises ``ConfigurationError`` for a limit that is none, or matches no channel.
+    """
+
+    def __init__(self, channels: Iterable[str], limits: Iterable[tuple[str, int]] = ()) -> None:
+        self._channels = tuple(sorted(channels))
+        self._limits: dict[str, int] = {}
+        self._busy: dict[str, int] = {}  # how many messages are in progress, where there are any
+        self._full = 0  # how many channels have no room
+        self._lock = threading.Lock()
+        for glob, number in limits:
+            matching = [name for name in self._channels if fnmatch.fnmatchcase(name, glob)]
+            if not matching:
+                raise ConfigurationError(f"the limit {glob}={number} matches none of the channels listened on")
+            if number < 1:
+                raise ConfigurationError(f"the limit of {glob} must be at least 1, not {number}")
+            if any("!" in name for name in matching):
+                raise ConfigurationError(
+                    f"the limit {glob}={number} is for a process-local channel: it can have none"
+                )
+            for name in matching:
+                self._limits.setdefault(name, number)
+        numbers = set(self._limits.values())
+        # Often there is one limit for all: then only what is in progress need be looked at.
+        self._each = numbers.pop() if len(self._limits) == len(self._channels) and len(numbers) == 1 else None
+
+    def room(self) -> tuple[Sequence[str], Mapping[str, int] | None]:
+        """
+        Returns the channels to receive from, and how many messages of which of them at most; 0 for none.
+
+        The channels are always the same, or none when no channel has room.
+        """
+        if not self._limits:
+            return self._channels, None
+        with self._lock:
+            if self._full == len(self._channels):
+                return (), None
+            some = {} if self._each is not None else dict(self._limits)
+            for name, number in self._busy.items():
+                some[name] = self._limits[name] - number
+        return self._channels, Quota(self._channels, self._each, some)
+
+    def has(self, channel: str) -> bool:
+        """Whether the channel has a limit."""
+        return channel in self._limits
+
+    def take(self, channel: str) -> None:
+        """A message of ``channel``, which has a limit, was received."""
+        with self._lock:
+            number = self._busy[channel] = self._busy.get(channel, 0) + 1
+            self._full += number == self._limits[channel]
+
+    def free(self, channel: str) -> bool:
+        """One is done with. Returns whether nothing could be received from the channel until now."""
+        with self._lock:
+            number = self._busy[channel] - 1
+            if number:
+                self._busy[channel] = number
+            else:
+                del self._busy[channel]
+            was_full = number == self._limits[channel] - 1
+            self._full -= was_full
+            return was_full
