@@ -134,9 +134,8 @@ def run(program):
 
 
 def test_without_lmdb_it_names_the_extra():
-    program = (
-        "import sys; sys.modules['lmdb'] = None; from asgi_redis import cli; sys.exit(__main__.main(['ipc', 'list']))"
-    )
+    program = "import sys; sys.modules['lmdb'] = None\n"
+    program += "from asgi_redis import __main__; sys.exit(__main__.main(['ipc', 'list']))"
     ended = run(["-c", program])
     assert ended.returncode == 1
     assert ended.stderr == 'asgi-redis: the IPC stores need lmdb: pip install "asgi_redis[ipc]"\n'

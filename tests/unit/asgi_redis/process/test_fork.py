@@ -20,10 +20,10 @@ pytestmark = pytest.mark.native("forks")
 FORKS = [os.fork, ctypes.PyDLL(None).fork]  # the second as uWSGI does it: Python's hooks do not run
 
 
-def in_child(fork, work):
+def in_child(fork_once, work):
     """Returns what ``work()`` returns in a forked process, as text."""
     reading, writing = os.pipe()
-    pid = fork()
+    pid = fork_once()
     if not pid:
         signal.alarm(20)
         try:
@@ -46,8 +46,8 @@ class Counting:
         self.started += 1
 
 
-@pytest.mark.parametrize("fork", FORKS)
-def test_an_owner_is_renewed_once_in_a_forked_process_and_not_in_its_parent(fork):
+@pytest.mark.parametrize("fork_once", FORKS)
+def test_an_owner_is_renewed_once_in_a_forked_process_and_not_in_its_parent(fork_once):
     owner = Counting()
 
     def work():
@@ -55,28 +55,28 @@ def test_an_owner_is_renewed_once_in_a_forked_process_and_not_in_its_parent(fork
         fork.check()
         return owner.started
 
-    assert in_child(fork, work) == "1"
+    assert in_child(fork_once, work) == "1"
     fork.check()
     assert owner.started == 0
 
 
-@pytest.mark.parametrize("fork", FORKS)
-def test_a_grandchild_is_another_process_again(fork):
+@pytest.mark.parametrize("fork_once", FORKS)
+def test_a_grandchild_is_another_process_again(fork_once):
     owner = Counting()
 
     def work():
         fork.check()
-        return in_child(fork, lambda: f"{fork.check() - generation} {owner.started}")
+        return in_child(fork_once, lambda: f"{fork.check() - generation} {owner.started}")
 
     generation = fork.check()
-    assert in_child(fork, work) == "2 2"
+    assert in_child(fork_once, work) == "2 2"
 
 
-@pytest.mark.parametrize("fork", FORKS)
-def test_a_lock_that_a_thread_of_the_parent_holds_is_free_in_the_child(fork):
+@pytest.mark.parametrize("fork_once", FORKS)
+def test_a_lock_that_a_thread_of_the_parent_holds_is_free_in_the_child(fork_once):
     own = fork.Own(threading.Lock)
     with own.value:
-        assert in_child(fork, lambda: own.value.acquire(timeout=10)) == "True"
+        assert in_child(fork_once, lambda: own.value.acquire(timeout=10)) == "True"
     assert own.value.acquire(timeout=0)
 
 
@@ -139,7 +139,7 @@ class Refusing(real):
     def madvise(self, *_):
         raise OSError("as an old kernel")
 mmap.mmap = Refusing
-from asgi_redis import process
+from asgi_redis.process import fork
 assert fork._page is None
 class Owner:
     started = 0

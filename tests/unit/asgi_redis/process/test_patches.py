@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 
@@ -22,6 +23,8 @@ except UnsupportedPatches as error:
 """
 
 
+# Not importorskip: once imported, eventlet warns of every fork of the process.
+@pytest.mark.skipif(find_spec("eventlet") is None, reason="needs eventlet")
 @pytest.mark.parametrize(
     ("layer", "first"),
     [
@@ -31,7 +34,6 @@ except UnsupportedPatches as error:
     ],
 )
 def test_eventlet_is_refused_by_name_before_anything_is_sent(layer: str, first: bool) -> None:
-    pytest.importorskip("eventlet")
     program = LAYERS.format(layer=layer, first=first)
     ran = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=False, timeout=30

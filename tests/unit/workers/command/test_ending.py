@@ -15,7 +15,13 @@ from tests.support.waiting import eventually
 from tests.support.workers.processes import MODULE, Notes, WorkerProcess
 
 # What the way out may take is five seconds at least; here it is less.
-HURRIED = "import sys; from workers import launcher, __main__; launcher.EXIT_SECONDS = 0.1; sys.exit(__main__.main())"
+HURRIED = """
+import sys
+from workers import __main__
+from workers.command import launcher
+launcher.EXIT_SECONDS = 0.1
+sys.exit(__main__.main())
+"""
 
 Start = Callable[..., WorkerProcess]
 

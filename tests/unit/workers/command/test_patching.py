@@ -48,7 +48,7 @@ def test_nothing_that_matters_is_imported_before_the_patches() -> None:
         sys.argv = ["runworker", "--pool", "gevent", "--layer-url", "redis://127.0.0.1:1", "--routing", "no.such"]
         import workers.__main__
         ours = sorted(name for name in sys.modules if name.partition(".")[0] in ("workers", "asgi_redis", "redis"))
-        assert ours == ["workers", "workers.__main__", "workers.command.patching"], ours
+        assert ours == ["workers", "workers.__main__", "workers.command", "workers.command.patching"], ours
         assert not {"ssl", "threading", "selectors", "queue"} & set(sys.modules)
         assert workers.__main__.main() == 1
         assert workers.command.patching.unpatched() == []
@@ -115,7 +115,7 @@ def test_a_program_is_started_again_with_its_arguments_and_flags_but_once(
         textwrap.dedent(
             """
             import sys
-            from workers import patching
+            from workers.command import patching
             if patching.unpatched():
                 print("again", flush=True)
                 patching.restart_patched()
@@ -147,7 +147,7 @@ def test_a_program_started_again_finds_the_modules_beside_it_from_any_directory(
             """
             import sys
             from importlib.util import find_spec
-            from workers import patching
+            from workers.command import patching
             if patching.unpatched():
                 sys.path.insert(0, "a directory of the program's own")
                 patching.restart_patched()
@@ -172,7 +172,7 @@ def test_a_restart_that_does_not_help_is_not_repeated() -> None:
     done = run("""
         import os
         os.environ["ASGI_REDIS_RESTARTED_FOR_GEVENT"] = "1"
-        from workers import patching
+        from workers.command import patching
         patching.restart_patched()
     """)
     assert done.returncode == 1

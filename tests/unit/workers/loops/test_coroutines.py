@@ -292,7 +292,8 @@ from gevent import monkey
 monkey.patch_all()
 import asyncio, greenlet, queue, socket, threading, time
 from asgi_redis import InMemoryChannelLayer
-from workers import Worker, coroutines, route
+from workers import Worker, route
+from workers.loops import coroutines
 
 traced = []
 greenlet.settrace(lambda event, switch: traced.append(event))

@@ -24,8 +24,8 @@ def test_the_line_of_a_message_has_process_thread_channel_consumer_and_duration(
     worker = start("-v2", *flags)
     layer.send("work", {"n": 1, "seconds": 0.02})
     line = (
-        rf" DEBUG (\d+) {thread} workers\.dispatcher: "
-        r"Consumer tests\.workers\.consumers\.work is done with a message on channel 'work' after (0\.\d+) s"
+        rf" DEBUG (\d+) {thread} workers\.runtime\.dispatcher: "
+        r"Consumer tests\.support\.workers\.consumers\.work is done with a message on channel 'work' after (0\.\d+) s"
     )
     found = eventually(lambda: re.search(line, worker.log), timeout=20)
     assert isinstance(found, re.Match)

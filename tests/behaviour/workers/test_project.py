@@ -16,7 +16,7 @@ pytest.importorskip("django")
 
 from django.test import override_settings
 
-from tests.unit.workers import project as _  # noqa: F401  configures Django
+from tests.support.workers import project as _  # noqa: F401  configures Django
 from tests.unit.workers.compat.test_django import MANAGE, SETTINGS, project  # noqa: F401  a fixture
 from workers.compat import checks
 
