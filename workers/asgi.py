@@ -30,12 +30,12 @@ class Reader(Protocol):
         """Whether the last call has looked at all the servers; it leaves out those that do not answer."""
 
     def receive_batch(
-        self, channels: Sequence[str], limit: int, timeout: float = 0, most: Mapping[str, int] | None = None
+        self, channels: Sequence[str], limit: int, timeout: float = 0, limits: Mapping[str, int] | None = None
     ) -> list[tuple[str, dict[str, Any]]]:
         """
-        Returns up to ``limit`` messages, no more than ``most`` of a channel; waits ``timeout`` seconds for one.
+        Returns up to ``limit`` messages, no more than ``limits`` of a channel; waits ``timeout`` seconds for one.
 
-        A channel of which ``most`` is 0 is left out. ``most`` may be an ``asgi_redis.engine.limits.Quota``.
+        A channel of which ``limits`` is 0 is left out. They may be an ``asgi_redis.engine.limits.ReceiveLimits``.
         """
 
     def unblock(self) -> None:

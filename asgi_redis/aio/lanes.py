@@ -70,12 +70,12 @@ class Lane:
         return self._aim
 
     def _make_aim(self) -> Aim:
-        most = {queue: number for queue, number in self.wanted.items() if "!" not in queue}
+        limits = {queue: number for queue, number in self.wanted.items() if "!" not in queue}
         # A process-local queue is read by nobody else, and what is in there may be for any of its channels. Of the
         # others no more is taken than there are takers: the rest is for other processes.
-        limit = _AT_ONCE if len(most) < len(self.wanted) else min(_AT_ONCE, sum(most.values()))
+        limit = _AT_ONCE if len(limits) < len(self.wanted) else min(_AT_ONCE, sum(limits.values()))
         single = len(self.wanted) == 1
-        return Aim(tuple(sorted(self.wanted)), limit, None if single or not most else most, bool(self.newcomers))
+        return Aim(tuple(sorted(self.wanted)), limit, None if single or not limits else limits, bool(self.newcomers))
 
 
 class Lanes:

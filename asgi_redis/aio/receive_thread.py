@@ -37,11 +37,11 @@ class Reader(Protocol):
         channels: Sequence[str],
         limit: int,
         timeout: float = 0,
-        most: Mapping[str, int] | None = None,
+        limits: Mapping[str, int] | None = None,
         shared: bool = False,
     ) -> list[tuple[str, Any]]:
         """
-        Returns up to ``limit`` messages, no more than ``most`` of a channel; waits ``timeout`` seconds for one.
+        Returns up to ``limit`` messages, no more than ``limits`` of a channel; waits ``timeout`` seconds for one.
 
         With ``shared``, a ``SharedMessage`` may take the place of one that is for several channels.
         """
@@ -164,7 +164,7 @@ class Popper:
                 reader.retry()  # type: ignore[attr-defined]  # it has that if it has ``down``
             # Where messages come one at a time, to look for more before waiting is a round trip for nothing.
             limit = aim.limit if self._busy else 1
-            batch = reader.receive_batch(aim.channels, limit, 0.0 if aim.first else _ROUND, aim.most, shared=True)
+            batch = reader.receive_batch(aim.channels, limit, 0.0 if aim.first else _ROUND, aim.limits, shared=True)
         except BaseException as error:  # noqa: BLE001  it is the callers'
             with self._inbox.lock:
                 self._inbox.fail(self._lane, as_exception(error))

@@ -19,7 +19,7 @@ class Aim(NamedTuple):
 
     channels: tuple[str, ...]
     limit: int
-    most: dict[str, int] | None
+    limits: dict[str, int] | None
     first: bool
 
 

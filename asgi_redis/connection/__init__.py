@@ -10,7 +10,6 @@ from asgi_redis.connection.pipeline import as_exception, begin, each_its_own, ex
 from asgi_redis.connection.sentinel import SentinelCluster, SentinelHost
 from asgi_redis.connection.shard import Shard, delete_matching
 from asgi_redis.connection.take import Hand, Look
-from asgi_redis.process.wakeup import Waiter
 
 __all__ = [
     "Hand",
@@ -21,7 +20,6 @@ __all__ = [
     "SentinelHost",
     "Shard",
     "Steps",
-    "Waiter",
     "as_exception",
     "begin",
     "carry",

@@ -17,9 +17,9 @@ from redis.exceptions import RedisError, ResponseError, TimeoutError
 from asgi_redis.connection.background import PROMPT
 from asgi_redis.connection.exchange import Exchange
 from asgi_redis.connection.shard import Shard
-from asgi_redis.connection.take import GiveBack, Hand, Taking, put_back_all
+from asgi_redis.connection.take import Hand, RequeueOperation, Taking, requeue_all
 from asgi_redis.exceptions import UnsupportedRedis
-from asgi_redis.process.wakeup import Waiter, poll
+from asgi_redis.process.wakeup import WakeupPipe, poll
 from asgi_redis.wire.operation import Operation
 from asgi_redis.wire.operations import Taken, client_id, is_unblocked, unblock
 
@@ -42,8 +42,8 @@ class Readable(Protocol):
 class _Blocked(Taking):
     """A pop under way."""
 
-    def __init__(self, shard: Shard, operation: Operation, give_back: GiveBack) -> None:
-        super().__init__(shard, operation, give_back)
+    def __init__(self, shard: Shard, operation: Operation, requeue: RequeueOperation) -> None:
+        super().__init__(shard, operation, requeue)
         self._patience = PROMPT
         self.ends = False
         """Whether the wait is over, and the reply is about to be read."""
@@ -73,7 +73,8 @@ class _Blocked(Taking):
 
     def fileno(self) -> int:
         """What can be polled: readable when the reply is there."""
-        return -1 if self.exchange is None else self.exchange.fileno()
+        assert self.exchange is not None
+        return self.exchange.fileno()
 
     def end(self, ready: bool, patience: float) -> None:
         """
@@ -137,8 +138,8 @@ class _Blocked(Taking):
 def pop(
     requests: Sequence[tuple[Shard, Operation]],
     timeout: float,
-    waiter: Waiter,
-    give_back: GiveBack,
+    waiter: WakeupPipe,
+    requeue: RequeueOperation,
     hand: Hand,
     report: Report | None = None,
     beside: Sequence[Readable] = (),
@@ -156,7 +157,7 @@ def pop(
     unreachable = False
     blocked: list[_Blocked] = []
     for shard, operation in requests:
-        one = _Blocked(shard, operation, give_back)
+        one = _Blocked(shard, operation, requeue)
         hand.add(one)
         try:
             one.start(prompt=report is not None)
@@ -186,7 +187,7 @@ def pop(
     if not served:
         return None
     for one in served[1:]:
-        put_back_all(one.returns())
+        requeue_all(one.returns())
         one.taken = []
     first: Taken = served[0].taken[0]  # type: ignore[index]  # it has one
     return first

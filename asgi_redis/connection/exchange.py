@@ -15,7 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from redis.connection import DefaultParser
-from redis.exceptions import InvalidResponse, NoScriptError, RedisError, TimeoutError
+from redis.exceptions import ConnectionError, InvalidResponse, NoScriptError, RedisError, TimeoutError
 
 from asgi_redis.connection.redis_py import Unsent, descriptor, read_some, write_rest
 from asgi_redis.process.wakeup import poll
@@ -68,8 +68,15 @@ class Exchange:
         return self._connection is None
 
     def fileno(self) -> int:
-        """What can be polled: readable when there is more of a reply."""
-        return -1 if self._connection is None else descriptor(self._connection)
+        """
+        Return a descriptor to poll: it is readable when there is more of a reply.
+
+        Raises ``redis.exceptions.ConnectionError`` when the connection is closed.
+        """
+        number = -1 if self._connection is None else descriptor(self._connection)
+        if number < 0:
+            raise ConnectionError("the connection was closed while it waited")
+        return number
 
     def send(self) -> None:
         """

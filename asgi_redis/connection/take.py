@@ -25,7 +25,7 @@ logger = logging.getLogger("asgi_redis")
 
 _LATE_LOOK = 60.0  # seconds of a wait for a late reply, which begins again
 
-GiveBack = Callable[[Taken], Operation]
+RequeueOperation = Callable[[Taken], Operation]
 """Returns the operation that puts a message back into its queue."""
 
 
@@ -44,10 +44,10 @@ class Taking:
     _settled = False  # whether it surely is
     _claims: list[None]  # who takes it out owns the exchange: that thread, or the rescue
 
-    def __init__(self, shard: Shard, operation: Operation, give_back: GiveBack) -> None:
+    def __init__(self, shard: Shard, operation: Operation, requeue: RequeueOperation) -> None:
         self.shard = shard
         self.operation = operation
-        self._give_back = give_back
+        self._requeue = requeue
 
     def _begin(self, prompt: bool) -> Exchange:
         connection = self.shard.checkout(prompt)
@@ -114,7 +114,7 @@ class Taking:
     def returns(self) -> list[Return]:
         """Returns the ways back of the messages that were taken, always the same."""
         if self._returns is None:
-            self._returns = [Return(self.shard, self._give_back(one)) for one in self.taken or ()]
+            self._returns = [Return(self.shard, self._requeue(one)) for one in self.taken or ()]
         return self._returns
 
     # A reply that does not come in time
@@ -149,7 +149,7 @@ class Taking:
             exchange.fail(error)
         else:
             exchange.release()
-            put_back_all(Return(self.shard, self._give_back(one)) for one in taken)
+            requeue_all(Return(self.shard, self._requeue(one)) for one in taken)
 
 
 class Look(Taking):
@@ -202,7 +202,7 @@ class Return:
         exchange.release()
 
 
-def put_back_all(returns: Iterable[Return]) -> None:
+def requeue_all(returns: Iterable[Return]) -> None:
     """Puts messages back where they were taken; one that cannot be is logged as lost."""
     interruption: BaseException | None = None
     for one in returns:
@@ -238,14 +238,14 @@ class Hand:
         if fork.generation != self._generation:
             raise fork.forked()
 
-    def put_back(self) -> None:
+    def requeue(self) -> None:
         """Ends all the requests, and puts back what they have taken, whatever comes between."""
         fork.check()
         if fork.generation != self._generation:
             return  # a signal handler has forked, and the other process goes on with the call
         for request in self.requests:
             _rescue(request)
-        put_back_all([one for request in self.requests for one in request.returns()])
+        requeue_all([one for request in self.requests for one in request.returns()])
 
 
 def _rescue(request: Taking) -> None:

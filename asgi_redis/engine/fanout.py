@@ -49,7 +49,7 @@ Share = tuple[SharedMessage, str]
 """A message and one of the channels that it is for."""
 
 
-class KeptMessages:
+class FanOutBuffer:
     """
     The rest of messages that are for several channels of this process.
 
@@ -127,7 +127,7 @@ class KeptMessages:
                 if not kept:
                     self._forget(queue)
 
-    def put_back(self, taken: Sequence[Share]) -> None:
+    def requeue(self, taken: Sequence[Share]) -> None:
         """Makes undone what ``take`` has done, after an interruption of a call that may have been in here."""
         # One that has come at the end of a ``with`` has left the lock with this thread.
         with contextlib.suppress(RuntimeError):  # raised when it is not

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from asgi_redis.connection import Shard, as_exception
 from asgi_redis.engine.outage import Outage
-from asgi_redis.engine.wrong_type_keys import MisusedKeys
+from asgi_redis.engine.wrong_type_keys import WrongTypeKeys
 from asgi_redis.process import fork
 from asgi_redis.wire import Operation
 
@@ -50,7 +50,7 @@ class Health:
         self._places: list[Place] = [(shard.host, functools.partial(shard.execute, probe)) for shard in shards]
         self._places += others
         self._try_to_wait = try_to_wait
-        self._misused = MisusedKeys(shards)
+        self._wrong_type = WrongTypeKeys(shards)
         self.start_process()
         fork.register(self)
 
@@ -106,7 +106,7 @@ class Health:
             if waits and self._untried:
                 self._start_retrying()
             turn = [one for one in turn if one[0] not in self.absent]
-        return self._misused.without(turn)
+        return self._wrong_type.without(turn)
 
     def failed(self, number: int, error: Exception, keys: Sequence[bytes], waiting: bool) -> bool:
         """
@@ -115,7 +115,7 @@ class Health:
         ``waiting`` is whether it was a wait that has failed. The outage lasts until one succeeds then, however often
         something else does. Returns whether the server was left out.
         """
-        if isinstance(error, ResponseError) and "WRONGTYPE" in str(error) and self._misused.find(number, keys):
+        if isinstance(error, ResponseError) and "WRONGTYPE" in str(error) and self._wrong_type.find(number, keys):
             self.served(number, waiting=False)
             return False
         with self._lock:

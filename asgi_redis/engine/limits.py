@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 
 
-class Quota(Mapping[str, int]):
+class ReceiveLimits(Mapping[str, int]):
     """
     What is left of the limits of ``channels``: by name, for those that have one; 0 or less for none.
 
@@ -31,7 +31,7 @@ class Quota(Mapping[str, int]):
         return len(self._channels if self.each is not None else self.some)
 
 
-def used_up(most: Mapping[str, int] | None) -> set[str]:
+def exhausted(limits: Mapping[str, int] | None) -> set[str]:
     """Returns the channels of which nothing may be taken."""
-    some = most.some if isinstance(most, Quota) else most or {}
+    some = limits.some if isinstance(limits, ReceiveLimits) else limits or {}
     return {name for name, left in some.items() if left <= 0}

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from asgi_redis.connection import Shard
 from asgi_redis.connection.blocking_pop import Readable
 from asgi_redis.engine.caches import ChannelSets
-from asgi_redis.engine.limits import used_up
-from asgi_redis.engine.receive_request import Attendant, Batch, Companion
+from asgi_redis.engine.limits import exhausted
+from asgi_redis.engine.receive_request import Batch, FailurePolicy, Source
 from asgi_redis.engine.receiver import Receiver
 from asgi_redis.engine.stores.receiver import StoreReceiver
 from asgi_redis.engine.stores.store import Listener, Store
@@ -45,7 +45,7 @@ class LocalReceiver(Receiver):
         super().__init__(shards, keys, operations, serializer, rules)
         self._local: StoreReceiver = local._receiver
         self._store: Store = local._store
-        self._place = len(shards)  # what an attendant calls it
+        self._place = len(shards)  # what a policy calls it
         self._sides = ChannelSets(self._make_sides)
 
     def receive(
@@ -53,31 +53,31 @@ class LocalReceiver(Receiver):
         channels: tuple[str, ...],
         limit: int,
         timeout: float,
-        most: Mapping[str, int] | None = None,
-        attendant: Attendant | None = None,
-        companion: Companion | None = None,
+        limits: Mapping[str, int] | None = None,
+        policy: FailurePolicy | None = None,
+        source: Source | None = None,
         shared: bool = False,
     ) -> Batch:
         """Returns up to ``limit`` messages of ``channels``, all of the same place; waits ``timeout`` seconds."""
         local, remote, turns = self._sides(channels)
         if not local:
-            return super().receive(remote, limit, timeout, most, attendant, None, shared)
+            return super().receive(remote, limit, timeout, limits, policy, None, shared)
         fork.check()
-        with _Companion(self._local, self._store, local, most, attendant, self._place) as companion:
+        with _LocalSource(self._local, self._store, local, limits, policy, self._place) as source:
             # Redis comes first in every other turn, or a busy machine would never look there.
             if not remote or next(turns) % 2:
-                received: Batch = companion.take(limit)
+                received: Batch = source.take(limit)
                 if received or (timeout <= 0 and not remote):
                     return received
-            return super().receive(remote, limit, timeout, most, attendant, companion, shared)
+            return super().receive(remote, limit, timeout, limits, policy, source, shared)
 
-    def keep(self, channel: str, message: dict[str, Any]) -> None:
+    def buffer(self, channel: str, message: dict[str, Any]) -> None:
         """Keeps a message that nobody took for the next reader of its channel."""
         if is_local(channel):
-            self._local.keep(channel, message)
+            self._local.buffer(channel, message)
             self.wake()
         else:
-            super().keep(channel, message)
+            super().buffer(channel, message)
 
     def _make_sides(self, channels: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...], Iterator[int]]:
         for channel in channels:
@@ -89,7 +89,7 @@ class LocalReceiver(Receiver):
         return local, remote, itertools.count(random.randrange(2))
 
 
-class _Companion(contextlib.ExitStack):
+class _LocalSource(contextlib.ExitStack):
     """What one receive looks into, and waits for, beside Redis."""
 
     def __init__(
@@ -97,52 +97,52 @@ class _Companion(contextlib.ExitStack):
         receiver: StoreReceiver,
         store: Store,
         channels: tuple[str, ...],
-        most: Mapping[str, int] | None,
-        attendant: Attendant | None,
+        limits: Mapping[str, int] | None,
+        policy: FailurePolicy | None,
         place: int,
     ) -> None:
         super().__init__()
         self._receiver = receiver
         self._store = store
         self._channels = channels
-        self._most = most
-        self._attendant = attendant
+        self._limits = limits
+        self._policy = policy
         self._place = place
         self._listener: Listener | None = None
 
     def take(self, limit: int) -> Batch:
         """Returns up to ``limit`` of the messages that are there."""
-        taken = self._attended(self._take, limit)
+        taken = self._guarded(self._take, limit)
         if taken is None:
             return []
-        if self._attendant is not None:
-            self._attendant.served(self._place)
+        if self._policy is not None:
+            self._policy.served(self._place)
         return taken
 
     def listen(self) -> Sequence[Readable]:
         """Returns what becomes readable when there may be more; to be called before looking a last time."""
-        listener = self._attended(self._listen)
+        listener = self._guarded(self._listen)
         return [] if listener is None else [listener]
 
-    def _attended(self, call: Callable[..., T], *arguments: Any) -> T | None:
-        if self._attendant is None:
+    def _guarded(self, call: Callable[..., T], *arguments: Any) -> T | None:
+        if self._policy is None:
             return call(*arguments)
-        if self._place in self._attendant.absent:
+        if self._place in self._policy.absent:
             return None
         try:
             return call(*arguments)
         except Exception as error:  # noqa: BLE001  each store has its own, and Redis is still there
-            self._attendant.failed(self._place, error)
+            self._policy.failed(self._place, error)
             return None
 
     def _take(self, limit: int) -> Batch:
         if self._listener is None:
-            return self._receiver.receive(self._channels, limit, 0, self._most)
-        return self._receiver.take(self._listener, self._channels, limit, self._most)
+            return self._receiver.receive(self._channels, limit, 0, self._limits)
+        return self._receiver.take(self._listener, self._channels, limit, self._limits)
 
     def _listen(self) -> Listener:
         if self._listener is None:
-            full = used_up(self._most)
+            full = exhausted(self._limits)
             self._listener = self.enter_context(
                 self._store.listen([name for name in self._channels if name not in full])
             )

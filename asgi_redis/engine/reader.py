@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from asgi_redis.connection import Shard, Waiter
+from asgi_redis.connection import Shard
 from asgi_redis.engine.health import Health, Place
 from asgi_redis.engine.receive_request import Batch, Turn
 from asgi_redis.engine.receiver import Receiver
+from asgi_redis.process.wakeup import WakeupPipe
 from asgi_redis.wire import Operation
 
 
@@ -35,7 +36,7 @@ class Reader:
         """Whether the last call has looked at all the servers."""
         self.woken = False
         self._waits = False
-        self.waiter: Waiter | None = None
+        self.waiter: WakeupPipe | None = None
         """What ends the wait that is going on."""
         self._receiver = receiver
         self._shards = shards
@@ -76,13 +77,13 @@ class Reader:
         channels: Collection[str],
         limit: int,
         timeout: float = 0,
-        most: Mapping[str, int] | None = None,
+        limits: Mapping[str, int] | None = None,
         shared: bool = False,
     ) -> Batch:
         """
         Does what ``RedisChannelLayer.receive_batch`` does, with as many servers as can be reached.
 
-        Takes no more than ``most[channel]`` from a channel that is in there, none for 0. With no server at all it
+        Takes no more than ``limits[channel]`` from a channel that is in there, none for 0. With no server at all it
         waits for one, up to ``timeout`` seconds. Raises ``UnsupportedRedis``, and no ``RedisError``.
 
         With ``shared``, a ``SharedMessage`` takes the place of one that is for several channels of this process.
@@ -91,10 +92,10 @@ class Reader:
         self._waits = timeout > 0 or not self.complete
         look = self._health.needs_look
         try:
-            batch = self._receiver.receive(tuple(channels), limit, 0, most, self, None, shared) if look else []
+            batch = self._receiver.receive(tuple(channels), limit, 0, limits, self, None, shared) if look else []
             # It need not be one that these channels are on: looking is then no reason to come back at once.
             if not batch and (timeout > 0 or not look):
-                batch = self._receiver.receive(tuple(channels), limit, timeout, most, self, None, shared)
+                batch = self._receiver.receive(tuple(channels), limit, timeout, limits, self, None, shared)
             return batch
         finally:
             self.woken = False

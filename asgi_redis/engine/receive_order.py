@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from asgi_redis.connection.background import PROMPT
-from asgi_redis.process.wakeup import Waiter, poll
+from asgi_redis.process.wakeup import WakeupPipe, poll
 
 if TYPE_CHECKING:
     from asgi_redis.engine.receive_request import ReceiveCall
@@ -41,10 +41,10 @@ class Ask:
 class Asks:
     """The calls of one process that have asked; ``idle`` has waiters to use."""
 
-    def __init__(self, idle: deque[Waiter]) -> None:
+    def __init__(self, idle: deque[WakeupPipe]) -> None:
         self._idle = idle
         self._open: dict[Ask, None] = {}
-        self._behind: set[Waiter] = set()
+        self._behind: set[WakeupPipe] = set()
 
     def begin(self, call: ReceiveCall) -> None:
         """To be told before a call asks."""
@@ -87,7 +87,7 @@ class Asks:
         try:
             waiter = self._idle.pop()
         except IndexError:
-            waiter = Waiter()
+            waiter = WakeupPipe()
         self._behind.add(waiter)
         try:
             while any(ask in self._open and ask.may_have_taken() for ask in others):

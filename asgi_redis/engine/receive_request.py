@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from asgi_redis.connection import Hand, Waiter
+from asgi_redis.connection import Hand
 from asgi_redis.connection.blocking_pop import Readable
 from asgi_redis.engine.fanout import Share
-from asgi_redis.engine.limits import used_up
+from asgi_redis.engine.limits import exhausted
 from asgi_redis.engine.receive_order import Ask
-from asgi_redis.wire import Reading
+from asgi_redis.process.wakeup import WakeupPipe
+from asgi_redis.wire import ChannelSet
 
 Batch = list[tuple[str, Any]]
 """Each message with its channel; where it is asked for, a ``SharedMessage`` in place of a group's message."""
@@ -18,7 +19,7 @@ Turn = list[tuple[int, list[bytes]]]
 """Shards, each with the keys of the queues to read there, in the order of this turn."""
 
 
-class Attendant(Protocol):
+class FailurePolicy(Protocol):
     """Somebody who receives from the shards that serve messages, and sees after those that fail."""
 
     @property
@@ -32,7 +33,7 @@ class Attendant(Protocol):
     def woken(self) -> bool:
         """Whether to return at once, with what is there."""
 
-    waiter: Waiter | None
+    waiter: WakeupPipe | None
     """What ends the wait that is going on."""
 
     def failed(self, shard: int, error: Exception, keys: Sequence[bytes] = (), waiting: bool = False) -> None:
@@ -42,7 +43,7 @@ class Attendant(Protocol):
         """A shard has answered; ``waiting``: to a wait."""
 
 
-class Companion(Protocol):
+class Source(Protocol):
     """Another place with messages, which is looked into and waited for together with the shards."""
 
     def take(self, limit: int) -> Batch:
@@ -63,32 +64,32 @@ class ReceiveCall(Hand):
     __slots__ = (
         "__weakref__",
         "ask",
-        "attendant",
-        "companion",
         "full",
         "limit",
-        "most",
+        "limits",
+        "policy",
         "reading",
         "shared",
         "shares",
+        "source",
     )
 
     def __init__(
         self,
-        reading: Reading,
+        reading: ChannelSet,
         limit: int,
-        most: Mapping[str, int] | None,
-        attendant: Attendant | None,
-        companion: Companion | None,
+        limits: Mapping[str, int] | None,
+        policy: FailurePolicy | None,
+        source: Source | None,
         shared: bool,
     ) -> None:
         super().__init__()
         self.reading = reading
         self.limit = limit
-        self.most = most
-        self.full: Collection[str] = used_up(most) if most else ()
-        self.attendant = attendant
-        self.companion = companion
+        self.limits = limits
+        self.full: Collection[str] = exhausted(limits) if limits else ()
+        self.policy = policy
+        self.source = source
         self.shared = shared
         self.ask: Ask | None = None
         self.shares: list[Share] = []

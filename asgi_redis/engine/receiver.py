@@ -12,19 +12,20 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from asgi_redis.connection import Hand, Look, Shard, Waiter, pop
+from asgi_redis.connection import Hand, Look, Shard, pop
 from asgi_redis.connection.blocking_pop import Readable
 from asgi_redis.engine.caches import ChannelSets
 from asgi_redis.engine.dropped import FLOOD_SECONDS, DroppedMessages, ExpiredMessages
-from asgi_redis.engine.fanout import KeptMessages, SharedMessage
-from asgi_redis.engine.limits import Quota
+from asgi_redis.engine.fanout import FanOutBuffer, SharedMessage
+from asgi_redis.engine.limits import ReceiveLimits
 from asgi_redis.engine.receive_order import Asks
-from asgi_redis.engine.receive_request import Attendant, Batch, Companion, ReceiveCall, Turn
+from asgi_redis.engine.receive_request import Batch, FailurePolicy, ReceiveCall, Source, Turn
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.layers.base import BaseChannelLayer, is_channel_name
 from asgi_redis.process import fork
+from asgi_redis.process.wakeup import WakeupPipe
 from asgi_redis.serializers import Serializer, decoding, encoding
-from asgi_redis.wire import Keys, Operations, Reading, Taken, Unpacker
+from asgi_redis.wire import ChannelSet, Keys, Operations, Taken, Unpacker
 from asgi_redis.wire.operations import ping
 
 logger = logging.getLogger("asgi_redis")
@@ -68,9 +69,9 @@ class Receiver:
     def start_process(self) -> None:
         """Sets up what a process must not share with the one that it was forked from."""
         self._expired = ExpiredMessages()
-        self.forget_kept()
-        self._waiters: set[Waiter] = set()
-        self._idle_waiters: deque[Waiter] = deque(maxlen=100)
+        self.clear_buffer()
+        self._waiters: set[WakeupPipe] = set()
+        self._idle_waiters: deque[WakeupPipe] = deque(maxlen=100)
         self._unblocked = 0
         self._asks = Asks(self._idle_waiters)
 
@@ -84,48 +85,48 @@ class Receiver:
         channels: tuple[str, ...],
         limit: int,
         timeout: float,
-        most: Mapping[str, int] | None = None,
-        attendant: Attendant | None = None,
-        companion: Companion | None = None,
+        limits: Mapping[str, int] | None = None,
+        policy: FailurePolicy | None = None,
+        source: Source | None = None,
         shared: bool = False,
     ) -> Batch:
         """
         Returns up to ``limit`` (channel, message) tuples of ``channels``; waits ``timeout`` seconds for one.
 
-        ``most`` are lower limits of single channels; 0 leaves one out. With an ``attendant``, errors of a shard are
-        its business. With a ``companion``, returns what that has when there is nothing in ``channels``, which then
+        ``limits`` are lower limits of single channels; 0 leaves one out. With a ``policy``, errors of a shard are
+        its business. With a ``source``, returns what that has when there is nothing in ``channels``, which then
         may be none at all. With ``shared``, messages that are for several channels come as they are kept.
 
         Until it returns, an exception from anywhere puts back what it has taken.
         """
         fork.check()
-        call = ReceiveCall(self._reading(channels), limit, most, attendant, companion, shared)
+        call = ReceiveCall(self._reading(channels), limit, limits, policy, source, shared)
         try:
             received = self._receive(call, timeout)
             call.check()
             return received
         except BaseException:
             self._asks.end(call)
-            self._kept.put_back(call.shares)
-            call.put_back()
+            self._buffer.requeue(call.shares)
+            call.requeue()
             raise
 
     def _receive(self, call: ReceiveCall, timeout: float) -> Batch:
         started = time.monotonic()
         deadline = started + timeout
         unblocked = self._unblocked
-        reading, companion = call.reading, call.companion
+        reading, source = call.reading, call.source
         # Waiting takes a message that is there just as well as looking. But on several shards it would take one
         # from each, and it takes no more than one.
-        look = timeout <= 0 or call.limit > 1 or reading.shards > 1 or companion is not None
+        look = timeout <= 0 or call.limit > 1 or reading.shards > 1 or source is not None
         pause = _FIRST_PAUSE
         while True:
             turn = reading.turn() if reading.names else []
             if call.full:
                 turn = self._without(turn, call.full)
-            if call.attendant is not None:
-                turn = call.attendant.readable(turn)
-            received = self._take_kept(call, call.limit)
+            if call.policy is not None:
+                turn = call.policy.readable(turn)
+            received = self._take_buffered(call, call.limit)
             if not received and look:
                 received, dropped = self._look(call, turn)
                 if (
@@ -143,22 +144,22 @@ class Receiver:
                 look, remaining, pause = True, min(remaining, pause), min(pause * 2, _LONGEST_PAUSE)
             waiter = self._waiter()
             self._waiters.add(waiter)
-            if call.attendant is not None:
-                call.attendant.waiter = waiter
+            if call.policy is not None:
+                call.policy.waiter = waiter
             try:
                 # What another thread did before it could see this waiter has to be seen now.
-                received = self._take_kept(call, call.limit)
+                received = self._take_buffered(call, call.limit)
                 beside: Sequence[Readable] = ()
-                if companion is not None and not received:
-                    beside = companion.listen()
-                    received = companion.take(call.limit)
+                if source is not None and not received:
+                    beside = source.listen()
+                    received = source.take(call.limit)
                 stop = received or self._is_ended(unblocked, call)
                 if not stop:
                     self._asks.begin(call)
                 one = None if stop else self._wait(call, waiting, remaining, waiter, beside)
             finally:
-                if call.attendant is not None:
-                    call.attendant.waiter = None
+                if call.policy is not None:
+                    call.policy.waiter = None
                 self._waiters.discard(waiter)
                 self._idle_waiters.append(waiter)
             if one is None:
@@ -170,8 +171,8 @@ class Receiver:
                         self._count_expired(request.shard, {one.key: 1})
             elif one is not None:
                 received = self._unpack_all(call)
-            elif companion is not None and not received:
-                received = companion.take(call.limit)
+            elif source is not None and not received:
+                received = source.take(call.limit)
             if received:
                 return received
             self._asks.end(call)
@@ -183,7 +184,7 @@ class Receiver:
         return [one for one in turn if one[1]]
 
     def _is_ended(self, unblocked: int, call: ReceiveCall) -> bool:
-        return self._unblocked != unblocked or (call.attendant is not None and call.attendant.woken)
+        return self._unblocked != unblocked or (call.policy is not None and call.policy.woken)
 
     def wake(self) -> None:
         """Lets all that wait look again whether they are to go on waiting."""
@@ -197,25 +198,25 @@ class Receiver:
         self._unblocked += 1
         self.wake()
 
-    def keep(self, channel: str, message: dict[str, Any]) -> None:
+    def buffer(self, channel: str, message: dict[str, Any]) -> None:
         """Keeps a message that nobody took for the next reader of its channel."""
         fork.check()
         queue = self._rules.non_local_name(channel)
-        self._kept.put(queue, [channel], message, self._expiry)
+        self._buffer.put(queue, [channel], message, self._expiry)
         self.wake()
 
-    def forget_kept(self) -> None:
+    def clear_buffer(self) -> None:
         """Drops what was kept."""
         why = "more than the process holds"
-        self._kept = KeptMessages(lambda queue, number: self._crowded_out.add(queue, why, number))
+        self._buffer = FanOutBuffer(lambda queue, number: self._crowded_out.add(queue, why, number))
 
-    def _make_reading(self, channels: tuple[str, ...]) -> Reading:
+    def _make_reading(self, channels: tuple[str, ...]) -> ChannelSet:
         for channel in channels:
             if isinstance(channel, str):
                 self._check_name(channel)
             else:
                 self._rules.valid_channel_name(channel, receive=True)
-        return Reading(channels, self._keys, len(self._shards))
+        return ChannelSet(channels, self._keys, len(self._shards))
 
     def _look(self, call: ReceiveCall, turn: Turn) -> tuple[Batch, bool]:
         """Returns what is there, and whether messages were dropped in its place."""
@@ -223,7 +224,7 @@ class Receiver:
         try:
             taken = self._take(call, turn)
         except RedisError:
-            received = [] if call.companion is None else call.companion.take(call.limit)
+            received = [] if call.source is None else call.source.take(call.limit)
             if not received:
                 raise
             return received, False
@@ -231,28 +232,28 @@ class Receiver:
         self._asks.end(call)
         if taken and not received:
             return [], True
-        if call.companion is not None and not received:
-            received = call.companion.take(call.limit)
+        if call.source is not None and not received:
+            received = call.source.take(call.limit)
         return received, False
 
     def _take(self, call: ReceiveCall, turn: Turn) -> int:
         """Takes what is there into the hand of the call; returns how many messages that are."""
-        each, left = self._quota(call.most) if call.most else (None, {})
-        attendant, number = call.attendant, 0
+        each, left = self._quota(call.limits) if call.limits else (None, {})
+        policy, number = call.policy, 0
         for shard, keys in turn:
             room = call.limit - number
-            if number and call.most:
+            if number and call.limits:
                 keys = [key for key in keys if left.get(key, 1) > 0]
-            limits = _limits(keys, room, each, left) if call.most else []
+            limits = _limits(keys, room, each, left) if call.limits else []
             request = Look(
-                self._shards[shard], self._operations.receive(keys, room, limits), self._operations.give_back
+                self._shards[shard], self._operations.receive(keys, room, limits), self._operations.requeue
             )
             call.add(request)
             try:
-                taken = request.run(prompt=attendant is not None)
+                taken = request.run(prompt=policy is not None)
             except (RedisError, UnsupportedRedis) as error:
-                if attendant is not None and isinstance(error, RedisError):
-                    attendant.failed(shard, error, keys)
+                if policy is not None and isinstance(error, RedisError):
+                    policy.failed(shard, error, keys)
                     continue
                 if not number:
                     raise
@@ -260,17 +261,17 @@ class Receiver:
             if taken.expired:
                 self._count_expired(self._shards[shard], taken.expired)
             number += len(taken)
-            for one in taken if call.most else ():
+            for one in taken if call.limits else ():
                 left[one.key] = left.get(one.key, call.limit if each is None else each) - 1
-            if attendant is not None:
-                attendant.served(shard)
+            if policy is not None:
+                policy.served(shard)
             if number >= call.limit:
                 break
         return number
 
-    def _quota(self, most: Mapping[str, int]) -> tuple[int | None, dict[bytes, int]]:
+    def _quota(self, limits: Mapping[str, int]) -> tuple[int | None, dict[bytes, int]]:
         """Returns how many messages each queue may give, None for any number, and others for some, by their keys."""
-        each, some = (most.each, most.some) if isinstance(most, Quota) else (None, most)
+        each, some = (limits.each, limits.some) if isinstance(limits, ReceiveLimits) else (None, limits)
         return each, {self._keys.queue(name.encode()): number for name, number in some.items()}
 
     def _count_expired(self, shard: Shard, expired: Mapping[bytes, int]) -> None:
@@ -295,7 +296,7 @@ class Receiver:
         return [one for one in turn if shards[one[0]].permissions.may_pop]
 
     def _wait(
-        self, call: ReceiveCall, turn: Turn, timeout: float, waiter: Waiter, beside: Sequence[Readable]
+        self, call: ReceiveCall, turn: Turn, timeout: float, waiter: WakeupPipe, beside: Sequence[Readable]
     ) -> Taken | None:
         timeout = min(timeout, _LONGEST_WAIT)
         requests = [
@@ -305,15 +306,15 @@ class Receiver:
         # Redis counts whole seconds. It ends those itself, which saves waking up to do it; others it ends too late.
         whole = math.ceil(timeout)
         patience = whole + _LATE if requests and whole - timeout < _NEARLY else timeout
-        give_back, attendant = self._operations.give_back, call.attendant
-        if attendant is None:
-            return pop(requests, patience, waiter, give_back, call, None, beside)
+        requeue, policy = self._operations.requeue, call.policy
+        if policy is None:
+            return pop(requests, patience, waiter, requeue, call, None, beside)
         failed: set[int] = set()
-        report = functools.partial(self._report, attendant, turn, failed)
-        taken = pop(requests, patience, waiter, give_back, call, report, beside)
+        report = functools.partial(self._report, policy, turn, failed)
+        taken = pop(requests, patience, waiter, requeue, call, report, beside)
         for shard, _ in turn:
             if shard not in failed:
-                attendant.served(shard, waiting=True)
+                policy.served(shard, waiting=True)
         return taken
 
     def try_to_wait(self, shard: int) -> None:
@@ -321,20 +322,20 @@ class Receiver:
         errors: list[RedisError] = []
         one = self._shards[shard]
         requests = [(one, self._operations.pop_nothing(one.permissions.wake()))]
-        pop(requests, 0, Waiter(), self._operations.give_back, Hand(), lambda _, error: errors.append(error))
+        pop(requests, 0, WakeupPipe(), self._operations.requeue, Hand(), lambda _, error: errors.append(error))
         if errors:
             raise errors[0]
 
-    def _report(self, attendant: Attendant, turn: Turn, failed: set[int], shard: Shard, error: RedisError) -> None:
+    def _report(self, policy: FailurePolicy, turn: Turn, failed: set[int], shard: Shard, error: RedisError) -> None:
         number = self._shards.index(shard)
         failed.add(number)
-        attendant.failed(number, error, dict(turn)[number], waiting=True)
+        policy.failed(number, error, dict(turn)[number], waiting=True)
 
-    def _waiter(self) -> Waiter:
+    def _waiter(self) -> WakeupPipe:
         try:
             return self._idle_waiters.pop()
         except IndexError:
-            return Waiter()
+            return WakeupPipe()
 
     def _unpack_all(self, call: ReceiveCall) -> Batch:
         """Returns the messages in the hand of the call; those that are for several channels are kept."""
@@ -357,19 +358,19 @@ class Receiver:
                     self._undecodable.add(self._keys.queue_name(one.key), type(error).__name__)
                     position += 1
                     continue
-                if len(channels) == 1 and queue not in self._kept and (alone or queue not in call.reading.local):
+                if len(channels) == 1 and queue not in self._buffer and (alone or queue not in call.reading.local):
                     received.append((channels[0], message))
                     position += 1
                     continue
                 left = self._expiry - one.age
-                shared = self._kept.put(
+                shared = self._buffer.put(
                     queue, channels, payload, left, self._unpack.message, entries, position, float(one.score)
                 )
                 unpacked[shared] = message
         self._asks.end(call)
         if unpacked:
-            received += self._take_kept(call, call.limit - len(received), unpacked)
-            if self._kept:
+            received += self._take_buffered(call, call.limit - len(received), unpacked)
+            if self._buffer:
                 self.wake()  # another thread may be waiting for the rest
         return received
 
@@ -382,20 +383,20 @@ class Receiver:
                 except RedisError as error:
                     logger.debug("The order of what was received is not sure: %s", error)
 
-    def _take_kept(
+    def _take_buffered(
         self, call: ReceiveCall, limit: int, unpacked: dict[SharedMessage, dict[str, Any]] | None = None
     ) -> Batch:
         """Returns up to ``limit`` of what is kept; ``unpacked`` are messages that nobody has yet."""
         received: Batch = []
-        if not self._kept:
+        if not self._buffer:
             return received
-        newest = self._kept.newest()
+        newest = self._buffer.newest()
         self._asks.wait(call)
         first = len(call.shares)
         names: Collection[str] = call.reading.names
         if call.full:
             names = [name for name in names if name not in call.full]
-        self._kept.take(names, limit, call.shares, newest)
+        self._buffer.take(names, limit, call.shares, newest)
         for shared, channel in call.shares[first:]:
             message: Any = unpacked.pop(shared, None) if unpacked else None
             if call.shared and "!" in channel:

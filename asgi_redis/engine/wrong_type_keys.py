@@ -17,7 +17,7 @@ _QUEUE_TYPES = (b"zset", b"none")
 _LOOK_AGAIN = 2.0  # seconds
 
 
-class MisusedKeys:
+class WrongTypeKeys:
     """
     Finds out which keys of ``shards`` are to be left out, and when one may be read again.
 

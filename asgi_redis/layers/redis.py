@@ -285,7 +285,7 @@ class RedisChannelLayer(BaseChannelLayer):
         """Deletes all messages, groups and counters under this layer's prefixes, on all shards."""
         refuse_await()
         self._upkeep.flush()
-        self._receiver.forget_kept()
+        self._receiver.clear_buffer()
 
     # Serialisation
 

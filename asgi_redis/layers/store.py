@@ -223,7 +223,7 @@ class StoreChannelLayer(BaseChannelLayer):
         """Deletes all messages, groups and counters of this layer's store."""
         refuse_await()
         self._store.flush()
-        self._receiver.forget_kept()
+        self._receiver.clear_buffer()
 
     # Serialisation
 

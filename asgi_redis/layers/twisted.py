@@ -65,7 +65,7 @@ def receive_twisted(layer: RedisChannelLayer, channels: Collection[str]) -> Defe
         elif not isinstance(result, Failure):
             channel, message = result
             if channel is not None and message is not None:
-                layer._receiver.keep(channel, message)
+                layer._receiver.buffer(channel, message)
         ended.callback(None)
 
     deferToThreadPool(reactor, reactor.getThreadPool(), receive).addBoth(done)

@@ -1,4 +1,4 @@
-"""What ends a wait for messages, from any thread or signal handler."""
+"""A pipe that ends a wait for messages, from any thread or signal handler."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ import select
 from collections.abc import Sequence
 from typing import Any
 
-from redis.exceptions import ConnectionError
-
 from asgi_redis.process import fork
 
 
-class Waiter:
-    """Somebody who waits in ``pop``; ``wake`` ends the wait, from any thread or signal handler."""
+class WakeupPipe:
+    """Ends a wait: ``wake`` makes it readable, from any thread or signal handler; ``clear`` makes it ready again."""
 
     _ends: tuple[int, ...] = ()
 
@@ -58,16 +56,14 @@ def _pipe() -> tuple[int, int]:
 
 def poll(readable: Sequence[Any], timeout: float) -> list[Any]:
     """
-    Waits up to ``timeout`` seconds until one of those that have a ``fileno()`` can be read; returns those that can.
+    Wait up to ``timeout`` seconds until an object with a ``fileno()`` is readable; return all that are.
 
-    Raises ``redis.exceptions.ConnectionError`` for one that is closed.
+    Raises ``ValueError`` for one that is closed, unless its ``fileno`` raises something else.
     """
     poller = select.poll()
     by_descriptor = {}
     for one in readable:
         descriptor = one.fileno()
-        if descriptor < 0:
-            raise ConnectionError("the connection was closed while it waited")
         by_descriptor[descriptor] = one
         poller.register(descriptor, select.POLLIN)
     return [by_descriptor[descriptor] for descriptor, _ in poller.poll(math.ceil(timeout * 1000))]

@@ -13,13 +13,14 @@ from asgi_redis.wire.operations import (
     Taken,
     TakenMessages,
 )
-from asgi_redis.wire.receiving import Reading, Unpacker
+from asgi_redis.wire.receiving import ChannelSet, Unpacker
 from asgi_redis.wire.sending import GroupFrame, GroupPart, plan_group, share
 
 __all__ = [
     "CHANNEL_COUNTERS_TTL",
     "GLOBAL_COUNTERS_TTL",
     "MOST_BYTES",
+    "ChannelSet",
     "DelayOperations",
     "DueNow",
     "GroupFrame",
@@ -30,7 +31,6 @@ __all__ = [
     "MembershipOperations",
     "Operation",
     "Operations",
-    "Reading",
     "Taken",
     "TakenMessages",
     "Unpacker",

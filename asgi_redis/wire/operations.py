@@ -115,20 +115,20 @@ class Operations:
         """Reads as the list of the parts that were full, or refused."""
         return Operation(b"".join((frame.before, bulk(head), frame.after)), frame.read, 1, scripts.SEND_GROUP)
 
-    def receive(self, keys: Sequence[bytes], limit: int, most: Sequence[int] = ()) -> Operation:
+    def receive(self, keys: Sequence[bytes], limit: int, limits: Sequence[int] = ()) -> Operation:
         """
-        Takes up to ``limit`` messages, of the first queues first, and no more than ``most`` (at least 1) of each; a
+        Takes up to ``limit`` messages, of the first queues first, and no more than ``limits`` (at least 1) of each; a
         single number is for all.
 
         Takes one at least, but stops at ``MOST_BYTES``, whatever waits behind them. Reads as ``TakenMessages``.
         """
-        if most or len(keys) > _FEW_KEYS:
-            return self._make_receive(keys, limit, most)
+        if limits or len(keys) > _FEW_KEYS:
+            return self._make_receive(keys, limit, limits)
         return self._receive_of_few(tuple(keys), limit)
 
-    def _make_receive(self, keys: Sequence[bytes], limit: int, most: Sequence[int] = ()) -> Operation:
+    def _make_receive(self, keys: Sequence[bytes], limit: int, limits: Sequence[int] = ()) -> Operation:
         arguments = [self._expiry_argument, b"%d" % limit]
-        arguments += [b"%d" % number for number in most]
+        arguments += [b"%d" % number for number in limits]
         return Operation(script_head(scripts.RECEIVE, keys, arguments), _read_receive, 1, scripts.RECEIVE)
 
     def probe(self) -> Operation:
@@ -157,7 +157,7 @@ class Operations:
             return Operation(packed, _read_pop, 2)
         entry = Taken(queues[-1], b"", 0.0, b"0")
         return Operation(
-            packed, functools.partial(_read_wakeable_pop, queues[-1]), 2, None, self._give_back(entry, b"9000")
+            packed, functools.partial(_read_wakeable_pop, queues[-1]), 2, None, self._requeue(entry, b"9000")
         )
 
     def pop_nothing(self, wake: bytes = b"") -> Operation:
@@ -179,13 +179,13 @@ class Operations:
         """Whether a message was older than ``expiry`` when it was taken. Scripts never take such; ``pop`` may."""
         return taken.age > self._expiry
 
-    def give_back(self, taken: Taken) -> Operation:
+    def requeue(self, taken: Taken) -> Operation:
         """Puts a message that was taken back in its place."""
-        return self._give_back(taken, self._ttl)
+        return self._requeue(taken, self._ttl)
 
-    def _give_back(self, taken: Taken, milliseconds: bytes) -> Operation:
+    def _requeue(self, taken: Taken, milliseconds: bytes) -> Operation:
         arguments = (taken.member, taken.score, milliseconds)
-        return Operation(script_head(scripts.GIVE_BACK, (taken.key,), arguments), bool, 1, scripts.GIVE_BACK)
+        return Operation(script_head(scripts.REQUEUE, (taken.key,), arguments), bool, 1, scripts.REQUEUE)
 
     def group_add(self, group: str, channel: str) -> Operation:
         """Adds or renews a member."""

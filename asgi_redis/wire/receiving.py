@@ -14,7 +14,7 @@ from asgi_redis.wire.operations import Taken
 _FEW_NAMES = 10
 
 
-class Reading:
+class ChannelSet:
     """
     The queues of one set of channels, shard by shard.
 

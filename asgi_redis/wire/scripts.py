@@ -38,7 +38,7 @@ def _text(name: str) -> bytes:
 SEND = Script("send")
 SEND_GROUP = Script("send_group")
 RECEIVE = Script("receive")
-GIVE_BACK = Script("give_back")
+REQUEUE = Script("requeue")
 GROUP_ADD = Script("group_add")
 GROUP_EXPIRE = Script("group_expire")
 JOIN_GROUP = Script("join_group")

@@ -6,7 +6,7 @@ import fnmatch
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 
-from asgi_redis.engine.limits import Quota
+from asgi_redis.engine.limits import ReceiveLimits
 from workers.exceptions import ConfigurationError
 
 
@@ -65,7 +65,7 @@ class Limits:
             some = {} if self._each is not None else dict(self._limits)
             for name, number in self._busy.items():
                 some[name] = self._limits[name] - number
-        return self._channels, Quota(self._channels, self._each, some)
+        return self._channels, ReceiveLimits(self._channels, self._each, some)
 
     def has(self, channel: str) -> bool:
         """Whether the channel has a limit."""

@@ -78,14 +78,14 @@ class Puller:
         if self._quieted.is_set():
             return None
         self.pulled_at = time.monotonic()
-        channels, most = self._limits.room()
+        channels, limits = self._limits.room()
         if not channels:
             self._room.wait(WAIT_SECONDS)
             return []
         timeout = WAIT_SECONDS
         if self._burst:
             timeout = 0 if idle and self._reader.serving else BURST_WAIT_SECONDS
-        batch = self._reader.receive_batch(channels, min(slots, MOST_AT_ONCE), timeout, most)
+        batch = self._reader.receive_batch(channels, min(slots, MOST_AT_ONCE), timeout, limits)
         if self._burst and self._burst_is_over(idle and not batch):
             return None
         return [self._job(channel, content) for channel, content in batch]

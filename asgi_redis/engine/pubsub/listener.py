@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
-from asgi_redis.connection import Shard, Waiter, as_exception
+from asgi_redis.connection import Shard, as_exception
 from asgi_redis.engine.outage import Outage
 from asgi_redis.engine.pubsub.subscription import Subscription
+from asgi_redis.process.wakeup import WakeupPipe
 from asgi_redis.wire.pubsub import PING, subscribe, unsubscribe
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Listener:
         self._owner = owner
         self._lock = owner.lock
         self._requests: deque[Request] = deque()
-        self._waiter = Waiter()
+        self._waiter = WakeupPipe()
         self._stopped = False
         self._thread: threading.Thread | None = None
         self._link: _Link | None = None

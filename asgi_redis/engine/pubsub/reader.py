@@ -41,13 +41,13 @@ class PubSubReader:
         channels: Collection[str],
         limit: int,
         timeout: float = 0,
-        most: Mapping[str, int] | None = None,
+        limits: Mapping[str, int] | None = None,
         shared: bool = False,
     ) -> Batch:
         """
         Does what the layer's ``receive_batch`` does, with as many servers as can be reached.
 
-        Takes no more than ``most[channel]`` from a channel that is in there, none for 0. No message is ``shared``.
+        Takes no more than ``limits[channel]`` from a channel that is in there, none for 0. No message is ``shared``.
         """
         inboxes = self._open(channels)
         # The first call, and that after an outage, show at once that messages are served, and wait for it.
@@ -57,12 +57,12 @@ class PubSubReader:
         def is_ended() -> bool:
             return self._woken or (not was_serving and any(inbox.confirmed for inbox in inboxes))
 
-        taken = self._subscriptions.receive(inboxes, limit, timeout, most, is_ended)
+        taken = self._subscriptions.receive(inboxes, limit, timeout, limits, is_ended)
         refusal = next((inbox.refusal for inbox in inboxes if inbox.refusal is not None), None)
         if refusal is not None:
             left = [inbox for inbox in inboxes if not inbox.ended]
             delay = min(timeout, self._refused.failed(refusal))
-            taken = taken or self._subscriptions.receive(left, limit, delay, most, lambda: self._woken)
+            taken = taken or self._subscriptions.receive(left, limit, delay, limits, lambda: self._woken)
         elif all(inbox.confirmed for inbox in inboxes):
             self._refused.succeeded()
         self.serving = any(inbox.confirmed for inbox in inboxes)

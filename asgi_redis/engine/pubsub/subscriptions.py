@@ -195,7 +195,7 @@ class Subscriptions:
         inboxes: Sequence[Inbox],
         limit: int,
         timeout: float,
-        most: Mapping[str, int] | None = None,
+        limits: Mapping[str, int] | None = None,
         is_ended: Callable[[], bool] | None = None,
     ) -> Taken:
         """
@@ -204,7 +204,7 @@ class Subscriptions:
         Whatever happens to the inboxes may make it look whether ``is_ended`` and return before its time.
         """
         with self.lock:
-            taken = self._take(inboxes, limit, most)
+            taken = self._take(inboxes, limit, limits)
             if taken or timeout <= 0 or (is_ended is not None and is_ended()):
                 return taken
             deadline, unblocked = time.monotonic() + timeout, self.unblocked
@@ -220,21 +220,21 @@ class Subscriptions:
                     if remaining <= 0:
                         break
                     condition.wait(remaining)
-                    taken = self._take(inboxes, limit, most)
+                    taken = self._take(inboxes, limit, limits)
             finally:
                 self._waiting.discard(condition)
                 for inbox in inboxes:
                     inbox.waiting.discard(condition)
             return taken
 
-    def _take(self, inboxes: Sequence[Inbox], limit: int, most: Mapping[str, int] | None) -> Taken:
+    def _take(self, inboxes: Sequence[Inbox], limit: int, limits: Mapping[str, int] | None) -> Taken:
         now = time.monotonic()
         full: list[tuple[Inbox, int]] = []
         for inbox in inboxes:
             inbox.read_at, inbox.left = now, False
             if inbox.messages:
                 self.dropped_count += inbox.drop_older(now - self.expiry)
-                number = most.get(inbox.channel, limit) if most else limit
+                number = limits.get(inbox.channel, limit) if limits else limit
                 full.append((inbox, min(number, len(inbox.messages))))
         if not full:
             return []

@@ -9,10 +9,10 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
-from asgi_redis.connection import Waiter
 from asgi_redis.engine.stores.store import ChannelCounters, Counters, Entry
 from asgi_redis.exceptions import UnsafeSignalHandler
 from asgi_redis.process import fork
+from asgi_redis.process.wakeup import WakeupPipe
 
 HOUR = 3600.0  # a queue's counters are kept for that after the last message
 DAY = 86400.0  # all of them together
@@ -78,14 +78,14 @@ class MemoryStore:
         self._groups: OrderedDict[str, dict[str, float]] = OrderedDict()  # channels, the latest added last
         self._counters: OrderedDict[str, _Counters] = OrderedDict()  # the latest used last
         self._total = _Counters()
-        self._waiting: dict[str, set[Waiter]] = {}
-        self._idle_waiters: deque[Waiter] = deque(maxlen=100)
+        self._waiting: dict[str, set[WakeupPipe]] = {}
+        self._idle_waiters: deque[WakeupPipe] = deque(maxlen=100)
 
     @_step
     def push(self, entries: Sequence[tuple[str, str, bytes, int]], expiry: float) -> list[bool | None]:
         """See ``Store``. There is no limit to the memory but the capacities."""
         pushed: list[bool | None] = []
-        woken: set[Waiter] = set()
+        woken: set[WakeupPipe] = set()
         now = time.monotonic()
         for queue, channel, message, capacity in entries:
             messages = self._queues.get(queue)
@@ -146,7 +146,7 @@ class MemoryStore:
 
     @_step
     def pop(
-        self, queues: Sequence[str], limit: int, expiry: float, most: Mapping[str, int] | None = None
+        self, queues: Sequence[str], limit: int, expiry: float, limits: Mapping[str, int] | None = None
     ) -> list[tuple[str, Entry]]:
         """See ``Store``."""
         taken: list[tuple[str, Entry]] = []
@@ -158,7 +158,7 @@ class MemoryStore:
             if messages:
                 if messages[0][0] < sent_before:
                     self._drop_expired(queue, messages, sent_before)
-                number = min(len(messages), most.get(queue, limit) if most else limit)
+                number = min(len(messages), limits.get(queue, limit) if limits else limit)
                 if number > 0:
                     sources.append((queue, messages, number))
                     if len(sources) == limit:
@@ -250,17 +250,17 @@ class MemoryStore:
         self._idle_waiters.clear()
 
     @_step
-    def _start_waiting(self, queues: Sequence[str]) -> Waiter:
+    def _start_waiting(self, queues: Sequence[str]) -> WakeupPipe:
         try:
             waiter = self._idle_waiters.pop()
         except IndexError:
-            waiter = Waiter()
+            waiter = WakeupPipe()
         for queue in queues:
             self._waiting.setdefault(queue, set()).add(waiter)
         return waiter
 
     @_step
-    def _stop_waiting(self, queues: Sequence[str], waiter: Waiter) -> None:
+    def _stop_waiting(self, queues: Sequence[str], waiter: WakeupPipe) -> None:
         for queue in queues:
             waiters = self._waiting.get(queue, set())
             waiters.discard(waiter)
@@ -291,11 +291,11 @@ class MemoryListener:
         return self._waiter.fileno()
 
     def pop(
-        self, queues: Sequence[str], limit: int, expiry: float, most: Mapping[str, int] | None = None
+        self, queues: Sequence[str], limit: int, expiry: float, limits: Mapping[str, int] | None = None
     ) -> list[tuple[str, Entry]]:
         """See ``Listener``."""
         self._waiter.clear()
-        return self._store.pop(queues, limit, expiry, most)
+        return self._store.pop(queues, limit, expiry, limits)
 
     def wake(self) -> None:
         """See ``Listener``."""

@@ -11,8 +11,8 @@ from typing import Any, Protocol, cast
 
 from asgi_redis.engine.caches import ChannelSets
 from asgi_redis.engine.dropped import FLOOD_SECONDS, DroppedMessages
-from asgi_redis.engine.fanout import KeptMessages, Share
-from asgi_redis.engine.limits import used_up
+from asgi_redis.engine.fanout import FanOutBuffer, Share
+from asgi_redis.engine.limits import exhausted
 from asgi_redis.engine.stores.store import Entry, Listener, Store
 from asgi_redis.exceptions import UndecodableMessage
 from asgi_redis.layers.base import BaseChannelLayer, is_channel_name
@@ -22,8 +22,8 @@ from asgi_redis.process.patches import is_patched
 Batch = list[tuple[str, dict[str, Any]]]
 
 
-class Attendant(Protocol):
-    """Somebody who receives, and may be woken."""
+class Wakeable(Protocol):
+    """A reader that may be woken."""
 
     @property
     def woken(self) -> bool:
@@ -47,7 +47,7 @@ class StoreReceiver:
 
     def start_process(self) -> None:
         """Sets up what a process must not share with the one that it was forked from."""
-        self._kept = KeptMessages()
+        self._buffer = FanOutBuffer()
         self._listeners: set[Listener] = set()
         self._unblocked = 0
 
@@ -61,22 +61,22 @@ class StoreReceiver:
         channels: tuple[str, ...],
         limit: int,
         timeout: float,
-        most: Mapping[str, int] | None = None,
-        attendant: Attendant | None = None,
+        limits: Mapping[str, int] | None = None,
+        reader: Wakeable | None = None,
     ) -> Batch:
         """
         Returns up to ``limit`` (channel, message) tuples of ``channels``; waits ``timeout`` seconds for one.
 
-        ``most`` are lower limits of single channels; 0 leaves one out. To be called after ``fork.check``.
+        ``limits`` are lower limits of single channels; 0 leaves one out. To be called after ``fork.check``.
         """
         generation = fork.generation
         unblocked = self._unblocked
         queues = self._queues(channels)
-        if most is not None:
-            queues = _with_room(queues, most)
-            most = {self._rules.non_local_name(name): number for name, number in most.items()}
-        received = self._look(self._store, queues, limit, most)
-        if received or timeout <= 0 or self._is_ended(unblocked, attendant):
+        if limits is not None:
+            queues = _with_room(queues, limits)
+            limits = {self._rules.non_local_name(name): number for name, number in limits.items()}
+        received = self._look(self._store, queues, limit, limits)
+        if received or timeout <= 0 or self._is_ended(unblocked, reader):
             if self._gives_turns and not received:
                 time.sleep(0)
             return received
@@ -87,9 +87,9 @@ class StoreReceiver:
                 while True:
                     if fork.generation != generation:
                         raise fork.forked()  # before it takes a message that it could not hand out
-                    received = self._look(listener, queues, limit, most)
+                    received = self._look(listener, queues, limit, limits)
                     remaining = deadline - time.monotonic()
-                    if received or remaining <= 0 or self._is_ended(unblocked, attendant):
+                    if received or remaining <= 0 or self._is_ended(unblocked, reader):
                         return received
                     poll = select.poll()
                     poll.register(listener.fileno(), select.POLLIN)
@@ -97,8 +97,8 @@ class StoreReceiver:
             finally:
                 self._listeners.discard(listener)
 
-    def _is_ended(self, unblocked: int, attendant: Attendant | None) -> bool:
-        return self._unblocked != unblocked or (attendant is not None and attendant.woken)
+    def _is_ended(self, unblocked: int, reader: Wakeable | None) -> bool:
+        return self._unblocked != unblocked or (reader is not None and reader.woken)
 
     def wake(self) -> None:
         """Lets all that wait look again whether they are to go on waiting."""
@@ -112,15 +112,15 @@ class StoreReceiver:
         self._unblocked += 1
         self.wake()
 
-    def keep(self, channel: str, message: dict[str, Any]) -> None:
+    def buffer(self, channel: str, message: dict[str, Any]) -> None:
         """Keeps a message that nobody took for the next reader of its channel."""
         fork.check()
-        self._kept.put(self._rules.non_local_name(channel), [channel], message, self._rules.expiry)
+        self._buffer.put(self._rules.non_local_name(channel), [channel], message, self._rules.expiry)
         self.wake()
 
-    def forget_kept(self) -> None:
+    def clear_buffer(self) -> None:
         """Drops what was kept."""
-        self._kept = KeptMessages()
+        self._buffer = FanOutBuffer()
 
     def _make_queues(self, channels: tuple[str, ...]) -> tuple[str, ...]:
         for channel in channels:
@@ -128,27 +128,27 @@ class StoreReceiver:
         return tuple(dict.fromkeys(channels))
 
     def take(
-        self, listener: Listener, channels: tuple[str, ...], limit: int, most: Mapping[str, int] | None
+        self, listener: Listener, channels: tuple[str, ...], limit: int, limits: Mapping[str, int] | None
     ) -> Batch:
         """Returns up to ``limit`` messages of ``channels``; where there is none, ``listener`` begins to wait."""
         queues = self._queues(channels)
-        return self._look(listener, queues if most is None else _with_room(queues, most), limit, most)
+        return self._look(listener, queues if limits is None else _with_room(queues, limits), limit, limits)
 
     def _look(
-        self, source: Store | Listener, queues: tuple[str, ...], limit: int, most: Mapping[str, int] | None
+        self, source: Store | Listener, queues: tuple[str, ...], limit: int, limits: Mapping[str, int] | None
     ) -> Batch:
         if len(queues) > 1:  # a busy channel that comes first would let the others starve
             first = next(self._turns) % len(queues)
             queues = queues[first:] + queues[:first]
-        if self._kept:
+        if self._buffer:
             shares: list[Share] = []
-            self._kept.take(queues, limit, shares)
+            self._buffer.take(queues, limit, shares)
             if shares:
                 return [(channel, shared.message()) for shared, channel in shares]
         received: Batch = []
         until = math.inf
         while not received:
-            taken = source.pop(queues, limit, self._rules.expiry, most)
+            taken = source.pop(queues, limit, self._rules.expiry, limits)
             if not taken:
                 break
             for queue, entry in taken:
@@ -177,8 +177,8 @@ class StoreReceiver:
         return message
 
 
-def _with_room(queues: tuple[str, ...], most: Mapping[str, int]) -> tuple[str, ...]:
-    full = used_up(most)
+def _with_room(queues: tuple[str, ...], limits: Mapping[str, int]) -> tuple[str, ...]:
+    full = exhausted(limits)
     return tuple(name for name in queues if name not in full) if full else queues
 
 
@@ -201,19 +201,19 @@ class StoreReader:
         channels: Collection[str],
         limit: int,
         timeout: float = 0,
-        most: Mapping[str, int] | None = None,
+        limits: Mapping[str, int] | None = None,
         shared: bool = False,
     ) -> Batch:
         """
         Does what the layer's ``receive_batch`` does.
 
-        Takes no more than ``most[channel]`` from a channel that is in there, none for 0. No message is ``shared``.
+        Takes no more than ``limits[channel]`` from a channel that is in there, none for 0. No message is ``shared``.
         """
         # The first call shows at once that messages are served.
         timeout = timeout if self.serving else 0
         fork.check()
         try:
-            received = self._receiver.receive(tuple(channels), limit, timeout, most, self)
+            received = self._receiver.receive(tuple(channels), limit, timeout, limits, self)
         except BaseException:
             self.serving = False
             raise

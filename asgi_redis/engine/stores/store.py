@@ -48,7 +48,7 @@ class Listener(Protocol):
         """Returns what can be polled: readable once a queue may have got something, or after ``wake``."""
 
     def pop(
-        self, queues: Sequence[str], limit: int, expiry: float, most: Mapping[str, int] | None = None
+        self, queues: Sequence[str], limit: int, expiry: float, limits: Mapping[str, int] | None = None
     ) -> list[tuple[str, Entry]]:
         """
         Does what the store's ``pop`` does, with the queues that it listens to, in any order.
@@ -76,12 +76,12 @@ class Store(Protocol):
         """
 
     def pop(
-        self, queues: Sequence[str], limit: int, expiry: float, most: Mapping[str, int] | None = None
+        self, queues: Sequence[str], limit: int, expiry: float, limits: Mapping[str, int] | None = None
     ) -> list[tuple[str, Entry]]:
         """
         Takes up to ``limit`` messages: one of each queue in turn, of the first queues first; none that has expired.
 
-        Takes no more than ``most[queue]`` of a queue that is in there. Returns (queue, entry) tuples.
+        Takes no more than ``limits[queue]`` of a queue that is in there. Returns (queue, entry) tuples.
         """
 
     def group_add(self, group: str, channel: str, group_expiry: float) -> None:

@@ -61,9 +61,9 @@ def push(store, *messages, queue="a", capacity=1000, expiry=60.0):
     return store.push([(queue, queue, message, capacity) for message in messages], expiry)
 
 
-def pop(store, *queues, limit=1000, expiry=60.0, most=None):
+def pop(store, *queues, limit=1000, expiry=60.0, limits=None):
     """Takes messages; returns them alone."""
-    return [entry.message for _, entry in store.pop(queues or ("a",), limit, expiry, most)]
+    return [entry.message for _, entry in store.pop(queues or ("a",), limit, expiry, limits)]
 
 
 def look(listener, *queues):

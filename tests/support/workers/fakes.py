@@ -83,7 +83,7 @@ class QueueLayer(FakeLayer):
         return True
 
     def receive_batch(
-        self, channels: Any, limit: int, timeout: float = 0, most: dict[str, int] | None = None
+        self, channels: Any, limit: int, timeout: float = 0, limits: dict[str, int] | None = None
     ) -> list[Any]:
         with self._changed:
             self.limits.append(limit)
@@ -95,7 +95,7 @@ class QueueLayer(FakeLayer):
                 raise error
             self.serving = True
             self.receiving = True
-            left = dict(most or {})
+            left = dict(limits or {})
             channels = [name for name in channels if left.get(name, 1) > 0]
             self._changed.wait_for(lambda: self._next(channels) or self.unblocked, timeout)
             self.receiving = self.unblocked = False

@@ -47,7 +47,7 @@ class LMDBListener:
         """See ``Listener``."""
         return self._mailbox.socket.fileno()
 
-    def pop(self, queues: Sequence[str], limit: int, expiry: float, most: Mapping[str, int] | None = None) -> Taken:
+    def pop(self, queues: Sequence[str], limit: int, expiry: float, limits: Mapping[str, int] | None = None) -> Taken:
         """See ``Listener``."""
         readable = True  # perhaps
         if not self._waits:
@@ -55,7 +55,7 @@ class LMDBListener:
             self._waits, readable = True, False
         while True:
             taken, stopped, environment = self._store.transact(
-                _take_or_wait, self._environment, self._mailbox.id, readable, queues, limit, expiry, most
+                _take_or_wait, self._environment, self._mailbox.id, readable, queues, limit, expiry, limits
             )
             if environment is not self._environment:
                 # The files were removed, the sockets with them.
@@ -98,13 +98,13 @@ def _take_or_wait(
     queues: Sequence[str],
     limit: int,
     expiry: float,
-    most: Mapping[str, int] | None,
+    limits: Mapping[str, int] | None,
 ) -> tuple[Taken, bool, Environment]:
     if not readable:
         environment.check_now()
     if environment is not own:
         return [], True, environment
-    taken, unregistered = take(environment, txn, queues, limit, expiry, most, mailbox)
+    taken, unregistered = take(environment, txn, queues, limit, expiry, limits, mailbox)
     if taken:
         waiters.end(environment, txn, mailbox, [queue for queue, _ in taken])
     elif not readable and unregistered is not None:

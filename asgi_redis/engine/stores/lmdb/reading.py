@@ -22,11 +22,11 @@ def take(
     queues: Sequence[str],
     limit: int,
     expiry: float,
-    most: Mapping[str, int] | None,
+    limits: Mapping[str, int] | None,
     mailbox: bytes | None = None,
 ) -> tuple[Taken, list[str] | None]:
     """
-    Takes up to ``limit`` messages: one of each queue in turn, no more than ``most[queue]`` of one.
+    Takes up to ``limit`` messages: one of each queue in turn, no more than ``limits[queue]`` of one.
 
     Returns (queue, entry) tuples; and the queues that ``mailbox`` may not be registered with, or None when it has
     stopped since so many had expired or so many queues had some.
@@ -50,7 +50,7 @@ def take(
             if len(readings) >= widest:
                 _store(txn, readings)
                 return taken, None
-        reading = Reading(queue, key, value, limit if most is None else most.get(queue, limit))
+        reading = Reading(queue, key, value, limit if limits is None else limits.get(queue, limit))
         readings.append(reading)
         entry, purgeable = reading.take(txn, at, expiry, purgeable)
         if entry is not None:

@@ -132,11 +132,11 @@ class LMDBStore:
         return [None] * len(entries)
 
     def pop(
-        self, queues: Sequence[str], limit: int, expiry: float, most: Mapping[str, int] | None = None
+        self, queues: Sequence[str], limit: int, expiry: float, limits: Mapping[str, int] | None = None
     ) -> list[tuple[str, Entry]]:
-        """Takes up to ``limit`` messages, one of each queue in turn, and no more than ``most[queue]`` of one."""
+        """Takes up to ``limit`` messages, one of each queue in turn, and no more than ``limits[queue]`` of one."""
         while True:
-            taken, rest = self.transact(take, queues, limit, expiry, most)
+            taken, rest = self.transact(take, queues, limit, expiry, limits)
             if taken or rest is not None:
                 return taken
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from asgi_redis.connection import Hand, Shard, Waiter, parse_hosts, pop
+from asgi_redis.connection import Hand, Shard, parse_hosts, pop
+from asgi_redis.process.wakeup import WakeupPipe
 from asgi_redis.wire import Keys, Operations
 
 
@@ -34,9 +35,9 @@ def wait(shards, operations, key):
         requests = [(shard, operations.pop([key], timeout)) for shard in on or shards]
         hand = Hand()
         try:
-            taken = pop(requests, timeout, waiter or Waiter(), operations.give_back, hand)
+            taken = pop(requests, timeout, waiter or WakeupPipe(), operations.requeue, hand)
         except BaseException:
-            hand.put_back()
+            hand.requeue()
             raise
         return taken and taken.member
 

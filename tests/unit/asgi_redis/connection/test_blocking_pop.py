@@ -9,7 +9,8 @@ import time
 import pytest
 import redis
 
-from asgi_redis.connection import Hand, Shard, Waiter, blocking_pop, exchange, parse_hosts, pop
+from asgi_redis.connection import Hand, Shard, blocking_pop, exchange, parse_hosts, pop
+from asgi_redis.process.wakeup import WakeupPipe
 from tests.support.queues import blocked_clients, put, queued
 from tests.support.shards import connections_are_sound
 from tests.support.threads import in_threads
@@ -29,7 +30,7 @@ class TestPop:
         assert connections_are_sound(shards)
 
     def test_a_wake_ends_it_at_once_and_leaves_no_pop_behind(self, wait, shards, three_redis_servers):
-        waiter = Waiter()
+        waiter = WakeupPipe()
         waiter.wake()
         started = time.monotonic()
         assert wait(30, waiter) is None
@@ -133,7 +134,7 @@ class TestPutOff:
         reported = []
         requests = [(shard, operations.pop([key], 1))]
         report = lambda *outage: reported.append(outage)  # noqa: E731  it is short
-        assert pop(requests, 0.1, Waiter(), operations.give_back, Hand(), report) is None
+        assert pop(requests, 0.1, WakeupPipe(), operations.requeue, Hand(), report) is None
         assert [type(error) for _, error in reported] == [redis.exceptions.TimeoutError]
         client.client_unpause()
         assert shard.settle(time.monotonic() + 10)

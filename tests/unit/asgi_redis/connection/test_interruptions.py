@@ -56,7 +56,7 @@ class TestInterruptions:
 
     def interrupt_putting_back(self, monkeypatch, method):
         """Makes `method` of a shard raise the first time that it is called while a message is put back."""
-        original, put_back, raised = getattr(Shard, method), blocking_pop.put_back_all, []
+        original, requeue_all, raised = getattr(Shard, method), blocking_pop.requeue_all, []
         under_way = []
 
         def interrupted(shard, *args, **kwargs):
@@ -67,11 +67,11 @@ class TestInterruptions:
 
         def noticed(*args):
             under_way.append(args)
-            put_back(*args)
+            requeue_all(*args)
             under_way.clear()
 
         monkeypatch.setattr(Shard, method, interrupted)
-        monkeypatch.setattr(blocking_pop, "put_back_all", noticed)
+        monkeypatch.setattr(blocking_pop, "requeue_all", noticed)
 
     @pytest.mark.parametrize("method", ["checkout", "give_back"])
     def test_while_a_message_is_put_back_neither_it_nor_the_one_to_be_returned_is_lost(

@@ -7,13 +7,13 @@ import json
 import pytest
 
 from asgi_redis.engine import fanout as module
-from asgi_redis.engine.fanout import KeptMessages
+from asgi_redis.engine.fanout import FanOutBuffer
 from tests.support.threads import in_threads
 
 
 @pytest.fixture
 def kept():
-    return KeptMessages()
+    return FanOutBuffer()
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_what_is_put_back_comes_first_and_in_its_order(kept, back):
     put(kept, "q!x", message={"n": 2})
     shares = []
     kept.take(["q!"], 4, shares)
-    kept.put_back(shares[-back:])
+    kept.requeue(shares[-back:])
     left = [("q!x", {"n": 1}), ("q!y", {"n": 1}), ("q!z", {"n": 1}), ("q!x", {"n": 2})][-back:]
     assert take(kept, ["q!"], 10) == left
     assert not kept
@@ -133,7 +133,7 @@ def test_an_entry_is_here_or_there(kept):
 
 def test_no_more_bytes_are_kept_than_there_may_be_and_what_is_lost_is_told():
     told = []
-    kept = KeptMessages(lambda queue, number: told.append((queue, number)))
+    kept = FanOutBuffer(lambda queue, number: told.append((queue, number)))
     for number in range(10):
         put(kept, "q!x", "q!y", message={"n": number}, size=module.MOST_BYTES // 8)
     assert told == [("q!", 2)] * 3
@@ -146,7 +146,7 @@ def test_no_more_bytes_are_kept_than_there_may_be_and_what_is_lost_is_told():
 
 def test_many_names_count_as_bytes_too():
     told = []
-    kept = KeptMessages(lambda queue, number: told.append((queue, number)))
+    kept = FanOutBuffer(lambda queue, number: told.append((queue, number)))
     names = [f"q!{number}" for number in range(100_000)]
     for _ in range(4):
         put(kept, *names)

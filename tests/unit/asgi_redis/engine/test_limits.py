@@ -16,7 +16,7 @@ from asgi_redis import (
     RedisLocalChannelLayer,
     RedisPubSubChannelLayer,
 )
-from asgi_redis.engine.limits import Quota
+from asgi_redis.engine.limits import ReceiveLimits
 from tests.support.waiting import eventually
 
 NAMES = ("a", "b", "c")
@@ -57,23 +57,25 @@ def reader(layer):
     reader.close()
 
 
-def taken(reader, limit, most, timeout=2.0):
+def taken(reader, limit, limits, timeout=2.0):
     """Returns the channels of what it takes, in any order, until there is no more."""
     channels, deadline = [], time.monotonic() + timeout
     while time.monotonic() < deadline:
-        batch = reader.receive_batch(NAMES, limit, 0.05, most)
+        batch = reader.receive_batch(NAMES, limit, 0.05, limits)
         channels += [channel for channel, _ in batch]
         if not batch and channels:
             break
     return sorted(channels)
 
 
-@pytest.mark.parametrize("most", [Quota(NAMES, None, {"a": 0}), {"a": 0}, Quota(NAMES, 5, {"a": -1})])
-def test_a_channel_with_no_room_is_left_out(most, layer, reader):
+@pytest.mark.parametrize(
+    "limits", [ReceiveLimits(NAMES, None, {"a": 0}), {"a": 0}, ReceiveLimits(NAMES, 5, {"a": -1})]
+)
+def test_a_channel_with_no_room_is_left_out(limits, layer, reader):
     for _ in range(2):
         for name in NAMES:
             layer.send(name, {})
-    assert taken(reader, 10, most) == ["b", "b", "c", "c"]
+    assert taken(reader, 10, limits) == ["b", "b", "c", "c"]
     assert taken(reader, 10, None) == ["a", "a"]
 
 
@@ -93,7 +95,9 @@ def test_no_more_than_that_comes_at_once(each, some, expected, layer, reader):
             layer.send(name, {})
 
     def batch():
-        return sorted(channel for channel, _ in reader.receive_batch(NAMES, 20, 0.05, Quota(NAMES, each, some)))
+        return sorted(
+            channel for channel, _ in reader.receive_batch(NAMES, 20, 0.05, ReceiveLimits(NAMES, each, some))
+        )
 
     if isinstance(layer, RedisPubSubChannelLayer):
         reader.receive_batch(NAMES, 20, 0.05, dict.fromkeys(NAMES, 0))
@@ -106,17 +110,17 @@ def test_what_waits_is_not_woken_by_a_channel_with_no_room(layer, reader):
     layer.send("a", {})
     before, used = time.monotonic(), time.thread_time()
     threading.Timer(0.3, layer.send, ("a", {})).start()
-    assert reader.receive_batch(NAMES, 10, 0.6, Quota(NAMES, 2, {"a": 0})) == []
+    assert reader.receive_batch(NAMES, 10, 0.6, ReceiveLimits(NAMES, 2, {"a": 0})) == []
     assert time.monotonic() - before >= 0.55
     assert time.thread_time() - used < 0.1
     threading.Timer(0.1, layer.send, ("b", {"n": 1})).start()
-    assert reader.receive_batch(NAMES, 10, 10, Quota(NAMES, 2, {"a": 0})) == [("b", {"n": 1})]
+    assert reader.receive_batch(NAMES, 10, 10, ReceiveLimits(NAMES, 2, {"a": 0})) == [("b", {"n": 1})]
     assert time.monotonic() - before < 8
 
 
 def test_it_is_a_mapping_of_what_has_a_limit():
-    assert dict(Quota(NAMES, None, {"b": 2})) == {"b": 2}
-    assert dict(Quota(NAMES, 3, {"b": 2})) == {"a": 3, "b": 2, "c": 3}
-    assert len(Quota(NAMES, 3, {"b": 2})) == 3
-    assert Quota(NAMES, None, {}).get("a", 7) == 7
-    assert not Quota(NAMES, None, {})
+    assert dict(ReceiveLimits(NAMES, None, {"b": 2})) == {"b": 2}
+    assert dict(ReceiveLimits(NAMES, 3, {"b": 2})) == {"a": 3, "b": 2, "c": 3}
+    assert len(ReceiveLimits(NAMES, 3, {"b": 2})) == 3
+    assert ReceiveLimits(NAMES, None, {}).get("a", 7) == 7
+    assert not ReceiveLimits(NAMES, None, {})

@@ -186,7 +186,7 @@ def test_no_more_are_taken_from_a_channel_than_said(servers, layer, reader):
     for n in range(9):
         layer.send("few", {"n": n})
         layer.send("many", {"n": n})
-    received = reader.receive_batch(["few", "many"], 18, most={"few": 2})
+    received = reader.receive_batch(["few", "many"], 18, limits={"few": 2})
     assert [name for name, _ in received].count("few") == 2
     assert [name for name, _ in received].count("many") == 9
     assert len(reader.receive_batch(["few", "many"], 18)) == 7
@@ -215,13 +215,15 @@ class TestAServerThatHangs:
         yield pause_it
         resume(servers[1])
 
-    @pytest.mark.parametrize("most", [1, 10])
-    def test_it_holds_up_no_message_of_the_others_and_loses_none(self, servers, reader, prefix, paused, most, caplog):
+    @pytest.mark.parametrize("number", [1, 10])
+    def test_it_holds_up_no_message_of_the_others_and_loses_none(
+        self, servers, reader, prefix, paused, number, caplog
+    ):
         received, times = [], {}
 
         def receive():
             while len(received) < 4:
-                for _, content in reader.receive_batch(["c"], most, 5):
+                for _, content in reader.receive_batch(["c"], number, 5):
                     received.append(content["n"])
                     times[content["n"]] = time.monotonic()
 

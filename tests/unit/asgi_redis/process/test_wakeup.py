@@ -9,18 +9,18 @@ import sys
 
 import pytest
 
-from asgi_redis.connection import Waiter
+from asgi_redis.process.wakeup import WakeupPipe
 from tests.support.threads import in_threads
 
 
-class TestWaiter:
+class TestWakeupPipe:
     def readable(self, waiter):
         poll = select.poll()
         poll.register(waiter, select.POLLIN)
         return bool(poll.poll(0))
 
     def test_it_can_be_read_once_woken_and_not_once_cleared(self):
-        waiter = Waiter()
+        waiter = WakeupPipe()
         assert not self.readable(waiter)
         waiter.wake()
         waiter.wake()
@@ -32,13 +32,13 @@ class TestWaiter:
         assert self.readable(waiter)
 
     def test_however_often_it_is_woken_it_never_blocks(self):
-        waiter = Waiter()
+        waiter = WakeupPipe()
         for _ in range(100_000):
             waiter.wake()
         assert self.readable(waiter)
 
     def test_wakes_from_many_threads_are_never_left_behind_for_ever(self):
-        waiter = Waiter()
+        waiter = WakeupPipe()
         for _ in range(50):
             in_threads(lambda _: waiter.wake(), range(4))
             waiter.clear()
@@ -46,7 +46,7 @@ class TestWaiter:
 
     @pytest.mark.native("gevent keeps what it has waited on for a while")
     def test_its_pipe_goes_with_it(self):
-        waiter = Waiter()
+        waiter = WakeupPipe()
         descriptor = waiter.fileno()
         os.fstat(descriptor)
         del waiter
@@ -57,7 +57,7 @@ class TestWaiter:
     def test_one_that_could_not_be_made_goes_in_silence(self):
         program = """
 import os, resource
-from asgi_redis.connection import Waiter
+from asgi_redis.process.wakeup import WakeupPipe
 resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))
 held = []
 try:
@@ -66,7 +66,7 @@ try:
 except OSError:
     pass
 try:
-    Waiter()
+    WakeupPipe()
 except OSError as error:
     assert error.errno == 24, error
 """
@@ -75,7 +75,7 @@ except OSError as error:
 
     @pytest.mark.native("forks")
     def test_a_forked_process_has_a_pipe_of_its_own_under_the_same_number(self):
-        waiter = Waiter()
+        waiter = WakeupPipe()
         pid = os.fork()
         if not pid:
             waiter.wake()

@@ -125,8 +125,8 @@ def test_a_message_expires_when_it_is_older_than_the_expiry(operations):
 
 
 def test_giving_back_keeps_the_score_to_the_last_digit(operations):
-    call = script_call(*commands(operations.give_back(Taken(b"p:a", b"m", 1.0, b"1700000000.1234567")).packed))
-    assert named(scripts.GIVE_BACK, call) == {
+    call = script_call(*commands(operations.requeue(Taken(b"p:a", b"m", 1.0, b"1700000000.1234567")).packed))
+    assert named(scripts.REQUEUE, call) == {
         "queue": b"p:a",
         "member": b"m",
         "score": b"1700000000.1234567",

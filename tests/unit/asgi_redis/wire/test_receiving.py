@@ -9,13 +9,13 @@ import pytest
 
 from asgi_redis.exceptions import UndecodableMessage
 from asgi_redis.layers.base import is_channel_name
-from asgi_redis.wire import Keys, Reading, Taken, Unpacker, shard_of
+from asgi_redis.wire import ChannelSet, Keys, Taken, Unpacker, shard_of
 
 KEYS = Keys("p:", "s:")
 
 
 def turns(channels, shards, count):
-    reading = Reading(channels, KEYS, shards)
+    reading = ChannelSet(channels, KEYS, shards)
     return [list(reading.turn()) for _ in range(count)]
 
 

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from asgi_redis.engine.limits import Quota
+from asgi_redis.engine.limits import ReceiveLimits
 from workers.exceptions import ConfigurationError
 from workers.runtime.limits import Limits
 
 
 def room(limits: Limits) -> tuple[list[str], dict[str, int] | None]:
-    channels, most = limits.room()
-    return list(channels), None if most is None else dict(most)
+    channels, left = limits.room()
+    return list(channels), None if left is None else dict(left)
 
 
 def test_without_limits_all_channels_have_room() -> None:
@@ -59,14 +59,14 @@ def test_a_glob_limits_each_channel_by_itself_and_the_first_match_holds() -> Non
 
 def test_what_is_asked_for_does_not_grow_with_the_channels_that_are_not_concerned() -> None:
     limits = Limits([f"c.{n}" for n in range(5000)], [("*", 1)])
-    channels, most = limits.room()
+    channels, left = limits.room()
     limits.take("c.7")
-    later, most = limits.room()
+    later, left = limits.room()
     assert later is channels
-    assert isinstance(most, Quota)
-    assert most.some == {"c.7": 0}
-    assert most["c.8"] == 1
-    assert len(most) == 5000
+    assert isinstance(left, ReceiveLimits)
+    assert left.some == {"c.7": 0}
+    assert left["c.8"] == 1
+    assert len(left) == 5000
 
 
 @pytest.mark.parametrize(

@@ -50,8 +50,8 @@ class TestQueues:
     def test_no_more_of_a_queue_than_is_asked_for(self, store):
         push(store, b"a1", b"a2", b"a3")
         push(store, b"b1", b"b2", queue="b")
-        assert pop(store, "a", "b", limit=10, most={"a": 1}) == [b"a1", b"b1", b"b2"]
-        assert pop(store, "a", limit=1, most={"a": 1}) == [b"a2"]
+        assert pop(store, "a", "b", limit=10, limits={"a": 1}) == [b"a1", b"b1", b"b2"]
+        assert pop(store, "a", limit=1, limits={"a": 1}) == [b"a2"]
 
     def test_the_step_for_many_queues_is_one(self, store):
         pushed = store.push([(f"q{number}", f"q{number}", b"x", 1) for number in range(1000)], 60)

@@ -36,8 +36,8 @@ def push(store, *messages, queue="a", capacity=1000, expiry=60.0):
     return store.push([(queue, queue, message, capacity) for message in messages], expiry)
 
 
-def pop(store, *queues, limit=1000, expiry=60.0, most=None):
-    return [entry.message for _, entry in store.pop(queues or ("a",), limit, expiry, most)]
+def pop(store, *queues, limit=1000, expiry=60.0, limits=None):
+    return [entry.message for _, entry in store.pop(queues or ("a",), limit, expiry, limits)]
 
 
 def readable(listener):
@@ -55,8 +55,8 @@ class TestQueues:
     def test_no_more_of_one_than_is_asked_for(self, store):
         push(store, b"a1", b"a2", b"a3")
         push(store, b"b1", b"b2", queue="b")
-        assert pop(store, "a", "b", limit=10, most={"a": 1}) == [b"a1", b"b1", b"b2"]
-        assert pop(store, "b", "a", limit=1, most={"a": 1}) == [b"a2"]
+        assert pop(store, "a", "b", limit=10, limits={"a": 1}) == [b"a1", b"b1", b"b2"]
+        assert pop(store, "b", "a", limit=1, limits={"a": 1}) == [b"a2"]
 
     def test_the_age_and_the_full_channel_come_with_the_message(self, store, clock):
         store.push([("own!", "own!one", b"1", 10)], 60)

@@ -92,7 +92,7 @@ class TestWaiting:
         assert reader.receive_batch(["a"], 1, 20) == []
         layer.send("a", {"n": 1})
         layer.send("a", {"n": 2})
-        assert reader.receive_batch(["a"], 10, 20, most={"a": 1}) == [("a", {"n": 1})]
+        assert reader.receive_batch(["a"], 10, 20, limits={"a": 1}) == [("a", {"n": 1})]
 
     def test_a_time_of_waiting_is_kept(self, layer):
         began = time.monotonic()

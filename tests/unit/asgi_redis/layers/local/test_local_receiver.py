@@ -96,7 +96,7 @@ class TestWaiting:
 
     def test_what_nobody_took_is_for_one_who_waits(self, layer):
         for channel in ("normal", "mine!1"):
-            with later(layer._receiver.keep, channel, {"n": 1}):
+            with later(layer._receiver.buffer, channel, {"n": 1}):
                 before = time.monotonic()
                 assert layer.receive_batch(MIXED, 1, 5) == [(channel, {"n": 1})]
             assert time.monotonic() - before < 1
@@ -269,5 +269,5 @@ class TestReader:
         reader = layer.reader()
         received = []
         for _ in range(2):
-            received += [name for name, _ in reader.receive_batch(MIXED, 10, most={"normal": 2, "mine!": 3})]
+            received += [name for name, _ in reader.receive_batch(MIXED, 10, limits={"normal": 2, "mine!": 3})]
         assert sorted(received) == ["mine!1"] * 3 + ["normal"] * 2
