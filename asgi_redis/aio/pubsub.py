@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-import asgi_redis
 from asgi_redis.aio.layer import AsyncChannelLayer
 from asgi_redis.aio.loop_waker import Bell, Receiver, Sleeper
 from asgi_redis.aio.runner import Pipeline, carry
 from asgi_redis.connection import Steps
 from asgi_redis.engine.pubsub.subscription import Confirmation, Inbox, Subscription
 from asgi_redis.exceptions import LayerClosed
+from asgi_redis.layers import pubsub
 from asgi_redis.layers.base import Message
 
 T = TypeVar("T")
@@ -31,12 +31,12 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
     Raises ``ValueError`` for a setting that cannot work, and ``TypeError`` for one that is not known.
     """
 
-    layer: asgi_redis.RedisPubSubChannelLayer
+    layer: pubsub.RedisPubSubChannelLayer
 
     def __init__(self, hosts: Any = None, **settings: Any) -> None:
-        super().__init__(asgi_redis.RedisPubSubChannelLayer(hosts=hosts, **settings))
-        self._subscriptions = self.layer._subscriptions
-        self._pipelines = {shard: Pipeline(shard) for shard in self.layer._shards}
+        super().__init__(pubsub.RedisPubSubChannelLayer(hosts=hosts, **settings))
+        self._subscriptions = self.layer.subscriptions
+        self._pipelines = {shard: Pipeline(shard) for shard in self.layer.plans.shards}
         self._parts += self._pipelines.values()
         self._bells: WeakKeyDictionary[asyncio.AbstractEventLoop, Bell] = WeakKeyDictionary()
         self._closed = 0
@@ -70,11 +70,11 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
         Raises ``MessageTooLarge``, ``TypeError`` for a wrong name or value, ``ValueError`` for a reserved key. After
         a ``redis.exceptions.ConnectionError`` or ``TimeoutError`` the message may or may not have been sent.
         """
-        await self._carry(self.layer._sending(channel, message))
+        await self._carry(self.layer.plans.send(channel, message))
 
     async def group_send(self, group: str, message: Message) -> int:
         """Publishes ``message`` to ``group``, in one round trip. Raises as ``send`` does. Returns 0."""
-        return await self._carry(self.layer._group_sending(group, message))
+        return await self._carry(self.layer.plans.group_send(group, message))
 
     async def _carry(self, steps: Steps[T]) -> T:
         return await carry(steps, self._pipelines)
@@ -93,9 +93,9 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
         while True:
             inbox, arrived = subscriptions.take_one(channel) if isinstance(channel, str) else (None, None)
             if inbox is None:
-                (inbox,) = self.layer._open([channel])
+                (inbox,) = self.layer.listen([channel])
             elif arrived is not None:
-                message = self.layer._decoder.decode_one(channel, arrived[1])
+                message = self.layer.decoder.decode_one(channel, arrived[1])
                 if message is not None:
                     return message
                 await asyncio.sleep(0)  # a flood of what cannot be decoded is no reason to hold up the loop
@@ -145,9 +145,9 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
 
     async def new_channel(self, prefix: str = "specific.") -> str:
         """Returns a channel name that is in no use, listened to by this process."""
-        channel = self.layer._new_name(prefix)
+        channel = self.layer.new_name(prefix)
         try:
-            await self._confirm(self.layer._open([channel]))
+            await self._confirm(self.layer.listen([channel]))
         except BaseException:
             self._subscriptions.close_channel(channel)
             raise
@@ -161,7 +161,7 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
 
         Raises ``RuntimeError`` for a channel that this process does not listen to: its own process must add it.
         """
-        await self._confirm([self.layer._join(group, channel)])
+        await self._confirm([self.layer.join(group, channel)])
 
     async def group_discard(self, group: str, channel: str) -> None:
         """Removes ``channel`` from ``group``, if this process has added it."""

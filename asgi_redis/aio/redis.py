@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import asgi_redis
 from asgi_redis import exceptions
 from asgi_redis.aio.attendance import Attendance
 from asgi_redis.aio.exceptions import ChannelFull
@@ -17,6 +16,7 @@ from asgi_redis.aio.outages import Outages, checked_kind
 from asgi_redis.aio.runner import Pipeline, carry
 from asgi_redis.connection import Steps
 from asgi_redis.engine.reader import Reader
+from asgi_redis.layers import redis
 from asgi_redis.layers.base import Message, settings_of, unknown_setting
 from asgi_redis.wire import MembershipOperations
 
@@ -36,7 +36,7 @@ class RedisChannelLayer(AsyncChannelLayer):
     Raises ``ValueError`` for a setting that cannot work, and ``TypeError`` for one that is not known.
     """
 
-    layer: asgi_redis.RedisChannelLayer
+    layer: redis.RedisChannelLayer
     threads = 1  # for flush() only
 
     def __init__(
@@ -48,7 +48,7 @@ class RedisChannelLayer(AsyncChannelLayer):
         on_reconnect: str | None = None,
         **settings: Any,
     ) -> None:
-        inner = asgi_redis.RedisChannelLayer
+        inner = redis.RedisChannelLayer
         known = settings_of(inner)
         for name in settings:
             if name not in known:
@@ -58,13 +58,13 @@ class RedisChannelLayer(AsyncChannelLayer):
         self.on_reconnect = checked_kind("on_reconnect", on_reconnect)
         self.group_lease = _checked_lease(group_lease, layer.group_expiry)
         super().__init__(layer)
-        self._pipelines = {shard: Pipeline(shard) for shard in layer._shards}
+        self._pipelines = {shard: Pipeline(shard) for shard in layer.plans.shards}
         inbox = self._inbox
         inbox.patient = self.on_disconnect is not None
         self._attendance = Attendance(inbox.waits, layer.group_expiry, self.group_lease)
         # Nothing here may know this layer, or it is never collected.
         process_name = functools.partial(getattr, layer, "client_prefix")
-        operations = MembershipOperations(layer._keys, process_name, layer.group_expiry, self.group_lease)
+        operations = MembershipOperations(layer.plans.keys, process_name, layer.group_expiry, self.group_lease)
         self._memberships = {
             shard: Memberships(
                 pipeline, operations, self._attendance, self.group_lease, f"memberships at {shard.host}"
@@ -78,7 +78,7 @@ class RedisChannelLayer(AsyncChannelLayer):
     def _reading(self) -> tuple[Callable[[], Reader], int]:
         self._readers = self.layer.reader()
         self._readers.close()  # it reads nothing itself
-        most = min(shard.host.limits.max_connections for shard in self.layer._shards)
+        most = min(shard.host.limits.max_connections for shard in self.layer.plans.shards)
         return self._readers.sibling, max(1, int(min(_MOST_LANES, most / 2)))
 
     async def receive(self, channel: str) -> Message:
@@ -110,7 +110,7 @@ class RedisChannelLayer(AsyncChannelLayer):
         ``redis.exceptions.ConnectionError`` or ``TimeoutError`` the message may or may not have been sent.
         """
         try:
-            await self._carry(self.layer._sending(channel, message))
+            await self._carry(self.layer.plans.send(channel, message))
         except exceptions.ChannelFull as error:
             raise ChannelFull(str(error)) from None
 
@@ -123,17 +123,17 @@ class RedisChannelLayer(AsyncChannelLayer):
         """
         layer = self.layer
         if not (isinstance(channel, str) and self._is_own(channel)):
-            await self._carry(layer._group_adding(group, channel))
+            await self._carry(layer.plans.group_add(group, channel))
             return
         layer.valid_group_name(group)
         layer.valid_channel_name(channel)
-        await self._memberships[layer._group_shard(group)].join(group, channel)
+        await self._memberships[layer.plans.group_shard(group)].join(group, channel)
 
     async def group_discard(self, group: str, channel: str) -> None:
         """Removes ``channel`` from ``group``, if it is in there, in one round trip."""
         self.layer.valid_group_name(group)
-        self._memberships[self.layer._group_shard(group)].leave(group, channel)
-        await self._carry(self.layer._group_discarding(group, channel))
+        self._memberships[self.layer.plans.group_shard(group)].leave(group, channel)
+        await self._carry(self.layer.plans.group_discard(group, channel))
 
     async def group_send(self, group: str, message: Message) -> int:
         """
@@ -141,7 +141,7 @@ class RedisChannelLayer(AsyncChannelLayer):
 
         Returns for how many it was dropped, as they were full. Raises as ``send`` does otherwise.
         """
-        return await self._carry(self.layer._group_sending(group, message))
+        return await self._carry(self.layer.plans.group_send(group, message))
 
     async def flush(self) -> None:
         """Deletes all messages and groups."""

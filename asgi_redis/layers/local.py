@@ -116,7 +116,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
             return send_to_each(self, group, message)
         self.valid_group_name(group)
         self.check_message(message)
-        members = carry(self._members(group))
+        members = carry(self.plans.group_members(group))
         local = [name.decode() for name in members if not (b"!" in name or b"?" in name)]
         remote = [name for name in members if b"!" in name or b"?" in name] if local else members
         dropped = 0

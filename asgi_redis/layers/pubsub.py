@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from asgi_redis.connection import Shard, Steps, carry, parse_hosts
+from asgi_redis.connection import Shard, carry, parse_hosts
 from asgi_redis.engine.dropped import FLOOD_SECONDS
 from asgi_redis.engine.pubsub.publisher import Decoder, Publisher
 from asgi_redis.engine.pubsub.reader import PubSubReader
@@ -86,17 +86,18 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
             serializer_format, symmetric_encryption_keys=symmetric_encryption_keys
         )
         self._shards = [Shard(one, keeps_keys=False) for one in parse_hosts(hosts, connection_kwargs)]
-        self._subscriptions = Subscriptions(
+        self.subscriptions = Subscriptions(
             self._shards,
             expiry,
             group_expiry,
             self._notice("on_disconnect", on_disconnect),
             self._notice("on_reconnect", on_reconnect),
         )
-        self._publisher = Publisher(self._shards, prefix, self._serializer, self, max_message_bytes)
-        self._decoder = Decoder(self._serializer)
+        self.plans = Publisher(self._shards, prefix, self._serializer, self, max_message_bytes)
+        """The sending calls as plans, for another runner than this layer's blocking one."""
+        self.decoder = Decoder(self._serializer)
         # The listening threads know nothing of the layer: it may go when nobody else has it any more.
-        weakref.finalize(self, self._subscriptions.stop).atexit = False
+        weakref.finalize(self, self.subscriptions.stop).atexit = False
 
     def _notice(self, setting: str, kind: str | None) -> bytes | None:
         if kind is not None and not isinstance(kind, str):
@@ -113,10 +114,7 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         a ``redis.exceptions.ConnectionError`` or ``TimeoutError`` the message may or may not have been sent.
         """
         refuse_await()
-        carry(self._sending(channel, message))
-
-    def _sending(self, channel: str, message: Message) -> Steps[None]:
-        return self._publisher.send(channel, message)
+        carry(self.plans.send(channel, message))
 
     def send_group(self, group: str, message: Message) -> int:
         """
@@ -125,12 +123,9 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         Raises as ``send`` does. Returns 0: for how many channels it will be dropped cannot be known.
         """
         refuse_await()
-        return carry(self._group_sending(group, message))
+        return carry(self.plans.group_send(group, message))
 
     group_send = send_group
-
-    def _group_sending(self, group: str, message: Message) -> Steps[int]:
-        return self._publisher.send_group(group, message)
 
     # Receiving
 
@@ -146,56 +141,58 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         self.check_receive(channels, limit, timeout)
         deadline = time.monotonic() + timeout
         generation = fork.check()
-        inboxes = self._open(channels)
-        self._subscriptions.confirm([inbox for inbox in inboxes if not inbox.confirmed_once])
-        until, unblocked = max(deadline, time.monotonic() + FLOOD_SECONDS), self._subscriptions.unblocked
+        inboxes = self.listen(channels)
+        self.subscriptions.confirm([inbox for inbox in inboxes if not inbox.confirmed_once])
+        until, unblocked = max(deadline, time.monotonic() + FLOOD_SECONDS), self.subscriptions.unblocked
         while True:
-            taken = self._subscriptions.receive(inboxes, limit, deadline - time.monotonic())
+            taken = self.subscriptions.receive(inboxes, limit, deadline - time.monotonic())
             if fork.generation != generation:
                 raise fork.forked()
-            received = self._decoder.decode(taken)
-            ended = time.monotonic() >= until or self._subscriptions.unblocked != unblocked
+            received = self.decoder.decode(taken)
+            ended = time.monotonic() >= until or self.subscriptions.unblocked != unblocked
             if received or not taken or ended:
                 return received
 
-    def _open(self, channels: Collection[str]) -> list[Inbox]:
-        known = self._subscriptions.inboxes
+    def listen(self, channels: Collection[str]) -> list[Inbox]:
+        """Start listening to channels that are new, without waiting for Redis to confirm it."""
+        known = self.subscriptions.inboxes
         for channel in channels:
             if not isinstance(channel, str) or channel not in known:
                 self.valid_channel_name(channel, receive=True)
-        return self._subscriptions.open(dict.fromkeys(channels), self.get_capacity)
+        return self.subscriptions.open(dict.fromkeys(channels), self.get_capacity)
 
     def reader(self) -> PubSubReader:
         """Returns what a worker receives with: one thread, and as many servers as can be reached."""
-        return PubSubReader(self._subscriptions, self._open, self._decoder.decode)
+        return PubSubReader(self.subscriptions, self.listen, self.decoder.decode)
 
     def unblock(self) -> None:
         """Ends what this process waits for in any of the receive calls, as if the time had run out."""
-        self._subscriptions.unblock()
+        self.subscriptions.unblock()
 
     @property
     def undecodable_count(self) -> int:
         """How many messages this process has dropped because they could not be decoded or decrypted."""
-        return self._decoder.undecodable_count
+        return self.decoder.undecodable_count
 
     @property
     def dropped_count(self) -> int:
         """How many messages this process has dropped because a channel was full, or nobody received them in time."""
-        return self._subscriptions.dropped_count
+        return self.subscriptions.dropped_count
 
     # Channels and groups
 
     def new_channel(self, pattern: str = "specific.") -> str:
         """Returns a channel name that is in no use, listened to by this process: prefix, ``pattern``, 32 digits."""
-        channel = self._new_name(pattern)
+        channel = self.new_name(pattern)
         try:
-            self._subscriptions.confirm(self._open([channel]))
+            self.subscriptions.confirm(self.listen([channel]))
         except BaseException:
-            self._subscriptions.close_channel(channel)
+            self.subscriptions.close_channel(channel)
             raise
         return channel
 
-    def _new_name(self, pattern: str) -> str:
+    def new_name(self, pattern: str) -> str:
+        """Return a channel name that is in no use, and not listened to yet."""
         if not isinstance(pattern, str):
             raise InvalidName(f"the pattern of a new channel must be a str, not {pattern!r}")
         return f"{self.prefix}{pattern}{uuid.uuid4().hex}"
@@ -203,7 +200,7 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
     def close_channel(self, channel: str) -> None:
         """Ends listening to a channel; forgets what waits in it, and the groups that it is in."""
         self.valid_channel_name(channel)
-        self._subscriptions.close_channel(channel)
+        self.subscriptions.close_channel(channel)
 
     def group_add(self, group: str, channel: str) -> None:
         """
@@ -213,12 +210,13 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         process does not listen to: its own process must add it.
         """
         refuse_await()
-        self._subscriptions.confirm([self._join(group, channel)])
+        self.subscriptions.confirm([self.join(group, channel)])
 
-    def _join(self, group: str, channel: str) -> LocalGroup:
+    def join(self, group: str, channel: str) -> LocalGroup:
+        """Add a channel to a group, without waiting for Redis to confirm the subscription."""
         self.valid_group_name(group)
         self.valid_channel_name(channel)
-        joined = self._subscriptions.join(group, group_name(self.prefix, group), channel)
+        joined = self.subscriptions.join(group, group_name(self.prefix, group), channel)
         if joined is None:
             raise NotOfThisProcess(
                 f"channel {channel} cannot be added to group {group}: this process does not listen to it (with "
@@ -231,12 +229,12 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         refuse_await()
         self.valid_group_name(group)
         self.valid_channel_name(channel)
-        self._subscriptions.leave(group, channel)
+        self.subscriptions.leave(group, channel)
 
     def group_channels(self, group: str) -> list[str]:
         """Returns the channels of ``group`` that this process has added; nobody knows those of others."""
         self.valid_group_name(group)
-        return self._subscriptions.members(group)
+        return self.subscriptions.members(group)
 
     def valid_channel_name(self, name: object, receive: bool = False) -> bool:
         """
@@ -275,7 +273,7 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
 
         The layer stays usable, and begins as a new one.
         """
-        for listener in self._subscriptions.stop():
+        for listener in self.subscriptions.stop():
             listener.join(_JOIN)
         for shard in self._shards:
             shard.drop_idle()

@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from asgi_redis import wire
-from asgi_redis.connection import Shard, Steps, carry, parse_hosts
+from asgi_redis.connection import Shard, carry, parse_hosts
 from asgi_redis.engine.delayed import DelayedMessages
+from asgi_redis.engine.plans import RedisPlans
 from asgi_redis.engine.reader import Reader
 from asgi_redis.engine.receiver import Receiver
 from asgi_redis.engine.sender import Sender
@@ -94,6 +95,8 @@ class RedisChannelLayer(BaseChannelLayer):
         self._sender = Sender(
             self._shards, self._operations, self._serializer, self, random_prefix_length, max_message_bytes
         )
+        self.plans = RedisPlans(self._shards, self._keys, self._operations, self._sender, self)
+        """The calls as plans, for another runner than this layer's blocking one."""
         delaying = self._operations.delaying()
         self.delayed = DelayedMessages(self._shards, delaying, self._serializer, self, self._sender)
         self._upkeep = Upkeep(self._shards, self._keys, self._operations)
@@ -129,14 +132,7 @@ class RedisChannelLayer(BaseChannelLayer):
         been sent.
         """
         refuse_await()
-        carry(self._sending(channel, message))
-
-    def _sending(self, channel: str, message: Message) -> Steps[None]:
-        if not isinstance(channel, str):
-            self.valid_channel_name(channel)
-        self.check_message(message)
-        if not (yield from self._sender.send(channel, message)):
-            raise self.ChannelFull(f"channel {channel} holds {self.get_capacity(channel)} messages, its capacity")
+        carry(self.plans.send(channel, message))
 
     # Receiving
 
@@ -175,26 +171,16 @@ class RedisChannelLayer(BaseChannelLayer):
     def group_add(self, group: str, channel: str) -> None:
         """Adds ``channel`` to ``group`` for ``group_expiry`` seconds, or renews that, in one round trip."""
         refuse_await()
-        carry(self._group_adding(group, channel))
-
-    def _group_adding(self, group: str, channel: str) -> Steps[None]:
-        self.valid_group_name(group)
-        self.valid_channel_name(channel)
-        yield [(self._group_shard(group), self._operations.group_add(group, channel))]
+        carry(self.plans.group_add(group, channel))
 
     def group_discard(self, group: str, channel: str) -> None:
         """Removes ``channel`` from ``group``, if it is in there, in one round trip."""
         refuse_await()
-        carry(self._group_discarding(group, channel))
-
-    def _group_discarding(self, group: str, channel: str) -> Steps[None]:
-        self.valid_group_name(group)
-        self.valid_channel_name(channel)
-        yield [(self._group_shard(group), self._operations.group_discard(group, channel))]
+        carry(self.plans.group_discard(group, channel))
 
     def group_channels(self, group: str) -> list[str]:
         """Returns the channels of ``group`` whose membership has not expired."""
-        names = [name.decode() for name in carry(self._members(group))]
+        names = [name.decode() for name in carry(self.plans.group_members(group))]
         return list(filter(is_channel_name, names))
 
     def send_group(self, group: str, message: Message) -> int:
@@ -208,44 +194,9 @@ class RedisChannelLayer(BaseChannelLayer):
         refuse_await()
         if self.sends_each:
             return send_to_each(self, group, message)
-        return carry(self._group_sending(group, message))
+        return carry(self.plans.group_send(group, message))
 
     group_send = send_group
-
-    def _group_sending(self, group: str, message: Message) -> Steps[int]:
-        self.valid_group_name(group)
-        self.check_message(message)
-        members = yield from self._members(group)
-        dropped = yield from self._sender.send_group(members, message)
-        self.log_dropped(dropped, len(members), group)
-        return dropped
-
-    def _members(self, group: str) -> Steps[list[bytes]]:
-        self.valid_group_name(group)
-        shard = self._group_shard(group)
-        while True:
-            (found,) = yield [(shard, self._operations.group_channels(group))]
-            if not found.expired:
-                break
-        members: list[bytes] = found.names
-        if found.more:
-            members = yield from self._scan_members(group, shard)
-        # Another program may have put anything in there.
-        if b"".join(members).isascii() and max(map(len, members), default=0) < 100:
-            return members
-        return [name for name in members if name.isascii() and len(name) < 100]
-
-    def _scan_members(self, group: str, shard: Shard) -> Steps[list[bytes]]:
-        scores: dict[bytes, float] = {}
-        cursor = b"0"
-        while True:
-            ((cursor, found),) = yield [(shard, self._operations.scan_group(group, cursor))]
-            scores.update(found)
-            if cursor == b"0":
-                return sorted(scores, key=scores.__getitem__)
-
-    def _group_shard(self, group: str) -> Shard:
-        return self._shards[wire.shard_of(group.encode(), len(self._shards))]
 
     # Statistics and flush
 

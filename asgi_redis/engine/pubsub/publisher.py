@@ -27,7 +27,7 @@ class Publisher:
         rules: BaseChannelLayer,
         max_message_bytes: int,
     ) -> None:
-        self._shards = shards
+        self.shards = shards
         self._prefix = prefix
         self._serialize = serializer.serialize
         self._rules = rules
@@ -43,7 +43,7 @@ class Publisher:
         shard, name = self._route(channel)
         yield [(shard, publish(name, self._member(message)))]
 
-    def send_group(self, group: str, message: Message) -> Steps[int]:
+    def group_send(self, group: str, message: Message) -> Steps[int]:
         """Sends to a group; returns 0, in the end."""
         if not isinstance(group, str):
             self._rules.valid_group_name(group)
@@ -62,7 +62,7 @@ class Publisher:
 
     def _place(self, name: str) -> tuple[Shard, bytes]:
         encoded = name.encode()
-        return self._shards[shard_of(encoded, len(self._shards))], encoded
+        return self.shards[shard_of(encoded, len(self.shards))], encoded
 
     def _member(self, message: Message) -> bytes:
         try:

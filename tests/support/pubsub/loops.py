@@ -20,5 +20,5 @@ async def until(predicate):
 
 def waits(layer, channel):
     """Whether somebody waits in receive."""
-    inbox = layer.layer._subscriptions.inboxes.get(channel)
+    inbox = layer.layer.subscriptions.inboxes.get(channel)
     return inbox is not None and bool(inbox.waiting) and inbox.confirmed

@@ -54,9 +54,9 @@ class TestReceiving:
             channel = await layer.new_channel()
             waiting = asyncio.ensure_future(layer.receive(channel))
             await until(lambda: waits(layer, channel))
-            inbox = layer.layer._subscriptions.inboxes[channel]
+            inbox = layer.layer.subscriptions.inboxes[channel]
             (receiver,) = inbox.waiting
-            with layer.layer._subscriptions.lock:
+            with layer.layer.subscriptions.lock:
                 inbox.deliver(layer.serialize({"n": 1}), time.monotonic())
                 receiver.look()
                 for _ in range(sent_meanwhile):
@@ -131,9 +131,9 @@ class TestReceiving:
             name = f"{prefix}.work"
             waiting = asyncio.ensure_future(layer.receive(name))
             await until(lambda: waits(layer, name))
-            before = layer.layer._subscriptions.inboxes[name]
+            before = layer.layer.subscriptions.inboxes[name]
             await layer.flush()
-            await until(lambda: waits(layer, name) and layer.layer._subscriptions.inboxes[name] is not before)
+            await until(lambda: waits(layer, name) and layer.layer.subscriptions.inboxes[name] is not before)
             await layer.send(name, HELLO)
             assert await waiting == HELLO
 

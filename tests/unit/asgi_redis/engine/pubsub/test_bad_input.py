@@ -29,7 +29,7 @@ def test_a_name_that_is_not_valid_is_a_type_error_that_shows_it(layer, call, nam
     with pytest.raises(TypeError) as raised:
         CALLS[call](layer, name)
     assert repr(name) in str(raised.value)
-    assert not layer._subscriptions.inboxes
+    assert not layer.subscriptions.inboxes
 
 
 def test_the_prefix_of_a_channel_may_hold_anything_and_the_rest_may_not(pubsub_layer_for, redis_server, prefix):

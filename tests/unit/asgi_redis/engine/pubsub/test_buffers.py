@@ -38,7 +38,7 @@ class TestBuffers:
         layer = pubsub_layer_for(redis_server, expiry=0.3)
         channel = layer.new_channel()
         layer.send(channel, {"n": 1})
-        eventually(lambda: layer._subscriptions.inboxes[channel].messages or layer.dropped_count)
+        eventually(lambda: layer.subscriptions.inboxes[channel].messages or layer.dropped_count)
         time.sleep(0.35)
         assert layer.receive([channel]) == (None, None)
         assert layer.dropped_count == 1
@@ -49,10 +49,10 @@ class TestBuffers:
         alone, member = layer.new_channel(), layer.new_channel()
         layer.group_add("chat", member)
         layer.send(alone, {"n": 1})
-        inbox = layer._subscriptions.inboxes[alone]
+        inbox = layer.subscriptions.inboxes[alone]
         eventually(lambda: inbox.messages or layer.dropped_count)
         eventually(lambda: not inbox.messages)
-        eventually(lambda: alone not in layer._subscriptions.inboxes)
+        eventually(lambda: alone not in layer.subscriptions.inboxes)
         assert layer.group_channels("chat") == [member]
         eventually(lambda: subscribed(redis_server, prefix) == [])
         assert layer.group_channels("chat") == []
@@ -61,7 +61,7 @@ class TestBuffers:
         layer = pubsub_layer_for(redis_server, expiry=0.05)
         channel = layer.new_channel()
         assert layer.receive_batch([channel], 1, 2.5) == []
-        assert channel in layer._subscriptions.inboxes
+        assert channel in layer.subscriptions.inboxes
 
     def test_what_cannot_be_decoded_is_dropped_and_the_next_one_read(self, layer, redis_server, caplog):
         channel = layer.new_channel()

@@ -66,7 +66,7 @@ def test_several_who_are_cancelled_at_once_leave_the_order_as_it_was(layer):
             await until(lambda: waits(layer, channel))
             for number in range(3):
                 layer.layer.send(channel, {"n": number})
-            inbox = layer.layer._subscriptions.inboxes[channel]
+            inbox = layer.layer.subscriptions.inboxes[channel]
             await until(lambda: len(inbox.messages) == 3 or any(one.done() for one in waiting))  # noqa: B023
             for one in waiting:
                 one.cancel()
@@ -92,7 +92,7 @@ def test_a_channel_whose_loop_was_closed_is_forgotten(brief, redis_server, prefi
     loop.run_until_complete(main())._log_destroy_pending = False
     loop.close()
     eventually(lambda: not subscribed(redis_server, prefix))
-    assert not brief.layer._subscriptions.inboxes
+    assert not brief.layer.subscriptions.inboxes
 
 
 def test_a_receive_that_is_cancelled_before_it_listens_is_forgotten_soon(brief, redis_server, prefix):
@@ -104,8 +104,8 @@ def test_a_receive_that_is_cancelled_before_it_listens_is_forgotten_soon(brief, 
             await waiting
 
     run(main())
-    assert brief.layer._subscriptions.inboxes
-    eventually(lambda: not brief.layer._subscriptions.inboxes, timeout=5)
+    assert brief.layer.subscriptions.inboxes
+    eventually(lambda: not brief.layer.subscriptions.inboxes, timeout=5)
 
 
 def test_one_who_leaves_a_group_in_the_middle_of_a_delivery_disturbs_nobody(layer, monkeypatch, caplog):
@@ -116,7 +116,7 @@ def test_one_who_leaves_a_group_in_the_middle_of_a_delivery_disturbs_nobody(laye
         channels = [await layer.new_channel() for _ in range(3)]
         for channel in channels:
             await layer.group_add("chat", channel)
-        first = layer.layer._subscriptions.inboxes[channels[0]]
+        first = layer.layer.subscriptions.inboxes[channels[0]]
         deliver = type(first).deliver
 
         def deliver_and_leave(inbox, *arguments):

@@ -131,7 +131,7 @@ def test_calls_while_the_line_is_cut_again_and_again_lose_no_subscription(pubsub
     finally:
         stopping.set()
         cutter.join()
-    listeners = layer._subscriptions._listeners.values()
+    listeners = layer.subscriptions._listeners.values()
     eventually(lambda: all(one.confirmed for each in listeners for one in each.subscriptions.values()))
     for number in range(4):
         layer.send_group(f"chat.{number}", {"group": f"chat.{number}"})
@@ -174,7 +174,7 @@ def test_one_shard_that_is_down_does_not_keep_the_others_from_serving(
     assert len(names) == 12
     reader = layer.reader()
     assert reader.receive_batch(names, 10, 5) == []
-    eventually(lambda: all(layer._subscriptions.inboxes[name].confirmed for name in names))
+    eventually(lambda: all(layer.subscriptions.inboxes[name].confirmed for name in names))
     three_fresh_redis_servers[0].kill()
     received = [reader.receive_batch([name], 1, 5) for name in names]
     assert received == [[(name, DISCONNECT)] for name in names]  # also those of the other shards: groups may be there

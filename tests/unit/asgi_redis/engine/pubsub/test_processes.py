@@ -100,7 +100,7 @@ for number in range(1500):
         gevent.sleep(0.005)
 gevent.joinall(players, raise_error=True)
 with gevent.Timeout(10):
-    while len(received) + len(layer._subscriptions.inboxes[shared].messages) < 1500:
+    while len(received) + len(layer.subscriptions.inboxes[shared].messages) < 1500:
         gevent.sleep(0.01)
 done.append(True)
 gevent.joinall(readers, raise_error=True)

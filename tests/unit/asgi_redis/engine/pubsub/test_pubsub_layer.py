@@ -44,7 +44,7 @@ class TestChannels:
         channel = layer.new_channel()
         for number in range(100):
             other.send(channel, {"n": number})
-        eventually(lambda: len(layer._subscriptions.inboxes[channel].messages) == 100)
+        eventually(lambda: len(layer.subscriptions.inboxes[channel].messages) == 100)
         assert [message["n"] for message in drain(layer, channel)] == list(range(100))
 
     def test_a_busy_channel_does_not_starve_a_quiet_one(self, layer):
@@ -52,17 +52,17 @@ class TestChannels:
         for number in range(50):
             layer.send(busy, {"n": number})
         layer.send(quiet, {"n": "quiet"})
-        eventually(lambda: layer._subscriptions.inboxes[quiet].messages)
+        eventually(lambda: layer.subscriptions.inboxes[quiet].messages)
         assert quiet in [layer.receive([busy, quiet])[0] for _ in range(3)]
         layer.send(quiet, {"n": "again"})
-        eventually(lambda: layer._subscriptions.inboxes[quiet].messages)
+        eventually(lambda: layer.subscriptions.inboxes[quiet].messages)
         assert [channel for channel, _ in layer.receive_batch([busy, quiet], 4)].count(quiet) == 1
 
     def test_a_batch_has_no_more_than_the_limit(self, layer):
         channel = layer.new_channel()
         for number in range(5):
             layer.send(channel, {"n": number})
-        eventually(lambda: len(layer._subscriptions.inboxes[channel].messages) == 5)
+        eventually(lambda: len(layer.subscriptions.inboxes[channel].messages) == 5)
         assert [len(layer.receive_batch([channel], 3)) for _ in range(3)] == [3, 2, 0]
 
     def test_receive_of_no_channels_is_empty(self, layer):
@@ -114,7 +114,7 @@ class TestGroups:
             layer.group_add("chat", channel)
         layer.send_group("chat", {"n": 1})
         layer.send(channel, {"n": 2})
-        eventually(lambda: len(layer._subscriptions.inboxes[channel].messages) >= 2)
+        eventually(lambda: len(layer.subscriptions.inboxes[channel].messages) >= 2)
         assert [message["n"] for message in drain(layer, channel)] == [1, 2]
 
     def test_who_is_discarded_gets_no_more(self, layer, redis_server, prefix):
@@ -155,7 +155,7 @@ class TestEnd:
         channel = layer.new_channel()
         layer.group_add("chat", channel)
         layer.send(channel, {"n": 1})
-        threads = [listener._thread for listener in layer._subscriptions._listeners.values()]
+        threads = [listener._thread for listener in layer.subscriptions._listeners.values()]
         assert threads
         getattr(layer, end)()
         assert not any(thread.is_alive() for thread in threads)

@@ -98,7 +98,7 @@ class TestRefusal:
                 layer.receive(["forbidden", channel])
         layer.send(channel, {"n": 1})
         assert layer.receive([channel], block=True) == (channel, {"n": 1})
-        assert list(layer._subscriptions.inboxes) == [channel]
+        assert list(layer.subscriptions.inboxes) == [channel]
         assert outages(caplog) == []
 
     def test_a_reader_goes_on_with_the_other_channels(self, pubsub_layer_for, restricted, prefix, caplog):

@@ -17,8 +17,8 @@ def receiving(layer, channels, results):
     """Receives in a thread that waits, for the length of the ``with``."""
     thread = threading.Thread(target=lambda: results.append(layer.receive_batch(channels, 10, 20)))
     thread.start()
-    eventually(lambda: all(name in layer._subscriptions.inboxes for name in channels))
-    eventually(lambda: layer._subscriptions._waiting)
+    eventually(lambda: all(name in layer.subscriptions.inboxes for name in channels))
+    eventually(lambda: layer.subscriptions._waiting)
     yield
     thread.join(10)
     assert not thread.is_alive()
@@ -99,5 +99,5 @@ class TestWaiting:
                 layer.close_channel(channel)
 
         in_threads(work, [f"chat.{number}" for number in range(8)])
-        assert not layer._subscriptions.groups
-        assert not layer._subscriptions.inboxes
+        assert not layer.subscriptions.groups
+        assert not layer.subscriptions.inboxes

@@ -28,8 +28,8 @@ def test_a_worker_serves_its_channels_also_after_a_restart_of_redis(pubsub_layer
     worker = Worker(layer, [route(name, consumer) for name in names], pool=Pool(4))
     worker.start()
     try:
-        eventually(lambda: all(name in layer._subscriptions.inboxes for name in names))
-        eventually(lambda: all(inbox.confirmed for inbox in layer._subscriptions.inboxes.values()))
+        eventually(lambda: all(name in layer.subscriptions.inboxes for name in names))
+        eventually(lambda: all(inbox.confirmed for inbox in layer.subscriptions.inboxes.values()))
         eventually(lambda: worker.popping)
         for number in range(100):
             layer.send(names[number % 4], {"n": number})

@@ -1,0 +1,117 @@
+"""
+The calls of ``RedisChannelLayer`` as plans: which requests a call makes, and what it makes of the replies.
+
+A plan does no I/O, so the blocking layer and the asynchronous one share it, and differ in the runner alone:
+``asgi_redis.connection.carry`` and ``asgi_redis.aio.runner.run_plan``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from asgi_redis import exceptions
+from asgi_redis.connection import Shard, Steps
+from asgi_redis.engine.sender import Sender
+from asgi_redis.wire import Keys, Operations, shard_of
+
+Message = dict[str, Any]
+
+
+class CallRules(Protocol):
+    """The rules of a layer for the arguments of its calls."""
+
+    ChannelFull: type[exceptions.ChannelFull]
+
+    def valid_channel_name(self, name: object) -> bool:
+        """Return True, or raise ``TypeError``."""
+
+    def valid_group_name(self, name: object) -> bool:
+        """Return True, or raise ``TypeError``."""
+
+    def check_message(self, message: object) -> None:
+        """Raise ``TypeError`` or ``ValueError`` for a message that must not be sent."""
+
+    def get_capacity(self, channel: str) -> int:
+        """Return how many messages ``channel`` holds."""
+
+    def log_dropped(self, dropped: int, members: int, group: str) -> None:
+        """Log that ``dropped`` of the ``members`` of a group were full."""
+
+
+class RedisPlans:
+    """
+    The plans of one layer.
+
+    ``shards`` are its servers, ``keys`` names the Redis keys of its channels and groups.
+    """
+
+    def __init__(
+        self, shards: Sequence[Shard], keys: Keys, operations: Operations, sender: Sender, rules: CallRules
+    ) -> None:
+        self.shards = shards
+        self.keys = keys
+        self._operations = operations
+        self._sender = sender
+        self._rules = rules
+
+    def send(self, channel: str, message: Message) -> Steps[None]:
+        """Send a message to a channel. Raises ``ChannelFull``."""
+        rules = self._rules
+        if not isinstance(channel, str):
+            rules.valid_channel_name(channel)
+        rules.check_message(message)
+        if not (yield from self._sender.send(channel, message)):
+            raise rules.ChannelFull(f"channel {channel} holds {rules.get_capacity(channel)} messages, its capacity")
+
+    def group_add(self, group: str, channel: str) -> Steps[None]:
+        """Add a channel to a group, or renew its membership."""
+        self._check_membership(group, channel)
+        yield [(self.group_shard(group), self._operations.group_add(group, channel))]
+
+    def group_discard(self, group: str, channel: str) -> Steps[None]:
+        """Remove a channel from a group."""
+        self._check_membership(group, channel)
+        yield [(self.group_shard(group), self._operations.group_discard(group, channel))]
+
+    def _check_membership(self, group: str, channel: str) -> None:
+        self._rules.valid_group_name(group)
+        self._rules.valid_channel_name(channel)
+
+    def group_send(self, group: str, message: Message) -> Steps[int]:
+        """Send a message to the members of a group; returns how many of them were full."""
+        self._rules.valid_group_name(group)
+        self._rules.check_message(message)
+        members = yield from self.group_members(group)
+        dropped = yield from self._sender.send_group(members, message)
+        self._rules.log_dropped(dropped, len(members), group)
+        return dropped
+
+    def group_members(self, group: str) -> Steps[list[bytes]]:
+        """Return the names in a group whose membership has not expired."""
+        self._rules.valid_group_name(group)
+        shard = self.group_shard(group)
+        while True:
+            (found,) = yield [(shard, self._operations.group_channels(group))]
+            if not found.expired:
+                break
+        members: list[bytes] = found.names
+        if found.more:
+            members = yield from self._scan_members(group, shard)
+        # Another program may have put anything in there.
+        if b"".join(members).isascii() and max(map(len, members), default=0) < 100:
+            return members
+        return [name for name in members if name.isascii() and len(name) < 100]
+
+    def _scan_members(self, group: str, shard: Shard) -> Steps[list[bytes]]:
+        scores: dict[bytes, float] = {}
+        cursor = b"0"
+        while True:
+            ((cursor, found),) = yield [(shard, self._operations.scan_group(group, cursor))]
+            scores.update(found)
+            if cursor == b"0":
+                return sorted(scores, key=scores.__getitem__)
+
+    def group_shard(self, group: str) -> Shard:
+        """Return the shard that holds a group."""
+        return self.shards[shard_of(group.encode(), len(self.shards))]
