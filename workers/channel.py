@@ -1,15 +1,36 @@
-"""Channels and groups as consumers see them: a name and the layer that it lives on."""
+"""
+Channels and groups as consumers see them, and the store of pending messages.
+
+The messages that a consumer sends go out together when it returns or raises, so that no reply arrives before the
+consumer has finished. As in Channels 1, the store is driven by the signals ``consumer_started`` and
+``consumer_finished``. It belongs to the context (``contextvars``) between the two signals: to the thread or greenlet
+of a consumer, and to the tasks that an ``async def`` consumer starts.
+"""
 
 from __future__ import annotations
 
+import logging
+import threading
+import time
+from abc import ABC, abstractmethod
+from contextvars import ContextVar
 from typing import Any
+
+from redis.exceptions import RedisError
 
 from asgi_redis.process.awaiting import refuse_await
 from workers.asgi import DEFAULT_CHANNEL_LAYER, ChannelLayer, layer_for
-from workers.pending import pending_messages
+from workers.signals import consumer_finished, consumer_started
+
+logger = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 2.0
+RETRY_SECONDS = 0.05
+
+Content = dict[str, Any]
 
 
-class _Destination:
+class _Destination(ABC):
     def __init__(
         self,
         name: str | bytes,
@@ -25,64 +46,190 @@ class _Destination:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
 
+    @abstractmethod
+    def send(self, content: Content, immediately: bool = False) -> None:
+        """Send a message, or add it to the pending messages."""
+
+
+class PendingMessageStore:
+    """The messages that running consumers have sent. ``dropped`` counts those that could not be sent."""
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        self._lock = threading.Lock()
+        self._batch: ContextVar[_Batch | None] = ContextVar("pending_messages", default=None)
+
+    @property
+    def active(self) -> bool:
+        """Whether a consumer runs in this context."""
+        batch = self._batch.get()
+        return batch is not None and batch.messages is not None
+
+    def prepare(self, **_: Any) -> None:
+        """Collect messages in this context from now on."""
+        self._batch.set(_Batch())
+
+    def append(self, sender: _Destination, content: Content) -> None:
+        """Add a message. Valid between ``prepare`` and ``flush`` only."""
+        batch = self._batch.get()
+        assert batch is not None
+        assert batch.messages is not None
+        batch.messages.append((sender, content))
+
+    def flush(self, **_: Any) -> None:
+        """
+        Send the collected messages in order, and stop collecting.
+
+        A full channel is retried for up to two seconds from the start of the flush; all messages share this
+        deadline. A message that cannot be sent is dropped, counted and logged; no error is raised for it.
+        """
+        batch = self._batch.get()
+        if batch is None:
+            return
+        messages, batch.messages = batch.messages, None
+        if not messages:
+            return
+        dropped = _send_all(messages, time.monotonic() + FLUSH_SECONDS)
+        if dropped:
+            with self._lock:
+                self.dropped += len(dropped)
+            logger.error(
+                "Dropped %d of %d messages sent by a consumer, to %s. Where a channel was full for %g s: let "
+                "more workers read it, raise its capacity, or send immediately and catch ChannelFull.",
+                len(dropped),
+                len(messages),
+                ", ".join(sorted(set(map(repr, dropped)))),
+                FLUSH_SECONDS,
+            )
+
+
+class _Batch:
+    """The messages of one consumer; None once it is done. A task or thread that it started may live longer."""
+
+    __slots__ = ("messages",)
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[_Destination, Content]] | None = []
+
+
+def _send_all(messages: list[tuple[_Destination, Content]], deadline: float) -> list[_Destination]:
+    """Send messages in order; return the destinations of those that were dropped."""
+    dropped: list[_Destination] = []
+    for position, (sender, content) in enumerate(messages):
+        try:
+            _send(sender, content, deadline)
+        except RedisError as error:
+            # Not sent again: Redis may have seen it. Past the deadline, each of the other messages would wait for
+            # an unreachable Redis while it occupies the slot.
+            logger.error("Could not send to %r: %s: %s", sender, type(error).__name__, error)
+            dropped.append(sender)
+            if time.monotonic() >= deadline:
+                dropped.extend(left for left, _ in messages[position + 1 :])
+                break
+        except sender.channel_layer.ChannelFull:
+            dropped.append(sender)
+        except Exception:  # one message that the layer refuses must not cost the ones after it
+            logger.exception("Could not send to %r", sender)
+            dropped.append(sender)
+    return dropped
+
+
+def _send(sender: _Destination, content: Content, deadline: float) -> None:
+    while True:
+        try:
+            sender.send(content, immediately=True)
+        except sender.channel_layer.ChannelFull:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise
+            time.sleep(min(RETRY_SECONDS, left))
+        else:
+            return
+
+
+pending_message_store = PendingMessageStore()
+consumer_started.connect(pending_message_store.prepare)
+consumer_finished.connect(pending_message_store.flush)
+
 
 class Channel(_Destination):
     """
     A channel to send to.
 
-    ``name`` is its name (ASCII bytes are decoded); ``channel_layer`` the layer, by default the one that
-    ``alias`` stands for.
+    Args:
+        name: The name of the channel; ASCII bytes are decoded.
+        alias: The alias of the channel layer.
+        channel_layer: The channel layer, in place of an alias.
+
     """
 
-    def send(self, content: dict[str, Any], immediately: bool = False) -> None:
+    def send(self, content: Content, immediately: bool = False) -> None:
         """
-        Sends ``content``: inside a consumer when the consumer is done, elsewhere or ``immediately`` at once.
+        Send a message: inside a consumer when the consumer is done, elsewhere at once.
 
-        Raises ``TypeError`` when it is not a dict; when it goes at once, also what the layer raises, its
-        ``ChannelFull`` among others.
+        At most once: an error of Redis does not tell whether the message was sent.
+
+        Args:
+            content: The message.
+            immediately: Send at once also inside a consumer.
+
+        Raises:
+            TypeError: ``content`` is not a dict.
+            ChannelFull: The channel is full, and the message goes at once. The same holds for other errors of the
+                layer.
+
         """
         refuse_await()
         if not isinstance(content, dict):
             raise TypeError(f"a message is a dict, not {type(content).__name__}")
-        if immediately or not pending_messages.active:
+        if immediately or not pending_message_store.active:
             self.channel_layer.send(self.name, content)
         else:
-            pending_messages.append(self, content)
+            pending_message_store.append(self, content)
 
 
 class Group(_Destination):
     """
     A group of channels to send to at once.
 
-    ``name`` is its name (ASCII bytes are decoded); ``channel_layer`` the layer, by default the one that
-    ``alias`` stands for.
+    Args:
+        name: The name of the group; ASCII bytes are decoded.
+        alias: The alias of the channel layer.
+        channel_layer: The channel layer, in place of an alias.
+
     """
 
     def add(self, channel: Channel | str) -> None:
-        """Adds a channel at once; it stays until it is discarded, or for the layer's ``group_expiry``."""
+        """Add a channel at once; it stays until it is discarded, or for the layer's ``group_expiry``."""
         refuse_await()
         self.channel_layer.group_add(self.name, _name_of(channel))
 
     def discard(self, channel: Channel | str) -> None:
-        """Takes a channel out at once; one that is not in is no error."""
+        """Remove a channel at once; a channel that is not a member is no error."""
         refuse_await()
         self.channel_layer.group_discard(self.name, _name_of(channel))
 
-    def send(self, content: dict[str, Any], immediately: bool = False) -> None:
+    def send(self, content: Content, immediately: bool = False) -> None:
         """
-        Sends ``content`` to every member: inside a consumer when it is done, elsewhere or ``immediately`` at
-        once.
+        Send a message to all members: inside a consumer when it is done, elsewhere at once.
 
-        Full channels are left out. Raises ``ValueError`` when it is not a dict (in Channels 1,
-        ``Channel.send`` raises ``TypeError`` for the same; both are kept).
+        Full channels are left out. At most once, as ``Channel.send``.
+
+        Args:
+            content: The message.
+            immediately: Send at once also inside a consumer.
+
+        Raises:
+            ValueError: ``content`` is not a dict. (In Channels 1 as here, ``Channel.send`` raises ``TypeError``.)
+
         """
         refuse_await()
         if not isinstance(content, dict):
             raise ValueError(f"a message is a dict, not {type(content).__name__}")
-        if immediately or not pending_messages.active:
+        if immediately or not pending_message_store.active:
             self.channel_layer.send_group(self.name, content)
         else:
-            pending_messages.append(self, content)
+            pending_message_store.append(self, content)
 
 
 def _name_of(channel: Channel | str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Any, Callable, Protocol
+from typing import Any, Callable, Protocol
 
 from redis.exceptions import RedisError
 
@@ -18,11 +18,8 @@ from asgi_redis.exceptions import UnsupportedRedis
 from workers.asgi import ChannelLayer
 from workers.message import Message
 from workers.routing import Route, route
-from workers.runtime.crashes import Losses
-from workers.runtime.hooks import Duty
-
-if TYPE_CHECKING:
-    from workers.worker import Worker
+from workers.runtime.crashes import CrashLimiter
+from workers.runtime.hooks import HookedWorker, LifecycleHook
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +47,7 @@ def by_channel(channel_layer: ChannelLayer) -> Callable[[str, dict[str, Any], fl
     return postpone
 
 
-class Delivery(Duty):
+class Delivery(LifecycleHook):
     """
     Stores what comes on ``asgi.delay`` (by ``route``), and delivers what is due, in a thread of its own.
 
@@ -63,7 +60,7 @@ class Delivery(Duty):
         self._stored = threading.Event()
         self._quieted = False
         self._thread: threading.Thread | None = None
-        self._deaths = Losses()
+        self._deaths = CrashLimiter()
 
     @property
     def route(self) -> Route:
@@ -91,16 +88,16 @@ class Delivery(Duty):
         self._delayed.send(channel, content, seconds)
         self._stored.set()
 
-    def start(self, worker: Worker) -> None:
+    def start(self, worker: HookedWorker) -> None:
         """Starts delivering, if the worker listens on ``asgi.delay``."""
         if CHANNEL in worker.channels:
             self._start()
 
-    def check(self, worker: Worker) -> str | None:
+    def check(self, worker: HookedWorker) -> str | None:
         """Replaces a thread that has died; raises ``RuntimeError`` where that keeps happening."""
         if self._thread is not None and not self._thread.is_alive() and not self._quieted:
             self._deaths.add()
-            if self._deaths.keep_happening:
+            if self._deaths.tripped:
                 raise RuntimeError("the thread that delivers delayed messages dies again and again")
             logger.warning("Replacing the thread that delivers delayed messages")
             self._start()

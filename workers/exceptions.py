@@ -1,26 +1,24 @@
 """
-What a consumer may raise to say something to the worker, and what the worker raises about its configuration.
+The exceptions of consumers, and the errors of the worker's configuration.
 
-The first kind has the names and the meaning that it has in Channels 1.1.8 (``channels/exceptions.py``).
+Those of consumers have the names and the meaning that they have in Channels 1.1.8 (``channels/exceptions.py``).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
-if TYPE_CHECKING:
-    from workers.message import Message
+from asgi_redis.exceptions import ConfigurationError as ConfigurationError
+
+LONGEST_DELAY_SECONDS = 86_400.0
+MAX_BACKOFF = 100
 
 
 class WorkersError(Exception):
-    """The root of every error of this package."""
+    """The root of the errors that this package adds to those of ``asgi_redis``."""
 
 
-class ConfigurationError(WorkersError, ValueError):
-    """The worker cannot start with what it was given."""
-
-
-class RoutingError(ConfigurationError):
+class RoutingError(WorkersError, ConfigurationError):
     """A routing, route or filter is not one."""
 
 
@@ -28,31 +26,36 @@ class RoutingImportError(RoutingError, ImportError):
     """A dotted path to a routing or a consumer leads nowhere."""
 
 
-LONGEST_DELAY = 86_400.0
-
-
 class ConsumeLater(WorkersError):
     """
     Raised by a consumer that cannot handle its message yet: the message goes back to its channel.
 
-    It comes back ten times at most; the last time, the message has a true attribute ``__doomed__``. With ``delay`` it
-    comes back after so many seconds, as a delayed message; each further time, that is ``backoff`` times as long, but
-    no more than a day. ``args`` are those of any exception. Raises ``ValueError`` for a ``delay`` that is not from 0
-    to 86,400, and a ``backoff`` that is not from 1 to 100.
+    A message comes back at most ten times; the last time, it has a true attribute ``__doomed__``.
+
+    Args:
+        args: Those of any exception.
+        delay: The seconds until the message comes back, from 0 to 86,400.
+        backoff: The factor by which the delay grows each further time, up to a day; from 1 to 100.
+
+    Raises:
+        ValueError: ``delay`` or ``backoff`` is out of range.
+
     """
 
     def __init__(self, *args: object, delay: float = 0.0, backoff: float = 1.0) -> None:
-        if not 0 <= delay <= LONGEST_DELAY:
-            raise ValueError(f"the delay of a ConsumeLater is from 0 to {LONGEST_DELAY:,.0f} seconds, not {delay!r}")
-        if not 1 <= backoff <= 100:
-            raise ValueError(f"the backoff of a ConsumeLater is from 1 to 100, not {backoff!r}")
+        if not 0 <= delay <= LONGEST_DELAY_SECONDS:
+            raise ValueError(
+                f"the delay of a ConsumeLater is from 0 to {LONGEST_DELAY_SECONDS:,.0f} seconds, not {delay!r}"
+            )
+        if not 1 <= backoff <= MAX_BACKOFF:
+            raise ValueError(f"the backoff of a ConsumeLater is from 1 to {MAX_BACKOFF}, not {backoff!r}")
         super().__init__(*args)
         self.delay = delay
         self.backoff = backoff
 
     def seconds(self, retry: int) -> float:
-        """Returns after how many seconds the message is to come back; ``retry`` is 1 for the first time."""
-        return min(self.delay * self.backoff ** (retry - 1), LONGEST_DELAY)
+        """Return the seconds until the message comes back; ``retry`` is 1 for the first time."""
+        return min(self.delay * self.backoff ** (retry - 1), LONGEST_DELAY_SECONDS)
 
 
 class DenyConnection(WorkersError):
@@ -60,10 +63,10 @@ class DenyConnection(WorkersError):
 
 
 class ChannelSocketException(WorkersError):
-    """The base of exceptions that do something with the message once a consumer has raised them."""
+    """The base of exceptions that act on the message when a consumer raises them."""
 
-    def run(self, message: Message) -> None:
-        """Does it. Called by the worker, with pending sends still pending."""
+    def run(self, message: _Message) -> None:
+        """Act on the message. The worker calls this before the consumer's pending messages are sent."""
         raise NotImplementedError
 
 
@@ -71,9 +74,13 @@ class WebsocketCloseException(ChannelSocketException):
     """
     Raised by a websocket consumer to close the connection.
 
-    ``code`` is the close code to send, by default the one that the interface server chooses. Any integer is
-    taken, as Channels 1.1.8 does, although RFC 6455 leaves only 1000 and 3000 to 4999 to applications.
-    Raises ``ValueError`` for anything else.
+    Args:
+        code: The close code, by default chosen by the interface server. Any integer is accepted, as in Channels
+            1.1.8, although RFC 6455 leaves only 1000 and 3000 to 4999 to applications.
+
+    Raises:
+        ValueError: ``code`` is not an integer.
+
     """
 
     def __init__(self, code: int | None = None) -> None:
@@ -82,12 +89,14 @@ class WebsocketCloseException(ChannelSocketException):
         super().__init__(code)
         self._code = code
 
-    def run(self, message: Message) -> None:
+    def run(self, message: _Message) -> None:
         """
-        Sends the close message to the reply channel.
+        Send the close message to the reply channel.
 
-        Raises ``ValueError`` when the message did not come from a websocket: neither its channel nor its reply
-        channel is one of ``websocket.``. daphne 1.4.2 has reply channels of ``daphne.response.`` for all protocols.
+        Raises:
+            ValueError: The message is not from a websocket: neither its channel nor its reply channel begins with
+                ``websocket.``. (The reply channels of daphne 1.4.2 begin with ``daphne.response.`` in all protocols.)
+
         """
         reply = message.reply_channel
         if reply is None or not any(name.startswith("websocket.") for name in (message.channel.name, reply.name)):
@@ -97,3 +106,17 @@ class WebsocketCloseException(ChannelSocketException):
 
 class SendNotAvailableOnDemultiplexer(WorkersError):
     """Raised by ``send`` and ``group_send`` of a demultiplexer: the multiplexer sends, it knows the stream."""
+
+
+if TYPE_CHECKING:  # the parts of ``workers.message.Message``, which is above this module
+
+    class _Channel(Protocol):
+        name: str
+
+        def send(self, content: dict[str, Any]) -> None: ...
+
+    class _Message(Protocol):
+        @property
+        def channel(self) -> _Channel: ...
+        @property
+        def reply_channel(self) -> _Channel | None: ...

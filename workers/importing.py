@@ -1,23 +1,23 @@
-"""Imports of what the project has, by paths, and what to say about those that fail."""
+"""Import by dotted path, and readable reasons for imports of project code that fail."""
 
 from __future__ import annotations
 
 import importlib
+import sys
 import traceback
 from pathlib import Path
 from typing import Any
 
-from workers import shadowing
 from workers.exceptions import ConfigurationError
 
-_OWN_FILES = f"{Path(__file__).parent}/"
+_OWN_FOLDER = Path(__file__).parent
 
 
 def import_path(path: str, what: str, error_class: type[ConfigurationError] = ConfigurationError) -> Any:
     """
-    Returns what ``module.name`` stands for; also ``module:name``, whose name may have dots in it.
+    Return the object at ``module.name`` or ``module:name``, whose name may have dots in it.
 
-    Raises ``error_class`` whatever the modules on the way raise; its text has ``what``, the reason and its line.
+    Raises ``error_class`` for any exception of the imported modules. Its text has ``what``, the reason and its line.
     """
     module_name, _, names = path.partition(":") if ":" in path else path.rpartition(".")
     if not module_name or not names:
@@ -32,16 +32,17 @@ def import_path(path: str, what: str, error_class: type[ConfigurationError] = Co
 
 
 def reason(error: Exception) -> str:
-    """Returns what an error of the project's code says, with its file and line, and the cure where it is known."""
+    """Return the text of an error of project code, with its file and line, and the remedy where it is known."""
     plain = isinstance(error, ConfigurationError) or type(error) in (ImportError, ModuleNotFoundError, AttributeError)
     text = error.msg if isinstance(error, SyntaxError) else str(error)
     said = f"{'' if plain else type(error).__name__ + ': '}{text.strip()}{place(error)}"
-    cure = shadowing.hint(error)
-    return f"{said}. {cure}" if cure else said
+    name = error.name if isinstance(error, ImportError) else None
+    hidden = hidden_package() if name is not None and name.partition(".")[0] == "workers" else None
+    return f"{said}. {hidden}" if hidden else said
 
 
 def place(error: Exception) -> str:
-    """Returns where the project's code has raised an error, as `` (file, line n)``; nothing if it was other code."""
+    """Return `` (file, line n)`` where project code has raised an error, and nothing where other code has."""
     if isinstance(error, SyntaxError) and error.filename:
         return f" ({error.filename}, line {error.lineno})"
     places = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_machinery(frame.filename)]
@@ -49,4 +50,24 @@ def place(error: Exception) -> str:
 
 
 def _is_machinery(filename: str) -> bool:
-    return filename.startswith(("<frozen importlib", _OWN_FILES)) or filename == importlib.__file__
+    return filename.startswith(("<frozen importlib", f"{_OWN_FOLDER}/")) or filename == importlib.__file__
+
+
+def hidden_package() -> str | None:
+    """
+    Return a warning when the project has a package or module ``workers``, too, or None.
+
+    Python imports the first that it finds, and the other is out of reach.
+    """
+    for entry in sys.path:
+        folder = Path(entry or ".").absolute()
+        if (folder / "asgi_redis" / "__init__.py").exists():
+            continue  # this distribution, or another copy of it
+        found = [folder / "workers.py", *sorted((folder / "workers").glob("*.py"))]
+        if any(path.exists() for path in found):
+            other = found[0] if found[0].exists() else folder / "workers"
+            return (
+                f"{other} is hidden by {_OWN_FOLDER}: both are called workers, and Python imports only one of them; "
+                f"rename that of the project"
+            )
+    return None

@@ -28,15 +28,15 @@ from queue import Empty, SimpleQueue
 from asgi_redis.exceptions import ChannelLayerError
 from workers import delay
 from workers.asgi import ChannelLayer
+from workers.channel import pending_message_store
 from workers.exceptions import ConfigurationError
 from workers.loops.greenlets import keep_running_loops_apart
-from workers.pending import pending_messages
 from workers.routing import Router, Routing
 from workers.runtime import logs
-from workers.runtime.consumer_api import OWN, Dialect
-from workers.runtime.crashes import Failure, Losses
+from workers.runtime.consumer_api import OWN, ConsumerAPI
+from workers.runtime.crashes import CrashLimiter, Failure
 from workers.runtime.dispatcher import Dispatcher
-from workers.runtime.hooks import Duty
+from workers.runtime.hooks import LifecycleHook
 from workers.runtime.limits import Limits, chosen
 from workers.runtime.pool import Pool
 from workers.runtime.puller import BURST_TIMEOUT_SECONDS, Puller
@@ -73,8 +73,8 @@ class Worker:
     ``exclude_channels`` are globs. ``limits`` are (glob, number) pairs: how many messages of a channel may be in
     progress. ``shutdown_timeout`` is how many seconds a stop waits for running consumers; with ``graceful`` false it
     does not wait for them. With ``burst`` it stops when the channels are empty, or when a server has not answered for
-    ``burst_timeout`` seconds. ``duties`` are what it does beside.
-    ``dialect`` is what its consumers know it by. ``stopped_at`` is when ``run`` was told to stop
+    ``burst_timeout`` seconds. ``hooks`` are called as it works and stops.
+    ``consumer_api`` is what its consumers know it by. ``stopped_at`` is when ``run`` was told to stop
     (``time.monotonic``), or None. Raises ``ConfigurationError`` when no channel is left to listen on.
     """
 
@@ -91,18 +91,18 @@ class Worker:
         graceful: bool = True,
         burst: bool = False,
         burst_timeout: float = BURST_TIMEOUT_SECONDS,
-        duties: Iterable[Duty] = (),
-        dialect: Dialect = OWN,
+        hooks: Iterable[LifecycleHook] = (),
+        consumer_api: ConsumerAPI = OWN,
     ) -> None:
         router = routing if isinstance(routing, Router) else Router(routing)
         router = router.with_websockets()
         nothing_to_do = not router.channels and delay.CHANNEL not in (only_channels or ())
-        self._duties = list(duties)
+        self._hooks = list(hooks)
         postpone = delay.by_channel(channel_layer) if delay.CHANNEL in router.channels else None
         if hasattr(channel_layer, "delayed") and postpone is None:
             delivery = delay.Delivery(channel_layer.delayed)
             router = router.with_route(delivery.route)
-            self._duties.append(delivery)
+            self._hooks.append(delivery)
             postpone = delivery.postpone
         self.channel_layer = channel_layer
         self.stopped_at: float | None = None
@@ -118,16 +118,16 @@ class Worker:
             router,
             channel_layer,
             sender=type(self),
-            dialect=dialect,
+            consumer_api=consumer_api,
             on_failure=self._failure.note,
             postpone=postpone,
         )
         self._pool = pool or Pool(1)
         self._graceful = graceful
         self._shutdown_timeout = shutdown_timeout
-        self._unquieted = list(self._duties)
-        self._signals = dialect.signals
-        self._losses = Losses()
+        self._unquieted = list(self._hooks)
+        self._signals = consumer_api.signals
+        self._crashes = CrashLimiter()
         self._watchdog = Watchdog(self._log_left_behind)
         self._reader = channel_layer.reader()
         self._burst_timeout = burst_timeout
@@ -164,8 +164,8 @@ class Worker:
         for signal in (self._signals.worker_process_ready, self._signals.worker_ready):
             for receiver, error in sending(signal)(self):
                 self._failure.note(f"signal receiver {receiver!r}", error)
-        for duty in self._duties:
-            self._failure.attempt(duty.start, self)
+        for hook in self._hooks:
+            self._failure.attempt(hook.start, self)
         self._pool.start(self._puller.fetch, self._wakers.put)
 
     def quiet(self) -> None:
@@ -186,7 +186,7 @@ class Worker:
         # What has raised need not be waited for.
         if not ended or self._failure.attempt(self._reader.settle, deadline) is False:
             return False
-        self._stop_duties()
+        self._stop_hooks()
         if not self._runs:
             logs.release(self._failure.note_log)
         return True
@@ -211,14 +211,14 @@ class Worker:
             first = self._failure.attempt(self._serve)
             self._failure.attempt(self.quiet)
             code = self._drain(first)
-            self._stop_duties()
+            self._stop_hooks()
         if code in {ExitCode.CLEAN, ExitCode.UNREACHABLE} and self._failure.failed:
             code = ExitCode.FAILED
         logger.info(
             "Stopped; %d messages done, %d of them failed; %d pending messages dropped",
             self.dispatcher.done,
             self.dispatcher.failed,
-            pending_messages.dropped,
+            pending_message_store.dropped,
         )
         logs.release(self._failure.note_log)
         return code
@@ -246,9 +246,9 @@ class Worker:
             self._watchdog.expect_end(128 + stop.number)
         self._wakers.put(stop)
 
-    def _stop_duties(self) -> None:
-        while self._duties:
-            self._failure.attempt(self._duties.pop(0).stop)
+    def _stop_hooks(self) -> None:
+        while self._hooks:
+            self._failure.attempt(self._hooks.pop(0).stop)
 
     def _serve(self) -> StopSignal | None:
         """Waits for a reason to stop: step 1. Returns the signal if it is one."""
@@ -261,15 +261,15 @@ class Worker:
                 if not isinstance(waker, BaseException):
                     return waker  # None: somebody has called quiet, or a burst is over
                 self._pull_again_after(waker)
-            self._losses.add(self._pool.lost - lost)
+            self._crashes.add(self._pool.lost - lost)
             lost = self._pool.lost
-            if self._losses.keep_happening and not self._failure.failed:
+            if self._crashes.tripped and not self._failure.failed:
                 logger.critical("Pulling fails, or pool threads die, again and again; the worker ends")
                 self._failure.failed = True
             if self._failure.failed:
                 return None
-            for duty in self._duties:
-                reason = self._failure.attempt(duty.check, self)
+            for hook in self._hooks:
+                reason = self._failure.attempt(hook.check, self)
                 if reason is not None:
                     logger.info("Stopping: %s", reason)
                     return None
@@ -281,8 +281,8 @@ class Worker:
             self._failure.failed = True
             return
         logger.critical("Pulling has failed; it goes on", exc_info=failure)
-        self._losses.add()
-        if not self._losses.keep_happening:
+        self._crashes.add()
+        if not self._crashes.tripped:
             self._pool.resume()
 
     def _drain(self, first: StopSignal | None) -> int:

@@ -7,16 +7,16 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from workers import shadowing
 from workers.asgi import ChannelLayer
 from workers.command import patching
 from workers.command.arguments import MAX_THREADS
 from workers.exceptions import ConfigurationError
-from workers.operations import duties_from
+from workers.importing import hidden_package
+from workers.operations import hooks_from
 from workers.routing import Router
-from workers.runtime.consumer_api import OWN, Dialect
+from workers.runtime.consumer_api import OWN, ConsumerAPI
 from workers.runtime.pool import Pool
-from workers.runtime.stopping import SAME_SIGNAL_SECONDS, end_process, outlive_repeats, watch_exit
+from workers.runtime.stopping import SAME_SIGNAL_SECONDS, end_process, ignore_repeated_signals, watch_exit
 from workers.worker import ExitCode, Worker
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,9 @@ LOGGERS = ("workers", "asgi_redis")
 LOG_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
 
-def launch(channel_layer: ChannelLayer, router: Router, options: Mapping[str, Any], dialect: Dialect = OWN) -> int:
+def launch(
+    channel_layer: ChannelLayer, router: Router, options: Mapping[str, Any], consumer_api: ConsumerAPI = OWN
+) -> int:
     """
     Runs a worker until it stops; returns the exit code (``worker.ExitCode``, or 128 and a signal's number).
 
@@ -46,7 +48,7 @@ def launch(channel_layer: ChannelLayer, router: Router, options: Mapping[str, An
         )
     show_log(options["verbosity"])
     _check_names(channel_layer, router)
-    hidden = shadowing.hidden()
+    hidden = hidden_package()
     if hidden:
         logger.warning("%s", hidden)
     worker = Worker(
@@ -56,14 +58,14 @@ def launch(channel_layer: ChannelLayer, router: Router, options: Mapping[str, An
         limits=options["limit"],
         burst=options["burst"],
         burst_timeout=options["burst_timeout"],
-        duties=duties_from(options),
+        hooks=hooks_from(options),
         only_channels=options["only_channels"],
         exclude_channels=options["exclude_channels"],
         shutdown_timeout=options["shutdown_timeout"],
         graceful=not options["disable_graceful_stop"],
-        dialect=dialect,
+        consumer_api=consumer_api,
     )
-    outlive_repeats(lambda: worker.stopped_at, SAME_SIGNAL_SECONDS)
+    ignore_repeated_signals(lambda: worker.stopped_at, SAME_SIGNAL_SECONDS)
     code = worker.run()
     now = time.monotonic()
     if worker.busy or code not in (ExitCode.CLEAN, ExitCode.FAILED, ExitCode.UNREACHABLE):

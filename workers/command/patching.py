@@ -99,8 +99,8 @@ def restart_patched() -> None:
     # The one way to the interpreter's own flags, such as -X dev; the standard library's, for its subprocesses.
     from subprocess import _args_from_interpreter_flags  # type: ignore[attr-defined]
 
-    from workers.runtime.streams import write_out
+    from workers.runtime.stopping import flush_std_streams
 
     command = [sys.executable, *_args_from_interpreter_flags(), "-c", _START, folder, *program, *sys.argv[1:]]
-    write_out()
+    flush_std_streams()
     os.execve(sys.executable, command, {**os.environ, _RESTARTED: "1"})  # noqa: S606  no shell is the point

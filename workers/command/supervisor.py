@@ -36,8 +36,8 @@ from workers.operations.metrics import serve
 from workers.operations.reloading import is_rehearsal, own_command
 from workers.operations.supervised import place_from
 from workers.operations.systemd import systemd_from
-from workers.runtime.crashes import Losses
-from workers.runtime.stopping import SAME_SIGNAL_SECONDS, StopSignal, StopSignals, outlive_repeats
+from workers.runtime.crashes import CrashLimiter
+from workers.runtime.stopping import SAME_SIGNAL_SECONDS, StopSignal, StopSignals, ignore_repeated_signals
 from workers.worker import ExitCode
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class Supervisor:
         self._places: list[Process | None] = [None] * options["processes"]
         self._codes: dict[int, int] = {}  # of the processes that are not replaced
         self._listened = False  # whether any process ever has
-        self._losses = Losses()
+        self._crashes = CrashLimiter()
         self._start_at = 0.0
         self._closing = threading.Lock()  # held while the metrics' thread reads from the processes' sockets
         self.stopped_at: float | None = None
@@ -159,10 +159,10 @@ class Supervisor:
                 self._lost(f"{process} has died with {how}; another takes its place")
 
     def _lost(self, what: str) -> None:
-        self._losses.add()
+        self._crashes.add()
         self._start_at = time.monotonic() + RESTART_SECONDS
         logger.error("%s", what)
-        if self._losses.keep_happening:
+        if self._crashes.tripped:
             logger.critical("Worker processes die again and again; the supervisor ends")
             self._stop(time.monotonic(), ExitCode.FAILED)
 
@@ -228,5 +228,5 @@ def supervise(options: Mapping[str, Any]) -> int:
     """Runs a ``Supervisor`` until it stops; returns the exit code. To be called in the main thread."""
     show_log(options["verbosity"])
     supervisor = Supervisor(options)
-    outlive_repeats(lambda: supervisor.stopped_at, SAME_SIGNAL_SECONDS)
+    ignore_repeated_signals(lambda: supervisor.stopped_at, SAME_SIGNAL_SECONDS)
     return supervisor.run()

@@ -23,9 +23,9 @@ from django.core.exceptions import ImproperlyConfigured
 
 from workers.exceptions import ConfigurationError
 from workers.routing import Router
-from workers.runtime.consumer_api import Dialect
+from workers.runtime.consumer_api import ConsumerAPI
 
-DIALECT = Dialect(message.Message, signals, exceptions)
+CONSUMER_API = ConsumerAPI(message.Message, signals, exceptions)
 
 
 def layer_and_router(alias: str, routing_path: str | None) -> tuple[Any, Router]:

@@ -10,9 +10,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
 from asgi_redis import InMemoryChannelLayer
-from workers import shadowing
 from workers.exceptions import ConfigurationError, RoutingImportError
-from workers.importing import place
+from workers.importing import hidden_package, place
 from workers.routing import Router
 
 
@@ -32,7 +31,7 @@ def check_command(**_: Any) -> list[CheckMessage]:
 
 def check_hidden_package(**_: Any) -> list[CheckMessage]:
     """Returns a warning where the project has a package ``workers`` of its own, and cannot import it."""
-    hidden = shadowing.hidden()
+    hidden = hidden_package()
     return [Warning(f"{hidden}.", hint="Rename the package of the project.", id="workers.W002")] if hidden else []
 
 

@@ -26,7 +26,7 @@ from workers.command.launcher import launch
 from workers.command.starting import when_served
 from workers.exceptions import ConfigurationError
 from workers.routing import Router
-from workers.runtime.consumer_api import OWN, Dialect
+from workers.runtime.consumer_api import OWN, ConsumerAPI
 from workers.runtime.contexts import begin_with
 from workers.runtime.pool import SLOT
 from workers.worker import ExitCode
@@ -51,19 +51,19 @@ def launch_in_project(options: dict[str, Any]) -> int:
     if _has_channels1():
         from workers.compat import channels1  # here, because it needs Channels 1
 
-        dialect = channels1.DIALECT
+        consumer_api = channels1.CONSUMER_API
         found = when_served(lambda: channels1.layer_and_router(alias, options["routing"]), options)
         if found is None:
             return ExitCode.CLEAN
         channel_layer, router = found
     else:
-        dialect = OWN
+        consumer_api = OWN
         channel_layer = when_served(lambda: _layer(alias), options)
         if channel_layer is None:
             return ExitCode.CLEAN
         router = Router(options["routing"] or _routing(alias))
-    look_after_connections(dialect)
-    return launch(channel_layer, router, options, dialect)
+    look_after_connections(consumer_api)
+    return launch(channel_layer, router, options, consumer_api)
 
 
 def _launch_events(channels: list[str], options: dict[str, Any]) -> int:
@@ -93,7 +93,7 @@ def _named_channels(options: dict[str, Any]) -> list[str]:
     return channels
 
 
-def look_after_connections(dialect: Dialect) -> None:
+def look_after_connections(consumer_api: ConsumerAPI) -> None:
     """
     Has old database connections closed before and after each message, as Django does around each request: in the
     thread that runs it, and, for what is ``async def``, where ``sync_to_async`` runs the ORM.
@@ -103,9 +103,9 @@ def look_after_connections(dialect: Dialect) -> None:
     """
     begin_with(_make_caches)
     if _keeps_outside_contexts():
-        dialect.signals.consumer_started.connect(_forget_request, dispatch_uid=f"{__name__}.forget")
-    dialect.signals.consumer_started.connect(close_connections, dispatch_uid=__name__)
-    dialect.signals.consumer_finished.connect(close_connections, dispatch_uid=__name__)
+        consumer_api.signals.consumer_started.connect(_forget_request, dispatch_uid=f"{__name__}.forget")
+    consumer_api.signals.consumer_started.connect(close_connections, dispatch_uid=__name__)
+    consumer_api.signals.consumer_finished.connect(close_connections, dispatch_uid=__name__)
     try:
         from asgiref.sync import sync_to_async  # here, because the asgiref of Channels 1 has none
     except ImportError:

@@ -14,10 +14,10 @@ from workers.operations.recycling import MaxMemory, MaxMessages
 from workers.operations.reloading import Reloading, is_rehearsal
 from workers.operations.supervised import VARIABLE, Supervised, own_place
 from workers.operations.systemd import systemd_from
-from workers.runtime.hooks import Duty
+from workers.runtime.hooks import LifecycleHook
 
 
-def duties_from(options: Mapping[str, Any]) -> list[Duty]:
+def hooks_from(options: Mapping[str, Any]) -> list[LifecycleHook]:
     """
     Returns the duties that the flags of ``arguments.add_worker_arguments`` and systemd's environment ask for.
 
@@ -27,31 +27,31 @@ def duties_from(options: Mapping[str, Any]) -> list[Duty]:
     if is_rehearsal():
         sys.exit(0)
     place = own_place()
-    duties: list[Duty] = []
+    hooks: list[LifecycleHook] = []
     if place is None:
-        duties += _reporting(options)
+        hooks += _reporting(options)
     else:
-        duties.append(Supervised(place, options["metrics_port"] is not None))
+        hooks.append(Supervised(place, options["metrics_port"] is not None))
     if options["soft_time_limit"] is not None:
-        duties.append(Overrun(options["soft_time_limit"]))
+        hooks.append(Overrun(options["soft_time_limit"]))
     if options["max_messages"] is not None:
-        duties.append(MaxMessages(options["max_messages"]))
+        hooks.append(MaxMessages(options["max_messages"]))
     if options["max_memory"] is not None:
-        duties.append(MaxMemory(options["max_memory"]))
+        hooks.append(MaxMemory(options["max_memory"]))
     if options["reload"]:
         environment = {} if place is None else {VARIABLE: str(place)}
-        duties.append(Reloading(environment))  # the last one: when it stops, the process is another
-    return duties
+        hooks.append(Reloading(environment))  # the last one: when it stops, the process is another
+    return hooks
 
 
-def _reporting(options: Mapping[str, Any]) -> list[Duty]:
+def _reporting(options: Mapping[str, Any]) -> list[LifecycleHook]:
     """Returns what tells others how the worker does, and is the supervisor's where there are several processes."""
-    duties: list[Duty] = []
+    hooks: list[LifecycleHook] = []
     systemd = systemd_from(os.environ)
     if systemd is not None:
-        duties.append(systemd)
+        hooks.append(systemd)
     if options["heartbeat_file"] is not None:
-        duties.append(Heartbeat(options["heartbeat_file"]))
+        hooks.append(Heartbeat(options["heartbeat_file"]))
     if options["metrics_port"] is not None:
-        duties.append(Metrics(options["metrics_port"]))
-    return duties
+        hooks.append(Metrics(options["metrics_port"]))
+    return hooks

@@ -6,14 +6,10 @@ import errno
 import logging
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from workers.exceptions import ConfigurationError
 from workers.operations.liveness import State, state_of
-from workers.runtime.hooks import Duty
-
-if TYPE_CHECKING:
-    from workers.worker import Worker
+from workers.runtime.hooks import HookedWorker, LifecycleHook
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +17,7 @@ logger = logging.getLogger(__name__)
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-class Heartbeat(Duty):
+class Heartbeat(LifecycleHook):
     """
     Touches the file at ``path`` twice a second while the worker pulls, until it begins to stop.
 
@@ -36,7 +32,7 @@ class Heartbeat(Duty):
         except OSError as error:
             raise ConfigurationError(f"cannot touch the heartbeat file: {error}") from error
 
-    def check(self, worker: Worker) -> None:
+    def check(self, worker: HookedWorker) -> None:
         """Touches the file, if the worker pulls."""
         self.report(state_of(worker))
 

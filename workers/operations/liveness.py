@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from workers.worker import Worker
+from workers.runtime.hooks import HookedWorker
 
 # Longer than the 20 s that a layer waits for a Redis that has stopped answering: restarting would not help that.
 SILENCE_SECONDS = 30.0
@@ -28,7 +27,7 @@ class State(NamedTuple):
     failed: int = 0
 
 
-def state_of(worker: Worker) -> State:
+def state_of(worker: HookedWorker) -> State:
     """Returns how a worker does now."""
     dispatcher = worker.dispatcher
     pulls = time.monotonic() - worker.pulled_at < SILENCE_SECONDS

@@ -16,7 +16,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Callable
+from typing import Any, Callable
 
 from redis.exceptions import RedisError, ResponseError
 
@@ -24,10 +24,7 @@ from asgi_redis.exceptions import ChannelLayerError
 from workers.exceptions import ConfigurationError
 from workers.operations.exposition import family, labels, sample
 from workers.operations.http import HttpServer
-from workers.runtime.hooks import Duty
-
-if TYPE_CHECKING:
-    from workers.worker import Worker
+from workers.runtime.hooks import HookedWorker, LifecycleHook
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +45,7 @@ _LOOKED_UP = (
 )
 
 
-class Metrics(Duty):
+class Metrics(LifecycleHook):
     """
     Serves the metrics of the worker at an address, ``(host, port)``.
 
@@ -59,7 +56,7 @@ class Metrics(Duty):
         self._report: Report | None = None
         self._server = serve(address, self._document)
 
-    def start(self, worker: Worker) -> None:
+    def start(self, worker: HookedWorker) -> None:
         """Begins to count."""
         self._report = Report(worker)
         logger.info("Metrics are at http://%s:%d/metrics", *self._server.address)
@@ -123,7 +120,7 @@ class Series:
 class Report:
     """The metrics of a worker, from now on; ``process`` is its label where there are several of them."""
 
-    def __init__(self, worker: Worker, process: str | None = None) -> None:
+    def __init__(self, worker: HookedWorker, process: str | None = None) -> None:
         self._worker = worker
         self._own = {} if process is None else {"process": process}
         self._series = {name: Series(labels({"channel": name, **self._own})) for name in worker.channels}

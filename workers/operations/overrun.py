@@ -8,29 +8,25 @@ import sys
 import time
 import traceback
 from types import FrameType
-from typing import TYPE_CHECKING
 
 from workers.runtime.dispatcher import Running
-from workers.runtime.hooks import Duty
-
-if TYPE_CHECKING:
-    from workers.worker import Worker
+from workers.runtime.hooks import HookedWorker, LifecycleHook
 
 logger = logging.getLogger(__name__)
 
 
-class Overrun(Duty):
+class Overrun(LifecycleHook):
     """Logs each message that runs for more than ``limit`` seconds: once with its stack, and once when it ends."""
 
     def __init__(self, limit: float) -> None:
         self._limit = limit
         self._logged: set[Running] = set()
 
-    def start(self, worker: Worker) -> None:
+    def start(self, worker: HookedWorker) -> None:
         """Begins to look at how long messages took."""
         worker.dispatcher.observers.append(self._ended)
 
-    def check(self, worker: Worker) -> None:
+    def check(self, worker: HookedWorker) -> None:
         """Logs what has come to run too long since the last time."""
         now = time.monotonic()
         over = {running for running in worker.dispatcher.running() if now - running.started > self._limit}

@@ -12,13 +12,9 @@ import random
 import resource
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from workers.exceptions import ConfigurationError
-from workers.runtime.hooks import Duty
-
-if TYPE_CHECKING:
-    from workers.worker import Worker
+from workers.runtime.hooks import HookedWorker, LifecycleHook
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +22,7 @@ JITTER = 0.1
 MIB = 1 << 20
 
 
-class MaxMessages(Duty):
+class MaxMessages(LifecycleHook):
     """
     Ends the worker after about ``number`` messages.
 
@@ -36,7 +32,7 @@ class MaxMessages(Duty):
     def __init__(self, number: int) -> None:
         self._limit = max(1, round(_moved(number)))
 
-    def start(self, worker: Worker) -> None:
+    def start(self, worker: HookedWorker) -> None:
         """Begins to count."""
         # An iterator, because "+= 1" in several threads at once misses some.
         numbers = itertools.count(1)
@@ -49,7 +45,7 @@ class MaxMessages(Duty):
         worker.dispatcher.observers.append(count)
 
 
-class MaxMemory(Duty):
+class MaxMemory(LifecycleHook):
     """
     Ends the worker when its process takes more than about ``size`` bytes of memory.
 
@@ -64,7 +60,7 @@ class MaxMemory(Duty):
                 f"--max-memory is too little: the process takes {taken // MIB} MiB before it has begun"
             )
 
-    def check(self, worker: Worker) -> str | None:
+    def check(self, worker: HookedWorker) -> str | None:
         """Compares."""
         taken = resident_memory()
         if taken < self._limit:

@@ -19,15 +19,11 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType, MappingProxyType, ModuleType
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from workers.exceptions import ConfigurationError
-from workers.runtime.hooks import Duty
-from workers.runtime.stopping import SIGNALS
-from workers.runtime.streams import write_out
-
-if TYPE_CHECKING:
-    from workers.worker import Worker
+from workers.runtime.hooks import HookedWorker, LifecycleHook
+from workers.runtime.stopping import SIGNALS, flush_std_streams
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +38,7 @@ def is_rehearsal() -> bool:
     return _REHEARSAL in os.environ
 
 
-class Reloading(Duty):
+class Reloading(LifecycleHook):
     """
     Restarts the worker's process when a loaded file changes, unless a signal has told it to stop.
 
@@ -61,7 +57,7 @@ class Reloading(Duty):
         self._reloads = False
         self._signalled = False
 
-    def start(self, worker: Worker) -> None:
+    def start(self, worker: HookedWorker) -> None:
         """Takes note of the files, and begins to listen for signals, too."""
         for number in SIGNALS:
             self._overhear(number)
@@ -72,7 +68,7 @@ class Reloading(Duty):
             if started < modified <= time.time():  # not of a clock that is ahead
                 self._times[path] = 0.0
 
-    def check(self, worker: Worker) -> str | None:
+    def check(self, worker: HookedWorker) -> str | None:
         """Looks for a change, and then how its rehearsal goes."""
         before, self._times = self._times, _modified()
         changed = next((path for path, at in self._times.items() if before.get(path, at) != at), None)
@@ -106,7 +102,7 @@ class Reloading(Duty):
             return
         logger.info("Reloading")
         logging.shutdown()
-        write_out()
+        flush_std_streams()
         environment = {**os.environ, **self._environment, _RELOADED_AT: str(time.time())}
         os.execve(self._command[0], self._command, environment)  # noqa: S606  no shell is the point
 

@@ -15,15 +15,12 @@ import socket
 import struct
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from workers.command import patching
 from workers.operations.liveness import State, state_of
 from workers.operations.metrics import Report
-from workers.runtime.hooks import Duty
-
-if TYPE_CHECKING:
-    from workers.worker import Worker
+from workers.runtime.hooks import HookedWorker, LifecycleHook
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +46,7 @@ def place_from(environment: Mapping[str, str]) -> Place | None:
     return Place(*map(int, value.split(":"))) if value else None
 
 
-class Supervised(Duty):
+class Supervised(LifecycleHook):
     """Keeps in touch with the supervisor; where there are to be ``metrics``, it is told of them when it asks."""
 
     def __init__(self, place: Place, metrics: bool) -> None:
@@ -59,13 +56,13 @@ class Supervised(Duty):
         self._states.setblocking(False)  # the main thread has signals to see to
         self._requests = socket.socket(fileno=place.requests)
 
-    def start(self, worker: Worker) -> None:
+    def start(self, worker: HookedWorker) -> None:
         """Begins to answer."""
         report = Report(worker, str(self._index)) if self._metrics else None
         threading.Thread(target=self._answer, args=(worker, report), name="supervisor", daemon=True).start()
         self.check(worker)
 
-    def check(self, worker: Worker) -> None:
+    def check(self, worker: HookedWorker) -> None:
         """Tells how the worker does."""
         self._tell(state_of(worker))
 
@@ -77,7 +74,7 @@ class Supervised(Duty):
         with contextlib.suppress(OSError):  # what the supervisor misses it is told the next time
             self._states.send(json.dumps(state).encode())
 
-    def _answer(self, worker: Worker, report: Report | None) -> None:
+    def _answer(self, worker: HookedWorker, report: Report | None) -> None:
         asked = b""
         with self._requests, contextlib.suppress(OSError):
             while received := self._requests.recv(1 << 12):

@@ -13,21 +13,17 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from workers.exceptions import ConfigurationError
 from workers.operations.liveness import State, state_of
-from workers.runtime.hooks import Duty
-
-if TYPE_CHECKING:
-    from workers.worker import Worker
+from workers.runtime.hooks import HookedWorker, LifecycleHook
 
 logger = logging.getLogger(__name__)
 
 STATUS_SECONDS = 10.0
 
 
-class Systemd(Duty):
+class Systemd(LifecycleHook):
     """
     Tells the socket at ``address`` that the worker is ready when it pops for the first time, and how it does.
 
@@ -44,11 +40,11 @@ class Systemd(Duty):
         self._ready = self._popping = self._fails = False
         self._alive_at = self._status_at = 0.0
 
-    def start(self, worker: Worker) -> None:
+    def start(self, worker: HookedWorker) -> None:
         """Says that the worker waits for Redis."""
         self._tell("STATUS=Waiting for Redis")
 
-    def check(self, worker: Worker) -> None:
+    def check(self, worker: HookedWorker) -> None:
         """Says what has changed, and that the worker is alive."""
         self.report(state_of(worker))
 

@@ -10,7 +10,7 @@ from workers.asgi import ChannelLayer
 from workers.message import Message
 
 
-class Dialect(NamedTuple):
+class ConsumerAPI(NamedTuple):
     """
     ``message`` makes the message for a consumer from its content, its channel's name and the layer. ``signals`` and
     ``exceptions`` are modules that have the names of ``workers.signals`` and ``workers.exceptions`` in Channels 1.
@@ -21,4 +21,4 @@ class Dialect(NamedTuple):
     exceptions: ModuleType
 
 
-OWN = Dialect(Message, signals, exceptions)
+OWN = ConsumerAPI(Message, signals, exceptions)

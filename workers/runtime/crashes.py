@@ -11,24 +11,24 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-MOST = 5
+MAX_CRASHES = 5
 WITHIN_SECONDS = 60.0
 
 
-class Losses:
+class CrashLimiter:
     """Told of each pool thread or puller that died, it knows when that keeps happening: 5 times in a minute."""
 
     def __init__(self) -> None:
-        self._times: deque[float] = deque(maxlen=MOST)
+        self._times: deque[float] = deque(maxlen=MAX_CRASHES)
 
     def add(self, number: int = 1) -> None:
         """Takes note of losses."""
         self._times.extend([time.monotonic()] * number)
 
     @property
-    def keep_happening(self) -> bool:
+    def tripped(self) -> bool:
         """Whether the worker had better end."""
-        return len(self._times) == MOST and time.monotonic() - self._times[0] < WITHIN_SECONDS
+        return len(self._times) == MAX_CRASHES and time.monotonic() - self._times[0] < WITHIN_SECONDS
 
 
 class Failure:

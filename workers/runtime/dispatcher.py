@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from workers.asgi import ChannelLayer
 from workers.exceptions import ConsumeLater
 from workers.routing import Consumer, Router, consumer_name
-from workers.runtime.consumer_api import OWN, Dialect
+from workers.runtime.consumer_api import OWN, ConsumerAPI
 from workers.runtime.contexts import run_apart
 from workers.signals import Errors, sending
 
@@ -49,7 +49,7 @@ class Running(NamedTuple):
 
 class Dispatcher:
     """
-    Gives messages of a layer to the consumers of a router, in their ``dialect``; ``sender`` is the sender of the
+    Gives messages of a layer to the consumers of a router, in their ``consumer_api``; ``sender`` is the sender of the
     signals.
 
     Shared by all slots. ``done`` counts the messages that it is through with, ``failed`` those among them
@@ -64,7 +64,7 @@ class Dispatcher:
         router: Router,
         channel_layer: ChannelLayer,
         sender: object,
-        dialect: Dialect = OWN,
+        consumer_api: ConsumerAPI = OWN,
         on_failure: OnFailure | None = None,
         postpone: Postpone | None = None,
     ) -> None:
@@ -74,9 +74,9 @@ class Dispatcher:
         self._router = router
         self._layer = channel_layer
         self._sender = sender
-        self._message, self._exceptions = dialect.message, dialect.exceptions
-        self._start = sending(dialect.signals.consumer_started)
-        self._finish = sending(dialect.signals.consumer_finished)
+        self._message, self._exceptions = consumer_api.message, consumer_api.exceptions
+        self._start = sending(consumer_api.signals.consumer_started)
+        self._finish = sending(consumer_api.signals.consumer_finished)
         self._on_failure = on_failure or _log_failure
         self._postpone = postpone
         self._lock = threading.Lock()

@@ -1,29 +1,55 @@
-"""
-What a worker does beside running messages: one ``Duty`` for each thing.
-
-The worker calls them in the thread that it runs in, in the order in which they were given.
-"""
+"""Lifecycle hooks: tasks that a worker performs alongside its messages."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from workers.worker import Worker
+from workers.asgi import ChannelLayer
+from workers.runtime.dispatcher import Dispatcher
 
 
-class Duty:
-    """Something to be looked after while a worker works. Does nothing by itself: to be derived from."""
+class HookedWorker(Protocol):
+    """The parts of a ``workers.Worker`` that hooks use."""
 
-    def start(self, worker: Worker) -> None:
-        """The worker is about to pull its first message."""
+    dispatcher: Dispatcher
 
-    def check(self, worker: Worker) -> str | None:
-        """Called twice a second until the worker stops; returns why it is to stop, or None."""
+    @property
+    def channel_layer(self) -> ChannelLayer:
+        """The layer that messages are received from."""
+
+    @property
+    def channels(self) -> Sequence[str]:
+        """The names of the channels that the worker listens on."""
+
+    @property
+    def popping(self) -> bool:
+        """Whether a server has answered the last receive; false before the first one."""
+
+    @property
+    def pulled_at(self) -> float:
+        """The last sign of life of the receiving loop (``time.monotonic``)."""
+
+    def quiet(self) -> None:
+        """Stop receiving messages."""
+
+
+class LifecycleHook:
+    """
+    The base of hooks; its methods do nothing.
+
+    The worker calls them in the thread of ``Worker.run``, in the order in which the hooks were given.
+    """
+
+    def start(self, worker: HookedWorker) -> None:
+        """Called before the first message is received."""
+
+    def check(self, worker: HookedWorker) -> str | None:
+        """Called twice a second until the worker stops. Returns a reason to stop the worker, or None."""
         return None
 
     def quiet(self) -> None:
-        """The worker has begun to stop."""
+        """Called when the worker begins to stop."""
 
     def stop(self) -> None:
-        """Nothing runs any more, or what still does is left to its fate."""
+        """Called when no consumer runs any more, or the worker no longer waits for them."""

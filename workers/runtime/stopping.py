@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import itertools
 import logging
 import os
@@ -12,8 +13,6 @@ import threading
 import time
 from types import FrameType
 from typing import Any, Callable, NamedTuple, NoReturn
-
-from workers.runtime.streams import write_out
 
 logger = logging.getLogger(__name__)
 
@@ -146,9 +145,17 @@ def end_process(code: int) -> NoReturn:
     """
     try:
         logging.shutdown()
-        write_out()
+        flush_std_streams()
     finally:
         os._exit(code)
+
+
+def flush_std_streams() -> None:
+    """Flush stdout and stderr; a stream whose reader has gone is left alone."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with contextlib.suppress(OSError, ValueError):  # ValueError: it is closed
+                stream.flush()
 
 
 def watch_exit(deadline: float, code: int) -> None:
@@ -167,7 +174,7 @@ def _native(module: str, name: str) -> Any:
     return getattr(sys.modules[module], name) if monkey is None else monkey.get_original(module, name)
 
 
-def outlive_repeats(stopped_at: Callable[[], float | None], seconds: float) -> None:
+def ignore_repeated_signals(stopped_at: Callable[[], float | None], seconds: float) -> None:
     """
     Lets a process that is about to end do so, when the signal that it ends for comes again.
 

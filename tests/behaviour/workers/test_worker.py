@@ -11,8 +11,8 @@ import pytest
 from tests.support.waiting import eventually
 from tests.support.workers.fakes import Consumer, Message, QueueLayer, queue_layer  # noqa: F401  a fixture
 from workers import Worker, signals
-from workers.runtime.crashes import MOST
-from workers.runtime.hooks import Duty
+from workers.runtime.crashes import MAX_CRASHES
+from workers.runtime.hooks import LifecycleHook
 from workers.runtime.pool import Pool
 from workers.worker import ExitCode
 
@@ -89,7 +89,7 @@ def test_a_duty_that_raises(
 ) -> None:
     calls: list[str] = []
 
-    class Broken(Duty):
+    class Broken(LifecycleHook):
         def check(self, worker: Worker) -> str | None:
             if step == "check":
                 fault()
@@ -105,7 +105,7 @@ def test_a_duty_that_raises(
             if step == "stop":
                 fault()
 
-    worker = Worker(layer, {"a": consumer}, pool=Pool(2), duties=[Broken(), Broken()])
+    worker = Worker(layer, {"a": consumer}, pool=Pool(2), hooks=[Broken(), Broken()])
     runs_and_fails(worker, layer, consumer, fault, error, during_run)
     assert calls == ["quiet", "quiet", "stop", "stop"]
     assert f"Broken.{step}; the worker ends" in caplog.text
@@ -116,13 +116,13 @@ def test_a_duty_that_raises(
 def test_a_duty_that_cannot_start(
     error: BaseException, layer: QueueLayer, consumer: Consumer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Broken(Duty):
+    class Broken(LifecycleHook):
         def start(self, worker: Worker) -> None:
             raise error
 
     consumer.may_end.set()
     layer.put("a", n=1)
-    assert Worker(layer, {"a": consumer}, duties=[Broken()]).run() == ExitCode.FAILED
+    assert Worker(layer, {"a": consumer}, hooks=[Broken()]).run() == ExitCode.FAILED
     assert consumer.ended == consumer.ran
     assert "Broken.start" in caplog.text
 
@@ -228,5 +228,5 @@ def test_a_thread_of_the_delayed_messages_that_keeps_dying(
     monkeypatch.setattr("workers.worker.WAKE_SECONDS", 0.01)
     layer.delayed = Delayed()  # type: ignore[attr-defined]
     assert Worker(layer, {"a": consumer}).run() == ExitCode.FAILED
-    assert caplog.text.count("Replacing the thread") == MOST - 1
+    assert caplog.text.count("Replacing the thread") == MAX_CRASHES - 1
     assert "dies again and again" in caplog.text

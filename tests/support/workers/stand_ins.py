@@ -1,4 +1,4 @@
-"""A worker as the duties see it, for what a real one does not do at will."""
+"""A worker as the hooks see it, for what a real one does not do at will."""
 
 from __future__ import annotations
 

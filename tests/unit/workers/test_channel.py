@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.workers.fakes import FakeLayer, Full
 from workers import Channel, Group
-from workers.pending import pending_messages
+from workers.channel import pending_message_store
 
 
 @pytest.fixture
@@ -16,9 +16,9 @@ def layer() -> FakeLayer:
 
 @pytest.fixture
 def _inside_a_consumer() -> Iterator[None]:
-    pending_messages.prepare()
+    pending_message_store.prepare()
     yield
-    pending_messages.flush()
+    pending_message_store.flush()
 
 
 def test_outside_a_consumer_sends_go_out_at_once(layer: FakeLayer) -> None:
@@ -40,7 +40,7 @@ def test_inside_a_consumer_only_immediate_sends_go_out_at_once(layer: FakeLayer)
     Channel("c", channel_layer=layer).send({"n": 3}, immediately=True)
     Group("g", channel_layer=layer).send({"n": 4}, immediately=True)
     assert layer.sent == [("c", {"n": 3}), ("group g", {"n": 4})]
-    pending_messages.flush()
+    pending_message_store.flush()
     assert layer.sent[2:] == [("c", {"n": 1}), ("group g", {"n": 2})]
 
 

@@ -12,7 +12,7 @@ from asgi_redis import InMemoryChannelLayer, RedisChannelLayer
 from tests.support.waiting import eventually
 from tests.support.workers.fakes import FakeLayer
 from workers import Worker, delay, exceptions, route
-from workers.exceptions import LONGEST_DELAY, ConsumeLater
+from workers.exceptions import LONGEST_DELAY_SECONDS, ConsumeLater
 from workers.message import Message
 from workers.routing import Router
 from workers.runtime import dispatcher
@@ -49,7 +49,7 @@ def test_the_message_comes_back_after_its_delay_which_grows(retries: int, second
 
 def test_the_delay_is_the_same_each_time_without_a_backoff_and_no_more_than_a_day_with_one() -> None:
     assert [ConsumeLater(delay=2).seconds(retry) for retry in (1, 10)] == [2, 2]
-    assert ConsumeLater(delay=60, backoff=100).seconds(10) == LONGEST_DELAY
+    assert ConsumeLater(delay=60, backoff=100).seconds(10) == LONGEST_DELAY_SECONDS
 
 
 def test_it_comes_back_ten_times_at_most(caplog: pytest.LogCaptureFixture) -> None:
@@ -117,8 +117,8 @@ def test_consumers_of_channels_1_may_raise_it_too() -> None:
     def consumer(message: Message) -> None:
         raise ConsumeLater(delay=2) if message["n"] == 1 else Theirs
 
-    dialect = OWN._replace(exceptions=theirs)
-    dispatcher = Dispatcher(Router([route("c", consumer)]), layer, None, dialect, postpone=postpone)
+    consumer_api = OWN._replace(exceptions=theirs)
+    dispatcher = Dispatcher(Router([route("c", consumer)]), layer, None, consumer_api, postpone=postpone)
     for n in (1, 2):
         dispatcher.dispatch("c", {"n": n})
     assert postpone.sent == [("c", {"n": 1, "__retries__": 1}, 2)]

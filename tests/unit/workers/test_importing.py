@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.workers.processes import ROOT
-from workers import shadowing
 from workers.exceptions import ConfigurationError
-from workers.importing import import_path
+from workers.importing import hidden_package, import_path
 from workers.routing import Router
 
 
@@ -87,7 +86,7 @@ class TestAnotherPackageThatIsCalledWorkers:
     def test_is_not_ours_nor_a_folder_of_other_things(self, project: Path) -> None:
         (project.parent / "workers").mkdir()
         (project.parent / "workers" / "notes.txt").touch()
-        assert shadowing.hidden() is None
+        assert hidden_package() is None
 
     @pytest.mark.parametrize("path", ["workers.py", "workers/__init__.py"])
     def test_that_comes_first_is_told_by_the_script(self, path: str, tmp_path: Path) -> None:

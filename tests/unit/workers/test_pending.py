@@ -8,8 +8,8 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.support.workers.fakes import FakeLayer
-from workers import Channel, pending
-from workers.pending import PendingMessages
+from workers import Channel, channel
+from workers.channel import PendingMessageStore, pending_message_store
 from workers.signals import consumer_finished, consumer_started
 
 
@@ -19,19 +19,19 @@ def layer() -> FakeLayer:
 
 
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> PendingMessages:
-    monkeypatch.setattr(pending, "RETRY_SECONDS", 0.2)
-    monkeypatch.setattr(pending, "RETRY_INTERVAL", 0.01)
-    return PendingMessages()
+def store(monkeypatch: pytest.MonkeyPatch) -> PendingMessageStore:
+    monkeypatch.setattr(channel, "FLUSH_SECONDS", 0.2)
+    monkeypatch.setattr(channel, "RETRY_SECONDS", 0.01)
+    return PendingMessageStore()
 
 
-def fill(store: PendingMessages, layer: FakeLayer, *channels: str) -> None:
+def fill(store: PendingMessageStore, layer: FakeLayer, *channels: str) -> None:
     store.prepare()
-    for number, channel in enumerate(channels):
-        store.append(Channel(channel, channel_layer=layer), {"n": number})
+    for number, name in enumerate(channels):
+        store.append(Channel(name, channel_layer=layer), {"n": number})
 
 
-def test_it_is_active_between_prepare_and_flush(store: PendingMessages) -> None:
+def test_it_is_active_between_prepare_and_flush(store: PendingMessageStore) -> None:
     assert not store.active
     store.prepare()
     assert store.active
@@ -41,12 +41,12 @@ def test_it_is_active_between_prepare_and_flush(store: PendingMessages) -> None:
 
 def test_the_consumer_signals_prepare_and_flush_it() -> None:
     consumer_started.send(sender=None, environ={})
-    assert pending.pending_messages.active
+    assert pending_message_store.active
     consumer_finished.send(sender=None)
-    assert not pending.pending_messages.active
+    assert not pending_message_store.active
 
 
-def test_each_thread_has_its_own(store: PendingMessages) -> None:
+def test_each_thread_has_its_own(store: PendingMessageStore) -> None:
     store.prepare()
     seen: list[bool] = []
     thread = threading.Thread(target=lambda: seen.append(store.active))
@@ -55,14 +55,14 @@ def test_each_thread_has_its_own(store: PendingMessages) -> None:
     assert seen == [False]
 
 
-def test_messages_go_out_in_order(store: PendingMessages, layer: FakeLayer) -> None:
+def test_messages_go_out_in_order(store: PendingMessageStore, layer: FakeLayer) -> None:
     fill(store, layer, "a", "b", "a")
     store.flush()
     assert layer.sent == [("a", {"n": 0}), ("b", {"n": 1}), ("a", {"n": 2})]
     assert store.dropped == 0
 
 
-def test_a_full_channel_is_tried_until_it_has_room(store: PendingMessages, layer: FakeLayer) -> None:
+def test_a_full_channel_is_tried_until_it_has_room(store: PendingMessageStore, layer: FakeLayer) -> None:
     layer.full.add("a")
     fill(store, layer, "a", "b")
     timer = threading.Timer(0.05, layer.full.clear)
@@ -73,7 +73,7 @@ def test_a_full_channel_is_tried_until_it_has_room(store: PendingMessages, layer
 
 
 def test_one_deadline_holds_for_all_messages_to_full_channels(
-    store: PendingMessages, layer: FakeLayer, caplog: pytest.LogCaptureFixture
+    store: PendingMessageStore, layer: FakeLayer, caplog: pytest.LogCaptureFixture
 ) -> None:
     layer.full.update("ab")
     fill(store, layer, *"ab" * 20, "c")
@@ -87,7 +87,7 @@ def test_one_deadline_holds_for_all_messages_to_full_channels(
 
 
 def test_a_send_that_failed_in_redis_is_not_repeated(
-    store: PendingMessages, layer: FakeLayer, caplog: pytest.LogCaptureFixture
+    store: PendingMessageStore, layer: FakeLayer, caplog: pytest.LogCaptureFixture
 ) -> None:
     layer.errors["a"] = RedisConnectionError("gone")
     fill(store, layer, "a", "b")
@@ -99,9 +99,9 @@ def test_a_send_that_failed_in_redis_is_not_repeated(
 
 
 def test_past_the_deadline_a_redis_that_is_away_is_left_alone(
-    store: PendingMessages, layer: FakeLayer, monkeypatch: pytest.MonkeyPatch
+    store: PendingMessageStore, layer: FakeLayer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pending, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(channel, "FLUSH_SECONDS", 0)
     layer.errors["a"] = RedisConnectionError("gone")
     fill(store, layer, *"a" * 20)
     store.flush()
@@ -110,7 +110,7 @@ def test_past_the_deadline_a_redis_that_is_away_is_left_alone(
 
 
 def test_a_message_that_the_layer_refuses_costs_only_itself(
-    store: PendingMessages, layer: FakeLayer, caplog: pytest.LogCaptureFixture
+    store: PendingMessageStore, layer: FakeLayer, caplog: pytest.LogCaptureFixture
 ) -> None:
     layer.errors["a"] = TypeError("a set cannot be serialised")
     fill(store, layer, "a", "b")
@@ -120,7 +120,7 @@ def test_a_message_that_the_layer_refuses_costs_only_itself(
     assert "cannot be serialised" in caplog.text
 
 
-def test_a_context_that_outlives_its_consumer_keeps_nothing(store: PendingMessages, layer: FakeLayer) -> None:
+def test_a_context_that_outlives_its_consumer_keeps_nothing(store: PendingMessageStore, layer: FakeLayer) -> None:
     """Such as that of a thread or task that the consumer has started: what it sends then goes at once."""
     store.prepare()
     copied = contextvars.copy_context()
@@ -130,7 +130,7 @@ def test_a_context_that_outlives_its_consumer_keeps_nothing(store: PendingMessag
     assert not store.active
 
 
-def test_what_a_copied_context_sends_goes_out_with_the_consumer(store: PendingMessages, layer: FakeLayer) -> None:
+def test_what_a_copied_context_sends_goes_out_with_the_consumer(store: PendingMessageStore, layer: FakeLayer) -> None:
     store.prepare()
     contextvars.copy_context().run(store.append, Channel("a", channel_layer=layer), {"n": 1})
     assert layer.sent == []

@@ -13,7 +13,7 @@ from tests.support.workers.fakes import Consumer, QueueLayer, queue_layer  # noq
 from workers import Worker, route
 from workers.exceptions import ConfigurationError
 from workers.routing import Router
-from workers.runtime.hooks import Duty
+from workers.runtime.hooks import LifecycleHook
 from workers.runtime.pool import Pool
 from workers.signals import worker_process_ready, worker_ready
 from workers.worker import ExitCode
@@ -22,7 +22,7 @@ from workers.worker import ExitCode
 def test_duties_are_seen_after_and_may_end_run(layer: QueueLayer, consumer: Consumer) -> None:
     calls: list[str] = []
 
-    class Patience(Duty):
+    class Patience(LifecycleHook):
         def start(self, worker: Worker) -> None:
             assert not layer.limits
             calls.append("start")
@@ -37,7 +37,7 @@ def test_duties_are_seen_after_and_may_end_run(layer: QueueLayer, consumer: Cons
         def stop(self) -> None:
             calls.append("stop")
 
-    assert Worker(layer, {"a": consumer}, duties=[Patience()]).run() == ExitCode.CLEAN
+    assert Worker(layer, {"a": consumer}, hooks=[Patience()]).run() == ExitCode.CLEAN
     assert calls == ["start", "check", "check", "quiet", "stop"]
 
 

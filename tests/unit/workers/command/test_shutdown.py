@@ -15,7 +15,7 @@ import pytest
 from tests.support.waiting import eventually
 from tests.support.workers.fakes import Consumer, QueueLayer, queue_layer  # noqa: F401  a fixture
 from workers import Worker
-from workers.runtime.hooks import Duty
+from workers.runtime.hooks import LifecycleHook
 from workers.runtime.pool import Pool
 from workers.worker import ExitCode
 
@@ -166,7 +166,7 @@ def test_pulling_that_fails_just_before_a_stop_is_logged_and_not_taken_up_again(
 ) -> None:
     pool = TellingPool()
 
-    class Failure(Duty):
+    class Failure(LifecycleHook):
         def check(self, worker: Worker) -> str | None:
             layer.fail_with = LookupError("a bug")
             layer.unblock()
@@ -174,7 +174,7 @@ def test_pulling_that_fails_just_before_a_stop_is_logged_and_not_taken_up_again(
             worker.quiet()
             return None
 
-    assert Worker(layer, {"a": consumer}, pool=pool, duties=[Failure()]).run() == ExitCode.CLEAN
+    assert Worker(layer, {"a": consumer}, pool=pool, hooks=[Failure()]).run() == ExitCode.CLEAN
     assert caplog.text.count("LookupError: a bug") == 1
     assert "during the stop" in caplog.text
     assert "it goes on" not in caplog.text

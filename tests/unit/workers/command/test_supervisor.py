@@ -291,17 +291,17 @@ class TestSupervisedWorker:
         requests, its_requests = socket.socketpair()
         worker = stand_in()
         worker.channel_layer.extensions = []
-        duty = Supervised(Place(5, its_states.detach(), its_requests.detach()), metrics=True)
+        hook = Supervised(Place(5, its_states.detach(), its_requests.detach()), metrics=True)
         with states, requests:
-            duty.start(worker)
+            hook.start(worker)
             assert State(*json.loads(states.recv(4096))) == State(True, True, 0, 0, 0)
             requests.sendall(REQUEST.pack(1, False) + REQUEST.pack(2, True))
             number, size = REPLY.unpack(requests.recv(REPLY.size, socket.MSG_WAITALL))
             text = requests.recv(size, socket.MSG_WAITALL).decode()
             assert number == 2  # of two requests, the first is waited for no more
             assert 'runworker_messages_total{channel="c",process="5"} 0\n' in text
-            duty.quiet()
+            hook.quiet()
             assert states.recv(4096) == b"null"
         eventually(lambda: worker.quieted)
-        duty.check(worker)  # raises nothing
-        duty._states.close()
+        hook.check(worker)  # raises nothing
+        hook._states.close()

@@ -92,50 +92,50 @@ def test_an_abstract_socket_is_told_the_same_and_a_watchdog_is_fed(start: Start,
 
 def test_a_pulling_loop_that_hangs_feeds_no_watchdog(supervisor: Supervisor) -> None:
     worker = stand_in()
-    duty = Systemd(supervisor.address, watchdog=0.001)
-    duty.start(worker)
-    duty.check(worker)
+    hook = Systemd(supervisor.address, watchdog=0.001)
+    hook.start(worker)
+    hook.check(worker)
     assert supervisor.lines.count("WATCHDOG=1") == 1
     fed = time.monotonic()
     eventually(lambda: time.monotonic() > fed + 0.001)
     worker.hang()
-    duty.check(worker)
+    hook.check(worker)
     assert supervisor.lines.count("WATCHDOG=1") == 1
-    duty.stop()
+    hook.stop()
 
 
 def test_a_watchdog_is_fed_at_twice_the_rate_that_it_wants(supervisor: Supervisor) -> None:
     worker = stand_in()
-    duty = Systemd(supervisor.address, watchdog=60.0)
+    hook = Systemd(supervisor.address, watchdog=60.0)
     for _ in range(3):
-        duty.check(worker)
+        hook.check(worker)
     assert supervisor.lines.count("WATCHDOG=1") == 1
-    duty.stop()
+    hook.stop()
 
 
 def test_an_outage_shows_in_the_status(supervisor: Supervisor) -> None:
     worker = stand_in()
-    duty = Systemd(supervisor.address)
-    duty.check(worker)
+    hook = Systemd(supervisor.address)
+    hook.check(worker)
     worker.popping = False
-    duty.check(worker)
-    duty.check(worker)
+    hook.check(worker)
+    hook.check(worker)
     status = [line.partition(";")[0] for line in supervisor.lines if line.startswith("STATUS=")]
     assert status == ["STATUS=Listening", "STATUS=Waiting for Redis"]
-    duty.stop()
+    hook.stop()
 
 
 def test_ready_is_said_again_until_it_is_heard(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     worker = stand_in()
-    duty = Systemd(str(tmp_path / "notify"))
-    duty.check(worker)
-    duty.check(worker)
+    hook = Systemd(str(tmp_path / "notify"))
+    hook.check(worker)
+    hook.check(worker)
     assert caplog.text.count("Cannot tell systemd") == 1
     supervisor = Supervisor(str(tmp_path / "notify"))
-    duty.check(worker)
-    duty.check(worker)
+    hook.check(worker)
+    hook.check(worker)
     assert supervisor.lines.count("READY=1") == 1
-    duty.stop()
+    hook.stop()
     supervisor.socket.close()
 
 
@@ -148,11 +148,11 @@ def test_without_systemd_there_is_nothing_to_tell() -> None:
     ("pid", "fed"), [({}, 1), ({"WATCHDOG_PID": str(os.getpid())}, 1), ({"WATCHDOG_PID": "1"}, 0)]
 )
 def test_a_watchdog_for_another_process_is_not_fed(supervisor: Supervisor, pid: dict[str, str], fed: int) -> None:
-    duty = systemd_from({"NOTIFY_SOCKET": supervisor.address, "WATCHDOG_USEC": "1000000", **pid})
-    assert duty is not None
-    duty.check(stand_in())
+    hook = systemd_from({"NOTIFY_SOCKET": supervisor.address, "WATCHDOG_USEC": "1000000", **pid})
+    assert hook is not None
+    hook.check(stand_in())
     assert supervisor.lines.count("WATCHDOG=1") == fed
-    duty.stop()
+    hook.stop()
 
 
 @pytest.mark.parametrize(

@@ -3,18 +3,18 @@ from __future__ import annotations
 import pytest
 
 from workers.runtime import crashes
-from workers.runtime.crashes import MOST, WITHIN_SECONDS, Losses
+from workers.runtime.crashes import MAX_CRASHES, WITHIN_SECONDS, CrashLimiter
 
 
 def test_five_in_a_minute_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(crashes.time, "monotonic", lambda: now)
-    one = Losses()
-    one.add(MOST - 1)
-    assert not one.keep_happening
+    one = CrashLimiter()
+    one.add(MAX_CRASHES - 1)
+    assert not one.tripped
     one.add()
-    assert one.keep_happening
+    assert one.tripped
     now += WITHIN_SECONDS + 1
-    assert not one.keep_happening
+    assert not one.tripped
     one.add()
-    assert not one.keep_happening
+    assert not one.tripped

@@ -12,7 +12,7 @@ from asgi_redis.exceptions import UnsupportedRedis
 from tests.support.waiting import eventually
 from tests.support.workers.fakes import Consumer, QueueLayer, queue_layer  # noqa: F401  a fixture
 from workers import Worker, signals
-from workers.runtime.crashes import MOST
+from workers.runtime.crashes import MAX_CRASHES
 from workers.runtime.pool import Pool
 from workers.worker import ExitCode
 
@@ -49,12 +49,12 @@ def test_threads_that_are_struck_again_and_again_end_run(
     signals.consumer_started.connect(lambda **_: threads.append(threading.current_thread()), dispatch_uid="here")
 
     def script() -> None:
-        for n in range(MOST):
+        for n in range(MAX_CRASHES):
             layer.put("a", n=n)
             eventually(lambda n=n: len(consumer.ended) == n + 1 and layer.receiving)
             ident = ctypes.c_ulong(threads[-1].ident or 0)
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(SystemExit))
-        layer.put("a", n=MOST)
+        layer.put("a", n=MAX_CRASHES)
 
     during_run(script)
     assert worker.run() == ExitCode.FAILED
