@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable, Optional, Protocol, Union
 
+from asgi_redis.wire.names import queue_of
 from workers.exceptions import RoutingError, RoutingImportError
 from workers.importing import import_path
 from workers.message import Message
@@ -148,8 +149,7 @@ class Router:
         found = self._root.match(message)
         name = message.channel.name
         if found is None and "!" in name and not name.endswith("!"):
-            before, mark, _ = name.partition("!")
-            found = self._root.match(type(message)(message.content, before + mark, message.channel_layer))
+            found = self._root.match(type(message)(message.content, queue_of(name), message.channel_layer))
         return found
 
     def with_route(self, entry: Routable) -> Router:

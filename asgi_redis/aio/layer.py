@@ -24,9 +24,10 @@ from asgi_redis.aio.memberships import Memberships
 from asgi_redis.aio.names import Names
 from asgi_redis.aio.receive_thread import Popper, Reader
 from asgi_redis.aio.runner import Calls, Carrier, call_apart
-from asgi_redis.layers.base import BaseChannelLayer, Message
+from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.from_setting import inner_layer
 from asgi_redis.process import fork
+from asgi_redis.wire.message import Message
 
 T = TypeVar("T")
 Part = Union[Carrier[Any], Popper, Memberships]

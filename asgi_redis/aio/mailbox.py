@@ -23,6 +23,7 @@ from asgi_redis.aio.waiters import Aim, Box, Message, Popper, Waiting
 from asgi_redis.connection import each_its_own
 from asgi_redis.engine.fanout import SharedMessage
 from asgi_redis.process import fork
+from asgi_redis.wire.expiry import is_over
 
 logger = logging.getLogger("asgi_redis")
 
@@ -114,8 +115,8 @@ class Inbox:
         while box.messages and found is None:
             expires, message = box.messages.popleft()
             if isinstance(message, SharedMessage):
-                found = self._own(message) if message.expires >= now else None
-            elif expires >= now:
+                found = self._own(message) if not is_over(message.expires, now) else None
+            elif not is_over(expires, now):
                 found = message
             self.dropped_count += found is None
         self._tidy(channel, box)

@@ -14,7 +14,7 @@ from asgi_redis.connection import Steps
 from asgi_redis.engine.pubsub.subscription import Confirmation, Inbox, Subscription
 from asgi_redis.exceptions import LayerClosed
 from asgi_redis.layers import pubsub
-from asgi_redis.layers.base import Message
+from asgi_redis.wire.message import Message
 
 T = TypeVar("T")
 

@@ -17,8 +17,9 @@ from asgi_redis.aio.runner import Pipeline, carry
 from asgi_redis.connection import Steps
 from asgi_redis.engine.reader import Reader
 from asgi_redis.layers import redis
-from asgi_redis.layers.base import Message, settings_of, unknown_setting
+from asgi_redis.layers.base import settings_of, unknown_setting
 from asgi_redis.wire import MembershipOperations
+from asgi_redis.wire.message import Message
 
 T = TypeVar("T")
 

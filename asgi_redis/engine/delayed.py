@@ -20,10 +20,13 @@ from asgi_redis.connection import Shard
 from asgi_redis.engine.dropped import DroppedMessages
 from asgi_redis.engine.sender import Sender
 from asgi_redis.exceptions import MessageTooLarge, UndecodableMessage
-from asgi_redis.layers.base import MOST_SECONDS, BaseChannelLayer, Message
+from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.process.awaiting import refuse_await
 from asgi_redis.serializers import Serializer, decoding
-from asgi_redis.wire import DelayOperations, DueNow, Kept, shard_of, share
+from asgi_redis.wire import DelayOperations, DueNow, Kept
+from asgi_redis.wire.expiry import MAX_EXPIRY_SECONDS
+from asgi_redis.wire.message import Message
+from asgi_redis.wire.names import queue_of, shares
 
 logger = logging.getLogger("asgi_redis")
 
@@ -77,16 +80,20 @@ class DelayedMessages:
         Sends ``message`` to ``channel`` in ``seconds``, a fraction perhaps, if somebody calls ``deliver`` then.
 
         Raises what ``send`` of the layer does, except ``ChannelFull``: a full channel is tried again until it has
-        room. ``ValueError`` for seconds that are negative, or more than ``asgi_redis.layers.base.MOST_SECONDS``.
+        room. ``ValueError`` for seconds that are negative, or more than ``MAX_EXPIRY_SECONDS``.
         """
         refuse_await()
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds <= MOST_SECONDS:
-            raise ValueError(f"a delay is a number of seconds from 0 to {MOST_SECONDS}, not {seconds!r}")
+        if (
+            isinstance(seconds, bool)
+            or not isinstance(seconds, (int, float))
+            or not 0 <= seconds <= MAX_EXPIRY_SECONDS
+        ):
+            raise ValueError(f"a delay is a number of seconds from 0 to {MAX_EXPIRY_SECONDS}, not {seconds!r}")
         self._rules.valid_channel_name(channel)
         self._rules.check_message(message)
         self._sender.member_for(channel, message)  # the errors of a send belong here, where they can be seen
         member = self._serializer.serialize({"channel": channel, "message": message})
-        shard = random.choice([index for index, capacity in enumerate(self._capacities(channel)) if capacity])
+        shard = random.choice([index for index, capacity in self._shares(channel).items() if capacity])
         self._shards[shard].execute(self._operations.store(member, float(seconds)))
 
     def deliver(self) -> float | None:
@@ -191,7 +198,7 @@ class DelayedMessages:
 
     def _pass_on(self, index: int, shard: Shard, due: Due) -> bool:
         """Puts a message into its queue; returns whether it no longer waits."""
-        capacity = self._capacities(due.channel)[index]
+        capacity = self._shares(due.channel).get(index, 0)
         operation = self._operations.deliver(due.kept, due.queue, capacity, due.member, due.waiting)
         return shard.execute(operation) != 0  # type: ignore[no-any-return]
 
@@ -201,16 +208,11 @@ class DelayedMessages:
             raise UndecodableMessage("not a delayed message")
         self._rules.valid_channel_name(found.get("channel"))
         channel, message = found["channel"], found["message"]
-        own_queue = self._rules.non_local_name(channel).encode()
+        own_queue = queue_of(channel).encode()
         if queue not in (None, own_queue):
             raise UndecodableMessage("it waits for room in another queue than its own")
         member = self._sender.member_for(channel, message)
         return Due(kept, queue is not None, channel, own_queue, message, member)
 
-    def _capacities(self, channel: str) -> list[int]:
-        """Returns how many messages of a channel each shard holds; 0 where they do not go."""
-        shards, capacity = len(self._shards), self._rules.get_capacity(channel)
-        if "!" in channel or "?" in channel:
-            home = shard_of(self._rules.non_local_name(channel).encode(), shards)
-            return [capacity if index == home else 0 for index in range(shards)]
-        return [share(capacity, index, shards) for index in range(shards)]
+    def _shares(self, channel: str) -> dict[int, int]:
+        return shares(queue_of(channel), self._rules.get_capacity(channel), len(self._shards))

@@ -13,6 +13,8 @@ from itertools import repeat
 from operator import attrgetter, itemgetter
 from typing import Any
 
+from asgi_redis.wire.expiry import is_over
+
 MOST_BYTES = 64 << 20
 """What the messages of one layer may take up; beyond it the oldest are dropped."""
 _FIRST = itemgetter(0)
@@ -116,7 +118,7 @@ class FanOutBuffer:
                 last = math.inf if newest is None else newest.get(queue, -math.inf)
                 while kept and len(taken) < full and kept[0].score <= last:
                     shared = kept[0]
-                    if shared.expires < now:
+                    if is_over(shared.expires, now):
                         shared.channels.clear()
                     number = min(full - len(taken), len(shared.channels))
                     # One call in C, as above.
@@ -145,7 +147,7 @@ class FanOutBuffer:
         """Looks at two queues, others each time: nobody may read them any more."""
         for _ in range(min(2, len(self._queues))):
             queue, kept = next(iter(self._queues.items()))
-            while kept and kept[0].expires < now:
+            while kept and is_over(kept[0].expires, now):
                 self._size -= kept.popleft().size
             if kept:
                 self._queues.move_to_end(queue)

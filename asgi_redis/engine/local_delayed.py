@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from asgi_redis.connection import Shard
 from asgi_redis.engine.delayed import DelayedMessages, Due
-from asgi_redis.engine.local_receiver import is_local
 from asgi_redis.engine.sender import Sender
 from asgi_redis.exceptions import ChannelFull, MessageTooLarge
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.store import StoreChannelLayer
 from asgi_redis.serializers import Serializer
 from asgi_redis.wire import DelayOperations
+from asgi_redis.wire.names import is_normal
 
 logger = logging.getLogger("asgi_redis")
 
@@ -39,7 +39,7 @@ class LocalDelayedMessages(DelayedMessages):
         self._local = local
 
     def _pass_on(self, index: int, shard: Shard, due: Due) -> bool:
-        if not is_local(due.channel):
+        if not is_normal(due.channel):
             return super()._pass_on(index, shard, due)
         if not shard.execute(self._operations.discard(due.kept, due.queue if due.waiting else None)):
             return True  # somebody else has it
@@ -55,4 +55,4 @@ class LocalDelayedMessages(DelayedMessages):
         return True
 
     def _is_taken_first(self, channel: str) -> bool:
-        return is_local(channel)
+        return is_normal(channel)

@@ -21,13 +21,9 @@ from asgi_redis.layers.store import StoreChannelLayer
 from asgi_redis.process import fork
 from asgi_redis.serializers import Serializer
 from asgi_redis.wire import Keys, Operations
+from asgi_redis.wire.names import is_normal
 
 T = TypeVar("T")
-
-
-def is_local(channel: str) -> bool:
-    """Returns whether ``channel`` is a normal one."""
-    return not ("!" in channel or "?" in channel)
 
 
 class LocalReceiver(Receiver):
@@ -73,7 +69,7 @@ class LocalReceiver(Receiver):
 
     def buffer(self, channel: str, message: dict[str, Any]) -> None:
         """Keeps a message that nobody took for the next reader of its channel."""
-        if is_local(channel):
+        if is_normal(channel):
             self._local.buffer(channel, message)
             self.wake()
         else:
@@ -83,8 +79,8 @@ class LocalReceiver(Receiver):
         for channel in channels:
             self._rules.valid_channel_name(channel, receive=True)
         names = list(dict.fromkeys(channels))
-        local = tuple(name for name in names if is_local(name))
-        remote = tuple(name for name in names if not is_local(name))
+        local = tuple(name for name in names if is_normal(name))
+        remote = tuple(name for name in names if not is_normal(name))
         # From anywhere: whoever comes with other channels each time would always begin with the same place.
         return local, remote, itertools.count(random.randrange(2))
 

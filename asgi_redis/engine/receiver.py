@@ -21,7 +21,7 @@ from asgi_redis.engine.limits import ReceiveLimits
 from asgi_redis.engine.receive_order import Asks
 from asgi_redis.engine.receive_request import Batch, FailurePolicy, ReceiveCall, Source, Turn
 from asgi_redis.exceptions import UnsupportedRedis
-from asgi_redis.layers.base import BaseChannelLayer, is_channel_name
+from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.process import fork
 from asgi_redis.process.wakeup import WakeupPipe
 from asgi_redis.serializers import Serializer, decoding, encoding
@@ -52,7 +52,7 @@ class Receiver:
         self._shards = shards
         self._keys = keys
         self._operations = operations
-        self._unpack = Unpacker(keys, *decoding(serializer), is_channel_name, encoding(serializer))
+        self._unpack = Unpacker(keys, *decoding(serializer), encoding(serializer))
         self._rules = rules
         self._expiry = rules.expiry
         self._parts_of_pop = operations.parts_of_pop()

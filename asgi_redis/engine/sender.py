@@ -13,10 +13,12 @@ from asgi_redis.connection import Request, Shard, Steps, describe_wrong_type
 from asgi_redis.engine.caches import SizedCache
 from asgi_redis.engine.codec import has_only_str_keys, invalid_message
 from asgi_redis.exceptions import MessageTooLarge
-from asgi_redis.layers.base import BaseChannelLayer, Message
+from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.classic import may_remember_capacity
 from asgi_redis.serializers import Serializer, spliceable
-from asgi_redis.wire import MOST_BYTES, GroupFrame, GroupPart, Operations, plan_group, shard_of, share
+from asgi_redis.wire import MOST_BYTES, GroupFrame, GroupPart, Operations, plan_group
+from asgi_redis.wire.message import Message
+from asgi_redis.wire.names import queue_of, shares
 from asgi_redis.wire.operations import types
 
 _QUEUE_COST = 2048  # a queue takes a script as long as so many bytes do, beside those of its entry
@@ -98,20 +100,15 @@ class Sender:
 
     def _make_routes(self, channel: str) -> list[_Route]:
         self._rules.valid_channel_name(channel)
-        queue = self._rules.non_local_name(channel).encode()
-        capacity = self._rules.get_capacity(channel)
-        shards = len(self._shards)
-        if "!" in channel or "?" in channel:
-            places = [(shard_of(queue, shards), capacity)]
-        else:
-            places = [(shard, share(capacity, shard, shards)) for shard in range(shards)]
+        name = queue_of(channel)
+        queue = name.encode()
         return [
             _Route(
                 self._shards[shard],
                 self._operations.send_head(queue, part, count_full=False),
                 self._operations.send_head(queue, part, count_full=True),
             )
-            for shard, part in places
+            for shard, part in shares(name, self._rules.get_capacity(channel), len(self._shards)).items()
         ]
 
     def member_for(self, channel: str, message: Message) -> bytes:

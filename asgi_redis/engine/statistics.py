@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from redis.exceptions import ResponseError
 
 from asgi_redis.connection import Shard, delete_matching, execute_all, execute_many, is_error
-from asgi_redis.wire import Keys, Operations, shard_of
+from asgi_redis.wire import Keys, Operations
 
 _Statistics = tuple[int, int, int, int, float]
 
@@ -50,9 +50,9 @@ class Upkeep:
                     found[name].append(result)
         return {queue: _added_up(results) for queue, results in found.items()}
 
-    def _shards_of(self, queue: str) -> Sequence[Shard]:
-        pinned = "!" in queue or "?" in queue
-        return [self._shards[shard_of(queue.encode(), len(self._shards))]] if pinned else self._shards
+    def _shards_of(self, queue: str) -> list[Shard]:
+        _, places = self._keys.place(queue, len(self._shards))
+        return [self._shards[place] for place in places]
 
     def flush(self) -> None:
         """Deletes the keys of all channels, groups and counters."""

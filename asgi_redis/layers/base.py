@@ -1,9 +1,4 @@
-"""
-What every channel layer has in common: names, capacities, and the helpers of the ASGI 1.x base layer.
-
-The rules for names are those of the ASGI 1.x specification, "Channels" and "Groups": ASCII letters, digits, hyphens,
-underscores and periods, fewer than 100 characters, with at most one ``!`` (process-local) or ``?`` (single-reader).
-"""
+"""What every channel layer has in common: names, capacities, and the helpers of the ASGI 1.x base layer."""
 
 from __future__ import annotations
 
@@ -19,7 +14,7 @@ import uuid
 import warnings
 from collections.abc import Collection, Mapping
 from re import Pattern
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Union
 
 from asgi_redis.exceptions import (
     ChannelFull,
@@ -34,22 +29,13 @@ from asgi_redis.layers.classic import ClassicNames, base_of_asgiref_1
 from asgi_redis.process import fork
 from asgi_redis.process.awaiting import refuse_await
 from asgi_redis.process.patches import refuse_eventlet
+from asgi_redis.wire.expiry import MAX_EXPIRY_SECONDS, MAX_WAIT_SECONDS
+from asgi_redis.wire.message import Batch, Received
+from asgi_redis.wire.names import check_channel_name, check_group_name, has_valid_length, queue_of
 
-Message = dict[str, Any]
-Received = tuple[Optional[str], Optional[Message]]
 Capacities = Mapping[Union[str, Pattern[str]], int]
 
 logger = logging.getLogger("asgi_redis")
-
-MOST_SECONDS = 100 * 365 * 86400
-"""The limit of ``expiry``, ``group_expiry`` and delays; Redis and its scripts count exactly up to there."""
-
-LONGEST_WAIT = 1_000_000
-"""The limit of the timeout of a receive, in seconds."""
-
-_CHANNEL_NAME = re.compile(r"[a-zA-Z0-9\-_.]+(?:[?!][a-zA-Z0-9\-_.]*)?")
-_GROUP_NAME = re.compile(r"[a-zA-Z0-9\-_.]+")
-_RULE = "a str of fewer than 100 ASCII letters, digits, hyphens, underscores and periods"
 
 
 if TYPE_CHECKING:
@@ -85,9 +71,9 @@ class BaseChannelLayer(ClassicNames, _OfAsgiref1):
         refuse_eventlet()
         for name, seconds in (("expiry", expiry), ("group_expiry", group_expiry)):
             number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-            if not number or not 0 < seconds <= MOST_SECONDS:
+            if not number or not 0 < seconds <= MAX_EXPIRY_SECONDS:
                 raise ConfigurationError(
-                    f"{name} must be a number of seconds above 0, at most {MOST_SECONDS}, not {seconds!r}"
+                    f"{name} must be a number of seconds above 0, at most {MAX_EXPIRY_SECONDS}, not {seconds!r}"
                 )
         self.expiry = expiry
         self.group_expiry = group_expiry
@@ -142,7 +128,7 @@ class BaseChannelLayer(ClassicNames, _OfAsgiref1):
         received = self.receive_batch(channels, 1, self.block_timeout if block else 0)
         return received[0] if received else (None, None)
 
-    def receive_batch(self, channels: Collection[str], limit: int, timeout: float = 0) -> list[tuple[str, Message]]:
+    def receive_batch(self, channels: Collection[str], limit: int, timeout: float = 0) -> Batch:
         """Takes up to ``limit`` messages at once; where there is none, waits up to ``timeout`` seconds for one."""
         raise NotImplementedError
 
@@ -162,7 +148,7 @@ class BaseChannelLayer(ClassicNames, _OfAsgiref1):
 
     def match_type_and_length(self, name: object) -> bool:
         """Returns whether ``name`` is a str of fewer than 100 characters."""
-        return isinstance(name, str) and len(name) < 100
+        return has_valid_length(name)
 
     def valid_channel_name(self, name: object, receive: bool = False) -> bool:
         """
@@ -170,12 +156,7 @@ class BaseChannelLayer(ClassicNames, _OfAsgiref1):
 
         ``receive`` asks for a name to read from, where a process-local name ends at its ``!``.
         """
-        if not isinstance(name, str) or len(name) >= 100 or not _CHANNEL_NAME.fullmatch(name):
-            raise InvalidName(f"{name!r} is not a valid channel name: it must be {_RULE}, with at most one ! or ?")
-        if name.endswith("?"):
-            raise InvalidName(f"{name!r} is not a valid channel name: a single-reader name must not end with ?")
-        if receive and "!" in name and not name.endswith("!"):
-            raise InvalidName(f"{name!r} cannot be received from: a process-local name must end at the ! there")
+        check_channel_name(name, receive)
         return True
 
     def valid_channel_names(self, names: object, receive: bool = False) -> bool:
@@ -186,31 +167,29 @@ class BaseChannelLayer(ClassicNames, _OfAsgiref1):
 
     def valid_group_name(self, name: object) -> bool:
         """Returns True, or raises ``TypeError`` with the name and the rule that it breaks."""
-        if not isinstance(name, str) or len(name) >= 100 or not _GROUP_NAME.fullmatch(name):
-            raise InvalidName(f"{name!r} is not a valid group name: it must be {_RULE}")
+        check_group_name(name)
         return True
 
     def non_local_name(self, name: str) -> str:
         """Returns the name of the queue that ``name`` is kept in: the part up to and including the ``!``, if any."""
-        before, mark, _ = name.partition("!")
-        return before + mark
+        return queue_of(name)
 
     def check_receive(self, channels: object, limit: object, timeout: object = 0) -> None:
         """
         Raises ``TypeError`` for a bare name instead of a list.
 
         Raises ``ValueError`` for a limit that is no whole number above 0, and a timeout that is no number of seconds
-        or more than ``LONGEST_WAIT``.
+        or more than ``MAX_WAIT_SECONDS``.
         """
         if isinstance(channels, str):
             raise InvalidName(f"channels must be a list of names, not the str {channels!r}")
         is_number = type(timeout) is int or type(timeout) is float
-        if is_number and timeout <= LONGEST_WAIT and type(limit) is int and limit > 0:  # type: ignore[operator]
+        if is_number and timeout <= MAX_WAIT_SECONDS and type(limit) is int and limit > 0:  # type: ignore[operator]
             return  # as most often: found out quickly
         if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
             raise ValueError(f"limit must be 1 message or more, not {limit!r}")
-        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout <= LONGEST_WAIT:
-            raise ValueError(f"timeout must be a number of seconds, at most {LONGEST_WAIT}, not {timeout!r}")
+        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout <= MAX_WAIT_SECONDS:
+            raise ValueError(f"timeout must be a number of seconds, at most {MAX_WAIT_SECONDS}, not {timeout!r}")
 
     def log_dropped(self, dropped: int, members: int, group: str) -> None:
         """Notes for how many of a group's channels a message was dropped."""
@@ -227,16 +206,6 @@ class BaseChannelLayer(ClassicNames, _OfAsgiref1):
 
 def _new_client_prefix() -> str:
     return uuid.uuid4().hex
-
-
-def is_channel_name(name: object) -> bool:
-    """Whether ``name`` is that of a channel."""
-    return (
-        isinstance(name, str)
-        and len(name) < 100
-        and _CHANNEL_NAME.fullmatch(name) is not None
-        and not name.endswith("?")
-    )
 
 
 def _compiled(pattern: str | Pattern[str]) -> Pattern[str]:

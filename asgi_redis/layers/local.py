@@ -7,14 +7,15 @@ from typing import Any
 
 from asgi_redis.connection import carry
 from asgi_redis.engine.local_delayed import LocalDelayedMessages
-from asgi_redis.engine.local_receiver import LocalReceiver, is_local
+from asgi_redis.engine.local_receiver import LocalReceiver
 from asgi_redis.engine.reader import Reader
-from asgi_redis.layers.base import Message
 from asgi_redis.layers.classic import send_to_each
 from asgi_redis.layers.from_setting import inner_layer
 from asgi_redis.layers.redis import RedisChannelLayer
 from asgi_redis.layers.store import StoreChannelLayer
 from asgi_redis.process.awaiting import refuse_await
+from asgi_redis.wire.message import Message
+from asgi_redis.wire.names import is_normal
 
 # What a local layer that is made here takes over, unless its CONFIG says otherwise.
 _SHARED = (
@@ -64,7 +65,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
 
     def get_capacity(self, channel: str) -> int:
         """Returns the capacity of ``channel``, there where it is."""
-        return self._local.get_capacity(channel) if is_local(channel) else super().get_capacity(channel)
+        return self._local.get_capacity(channel) if is_normal(channel) else super().get_capacity(channel)
 
     # Sending and receiving
 
@@ -76,7 +77,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         reserved key, and for a channel on Redis what ``RedisChannelLayer.send`` raises.
         """
         refuse_await()
-        if isinstance(channel, str) and is_local(channel):
+        if isinstance(channel, str) and is_normal(channel):
             self._local.send(channel, message)
         else:
             super().send(channel, message)
@@ -117,8 +118,9 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         self.valid_group_name(group)
         self.check_message(message)
         members = carry(self.plans.group_members(group))
-        local = [name.decode() for name in members if not (b"!" in name or b"?" in name)]
-        remote = [name for name in members if b"!" in name or b"?" in name] if local else members
+        names = [name.decode() for name in members]
+        local = list(filter(is_normal, names))
+        remote = [name.encode() for name in names if not is_normal(name)] if local else members
         dropped = 0
         if local:
             next(self._sender.send_group(remote, message), None)  # what only Redis cannot take has to show before
@@ -142,14 +144,14 @@ class RedisLocalChannelLayer(RedisChannelLayer):
 
     def channel_statistics(self, channel: str) -> dict[str, float]:
         """Returns the counters of ``channel``, there where it is, as ``RedisChannelLayer`` does."""
-        if isinstance(channel, str) and is_local(channel):
+        if isinstance(channel, str) and is_normal(channel):
             return self._local.channel_statistics(channel)
         return super().channel_statistics(channel)
 
     def many_channel_statistics(self, channels: Iterable[str]) -> dict[str, dict[str, float]]:
         """Returns the ``channel_statistics`` of each of ``channels``, as ``RedisChannelLayer`` does."""
         names = list(channels)
-        local = {name: self._local.channel_statistics(name) for name in names if is_local(name)}
+        local = {name: self._local.channel_statistics(name) for name in names if is_normal(name)}
         remote = [name for name in names if name not in local]
         return {**local, **super().many_channel_statistics(remote)}
 

@@ -16,10 +16,11 @@ from asgi_redis.engine.pubsub.reader import PubSubReader
 from asgi_redis.engine.pubsub.subscription import Inbox, LocalGroup
 from asgi_redis.engine.pubsub.subscriptions import Subscriptions
 from asgi_redis.exceptions import ChannelLayerError, ConfigurationError, InvalidName
-from asgi_redis.layers.base import BaseChannelLayer, Capacities, Message, checked_max_message_bytes, unknown_setting
+from asgi_redis.layers.base import BaseChannelLayer, Capacities, checked_max_message_bytes, unknown_setting
 from asgi_redis.process import fork
 from asgi_redis.process.awaiting import refuse_await
 from asgi_redis.serializers import Key, registry
+from asgi_redis.wire.message import Batch, Message
 from asgi_redis.wire.pubsub import group_name
 
 _JOIN = 5.0  # seconds that the listening threads get to end
@@ -129,7 +130,7 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
 
     # Receiving
 
-    def receive_batch(self, channels: Collection[str], limit: int, timeout: float = 0) -> list[tuple[str, Message]]:
+    def receive_batch(self, channels: Collection[str], limit: int, timeout: float = 0) -> Batch:
         """
         Takes up to ``limit`` messages at once, one from each channel in turn; returns (channel, message) tuples.
 

@@ -17,15 +17,14 @@ from asgi_redis.exceptions import ConfigurationError
 from asgi_redis.layers.base import (
     BaseChannelLayer,
     Capacities,
-    Message,
-    Received,
     checked_max_message_bytes,
-    is_channel_name,
     unknown_setting,
 )
 from asgi_redis.layers.classic import send_to_each
 from asgi_redis.process.awaiting import refuse_await
 from asgi_redis.serializers import Key, registry
+from asgi_redis.wire.message import Batch, Message, Received
+from asgi_redis.wire.names import is_channel_name
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -136,7 +135,7 @@ class RedisChannelLayer(BaseChannelLayer):
 
     # Receiving
 
-    def receive_batch(self, channels: Collection[str], limit: int, timeout: float = 0) -> list[tuple[str, Message]]:
+    def receive_batch(self, channels: Collection[str], limit: int, timeout: float = 0) -> Batch:
         """
         Takes up to ``limit`` messages at once, one from each channel in turn; returns (channel, message) tuples.
 

@@ -10,11 +10,12 @@ from asgi_redis.engine.codec import has_only_str_keys, invalid_message
 from asgi_redis.engine.stores.receiver import StoreReader, StoreReceiver
 from asgi_redis.engine.stores.store import Store
 from asgi_redis.exceptions import InvalidName, MessageTooLarge
-from asgi_redis.layers.base import BaseChannelLayer, Capacities, Message, Received, checked_max_message_bytes
+from asgi_redis.layers.base import BaseChannelLayer, Capacities, checked_max_message_bytes
 from asgi_redis.layers.classic import may_remember_capacity, send_to_each
 from asgi_redis.process import fork
 from asgi_redis.process.awaiting import refuse_await
 from asgi_redis.serializers import Key, Serializer, decoding, registry, spliceable
+from asgi_redis.wire.message import Batch, Message, Received
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -92,7 +93,7 @@ class StoreChannelLayer(BaseChannelLayer):
 
     # Receiving
 
-    def receive_batch(self, channels: Collection[str], limit: int, timeout: float = 0) -> list[tuple[str, Message]]:
+    def receive_batch(self, channels: Collection[str], limit: int, timeout: float = 0) -> Batch:
         """
         Takes up to ``limit`` messages at once, one from each channel in turn; returns (channel, message) tuples.
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from asgi_redis.exceptions import MissingExtra
-from asgi_redis.layers.base import Received
+from asgi_redis.wire.message import Received
 
 try:
     from twisted.internet import reactor as _reactor

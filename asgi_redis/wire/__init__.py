@@ -1,8 +1,9 @@
 """What a call means on Redis: keys, shards, members, commands and how their replies read. Nothing here does I/O."""
 
 from asgi_redis.wire.delaying import DelayOperations, DueNow, Kept
-from asgi_redis.wire.keys import Keys, shard_of
+from asgi_redis.wire.keys import Keys
 from asgi_redis.wire.memberships import MembershipOperations
+from asgi_redis.wire.names import shard_of, share
 from asgi_redis.wire.operation import Operation
 from asgi_redis.wire.operations import (
     CHANNEL_COUNTERS_TTL,
@@ -14,7 +15,7 @@ from asgi_redis.wire.operations import (
     TakenMessages,
 )
 from asgi_redis.wire.receiving import ChannelSet, Unpacker
-from asgi_redis.wire.sending import GroupFrame, GroupPart, plan_group, share
+from asgi_redis.wire.sending import GroupFrame, GroupPart, plan_group
 
 __all__ = [
     "CHANNEL_COUNTERS_TTL",

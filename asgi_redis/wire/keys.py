@@ -1,18 +1,16 @@
-"""The keys of the wire format (that of channels_redis 4.3), and the shard that a name belongs to."""
+"""The keys of the wire format, which is that of channels_redis 4.3."""
 
 from __future__ import annotations
 
-import binascii
 import functools
 import re
 from collections.abc import Sequence
 
 from asgi_redis.exceptions import ConfigurationError
+from asgi_redis.wire.names import CHANNEL_PATTERN, GROUP_PATTERN, is_normal, shard_of
 
 _PLACES = 4096  # of the latest queues
 _ANY = r"[a-zA-Z0-9\-_.?!]*"
-_CHANNEL = r"[a-zA-Z0-9\-_.]+(?:[?!][a-zA-Z0-9\-_.]*)?"
-_GROUP = r"[a-zA-Z0-9\-_.]+"
 
 
 class Keys:
@@ -43,8 +41,7 @@ class Keys:
 
     def _make_place(self, queue: str, shards: int) -> tuple[bytes, Sequence[int]]:
         name = queue.encode()
-        pinned = shards == 1 or b"!" in name or b"?" in name
-        return self.queue(name), (shard_of(name, shards),) if pinned else range(shards)
+        return self.queue(name), range(shards) if is_normal(queue) else (shard_of(name, shards),)
 
     def wake(self, name: bytes) -> bytes:
         """The sorted set that ends a wait; no channel has the name of its queue."""
@@ -84,15 +81,13 @@ class Keys:
         return self._own.fullmatch(key) is not None
 
 
-def shard_of(name: bytes, shards: int) -> int:
-    """Returns the index of the shard that ``name`` belongs to, as channels_redis computes it."""
-    return int((binascii.crc32(name) & 0xFFF) / (4096 / shards))
-
-
 def _own_keys(prefix: str, stats_prefix: str) -> re.Pattern[bytes]:
     # channels_redis keeps in "$inflight" what its readers have in hand.
-    of_layer = rf"(?:{_CHANNEL}(?:\$inflight)?|:(?:group|joined|wake):{_GROUP}|:delayed|:waiting|:waiting:{_CHANNEL})"
-    pattern = rf"{re.escape(prefix)}{of_layer}|{re.escape(stats_prefix)}(?:{_CHANNEL}|#global#)"
+    of_layer = (
+        rf"(?:{CHANNEL_PATTERN}(?:\$inflight)?|:(?:group|joined|wake):{GROUP_PATTERN}"
+        rf"|:delayed|:waiting|:waiting:{CHANNEL_PATTERN})"
+    )
+    pattern = rf"{re.escape(prefix)}{of_layer}|{re.escape(stats_prefix)}(?:{CHANNEL_PATTERN}|#global#)"
     return re.compile(pattern.encode())
 
 
@@ -107,7 +102,7 @@ def _overlap(prefix: str, stats_prefix: str) -> bool:
     return (
         re.fullmatch(_ANY, between) is not None
         or between.startswith(others[:4])
-        or any(other.startswith(between) and re.fullmatch(_CHANNEL, other[len(between) :]) for other in others)
+        or any(other.startswith(between) and re.fullmatch(CHANNEL_PATTERN, other[len(between) :]) for other in others)
     )
 
 

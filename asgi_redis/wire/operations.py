@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from asgi_redis.wire import scripts
 from asgi_redis.wire.delaying import DelayOperations
+from asgi_redis.wire.expiry import is_expired
 from asgi_redis.wire.keys import Keys
 from asgi_redis.wire.operation import Operation, bulk, command, number, script_head
 from asgi_redis.wire.sending import GroupFrame, GroupPart
@@ -177,7 +178,7 @@ class Operations:
 
     def is_expired(self, taken: Taken) -> bool:
         """Whether a message was older than ``expiry`` when it was taken. Scripts never take such; ``pop`` may."""
-        return taken.age > self._expiry
+        return is_expired(taken.age, self._expiry)
 
     def requeue(self, taken: Taken) -> Operation:
         """Puts a message that was taken back in its place."""

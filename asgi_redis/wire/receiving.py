@@ -9,6 +9,7 @@ from typing import Any
 
 from asgi_redis.exceptions import UndecodableMessage
 from asgi_redis.wire.keys import Keys
+from asgi_redis.wire.names import is_channel_name
 from asgi_redis.wire.operations import Taken
 
 _FEW_NAMES = 10
@@ -51,8 +52,8 @@ class Unpacker:
     """
     Turns what was taken off a queue into messages, each with the full name of its channel.
 
-    ``payload`` makes of a member what ``decode`` makes a message of. ``is_channel`` says which names are valid.
-    ``encode`` makes a message what ``decode`` reads, if it is known how.
+    ``payload`` makes of a member what ``decode`` makes a message of. ``encode`` makes of a message what ``decode``
+    reads, if it is known how.
     """
 
     def __init__(
@@ -60,14 +61,12 @@ class Unpacker:
         keys: Keys,
         payload: Callable[[bytes], bytes],
         decode: Callable[[bytes], Any],
-        is_channel: Callable[[object], bool],
         encode: Callable[[Any], bytes] | None = None,
     ) -> None:
         self._keys = keys
         self._encode = encode
         self._payload = payload
         self._decode = decode
-        self._is_channel = is_channel
 
     def __call__(self, taken: Taken) -> tuple[str, list[str], dict[str, Any], bytes]:
         """
@@ -82,11 +81,11 @@ class Unpacker:
         names = message.pop("__asgi_channel__", queue)
         if not queue.endswith("!"):
             return queue, [queue], message, payload
-        if isinstance(names, str) and names.startswith(queue) and self._is_channel(names):
+        if isinstance(names, str) and names.startswith(queue) and is_channel_name(names):
             return queue, [names], message, payload  # nearly always
         if isinstance(names, str):
             names = [names]
-        if not isinstance(names, list) or not names or not all(map(self._is_channel, names)):
+        if not isinstance(names, list) or not names or not all(map(is_channel_name, names)):
             raise UndecodableMessage("a wrong __asgi_channel__")
         if len(names) > 1:
             names = list(dict.fromkeys(names))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from asgi_redis.wire.keys import shard_of
+from asgi_redis.wire.names import is_normal, queue_of_member, shard_of, share
 
 _NAME_OVERHEAD = 4  # bytes beside a name in a list of names: quotes, a comma and a space in JSON
 _LONGEST_NAME = 99 + _NAME_OVERHEAD
@@ -42,14 +41,6 @@ class GroupFrame(NamedTuple):
         ]
 
 
-def share(capacity: int, shard: int, shards: int) -> int:
-    """Returns how many of the ``capacity`` messages of a channel that is on all shards this one holds."""
-    return capacity // shards + (shard < capacity % shards)
-
-
-_CHANNEL = re.compile(rb"[a-zA-Z0-9\-_.]+(?:[?!][a-zA-Z0-9\-_.]*)?")
-
-
 def plan_group(
     members: Iterable[bytes], shards: int, turn: int, get_capacity: Callable[[str], int], most_names: int = 1 << 20
 ) -> list[list[GroupPart]]:
@@ -60,15 +51,16 @@ def plan_group(
     channel that is on all shards gets this one on a shard that moves on with ``turn``.
     """
     queues: dict[bytes, list[bytes]] = {}
-    # What else another program may have put into a group is the name of no channel.
-    for member in filter(_CHANNEL.fullmatch, members):
-        before, mark, _ = member.partition(b"!")
-        queues.setdefault(before + mark, []).append(member)
+    for member in members:
+        queue = queue_of_member(member)
+        if queue is not None:  # another program may have put anything into the group
+            queues.setdefault(queue, []).append(member)
     parts: list[list[GroupPart]] = [[] for _ in range(shards)]
     for queue, channels in queues.items():
-        capacity = get_capacity(channels[0].decode())
+        channel = channels[0].decode()
+        capacity = get_capacity(channel)
         shard = shard_of(queue, shards)
-        elsewhere = shards > 1 and not queue.endswith(b"!") and b"?" not in queue
+        elsewhere = shards > 1 and is_normal(channel)
         if elsewhere:
             shard = (shard + turn) % shards
             capacity = share(capacity, shard, shards)

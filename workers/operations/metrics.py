@@ -21,6 +21,7 @@ from typing import Any, Callable
 from redis.exceptions import RedisError, ResponseError
 
 from asgi_redis.exceptions import ChannelLayerError
+from asgi_redis.wire.names import queue_of
 from workers.exceptions import ConfigurationError
 from workers.operations.exposition import family, labels, sample
 from workers.operations.http import HttpServer
@@ -132,7 +133,7 @@ class Report:
         return "".join([*self._of_process(), *(self._of_layer() if of_layer else ())])
 
     def _count(self, channel: str, consumer: str, seconds: float, failed: bool) -> None:
-        self._series[_listened_on(channel)].count(seconds, failed)
+        self._series[queue_of(channel)].count(seconds, failed)
 
     def _of_process(self) -> Iterator[str]:
         series = self._series.values()
@@ -150,7 +151,7 @@ class Report:
         )
         durations = (each.duration() for each in series)
         yield family("runworker_duration_seconds", "histogram", "How long they ran", durations)
-        running = Counter(_listened_on(running.channel) for running in self._worker.dispatcher.running())
+        running = Counter(queue_of(running.channel) for running in self._worker.dispatcher.running())
         yield family(
             "runworker_in_progress",
             "gauge",
@@ -233,9 +234,3 @@ class Lookup:
             except ResponseError as error:  # a key of another type costs its channel only
                 logger.debug("No statistics of channel %r: %s", channel, error)
         return found
-
-
-def _listened_on(channel: str) -> str:
-    """Returns what the worker asks for to get messages of ``channel``: its name, without a process's part of it."""
-    before, mark, _ = channel.partition("!")
-    return before + mark

@@ -10,9 +10,10 @@ from asgi_redis.engine.codec import has_only_str_keys, invalid_message
 from asgi_redis.engine.dropped import DroppedMessages
 from asgi_redis.engine.pubsub.subscriptions import Taken
 from asgi_redis.exceptions import MessageTooLarge, UndecodableMessage
-from asgi_redis.layers.base import BaseChannelLayer, Message
+from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.serializers import Serializer
-from asgi_redis.wire import shard_of
+from asgi_redis.wire.message import Batch, Message
+from asgi_redis.wire.names import shard_of
 from asgi_redis.wire.pubsub import group_name, publish
 
 
@@ -90,7 +91,7 @@ class Decoder:
         """How many messages were dropped because they could not be decoded or decrypted."""
         return self._undecodable.count
 
-    def decode(self, taken: Taken) -> list[tuple[str, Message]]:
+    def decode(self, taken: Taken) -> Batch:
         """Returns the messages; those that cannot be decoded are left out."""
         decoded = [(channel, self.decode_one(channel, member)) for channel, member in taken]
         return [(channel, message) for channel, message in decoded if message is not None]

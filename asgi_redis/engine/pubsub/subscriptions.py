@@ -13,7 +13,7 @@ from asgi_redis.connection import Shard
 from asgi_redis.engine.pubsub.listener import Listener
 from asgi_redis.engine.pubsub.subscription import Arrived, Confirmation, Inbox, LocalGroup, Subscription
 from asgi_redis.process import fork
-from asgi_redis.wire import shard_of
+from asgi_redis.wire.names import shard_of
 
 _FORKED_SECONDS = 1.0  # after which a wait in a forked process, which nothing can end, ends itself
 _LONG = 10  # times expiry that nobody reads a channel which is in no group: then nobody will

@@ -13,6 +13,7 @@ from asgi_redis.engine.stores.store import ChannelCounters, Counters, Entry
 from asgi_redis.exceptions import UnsafeSignalHandler
 from asgi_redis.process import fork
 from asgi_redis.process.wakeup import WakeupPipe
+from asgi_redis.wire.expiry import is_expired
 
 HOUR = 3600.0  # a queue's counters are kept for that after the last message
 DAY = 86400.0  # all of them together
@@ -92,7 +93,7 @@ class MemoryStore:
             if messages is None:
                 messages = self._queues[queue] = deque()
             if len(messages) >= capacity:
-                self._drop_expired(queue, messages, now - expiry)
+                self._drop_expired(queue, messages, now, expiry)
             room = len(messages) < capacity
             if room:
                 messages.append((now, channel, message))
@@ -117,8 +118,8 @@ class MemoryStore:
     def _sweep(self, now: float, expiry: float, most: int) -> None:
         for _ in range(min(most, len(self._queues))):
             queue, messages = next(iter(self._queues.items()))
-            if messages and messages[0][0] < now - expiry:
-                self._drop_expired(queue, messages, now - expiry)
+            if messages and is_expired(now - messages[0][0], expiry):
+                self._drop_expired(queue, messages, now, expiry)
             if messages:
                 self._queues.move_to_end(queue)
             else:
@@ -128,9 +129,9 @@ class MemoryStore:
         ):
             self._counters.popitem(last=False)
 
-    def _drop_expired(self, queue: str, messages: _Messages, sent_before: float) -> None:
+    def _drop_expired(self, queue: str, messages: _Messages, now: float, expiry: float) -> None:
         expired = 0
-        while messages and messages[0][0] < sent_before:
+        while messages and is_expired(now - messages[0][0], expiry):
             messages.popleft()
             expired += 1
         if expired:
@@ -151,13 +152,12 @@ class MemoryStore:
         """See ``Store``."""
         taken: list[tuple[str, Entry]] = []
         now = time.monotonic()
-        sent_before = now - expiry
         sources: list[tuple[str, _Messages, int]] = []
         for queue in queues:
             messages = self._queues.get(queue)
             if messages:
-                if messages[0][0] < sent_before:
-                    self._drop_expired(queue, messages, sent_before)
+                if is_expired(now - messages[0][0], expiry):
+                    self._drop_expired(queue, messages, now, expiry)
                 number = min(len(messages), limits.get(queue, limit) if limits else limit)
                 if number > 0:
                     sources.append((queue, messages, number))
@@ -182,7 +182,7 @@ class MemoryStore:
         channels.pop(channel, None)  # the order is that of the adding
         channels[channel] = now
         for _ in range(min(_SWEPT, len(self._groups))):
-            self._sweep_group(next(iter(self._groups)), now - group_expiry)
+            self._sweep_group(next(iter(self._groups)), now, group_expiry)
 
     @_step
     def group_discard(self, group: str, channel: str) -> None:
@@ -197,13 +197,13 @@ class MemoryStore:
         """See ``Store``."""
         if group not in self._groups:
             return []
-        return list(self._sweep_group(group, time.monotonic() - group_expiry))
+        return list(self._sweep_group(group, time.monotonic(), group_expiry))
 
-    def _sweep_group(self, group: str, added_before: float) -> dict[str, float]:
+    def _sweep_group(self, group: str, now: float, group_expiry: float) -> dict[str, float]:
         channels = self._groups[group]
         expired = []
         for channel, added in channels.items():
-            if added >= added_before:
+            if not is_expired(now - added, group_expiry):
                 break
             expired.append(channel)
         for channel in expired:
@@ -220,7 +220,7 @@ class MemoryStore:
         now = time.monotonic()
         messages = self._queues.get(queue)
         if messages:
-            self._drop_expired(queue, messages, now - expiry)
+            self._drop_expired(queue, messages, now, expiry)
         counters = self._counters.get(queue)
         if counters is None or now - counters.last > HOUR:
             counters = _Counters()

@@ -15,9 +15,10 @@ from asgi_redis.engine.fanout import FanOutBuffer, Share
 from asgi_redis.engine.limits import exhausted
 from asgi_redis.engine.stores.store import Entry, Listener, Store
 from asgi_redis.exceptions import UndecodableMessage
-from asgi_redis.layers.base import BaseChannelLayer, is_channel_name
+from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.process import fork
 from asgi_redis.process.patches import is_patched
+from asgi_redis.wire.names import is_channel_name, queue_of
 
 Batch = list[tuple[str, dict[str, Any]]]
 
@@ -74,7 +75,7 @@ class StoreReceiver:
         queues = self._queues(channels)
         if limits is not None:
             queues = _with_room(queues, limits)
-            limits = {self._rules.non_local_name(name): number for name, number in limits.items()}
+            limits = {queue_of(name): number for name, number in limits.items()}
         received = self._look(self._store, queues, limit, limits)
         if received or timeout <= 0 or self._is_ended(unblocked, reader):
             if self._gives_turns and not received:
@@ -115,7 +116,7 @@ class StoreReceiver:
     def buffer(self, channel: str, message: dict[str, Any]) -> None:
         """Keeps a message that nobody took for the next reader of its channel."""
         fork.check()
-        self._buffer.put(self._rules.non_local_name(channel), [channel], message, self._rules.expiry)
+        self._buffer.put(queue_of(channel), [channel], message, self._rules.expiry)
         self.wake()
 
     def clear_buffer(self) -> None:
@@ -169,7 +170,7 @@ class StoreReceiver:
 
     def _decode(self, queue: str, entry: Entry) -> dict[str, Any]:
         channel = entry.channel
-        if channel != queue and (not is_channel_name(channel) or self._rules.non_local_name(channel) != queue):
+        if channel != queue and (not is_channel_name(channel) or queue_of(channel) != queue):
             raise UndecodableMessage("the name of another queue's channel")
         message = self._deserialize(entry.message)
         if not isinstance(message, dict):

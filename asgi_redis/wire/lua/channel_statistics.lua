@@ -8,15 +8,15 @@
 --
 -- A script, because the clock of the scores is the server's; expired messages do not count.
 local queue, channel_counters, expiry = KEYS[1], KEYS[2], ARGV[1]
+local call = redis.call
 
-local time = redis.call('TIME')
-local now = time[1] + time[2] / 1000000
+-- include _clock
 local oldest = string.format('%.17g', now - expiry)
-local counters = redis.call('HMGET', channel_counters, 'messages_count', 'channel_full_count', 'messages_expired')
+local counters = call('HMGET', channel_counters, 'messages_count', 'channel_full_count', 'messages_expired')
 for i = 1, 3 do
     counters[i] = tonumber(counters[i] or 0) or 0
 end
-local pending = redis.call('ZCOUNT', queue, oldest, '+inf')
-local first = redis.call('ZRANGEBYSCORE', queue, oldest, '+inf', 'WITHSCORES', 'LIMIT', '0', '1')
+local pending = call('ZCOUNT', queue, oldest, '+inf')
+local first = call('ZRANGEBYSCORE', queue, oldest, '+inf', 'WITHSCORES', 'LIMIT', '0', '1')
 local age = first[2] and math.max(0, math.floor((now - first[2]) * 1000000)) or 0
 return {counters[1], counters[2], counters[3], pending, age}

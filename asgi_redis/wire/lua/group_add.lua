@@ -7,10 +7,10 @@
 --
 -- Atomic, because the key must never exist without a TTL.
 local group, channel, ttl = KEYS[1], ARGV[1], ARGV[2]
+local call = redis.call
 
-redis.replicate_commands() -- Redis 5 and 6 refuse to write after TIME without it
-local time = redis.call('TIME')
-redis.call('PEXPIRE', group, ttl) -- an error, if one there is, comes before anything is stored
-redis.call('ZADD', group, string.format('%.17g', time[1] + time[2] / 1000000), channel)
-redis.call('PEXPIRE', group, ttl)
+-- include _clock
+call('PEXPIRE', group, ttl) -- an error, if one there is, comes before anything is stored
+call('ZADD', group, string.format('%.17g', now), channel)
+call('PEXPIRE', group, ttl)
 return 1

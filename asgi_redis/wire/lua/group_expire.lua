@@ -7,14 +7,14 @@
 --
 -- A script, because the clock of the scores is the server's.
 local group, group_expiry, limit = KEYS[1], ARGV[1], tonumber(ARGV[2])
+local call = redis.call
 
-redis.replicate_commands() -- Redis 5 and 6 refuse to write after TIME without it
-local time = redis.call('TIME')
-local oldest = string.format('(%.17g', time[1] + time[2] / 1000000 - group_expiry)
-local expired = redis.call('ZCOUNT', group, '-inf', oldest)
+-- include _clock
+local oldest = string.format('(%.17g', now - group_expiry)
+local expired = call('ZCOUNT', group, '-inf', oldest)
 if expired > 0 then
     local removed = math.min(expired, limit)
-    redis.call('ZREMRANGEBYRANK', group, '0', string.format('%.0f', removed - 1))
+    call('ZREMRANGEBYRANK', group, '0', string.format('%.0f', removed - 1))
     expired = expired - removed
 end
-return {expired, redis.call('ZCARD', group)}
+return {expired, call('ZCARD', group)}

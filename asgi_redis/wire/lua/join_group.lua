@@ -12,13 +12,13 @@
 -- Atomic, because data that contain the number must contain the membership, on a replica, too.
 local group, ledger, channel, number, ledger_ttl = KEYS[1], KEYS[2], ARGV[1], ARGV[4], ARGV[5]
 local group_expiry, lease = tonumber(ARGV[2]), tonumber(ARGV[3])
+local call = redis.call
 
-redis.replicate_commands() -- Redis 5 and 6 refuse to write after TIME without it
-local time = redis.call('TIME')
-redis.call('ZADD', group, string.format('%.17g', time[1] + time[2] / 1000000 - group_expiry + lease), channel)
-redis.call('PEXPIRE', group, math.ceil(group_expiry * 1000))
-if redis.call('HSETNX', ledger, 'base', number - 1) == 1 then
-    redis.call('PEXPIRE', ledger, ledger_ttl)
+-- include _clock
+call('ZADD', group, string.format('%.17g', now - group_expiry + lease), channel)
+call('PEXPIRE', group, math.ceil(group_expiry * 1000))
+if call('HSETNX', ledger, 'base', number - 1) == 1 then
+    call('PEXPIRE', ledger, ledger_ttl)
 end
-redis.call('HSET', ledger, 'last', number)
+call('HSET', ledger, 'last', number)
 return 1

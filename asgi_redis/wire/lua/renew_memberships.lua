@@ -11,12 +11,12 @@
 -- Atomic, because data that are lost in between would look like memberships that were removed.
 local ledger, group_expiry, lease = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
 local n = #KEYS - 1
+local call = redis.call
 
-redis.replicate_commands() -- Redis 5 and 6 refuse to write after TIME without it
-local time = redis.call('TIME')
-local score = string.format('%.17g', time[1] + time[2] / 1000000 - group_expiry + lease)
+-- include _clock
+local score = string.format('%.17g', now - group_expiry + lease)
 local ttl = math.ceil(group_expiry * 1000)
-local contained = redis.call('HMGET', ledger, 'base', 'last')
+local contained = call('HMGET', ledger, 'base', 'last')
 local base, last = tonumber(contained[1] or math.huge), tonumber(contained[2] or 0)
 local removed, renewed = {}, nil
 for i = 1, n do
@@ -24,9 +24,9 @@ for i = 1, n do
     local found = redis.pcall('ZSCORE', group, channel)
     if type(found) ~= 'table' then -- an error: it is no group, but a key of another type
         if found or number <= base or number > last then
-            redis.call('ZADD', group, score, channel)
+            call('ZADD', group, score, channel)
             if group ~= renewed then
-                redis.call('PEXPIRE', group, ttl)
+                call('PEXPIRE', group, ttl)
                 renewed = group
             end
         else

@@ -8,12 +8,12 @@
 --
 -- Atomic, because the clock is the server's, and the set must never exist without a TTL.
 local delayed, member, delay, margin = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local call = redis.call
 
-redis.replicate_commands() -- Redis 5 and 6 refuse to write after TIME without it
-local time = redis.call('TIME')
-local due = string.format('%.17g', time[1] + time[2] / 1000000 + delay)
-local ttl = string.format('%.0f', math.max(math.ceil((delay + margin) * 1000), redis.call('PTTL', delayed)))
-redis.call('PEXPIRE', delayed, ttl) -- an error, if one there is, comes before anything is stored
-redis.call('ZADD', delayed, due, member)
-redis.call('PEXPIRE', delayed, ttl)
+-- include _clock
+local due = string.format('%.17g', now + delay)
+local ttl = string.format('%.0f', math.max(math.ceil((delay + margin) * 1000), call('PTTL', delayed)))
+call('PEXPIRE', delayed, ttl) -- an error, if one there is, comes before anything is stored
+call('ZADD', delayed, due, member)
+call('PEXPIRE', delayed, ttl)
 return 1

@@ -11,7 +11,7 @@ import redis
 from redis.credentials import CredentialProvider
 
 from asgi_redis import RedisChannelLayer, RedisPubSubChannelLayer, aio
-from asgi_redis.wire.keys import shard_of
+from asgi_redis.wire.names import shard_of
 from tests.support.waiting import eventually
 from workers import Worker, route
 from workers.runtime.pool import Pool

@@ -6,6 +6,7 @@ from typing import Any
 
 from asgi_redis.engine.stores.lmdb.environment import Environment
 from asgi_redis.engine.stores.lmdb.records import MEMBER, now
+from asgi_redis.wire.expiry import is_expired
 
 _READ_AT_ONCE = 2000  # members, so that nobody waits long for the writer's lock
 
@@ -28,6 +29,6 @@ def members(
                     break
                 if number == _READ_AT_ONCE:
                     return channels, member
-                if at - MEMBER.unpack(value)[0] < group_expiry:
+                if not is_expired(at - MEMBER.unpack(value)[0], group_expiry):
                     channels.append(member[len(key) :].decode())
     return channels, None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from asgi_redis.engine.stores.lmdb.records import COUNTERS, COUNTERS_KEY, MESSAGE, STATE, State, is_empty
+from asgi_redis.wire.expiry import is_over
 
 HOUR = 3600.0  # a queue's counters are kept for that after the last message
 DAY = 86400.0  # all of them together
@@ -15,21 +16,21 @@ def purge(txn: Any, key: bytes, head: int, tail: int, sent_before: float, most: 
     end = min(tail, head + most)
     while head < end:
         number = key + head.to_bytes(8, "big")
-        if MESSAGE.unpack_from(txn.get(number))[0] > sent_before:
+        if not is_over(MESSAGE.unpack_from(txn.get(number))[0], sent_before):
             break
         txn.delete(number)
         head += 1
     return head
 
 
-def first_sent_after(txn: Any, key: bytes, head: int, tail: int, sent_before: float) -> int:
-    """Returns the number of the first message that was sent after that time. They are in their order."""
+def first_unexpired(txn: Any, key: bytes, head: int, tail: int, sent_before: float) -> int:
+    """Returns the number of the first message that was not sent before that time. They are in their order."""
     while head < tail:
         middle = (head + tail) // 2
-        if MESSAGE.unpack_from(txn.get(key + middle.to_bytes(8, "big")))[0] > sent_before:
-            tail = middle
-        else:
+        if is_over(MESSAGE.unpack_from(txn.get(key + middle.to_bytes(8, "big")))[0], sent_before):
             head = middle + 1
+        else:
+            tail = middle
     return head
 
 

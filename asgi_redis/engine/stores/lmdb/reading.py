@@ -9,6 +9,7 @@ from asgi_redis.engine.stores.lmdb.environment import FEW, Environment
 from asgi_redis.engine.stores.lmdb.queues import retire
 from asgi_redis.engine.stores.lmdb.records import MESSAGE, READ, STATE, State, now, pack_read, queue_key, unpack_read
 from asgi_redis.engine.stores.store import Entry
+from asgi_redis.wire.expiry import is_expired
 
 Taken = list[tuple[str, Entry]]
 
@@ -109,7 +110,7 @@ class Reading:
             value = txn.pop(self.key + self.head.to_bytes(8, "big"))
             self.head += 1
             sent, length = MESSAGE.unpack_from(value)
-            if at - sent < expiry:
+            if not is_expired(at - sent, expiry):
                 self.left -= 1
                 start = MESSAGE.size + length
                 channel = self.queue + value[MESSAGE.size : start].decode() if length else self.queue

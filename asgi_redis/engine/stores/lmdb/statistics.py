@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from asgi_redis.engine.stores.lmdb.environment import Environment
-from asgi_redis.engine.stores.lmdb.queues import DAY, HOUR, first_sent_after
+from asgi_redis.engine.stores.lmdb.queues import DAY, HOUR, first_unexpired
 from asgi_redis.engine.stores.lmdb.records import (
     AFTER_QUEUE,
     COUNTERS,
@@ -30,7 +30,7 @@ def of_channel(environment: Environment, txn: Any, key: bytes, expiry: float) ->
     if value is None:
         return ChannelCounters(0, 0, 0, 0, 0.0)
     state = State.of(value)
-    head = first_sent_after(txn, key, state.head, state.tail, at - expiry)
+    head = first_unexpired(txn, key, state.head, state.tail, at - expiry)
     age = 0.0
     if head < state.tail:
         age = at - MESSAGE.unpack_from(txn.get(key + head.to_bytes(8, "big")))[0]

@@ -17,6 +17,7 @@ from asgi_redis.engine.stores.lmdb.records import (
     State,
     is_single_use,
 )
+from asgi_redis.wire.expiry import is_over
 
 _AT_ONCE = 20  # records looked at; a message adds two at most, so sweeping is faster than growing
 _AT_ONCE_PRESSED = 50  # so few that the pages kept spare will do
@@ -81,7 +82,7 @@ class Sweeper:
         self._position = key + b"\0"
         if key[:1] == FIRST_WAITER:
             return waiters.sweep(txn, key)
-        return at >= MEMBER.unpack(value)[1] and bool(txn.delete(key))
+        return is_over(MEMBER.unpack(value)[1], at) and bool(txn.delete(key))
 
     def _queue(self, txn: Any, key: bytes, value: bytes, at: float, pressed: bool) -> bool:
         state = State.of(value)

@@ -13,7 +13,7 @@ from redis.credentials import CredentialProvider
 from asgi_redis import RedisChannelLayer
 from asgi_redis.embedded import RedisServer
 from asgi_redis.exceptions import UnsupportedRedis
-from asgi_redis.wire.keys import shard_of
+from asgi_redis.wire.names import shard_of
 from tests.support.servers import pause, resume
 from tests.support.waiting import eventually
 

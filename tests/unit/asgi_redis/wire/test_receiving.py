@@ -8,7 +8,6 @@ import json
 import pytest
 
 from asgi_redis.exceptions import UndecodableMessage
-from asgi_redis.layers.base import is_channel_name
 from asgi_redis.wire import ChannelSet, Keys, Taken, Unpacker, shard_of
 
 KEYS = Keys("p:", "s:")
@@ -55,7 +54,7 @@ def test_each_shard_and_on_each_shard_each_queue_comes_first_in_turn():
 
 
 def unpacker_of(message):
-    return Unpacker(KEYS, bytes, lambda payload: copy.deepcopy(message), is_channel_name)
+    return Unpacker(KEYS, bytes, lambda payload: copy.deepcopy(message))
 
 
 def unpack(key, message):
@@ -121,13 +120,13 @@ def test_what_the_serialiser_raises_is_left_to_the_caller():
         raise KeyError("whatever")
 
     with pytest.raises(KeyError):
-        Unpacker(KEYS, bytes, fail, is_channel_name)(Taken(b"p:work", b"", 0.0, b"1"))
+        Unpacker(KEYS, bytes, fail)(Taken(b"p:work", b"", 0.0, b"1"))
 
 
 def test_the_payload_of_a_message_for_many_has_no_names_in_it():
     names = [f"p!{number}" for number in range(20)]
     message = {"text": "x", "__asgi_channel__": names}
-    unpacker = Unpacker(KEYS, bytes, json.loads, is_channel_name, lambda message: json.dumps(message).encode())
+    unpacker = Unpacker(KEYS, bytes, json.loads, lambda message: json.dumps(message).encode())
     taken = Taken(b"p:p!", json.dumps(message).encode(), 0.0, b"1")
     assert unpacker(taken) == ("p!", names, {"text": "x"}, b'{"text": "x"}')
     large = json.dumps({**message, "text": "x" * 1000}).encode()

@@ -14,7 +14,7 @@ import pytest
 
 from asgi_redis import MessageTooLarge
 from asgi_redis.engine import delayed
-from asgi_redis.layers.base import MOST_SECONDS
+from asgi_redis.wire.expiry import MAX_EXPIRY_SECONDS
 from tests.support.waiting import eventually
 
 CHANNELS = ["normal", "single?abc", "local.1!abc"]
@@ -242,7 +242,9 @@ def test_what_cannot_be_read_is_dropped_counted_and_logged(layer, client, prefix
     assert not client.exists(f"{prefix}:delayed")
 
 
-@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), "1", None, True, 1e16, MOST_SECONDS + 1])
+@pytest.mark.parametrize(
+    "seconds", [-1, float("nan"), float("inf"), "1", None, True, 1e16, MAX_EXPIRY_SECONDS + 1]
+)
 def test_a_delay_is_a_number_of_seconds(layer, seconds, client, prefix):
     with pytest.raises(ValueError, match="seconds from 0 to 3153600000"):
         layer.delayed.send("c", {}, seconds)
@@ -250,9 +252,9 @@ def test_a_delay_is_a_number_of_seconds(layer, seconds, client, prefix):
 
 
 def test_the_longest_delay_is_a_hundred_years(layer, client, prefix):
-    layer.delayed.send("c", {}, MOST_SECONDS)
+    layer.delayed.send("c", {}, MAX_EXPIRY_SECONDS)
     layer.delayed.send("c", {}, 1)
-    assert client.ttl(f"{prefix}:delayed") > MOST_SECONDS
+    assert client.ttl(f"{prefix}:delayed") > MAX_EXPIRY_SECONDS
 
 
 def test_what_cannot_be_sent_cannot_be_delayed(layer_for, redis_server, client, prefix):

@@ -1,0 +1,70 @@
+"""Names: which are valid, and where a channel's messages are. The layers' tests show the errors that users see."""
+
+from __future__ import annotations
+
+import pytest
+
+from asgi_redis.exceptions import InvalidName
+from asgi_redis.wire.names import (
+    check_channel_name,
+    check_group_name,
+    is_channel_name,
+    is_normal,
+    queue_of,
+    queue_of_member,
+    shard_of,
+    shares,
+)
+
+CHANNELS = ["work", "a.b-c_D9", "x!", "x!y", "reply?abc"]
+NO_CHANNELS = ["", "!x", "?x", "a b", "a!b!c", "a?b!c", "a:b", "é", "n" * 100, "a\n"]
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+def test_a_valid_channel_name_passes_every_check(name):
+    assert is_channel_name(name)
+    check_channel_name(name)
+    assert queue_of_member(name.encode()) == queue_of(name).encode()
+
+
+@pytest.mark.parametrize("name", [*NO_CHANNELS, "reply?", None, b"work", 1])
+def test_any_other_name_is_refused(name):
+    assert not is_channel_name(name)
+    with pytest.raises(InvalidName):
+        check_channel_name(name)
+
+
+@pytest.mark.parametrize("name", [name for name in NO_CHANNELS if len(name) < 100])
+def test_a_member_of_a_group_that_is_no_channel_name_has_no_queue(name):
+    assert queue_of_member(name.encode()) is None
+
+
+@pytest.mark.parametrize("name", [*CHANNELS[2:], "", "a b", "n" * 100, None])
+def test_group_names_have_neither_mark(name):
+    with pytest.raises(InvalidName):
+        check_group_name(name)
+    check_group_name("chat")
+
+
+def test_a_process_local_channel_is_received_from_up_to_its_mark():
+    check_channel_name("x!", receive=True)
+    with pytest.raises(InvalidName, match="must end at the !"):
+        check_channel_name("x!y", receive=True)
+
+
+@pytest.mark.parametrize(
+    ("channel", "queue", "normal"), [("work", "work", True), ("x!y", "x!", False), ("r?z", "r?z", False)]
+)
+def test_the_queue_of_a_channel_ends_at_its_exclamation_mark(channel, queue, normal):
+    assert queue_of(channel) == queue
+    assert is_normal(channel) is normal
+
+
+@pytest.mark.parametrize("queue", ["x!", "reply?abc"])
+def test_a_pinned_queue_has_its_capacity_on_one_shard(queue):
+    assert shares(queue, 7, 3) == {shard_of(queue.encode(), 3): 7}
+
+
+def test_a_normal_queue_has_its_capacity_spread_over_all_shards():
+    assert shares("work", 7, 3) == {0: 3, 1: 2, 2: 2}
+    assert shares("work", 1, 3) == {0: 1, 1: 0, 2: 0}
