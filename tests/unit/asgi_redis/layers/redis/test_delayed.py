@@ -242,9 +242,7 @@ def test_what_cannot_be_read_is_dropped_counted_and_logged(layer, client, prefix
     assert not client.exists(f"{prefix}:delayed")
 
 
-@pytest.mark.parametrize(
-    "seconds", [-1, float("nan"), float("inf"), "1", None, True, 1e16, MAX_EXPIRY_SECONDS + 1]
-)
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), "1", None, True, 1e16, MAX_EXPIRY_SECONDS + 1])
 def test_a_delay_is_a_number_of_seconds(layer, seconds, client, prefix):
     with pytest.raises(ValueError, match="seconds from 0 to 3153600000"):
         layer.delayed.send("c", {}, seconds)
