@@ -9,8 +9,8 @@ from weakref import WeakKeyDictionary
 
 from asgi_redis.aio.layer import AsyncChannelLayer
 from asgi_redis.aio.loop_waker import Bell, Receiver, Sleeper
-from asgi_redis.aio.runner import Pipeline, carry
-from asgi_redis.connection import Steps
+from asgi_redis.aio.runner import Pipeline, run_plan
+from asgi_redis.connection import Plan
 from asgi_redis.engine.pubsub.subscription import Confirmation, Inbox, Subscription
 from asgi_redis.exceptions import LayerClosed
 from asgi_redis.layers import pubsub
@@ -76,8 +76,8 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
         """Publishes ``message`` to ``group``, in one round trip. Raises as ``send`` does. Returns 0."""
         return await self._carry(self.layer.plans.group_send(group, message))
 
-    async def _carry(self, steps: Steps[T]) -> T:
-        return await carry(steps, self._pipelines)
+    async def _carry(self, plan: Plan[T]) -> T:
+        return await run_plan(plan, self._pipelines)
 
     # Receiving
 

@@ -13,8 +13,8 @@ from asgi_redis.aio.exceptions import ChannelFull
 from asgi_redis.aio.layer import AsyncChannelLayer
 from asgi_redis.aio.memberships import Memberships
 from asgi_redis.aio.outages import Outages, checked_kind
-from asgi_redis.aio.runner import Pipeline, carry
-from asgi_redis.connection import Steps
+from asgi_redis.aio.runner import Pipeline, run_plan
+from asgi_redis.connection import Plan
 from asgi_redis.engine.reader import Reader
 from asgi_redis.layers import redis
 from asgi_redis.layers.base import settings_of, unknown_setting
@@ -150,8 +150,8 @@ class RedisChannelLayer(AsyncChannelLayer):
             memberships.forget()
         await super().flush()
 
-    async def _carry(self, steps: Steps[T]) -> T:
-        return await carry(steps, self._pipelines)
+    async def _carry(self, plan: Plan[T]) -> T:
+        return await run_plan(plan, self._pipelines)
 
     @property
     def prefix(self) -> str:

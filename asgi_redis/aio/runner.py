@@ -17,7 +17,7 @@ from typing import Any, Generic, Optional, TypeVar, Union
 
 from redis.exceptions import RedisError
 
-from asgi_redis.connection import Shard, Steps, as_exception, begin, execute_many, start_or_run
+from asgi_redis.connection import Plan, Shard, as_exception, begin, pipeline_execute, start_or_run
 from asgi_redis.process import fork
 from asgi_redis.wire import Operation
 
@@ -153,7 +153,7 @@ class Pipeline(Carrier[Begun]):
         return future
 
     def _do(self, work: Begun) -> Any:
-        (outcome,) = execute_many(self._shard, [work[0]], work[1])
+        (outcome,) = pipeline_execute(self._shard, [work[0]], work[1])
         return outcome
 
     def _run(self, queue: Queue[Begun]) -> None:
@@ -175,7 +175,7 @@ class Pipeline(Carrier[Begun]):
             sent = 0 if begun is None else 1
             batch[sent:] = [one for one in batch[sent:] if not one[1].cancelled()]
             if batch:
-                outcomes = execute_many(self._shard, [operation for operation, _ in batch], begun)
+                outcomes = pipeline_execute(self._shard, [operation for operation, _ in batch], begun)
                 settle(zip([future for _, future in batch], outcomes))
 
     def _next(self, queue: Queue[Begun]) -> Item[Begun] | None:
@@ -243,13 +243,13 @@ def _settle(settled: Iterable[tuple[Future, Any]]) -> None:
             future.set_result(outcome)
 
 
-async def carry(steps: Steps[T], pipelines: dict[Shard, Pipeline]) -> T:
-    """Carries out a call, and returns what it returns. See ``asgi_redis.connection.carry``, which blocks."""
+async def run_plan(plan: Plan[T], pipelines: dict[Shard, Pipeline]) -> T:
+    """Carries out a call, and returns what it returns. See ``asgi_redis.connection.run_plan``, which blocks."""
     loop = asyncio.get_running_loop()
     results: list[Any] | None = None
     while True:
         try:
-            requests = next(steps) if results is None else steps.send(results)
+            requests = next(plan) if results is None else plan.send(results)
         except StopIteration as ended:
             result: T = ended.value
             return result

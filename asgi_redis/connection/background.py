@@ -11,10 +11,10 @@ from typing import Any
 
 from asgi_redis.process import fork
 
-PROMPT = 1.0  # seconds that something may take while others wait for it
+HANG_TIMEOUT_SECONDS = 1.0  # seconds that something may take while others wait for it
 
 
-class LateCalls:
+class BackgroundReplies:
     """Calls that nobody waits for any more, but whoever wants to ``settle``; ``name`` is what their threads show."""
 
     def __init__(self, name: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from redis.exceptions import RedisError, ResponseError, TimeoutError
 
-from asgi_redis.connection.background import PROMPT
+from asgi_redis.connection.background import HANG_TIMEOUT_SECONDS
 from asgi_redis.connection.exchange import Exchange
 from asgi_redis.connection.shard import Shard
 from asgi_redis.connection.take import Hand, RequeueOperation, Taking, requeue_all
@@ -44,18 +44,18 @@ class _Blocked(Taking):
 
     def __init__(self, shard: Shard, operation: Operation, requeue: RequeueOperation) -> None:
         super().__init__(shard, operation, requeue)
-        self._patience = PROMPT
+        self._patience = HANG_TIMEOUT_SECONDS
         self.ends = False
         """Whether the wait is over, and the reply is about to be read."""
 
-    def start(self, prompt: bool) -> None:
+    def start(self, fail_fast: bool) -> None:
         """Sends it. Raises ``redis.exceptions.RedisError``."""
-        self._begin(prompt)
+        self._begin(fail_fast)
 
-    def _prepare(self, connection: Any, prompt: bool) -> None:
+    def _prepare(self, connection: Any, fail_fast: bool) -> None:
         try:
             if self.operation.end is None:
-                self._client = self.shard.client_id(connection, _CLIENT_ID, prompt)
+                self._client = self.shard.client_id(connection, _CLIENT_ID, fail_fast)
         except BaseException as error:
             self.shard.after_error(connection, error)
             raise
@@ -76,17 +76,17 @@ class _Blocked(Taking):
         assert self.exchange is not None
         return self.exchange.fileno()
 
-    def end(self, ready: bool, patience: float) -> None:
+    def end(self, ready: bool, timeout: float) -> None:
         """
         Ends the pop unless its reply is ``ready``, and takes the message if it has one.
 
-        Raises ``redis.exceptions.RedisError``: ``TimeoutError`` when it has not ended after ``patience`` seconds;
+        Raises ``redis.exceptions.RedisError``: ``TimeoutError`` when it has not ended after ``timeout`` seconds;
         then a thread waits for it, and puts back the message that it may take.
         """
         exchange = self.exchange
         assert exchange is not None
-        self._patience = patience
-        if not (ready or exchange.answered or self._unblock(patience)):
+        self._patience = timeout
+        if not (ready or exchange.answered or self._unblock(timeout)):
             self._leave(exchange)
             raise TimeoutError(f"a blocking pop at {self.shard.host} does not end")
         self._finish(exchange)
@@ -96,12 +96,12 @@ class _Blocked(Taking):
         exchange = self.exchange
         if exchange is not None and exchange.begun and not (self._left or exchange.over or exchange.answered):
             exchange.send()
-            if not self._unblock(PROMPT):
+            if not self._unblock(HANG_TIMEOUT_SECONDS):
                 self._leave(exchange)
                 return
         super().rescue()
 
-    def _read(self, exchange: Exchange, patience: float | None) -> list[Taken]:
+    def _read(self, exchange: Exchange, timeout: float | None) -> list[Taken]:
         while True:
             replies = exchange.replies()
             put_off = bool(replies) and isinstance(replies[0], ResponseError) and is_unblocked(replies[0])
@@ -114,23 +114,23 @@ class _Blocked(Taking):
             if len(replies) >= 2:
                 taken = exchange.meaning(replies[:2])
                 return [] if taken is None else [taken]
-            exchange.receive(self._patience if put_off and patience is None else patience)
+            exchange.receive(self._patience if put_off and timeout is None else timeout)
 
-    def _unblock(self, patience: float) -> bool:
+    def _unblock(self, timeout: float) -> bool:
         started = time.monotonic()
         # CLIENT UNBLOCK, or what the pop brings with it where that is forbidden.
         end = self.operation.end or unblock(self._client)
         while not poll([self], 0.0):
             try:
-                self.shard.execute(end, prompt=True, spare=True)
+                self.shard.execute(end, fail_fast=True, spare=True)
             except ResponseError:
-                patience = _GIVE_UP  # the server is there, and forbids it: the pop ends by itself
+                timeout = _GIVE_UP  # the server is there, and forbids it: the pop ends by itself
             except TimeoutError:
-                return bool(poll([self], max(0.0, started + patience - time.monotonic())))
+                return bool(poll([self], max(0.0, started + timeout - time.monotonic())))
             except RedisError:
                 pass  # the pop's own connection shows what is wrong
             # A pop that Redis has not read yet cannot be ended: then it waits on, and is asked again.
-            if not poll([self], _PATIENCE) and time.monotonic() > started + patience:
+            if not poll([self], _PATIENCE) and time.monotonic() > started + timeout:
                 return False
         return True
 
@@ -160,7 +160,7 @@ def pop(
         one = _Blocked(shard, operation, requeue)
         hand.add(one)
         try:
-            one.start(prompt=report is not None)
+            one.start(fail_fast=report is not None)
         except RedisError as error:
             if report is None:
                 raise
@@ -175,7 +175,7 @@ def pop(
         waiter.clear()
     # Somebody else waits: for a message that another shard has given, or, behind a report, to go on without this one.
     hurried = report is not None or any(one in ready for one in blocked)
-    failures = _end_all(blocked, ready, PROMPT if hurried else _GIVE_UP)
+    failures = _end_all(blocked, ready, HANG_TIMEOUT_SECONDS if hurried else _GIVE_UP)
     served = [one for one in blocked if one.taken]
     for shard, failure in failures:
         if report is not None and isinstance(failure, RedisError):
@@ -193,12 +193,12 @@ def pop(
     return first
 
 
-def _end_all(blocked: Sequence[_Blocked], ready: Sequence[Any], patience: float) -> list[tuple[Shard, Exception]]:
+def _end_all(blocked: Sequence[_Blocked], ready: Sequence[Any], timeout: float) -> list[tuple[Shard, Exception]]:
     """Ends all the pops: one that is left behind would take a message that nobody reads. Returns the errors."""
     failures: list[tuple[Shard, Exception]] = []
     for one in blocked:
         try:
-            one.end(one in ready, patience)
+            one.end(one in ready, timeout)
         except (RedisError, UnsupportedRedis) as error:
             failures.append((one.shard, error))
     return failures

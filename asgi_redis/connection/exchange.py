@@ -87,19 +87,19 @@ class Exchange:
         if self._connection is not None:
             write_rest(self._connection, self._packed, self._sent)
 
-    def renew(self, error: Unsent, prompt: bool = False) -> None:
+    def renew(self, error: Unsent, fail_fast: bool = False) -> None:
         """Connects anew, where the connection was closed before a byte went out."""
-        self.shard.renew(self._connection, error, prompt)
+        self.shard.renew(self._connection, error, fail_fast)
 
-    def receive(self, patience: float | None = None) -> None:
+    def receive(self, timeout: float | None = None) -> None:
         """
-        Takes in more of the replies; waits for it, as long as the socket does or ``patience`` seconds.
+        Takes in more of the replies; waits for it, as long as the socket does or ``timeout`` seconds.
 
         Raises ``NoAnswer`` after that; ``redis.exceptions.ConnectionError`` and ``TimeoutError``.
         """
-        if patience is not None and not poll([self], patience):
+        if timeout is not None and not poll([self], timeout):
             self.shard.distrust(self._connection)
-            raise NoAnswer(f"{self.shard.host} has not answered within {patience:g} s")
+            raise NoAnswer(f"{self.shard.host} has not answered within {timeout:g} s")
         read_some(self._connection, self._chunks)
 
     def replies(self) -> list[Any]:
@@ -109,7 +109,7 @@ class Exchange:
             return []
         return _replies(chunks[0] if len(chunks) == 1 else b"".join(chunks))
 
-    def result(self, patience: float | None = None) -> Any:
+    def result(self, timeout: float | None = None) -> Any:
         """
         Sends the operation, and returns what its replies mean; goes on where it was interrupted.
 
@@ -119,11 +119,11 @@ class Exchange:
         if not self._chunks:
             if sum(self._sent) < len(self._packed):
                 self.send()
-            self.receive(patience)
+            self.receive(timeout)
         while True:
             replies = self.replies()
             if len(replies) < operation.replies:
-                self.receive(patience)
+                self.receive(timeout)
             elif isinstance(replies[0], NoScriptError) and self._packed is operation.packed:
                 # Redis has run nothing: asking again cannot repeat anything.
                 self._sent = []  # first: it is what says whether anything may have been done
@@ -148,7 +148,7 @@ class Exchange:
         # An interruption in here costs the connection, which nobody has then, rather than that two have it.
         connection, self._connection = self._connection, None
         if connection is not None:
-            self.shard.give_back(connection)
+            self.shard.release(connection)
 
     def fail(self, error: BaseException) -> None:
         """Gives the connection back, or closes it, after an error."""

@@ -1,7 +1,7 @@
 """
-How a call is carried out: it says step by step which requests to make, and gets the results.
+The blocking runner of plans. A plan is a call as a generator: it yields requests and is sent their results.
 
-The same steps serve every carrier: the blocking one in this file, and the one of the asynchronous layers.
+The asynchronous layers have a runner for the same plans: ``asgi_redis.aio.runner``.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from asgi_redis.wire.operation import Operation
 
 T = TypeVar("T")
 Request = tuple[Shard, Operation]
-Steps = Generator[list[Request], list[Any], T]
+Plan = Generator[list[Request], list[Any], T]
 """Yields requests to be made at once, is sent their results in the same order, and returns what the call returns."""
 
 
-def carry(steps: Steps[T]) -> T:
-    """Carries out a call with blocking requests, and returns what it returns. Raises ``ForkedDuringCall``."""
+def run_plan(plan: Plan[T]) -> T:
+    """Run a plan with blocking requests, and return what it returns. Raises ``ForkedDuringCall``."""
     generation = fork.check()
     try:
-        requests = next(steps)
+        requests = next(plan)
         while True:
             if fork.generation != generation:
                 raise fork.forked()
-            requests = steps.send(execute_all(requests))
+            requests = plan.send(execute_on_shards(requests))
     except StopIteration as ended:
         result: T = ended.value
         return result
 
 
-def execute_all(requests: Sequence[tuple[Shard, Operation]]) -> list[Any]:
+def execute_on_shards(requests: Sequence[tuple[Shard, Operation]]) -> list[Any]:
     """
     Sends operations to several shards at once, all before the first reply is read, and returns their results.
 
@@ -66,7 +66,7 @@ def execute_all(requests: Sequence[tuple[Shard, Operation]]) -> list[Any]:
             shard.after_error(connection, error)
             errors.append(shard.with_key(error, operation))
         else:
-            shard.give_back(connection)
+            shard.release(connection)
     if errors:
         raise errors[0]
     return results

@@ -23,7 +23,7 @@ _PATIENCE = 5.0  # seconds, where no timeout is set
 _MACOS_KEEPIDLE = 0x10  # TCP_KEEPALIVE, which Python knows by name from 3.10 on
 
 
-class Limits(NamedTuple):
+class ConnectionLimits(NamedTuple):
     """
     How many connections a host may have at a time, and how old one may be in seconds.
 
@@ -37,7 +37,7 @@ class Limits(NamedTuple):
     health_check_interval: float = 5.0
 
     @classmethod
-    def taken_from(cls, options: dict[str, Any]) -> Limits:
+    def taken_from(cls, options: dict[str, Any]) -> ConnectionLimits:
         """Takes them out of a host's options; None is no limit. Raises ``ConfigurationError``."""
         return cls(**{name: _limit(name, options.pop(name)) for name in cls._fields if name in options})
 
@@ -66,11 +66,11 @@ class Host:
         self._connection_class = connection_class
         # Never again what may have been sent already: a retry of redis-py's could do that.
         self._options = {**options, "retry": Retry(NoBackoff(), 0)}
-        self.limits = Limits.taken_from(self._options)
+        self.limits = ConnectionLimits.taken_from(self._options)
         if issubclass(connection_class, (Connection, SSLConnection)):
             self._options.setdefault("socket_keepalive", True)
             self._options.setdefault("socket_keepalive_options", keepalive_options())
-        self.patience: float = self._options.get("socket_connect_timeout") or _PATIENCE
+        self.connect_timeout: float = self._options.get("socket_connect_timeout") or _PATIENCE
         """How many seconds may pass until a caller has a connection."""
         self._make()  # shows a wrong option now, not at the first use
 

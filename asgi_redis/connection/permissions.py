@@ -45,7 +45,7 @@ class Permissions:
         try:
             may_pop = all(_is_allowed(shard, part) for part in parts)
             # Itself, which waits for nothing.
-            may_unblock = _is_allowed(shard, unblock(shard.execute(client_id(), prompt=True)))
+            may_unblock = _is_allowed(shard, unblock(shard.execute(client_id(), fail_fast=True)))
         except (ResponseError, UnsupportedRedis):
             may_unblock = False
         except RedisError:
@@ -60,7 +60,7 @@ class Permissions:
 
 def _is_allowed(shard: Shard, operation: Operation) -> bool:
     try:
-        shard.execute(operation, prompt=True)
+        shard.execute(operation, fail_fast=True)
     except (NoPermissionError, UnsupportedRedis):
         return False
     except ResponseError:

@@ -23,7 +23,7 @@ _SMALL = 1 << 14  # bytes that fit into the buffer of a socket whose last reques
 
 def begin(shard: Shard, operation: Operation) -> Any | None:
     """
-    Sends an operation if that takes no waiting; returns the connection that has its reply, for ``execute_many``.
+    Sends an operation if that takes no waiting; returns the connection that has its reply, for ``pipeline_execute``.
 
     Raises ``redis.exceptions.RedisError``.
     """
@@ -40,7 +40,7 @@ def begin(shard: Shard, operation: Operation) -> Any | None:
     return connection
 
 
-def execute_many(shard: Shard, operations: Sequence[Operation], begun: Any | None = None) -> list[Any]:
+def pipeline_execute(shard: Shard, operations: Sequence[Operation], begun: Any | None = None) -> list[Any]:
     """
     Sends all the operations before the first reply is read; returns for each its result, or the ``Exception``.
 
@@ -74,7 +74,7 @@ def execute_many(shard: Shard, operations: Sequence[Operation], begun: Any | Non
         return [
             shard.with_key(one, operation) if is_error(one) else one for one, operation in zip(explained, operations)
         ]
-    shard.give_back(connection)
+    shard.release(connection)
     return explained
 
 

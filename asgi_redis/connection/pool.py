@@ -25,7 +25,7 @@ from redis.exceptions import (
     TimeoutError,
 )
 
-from asgi_redis.connection.background import PROMPT, within
+from asgi_redis.connection.background import HANG_TIMEOUT_SECONDS, within
 from asgi_redis.connection.errors import closes_connection
 from asgi_redis.connection.examination import Examination, ask_info
 from asgi_redis.connection.host import Host
@@ -40,7 +40,7 @@ _SPREAD = 0.9  # of the age that a connection may have, at least, so that not al
 _LOST = (ConnectionError, ReadOnlyError, MasterDownError)
 
 
-class Pool:
+class ConnectionPool:
     """Connections of redis-py to ``host``, which is examined before the first is used if it is to keep keys."""
 
     def __init__(self, host: Host, keeps_keys: bool = True) -> None:
@@ -67,15 +67,15 @@ class Pool:
 
     # Taking
 
-    def checkout(self, prompt: bool = False, spare: bool = False) -> Any:
+    def checkout(self, fail_fast: bool = False, spare: bool = False) -> Any:
         """
         Returns a connection that is alive, as far as can be known before something is sent.
 
-        With ``prompt`` it waits no longer than ``PROMPT`` seconds for a new one. With ``spare`` it may be one more
-        than ``max_connections``: for what lets others go.
+        With ``fail_fast`` it waits up to ``HANG_TIMEOUT_SECONDS`` for a new one. With ``spare`` it may be one more
+        than ``max_connections``: for requests that let other connections go.
         """
         fork.check()
-        return self._take_idle() or self._connect(prompt, spare)
+        return self._take_idle() or self._connect(fail_fast, spare)
 
     def _take_idle(self) -> Any | None:
         while True:
@@ -102,7 +102,7 @@ class Pool:
         if (
             too_long
             or is_dead(connection)
-            or (idle > self._limits.health_check_interval and not answers(connection, PROMPT))
+            or (idle > self._limits.health_check_interval and not answers(connection, HANG_TIMEOUT_SECONDS))
         ):
             connection.disconnect()
             self.drop_idle()  # what is as old is no better
@@ -126,22 +126,22 @@ class Pool:
 
     # Connecting
 
-    def _connect(self, prompt: bool, spare: bool) -> Any:
+    def _connect(self, fail_fast: bool, spare: bool) -> Any:
         if self._limits.max_connections == math.inf or spare:
-            return self._make(prompt)
-        connection = self._await_place(PROMPT if prompt else self.host.patience)
+            return self._make(fail_fast)
+        connection = self._await_place(HANG_TIMEOUT_SECONDS if fail_fast else self.host.connect_timeout)
         if connection is not None:
             return connection
         try:
-            return self._make(prompt)
+            return self._make(fail_fast)
         finally:
             with self._freed:
                 self._opening -= 1
                 self._freed.notify()
 
-    def _await_place(self, patience: float) -> Any | None:
+    def _await_place(self, timeout: float) -> Any | None:
         """Returns an idle connection, or None when there may be another; that counts as being opened then."""
-        most, deadline = self._limits.max_connections, time.monotonic() + patience
+        most, deadline = self._limits.max_connections, time.monotonic() + timeout
         with self._freed:
             self._waiting += 1
         try:
@@ -158,7 +158,7 @@ class Pool:
                     if left <= 0:
                         raise ConnectionError(
                             f"all {most:.0f} connections to {self.host} are in use (max_connections), and none was "
-                            f"given back within {patience:g} s"
+                            f"given back within {timeout:g} s"
                         )
                     other = self._idle.pop_of_others() if isinstance(self._idle, IdleOfHub) else None
                     if other is not None:
@@ -169,9 +169,9 @@ class Pool:
             with self._freed:
                 self._waiting -= 1
 
-    def _make(self, prompt: bool) -> Any:
+    def _make(self, fail_fast: bool) -> Any:
         # redis-py bounds the steps of it one by one, and the last of them by the socket timeout.
-        connection = self._promptly(self.connect) if prompt else self.connect()
+        connection = self._promptly(self.connect) if fail_fast else self.connect()
         connection.is_counted = True
         return connection
 
@@ -211,13 +211,13 @@ class Pool:
 
     def _promptly(self, call: Callable[[], Any]) -> Any:
         try:
-            return within(PROMPT, call, f"connecting to {self.host}")
+            return within(HANG_TIMEOUT_SECONDS, call, f"connecting to {self.host}")
         except builtins.TimeoutError as error:
             raise ConnectionError(str(error)) from None
 
     # Sending
 
-    def send(self, connection: Any, packed: bytes, prompt: bool = False) -> None:
+    def send(self, connection: Any, packed: bytes, fail_fast: bool = False) -> None:
         """
         Sends a request on a connection that was checked out.
 
@@ -226,21 +226,21 @@ class Pool:
         try:
             write_rest(connection, packed, [])
         except Unsent as error:
-            self.renew(connection, error, prompt)
+            self.renew(connection, error, fail_fast)
             write_rest(connection, packed, [])
 
-    def renew(self, connection: Any, error: Unsent, prompt: bool = False) -> None:
+    def renew(self, connection: Any, error: Unsent, fail_fast: bool = False) -> None:
         """Connects one anew that was closed before a byte went out, as ``error`` says."""
         self.after_error(connection, error)
         reconnect = functools.partial(self._reconnect, connection)
-        if prompt:
+        if fail_fast:
             self._promptly(reconnect)
         else:
             reconnect()
 
     # Giving back
 
-    def give_back(self, connection: Any) -> None:
+    def release(self, connection: Any) -> None:
         """Keeps a connection, all of whose replies were read, for the next call."""
         now = time.monotonic()
         if now < connection.retire_at:
@@ -265,7 +265,7 @@ class Pool:
     def after_error(self, connection: Any, error: BaseException) -> None:
         """Keeps the connection after an error that was a reply; after any other its state is not known."""
         if isinstance(error, (ResponseError, UnsupportedRedis)) and not self.is_lost(error):
-            self.give_back(connection)
+            self.release(connection)
             return
         self.discard(connection)
         if self.is_lost(error):

@@ -90,11 +90,11 @@ def is_dead(connection: Any) -> bool:
         return True
 
 
-def answers(connection: Any, patience: float) -> bool:
+def answers(connection: Any, timeout: float) -> bool:
     """Whether Redis answers: what lies between may have forgotten a connection, and tell nobody."""
     try:
         write(connection, _PING)
-        if not connection.can_read(patience):
+        if not connection.can_read(timeout):
             return False
         connection.read_response(disable_decoding=True, disconnect_on_error=False)
     except ResponseError:

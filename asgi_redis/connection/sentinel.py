@@ -22,7 +22,7 @@ from redis.exceptions import ConnectionError, RedisError, ResponseError
 from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
 
-from asgi_redis.connection.background import PROMPT, within
+from asgi_redis.connection.background import HANG_TIMEOUT_SECONDS, within
 from asgi_redis.connection.host import Host
 from asgi_redis.exceptions import ConfigurationError
 from asgi_redis.process.patches import is_patched, original
@@ -154,13 +154,13 @@ class SentinelHost(Host):
         Whether a connection leads to the server that is the master by what the Sentinels say.
 
         They are asked once a second, or in each refresh interval where that is longer. That holds up nobody for more
-        than ``PROMPT`` seconds: an answer that comes later counts from then on.
+        than ``HANG_TIMEOUT_SECONDS`` seconds: an answer that comes later counts from then on.
         """
         now = time.monotonic()
         if now >= self._ask_at:
             self._ask_at = now + _ASK_LATER  # others go on without an answer meanwhile
             with contextlib.suppress(builtins.TimeoutError):  # the connection may still be good
-                within(PROMPT, self._ask, f"asking for the master of {self}")
+                within(HANG_TIMEOUT_SECONDS, self._ask, f"asking for the master of {self}")
         return (connection.host, connection.port) == self._address
 
     def _ask(self) -> None:

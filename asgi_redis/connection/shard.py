@@ -21,11 +21,11 @@ from redis.exceptions import (
     TimeoutError,
 )
 
-from asgi_redis.connection.background import PROMPT, LateCalls
+from asgi_redis.connection.background import HANG_TIMEOUT_SECONDS, BackgroundReplies
 from asgi_redis.connection.errors import explained, wrong_type_error
 from asgi_redis.connection.host import Host
 from asgi_redis.connection.permissions import Permissions
-from asgi_redis.connection.pool import Pool
+from asgi_redis.connection.pool import ConnectionPool
 from asgi_redis.connection.redis_py import write
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.wire.operation import Operation
@@ -34,29 +34,29 @@ from asgi_redis.wire.operations import scan, types, unlink
 _KEYS_LOOKED_AT = 1000  # to find the one that is of another type
 
 
-class Shard(Pool):
+class Shard(ConnectionPool):
     """The connections to one host, and what is done on them."""
 
     def __init__(self, host: Host, keeps_keys: bool = True) -> None:
         self._client_ids: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
-        self._late_calls = LateCalls(f"late reply of {host}")
+        self._background_replies = BackgroundReplies(f"late reply of {host}")
         self.permissions = Permissions()
         super().__init__(host, keeps_keys)
 
-    def execute(self, operation: Operation, prompt: bool = False, spare: bool = False) -> Any:
+    def execute(self, operation: Operation, fail_fast: bool = False, spare: bool = False) -> Any:
         """
         Sends one operation and returns what its replies mean.
 
-        With ``prompt`` the reply is waited for no longer than ``PROMPT`` seconds, then a ``TimeoutError`` is raised.
+        With ``fail_fast`` it waits up to ``HANG_TIMEOUT_SECONDS`` for the reply, then raises ``TimeoutError``.
 
         Raises ``redis.exceptions.RedisError``. After a ``ConnectionError`` or a ``TimeoutError`` Redis may or may not
         have carried it out.
         """
-        connection = self.checkout(prompt, spare)
+        connection = self.checkout(fail_fast, spare)
         try:
-            self.send(connection, operation.packed, prompt)
-            if prompt and not connection.can_read(PROMPT):
-                raise TimeoutError(f"{self.host} has not answered within {PROMPT:g} s")
+            self.send(connection, operation.packed, fail_fast)
+            if fail_fast and not connection.can_read(HANG_TIMEOUT_SECONDS):
+                raise TimeoutError(f"{self.host} has not answered within {HANG_TIMEOUT_SECONDS:g} s")
             reply = self.read(connection, operation)
         except BaseException as error:
             self.after_error(connection, error)
@@ -65,16 +65,16 @@ class Shard(Pool):
                 if told is not error:
                     raise told from error
             raise
-        self.give_back(connection)
+        self.release(connection)
         return operation.read(reply)
 
     def later(self, call: Callable[[], object]) -> None:
         """Makes a call, which must not raise, in a thread that ``settle`` waits for."""
-        self._late_calls.make(call)
+        self._background_replies.make(call)
 
     def settle(self, deadline: float) -> bool:
         """Waits for replies that are late; returns whether there are none by ``deadline`` (``time.monotonic``)."""
-        return self._late_calls.settle(deadline)
+        return self._background_replies.settle(deadline)
 
     def read(self, connection: Any, operation: Operation) -> Any:
         """Returns the reply to an operation that was sent, or the list of its replies."""
@@ -105,20 +105,20 @@ class Shard(Pool):
             return error
         keys = operation.keys()[:_KEYS_LOOKED_AT]
         try:
-            kinds = self.execute(types(keys), prompt=True, spare=True)
+            kinds = self.execute(types(keys), fail_fast=True, spare=True)
         except (RedisError, UnsupportedRedis):
             return error
         # Counters are hashes; they come after what is no queue though it should be.
         wrong = next((found for found in zip(keys, kinds) if found[1] not in (b"zset", b"none")), None)
         return wrong_type_error(self.host, *wrong) if wrong else error
 
-    def client_id(self, connection: Any, ask: Operation, prompt: bool = False) -> int:
+    def client_id(self, connection: Any, ask: Operation, fail_fast: bool = False) -> int:
         """Returns the number that Redis knows ``connection`` by; asks with ``ask`` the first time."""
         client = self._client_ids.get(connection)
         if client is None:
             write(connection, ask.packed)
-            if prompt and not connection.can_read(PROMPT):
-                raise TimeoutError(f"{self.host} has not answered within {PROMPT:g} s")
+            if fail_fast and not connection.can_read(HANG_TIMEOUT_SECONDS):
+                raise TimeoutError(f"{self.host} has not answered within {HANG_TIMEOUT_SECONDS:g} s")
             client = self._client_ids[connection] = int(ask.read(self.read(connection, ask)))
         return client
 

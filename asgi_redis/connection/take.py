@@ -12,7 +12,7 @@ from typing import Any
 
 from redis.exceptions import RedisError, ResponseError, TimeoutError
 
-from asgi_redis.connection.background import PROMPT
+from asgi_redis.connection.background import HANG_TIMEOUT_SECONDS
 from asgi_redis.connection.exchange import Exchange, NoAnswer
 from asgi_redis.connection.redis_py import Unsent
 from asgi_redis.connection.shard import Shard
@@ -49,35 +49,35 @@ class Taking:
         self.operation = operation
         self._requeue = requeue
 
-    def _begin(self, prompt: bool) -> Exchange:
-        connection = self.shard.checkout(prompt)
+    def _begin(self, fail_fast: bool) -> Exchange:
+        connection = self.shard.checkout(fail_fast)
         if fork.generation != self.generation:
-            self.shard.give_back(connection)
+            self.shard.release(connection)
             raise fork.forked()
-        self._prepare(connection, prompt)
+        self._prepare(connection, fail_fast)
         exchange = self.exchange = Exchange(self.shard, connection, self.operation)
         try:
             try:
                 exchange.send()
             except Unsent as error:
-                exchange.renew(error, prompt)
-                self._prepare(connection, prompt)
+                exchange.renew(error, fail_fast)
+                self._prepare(connection, fail_fast)
                 exchange.send()
         except Exception as error:
             exchange.fail(error)
             raise
         return exchange
 
-    def _prepare(self, connection: Any, prompt: bool) -> None:
+    def _prepare(self, connection: Any, fail_fast: bool) -> None:
         """Finds out what has to be known of a connection before the request is sent."""
 
-    def _read(self, exchange: Exchange, patience: float | None) -> list[Taken]:
+    def _read(self, exchange: Exchange, timeout: float | None) -> list[Taken]:
         """Returns the messages; goes on where it was interrupted."""
         raise NotImplementedError
 
-    def _finish(self, exchange: Exchange, patience: float | None = None) -> list[Taken]:
+    def _finish(self, exchange: Exchange, timeout: float | None = None) -> list[Taken]:
         try:
-            taken = self.taken = self._read(exchange, patience)
+            taken = self.taken = self._read(exchange, timeout)
         except NoAnswer as error:
             self._leave(exchange)
             raise TimeoutError(str(error)) from None
@@ -102,7 +102,7 @@ class Taking:
         if self.taken is not None:
             exchange.release()
         elif exchange.begun:
-            self._finish(exchange, PROMPT)
+            self._finish(exchange, HANG_TIMEOUT_SECONDS)
         else:
             exchange.drop()
 
@@ -155,20 +155,20 @@ class Taking:
 class Look(Taking):
     """Takes what is there, by a script."""
 
-    def run(self, prompt: bool) -> TakenMessages:
+    def run(self, fail_fast: bool) -> TakenMessages:
         """
-        Returns the messages. With ``prompt`` it waits no longer than ``PROMPT`` seconds, and for a late reply a
-        thread waits, which puts back what is in there.
+        Return the messages. With ``fail_fast`` it waits up to ``HANG_TIMEOUT_SECONDS``; then a thread waits for the
+        reply, and requeues the messages in it.
 
         Raises ``redis.exceptions.RedisError`` and ``UnsupportedRedis``.
         """
-        exchange = self._begin(prompt)
-        taken = self._finish(exchange, PROMPT if prompt else None)
+        exchange = self._begin(fail_fast)
+        taken = self._finish(exchange, HANG_TIMEOUT_SECONDS if fail_fast else None)
         assert isinstance(taken, TakenMessages)
         return taken
 
-    def _read(self, exchange: Exchange, patience: float | None) -> list[Taken]:
-        taken: list[Taken] = exchange.result(patience)
+    def _read(self, exchange: Exchange, timeout: float | None) -> list[Taken]:
+        taken: list[Taken] = exchange.result(timeout)
         return taken
 
 

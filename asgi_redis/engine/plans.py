@@ -2,7 +2,7 @@
 The calls of ``RedisChannelLayer`` as plans: which requests a call makes, and what it makes of the replies.
 
 A plan does no I/O, so the blocking layer and the asynchronous one share it, and differ in the runner alone:
-``asgi_redis.connection.carry`` and ``asgi_redis.aio.runner.run_plan``.
+``asgi_redis.connection.run_plan`` and ``asgi_redis.aio.runner.run_plan``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from asgi_redis import exceptions
-from asgi_redis.connection import Shard, Steps
+from asgi_redis.connection import Plan, Shard
 from asgi_redis.engine.sender import Sender
 from asgi_redis.wire import Keys, Operations, shard_of
 
@@ -55,7 +55,7 @@ class RedisPlans:
         self._sender = sender
         self._rules = rules
 
-    def send(self, channel: str, message: Message) -> Steps[None]:
+    def send(self, channel: str, message: Message) -> Plan[None]:
         """Send a message to a channel. Raises ``ChannelFull``."""
         rules = self._rules
         if not isinstance(channel, str):
@@ -64,12 +64,12 @@ class RedisPlans:
         if not (yield from self._sender.send(channel, message)):
             raise rules.ChannelFull(f"channel {channel} holds {rules.get_capacity(channel)} messages, its capacity")
 
-    def group_add(self, group: str, channel: str) -> Steps[None]:
+    def group_add(self, group: str, channel: str) -> Plan[None]:
         """Add a channel to a group, or renew its membership."""
         self._check_membership(group, channel)
         yield [(self.group_shard(group), self._operations.group_add(group, channel))]
 
-    def group_discard(self, group: str, channel: str) -> Steps[None]:
+    def group_discard(self, group: str, channel: str) -> Plan[None]:
         """Remove a channel from a group."""
         self._check_membership(group, channel)
         yield [(self.group_shard(group), self._operations.group_discard(group, channel))]
@@ -78,7 +78,7 @@ class RedisPlans:
         self._rules.valid_group_name(group)
         self._rules.valid_channel_name(channel)
 
-    def group_send(self, group: str, message: Message) -> Steps[int]:
+    def group_send(self, group: str, message: Message) -> Plan[int]:
         """Send a message to the members of a group; returns how many of them were full."""
         self._rules.valid_group_name(group)
         self._rules.check_message(message)
@@ -87,7 +87,7 @@ class RedisPlans:
         self._rules.log_dropped(dropped, len(members), group)
         return dropped
 
-    def group_members(self, group: str) -> Steps[list[bytes]]:
+    def group_members(self, group: str) -> Plan[list[bytes]]:
         """Return the names in a group whose membership has not expired."""
         self._rules.valid_group_name(group)
         shard = self.group_shard(group)
@@ -103,7 +103,7 @@ class RedisPlans:
             return members
         return [name for name in members if name.isascii() and len(name) < 100]
 
-    def _scan_members(self, group: str, shard: Shard) -> Steps[list[bytes]]:
+    def _scan_members(self, group: str, shard: Shard) -> Plan[list[bytes]]:
         scores: dict[bytes, float] = {}
         cursor = b"0"
         while True:

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from asgi_redis.connection.background import PROMPT
+from asgi_redis.connection.background import HANG_TIMEOUT_SECONDS
 from asgi_redis.process.wakeup import WakeupPipe, poll
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Asks:
         others = self.others(call) if self._open else []
         if not others:
             return
-        deadline = time.monotonic() + PROMPT
+        deadline = time.monotonic() + HANG_TIMEOUT_SECONDS
         try:
             waiter = self._idle.pop()
         except IndexError:

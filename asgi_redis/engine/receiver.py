@@ -250,7 +250,7 @@ class Receiver:
             )
             call.add(request)
             try:
-                taken = request.run(prompt=policy is not None)
+                taken = request.run(fail_fast=policy is not None)
             except (RedisError, UnsupportedRedis) as error:
                 if policy is not None and isinstance(error, RedisError):
                     policy.failed(shard, error, keys)
@@ -278,7 +278,7 @@ class Receiver:
         for key, number in expired.items():
             self._expired.add(self._keys.queue_name(key), number)
         try:
-            shard.execute(self._operations.count_expired(expired), prompt=True)
+            shard.execute(self._operations.count_expired(expired), fail_fast=True)
         except (RedisError, UnsupportedRedis) as error:
             # Counters cost no message: those that were taken with these are handed out.
             logger.debug("Expired messages are not counted at %s: %s", shard.host, error)
@@ -379,7 +379,7 @@ class Receiver:
         for request in call.requests:
             if request.taken:
                 try:
-                    request.shard.execute(_PING, prompt=True)
+                    request.shard.execute(_PING, fail_fast=True)
                 except RedisError as error:
                     logger.debug("The order of what was received is not sure: %s", error)
 

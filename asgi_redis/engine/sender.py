@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from redis.exceptions import ResponseError
 
-from asgi_redis.connection import Request, Shard, Steps, describe_wrong_type
+from asgi_redis.connection import Plan, Request, Shard, describe_wrong_type
 from asgi_redis.engine.caches import SizedCache
 from asgi_redis.engine.codec import has_only_str_keys, invalid_message
 from asgi_redis.exceptions import MessageTooLarge
@@ -60,7 +60,7 @@ class _Frames(NamedTuple):
 
 
 class Sender:
-    """The writing side of one layer, as steps that a carrier takes; ``rules`` knows its names and capacities."""
+    """The writing side of one layer, as plans; ``rules`` knows its names and capacities."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class Sender:
         self._plans: SizedCache[_Plan] = SizedCache(_CACHE_BYTES if remember else 0)
         self._frames: SizedCache[_Frames] = SizedCache(_CACHE_BYTES if remember else 0)
 
-    def send(self, channel: str, message: Message) -> Steps[bool]:
+    def send(self, channel: str, message: Message) -> Plan[bool]:
         """Returns, in the end, whether the message was sent; False: the channel is full, on all of its shards."""
         routes = self._routes(channel)
         member = self.member_for(channel, message)
@@ -134,7 +134,7 @@ class Sender:
             size, limit = (length - self._random_prefix_length for length in (member_length, self._longest_member))
             raise MessageTooLarge(f"the message has {size} bytes when serialised, max_message_bytes is {limit}")
 
-    def send_group(self, members: Sequence[bytes], message: Message) -> Steps[int]:
+    def send_group(self, members: Sequence[bytes], message: Message) -> Plan[int]:
         """
         Sends to all of ``members``, on all shards at once; returns, in the end, how many of them were full.
 
@@ -160,7 +160,7 @@ class Sender:
             raise (yield from self._refusal(refused))
         return dropped
 
-    def _refusal(self, refused: Sequence[GroupPart]) -> Steps[ResponseError]:
+    def _refusal(self, refused: Sequence[GroupPart]) -> Plan[ResponseError]:
         first, others = refused[0], f" and {len(refused) - 1} others" if len(refused) > 1 else ""
         told = f"{first.refusal}: the queue of {first.channels[0].decode()}{others}"
         key = self._operations.queue_key(first.queue)
@@ -172,7 +172,7 @@ class Sender:
 
     def _send_parts(
         self, members: tuple[bytes, ...], turn: int, last: bool, message: Message
-    ) -> Steps[list[GroupPart]]:
+    ) -> Plan[list[GroupPart]]:
         send = self._spliced_requests if self._spliceable else self._whole_requests
         left_out: list[GroupPart] = []
         for requests in self._rounds(send(members, turn, last, message)):

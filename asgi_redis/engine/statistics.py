@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from redis.exceptions import ResponseError
 
-from asgi_redis.connection import Shard, delete_matching, execute_all, execute_many, is_error
+from asgi_redis.connection import Shard, delete_matching, execute_on_shards, is_error, pipeline_execute
 from asgi_redis.wire import Keys, Operations
 
 _Statistics = tuple[int, int, int, int, float]
@@ -22,13 +22,13 @@ class Upkeep:
 
     def global_statistics(self) -> dict[str, int]:
         """Adds up the shards."""
-        results = execute_all([(shard, self._operations.global_statistics()) for shard in self._shards])
+        results = execute_on_shards([(shard, self._operations.global_statistics()) for shard in self._shards])
         return dict(zip(("messages_count", "channel_full_count", "messages_expired"), map(sum, zip(*results))))
 
     def channel_statistics(self, queue: str) -> dict[str, float]:
         """Adds up the shards that ``queue``, a channel's name up to its ``!``, may be on."""
         operation = self._operations.channel_statistics(queue.encode())
-        return _added_up(execute_all([(shard, operation) for shard in self._shards_of(queue)]))
+        return _added_up(execute_on_shards([(shard, operation) for shard in self._shards_of(queue)]))
 
     def many_channel_statistics(self, queues: Iterable[str]) -> dict[str, dict[str, float]]:
         """Does the same for several queues, in one round trip for each shard; leaves out those that Redis refuses."""
@@ -41,7 +41,7 @@ class Upkeep:
             operations = [self._operations.channel_statistics(name.encode()) for name in names]
             # With its text the script is known to all that follow, rather than refused for each of them.
             operations[0] = operations[0]._replace(packed=operations[0].with_text())
-            for name, result in zip(names, execute_many(shard, operations)):
+            for name, result in zip(names, pipeline_execute(shard, operations)):
                 if isinstance(result, ResponseError):
                     found.pop(name, None)
                 elif is_error(result):

@@ -32,7 +32,7 @@ class WrongTypeKeys:
     def find(self, shard: int, keys: Sequence[bytes]) -> bool:
         """Looks at ``keys``, reading which was refused; returns whether one of them is misused."""
         try:
-            kinds = self._shards[shard].execute(types(keys), prompt=True)
+            kinds = self._shards[shard].execute(types(keys), fail_fast=True)
         except RedisError:
             return False  # an outage then, which the next reading shows as well
         misused = {key: kind for key, kind in zip(keys, kinds) if kind not in _QUEUE_TYPES}
@@ -60,7 +60,7 @@ class WrongTypeKeys:
         for shard, found in list(self._found.items()):
             keys = list(found)
             try:
-                kinds = self._shards[shard].execute(types(keys), prompt=True)
+                kinds = self._shards[shard].execute(types(keys), fail_fast=True)
             except RedisError:
                 continue
             for key, kind in zip(keys, kinds):

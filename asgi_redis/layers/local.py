@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from asgi_redis.connection import carry
+from asgi_redis.connection import run_plan
 from asgi_redis.engine.local_delayed import LocalDelayedMessages
 from asgi_redis.engine.local_receiver import LocalReceiver
 from asgi_redis.engine.reader import Reader
@@ -117,7 +117,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
             return send_to_each(self, group, message)
         self.valid_group_name(group)
         self.check_message(message)
-        members = carry(self.plans.group_members(group))
+        members = run_plan(self.plans.group_members(group))
         names = [name.decode() for name in members]
         local = list(filter(is_normal, names))
         remote = [name.encode() for name in names if not is_normal(name)] if local else members
@@ -125,7 +125,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         if local:
             next(self._sender.send_group(remote, message), None)  # what only Redis cannot take has to show before
             dropped = self._local.send_to_all(local, message)
-        dropped += carry(self._sender.send_group(remote, message))
+        dropped += run_plan(self._sender.send_group(remote, message))
         self.log_dropped(dropped, len(members), group)
         return dropped
 

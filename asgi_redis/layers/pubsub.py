@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from asgi_redis.connection import Shard, carry, parse_hosts
+from asgi_redis.connection import Shard, parse_hosts, run_plan
 from asgi_redis.engine.dropped import FLOOD_SECONDS
 from asgi_redis.engine.pubsub.publisher import Decoder, Publisher
 from asgi_redis.engine.pubsub.reader import PubSubReader
@@ -115,7 +115,7 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         a ``redis.exceptions.ConnectionError`` or ``TimeoutError`` the message may or may not have been sent.
         """
         refuse_await()
-        carry(self.plans.send(channel, message))
+        run_plan(self.plans.send(channel, message))
 
     def send_group(self, group: str, message: Message) -> int:
         """
@@ -124,7 +124,7 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         Raises as ``send`` does. Returns 0: for how many channels it will be dropped cannot be known.
         """
         refuse_await()
-        return carry(self.plans.group_send(group, message))
+        return run_plan(self.plans.group_send(group, message))
 
     group_send = send_group
 

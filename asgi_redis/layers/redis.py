@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from asgi_redis import wire
-from asgi_redis.connection import Shard, carry, parse_hosts
+from asgi_redis.connection import Shard, parse_hosts, run_plan
 from asgi_redis.engine.delayed import DelayedMessages
 from asgi_redis.engine.plans import RedisPlans
 from asgi_redis.engine.reader import Reader
@@ -131,7 +131,7 @@ class RedisChannelLayer(BaseChannelLayer):
         been sent.
         """
         refuse_await()
-        carry(self.plans.send(channel, message))
+        run_plan(self.plans.send(channel, message))
 
     # Receiving
 
@@ -170,16 +170,16 @@ class RedisChannelLayer(BaseChannelLayer):
     def group_add(self, group: str, channel: str) -> None:
         """Adds ``channel`` to ``group`` for ``group_expiry`` seconds, or renews that, in one round trip."""
         refuse_await()
-        carry(self.plans.group_add(group, channel))
+        run_plan(self.plans.group_add(group, channel))
 
     def group_discard(self, group: str, channel: str) -> None:
         """Removes ``channel`` from ``group``, if it is in there, in one round trip."""
         refuse_await()
-        carry(self.plans.group_discard(group, channel))
+        run_plan(self.plans.group_discard(group, channel))
 
     def group_channels(self, group: str) -> list[str]:
         """Returns the channels of ``group`` whose membership has not expired."""
-        names = [name.decode() for name in carry(self.plans.group_members(group))]
+        names = [name.decode() for name in run_plan(self.plans.group_members(group))]
         return list(filter(is_channel_name, names))
 
     def send_group(self, group: str, message: Message) -> int:
@@ -193,7 +193,7 @@ class RedisChannelLayer(BaseChannelLayer):
         refuse_await()
         if self.sends_each:
             return send_to_each(self, group, message)
-        return carry(self.plans.group_send(group, message))
+        return run_plan(self.plans.group_send(group, message))
 
     group_send = send_group
 

@@ -10,7 +10,7 @@ from asgi_redis.wire.scripts import Script
 
 class Operation(NamedTuple):
     """
-    What a carrier sends in one write, how many replies it then awaits, and what they mean.
+    The bytes of one write, the number of replies to await after it, and their meaning.
 
     ``read`` gets the reply, or the list of replies where there are several. ``script`` is the one that the request
     runs, whose text is to be sent should Redis answer ``NOSCRIPT``; a request that runs a script has nothing else in

@@ -1,11 +1,11 @@
-"""How a layer publishes, as steps that a carrier takes, and what it publishes: messages as bytes, and back."""
+"""Publishing as plans, and the messages of pub/sub as bytes and back."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
 
-from asgi_redis.connection import Shard, Steps
+from asgi_redis.connection import Plan, Shard
 from asgi_redis.engine.codec import has_only_str_keys, invalid_message
 from asgi_redis.engine.dropped import DroppedMessages
 from asgi_redis.engine.pubsub.subscriptions import Taken
@@ -36,7 +36,7 @@ class Publisher:
         self._route = functools.lru_cache(maxsize=1024)(self._make_route)
         self._group_route = functools.lru_cache(maxsize=1024)(self._make_group_route)
 
-    def send(self, channel: str, message: Message) -> Steps[None]:
+    def send(self, channel: str, message: Message) -> Plan[None]:
         """Sends to a channel."""
         if not isinstance(channel, str):
             self._rules.valid_channel_name(channel)
@@ -44,7 +44,7 @@ class Publisher:
         shard, name = self._route(channel)
         yield [(shard, publish(name, self._member(message)))]
 
-    def group_send(self, group: str, message: Message) -> Steps[int]:
+    def group_send(self, group: str, message: Message) -> Plan[int]:
         """Sends to a group; returns 0, in the end."""
         if not isinstance(group, str):
             self._rules.valid_group_name(group)

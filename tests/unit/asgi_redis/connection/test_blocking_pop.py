@@ -89,7 +89,7 @@ class TestPop:
     def test_a_message_wins_over_the_loss_of_another_shard(self, wait, shards, operations, monkeypatch, caplog):
         put(shards[0], operations, b"m")
         read_some = exchange.read_some
-        shards[1].give_back(lost := shards[1].checkout())
+        shards[1].release(lost := shards[1].checkout())
 
         def lose_one(connection, chunks):
             if connection is lost:
@@ -118,7 +118,7 @@ class TestPutOff:
     @pytest.fixture
     def shard(self, fresh_redis_server):
         (shard,) = [Shard(host) for host in parse_hosts([fresh_redis_server.url], None)]
-        shard.give_back(shard.checkout())
+        shard.release(shard.checkout())
         return shard
 
     @pytest.fixture

@@ -40,7 +40,7 @@ def shard(request, proxy, monkeypatch):
     shard = Shard(host)
     # What Redis tells of itself when it is connected to has the names of errors in it.
     for connection in [shard.checkout() for _ in range(3)]:
-        shard.give_back(connection)
+        shard.release(connection)
     yield shard
     shard.drop_idle()
 

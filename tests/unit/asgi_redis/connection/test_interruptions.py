@@ -73,7 +73,7 @@ class TestInterruptions:
         monkeypatch.setattr(Shard, method, interrupted)
         monkeypatch.setattr(blocking_pop, "requeue_all", noticed)
 
-    @pytest.mark.parametrize("method", ["checkout", "give_back"])
+    @pytest.mark.parametrize("method", ["checkout", "release"])
     def test_while_a_message_is_put_back_neither_it_nor_the_one_to_be_returned_is_lost(
         self, wait, shards, operations, key, monkeypatch, method
     ):

@@ -10,7 +10,7 @@ import time
 import pytest
 import redis
 
-from asgi_redis.connection import Shard, execute_all, execute_many, parse_hosts
+from asgi_redis.connection import Shard, execute_on_shards, parse_hosts, pipeline_execute
 from asgi_redis.connection.redis_py import Unsent, write
 from tests.support.queues import blocked_clients
 from tests.support.shards import echo, incr, shard_at
@@ -25,7 +25,7 @@ def connected(shard, number):
 
 def idle(shard, number):
     for connection in connected(shard, number):
-        shard.give_back(connection)
+        shard.release(connection)
 
 
 class TestMaxConnections:
@@ -46,7 +46,7 @@ class TestMaxConnections:
         with pytest.raises(redis.exceptions.ConnectionError, match=r"all 2 connections .*max_connections"):
             shard.execute(echo(b"a"))
         assert time.monotonic() - started >= 0.2
-        shard.give_back(held.pop())
+        shard.release(held.pop())
         assert shard.execute(echo(b"b")) == b"b"
 
     def test_one_that_was_lost_makes_room(self, redis_server):
@@ -210,13 +210,13 @@ class TestClosedInTheLastMoment:
             idle(shard, 1)
         reset(shards[0])
         key = prefix.encode()
-        assert sorted(execute_all([(shard, incr(key)) for shard in shards])) == [1, 2]
+        assert sorted(execute_on_shards([(shard, incr(key)) for shard in shards])) == [1, 2]
 
     def test_in_a_call_for_many_callers(self, proxy, prefix, reset):
         shard = shard_at(proxy)
         idle(shard, 1)
         reset(shard)
-        assert execute_many(shard, [incr(prefix.encode())] * 3) == [1, 2, 3]
+        assert pipeline_execute(shard, [incr(prefix.encode())] * 3) == [1, 2, 3]
 
     def test_in_a_blocking_receive(self, proxy, layer_for, redis_server, reset):
         layer = layer_for(proxy.url)
@@ -280,7 +280,7 @@ def test_a_user_who_is_not_known_any_more_is_asked_for_anew(fresh_redis_server, 
         connection = shard.checkout()
         connection.send_command("RESET")
         connection.read_response()
-        shard.give_back(connection)
+        shard.release(connection)
         with pytest.raises(redis.exceptions.AuthenticationError, match="wants a password"):
             layer.send("work", {"n": 2})
         layer.send("work", {"n": 3})

@@ -62,7 +62,7 @@ class TestExecute:
             """Like gevent.Timeout, which is no Exception."""
 
         connection = shard.checkout()
-        shard.give_back(connection)
+        shard.release(connection)
 
         def interrupted(*args, **kwargs):
             raise Timeout
@@ -107,7 +107,7 @@ class TestExecute:
         shard = shard_at(fresh_redis_server)
         connections = [shard.checkout() for _ in range(3)]
         for connection in connections:
-            shard.give_back(connection)
+            shard.release(connection)
         fresh_redis_server.kill()
         with pytest.raises(redis.exceptions.ConnectionError):
             shard.execute(echo(b"gone"))
@@ -116,7 +116,7 @@ class TestExecute:
     def test_no_more_than_a_hundred_are_kept(self, shard):
         connections = [shard.checkout() for _ in range(101)]
         for connection in connections:
-            shard.give_back(connection)
+            shard.release(connection)
         assert len(shard._idle) == 100
         shard.drop_idle()
         assert not shard._idle

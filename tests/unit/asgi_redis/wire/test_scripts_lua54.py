@@ -78,7 +78,7 @@ class Interpreter:
 
 @pytest.fixture
 def interpreter(redis_server, monkeypatch):
-    def take(look, prompt):
+    def take(look, fail_fast):
         look.taken = interpreter.run(look.operation)
         return look.taken
 
@@ -86,7 +86,7 @@ def interpreter(redis_server, monkeypatch):
         interpreter = Interpreter(client.connection_pool.get_connection())
         monkeypatch.setattr(Shard, "execute", lambda shard, operation, *_, **__: interpreter.run(operation))
         monkeypatch.setattr(
-            execute, "execute_all", lambda requests: [shard.execute(operation) for shard, operation in requests]
+            execute, "execute_on_shards", lambda requests: [shard.execute(operation) for shard, operation in requests]
         )
         monkeypatch.setattr(Look, "run", take)
         yield interpreter

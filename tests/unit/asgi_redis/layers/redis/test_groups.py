@@ -74,7 +74,7 @@ class TestGroups:
         members = [f"{name}{number}{mark}" for name, mark in (("room", ""), ("p", "!x")) for number in range(150)]
         for member in members:
             layer.group_add("chat", member)
-        execute_all, requests = execute.execute_all, []
-        monkeypatch.setattr(execute, "execute_all", lambda sent: requests.append(len(sent)) or execute_all(sent))
+        run, requests = execute.execute_on_shards, []
+        monkeypatch.setattr(execute, "execute_on_shards", lambda sent: requests.append(len(sent)) or run(sent))
         assert layer.send_group("chat", {}) == 0
         assert requests == [1, 24]  # the first asks for the members

@@ -207,7 +207,7 @@ def test_an_old_master_that_hangs_is_left_once_there_is_a_new_one(fresh_cluster,
     layer.send("work", {"n": 0})
     connections = [layer._shards[0].checkout() for _ in range(3)]
     for connection in connections:
-        layer._shards[0].give_back(connection)
+        layer._shards[0].release(connection)
     old = fresh_cluster.services["one"][0]
     pause(old)
     try:

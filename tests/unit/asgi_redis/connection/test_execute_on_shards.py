@@ -7,7 +7,7 @@ import time
 import pytest
 import redis
 
-from asgi_redis.connection import execute_all
+from asgi_redis.connection import execute_on_shards
 from asgi_redis.wire import Operation
 from asgi_redis.wire.operation import command
 from tests.support.shards import echo, incr, shard_at
@@ -17,16 +17,16 @@ class TestExecuteAll:
     def test_results_come_in_the_order_of_the_requests(self, three_redis_servers):
         shards = [shard_at(server) for server in three_redis_servers]
         requests = [(shard, echo(b"%d" % number)) for number, shard in enumerate([*shards, *shards])]
-        assert execute_all(requests) == [b"%d" % number for number in range(6)]
+        assert execute_on_shards(requests) == [b"%d" % number for number in range(6)]
 
     def test_nothing_asked_nothing_done(self):
-        assert execute_all([]) == []
+        assert execute_on_shards([]) == []
 
     def test_it_takes_as_long_as_the_slowest(self, three_redis_servers):
         shards = [shard_at(server) for server in three_redis_servers]
         wait = Operation(command(b"BLPOP", b"unheard of", b"0.5"), bool)
         started = time.monotonic()
-        execute_all([(shard, wait) for shard in shards])
+        execute_on_shards([(shard, wait) for shard in shards])
         assert time.monotonic() - started < 1.3
 
     def test_a_shard_that_is_down_keeps_no_other_from_being_served(self, redis_server, fresh_redis_server, prefix):
@@ -34,7 +34,7 @@ class TestExecuteAll:
         key = prefix.encode()
         fresh_redis_server.kill()
         with pytest.raises(redis.exceptions.ConnectionError):
-            execute_all([(down, incr(key)), (up, incr(key))])
+            execute_on_shards([(down, incr(key)), (up, incr(key))])
         assert up.execute(Operation(command(b"GET", key), int)) == 1
 
     def test_an_error_that_is_a_reply_is_raised_when_all_have_answered(self, three_redis_servers, prefix):
@@ -42,12 +42,12 @@ class TestExecuteAll:
         key = prefix.encode()
         wrong = Operation(command(b"INCR", b"a", b"b"), int)
         with pytest.raises(redis.exceptions.ResponseError):
-            execute_all([(shards[0], wrong), (shards[1], incr(key)), (shards[2], incr(key))])
+            execute_on_shards([(shards[0], wrong), (shards[1], incr(key)), (shards[2], incr(key))])
         assert [shard.execute(incr(key)) for shard in shards] == [1, 2, 2]
 
     def test_an_interruption_leaves_no_connection_with_a_reply_in_it(self, three_redis_servers, monkeypatch):
         shards = [shard_at(server) for server in three_redis_servers]
         monkeypatch.setattr(shards[0], "read", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
-            execute_all([(shard, echo(b"first")) for shard in shards])
+            execute_on_shards([(shard, echo(b"first")) for shard in shards])
         assert [shard.execute(echo(b"second")) for shard in shards[1:]] == [b"second"] * 2
