@@ -52,6 +52,10 @@ class MissingExtra(ChannelLayerError, ImportError):
     """A setting needs an optional dependency that is not installed."""
 
 
+class UnsupportedExtension(ChannelLayerError, NotImplementedError):
+    """The layer does not have the extension of ASGI 1.x that this call belongs to."""
+
+
 class UnsupportedRedis(ChannelLayerError, RuntimeError):
     """This Redis is too old, or lacks a command that is needed."""
 

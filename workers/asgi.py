@@ -1,5 +1,5 @@
 """
-What the worker asks of a channel layer, and which layer an alias stands for.
+The layer that an alias stands for, and layers of ASGI 1.x that are written by others.
 
 Without Django there are no settings to look an alias up in, so a worker registers the layer that it was
 started with; ``Group("chat").send(...)`` then works in its consumers as it does in a Django project.
@@ -7,82 +7,86 @@ started with; ``Group("chat").send(...)`` then works in its consumers as it does
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+import contextlib
+from collections.abc import Collection
+from typing import Any
 
 from redis.exceptions import RedisError
 
+from asgi_redis.layers.base import BaseChannelLayer
+from asgi_redis.wire.message import Batch, Message
 from workers.exceptions import ConfigurationError
 from workers.importing import import_path, reason
 
 DEFAULT_CHANNEL_LAYER = "default"
 
 
-class Reader(Protocol):
-    """What a worker receives with; outages of a server are its business, and never raised."""
+class ForeignLayer(BaseChannelLayer):
+    """
+    A layer that is no ``BaseChannelLayer``, by the calls of that contract, for the worker; consumers get the layer.
 
-    @property
-    def serving(self) -> bool:
-        """Whether a server has answered the last call."""
+    It has a ``reader()``. Whatever else the layer does not have is as in ``BaseChannelLayer``; its names are not
+    checked.
+    """
 
-    @property
-    def complete(self) -> bool:
-        """Whether the last call has looked at all the servers; it leaves out those that do not answer."""
+    def __init__(self, layer: Any) -> None:
+        self._layer = layer
+        for name in dir(BaseChannelLayer):
+            if not name.startswith("_") and not isinstance(getattr(BaseChannelLayer, name), property):
+                with contextlib.suppress(AttributeError):
+                    vars(self)[name] = getattr(layer, name)
 
-    def receive_batch(
-        self, channels: Sequence[str], limit: int, timeout: float = 0, limits: Mapping[str, int] | None = None
-    ) -> list[tuple[str, dict[str, Any]]]:
-        """
-        Returns up to ``limit`` messages, no more than ``limits`` of a channel; waits ``timeout`` seconds for one.
+    def send(self, channel: str, message: Message) -> None:
+        """Send by the layer."""
+        self._layer.send(channel, message)
 
-        A channel of which ``limits`` is 0 is left out. They may be an ``asgi_redis.engine.limits.ReceiveLimits``.
-        """
+    def receive_batch(self, channels: Collection[str], limit: int, timeout: float = 0) -> Batch:
+        """Receive by the layer."""
+        received: Batch = self._layer.receive_batch(channels, limit, timeout)
+        return received
 
     def unblock(self) -> None:
-        """Ends a ``receive_batch`` that waits, or else the next one."""
+        """End all waits of the layer."""
+        self._layer.unblock()
 
-    def close(self) -> None:
-        """Is called when no more will be received."""
-
-    def settle(self, deadline: float) -> bool:
-        """Waits for what may still bring messages, to put them back; returns whether that was by ``deadline``."""
-
-
-class ChannelLayer(Protocol):
-    """The calls of a synchronous channel layer that this package makes."""
+    def valid_channel_name(self, name: object, receive: bool = False) -> bool:
+        """Return True: the layer has no rule for names."""
+        return True
 
     @property
-    def ChannelFull(self) -> type[Exception]:  # noqa: N802 - the name is ASGI's
-        """What ``send`` raises when the channel is full."""
+    def undecodable_count(self) -> int | None:
+        """How many messages the layer has dropped."""
+        number: int | None = getattr(self._layer, "undecodable_count", None)
+        return number
 
-    def send(self, channel: str, message: dict[str, Any]) -> None:
-        """Sends to one channel."""
-
-    def send_group(self, group: str, message: dict[str, Any]) -> Any:
-        """Sends to all channels of a group."""
-
-    def group_add(self, group: str, channel: str) -> None:
-        """Adds a channel to a group."""
-
-    def group_discard(self, group: str, channel: str) -> None:
-        """Takes a channel out of a group."""
-
-    def reader(self) -> Reader:
-        """Returns what receives messages for one thread."""
-
-    def close(self) -> None:
-        """Gives the connections back."""
+    def __str__(self) -> str:
+        return str(self._layer)
 
 
-_registered: dict[str, ChannelLayer] = {}
+def adapted(channel_layer: Any) -> BaseChannelLayer:
+    """
+    Return ``channel_layer``, or where it was not written for this project, a ``ForeignLayer`` of it.
+
+    Raises ``ConfigurationError`` for an object that a worker cannot receive from.
+    """
+    if isinstance(channel_layer, BaseChannelLayer):
+        return channel_layer
+    if not callable(getattr(channel_layer, "reader", None)):
+        raise ConfigurationError(
+            f"the worker cannot receive from {channel_layer}: its BACKEND has to be asgi_redis.RedisChannelLayer"
+        )
+    return ForeignLayer(channel_layer)
 
 
-def register_layer(alias: str, channel_layer: ChannelLayer) -> None:
+_registered: dict[str, BaseChannelLayer] = {}
+
+
+def register_layer(alias: str, channel_layer: BaseChannelLayer) -> None:
     """Makes ``alias`` stand for ``channel_layer`` in this process, whatever Django's settings say."""
     _registered[alias] = channel_layer
 
 
-def layer_from_path(path: str) -> ChannelLayer:
+def layer_from_path(path: str) -> BaseChannelLayer:
     """
     Returns the layer that ``module:object`` is, or that it returns when it is called.
 
@@ -96,17 +100,18 @@ def layer_from_path(path: str) -> ChannelLayer:
         raise
     except Exception as error:
         raise ConfigurationError(f"channel layer {path!r}: {reason(error)}") from error
-    layer: Any = made if hasattr(made, "reader") else getattr(made, "layer", None)
-    if not hasattr(layer, "reader"):
-        raise ConfigurationError(
-            f"{path!r} is no channel layer that a worker can receive from, nor a callable without arguments that "
-            f"returns one, but {made!r}"
-        )
-    made_layer: ChannelLayer = layer
-    return made_layer
+    layer: BaseChannelLayer
+    for layer in (made, getattr(made, "layer", made)):
+        with contextlib.suppress(ConfigurationError):
+            adapted(layer)
+            return layer  # consumers get a foreign layer itself
+    raise ConfigurationError(
+        f"{path!r} is no channel layer that a worker can receive from, nor a callable without arguments that "
+        f"returns one, but {made!r}"
+    )
 
 
-def layer_for(alias: str) -> ChannelLayer:
+def layer_for(alias: str) -> BaseChannelLayer:
     """
     Returns the registered layer for ``alias``, or else the one in Django's ``CHANNEL_LAYERS``.
 
@@ -116,5 +121,5 @@ def layer_for(alias: str) -> ChannelLayer:
         return _registered[alias]
     from asgi_redis.integrations.django import get_channel_layer  # here, because a registered layer may be any other
 
-    layer: ChannelLayer = get_channel_layer(alias)
+    layer: BaseChannelLayer = get_channel_layer(alias)
     return layer

@@ -18,8 +18,9 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.process.awaiting import refuse_await
-from workers.asgi import DEFAULT_CHANNEL_LAYER, ChannelLayer, layer_for
+from workers.asgi import DEFAULT_CHANNEL_LAYER, layer_for
 from workers.signals import consumer_finished, consumer_started
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ class _Destination(ABC):
         self,
         name: str | bytes,
         alias: str = DEFAULT_CHANNEL_LAYER,
-        channel_layer: ChannelLayer | None = None,
+        channel_layer: BaseChannelLayer | None = None,
     ) -> None:
         self.name = name.decode("ascii") if isinstance(name, bytes) else name
         self.channel_layer = layer_for(alias) if channel_layer is None else channel_layer

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Any, Callable, Protocol
+from typing import Any, Callable
 
 from redis.exceptions import RedisError
 
 from asgi_redis.exceptions import UnsupportedRedis
-from workers.asgi import ChannelLayer
+from asgi_redis.layers.base import BaseChannelLayer, DelayedSends
 from workers.message import Message
 from workers.routing import Route, route
 from workers.runtime.crashes import CrashLimiter
@@ -28,17 +28,7 @@ LONGEST_SLEEP = 1.0  # another process may have stored a message that is due bef
 _MAX_NAME = 512  # as in Channels 1
 
 
-class DelayedMessages(Protocol):
-    """What is asked of a layer's ``delayed``."""
-
-    def send(self, channel: str, message: dict[str, Any], seconds: float) -> None:
-        """Stores a message."""
-
-    def deliver(self) -> float | None:
-        """Sends what is due; returns the seconds until the next one is."""
-
-
-def by_channel(channel_layer: ChannelLayer) -> Callable[[str, dict[str, Any], float], None]:
+def by_channel(channel_layer: BaseChannelLayer) -> Callable[[str, dict[str, Any], float], None]:
     """Returns what postpones a message by sending it to ``asgi.delay``, for whatever consumes that."""
 
     def postpone(channel: str, content: dict[str, Any], seconds: float) -> None:
@@ -55,7 +45,7 @@ class Delivery(LifecycleHook):
     listen on the channel.
     """
 
-    def __init__(self, delayed: DelayedMessages) -> None:
+    def __init__(self, delayed: DelayedSends) -> None:
         self._delayed = delayed
         self._stored = threading.Event()
         self._quieted = False

@@ -6,7 +6,7 @@ import copy
 from collections.abc import ItemsView, KeysView, ValuesView
 from typing import Any
 
-from workers.asgi import ChannelLayer
+from asgi_redis.layers.base import BaseChannelLayer
 from workers.channel import Channel
 
 
@@ -21,7 +21,7 @@ class Message:
     # Set to true when a ConsumeLater would now drop the message; absent otherwise, as in Channels 1.
     __doomed__: bool
 
-    def __init__(self, content: dict[str, Any], channel_name: str, channel_layer: ChannelLayer) -> None:
+    def __init__(self, content: dict[str, Any], channel_name: str, channel_layer: BaseChannelLayer) -> None:
         self.content = content
         self.channel_layer = channel_layer
         self.channel = Channel(channel_name, channel_layer=channel_layer)

@@ -26,8 +26,9 @@ from enum import IntEnum
 from queue import Empty, SimpleQueue
 
 from asgi_redis.exceptions import ChannelLayerError
+from asgi_redis.layers.base import BaseChannelLayer
 from workers import delay
-from workers.asgi import ChannelLayer
+from workers.asgi import adapted
 from workers.channel import pending_message_store
 from workers.exceptions import ConfigurationError
 from workers.loops.greenlets import keep_running_loops_apart
@@ -80,7 +81,7 @@ class Worker:
 
     def __init__(
         self,
-        channel_layer: ChannelLayer,
+        channel_layer: BaseChannelLayer,
         routing: Router | Routing,
         *,
         pool: Pool | None = None,
@@ -98,13 +99,13 @@ class Worker:
         router = router.with_websockets()
         nothing_to_do = not router.channels and delay.CHANNEL not in (only_channels or ())
         self._hooks = list(hooks)
+        self.channel_layer = adapted(channel_layer)
         postpone = delay.by_channel(channel_layer) if delay.CHANNEL in router.channels else None
-        if hasattr(channel_layer, "delayed") and postpone is None:
-            delivery = delay.Delivery(channel_layer.delayed)
+        if self.channel_layer.delayed is not None and postpone is None:
+            delivery = delay.Delivery(self.channel_layer.delayed)
             router = router.with_route(delivery.route)
             self._hooks.append(delivery)
             postpone = delivery.postpone
-        self.channel_layer = channel_layer
         self.stopped_at: float | None = None
         self.channels = chosen(router.channels, only_channels, exclude_channels)
         if nothing_to_do or not self.channels:
@@ -129,7 +130,7 @@ class Worker:
         self._signals = consumer_api.signals
         self._crashes = CrashLimiter()
         self._watchdog = Watchdog(self._log_left_behind)
-        self._reader = channel_layer.reader()
+        self._reader = self.channel_layer.reader()
         self._burst_timeout = burst_timeout
         self._puller = Puller(
             self._reader, Limits(self.channels, limits), self.dispatcher.dispatch, burst, burst_timeout

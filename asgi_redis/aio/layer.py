@@ -61,7 +61,13 @@ class AsyncChannelLayer(Names):
     MessageTooLarge = exceptions.MessageTooLarge
 
     def __init__(self, layer: Any) -> None:
-        self.layer: Any = inner_layer(layer, "layer", BaseChannelLayer, "a synchronous layer of asgi_redis", {})
+        self.layer: Any = inner_layer(
+            layer,
+            "layer",
+            BaseChannelLayer,  # type: ignore[type-abstract]  # python/mypy#4717: only looked at, never made
+            "a synchronous layer of asgi_redis",
+            {},
+        )
         layer = self.layer
         self._calls = Calls(f"calls of {type(layer).__name__}", self.threads)
         self._known_names: dict[str, int] = {}  # that were right, and in which generation of the process

@@ -10,19 +10,22 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from asgi_redis.connection import Shard
 from asgi_redis.engine.health import Health, Place
+from asgi_redis.engine.layer_reader import LayerReader
 from asgi_redis.engine.receive_request import Batch, Turn
 from asgi_redis.engine.receiver import Receiver
 from asgi_redis.process.wakeup import WakeupPipe
 from asgi_redis.wire import Operation
 
 
-class Reader:
+class Reader(LayerReader):
     """
     Receives for one thread. Any other may ``unblock`` or ``close`` it.
 
     ``others`` are further places that ``receiver`` takes messages from, see ``Health``; ``health`` is that of another
     reader which this one shares it with.
     """
+
+    complete = False
 
     def __init__(
         self,
@@ -32,8 +35,6 @@ class Reader:
         others: Sequence[Place] = (),
         health: Health | None = None,
     ) -> None:
-        self.complete = False
-        """Whether the last call has looked at all the servers."""
         self.woken = False
         self._waits = False
         self.waiter: WakeupPipe | None = None

@@ -14,7 +14,6 @@ from asgi_redis.engine.caches import SizedCache
 from asgi_redis.engine.codec import has_only_str_keys, invalid_message
 from asgi_redis.exceptions import MessageTooLarge
 from asgi_redis.layers.base import BaseChannelLayer
-from asgi_redis.layers.classic import may_remember_capacity
 from asgi_redis.serializers import Serializer, spliceable
 from asgi_redis.wire import MOST_BYTES, GroupFrame, GroupPart, Operations, plan_group
 from asgi_redis.wire.message import Message
@@ -79,7 +78,7 @@ class Sender:
         self._longest_member = max_message_bytes + random_prefix_length
         self._random_prefix_length = random_prefix_length
         self._turns = itertools.count()
-        remember = may_remember_capacity(rules)
+        remember = rules.keeps_capacities
         self._routes = functools.lru_cache(maxsize=1024 if remember else 0)(self._make_routes)
         self._most_names = min(_MOST_NAMES, max_message_bytes)
         self._plans: SizedCache[_Plan] = SizedCache(_CACHE_BYTES if remember else 0)

@@ -8,6 +8,7 @@ from redis.exceptions import ResponseError
 
 from asgi_redis.connection import Shard, delete_matching, execute_on_shards, is_error, pipeline_execute
 from asgi_redis.wire import Keys, Operations
+from asgi_redis.wire.message import ChannelStatistics, GlobalStatistics
 
 _Statistics = tuple[int, int, int, int, float]
 
@@ -20,17 +21,22 @@ class Upkeep:
         self._keys = keys
         self._operations = operations
 
-    def global_statistics(self) -> dict[str, int]:
+    def global_statistics(self) -> GlobalStatistics:
         """Adds up the shards."""
         results = execute_on_shards([(shard, self._operations.global_statistics()) for shard in self._shards])
-        return dict(zip(("messages_count", "channel_full_count", "messages_expired"), map(sum, zip(*results))))
+        messages_count, channel_full_count, messages_expired = map(sum, zip(*results))
+        return {
+            "messages_count": messages_count,
+            "channel_full_count": channel_full_count,
+            "messages_expired": messages_expired,
+        }
 
-    def channel_statistics(self, queue: str) -> dict[str, float]:
+    def channel_statistics(self, queue: str) -> ChannelStatistics:
         """Adds up the shards that ``queue``, a channel's name up to its ``!``, may be on."""
         operation = self._operations.channel_statistics(queue.encode())
         return _added_up(execute_on_shards([(shard, operation) for shard in self._shards_of(queue)]))
 
-    def many_channel_statistics(self, queues: Iterable[str]) -> dict[str, dict[str, float]]:
+    def many_channel_statistics(self, queues: Iterable[str]) -> dict[str, ChannelStatistics]:
         """Does the same for several queues, in one round trip for each shard; leaves out those that Redis refuses."""
         found: dict[str, list[_Statistics]] = {queue: [] for queue in queues}
         on_shards: dict[Shard, list[str]] = {}
@@ -61,7 +67,7 @@ class Upkeep:
                 delete_matching(shard, pattern, self._keys.is_own)
 
 
-def _added_up(results: Sequence[_Statistics]) -> dict[str, float]:
+def _added_up(results: Sequence[_Statistics]) -> ChannelStatistics:
     messages_count, channel_full_count, messages_expired, pending, ages = zip(*results)
     return {
         "messages_count": sum(messages_count),

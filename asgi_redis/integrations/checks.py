@@ -103,7 +103,7 @@ def _check(alias: str, layers: Mapping[str, Any]) -> Iterator[CheckMessage]:
             f"CHANNEL_LAYERS[{alias!r}] cannot work: {error}.", hint=_fix(alias, options, error), id="asgi_redis.E003"
         )
         return
-    if not getattr(layer, "crosses_processes", True):
+    if not layer.crosses_processes:
         instead = "asgi_redis.IPCChannelLayer on one machine, or asgi_redis.RedisChannelLayer"
         yield from _in_memory(alias, path, "asgi_redis.aio.RedisChannelLayer" if is_facade(backend) else instead)
     if alias == "default" and path not in COUNTERPARTS and not is_facade(backend):

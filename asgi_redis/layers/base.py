@@ -1,4 +1,4 @@
-"""What every channel layer has in common: names, capacities, and the helpers of the ASGI 1.x base layer."""
+"""The contract of a channel layer, and the helpers of the ASGI 1.x base layer."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import re
 import string
 import uuid
 import warnings
-from collections.abc import Collection, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Mapping
 from re import Pattern
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Protocol, Union
 
+from asgi_redis.engine.layer_reader import BatchReader, LayerReader
 from asgi_redis.exceptions import (
     ChannelFull,
     ConfigurationError,
@@ -24,13 +26,14 @@ from asgi_redis.exceptions import (
     MessageTooLarge,
     ReservedKey,
     UnknownSetting,
+    UnsupportedExtension,
 )
 from asgi_redis.layers.classic import ClassicNames, base_of_asgiref_1
 from asgi_redis.process import fork
 from asgi_redis.process.awaiting import refuse_await
 from asgi_redis.process.patches import refuse_eventlet
 from asgi_redis.wire.expiry import MAX_EXPIRY_SECONDS, MAX_WAIT_SECONDS
-from asgi_redis.wire.message import Batch, Received
+from asgi_redis.wire.message import Batch, ChannelStatistics, GlobalStatistics, Message, Received
 from asgi_redis.wire.names import check_channel_name, check_group_name, has_valid_length, queue_of
 
 Capacities = Mapping[Union[str, Pattern[str]], int]
@@ -38,14 +41,34 @@ Capacities = Mapping[Union[str, Pattern[str]], int]
 logger = logging.getLogger("asgi_redis")
 
 
+class DelayedSends(Protocol):
+    """The messages of a layer that are to be sent later."""
+
+    def send(self, channel: str, message: Message, seconds: float) -> None:
+        """Keep a message for ``channel`` until ``seconds`` from now."""
+
+    def deliver(self) -> float | None:
+        """Send what is due; return the seconds until the next message is, None where there is none."""
+
+
 if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+    from typing_extensions import Self
+
     _OfAsgiref1 = object
 else:
     _OfAsgiref1 = base_of_asgiref_1()
 
 
-class BaseChannelLayer(ClassicNames, _OfAsgiref1):
-    """The settings and helpers that all the layers share."""
+class BaseChannelLayer(ClassicNames, ABC, _OfAsgiref1):
+    """
+    The contract of a channel layer: the calls of ASGI 1.x, and those of workers and asynchronous layers.
+
+    A layer defines ``send``, ``receive_batch`` and ``unblock``, and the calls of the ``extensions`` that it has:
+    ``group_add``, ``group_discard`` and ``group_channels`` for "groups", ``flush`` for "flush", ``global_statistics``
+    and ``channel_statistics`` for "statistics". Calls of an extension that it does not have raise
+    ``UnsupportedExtension``. Everything else has a default here, which a layer overrides to do it faster.
+    """
 
     STAT_MESSAGES_COUNT = "messages_count"
     STAT_MESSAGES_PENDING = "messages_pending"
@@ -57,7 +80,10 @@ class BaseChannelLayer(ClassicNames, _OfAsgiref1):
         extensions.append("twisted")
 
     crosses_processes = True
-    """Whether a message can be received by another process than the one that has sent it."""
+    """Whether a message can be received by another process than its sender's."""
+
+    delayed: DelayedSends | None = None
+    """The messages that are to be sent later; None for a layer that keeps none."""
 
     block_timeout: float = 5.0
     """Seconds that ``receive(block=True)`` waits."""
@@ -117,34 +143,158 @@ class BaseChannelLayer(ClassicNames, _OfAsgiref1):
     def blpop_timeout(self, seconds: float) -> None:
         self.block_timeout = seconds
 
+    # Sending and receiving
+
+    @abstractmethod
+    def send(self, channel: str, message: Message) -> None:
+        """
+        Put ``message`` at the end of ``channel``.
+
+        Raises:
+            ChannelFull: The channel holds as many messages as its capacity.
+            MessageTooLarge: The serialised message is larger than ``max_message_bytes``.
+            TypeError: The name is not valid, or the message holds a value that cannot be serialised.
+            ValueError: The message holds the reserved key ``__asgi_channel__``.
+
+        """
+
+    @abstractmethod
+    def receive_batch(self, channels: Collection[str], limit: int, timeout: float = 0) -> Batch:
+        """
+        Take up to ``limit`` messages at once; where there is none, wait up to ``timeout`` seconds for one.
+
+        No channel starves: their order changes with every call.
+        """
+
+    @abstractmethod
+    def unblock(self) -> None:
+        """End all waits of this process in a receive call, as if their time had run out."""
+
     def receive(self, channels: Collection[str], block: bool = False) -> Received:
         """
-        Takes the next message from any of ``channels``: returns (channel, message), or (None, None).
+        Take the next message from any of ``channels``.
 
-        A name that ends in ``!`` reads everything under that prefix, and the full name is returned. ``block`` waits
-        up to ``block_timeout`` seconds. No channel starves: their order changes with every call.
+        Args:
+            channels: Names; one that ends in ``!`` receives everything under that prefix.
+            block: Whether to wait up to ``block_timeout`` seconds for a message.
+
+        Returns:
+            The full name of the channel and the message, or (None, None).
+
         """
         refuse_await()
         received = self.receive_batch(channels, 1, self.block_timeout if block else 0)
         return received[0] if received else (None, None)
 
-    def receive_batch(self, channels: Collection[str], limit: int, timeout: float = 0) -> Batch:
-        """Takes up to ``limit`` messages at once; where there is none, waits up to ``timeout`` seconds for one."""
-        raise NotImplementedError
-
     def receive_many(self, channels: Collection[str], block: bool = False) -> Received:
-        """The deprecated name of ``receive``, as in ASGI 1.x."""
+        """Receive as ``receive`` does: its deprecated name, as in ASGI 1.x."""
         refuse_await()
         warnings.warn("receive_many is deprecated; use receive", DeprecationWarning, stacklevel=2)
         return self.receive(channels, block)
 
+    def receive_twisted(self, channels: Collection[str]) -> Deferred[Received]:
+        """Return a Deferred of ``receive(channels, block=True)``. Needs Twisted."""
+        from asgi_redis.layers.twisted import receive_twisted
+
+        return receive_twisted(self, channels)
+
+    def requeue(self, channel: str, message: Message) -> None:
+        """Give a message that was received and not used to the next reader; by default it is sent again."""
+        self.send(channel, message)
+
+    def reader(self) -> LayerReader:
+        """Return a reader for one thread of a worker."""
+        return BatchReader(self)
+
     def new_channel(self, pattern: str) -> str:
-        """Returns a single-reader channel name that is in no use. Raises ``TypeError`` unless it ends in ``?``."""
+        """Return a single-reader channel name that is in no use. Raises ``TypeError`` unless it ends in ``?``."""
         if not isinstance(pattern, str) or not pattern.endswith("?"):
             raise InvalidName(f"the pattern of a new channel must end in ?, unlike {pattern!r}")
         name = pattern + "".join(random.SystemRandom().choices(string.ascii_letters, k=12))
         self.valid_channel_name(name)
         return name
+
+    # The extension "groups"
+
+    def group_add(self, group: str, channel: str) -> None:
+        """Add ``channel`` to ``group`` for ``group_expiry`` seconds, or renew its membership."""
+        raise self._lacks("groups")
+
+    def group_discard(self, group: str, channel: str) -> None:
+        """Remove ``channel`` from ``group``, if it is a member."""
+        raise self._lacks("groups")
+
+    def group_channels(self, group: str) -> list[str]:
+        """Return the channels of ``group`` whose membership has not expired."""
+        raise self._lacks("groups")
+
+    def send_group(self, group: str, message: Message) -> int:
+        """
+        Send ``message`` to every channel of ``group``.
+
+        Returns the number of channels for which the message was dropped because they were full. Raises as ``send``
+        does otherwise.
+        """
+        self.check_message(message)
+        channels = self.group_channels(group)
+        dropped = 0
+        for channel in channels:
+            try:
+                self.send(channel, message)
+            except self.ChannelFull:
+                dropped += 1
+        self.log_dropped(dropped, len(channels), group)
+        return dropped
+
+    def group_send(self, group: str, message: Message) -> int:
+        """Send as ``send_group`` does: its name in Channels 4."""
+        return self.send_group(group, message)
+
+    # The extensions "statistics" and "flush"
+
+    def global_statistics(self) -> GlobalStatistics:
+        """Return the counters of all channels."""
+        raise self._lacks("statistics")
+
+    def channel_statistics(self, channel: str) -> ChannelStatistics:
+        """Return the counters of ``channel``, and what waits in it now."""
+        raise self._lacks("statistics")
+
+    def many_channel_statistics(self, channels: Iterable[str]) -> dict[str, ChannelStatistics]:
+        """
+        Return the ``channel_statistics`` of each of ``channels``.
+
+        A channel that Redis refuses, because its key has another type, is left out.
+        """
+        return {channel: self.channel_statistics(channel) for channel in channels}
+
+    @property
+    def undecodable_count(self) -> int | None:
+        """How many messages this process has dropped because they could not be decoded; None: it does not count."""
+        return None
+
+    def flush(self) -> None:
+        """Delete all messages, groups and counters."""
+        raise self._lacks("flush")
+
+    def _lacks(self, extension: str) -> UnsupportedExtension:
+        return UnsupportedExtension(f"{type(self).__name__} does not have the extension {extension!r}")
+
+    # The end
+
+    def close(self) -> None:
+        """Release connections and whatever else is open. The layer stays usable."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}()"
+
+    # Names, messages and arguments
 
     def match_type_and_length(self, name: object) -> bool:
         """Returns whether ``name`` is a str of fewer than 100 characters."""

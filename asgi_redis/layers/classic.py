@@ -67,7 +67,10 @@ class ClassicNames:
     """The base of all the layers here: it looks after what subclasses override, and after names that have gone."""
 
     sends_each = False
-    """Whether a group's message goes to each member by ``send``: the class overrides that, or ``group_channels``."""
+    """Whether a group's message goes to each member by ``send``: a subclass overrides that or ``group_channels``."""
+
+    keeps_capacities = True
+    """Whether the capacity of a channel stays the same. A subclass that overrides ``get_capacity`` may change it."""
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         """Raises ``RemovedName``, a ``TypeError``, for an override that would never be called."""
@@ -78,7 +81,8 @@ class ClassicNames:
             instead = NOT_CALLED.get(name) or REMOVED.get(name)
             if instead:
                 raise RemovedName(f"{cls.__qualname__} overrides {name}, which is never called: {instead}")
-        cls.sends_each = any(_is_overridden(cls, name) for name in ("send", "group_channels"))
+        cls.sends_each = _is_overridden(cls, "send") or _is_overridden(cls, "group_channels")
+        cls.keeps_capacities = not _is_overridden(cls, "get_capacity")
         if "blpop_timeout" in vars(cls):
             cls.block_timeout = vars(cls)["blpop_timeout"]  # type: ignore[attr-defined]  # of the layers
             del cls.blpop_timeout  # type: ignore[attr-defined]  # the property of the layers is to be found
@@ -89,25 +93,6 @@ class ClassicNames:
             if name in REMOVED:
                 raise RemovedName(f"{type(self).__name__} has no {name} any more: {REMOVED[name]}")
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-
-def send_to_each(layer: Any, group: str, message: dict[str, Any]) -> int:
-    """Sends to a group as asgi_redis 1.4.3 did, with a ``send`` for each member; returns how many were full."""
-    layer.check_message(message)
-    channels = layer.group_channels(group)
-    dropped = 0
-    for channel in channels:
-        try:
-            layer.send(channel, message)
-        except layer.ChannelFull:
-            dropped += 1
-    layer.log_dropped(dropped, len(channels), group)
-    return dropped
-
-
-def may_remember_capacity(layer: object) -> bool:
-    """Whether a channel's capacity stays what it was. A subclass's ``get_capacity`` may change it at any time."""
-    return not _is_overridden(type(layer), "get_capacity")
 
 
 def _is_overridden(cls: type, name: str) -> bool:

@@ -9,12 +9,12 @@ from asgi_redis.connection import run_plan
 from asgi_redis.engine.local_delayed import LocalDelayedMessages
 from asgi_redis.engine.local_receiver import LocalReceiver
 from asgi_redis.engine.reader import Reader
-from asgi_redis.layers.classic import send_to_each
+from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.from_setting import inner_layer
 from asgi_redis.layers.redis import RedisChannelLayer
 from asgi_redis.layers.store import StoreChannelLayer
 from asgi_redis.process.awaiting import refuse_await
-from asgi_redis.wire.message import Message
+from asgi_redis.wire.message import ChannelStatistics, GlobalStatistics, Message
 from asgi_redis.wire.names import is_normal
 
 # What a local layer that is made here takes over, unless its CONFIG says otherwise.
@@ -114,7 +114,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         """
         refuse_await()
         if self.sends_each:
-            return send_to_each(self, group, message)
+            return BaseChannelLayer.send_group(self, group, message)
         self.valid_group_name(group)
         self.check_message(message)
         members = run_plan(self.plans.group_members(group))
@@ -133,22 +133,26 @@ class RedisLocalChannelLayer(RedisChannelLayer):
 
     # Statistics and flush
 
-    def global_statistics(self) -> dict[str, int]:
+    def global_statistics(self) -> GlobalStatistics:
         """
         Returns the counters of all channels, on Redis and here, as ``RedisChannelLayer`` does.
 
         They are kept for about a day after the last message.
         """
-        local = self._local.global_statistics()
-        return {name: number + local[name] for name, number in super().global_statistics().items()}
+        local, remote = self._local.global_statistics(), super().global_statistics()
+        return {
+            "messages_count": local["messages_count"] + remote["messages_count"],
+            "channel_full_count": local["channel_full_count"] + remote["channel_full_count"],
+            "messages_expired": local["messages_expired"] + remote["messages_expired"],
+        }
 
-    def channel_statistics(self, channel: str) -> dict[str, float]:
+    def channel_statistics(self, channel: str) -> ChannelStatistics:
         """Returns the counters of ``channel``, there where it is, as ``RedisChannelLayer`` does."""
         if isinstance(channel, str) and is_normal(channel):
             return self._local.channel_statistics(channel)
         return super().channel_statistics(channel)
 
-    def many_channel_statistics(self, channels: Iterable[str]) -> dict[str, dict[str, float]]:
+    def many_channel_statistics(self, channels: Iterable[str]) -> dict[str, ChannelStatistics]:
         """Returns the ``channel_statistics`` of each of ``channels``, as ``RedisChannelLayer`` does."""
         names = list(channels)
         local = {name: self._local.channel_statistics(name) for name in names if is_normal(name)}

@@ -279,11 +279,5 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         for shard in self._shards:
             shard.drop_idle()
 
-    def __enter__(self) -> RedisPubSubChannelLayer:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
     def __str__(self) -> str:
         return f"{type(self).__name__}(hosts={[shard.host for shard in self._shards]})"

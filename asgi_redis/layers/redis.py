@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asgi_redis import wire
 from asgi_redis.connection import Shard, parse_hosts, run_plan
@@ -20,14 +20,10 @@ from asgi_redis.layers.base import (
     checked_max_message_bytes,
     unknown_setting,
 )
-from asgi_redis.layers.classic import send_to_each
 from asgi_redis.process.awaiting import refuse_await
 from asgi_redis.serializers import Key, registry
-from asgi_redis.wire.message import Batch, Message, Received
+from asgi_redis.wire.message import Batch, ChannelStatistics, GlobalStatistics, Message
 from asgi_redis.wire.names import is_channel_name
-
-if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
 
 
 class RedisChannelLayer(BaseChannelLayer):
@@ -100,6 +96,8 @@ class RedisChannelLayer(BaseChannelLayer):
         self.delayed = DelayedMessages(self._shards, delaying, self._serializer, self, self._sender)
         self._upkeep = Upkeep(self._shards, self._keys, self._operations)
 
+    delayed: DelayedMessages
+
     # What asgi_redis 1.4.3 had, too
 
     global_stats_key = "#global#"
@@ -146,19 +144,17 @@ class RedisChannelLayer(BaseChannelLayer):
         names = tuple(channels)
         return self._receiver.receive(names, limit, timeout) if names else []
 
-    def receive_twisted(self, channels: Collection[str]) -> Deferred[Received]:
-        """Does ``receive(channels, block=True)`` for Twisted: returns a Deferred. Needs Twisted."""
-        from asgi_redis.layers.twisted import receive_twisted
-
-        return receive_twisted(self, channels)
-
     def reader(self) -> Reader:
         """Returns what a worker receives with: one thread, and as many servers as can be reached."""
         return Reader(self._receiver, self._shards, self._operations.probe())
 
     def unblock(self) -> None:
-        """Ends what this process waits for in any of the receive calls, as if the time had run out."""
+        """End all waits of this process in a receive call, as if their time had run out."""
         self._receiver.unblock()
+
+    def requeue(self, channel: str, message: Message) -> None:
+        """Give a message that was received and not used to the next reader of its channel in this process."""
+        self._receiver.buffer(channel, message)
 
     @property
     def undecodable_count(self) -> int:
@@ -192,14 +188,14 @@ class RedisChannelLayer(BaseChannelLayer):
         """
         refuse_await()
         if self.sends_each:
-            return send_to_each(self, group, message)
+            return BaseChannelLayer.send_group(self, group, message)
         return run_plan(self.plans.group_send(group, message))
 
     group_send = send_group
 
     # Statistics and flush
 
-    def global_statistics(self) -> dict[str, int]:
+    def global_statistics(self) -> GlobalStatistics:
         """
         Returns the counters of all channels on all shards.
 
@@ -208,7 +204,7 @@ class RedisChannelLayer(BaseChannelLayer):
         """
         return self._upkeep.global_statistics()
 
-    def channel_statistics(self, channel: str) -> dict[str, float]:
+    def channel_statistics(self, channel: str) -> ChannelStatistics:
         """
         Returns the counters of ``channel`` on all its shards, and what waits in it now.
 
@@ -220,7 +216,7 @@ class RedisChannelLayer(BaseChannelLayer):
         self.valid_channel_name(channel)
         return self._upkeep.channel_statistics(self.non_local_name(channel))
 
-    def many_channel_statistics(self, channels: Iterable[str]) -> dict[str, dict[str, float]]:
+    def many_channel_statistics(self, channels: Iterable[str]) -> dict[str, ChannelStatistics]:
         """
         Returns the ``channel_statistics`` of each of ``channels``, in one round trip for each shard.
 
@@ -256,12 +252,6 @@ class RedisChannelLayer(BaseChannelLayer):
         """Closes the connections that are not in use. The layer stays usable, and connects anew."""
         for shard in self._shards:
             shard.drop_idle()
-
-    def __enter__(self) -> RedisChannelLayer:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
 
     def __str__(self) -> str:
         return f"{type(self).__name__}(hosts={[shard.host for shard in self._shards]})"

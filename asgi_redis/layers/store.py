@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asgi_redis.engine.codec import has_only_str_keys, invalid_message
 from asgi_redis.engine.stores.receiver import StoreReader, StoreReceiver
 from asgi_redis.engine.stores.store import Store
 from asgi_redis.exceptions import InvalidName, MessageTooLarge
 from asgi_redis.layers.base import BaseChannelLayer, Capacities, checked_max_message_bytes
-from asgi_redis.layers.classic import may_remember_capacity, send_to_each
 from asgi_redis.process import fork
 from asgi_redis.process.awaiting import refuse_await
 from asgi_redis.serializers import Key, Serializer, decoding, registry, spliceable
-from asgi_redis.wire.message import Batch, Message, Received
-
-if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
+from asgi_redis.wire.message import Batch, ChannelStatistics, GlobalStatistics, Message
 
 _AT_ONCE = 1000  # channels of a group that are served in one step
 
@@ -52,7 +48,7 @@ class StoreChannelLayer(BaseChannelLayer):
         plain = spliceable(self._serializer)  # neither encrypted nor somebody's own: then there is nothing else to do
         self._serialize = plain.as_bytes if plain else self._serializer.serialize
         self._receiver = StoreReceiver(store, plain.from_bytes if plain else _reading(self._serializer), self)
-        self._route = functools.lru_cache(maxsize=1024 if may_remember_capacity(self) else 0)(self._make_route)
+        self._route = functools.lru_cache(maxsize=1024 if self.keeps_capacities else 0)(self._make_route)
 
     # Sending
 
@@ -108,19 +104,17 @@ class StoreChannelLayer(BaseChannelLayer):
             raise fork.forked()
         return received
 
-    def receive_twisted(self, channels: Collection[str]) -> Deferred[Received]:
-        """Does ``receive(channels, block=True)`` for Twisted: returns a Deferred. Needs Twisted."""
-        from asgi_redis.layers.twisted import receive_twisted
-
-        return receive_twisted(self, channels)  # type: ignore[arg-type]  # it has all that is needed there
-
     def reader(self) -> StoreReader:
         """Returns what a worker receives with, in one thread."""
         return StoreReader(self._receiver)
 
     def unblock(self) -> None:
-        """Ends what this process waits for in any of the receive calls, as if the time had run out."""
+        """End all waits of this process in a receive call, as if their time had run out."""
         self._receiver.unblock()
+
+    def requeue(self, channel: str, message: Message) -> None:
+        """Give a message that was received and not used to the next reader of its channel in this process."""
+        self._receiver.buffer(channel, message)
 
     @property
     def undecodable_count(self) -> int:
@@ -157,7 +151,7 @@ class StoreChannelLayer(BaseChannelLayer):
         """
         refuse_await()
         if self.sends_each:
-            return send_to_each(self, group, message)
+            return BaseChannelLayer.send_group(self, group, message)
         self.valid_group_name(group)
         self.check_message(message)
         channels = self._store.group_channels(group, self.group_expiry)
@@ -188,7 +182,7 @@ class StoreChannelLayer(BaseChannelLayer):
 
     # Statistics and flush
 
-    def global_statistics(self) -> dict[str, int]:
+    def global_statistics(self) -> GlobalStatistics:
         """
         Returns the counters of all channels.
 
@@ -202,7 +196,7 @@ class StoreChannelLayer(BaseChannelLayer):
             "messages_expired": counters.expired,
         }
 
-    def channel_statistics(self, channel: str) -> dict[str, float]:
+    def channel_statistics(self, channel: str) -> ChannelStatistics:
         """
         Returns the counters of ``channel``, and what waits in it now.
 
@@ -239,12 +233,6 @@ class StoreChannelLayer(BaseChannelLayer):
     def close(self) -> None:
         """Gives back what the store has open. The layer stays usable."""
         self._store.close()
-
-    def __enter__(self) -> Any:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
 
 
 def _reading(serializer: Serializer) -> Callable[[bytes], Any]:

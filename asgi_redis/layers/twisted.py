@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from asgi_redis.exceptions import MissingExtra
-from asgi_redis.wire.message import Received
+from asgi_redis.wire.message import Message, Received
 
 try:
     from twisted.internet import reactor as _reactor
@@ -17,21 +17,31 @@ try:
 except ImportError as error:
     raise MissingExtra('receive_twisted needs Twisted: pip install "asgi_redis[twisted]"') from error
 
-if TYPE_CHECKING:
-    from asgi_redis.layers.redis import RedisChannelLayer
-
 reactor: Any = _reactor  # a module in disguise, which type checkers cannot see through
 
-_stopping = threading.Event()  # never cleared: a reactor runs but once
+_stopping = threading.Event()  # never cleared: a reactor runs only once
 
 
-def receive_twisted(layer: RedisChannelLayer, channels: Collection[str]) -> Deferred[Received]:
+class ReceivingLayer(Protocol):
+    """The calls of a layer that ``receive_twisted`` makes."""
+
+    def receive(self, channels: Collection[str], block: bool = False) -> Received:
+        """Receive a message."""
+
+    def unblock(self) -> None:
+        """End all waits."""
+
+    def requeue(self, channel: str, message: Message) -> None:
+        """Give a message to the next reader."""
+
+
+def receive_twisted(layer: ReceivingLayer, channels: Collection[str]) -> Deferred[Received]:
     """
-    Returns a Deferred of what ``layer.receive(channels, block=True)`` returns, waited for in the reactor's threads.
+    Return a Deferred of ``layer.receive(channels, block=True)``, which waits in a thread of the reactor's pool.
 
-    Cancelling it, or stopping the reactor, ends the wait at once. A message that arrives in that moment is kept for
-    the next reader in this process, or handed out before the reactor stops. While the reactor stops nobody waits any
-    more: who asks for the next message gets (None, None) when it has stopped.
+    Cancelling it, or stopping the reactor, ends the wait at once. A message that arrives in that moment is requeued
+    for the next reader in this process, or returned before the reactor stops. A call while the reactor stops waits
+    for nothing: it gets (None, None) when the reactor has stopped.
     """
     if _stopping.is_set():
         nothing: Deferred[Received] = Deferred()
@@ -51,7 +61,7 @@ def receive_twisted(layer: RedisChannelLayer, channels: Collection[str]) -> Defe
         return ended  # the reactor waits for it
 
     def receive() -> Received:
-        # A busy thread pool may come to it late.
+        # A busy thread pool may begin after the end.
         return (None, None) if given_up.is_set() else layer.receive(channels, True)
 
     deferred: Deferred[Received] = Deferred(give_up)
@@ -65,7 +75,7 @@ def receive_twisted(layer: RedisChannelLayer, channels: Collection[str]) -> Defe
         elif not isinstance(result, Failure):
             channel, message = result
             if channel is not None and message is not None:
-                layer._receiver.buffer(channel, message)
+                layer.requeue(channel, message)
         ended.callback(None)
 
     deferToThreadPool(reactor, reactor.getThreadPool(), receive).addBoth(done)

@@ -1,11 +1,26 @@
-"""Messages as calls take and return them."""
+"""Messages and statistics, as calls take and return them."""
 
 from __future__ import annotations
 
-from typing import Any, Union
+from typing import Any, TypedDict, Union
 
 Message = dict[str, Any]
 Received = Union[tuple[str, Message], tuple[None, None]]
 """A message with its channel, or twice None."""
 Batch = list[tuple[str, Message]]
 """Messages, each with its channel."""
+
+
+class GlobalStatistics(TypedDict):
+    """Counters: messages sent, refused because a channel was full, and found expired."""
+
+    messages_count: int
+    channel_full_count: int
+    messages_expired: int
+
+
+class ChannelStatistics(GlobalStatistics):
+    """The counters of one channel, the messages that wait in it, and the age of the oldest in seconds."""
+
+    messages_pending: int
+    messages_max_age: float

@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Callable
 
-from workers.asgi import DEFAULT_CHANNEL_LAYER, ChannelLayer, layer_from_path, register_layer
+from asgi_redis.layers.base import BaseChannelLayer
+from workers.asgi import DEFAULT_CHANNEL_LAYER, layer_from_path, register_layer
 from workers.command import supervisor
 from workers.command.arguments import add_worker_arguments
 from workers.command.launcher import launch
@@ -129,7 +130,7 @@ def _launch_plain(options: dict[str, Any]) -> int:
     return launch(made, Router(options["routing"]), options)
 
 
-def _plain_layer(options: dict[str, Any]) -> ChannelLayer:
+def _plain_layer(options: dict[str, Any]) -> BaseChannelLayer:
     if _is_object(options):
         return layer_from_path(options["layer"])
     from asgi_redis import RedisChannelLayer  # here, because the layer may be any other

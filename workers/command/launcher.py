@@ -7,7 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from workers.asgi import ChannelLayer
+from asgi_redis.layers.base import BaseChannelLayer
+from workers.asgi import adapted
 from workers.command import patching
 from workers.command.arguments import MAX_THREADS
 from workers.exceptions import ConfigurationError
@@ -30,7 +31,7 @@ LOG_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
 
 def launch(
-    channel_layer: ChannelLayer, router: Router, options: Mapping[str, Any], consumer_api: ConsumerAPI = OWN
+    channel_layer: BaseChannelLayer, router: Router, options: Mapping[str, Any], consumer_api: ConsumerAPI = OWN
 ) -> int:
     """
     Runs a worker until it stops; returns the exit code (``worker.ExitCode``, or 128 and a signal's number).
@@ -40,14 +41,15 @@ def launch(
     called in the main thread, at the end of which the process is to end. When consumers were left behind it does
     not return but ends the process. Where the process is held up after that, it is ended at the shutdown timeout.
     """
-    if not getattr(channel_layer, "crosses_processes", True):
+    layer = adapted(channel_layer)
+    if not layer.crosses_processes:
         raise ConfigurationError(
             f"{type(channel_layer).__name__} passes messages within one process only, and a worker is another one "
             f"than the sender: use IPCChannelLayer on one machine, RedisChannelLayer on several, or run a "
             f"workers.Worker in a thread of the process that sends"
         )
     show_log(options["verbosity"])
-    _check_names(channel_layer, router)
+    _check_names(layer, router)
     hidden = hidden_package()
     if hidden:
         logger.warning("%s", hidden)
@@ -73,20 +75,16 @@ def launch(
         end_process(code)
     deadline = (worker.stopped_at or now) + options["shutdown_timeout"]
     watch_exit(max(deadline, now + EXIT_SECONDS), code or ExitCode.TIMED_OUT)
-    channel_layer.close()
+    layer.close()
     return code
 
 
-def _check_names(channel_layer: ChannelLayer, router: Router) -> None:
-    # Not one of the calls that the worker makes: a layer of others may do without. That of Channels 1 passes it on.
-    check = getattr(channel_layer, "valid_channel_name", None)
-    if check is None:
-        return
-    for name in router.channels:
-        try:
-            check(name, receive=True)
-        except TypeError as error:
-            raise ConfigurationError(f"in the routing, {error}") from error
+def _check_names(channel_layer: BaseChannelLayer, router: Router) -> None:
+    try:
+        for name in router.channels:
+            channel_layer.valid_channel_name(name, receive=True)
+    except TypeError as error:
+        raise ConfigurationError(f"in the routing, {error}") from error
 
 
 def _pool(kind: str, size: int | None) -> Pool:

@@ -21,6 +21,7 @@ from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from workers.asgi import adapted
 from workers.exceptions import ConfigurationError
 from workers.routing import Router
 from workers.runtime.consumer_api import ConsumerAPI
@@ -45,10 +46,7 @@ def layer_and_router(alias: str, routing_path: str | None) -> tuple[Any, Router]
             channel_layer.router = routing.Router(routing_path)
     except (TypeError, ValueError, ImproperlyConfigured) as error:
         raise ConfigurationError(f"channel layer {alias!r}: {error}") from error
-    if not hasattr(channel_layer, "reader"):
-        raise ConfigurationError(
-            f"the worker cannot receive from {channel_layer}: its BACKEND has to be asgi_redis.RedisChannelLayer"
-        )
+    adapted(channel_layer)
     serve_static = settings.DEBUG and apps.is_installed("django.contrib.staticfiles")
     channel_layer.router.check_default(http_consumer=staticfiles.StaticFilesConsumer() if serve_static else None)
     return channel_layer, Router([channel_layer.router.root])

@@ -15,28 +15,28 @@ from django.conf import settings
 
 from asgi_redis.integrations.django import COUNTERPARTS, import_backend
 from asgi_redis.layers.base import BaseChannelLayer
-from workers.asgi import DEFAULT_CHANNEL_LAYER, ChannelLayer
+from workers.asgi import DEFAULT_CHANNEL_LAYER, adapted
 from workers.compat.asgi_events import ChannelEvents
 from workers.exceptions import ConfigurationError
 from workers.importing import import_path
 
 
-def channel_events(channels: Sequence[str], channel_layer: ChannelLayer) -> ChannelEvents:
+def channel_events(channels: Sequence[str], channel_layer: BaseChannelLayer) -> ChannelEvents:
     """
     Returns the consumers of the project's ``ASGI_APPLICATION`` on ``channels``.
 
     ``asgi.delay`` is left out where ``channel_layer`` has delayed messages: the worker itself serves it. Raises
     ``ConfigurationError`` where there is no application, or it cannot work.
     """
-    if isinstance(channel_layer, BaseChannelLayer):
-        try:
-            channel_layer.valid_channel_names(list(channels), receive=True)
-        except TypeError as error:
-            raise ConfigurationError(str(error)) from error
+    layer = adapted(channel_layer)
+    try:
+        layer.valid_channel_names(list(channels), receive=True)
+    except TypeError as error:
+        raise ConfigurationError(str(error)) from error
     _use_our_layers()  # before anything asks for one
     application = _application()
     _check_default_layer()
-    served = {"asgi.delay"} if hasattr(channel_layer, "delayed") else set()
+    served = set() if layer.delayed is None else {"asgi.delay"}
     return ChannelEvents(application, set(channels) - served)
 
 

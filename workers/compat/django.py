@@ -21,7 +21,7 @@ from django.urls import set_urlconf
 from django.utils import timezone, translation
 
 from asgi_redis.integrations.django import get_channel_layer
-from workers.asgi import ChannelLayer
+from asgi_redis.layers.base import BaseChannelLayer
 from workers.command.launcher import launch
 from workers.command.starting import when_served
 from workers.exceptions import ConfigurationError
@@ -172,9 +172,9 @@ def _has_channels1() -> bool:
     return version.startswith("1.")
 
 
-def _layer(alias: str) -> ChannelLayer:
+def _layer(alias: str) -> BaseChannelLayer:
     try:
-        channel_layer: ChannelLayer = get_channel_layer(alias)
+        channel_layer: BaseChannelLayer = get_channel_layer(alias)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"channel layer {alias!r}: {error}") from error
     return channel_layer

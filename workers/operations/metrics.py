@@ -16,11 +16,12 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from queue import Empty, SimpleQueue
-from typing import Any, Callable
+from typing import Callable
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from asgi_redis.exceptions import ChannelLayerError
+from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.wire.names import queue_of
 from workers.exceptions import ConfigurationError
 from workers.operations.exposition import family, labels, sample
@@ -158,7 +159,7 @@ class Report:
             "Messages in progress",
             (sample("runworker_in_progress", each.labelled, running[name]) for name, each in self._series.items()),
         )
-        undecodable = getattr(self._worker.channel_layer, "undecodable_count", None)
+        undecodable = self._worker.channel_layer.undecodable_count
         if undecodable is not None:
             name = "runworker_undecodable_total"
             text = "Messages that were dropped because they could not be decoded or decrypted"
@@ -184,7 +185,7 @@ class Report:
 class Lookup:
     """The statistics of channels, from a layer that may have none, and may take its time."""
 
-    def __init__(self, channel_layer: Any, channels: Iterable[str]) -> None:
+    def __init__(self, channel_layer: BaseChannelLayer, channels: Iterable[str]) -> None:
         self._layer = channel_layer
         self._channels = list(channels)
         self._results: SimpleQueue[Statistics | None] = SimpleQueue()
@@ -214,23 +215,10 @@ class Lookup:
     def _look_up(self) -> None:
         found: Statistics | None = None
         try:
-            found = self._asked()
+            found = self._layer.many_channel_statistics(self._channels)
         except (RedisError, ChannelLayerError, OSError) as error:
             logger.debug("No statistics: %s: %s", type(error).__name__, error)
         except Exception:
             logger.exception("No statistics")
         finally:
             self._results.put(found)
-
-    def _asked(self) -> Statistics:
-        many = getattr(self._layer, "many_channel_statistics", None)
-        if many is not None:
-            at_once: Statistics = many(self._channels)
-            return at_once
-        found = {}
-        for channel in self._channels:
-            try:
-                found[channel] = self._layer.channel_statistics(channel)
-            except ResponseError as error:  # a key of another type costs its channel only
-                logger.debug("No statistics of channel %r: %s", channel, error)
-        return found

@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any, Callable, NamedTuple
 
+from asgi_redis.layers.base import BaseChannelLayer
 from workers import exceptions, signals
-from workers.asgi import ChannelLayer
 from workers.message import Message
 
 
@@ -16,7 +16,7 @@ class ConsumerAPI(NamedTuple):
     ``exceptions`` are modules that have the names of ``workers.signals`` and ``workers.exceptions`` in Channels 1.
     """
 
-    message: Callable[[dict[str, Any], str, ChannelLayer], Any]
+    message: Callable[[dict[str, Any], str, BaseChannelLayer], Any]
     signals: ModuleType
     exceptions: ModuleType
 

@@ -16,7 +16,7 @@ from typing import Any, Callable, NamedTuple
 
 from redis.exceptions import RedisError
 
-from workers.asgi import ChannelLayer
+from asgi_redis.layers.base import BaseChannelLayer
 from workers.exceptions import ConsumeLater
 from workers.routing import Consumer, Router, consumer_name
 from workers.runtime.consumer_api import OWN, ConsumerAPI
@@ -62,7 +62,7 @@ class Dispatcher:
     def __init__(
         self,
         router: Router,
-        channel_layer: ChannelLayer,
+        channel_layer: BaseChannelLayer,
         sender: object,
         consumer_api: ConsumerAPI = OWN,
         on_failure: OnFailure | None = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from workers.asgi import ChannelLayer
+from asgi_redis.layers.base import BaseChannelLayer
 from workers.runtime.dispatcher import Dispatcher
 
 
@@ -15,7 +15,7 @@ class HookedWorker(Protocol):
     dispatcher: Dispatcher
 
     @property
-    def channel_layer(self) -> ChannelLayer:
+    def channel_layer(self) -> BaseChannelLayer:
         """The layer that messages are received from."""
 
     @property

@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Any, Callable
 
-from workers.asgi import Reader
+from asgi_redis.engine.layer_reader import LayerReader
 from workers.runtime.limits import Limits
 from workers.runtime.pool import Job
 
@@ -39,7 +39,7 @@ class Puller:
 
     def __init__(
         self,
-        reader: Reader,
+        reader: LayerReader,
         limits: Limits,
         handle: Handler,
         burst: bool = False,

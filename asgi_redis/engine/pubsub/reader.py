@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from asgi_redis.engine.layer_reader import LayerReader
 from asgi_redis.engine.outage import Outage
 from asgi_redis.engine.pubsub.subscription import Inbox
 from asgi_redis.engine.pubsub.subscriptions import Subscriptions, Taken
@@ -14,13 +15,15 @@ _CONFIRMED = 0.5  # seconds that a first call waits to be subscribed, at least
 Batch = list[tuple[str, dict[str, Any]]]
 
 
-class PubSubReader:
+class PubSubReader(LayerReader):
     """
     Receives for one thread. Any other may ``unblock`` it.
 
     ``serving`` is whether a server that one of the channels belongs to could be listened to by the end of the last
-    call; false before the first one. ``complete`` is always true: what is away is listened to again by itself.
+    call; false before the first one.
     """
+
+    serving = False
 
     def __init__(
         self,
@@ -28,8 +31,6 @@ class PubSubReader:
         open_inboxes: Callable[[Collection[str]], list[Inbox]],
         decode: Callable[[Taken], Batch],
     ) -> None:
-        self.serving = False
-        self.complete = True
         self._subscriptions = subscriptions
         self._open = open_inboxes
         self._decode = decode
@@ -73,10 +74,3 @@ class PubSubReader:
         """Ends ``receive_batch`` as if the time had run out; the next one, when none is going on."""
         self._woken = True
         self._subscriptions.wake()
-
-    def close(self) -> None:
-        """The layer goes on listening; see its ``close``."""
-
-    def settle(self, deadline: float) -> bool:
-        """Returns True: what is published is owed to nobody."""
-        return True

@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 from asgi_redis.engine.caches import ChannelSets
 from asgi_redis.engine.dropped import FLOOD_SECONDS, DroppedMessages
 from asgi_redis.engine.fanout import FanOutBuffer, Share
+from asgi_redis.engine.layer_reader import LayerReader
 from asgi_redis.engine.limits import exhausted
 from asgi_redis.engine.stores.store import Entry, Listener, Store
 from asgi_redis.exceptions import UndecodableMessage
@@ -183,17 +184,16 @@ def _with_room(queues: tuple[str, ...], limits: Mapping[str, int]) -> tuple[str,
     return tuple(name for name in queues if name not in full) if full else queues
 
 
-class StoreReader:
+class StoreReader(LayerReader):
     """
     Receives for one thread of a worker. Any other may ``unblock`` it.
 
-    ``serving`` is whether the last call has got through to the store; false before the first one. ``complete`` is
-    always true: a store that fails is an error.
+    ``serving`` is whether the last call has got through to the store; false before the first one.
     """
 
+    serving = False
+
     def __init__(self, receiver: StoreReceiver) -> None:
-        self.serving = False
-        self.complete = True
         self.woken = False
         self._receiver = receiver
 
@@ -228,10 +228,3 @@ class StoreReader:
         """Ends ``receive_batch`` as if the time had run out; the next one, when none is going on."""
         self.woken = True
         self._receiver.wake()
-
-    def close(self) -> None:
-        """There is nothing to give back."""
-
-    def settle(self, deadline: float) -> bool:
-        """Returns True: a store owes nothing once a call has ended."""
-        return True

@@ -1,0 +1,141 @@
+"""The contract of a reader, by which a worker receives, and the reader of a layer that brings none itself."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+from typing import Protocol
+
+from asgi_redis.wire.message import Batch
+
+_LOOK_SECONDS = 1.0
+
+
+class LayerReader(ABC):
+    """
+    Receives for one thread. Any other thread may ``unblock`` or ``close`` it.
+
+    An outage of a server is the reader's business, and never raised.
+    """
+
+    @property
+    @abstractmethod
+    def serving(self) -> bool:
+        """Whether a server has answered the last call; False before the first one."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the last call has looked at all servers. A reader leaves out servers that do not answer."""
+        return True
+
+    @property
+    def down(self) -> bool:
+        """Whether all servers that were tried have failed."""
+        return False
+
+    @property
+    def error(self) -> Exception | None:
+        """The error of the server that failed last."""
+        return None
+
+    @abstractmethod
+    def receive_batch(
+        self,
+        channels: Collection[str],
+        limit: int,
+        timeout: float = 0,
+        limits: Mapping[str, int] | None = None,
+        shared: bool = False,
+    ) -> Batch:
+        """
+        Take up to ``limit`` messages; where there is none, wait up to ``timeout`` seconds for one.
+
+        Args:
+            channels: The names to receive from.
+            limit: The most messages to take.
+            timeout: Seconds to wait.
+            limits: The most messages to take from single channels; 0 leaves a channel out.
+            shared: Whether a ``SharedMessage`` may take the place of one for several channels of this process.
+
+        """
+
+    @abstractmethod
+    def unblock(self) -> None:
+        """End the ``receive_batch`` that waits as if its time had run out, or else the next one."""
+
+    def retry(self) -> None:  # noqa: B027  most readers have nothing to do
+        """Try at once whether the servers that were left out can be reached. Raises nothing."""
+
+    def close(self) -> None:  # noqa: B027  as above
+        """End the reader: no more will be received."""
+
+    def settle(self, deadline: float) -> bool:
+        """
+        Wait for replies that servers owe to ended calls, and requeue the messages in them.
+
+        ``deadline`` is a time of ``time.monotonic``. Returns whether all replies were there by then.
+        """
+        return True
+
+
+class BlockingLayer(Protocol):
+    """The calls of a layer that ``BatchReader`` makes."""
+
+    def receive_batch(self, channels: Collection[str], limit: int, timeout: float = 0) -> Batch:
+        """Take messages, or wait for one."""
+
+    def unblock(self) -> None:
+        """End all waits of this process."""
+
+
+class BatchReader(LayerReader):
+    """
+    A reader by a layer's ``receive_batch`` and ``unblock``.
+
+    An ``unblock`` in the moment before a wait begins is seen after a second.
+    """
+
+    serving = False
+
+    def __init__(self, layer: BlockingLayer) -> None:
+        self._layer = layer
+        self._woken = False
+        self._turn = 0
+
+    def receive_batch(
+        self,
+        channels: Collection[str],
+        limit: int,
+        timeout: float = 0,
+        limits: Mapping[str, int] | None = None,
+        shared: bool = False,
+    ) -> Batch:
+        """Take messages as ``LayerReader.receive_batch`` says; none is ``shared``."""
+        limits = limits or {}
+        names = [name for name in channels if limits.get(name, 1) > 0]
+        # The first call shows at once that messages are served.
+        deadline = time.monotonic() + (timeout if self.serving else 0)
+        batch = self._look(names, limit, limits)
+        while names and not batch and not self._woken and (remaining := deadline - time.monotonic()) > 0:
+            batch = self._layer.receive_batch(names, 1, min(remaining, _LOOK_SECONDS))
+        self.serving = True
+        self._woken = False
+        return batch
+
+    def _look(self, names: list[str], limit: int, limits: Mapping[str, int]) -> Batch:
+        unlimited = [name for name in names if name not in limits]
+        sources = [[name] for name in names if name in limits] + ([unlimited] if unlimited else [])
+        batch: Batch = []
+        self._turn += 1  # each source comes first in turn, or the first would starve the others
+        for number in range(len(sources)):
+            source = sources[(self._turn + number) % len(sources)]
+            room = limit - len(batch)
+            if room:
+                batch += self._layer.receive_batch(source, min(room, limits.get(source[0], room)))
+        return batch
+
+    def unblock(self) -> None:
+        """End ``receive_batch`` as if the time had run out; the next one, when none is going on."""
+        self._woken = True
+        self._layer.unblock()
