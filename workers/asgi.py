@@ -29,6 +29,8 @@ class ForeignLayer(BaseChannelLayer):
     checked.
     """
 
+    extensions = []
+
     def __init__(self, layer: Any) -> None:
         self._layer = layer
         for name in dir(BaseChannelLayer):

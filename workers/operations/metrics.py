@@ -16,12 +16,13 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from queue import Empty, SimpleQueue
-from typing import Callable
+from typing import Callable, Literal
 
 from redis.exceptions import RedisError
 
 from asgi_redis.exceptions import ChannelLayerError
 from asgi_redis.layers.base import BaseChannelLayer
+from asgi_redis.wire.message import ChannelStatistics
 from asgi_redis.wire.names import queue_of
 from workers.exceptions import ConfigurationError
 from workers.operations.exposition import family, labels, sample
@@ -33,9 +34,10 @@ logger = logging.getLogger(__name__)
 BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 300)  # seconds
 LOOKUP_SECONDS = 0.6
 
-Statistics = Mapping[str, Mapping[str, float]]
+Statistics = Mapping[str, ChannelStatistics]
+Counted = Literal["messages_pending", "messages_max_age", "messages_expired"]
 
-_LOOKED_UP = (
+_LOOKED_UP: tuple[tuple[Counted, str, str, str], ...] = (
     ("messages_pending", "gauge", "runworker_queue_messages", "Messages that wait in the channel"),
     ("messages_max_age", "gauge", "runworker_queue_age_seconds", "How long the oldest of them has waited"),
     (

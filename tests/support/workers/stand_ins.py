@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from tests.support.workers.fakes import FakeLayer
+from workers.asgi import adapted
 from workers.routing import Router
 from workers.runtime.dispatcher import Dispatcher
 
@@ -16,7 +17,7 @@ class StandIn:
         self.popping = True
         self.quieted = False
         self.channels = ["c"]
-        self.channel_layer: Any = FakeLayer()
+        self.channel_layer: Any = adapted(FakeLayer())
         self.dispatcher = Dispatcher(Router({"c": print}), self.channel_layer, sender=None)
 
     def quiet(self) -> None:

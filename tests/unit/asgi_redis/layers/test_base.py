@@ -12,9 +12,7 @@ from asgi_redis.layers.base import BaseChannelLayer, unknown_setting
 
 
 def make(**settings):
-    return BaseChannelLayer(
-        **{"expiry": 60, "group_expiry": 86400, "capacity": 100, "channel_capacity": None, **settings}
-    )
+    return InMemoryChannelLayer(**settings)
 
 
 @pytest.fixture

@@ -19,7 +19,9 @@ from asgi_redis.embedded import RedisServer
 from tests.support.servers import pause, resume
 from tests.support.waiting import eventually
 from tests.support.workers.processes import Notes, WorkerProcess
+from tests.support.workers.fakes import FakeLayer
 from tests.support.workers.stand_ins import stand_in
+from workers.asgi import adapted
 from tests.unit.workers.operations.conftest import Start
 
 pytest.importorskip("prometheus_client")
@@ -140,10 +142,11 @@ def test_while_redis_hangs_the_rest_is_there_at_once(start: Start, fresh_redis_s
     eventually(lambda: scrape(url)["runworker_layer_up", ""] == 1)
 
 
-class Statistics:
+class Statistics(FakeLayer):
     extensions = ["statistics"]
 
     def __init__(self, error: Exception | None = None) -> None:
+        super().__init__()
         self.error = error
         self.asked = 0
 
@@ -156,11 +159,12 @@ class Statistics:
 
 def test_what_cannot_be_looked_up_is_missing() -> None:
     worker = stand_in()
-    worker.channel_layer = Statistics()
+    worker.channel_layer = adapted(Statistics())
     assert scrape_stand_in(worker)["runworker_queue_age_seconds", "c"] == 1.5
-    worker.channel_layer = Statistics(redis.exceptions.ConnectionError("gone"))
+    layer = Statistics(redis.exceptions.ConnectionError("gone"))
+    worker.channel_layer = adapted(layer)
     assert [name for name, _ in scrape_stand_in(worker) if name.startswith("runworker_queue")] == []
-    assert worker.channel_layer.asked == 1
+    assert layer.asked == 1
 
 
 def test_while_a_lookup_hangs_there_is_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +177,7 @@ def test_while_a_lookup_hangs_there_is_no_other(monkeypatch: pytest.MonkeyPatch)
         return {}
 
     monkeypatch.setattr(layer, "many_channel_statistics", hang, raising=False)
-    lookup = metrics.Lookup(layer, ["c"])
+    lookup = metrics.Lookup(adapted(layer), ["c"])
     assert [lookup.statistics() for _ in range(5)] == [None] * 5
     assert layer.asked == 1
     answers.set()
@@ -183,14 +187,14 @@ def test_while_a_lookup_hangs_there_is_no_other(monkeypatch: pytest.MonkeyPatch)
 
 def test_what_the_layer_counts_is_exported_where_it_counts_it() -> None:
     worker = stand_in()
-    worker.channel_layer = Statistics()
+    layer: Any = Statistics()
+    worker.channel_layer = adapted(layer)
     samples = scrape_stand_in(worker)
     assert ("runworker_queue_expired_total", "c") not in samples
     assert ("runworker_undecodable_total", "") not in samples
-    worker.channel_layer.undecodable_count = 7
-    worker.channel_layer.many_channel_statistics = lambda channels: {
-        name: {"messages_expired": 5} for name in channels
-    }
+    layer.undecodable_count = 7
+    layer.many_channel_statistics = lambda channels: {name: {"messages_expired": 5} for name in channels}
+    worker.channel_layer = adapted(layer)
     samples = scrape_stand_in(worker)
     assert samples["runworker_queue_expired_total", "c"] == 5
     assert samples["runworker_undecodable_total", ""] == 7
@@ -199,10 +203,11 @@ def test_what_the_layer_counts_is_exported_where_it_counts_it() -> None:
 def test_during_an_outage_nothing_is_looked_up() -> None:
     """Each look would take as long as a connection that fails."""
     worker = stand_in()
-    worker.channel_layer = Statistics()
+    layer = Statistics()
+    worker.channel_layer = adapted(layer)
     worker.popping = False
     assert [name for name, _ in scrape_stand_in(worker) if name.startswith("runworker_queue")] == []
-    assert worker.channel_layer.asked == 0
+    assert layer.asked == 0
 
 
 def test_a_layer_without_statistics_has_none() -> None:
