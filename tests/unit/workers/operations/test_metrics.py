@@ -18,11 +18,11 @@ from asgi_redis import RedisChannelLayer
 from asgi_redis.embedded import RedisServer
 from tests.support.servers import pause, resume
 from tests.support.waiting import eventually
-from tests.support.workers.processes import Notes, WorkerProcess
 from tests.support.workers.fakes import FakeLayer
+from tests.support.workers.processes import Notes, WorkerProcess
 from tests.support.workers.stand_ins import stand_in
-from workers.asgi import adapted
 from tests.unit.workers.operations.conftest import Start
+from workers.asgi import adapted
 
 pytest.importorskip("prometheus_client")
 
