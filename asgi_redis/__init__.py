@@ -10,10 +10,12 @@ library first.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from asgi_redis.process.lazy import lazy_attributes
 
 if TYPE_CHECKING:
+    from asgi_redis import core, exceptions, local, sentinel, serializers  # noqa: F401
     from asgi_redis.exceptions import ChannelFull, MessageTooLarge
     from asgi_redis.integrations.django import get_channel_layer
     from asgi_redis.layers.ipc import IPCChannelLayer
@@ -38,7 +40,7 @@ _HOMES = {
     "RedisSentinelChannelLayer": "asgi_redis.layers.sentinel",
     "get_channel_layer": "asgi_redis.integrations.django",
 }
-_MODULES = ("exceptions", "serializers")  # to be had without an import of their own
+_MODULES = ("core", "exceptions", "local", "sentinel", "serializers")  # need no import statement
 
 __all__ = [
     "ChannelFull",
@@ -53,13 +55,5 @@ __all__ = [
     "get_channel_layer",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(f"asgi_redis.{name}")
-    try:
-        home = _HOMES[name]
-    except KeyError:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-    value = globals()[name] = getattr(importlib.import_module(home), name)
-    return value
+if not TYPE_CHECKING:  # a type checker would take every name for known
+    __getattr__ = lazy_attributes(__name__, _HOMES, _MODULES)

@@ -9,8 +9,9 @@ Nothing is imported before it is asked for, so that ``--pool gevent`` can patch 
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from asgi_redis.process.lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from workers.channel import Channel, Group
@@ -50,11 +51,5 @@ __all__ = [
     "route_class",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    try:
-        home = _HOMES[name]
-    except KeyError:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-    value = globals()[name] = getattr(importlib.import_module(home), name)
-    return value
+if not TYPE_CHECKING:  # a type checker would take every name for known
+    __getattr__ = lazy_attributes(__name__, _HOMES)

@@ -23,10 +23,11 @@ def test_importing_it_imports_no_optional_package():
 def test_importing_it_imports_nothing_else_of_it():
     """The script runworker begins with it, and may have to patch the standard library."""
     loaded = loaded_after("import asgi_redis.runworker")
-    assert {name for name in loaded if name.startswith("asgi_redis")} == {"asgi_redis", "asgi_redis.runworker"}
+    lazy = {"asgi_redis", "asgi_redis.process", "asgi_redis.process.lazy"}
+    assert {name for name in loaded if name.startswith("asgi_redis")} == {*lazy, "asgi_redis.runworker"}
     assert loaded & {"threading", "socket", "redis", "workers"} == set()
 
 
 def test_modules_that_were_always_there_are():
-    for name in ("exceptions.ChannelFull", "serializers.registry"):
+    for name in ("core.RedisChannelLayer", "exceptions.ChannelFull", "local", "sentinel", "serializers.registry"):
         assert subprocess.run([sys.executable, "-c", f"import asgi_redis; asgi_redis.{name}"]).returncode == 0
