@@ -25,7 +25,7 @@ from asgi_redis.aio.names import Names
 from asgi_redis.aio.receive_thread import Popper, Reader
 from asgi_redis.aio.runner import Calls, Carrier, call_apart
 from asgi_redis.layers.base import BaseChannelLayer
-from asgi_redis.layers.from_setting import inner_layer
+from asgi_redis.layers.from_setting import layer_from_setting
 from asgi_redis.process import fork
 from asgi_redis.wire.message import Message
 
@@ -61,7 +61,7 @@ class AsyncChannelLayer(Names):
     MessageTooLarge = exceptions.MessageTooLarge
 
     def __init__(self, layer: Any) -> None:
-        self.layer: Any = inner_layer(
+        self.layer: Any = layer_from_setting(
             layer,
             "layer",
             BaseChannelLayer,  # type: ignore[type-abstract]  # python/mypy#4717: only looked at, never made

@@ -6,7 +6,8 @@ import re
 from re import Pattern
 from typing import Any
 
-from asgi_redis.layers.base import BaseChannelLayer, Capacities
+from asgi_redis.layers.base import BaseChannelLayer
+from asgi_redis.layers.options import Capacities
 
 
 class Names:

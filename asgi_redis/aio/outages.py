@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from asgi_redis.aio.attendance import Attendance
 from asgi_redis.aio.mailbox import Inbox
 from asgi_redis.aio.memberships import Memberships
-from asgi_redis.exceptions import ConfigurationError
 
 
 class Outages:
@@ -53,10 +52,3 @@ class Outages:
     def _notify(self, kind: str | None) -> None:
         if kind is not None:
             self._inbox.notify(kind, self._attendance.channels())
-
-
-def checked_kind(setting: str, kind: object) -> str | None:
-    """Returns the type of a message, which is a setting, or None."""
-    if kind is not None and not isinstance(kind, str):
-        raise ConfigurationError(f"{setting} must be the type of a message, a str, not {kind!r}")
-    return kind

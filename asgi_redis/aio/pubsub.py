@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
 from asgi_redis.aio.layer import AsyncChannelLayer
@@ -14,27 +14,34 @@ from asgi_redis.connection import Plan
 from asgi_redis.engine.pubsub.subscription import Confirmation, Inbox, Subscription
 from asgi_redis.exceptions import LayerClosed
 from asgi_redis.layers import pubsub
+from asgi_redis.layers.options import Hosts, PubSubOptions, takes
 from asgi_redis.wire.message import Message
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 T = TypeVar("T")
 
 
 class RedisPubSubChannelLayer(AsyncChannelLayer):
     """
-    A Channels 4 back end over Redis's pub/sub, with the settings of ``asgi_redis.RedisPubSubChannelLayer``.
+    A Channels 4 back end over Redis's pub/sub, which it may share with channels_redis.
 
-    They are those of ``channels_redis.pubsub.RedisPubSubChannelLayer``, too, which it shares the servers with.
     ``layer`` is the synchronous layer, whose docstring says what pub/sub cannot do; both know the same channels and
     groups. Where a ``receive`` was cancelled and nobody receives from that channel within ``expiry`` seconds, it is
     forgotten, with its memberships.
 
-    Raises ``ValueError`` for a setting that cannot work, and ``TypeError`` for one that is not known.
+    Its options are declared in ``PubSubOptions``, which has those of ``channels_redis.pubsub``.
+    Raises ``ValueError`` for an option that cannot work, and ``TypeError`` for an unknown one.
     """
 
     layer: pubsub.RedisPubSubChannelLayer
 
-    def __init__(self, hosts: Any = None, **settings: Any) -> None:
-        super().__init__(pubsub.RedisPubSubChannelLayer(hosts=hosts, **settings))
+    @takes(PubSubOptions)
+    def __init__(self, hosts: Hosts | None = None, /, **options: Unpack[PubSubOptions]) -> None:
+        if hosts is not None:
+            options["hosts"] = hosts
+        super().__init__(pubsub.RedisPubSubChannelLayer(**options))
         self._subscriptions = self.layer.subscriptions
         self._pipelines = {shard: Pipeline(shard) for shard in self.layer.plans.shards}
         self._parts += self._pipelines.values()

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from asgi_redis import exceptions
 from asgi_redis.aio.attendance import Attendance
 from asgi_redis.aio.exceptions import ChannelFull
 from asgi_redis.aio.layer import AsyncChannelLayer
 from asgi_redis.aio.memberships import Memberships
-from asgi_redis.aio.outages import Outages, checked_kind
+from asgi_redis.aio.outages import Outages
 from asgi_redis.aio.runner import Pipeline, run_plan
 from asgi_redis.connection import Plan
 from asgi_redis.engine.reader import Reader
 from asgi_redis.layers import redis
-from asgi_redis.layers.base import settings_of, unknown_setting
+from asgi_redis.layers.options import AsyncRedisOptions, Hosts, RedisOptions, resolve, select, takes
 from asgi_redis.wire import MembershipOperations
 from asgi_redis.wire.message import Message
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 T = TypeVar("T")
 
@@ -28,36 +30,28 @@ _MOST_LANES = 128
 
 class RedisChannelLayer(AsyncChannelLayer):
     """
-    A Channels 4 back end over one or more Redis servers, with the settings of ``asgi_redis.RedisChannelLayer``.
+    A Channels 4 back end over one or more Redis servers, which it may share with channels_redis.
 
-    They are those of ``channels_redis.core.RedisChannelLayer``, too, which it shares the servers with. For each
-    server a thread makes one round trip for all that has been asked for in the meantime. ``layer`` is the
+    For each server a thread makes one round trip for all that has been asked for in the meantime. ``layer`` is the
     synchronous layer, which shares its connections.
 
-    Raises ``ValueError`` for a setting that cannot work, and ``TypeError`` for one that is not known.
+    Its options are declared in ``AsyncRedisOptions``, which has those of ``channels_redis.core``.
+    Raises ``ValueError`` for an option that cannot work, and ``TypeError`` for an unknown one.
     """
 
     layer: redis.RedisChannelLayer
     threads = 1  # for flush() only
 
-    def __init__(
-        self,
-        hosts: Any = None,
-        *,
-        group_lease: float | None = 300.0,
-        on_disconnect: str | None = None,
-        on_reconnect: str | None = None,
-        **settings: Any,
-    ) -> None:
-        inner = redis.RedisChannelLayer
-        known = settings_of(inner)
-        for name in settings:
-            if name not in known:
-                raise unknown_setting(type(self), name, inner)
-        layer = inner(hosts=hosts, **settings)
-        self.on_disconnect = checked_kind("on_disconnect", on_disconnect)
-        self.on_reconnect = checked_kind("on_reconnect", on_reconnect)
-        self.group_lease = _checked_lease(group_lease, layer.group_expiry)
+    @takes(AsyncRedisOptions)
+    def __init__(self, hosts: Hosts | None = None, /, **options: Unpack[AsyncRedisOptions]) -> None:
+        if hosts is not None:
+            options["hosts"] = hosts
+        settings = resolve(self, AsyncRedisOptions, options)
+        layer = redis.RedisChannelLayer(**select(RedisOptions, settings))
+        self.on_disconnect = settings["on_disconnect"]
+        self.on_reconnect = settings["on_reconnect"]
+        lease = settings["group_lease"]
+        self.group_lease = layer.group_expiry if lease is None else min(lease, layer.group_expiry)
         super().__init__(layer)
         self._pipelines = {shard: Pipeline(shard) for shard in layer.plans.shards}
         inbox = self._inbox
@@ -157,13 +151,3 @@ class RedisChannelLayer(AsyncChannelLayer):
     def prefix(self) -> str:
         """What the keys in Redis start with."""
         return self.layer.prefix
-
-
-def _checked_lease(lease: object, group_expiry: float) -> float:
-    if lease is None:
-        return group_expiry
-    if isinstance(lease, bool) or not isinstance(lease, (int, float)) or not 0 < lease < math.inf:
-        raise exceptions.ConfigurationError(
-            f"group_lease must be a number of seconds above 0, or None, not {lease!r}"
-        )
-    return min(lease, group_expiry)

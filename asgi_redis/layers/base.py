@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import importlib.util
-import inspect
 import logging
 import random
 import re
@@ -15,7 +13,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping
 from re import Pattern
-from typing import TYPE_CHECKING, Protocol, Union
+from typing import TYPE_CHECKING, Protocol
 
 from asgi_redis.engine.layer_reader import BatchReader, LayerReader
 from asgi_redis.exceptions import (
@@ -25,18 +23,16 @@ from asgi_redis.exceptions import (
     InvalidName,
     MessageTooLarge,
     ReservedKey,
-    UnknownSetting,
     UnsupportedExtension,
 )
 from asgi_redis.layers.classic import ClassicNames, base_of_asgiref_1
+from asgi_redis.layers.options import Capacities, CommonOptions, check_capacity, resolve, takes
 from asgi_redis.process import fork
 from asgi_redis.process.awaiting import refuse_await
 from asgi_redis.process.patches import refuse_eventlet
-from asgi_redis.wire.expiry import MAX_EXPIRY_SECONDS, MAX_WAIT_SECONDS
+from asgi_redis.wire.expiry import MAX_WAIT_SECONDS
 from asgi_redis.wire.message import Batch, ChannelStatistics, GlobalStatistics, Message, Received
 from asgi_redis.wire.names import check_channel_name, check_group_name, has_valid_length, queue_of
-
-Capacities = Mapping[Union[str, Pattern[str]], int]
 
 logger = logging.getLogger("asgi_redis")
 
@@ -53,7 +49,7 @@ class DelayedSends(Protocol):
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
     _OfAsgiref1 = object
 else:
@@ -91,20 +87,14 @@ class BaseChannelLayer(ClassicNames, ABC, _OfAsgiref1):
     ChannelFull = ChannelFull
     MessageTooLarge = MessageTooLarge
 
-    def __init__(
-        self, *, expiry: float, group_expiry: float, capacity: int, channel_capacity: Capacities | None
-    ) -> None:
+    @takes(CommonOptions)
+    def __init__(self, **options: Unpack[CommonOptions]) -> None:
         refuse_eventlet()
-        for name, seconds in (("expiry", expiry), ("group_expiry", group_expiry)):
-            number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-            if not number or not 0 < seconds <= MAX_EXPIRY_SECONDS:
-                raise ConfigurationError(
-                    f"{name} must be a number of seconds above 0, at most {MAX_EXPIRY_SECONDS}, not {seconds!r}"
-                )
-        self.expiry = expiry
-        self.group_expiry = group_expiry
-        self.capacity = _checked_capacity("capacity", capacity)
-        self.channel_capacity = self.compile_capacities(channel_capacity or {})
+        settings = resolve(self, CommonOptions, options)
+        self.expiry = settings["expiry"]
+        self.group_expiry = settings["group_expiry"]
+        self.capacity = settings["capacity"]
+        self.channel_capacity = self.compile_capacities(settings["channel_capacity"] or {})
         self._client_prefix = fork.Own(_new_client_prefix)
 
     @property
@@ -122,10 +112,9 @@ class BaseChannelLayer(ClassicNames, ABC, _OfAsgiref1):
             raise ConfigurationError(
                 f'channel_capacity must be a dict such as {{"http.request": 200}}, not {channel_capacity!r}'
             )
-        return [
-            (_compiled(pattern), _checked_capacity(f"channel_capacity[{pattern!r}]", capacity))
-            for pattern, capacity in channel_capacity.items()
-        ]
+        for pattern, capacity in channel_capacity.items():
+            check_capacity(f"channel_capacity[{pattern!r}]", capacity)
+        return [(_compiled(pattern), capacity) for pattern, capacity in channel_capacity.items()]
 
     def get_capacity(self, channel: str) -> int:
         """Returns the capacity of ``channel``: that of the first pattern that matches, or the default."""
@@ -364,41 +353,3 @@ def _compiled(pattern: str | Pattern[str]) -> Pattern[str]:
     if not isinstance(pattern, Pattern) or not isinstance(pattern.pattern, str):
         raise ConfigurationError(f"the keys of channel_capacity must be globs or compiled patterns, not {pattern!r}")
     return pattern
-
-
-def _checked_capacity(setting: str, capacity: object) -> int:
-    if isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1:
-        raise ConfigurationError(f"{setting} must be a whole number of messages above 0, not {capacity!r}")
-    return capacity
-
-
-def checked_max_message_bytes(size: object) -> int:
-    """Returns the setting. Raises ``ConfigurationError`` for one that cannot be."""
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-        raise ConfigurationError(f"max_message_bytes must be a number of bytes, not {size!r}")
-    return size
-
-
-def settings_of(*layer_classes: type) -> list[str]:
-    """Returns the names of all settings that these classes have."""
-    names = [
-        parameter.name
-        for layer_class in layer_classes
-        for ancestor in layer_class.__mro__
-        if "__init__" in vars(ancestor)
-        for parameter in inspect.signature(ancestor).parameters.values()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    ]
-    return list(dict.fromkeys(names))
-
-
-def unknown_setting(layer_class: type, name: str, *inner: type) -> UnknownSetting:
-    """
-    Returns the error for a setting that ``layer_class`` does not have, with the one that is meant, or else all.
-
-    ``inner`` are classes whose settings it has, too.
-    """
-    known = settings_of(layer_class, *inner)
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"it has: {', '.join(known)}"
-    return UnknownSetting(f"{layer_class.__name__} has no setting {name!r}; {hint}")

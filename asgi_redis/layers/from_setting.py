@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from asgi_redis.exceptions import ConfigurationError, UnknownSetting
 from asgi_redis.integrations.django import import_backend
@@ -17,7 +17,9 @@ from asgi_redis.layers.base import BaseChannelLayer
 L = TypeVar("L", bound=BaseChannelLayer)
 
 
-def inner_layer(given: object, setting: str, wanted: type[L], described: str, shared: Mapping[str, Any]) -> L:
+def layer_from_setting(
+    given: object, setting: str, wanted: type[L], described: str, shared: Mapping[str, object]
+) -> L:
     """
     Returns ``given``, or the layer for it: a dict of ``BACKEND``, the dotted path, and ``CONFIG``, the settings.
 

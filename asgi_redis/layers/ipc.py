@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from asgi_redis.exceptions import ConfigurationError, MissingExtra
-from asgi_redis.layers.base import Capacities, unknown_setting
+from asgi_redis.layers.options import IPCOptions, MessageOptions, resolve, select, takes
 from asgi_redis.layers.store import StoreChannelLayer
-from asgi_redis.serializers import Key
 
 if TYPE_CHECKING:
-    from asgi_redis.engine.stores.lmdb.store import LMDBStore
+    from typing_extensions import Unpack
 
-_SMALLEST = 1024 * 1024
-_LARGEST_MESSAGE = 8 * 1024 * 1024
+    from asgi_redis.engine.stores.lmdb.store import LMDBStore
 
 
 class IPCChannelLayer(StoreChannelLayer):
@@ -27,53 +24,28 @@ class IPCChannelLayer(StoreChannelLayer):
     and outlive the processes. One object may be shared by all threads and greenlets, and by processes that are forked
     later. Processes with the same ``prefix`` and ``path`` share their messages.
 
-    ``path`` is the directory that the stores are in, one for each prefix. ``max_bytes`` bounds the memory that
-    messages and groups take: what is sent beyond it is refused like a message to a full channel, and can still be
-    read. ``max_message_bytes`` bounds a serialised message; by default it is 8 MiB, or an eighth of ``max_bytes`` if
-    that is less. The other settings are those of ``RedisChannelLayer``.
+    Beyond ``max_bytes`` messages are refused as by a full channel, and can still be read.
 
-    Raises ``ValueError`` for a setting that cannot work, ``TypeError`` for one that is not known, and ``ImportError``
-    where ``lmdb`` is not installed.
+    Its options are declared in ``IPCOptions``. Raises ``ValueError`` for an option that cannot work, ``TypeError``
+    for an unknown one, and ``ImportError`` where ``lmdb`` is not installed.
     """
 
-    def __init__(
-        self,
-        *,
-        prefix: str = "asgi",
-        expiry: float = 60,
-        group_expiry: float = 86400,
-        capacity: int = 100,
-        channel_capacity: Capacities | None = None,
-        symmetric_encryption_keys: Sequence[Key] | None = None,
-        serializer_format: str = "msgpack",
-        path: str | os.PathLike[str] | None = None,
-        max_bytes: int = 64 * 1024 * 1024,
-        max_message_bytes: int | None = None,
-        **unknown: Any,
-    ) -> None:
-        if unknown:
-            raise unknown_setting(type(self), next(iter(unknown)))
-        if isinstance(max_bytes, bool) or not isinstance(max_bytes, int) or max_bytes < _SMALLEST:
-            raise ConfigurationError(f"max_bytes must be a number of bytes, at least {_SMALLEST}, not {max_bytes!r}")
-        if max_message_bytes is None:
-            max_message_bytes = min(_LARGEST_MESSAGE, max_bytes // 8)
-        elif isinstance(max_message_bytes, int) and max_message_bytes > max_bytes // 2:
+    @takes(IPCOptions)
+    def __init__(self, **options: Unpack[IPCOptions]) -> None:
+        if options.get("max_message_bytes", 0) is None:
+            del options["max_message_bytes"]
+        settings = resolve(self, IPCOptions, options)
+        max_bytes, max_message_bytes = settings["max_bytes"], settings["max_message_bytes"]
+        if "max_message_bytes" not in options:
+            settings["max_message_bytes"] = min(max_message_bytes, max_bytes // 8)
+        elif max_message_bytes > max_bytes // 2:
             raise ConfigurationError(
                 f"max_message_bytes must be at most half of max_bytes, {max_bytes // 2}, not {max_message_bytes!r}"
             )
-        store = _store(prefix, path, max_bytes)
-        self.prefix = prefix
+        self.prefix = settings["prefix"]
+        store = _store(self.prefix, settings["path"], max_bytes)
         self.path = store.directory
-        super().__init__(
-            store,
-            expiry=expiry,
-            group_expiry=group_expiry,
-            capacity=capacity,
-            channel_capacity=channel_capacity,
-            symmetric_encryption_keys=symmetric_encryption_keys,
-            serializer_format=serializer_format,
-            max_message_bytes=max_message_bytes,
-        )
+        super().__init__(store, **select(MessageOptions, settings))
 
     def __str__(self) -> str:
         return f"{type(self).__name__}(path={str(self.path)!r})"

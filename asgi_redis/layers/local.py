@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Union
 
 from asgi_redis.connection import run_plan
 from asgi_redis.engine.local_delayed import LocalDelayedMessages
 from asgi_redis.engine.local_receiver import LocalReceiver
 from asgi_redis.engine.reader import Reader
 from asgi_redis.layers.base import BaseChannelLayer
-from asgi_redis.layers.from_setting import inner_layer
+from asgi_redis.layers.from_setting import layer_from_setting
+from asgi_redis.layers.options import Option, RedisOptions, resolve, select, shared, takes
 from asgi_redis.layers.redis import RedisChannelLayer
 from asgi_redis.layers.store import StoreChannelLayer
 from asgi_redis.process.awaiting import refuse_await
 from asgi_redis.wire.message import ChannelStatistics, GlobalStatistics, Message
 from asgi_redis.wire.names import is_normal
 
-# What a local layer that is made here takes over, unless its CONFIG says otherwise.
-_SHARED = (
-    "prefix",
-    "expiry",
-    "group_expiry",
-    "capacity",
-    "channel_capacity",
-    "symmetric_encryption_keys",
-    "serializer_format",
-    "max_message_bytes",
-)
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+LocalLayer = Union[StoreChannelLayer, Mapping[str, object], None]
+
+
+class LocalOptions(RedisOptions, total=False):
+    """Options of ``RedisLocalChannelLayer``."""
+
+    local_layer: Annotated[
+        LocalLayer,
+        Option(
+            "The layer of the normal channels, which needs no server: the object, or a dict of ``BACKEND``, the "
+            "dotted path of its class, and ``CONFIG``, its options; by default an ``IPCChannelLayer``."
+        ),
+    ]
 
 
 class RedisLocalChannelLayer(RedisChannelLayer):
@@ -39,18 +46,25 @@ class RedisLocalChannelLayer(RedisChannelLayer):
     channels in it: they get its messages on the machine that sends to the group. A receive of both kinds waits for
     both at once; what it returns is all from one side, and each side comes first in turn.
 
-    ``local_layer`` is a layer of this package that needs no server; or a dict of ``BACKEND``, the dotted path of its
-    class, and ``CONFIG``, its settings; or else an ``IPCChannelLayer``, which needs the extra ``ipc``. One that is
-    made here has the prefix, expiry, capacities, keys and so on of this layer, where ``CONFIG`` says nothing else;
-    one that is given keeps its own. All other settings are those of ``RedisChannelLayer``.
+    A local layer that is made here has the prefix, expiry, capacities, keys and so on of this layer, where its
+    ``CONFIG`` says nothing else; one that is given keeps its own.
 
-    Raises ``ValueError`` for a setting that cannot work, ``TypeError`` for one that is not known, and ``ImportError``
-    where the local layer needs what is not installed.
+    Its options are declared in ``LocalOptions``. Raises ``ValueError`` for an option that cannot work, ``TypeError``
+    for an unknown one, and ``ImportError`` where the local layer needs what is not installed.
     """
 
-    def __init__(self, *, local_layer: StoreChannelLayer | Mapping[str, Any] | None = None, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._local = _local_layer(local_layer, settings)
+    @takes(LocalOptions)
+    def __init__(self, **options: Unpack[LocalOptions]) -> None:
+        settings = resolve(self, LocalOptions, options)
+        super().__init__(**select(RedisOptions, settings))
+        given = settings["local_layer"]
+        self._local = layer_from_setting(
+            {"BACKEND": "asgi_redis.IPCChannelLayer"} if given is None else given,
+            "local_layer",
+            StoreChannelLayer,
+            "a layer that needs no server",
+            shared(LocalOptions, options),
+        )
         self.crosses_processes = self._local.crosses_processes
         self._receiver = LocalReceiver(
             self._local, self._shards, self._keys, self._operations, self._serializer, self
@@ -173,10 +187,3 @@ class RedisLocalChannelLayer(RedisChannelLayer):
     def __str__(self) -> str:
         hosts = [shard.host for shard in self._shards]
         return f"{type(self).__name__}(hosts={hosts}, local_layer={self._local})"
-
-
-def _local_layer(given: object, settings: Mapping[str, Any]) -> StoreChannelLayer:
-    if given is None:
-        given = {"BACKEND": "asgi_redis.IPCChannelLayer"}
-    shared = {name: settings[name] for name in _SHARED if name in settings}
-    return inner_layer(given, "local_layer", StoreChannelLayer, "a layer that needs no server", shared)

@@ -6,8 +6,8 @@ import contextlib
 import time
 import uuid
 import weakref
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
 
 from asgi_redis.connection import Shard, parse_hosts, run_plan
 from asgi_redis.engine.dropped import FLOOD_SECONDS
@@ -15,13 +15,17 @@ from asgi_redis.engine.pubsub.publisher import Decoder, Publisher
 from asgi_redis.engine.pubsub.reader import PubSubReader
 from asgi_redis.engine.pubsub.subscription import Inbox, LocalGroup
 from asgi_redis.engine.pubsub.subscriptions import Subscriptions
-from asgi_redis.exceptions import ChannelLayerError, ConfigurationError, InvalidName
-from asgi_redis.layers.base import BaseChannelLayer, Capacities, checked_max_message_bytes, unknown_setting
+from asgi_redis.exceptions import ChannelLayerError, InvalidName
+from asgi_redis.layers.base import BaseChannelLayer
+from asgi_redis.layers.options import CommonOptions, PubSubOptions, resolve, select, takes
 from asgi_redis.process import fork
 from asgi_redis.process.awaiting import refuse_await
-from asgi_redis.serializers import Key, registry
+from asgi_redis.serializers import registry
 from asgi_redis.wire.message import Batch, Message
 from asgi_redis.wire.pubsub import group_name
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _JOIN = 5.0  # seconds that the listening threads get to end
 
@@ -46,64 +50,44 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
     names have no parts: ``!`` and ``?`` are characters like others.
 
     After an outage everything is subscribed again. Each channel of the process gets ``{"type": on_disconnect}`` when
-    it begins and ``{"type": on_reconnect}`` when it is over. All other settings are those of ``RedisChannelLayer``.
-    A process that is forked later listens to nothing at first.
+    it begins and ``{"type": on_reconnect}`` when it is over. A process that is forked later listens to nothing at
+    first.
 
-    Raises ``ValueError`` for a setting that cannot work, and ``TypeError`` for one that is not known.
+    Its options are declared in ``PubSubOptions``. Raises ``ValueError`` for an option that cannot work, and
+    ``TypeError`` for an unknown one.
     """
 
     extensions = ["groups", "flush"]
 
-    def __init__(
-        self,
-        *,
-        hosts: Sequence[Any] | None = None,
-        prefix: str = "asgi",
-        on_disconnect: str | None = None,
-        on_reconnect: str | None = None,
-        expiry: float = 60,
-        group_expiry: float = 86400,
-        capacity: int = 100,
-        channel_capacity: Capacities | None = None,
-        symmetric_encryption_keys: Sequence[Key] | None = None,
-        connection_kwargs: Mapping[str, Any] | None = None,
-        serializer_format: str = "msgpack",
-        max_message_bytes: int = 8 * 1024 * 1024,
-        **unknown: Any,
-    ) -> None:
-        if unknown:
-            raise unknown_setting(type(self), next(iter(unknown)))
-        super().__init__(
-            expiry=expiry, group_expiry=group_expiry, capacity=capacity, channel_capacity=channel_capacity
-        )
-        if not isinstance(prefix, str):
-            raise ConfigurationError(f"prefix must be a str, not {prefix!r}")
-        self.prefix = prefix
-        self.on_disconnect = on_disconnect
-        self.on_reconnect = on_reconnect
-        self.max_message_bytes = checked_max_message_bytes(max_message_bytes)
+    @takes(PubSubOptions)
+    def __init__(self, **options: Unpack[PubSubOptions]) -> None:
+        settings = resolve(self, PubSubOptions, options)
+        super().__init__(**select(CommonOptions, settings))
+        self.prefix = settings["prefix"]
+        self.on_disconnect = settings["on_disconnect"]
+        self.on_reconnect = settings["on_reconnect"]
+        self.max_message_bytes = settings["max_message_bytes"]
         # Encrypted messages have no time to grow old on the way, and clocks differ.
         self._serializer = registry.get_serializer(
-            serializer_format, symmetric_encryption_keys=symmetric_encryption_keys
+            settings["serializer_format"], symmetric_encryption_keys=settings["symmetric_encryption_keys"]
         )
-        self._shards = [Shard(one, keeps_keys=False) for one in parse_hosts(hosts, connection_kwargs)]
+        hosts = parse_hosts(settings["hosts"], settings["connection_kwargs"])
+        self._shards = [Shard(host, keeps_keys=False) for host in hosts]
         self.subscriptions = Subscriptions(
             self._shards,
-            expiry,
-            group_expiry,
-            self._notice("on_disconnect", on_disconnect),
-            self._notice("on_reconnect", on_reconnect),
+            self.expiry,
+            self.group_expiry,
+            self._notice(self.on_disconnect),
+            self._notice(self.on_reconnect),
         )
-        self.plans = Publisher(self._shards, prefix, self._serializer, self, max_message_bytes)
+        self.plans = Publisher(self._shards, self.prefix, self._serializer, self, self.max_message_bytes)
         """The sending calls as plans, for another runner than this layer's blocking one."""
         self.decoder = Decoder(self._serializer)
         # The listening threads know nothing of the layer: it may go when nobody else has it any more.
         weakref.finalize(self, self.subscriptions.stop).atexit = False
 
-    def _notice(self, setting: str, kind: str | None) -> bytes | None:
-        if kind is not None and not isinstance(kind, str):
-            raise ConfigurationError(f"{setting} must be the type of a message, a str, not {kind!r}")
-        return None if kind is None else self._serializer.serialize({"type": kind})
+    def _notice(self, message_type: str | None) -> bytes | None:
+        return None if message_type is None else self._serializer.serialize({"type": message_type})
 
     # Sending
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Any
 
 from asgi_redis import wire
 from asgi_redis.connection import Shard, parse_hosts, run_plan
@@ -13,17 +13,15 @@ from asgi_redis.engine.reader import Reader
 from asgi_redis.engine.receiver import Receiver
 from asgi_redis.engine.sender import Sender
 from asgi_redis.engine.statistics import Upkeep
-from asgi_redis.exceptions import ConfigurationError
-from asgi_redis.layers.base import (
-    BaseChannelLayer,
-    Capacities,
-    checked_max_message_bytes,
-    unknown_setting,
-)
+from asgi_redis.layers.base import BaseChannelLayer
+from asgi_redis.layers.options import CommonOptions, RedisOptions, resolve, select, takes
 from asgi_redis.process.awaiting import refuse_await
-from asgi_redis.serializers import Key, registry
+from asgi_redis.serializers import registry
 from asgi_redis.wire.message import Batch, ChannelStatistics, GlobalStatistics, Message
 from asgi_redis.wire.names import is_channel_name
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class RedisChannelLayer(BaseChannelLayer):
@@ -32,63 +30,36 @@ class RedisChannelLayer(BaseChannelLayer):
 
     One object may be shared by all threads and greenlets, and by processes that are forked later.
 
-    ``hosts`` lists the servers, two or more are shards: URLs (``redis://``, ``rediss://``, ``unix://``),
-    ``(host, port)`` pairs, dicts of redis-py's connection options with ``address`` or ``host`` and ``port``, or of
-    ``sentinels`` and ``master_name``. ``host``, ``port`` and ``db`` are shorthand for one. ``connection_kwargs`` are
-    options for all of them. ``expiry`` and ``group_expiry`` are seconds, and may be fractions. ``capacity`` is in
-    messages; ``channel_capacity`` maps globs or compiled patterns to other capacities.
-    ``symmetric_encryption_keys`` are str or bytes: the first encrypts, all decrypt. ``max_message_bytes`` bounds a
-    serialised message.
-
-    Raises ``ValueError`` for a setting that cannot work, and ``TypeError`` for one that is not known.
+    Its options are declared in ``RedisOptions``. Raises ``ValueError`` for an option that cannot work, and
+    ``TypeError`` for an unknown one.
     """
 
-    def __init__(
-        self,
-        *,
-        hosts: Sequence[Any] | None = None,
-        prefix: str = "asgi",
-        expiry: float = 60,
-        group_expiry: float = 86400,
-        capacity: int = 100,
-        channel_capacity: Capacities | None = None,
-        symmetric_encryption_keys: Sequence[Key] | None = None,
-        connection_kwargs: Mapping[str, Any] | None = None,
-        serializer_format: str = "msgpack",
-        random_prefix_length: int = 12,
-        stats_prefix: str = "asgi-meta:",
-        host: str | None = None,
-        port: int | None = None,
-        db: int | None = None,
-        max_message_bytes: int = 8 * 1024 * 1024,
-        **unknown: Any,
-    ) -> None:
-        if unknown:
-            raise unknown_setting(type(self), next(iter(unknown)))
-        super().__init__(
-            expiry=expiry, group_expiry=group_expiry, capacity=capacity, channel_capacity=channel_capacity
-        )
-        if not isinstance(random_prefix_length, int) or random_prefix_length < 4:
-            raise ConfigurationError(
-                f"random_prefix_length must be at least 4 bytes, or equal messages become one, not "
-                f"{random_prefix_length!r}"
-            )
-        self.prefix = prefix
-        self.stats_prefix = stats_prefix
-        self.max_message_bytes = checked_max_message_bytes(max_message_bytes)
+    @takes(RedisOptions)
+    def __init__(self, **options: Unpack[RedisOptions]) -> None:
+        settings = resolve(self, RedisOptions, options)
+        super().__init__(**select(CommonOptions, settings))
+        self.prefix = settings["prefix"]
+        self.stats_prefix = settings["stats_prefix"]
+        self.max_message_bytes = settings["max_message_bytes"]
         self._serializer = registry.get_serializer(
-            serializer_format,
-            symmetric_encryption_keys=symmetric_encryption_keys,
-            random_prefix_length=random_prefix_length,
-            expiry=expiry,
+            settings["serializer_format"],
+            symmetric_encryption_keys=settings["symmetric_encryption_keys"],
+            random_prefix_length=settings["random_prefix_length"],
+            expiry=self.expiry,
         )
-        shorthand = {"host": host, "port": port, "db": db}
-        self._shards = [Shard(one) for one in parse_hosts(hosts, connection_kwargs, shorthand)]
-        self._keys = wire.Keys(prefix, stats_prefix)
-        self._operations = wire.Operations(self._keys, expiry, group_expiry)
+        shorthand = {"host": settings["host"], "port": settings["port"], "db": settings["db"]}
+        hosts = parse_hosts(settings["hosts"], settings["connection_kwargs"], shorthand)
+        self._shards = [Shard(host) for host in hosts]
+        self._keys = wire.Keys(self.prefix, self.stats_prefix)
+        self._operations = wire.Operations(self._keys, self.expiry, self.group_expiry)
         self._receiver = Receiver(self._shards, self._keys, self._operations, self._serializer, self)
         self._sender = Sender(
-            self._shards, self._operations, self._serializer, self, random_prefix_length, max_message_bytes
+            self._shards,
+            self._operations,
+            self._serializer,
+            self,
+            settings["random_prefix_length"],
+            self.max_message_bytes,
         )
         self.plans = RedisPlans(self._shards, self._keys, self._operations, self._sender, self)
         """The calls as plans, for another runner than this layer's blocking one."""

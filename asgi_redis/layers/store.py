@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asgi_redis.engine.codec import has_only_str_keys, invalid_message
 from asgi_redis.engine.stores.receiver import StoreReader, StoreReceiver
 from asgi_redis.engine.stores.store import Store
 from asgi_redis.exceptions import InvalidName, MessageTooLarge
-from asgi_redis.layers.base import BaseChannelLayer, Capacities, checked_max_message_bytes
+from asgi_redis.layers.base import BaseChannelLayer
+from asgi_redis.layers.options import CommonOptions, MessageOptions, resolve, select
 from asgi_redis.process import fork
 from asgi_redis.process.awaiting import refuse_await
-from asgi_redis.serializers import Key, Serializer, decoding, registry, spliceable
+from asgi_redis.serializers import Serializer, decoding, registry, spliceable
 from asgi_redis.wire.message import Batch, ChannelStatistics, GlobalStatistics, Message
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _AT_ONCE = 1000  # channels of a group that are served in one step
 
@@ -22,28 +26,16 @@ _AT_ONCE = 1000  # channels of a group that are served in one step
 class StoreChannelLayer(BaseChannelLayer):
     """What the layers over a store have in common. One object may be shared by all threads and greenlets."""
 
-    def __init__(
-        self,
-        store: Store,
-        *,
-        expiry: float,
-        group_expiry: float,
-        capacity: int,
-        channel_capacity: Capacities | None,
-        symmetric_encryption_keys: Sequence[Key] | None,
-        serializer_format: str,
-        max_message_bytes: int,
-    ) -> None:
-        super().__init__(
-            expiry=expiry, group_expiry=group_expiry, capacity=capacity, channel_capacity=channel_capacity
-        )
-        self.max_message_bytes = checked_max_message_bytes(max_message_bytes)
+    def __init__(self, store: Store, **options: Unpack[MessageOptions]) -> None:
+        settings = resolve(self, MessageOptions, options)
+        super().__init__(**select(CommonOptions, settings))
+        self.max_message_bytes = settings["max_message_bytes"]
         self._store = store
         self._serializer = registry.get_serializer(
-            serializer_format,
-            symmetric_encryption_keys=symmetric_encryption_keys,
+            settings["serializer_format"],
+            symmetric_encryption_keys=settings["symmetric_encryption_keys"],
             random_prefix_length=0,
-            expiry=expiry,
+            expiry=self.expiry,
         )
         plain = spliceable(self._serializer)  # neither encrypted nor somebody's own: then there is nothing else to do
         self._serialize = plain.as_bytes if plain else self._serializer.serialize

@@ -8,7 +8,7 @@ import pytest
 
 from asgi_redis import InMemoryChannelLayer
 from asgi_redis.exceptions import ChannelFull, ConfigurationError, InvalidName, MessageTooLarge
-from asgi_redis.layers.base import BaseChannelLayer, unknown_setting
+from asgi_redis.layers.base import BaseChannelLayer
 
 
 def make(**settings):
@@ -177,17 +177,3 @@ def test_a_message_is_a_dict_without_the_reserved_key(layer):
         layer.check_message([])
     with pytest.raises(ValueError, match="__asgi_channel__"):
         layer.check_message({"__asgi_channel__": "a"})
-
-
-def test_an_unknown_setting_is_named_with_the_nearest_known_one():
-    error = unknown_setting(BaseChannelLayer, "group_expiri")
-    assert isinstance(error, TypeError)
-    assert str(error) == "BaseChannelLayer has no setting 'group_expiri'; did you mean 'group_expiry'?"
-
-
-def test_an_unknown_setting_that_is_like_no_other_is_named_with_all_that_there_are():
-    error = unknown_setting(InMemoryChannelLayer, "hosts")
-    assert str(error) == (
-        "InMemoryChannelLayer has no setting 'hosts'; it has: expiry, group_expiry, capacity, channel_capacity, "
-        "symmetric_encryption_keys, serializer_format, max_message_bytes"
-    )

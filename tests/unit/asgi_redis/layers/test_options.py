@@ -1,139 +1,155 @@
+"""Options: each is declared once, and everything that knows options reads the declaration."""
+
 from __future__ import annotations
 
-import subprocess
-import sys
-import threading
-from typing import Any
+import inspect
+import math
+from typing import Annotated
 
 import pytest
 
-from asgi_redis import RedisChannelLayer, get_channel_layer
-from asgi_redis.exceptions import ChannelLayerError
-from asgi_redis.integrations.django import InvalidChannelLayerError
+import asgi_redis
+from asgi_redis import aio
+from asgi_redis.exceptions import ConfigurationError, UnknownSetting
+from asgi_redis.layers import options
+from asgi_redis.layers.local import LocalOptions
 
-pytest.importorskip("django")
-
-from django.conf import settings
-from django.test import override_settings
-
-HOSTS = {"hosts": ["redis://127.0.0.1:1"]}
-
-
-class Blocking:
-    """A back end that is slow to make."""
-
-    made = 0
-    may_be_made = threading.Event()
-
-    def __init__(self) -> None:
-        type(self).made += 1
-        self.may_be_made.wait(5)
+LAYERS = [
+    (asgi_redis.InMemoryChannelLayer, options.MessageOptions),
+    (asgi_redis.IPCChannelLayer, options.IPCOptions),
+    (asgi_redis.RedisChannelLayer, options.RedisOptions),
+    (asgi_redis.RedisSentinelChannelLayer, options.SentinelOptions),
+    (asgi_redis.RedisLocalChannelLayer, LocalOptions),
+    (asgi_redis.RedisPubSubChannelLayer, options.PubSubOptions),
+    (aio.RedisChannelLayer, options.AsyncRedisOptions),
+    (aio.RedisPubSubChannelLayer, options.PubSubOptions),
+]
+FACADES = (aio.RedisChannelLayer, aio.RedisPubSubChannelLayer)
 
 
-class Asynchronous:
-    async def send(self, channel: str, message: dict[str, Any]) -> None:
-        pass
+class ToyOptions(options.MessageOptions, total=False):
+    colour: Annotated[str, options.Option("The colour of the channels.", "blue", shared=True)]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _django() -> None:
-    if not settings.configured:
-        settings.configure()
+class Toy(asgi_redis.InMemoryChannelLayer):
+    @options.takes(ToyOptions)
+    def __init__(self, **given):
+        settings = options.resolve(self, ToyOptions, given)
+        super().__init__(**options.select(options.MessageOptions, settings))
+        self.colour = settings["colour"]
 
 
-def layers(**options: Any) -> Any:
-    return override_settings(CHANNEL_LAYERS={"default": options})
+class Tenant(asgi_redis.InMemoryChannelLayer):
+    def __init__(self, *, tenant="none", **kwargs):
+        super().__init__(**kwargs)
+        self.tenant = tenant
 
 
-def test_the_layer_is_made_from_the_settings_once_for_each_alias() -> None:
-    ours = {"BACKEND": "asgi_redis.RedisChannelLayer", "ROUTING": "is.for.the.worker"}
-    both = {
-        "default": {**ours, "CONFIG": {**HOSTS, "prefix": "one"}},
-        "other": {**ours, "CONFIG": {**HOSTS, "prefix": "two"}},
-    }
-    with override_settings(CHANNEL_LAYERS=both):
-        layer = get_channel_layer()
-        assert isinstance(layer, RedisChannelLayer)
-        assert layer.prefix == "one"
-        assert get_channel_layer("default") is layer
-        assert get_channel_layer("other").prefix == "two"
+@pytest.mark.parametrize(("layer_class", "kind"), LAYERS)
+def test_the_signature_of_a_layer_shows_its_options(layer_class, kind):
+    parameters = dict(inspect.signature(layer_class).parameters)
+    declared = options.declarations(kind)
+    assert set(parameters) == set(declared)
+    for name, option in declared.items():
+        assert (parameters[name].default, parameters[name].annotation) == (option.default, option.type)
+        positional = layer_class in FACADES and name == "hosts"  # as in channels_redis
+        assert (parameters[name].kind is inspect.Parameter.KEYWORD_ONLY) is not positional
 
 
-def test_changed_settings_make_a_new_layer() -> None:
-    with layers(BACKEND="asgi_redis.RedisChannelLayer", CONFIG={"prefix": "one"}):
-        before = get_channel_layer()
-    with layers(BACKEND="asgi_redis.RedisChannelLayer", CONFIG={"prefix": "two"}):
-        assert get_channel_layer().prefix == "two"
-    with layers(BACKEND="asgi_redis.RedisChannelLayer", CONFIG={"prefix": "one"}):
-        assert get_channel_layer() is not before
-        with override_settings(DEBUG=True):
-            same = get_channel_layer()
-        assert get_channel_layer() is same
+@pytest.mark.parametrize(("layer_class", "kind"), LAYERS)
+def test_the_docstring_of_a_constructor_documents_each_option(layer_class, kind):
+    for name, option in options.declarations(kind).items():
+        assert option.help.endswith(".")
+        assert f"\n    {name}: {option.help}" in layer_class.__init__.__doc__
 
 
-def test_the_path_of_channels_redis_stands_for_our_layer_with_the_same_config() -> None:
-    config = {**HOSTS, "prefix": "p", "symmetric_encryption_keys": ["secret"], "capacity": 7, "expiry": 9}
-    with layers(BACKEND="channels_redis.core.RedisChannelLayer", CONFIG=config):
-        layer = get_channel_layer()
-    assert type(layer) is RedisChannelLayer
-    assert (layer.prefix, layer.capacity, layer.expiry) == ("p", 7, 9)
+@pytest.mark.parametrize(("layer_class", "kind"), LAYERS)
+def test_an_unknown_option_is_named_with_the_nearest_known_one(layer_class, kind):
+    for name in options.declarations(kind):
+        with pytest.raises(UnknownSetting) as caught:
+            layer_class(**{f"{name}_": 1})
+        assert str(caught.value) == f"{layer_class.__name__} has no setting '{name}_'; did you mean {name!r}?"
+
+
+def test_an_unknown_option_that_is_like_no_other_is_named_with_all_that_there_are():
+    with pytest.raises(TypeError) as caught:
+        asgi_redis.InMemoryChannelLayer(hosts=[])
+    assert str(caught.value) == (
+        "InMemoryChannelLayer has no setting 'hosts'; it has: expiry, group_expiry, capacity, channel_capacity, "
+        "symmetric_encryption_keys, serializer_format, max_message_bytes"
+    )
 
 
 @pytest.mark.parametrize(
-    ("options", "complaint"),
+    ("layer_class", "name", "values"),
     [
-        ({}, "'default'.* has no BACKEND"),
-        ({"BACKEND": "no.such.Layer"}, "cannot import the BACKEND 'no.such.Layer'.*No module named 'no'"),
-        ({"BACKEND": "asgi_redis.NoSuchLayer"}, "cannot import the BACKEND 'asgi_redis.NoSuchLayer'"),
-        ({"BACKEND": "nodot"}, "cannot import the BACKEND 'nodot'"),
-        ({"BACKEND": f"{__name__}.Asynchronous"}, "is asynchronous"),
+        (asgi_redis.InMemoryChannelLayer, "expiry", [0, -1, "60", None, True, math.nan, math.inf]),
+        (asgi_redis.InMemoryChannelLayer, "group_expiry", [0, "60", None]),
+        (asgi_redis.InMemoryChannelLayer, "capacity", [0, 1.5, "10", None, True]),
+        (asgi_redis.InMemoryChannelLayer, "channel_capacity", [[("a", 1)], {"a": 0}, {5: 1}]),
+        (asgi_redis.InMemoryChannelLayer, "max_message_bytes", [0, "8", None, True, 1.5]),
+        (asgi_redis.InMemoryChannelLayer, "symmetric_encryption_keys", ["abc", [""]]),
+        (asgi_redis.IPCChannelLayer, "max_bytes", [1000, "64M", True]),
+        (asgi_redis.IPCChannelLayer, "max_message_bytes", [0, "8", True, 33 << 20]),
+        (asgi_redis.RedisChannelLayer, "prefix", [7, "", None]),
+        (asgi_redis.RedisChannelLayer, "stats_prefix", [7, "", None]),
+        (asgi_redis.RedisChannelLayer, "random_prefix_length", [3, "12", None]),
+        (asgi_redis.RedisChannelLayer, "connection_kwargs", [[]]),
+        (asgi_redis.RedisChannelLayer, "hosts", ["redis://h", []]),
+        (asgi_redis.RedisSentinelChannelLayer, "services", ["one", b"one", ["one", "one"], [1]]),
+        (asgi_redis.RedisSentinelChannelLayer, "sentinel_refresh_interval", [-1, "1", True, math.nan]),
+        (asgi_redis.RedisPubSubChannelLayer, "on_disconnect", [1, b"gone"]),
+        (asgi_redis.RedisPubSubChannelLayer, "on_reconnect", [1, b"back"]),
+        (aio.RedisChannelLayer, "on_reconnect", [1]),
+        (aio.RedisChannelLayer, "group_lease", [0, "1", True, math.inf]),
     ],
 )
-def test_a_layer_that_cannot_be_had_is_named(options: dict[str, Any], complaint: str) -> None:
-    with layers(**options), pytest.raises(InvalidChannelLayerError, match=complaint) as caught:
-        get_channel_layer()
-    assert isinstance(caught.value, (ChannelLayerError, ValueError))
+def test_a_value_that_cannot_work_is_refused_with_its_option(layer_class, name, values):
+    for value in values:
+        with pytest.raises(ConfigurationError, match=name):
+            layer_class(**{name: value})
 
 
-def test_an_unknown_alias_is_named_beside_the_known_ones() -> None:
-    with layers(BACKEND="x"), pytest.raises(InvalidChannelLayerError, match=r"'chat'.*it has 'default'"):
-        get_channel_layer("chat")
+def test_a_new_option_takes_one_declaration():
+    assert (Toy().colour, Toy(colour="red", capacity=7).colour) == ("blue", "red")
+    assert Toy(capacity=7).capacity == 7
+    assert inspect.signature(Toy).parameters["colour"].default == "blue"
+    assert "colour: The colour of the channels." in Toy.__init__.__doc__
+    assert options.shared(ToyOptions, {"colour": "red", "capacity": 7}) == {"colour": "red", "capacity": 7}
+    with pytest.raises(UnknownSetting, match="Toy has no setting 'color'; did you mean 'colour'"):
+        Toy(color="red")
 
 
-def test_settings_without_channel_layers_are_named() -> None:
-    with override_settings(CHANNEL_LAYERS={}), pytest.raises(InvalidChannelLayerError, match="it has none"):
-        get_channel_layer()
+def test_a_subclass_with_a_constructor_that_passes_options_on_keeps_working():
+    layer = Tenant(tenant="one", capacity=7)
+    assert (layer.tenant, layer.capacity) == ("one", 7)
+    with pytest.raises(UnknownSetting, match="Tenant has no setting 'capasity'; did you mean 'capacity'"):
+        Tenant(capasity=7)
+    with pytest.raises(UnknownSetting, match="Tenant has no setting 'tenan'; did you mean 'tenant'"):
+        Tenant(tenan="one")
 
 
-def test_what_the_layer_says_about_its_config_passes_through() -> None:
-    wrong = layers(BACKEND="asgi_redis.RedisChannelLayer", CONFIG={"expirey": 1})
-    with wrong, pytest.raises(TypeError, match="expirey"):
-        get_channel_layer()
+def test_a_local_layer_gets_the_options_that_were_given_and_are_the_same_on_both_sides():
+    layer = asgi_redis.RedisLocalChannelLayer(
+        expiry=7, stats_prefix="s:", local_layer={"BACKEND": f"{__name__}.Limited", "CONFIG": {"capacity": 4}}
+    )
+    assert layer.local_layer.given == {"expiry": 7, "capacity": 4}
 
 
-def test_threads_that_ask_at_once_get_the_same_layer() -> None:
-    with layers(BACKEND=f"{__name__}.Blocking"):
-        got: list[object] = []
-        threads = [threading.Thread(target=lambda: got.append(get_channel_layer())) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        Blocking.may_be_made.set()
-        for thread in threads:
-            thread.join()
-    assert Blocking.made == 1
-    assert len({id(layer) for layer in got}) == 1
+class Limited(asgi_redis.InMemoryChannelLayer):
+    @options.takes(options.MessageOptions)
+    def __init__(self, **given):
+        self.given = given
+        super().__init__(**given)
 
 
-def test_importing_does_not_need_django_and_calling_says_that_it_does() -> None:
-    script = """
-import sys
-sys.modules["django"] = None  # as if it were not installed
-import asgi_redis
-try:
-    asgi_redis.get_channel_layer()
-except ValueError as error:
-    print(type(error).__name__, error)
-"""
-    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    assert said.startswith("InvalidChannelLayerError")
-    assert 'pip install "asgi_redis[django]"' in said
+def test_the_first_argument_of_a_facade_is_hosts_as_in_channels_redis():
+    for facade in FACADES:
+        layer = facade(["redis://127.0.0.1:1"], capacity=7)
+        assert "127.0.0.1:1" in str(layer.layer)
+        assert layer.layer.capacity == 7
+
+
+def test_what_is_given_as_none_for_the_size_of_an_ipc_message_is_its_default(tmp_path):
+    layer = asgi_redis.IPCChannelLayer(path=tmp_path, max_bytes=8 << 20, max_message_bytes=None)
+    assert layer.max_message_bytes == 1 << 20

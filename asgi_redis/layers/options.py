@@ -1,0 +1,338 @@
+"""
+The options of all layers. Each is declared once: its type, default, check and documentation.
+
+The declarations are ``TypedDict`` classes, so that editors and type checkers know the options of a constructor. The
+constructors, their signatures, the "did you mean" of an unknown option, the options that a layer passes on to the
+layer within it, and ``docs/options.rst`` read them. A new option is one line here, and its use.
+"""
+
+# No "from __future__ import annotations": reading the declarations is faster when Python has evaluated them.
+
+import difflib
+import inspect
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from re import Pattern
+from typing import Annotated, NamedTuple, Optional, TypedDict, TypeVar, Union, cast, get_type_hints
+
+from asgi_redis.exceptions import ConfigurationError, UnknownSetting
+from asgi_redis.serializers import Key
+from asgi_redis.wire.expiry import MAX_EXPIRY_SECONDS
+
+Capacities = Mapping[Union[str, Pattern[str]], int]
+Hosts = Sequence[Union[str, Sequence[Union[str, int]], Mapping[str, object]]]
+
+_MEBIBYTE = 1024 * 1024
+
+
+class Option(NamedTuple):
+    """A declaration: ``check(name, value)`` raises ``ConfigurationError`` for a value that cannot work."""
+
+    help: str
+    default: object = None
+    check: Optional[Callable[[str, object], object]] = None
+    shared: bool = False
+    """Whether a layer passes the option on to a layer that it makes within itself."""
+
+    type: object = None
+    """The type that the ``TypedDict`` gives to the option."""
+
+
+def _is_whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _check_expiry(name: str, value: object) -> None:
+    if not _is_number(value) or not 0 < cast(float, value) <= MAX_EXPIRY_SECONDS:
+        raise ConfigurationError(
+            f"{name} must be a number of seconds above 0, at most {MAX_EXPIRY_SECONDS}, not {value!r}"
+        )
+
+
+def _check_interval(name: str, value: object) -> None:
+    if not _is_number(value) or not cast(float, value) >= 0:
+        raise ConfigurationError(f"{name} must be seconds, at least 0, not {value!r}")
+
+
+def _check_lease(name: str, value: object) -> None:
+    if value is not None and not (_is_number(value) and 0 < cast(float, value) < math.inf):
+        raise ConfigurationError(f"{name} must be a number of seconds above 0, or None, not {value!r}")
+
+
+def check_capacity(name: str, value: object) -> None:
+    """Raise ``ConfigurationError`` for a capacity that is no number of messages."""
+    if not _is_whole(value, 1):
+        raise ConfigurationError(f"{name} must be a whole number of messages above 0, not {value!r}")
+
+
+def _check_message_bytes(name: str, value: object) -> None:
+    if not _is_whole(value, 1):
+        raise ConfigurationError(f"{name} must be a number of bytes, not {value!r}")
+
+
+def _check_memory(name: str, value: object) -> None:
+    if not _is_whole(value, _MEBIBYTE):
+        raise ConfigurationError(f"{name} must be a number of bytes, at least {_MEBIBYTE}, not {value!r}")
+
+
+def _check_random_prefix(name: str, value: object) -> None:
+    if not _is_whole(value, 4):
+        raise ConfigurationError(f"{name} must be at least 4 bytes, or equal messages become one, not {value!r}")
+
+
+def _check_text(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{name} must be a str, not {value!r}")
+
+
+def _check_message_type(name: str, value: object) -> None:
+    if value is not None and not isinstance(value, str):
+        raise ConfigurationError(f"{name} must be the type of a message, a str, not {value!r}")
+
+
+def _check_services(name: str, value: object) -> None:
+    names = [] if value is None else value
+    if not isinstance(names, (list, tuple)) or not all(isinstance(service, str) for service in names):
+        raise ConfigurationError(f"{name} must be a list of names, not {value!r}")
+    if len(set(names)) < len(names):
+        raise ConfigurationError(f"a service is in {name} twice: {names}")
+
+
+class CommonOptions(TypedDict, total=False):
+    """Options of every layer."""
+
+    expiry: Annotated[
+        float, Option("Seconds until a message is no longer handed out; may be a fraction.", 60, _check_expiry, True)
+    ]
+    group_expiry: Annotated[
+        float, Option("Seconds that a channel stays in a group after ``group_add``.", 86400, _check_expiry, True)
+    ]
+    capacity: Annotated[int, Option("Messages that a channel holds.", 100, check_capacity, True)]
+    channel_capacity: Annotated[
+        Optional[Capacities],
+        Option("Other capacities: a dict of globs or compiled patterns; the first that matches counts.", shared=True),
+    ]
+
+
+class MessageOptions(CommonOptions, total=False):
+    """Options of layers that serialise messages."""
+
+    symmetric_encryption_keys: Annotated[
+        Optional[Sequence[Key]], Option("Keys, str or bytes: the first encrypts, all decrypt.", shared=True)
+    ]
+    serializer_format: Annotated[
+        str, Option("``msgpack``, ``json`` or a format that was registered.", "msgpack", shared=True)
+    ]
+    max_message_bytes: Annotated[
+        int, Option("Bytes that a serialised message may have.", 8 * _MEBIBYTE, _check_message_bytes, True)
+    ]
+
+
+class PrefixOptions(MessageOptions, total=False):
+    """Options of layers that several processes use."""
+
+    prefix: Annotated[
+        str,
+        Option(
+            "Layers with the same prefix share their messages; every key begins with it.", "asgi", _check_text, True
+        ),
+    ]
+
+
+class IPCOptions(PrefixOptions, total=False):
+    """Options of ``IPCChannelLayer``."""
+
+    path: Annotated[
+        Union[str, "os.PathLike[str]", None],
+        Option("The directory of the stores; by default one of the user, in memory where there is ``/dev/shm``."),
+    ]
+    max_bytes: Annotated[
+        int,
+        Option(
+            "Bytes that all messages and groups may take. ``max_message_bytes`` is at most half of it, by default no "
+            "more than an eighth.",
+            64 * _MEBIBYTE,
+            _check_memory,
+        ),
+    ]
+
+
+class ServerOptions(PrefixOptions, total=False):
+    """Options of layers that connect to Redis."""
+
+    connection_kwargs: Annotated[
+        Optional[Mapping[str, object]], Option("Options of redis-py's connections, for all hosts.")
+    ]
+
+
+class HostsOptions(ServerOptions, total=False):
+    """Options of layers that are given the addresses of their servers."""
+
+    hosts: Annotated[
+        Optional[Hosts],
+        Option(
+            "The servers, several are shards: URLs, ``(host, port)`` pairs, or dicts of redis-py's options with "
+            "``address``, ``host`` and ``port``, or ``sentinels`` and ``master_name``. By default "
+            "``redis://localhost:6379``."
+        ),
+    ]
+
+
+class OutageOptions(TypedDict, total=False):
+    """Options of layers that tell channels of an outage of Redis."""
+
+    on_disconnect: Annotated[
+        Optional[str],
+        Option("The type of the message that channels get when an outage begins.", None, _check_message_type),
+    ]
+    on_reconnect: Annotated[
+        Optional[str],
+        Option("The type of the message that channels get when an outage is over.", None, _check_message_type),
+    ]
+
+
+class PubSubOptions(HostsOptions, OutageOptions, total=False):
+    """Options of ``RedisPubSubChannelLayer``."""
+
+
+class QueueOptions(ServerOptions, total=False):
+    """Options of layers that keep messages in Redis."""
+
+    random_prefix_length: Annotated[
+        int, Option("Bytes that make each message different from an equal one, at least 4.", 12, _check_random_prefix)
+    ]
+    stats_prefix: Annotated[str, Option("The keys of the counters begin with it.", "asgi-meta:", _check_text)]
+
+
+class RedisOptions(QueueOptions, HostsOptions, total=False):
+    """Options of ``RedisChannelLayer``."""
+
+    host: Annotated[Optional[str], Option("With ``port`` and ``db``, short for one entry of ``hosts``.")]
+    port: Annotated[Optional[int], Option("See ``host``.")]
+    db: Annotated[Optional[int], Option("See ``host``.")]
+
+
+class AsyncRedisOptions(RedisOptions, OutageOptions, total=False):
+    """Options of ``asgi_redis.aio.RedisChannelLayer``."""
+
+    group_lease: Annotated[
+        Optional[float],
+        Option(
+            "Seconds that a process-local channel stays in its groups when its process has died; ``None`` is "
+            "``group_expiry``.",
+            300.0,
+            _check_lease,
+        ),
+    ]
+
+
+class SentinelOptions(QueueOptions, total=False):
+    """Options of ``RedisSentinelChannelLayer``."""
+
+    hosts: Annotated[
+        Optional[Sequence[Sequence[Union[str, int]]]],
+        Option("The ``(host, port)`` pairs of the Sentinels; required."),
+    ]
+    services: Annotated[
+        Optional[Sequence[str]],
+        Option(
+            "The names of the services, which are the shards, in the same order everywhere; by default all that the "
+            "Sentinels watch, sorted.",
+            None,
+            _check_services,
+        ),
+    ]
+    sentinel_refresh_interval: Annotated[
+        float,
+        Option("Seconds that an answer of the Sentinels holds for new connections.", 0, _check_interval),
+    ]
+    sentinel_kwargs: Annotated[
+        Optional[Mapping[str, object]], Option("Options of redis-py's connections to the Sentinels.")
+    ]
+
+
+T = TypeVar("T", bound=CommonOptions)
+F = TypeVar("F", bound=Callable[..., None])
+
+_declarations: dict[type, dict[str, Option]] = {}
+
+
+def declarations(kind: type) -> dict[str, Option]:
+    """Return the options that a ``TypedDict`` declares, by name."""
+    if kind not in _declarations:
+        hints = get_type_hints(kind, include_extras=True)
+        _declarations[kind] = {
+            name: hint.__metadata__[0]._replace(type=hint.__origin__) for name, hint in hints.items()
+        }
+    return _declarations[kind]
+
+
+def takes(kind: type) -> Callable[[F], F]:
+    """Decorate a constructor with ``**options: Unpack[kind]``: its signature and docstring show each option."""
+
+    def decorate(constructor: F) -> F:
+        options = declarations(kind)
+        signature = inspect.signature(constructor)
+        own = {name: one for name, one in signature.parameters.items() if one.kind is not one.VAR_KEYWORD}
+        declared = {
+            name: inspect.Parameter(
+                name,
+                inspect.Parameter.POSITIONAL_OR_KEYWORD if name in own else inspect.Parameter.KEYWORD_ONLY,
+                default=option.default,
+                annotation=option.type,
+            )
+            for name, option in options.items()
+        }
+        constructor.__signature__ = signature.replace(  # type: ignore[attr-defined]  # read by inspect
+            parameters=list({**own, **declared}.values())
+        )
+        constructor.__doc__ = "\n    ".join(
+            ["Args:", *(f"{name}: {option.help}" for name, option in options.items())]
+        )
+        return constructor
+
+    return decorate
+
+
+def resolve(layer: object, kind: type[T], given: T) -> T:
+    """
+    Return the options that were ``given`` to the constructor of ``layer``, and the defaults of all others.
+
+    Raises ``UnknownSetting`` for an option that ``kind`` does not declare, and ``ConfigurationError`` for a value
+    that cannot work.
+    """
+    options = declarations(kind)
+    for name in given:
+        if name not in options:
+            raise _unknown(type(layer), name, options)
+    for name, value in given.items():
+        check = options[name].check
+        if check:
+            check(name, value)
+    return cast(T, {**{name: option.default for name, option in options.items()}, **given})
+
+
+def select(kind: type[T], options: Mapping[str, object]) -> T:
+    """Return those of ``options`` that ``kind`` declares."""
+    known = declarations(kind)
+    return cast(T, {name: value for name, value in options.items() if name in known})
+
+
+def shared(kind: type, options: Mapping[str, object]) -> dict[str, object]:
+    """Return those of ``options`` that a layer passes on to a layer within it."""
+    known = declarations(kind)
+    return {name: value for name, value in options.items() if known[name].shared}
+
+
+def _unknown(layer_class: type, name: str, options: Mapping[str, Option]) -> UnknownSetting:
+    parameters = inspect.signature(layer_class).parameters.values()  # a subclass may have more
+    own = [one.name for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+    known = list(dict.fromkeys([*own, *options]))
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"it has: {', '.join(known)}"
+    return UnknownSetting(f"{layer_class.__name__} has no setting {name!r}; {hint}")
