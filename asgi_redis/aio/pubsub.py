@@ -102,7 +102,7 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
             if inbox is None:
                 (inbox,) = self.layer.listen([channel])
             elif arrived is not None:
-                message = self.layer.decoder.decode_one(channel, arrived[1])
+                message = self.layer.decoder.decode_or_drop(channel, arrived[1])
                 if message is not None:
                     return message
                 await asyncio.sleep(0)  # a flood of what cannot be decoded is no reason to hold up the loop

@@ -17,12 +17,11 @@ from typing import NamedTuple
 from redis.exceptions import RedisError, ResponseError
 
 from asgi_redis.connection import Shard
-from asgi_redis.engine.dropped import DroppedMessages
-from asgi_redis.engine.sender import Sender
-from asgi_redis.exceptions import MessageTooLarge, UndecodableMessage
-from asgi_redis.layers.base import BaseChannelLayer
+from asgi_redis.engine.codec import MessageDecoder, MessageEncoder
+from asgi_redis.engine.rules import CallRules
+from asgi_redis.exceptions import UndecodableMessage
 from asgi_redis.process.awaiting import refuse_await
-from asgi_redis.serializers import Serializer, decoding
+from asgi_redis.serializers import Serializer
 from asgi_redis.wire import DelayOperations, DueNow, Kept
 from asgi_redis.wire.expiry import MAX_EXPIRY_SECONDS
 from asgi_redis.wire.message import Message
@@ -58,22 +57,21 @@ class DelayedMessages:
         shards: Sequence[Shard],
         operations: DelayOperations,
         serializer: Serializer,
-        rules: BaseChannelLayer,
-        sender: Sender,
+        rules: CallRules,
+        encoder: MessageEncoder,
     ) -> None:
-        self._undecodable = DroppedMessages("that cannot be read or sent", "delayed message")
+        self._decoder = MessageDecoder(serializer, "that cannot be read or sent", "delayed message")
         self._shards = shards
         self._operations = operations
-        self._serializer = serializer
-        self._payload, self._decode = decoding(serializer)
+        self._serialize = serializer.serialize
         self._rules = rules
-        self._sender = sender
+        self._encode = encoder.encode_for
         self._refused: set[str] = set()
 
     @property
     def undecodable_count(self) -> int:
         """How many this process has dropped because it could not read or send them."""
-        return self._undecodable.count
+        return self._decoder.undecodable_count
 
     def send(self, channel: str, message: Message, seconds: float) -> None:
         """
@@ -91,8 +89,8 @@ class DelayedMessages:
             raise ValueError(f"a delay is a number of seconds from 0 to {MAX_EXPIRY_SECONDS}, not {seconds!r}")
         self._rules.valid_channel_name(channel)
         self._rules.check_message(message)
-        self._sender.member_for(channel, message)  # the errors of a send belong here, where they can be seen
-        member = self._serializer.serialize({"channel": channel, "message": message})
+        self._encode(channel, message)  # the errors of a send belong here, where they can be seen
+        member = self._serialize({"channel": channel, "message": message})
         shard = random.choice([index for index, capacity in self._shares(channel).items() if capacity])
         self._shards[shard].execute(self._operations.store(member, float(seconds)))
 
@@ -155,8 +153,7 @@ class DelayedMessages:
             due = self._read(kept, queue)
         except Exception as error:  # noqa: BLE001  a custom format may raise anything
             shard.execute(self._operations.discard(kept, queue))
-            # An error's text may repeat the content, which stays out of the log.
-            self._undecodable.add(None, error if isinstance(error, MessageTooLarge) else type(error).__name__)
+            self._decoder.drop(None, error)
             return True
         if behind and due.queue in behind:
             behind[due.queue].append(kept)
@@ -203,15 +200,15 @@ class DelayedMessages:
         return shard.execute(operation) != 0  # type: ignore[no-any-return]
 
     def _read(self, kept: Kept, queue: bytes | None) -> Due:
-        found = self._decode(self._payload(kept.member))
-        if not (isinstance(found, dict) and isinstance(found.get("message"), dict)):
+        found = self._decoder.decode(self._decoder.payload(kept.member))
+        if not isinstance(found.get("message"), dict):
             raise UndecodableMessage("not a delayed message")
         self._rules.valid_channel_name(found.get("channel"))
         channel, message = found["channel"], found["message"]
         own_queue = queue_of(channel).encode()
         if queue not in (None, own_queue):
             raise UndecodableMessage("it waits for room in another queue than its own")
-        member = self._sender.member_for(channel, message)
+        member = self._encode(channel, message)
         return Due(kept, queue is not None, channel, own_queue, message, member)
 
     def _shares(self, channel: str) -> dict[int, int]:

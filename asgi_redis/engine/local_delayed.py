@@ -6,10 +6,10 @@ import logging
 from collections.abc import Sequence
 
 from asgi_redis.connection import Shard
+from asgi_redis.engine.codec import MessageEncoder
 from asgi_redis.engine.delayed import DelayedMessages, Due
-from asgi_redis.engine.sender import Sender
+from asgi_redis.engine.rules import CallRules
 from asgi_redis.exceptions import ChannelFull, MessageTooLarge
-from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.store import StoreChannelLayer
 from asgi_redis.serializers import Serializer
 from asgi_redis.wire import DelayOperations
@@ -32,10 +32,10 @@ class LocalDelayedMessages(DelayedMessages):
         shards: Sequence[Shard],
         operations: DelayOperations,
         serializer: Serializer,
-        rules: BaseChannelLayer,
-        sender: Sender,
+        rules: CallRules,
+        encoder: MessageEncoder,
     ) -> None:
-        super().__init__(shards, operations, serializer, rules, sender)
+        super().__init__(shards, operations, serializer, rules, encoder)
         self._local = local
 
     def _pass_on(self, index: int, shard: Shard, due: Due) -> bool:
@@ -46,7 +46,7 @@ class LocalDelayedMessages(DelayedMessages):
         try:
             self._local.send(due.channel, due.message)
         except MessageTooLarge as error:
-            self._undecodable.add(due.channel, error)
+            self._decoder.drop(due.channel, error)
         except ChannelFull:
             return False
         except BaseException:

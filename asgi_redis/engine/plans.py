@@ -8,35 +8,14 @@ A plan does no I/O, so the blocking layer and the asynchronous one share it, and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
 
-from asgi_redis import exceptions
 from asgi_redis.connection import Plan, Shard
-from asgi_redis.engine.sender import Sender
+from asgi_redis.engine.codec import MessageEncoder
+from asgi_redis.engine.group_send import GroupSender
+from asgi_redis.engine.rules import CallRules
+from asgi_redis.engine.send import Sender
 from asgi_redis.wire import Keys, Operations, shard_of
-
-Message = dict[str, Any]
-
-
-class CallRules(Protocol):
-    """The rules of a layer for the arguments of its calls."""
-
-    ChannelFull: type[exceptions.ChannelFull]
-
-    def valid_channel_name(self, name: object) -> bool:
-        """Return True, or raise ``TypeError``."""
-
-    def valid_group_name(self, name: object) -> bool:
-        """Return True, or raise ``TypeError``."""
-
-    def check_message(self, message: object) -> None:
-        """Raise ``TypeError`` or ``ValueError`` for a message that must not be sent."""
-
-    def get_capacity(self, channel: str) -> int:
-        """Return how many messages ``channel`` holds."""
-
-    def log_dropped(self, dropped: int, members: int, group: str) -> None:
-        """Log that ``dropped`` of the ``members`` of a group were full."""
+from asgi_redis.wire.message import Message
 
 
 class RedisPlans:
@@ -47,12 +26,13 @@ class RedisPlans:
     """
 
     def __init__(
-        self, shards: Sequence[Shard], keys: Keys, operations: Operations, sender: Sender, rules: CallRules
+        self, shards: Sequence[Shard], keys: Keys, operations: Operations, encoder: MessageEncoder, rules: CallRules
     ) -> None:
         self.shards = shards
         self.keys = keys
         self._operations = operations
-        self._sender = sender
+        self._sender = Sender(shards, operations, encoder, rules)
+        self._group_sender = GroupSender(shards, operations, encoder, rules)
         self._rules = rules
 
     def send(self, channel: str, message: Message) -> Plan[None]:
@@ -83,9 +63,13 @@ class RedisPlans:
         self._rules.valid_group_name(group)
         self._rules.check_message(message)
         members = yield from self.group_members(group)
-        dropped = yield from self._sender.send_group(members, message)
+        dropped = yield from self._group_sender.send(members, message)
         self._rules.log_dropped(dropped, len(members), group)
         return dropped
+
+    def send_to_members(self, members: Sequence[bytes], message: Message) -> Plan[int]:
+        """Send a message to some members of a group; returns how many of them were full."""
+        return self._group_sender.send(members, message)
 
     def group_members(self, group: str) -> Plan[list[bytes]]:
         """Return the names in a group whose membership has not expired."""

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from asgi_redis.connection import Hand, Look, Shard, pop
 from asgi_redis.connection.blocking_pop import Readable
 from asgi_redis.engine.caches import ChannelSets
+from asgi_redis.engine.codec import MessageDecoder
 from asgi_redis.engine.dropped import FLOOD_SECONDS, DroppedMessages, ExpiredMessages
 from asgi_redis.engine.fanout import FanOutBuffer, SharedMessage
 from asgi_redis.engine.limits import ReceiveLimits
@@ -24,7 +25,7 @@ from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.process import fork
 from asgi_redis.process.wakeup import WakeupPipe
-from asgi_redis.serializers import Serializer, decoding, encoding
+from asgi_redis.serializers import Serializer
 from asgi_redis.wire import ChannelSet, Keys, Operations, Taken, Unpacker
 from asgi_redis.wire.operations import ping
 
@@ -52,7 +53,8 @@ class Receiver:
         self._shards = shards
         self._keys = keys
         self._operations = operations
-        self._unpack = Unpacker(keys, *decoding(serializer), encoding(serializer))
+        self._decoder = decoder = MessageDecoder(serializer)
+        self._unpack = Unpacker(keys, decoder.payload, decoder.decode, decoder.encode)
         self._rules = rules
         self._expiry = rules.expiry
         self._parts_of_pop = operations.parts_of_pop()
@@ -61,7 +63,6 @@ class Receiver:
         self._check_name = functools.lru_cache(maxsize=_NAMES)(
             functools.partial(rules.valid_channel_name, receive=True)
         )
-        self._undecodable = DroppedMessages("that cannot be decoded")
         self._crowded_out = DroppedMessages("that its group's members have not received in time")
         self.start_process()
         fork.register(self)
@@ -78,7 +79,7 @@ class Receiver:
     @property
     def undecodable_count(self) -> int:
         """How many messages were dropped because they could not be decoded or decrypted."""
-        return self._undecodable.count
+        return self._decoder.undecodable_count
 
     def receive(
         self,
@@ -354,8 +355,7 @@ class Receiver:
                 try:
                     queue, channels, message, payload = self._unpack(one)
                 except Exception as error:  # noqa: BLE001  a serialiser may raise anything; no reader may die of it
-                    # An error's text may repeat the content, which stays out of the log.
-                    self._undecodable.add(self._keys.queue_name(one.key), type(error).__name__)
+                    self._decoder.drop(self._keys.queue_name(one.key), error)
                     position += 1
                     continue
                 if len(channels) == 1 and queue not in self._buffer and (alone or queue not in call.reading.local):
@@ -405,7 +405,7 @@ class Receiver:
                 try:
                     message = shared.message()
                 except Exception as error:  # noqa: BLE001  as in unpacking
-                    self._undecodable.add(channel, type(error).__name__)
+                    self._decoder.drop(channel, error)
                     continue
             received.append((channel, message))
         return received

@@ -70,7 +70,9 @@ class RedisLocalChannelLayer(RedisChannelLayer):
             self._local, self._shards, self._keys, self._operations, self._serializer, self
         )
         delaying = self._operations.delaying()
-        self.delayed = LocalDelayedMessages(self._local, self._shards, delaying, self._serializer, self, self._sender)
+        self.delayed = LocalDelayedMessages(
+            self._local, self._shards, delaying, self._serializer, self, self._encoder
+        )
 
     @property
     def local_layer(self) -> StoreChannelLayer:
@@ -137,9 +139,9 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         remote = [name.encode() for name in names if not is_normal(name)] if local else members
         dropped = 0
         if local:
-            next(self._sender.send_group(remote, message), None)  # what only Redis cannot take has to show before
+            next(self.plans.send_to_members(remote, message), None)  # what only Redis cannot take has to show before
             dropped = self._local.send_to_all(local, message)
-        dropped += run_plan(self._sender.send_group(remote, message))
+        dropped += run_plan(self.plans.send_to_members(remote, message))
         self.log_dropped(dropped, len(members), group)
         return dropped
 

@@ -10,8 +10,9 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from asgi_redis.connection import Shard, parse_hosts, run_plan
+from asgi_redis.engine.codec import MessageDecoder, MessageEncoder
 from asgi_redis.engine.dropped import FLOOD_SECONDS
-from asgi_redis.engine.pubsub.publisher import Decoder, Publisher
+from asgi_redis.engine.pubsub.publisher import Publisher
 from asgi_redis.engine.pubsub.reader import PubSubReader
 from asgi_redis.engine.pubsub.subscription import Inbox, LocalGroup
 from asgi_redis.engine.pubsub.subscriptions import Subscriptions
@@ -80,9 +81,10 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
             self._notice(self.on_disconnect),
             self._notice(self.on_reconnect),
         )
-        self.plans = Publisher(self._shards, self.prefix, self._serializer, self, self.max_message_bytes)
+        encoder = MessageEncoder(self._serializer, self.max_message_bytes)
+        self.plans = Publisher(self._shards, self.prefix, encoder, self)
         """The sending calls as plans, for another runner than this layer's blocking one."""
-        self.decoder = Decoder(self._serializer)
+        self.decoder = MessageDecoder(self._serializer)
         # The listening threads know nothing of the layer: it may go when nobody else has it any more.
         weakref.finalize(self, self.subscriptions.stop).atexit = False
 
@@ -133,7 +135,7 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
             taken = self.subscriptions.receive(inboxes, limit, deadline - time.monotonic())
             if fork.generation != generation:
                 raise fork.forked()
-            received = self.decoder.decode(taken)
+            received = self.decoder.decode_all(taken)
             ended = time.monotonic() >= until or self.subscriptions.unblocked != unblocked
             if received or not taken or ended:
                 return received
@@ -148,7 +150,7 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
 
     def reader(self) -> PubSubReader:
         """Returns what a worker receives with: one thread, and as many servers as can be reached."""
-        return PubSubReader(self.subscriptions, self.listen, self.decoder.decode)
+        return PubSubReader(self.subscriptions, self.listen, self.decoder.decode_all)
 
     def unblock(self) -> None:
         """Ends what this process waits for in any of the receive calls, as if the time had run out."""

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from asgi_redis import wire
 from asgi_redis.connection import Shard, parse_hosts, run_plan
+from asgi_redis.engine.codec import MessageEncoder
 from asgi_redis.engine.delayed import DelayedMessages
 from asgi_redis.engine.plans import RedisPlans
 from asgi_redis.engine.reader import Reader
 from asgi_redis.engine.receiver import Receiver
-from asgi_redis.engine.sender import Sender
 from asgi_redis.engine.statistics import Upkeep
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.options import CommonOptions, RedisOptions, resolve, select, takes
@@ -53,18 +53,12 @@ class RedisChannelLayer(BaseChannelLayer):
         self._keys = wire.Keys(self.prefix, self.stats_prefix)
         self._operations = wire.Operations(self._keys, self.expiry, self.group_expiry)
         self._receiver = Receiver(self._shards, self._keys, self._operations, self._serializer, self)
-        self._sender = Sender(
-            self._shards,
-            self._operations,
-            self._serializer,
-            self,
-            settings["random_prefix_length"],
-            self.max_message_bytes,
-        )
-        self.plans = RedisPlans(self._shards, self._keys, self._operations, self._sender, self)
+        prefix_length = settings["random_prefix_length"]
+        self._encoder = MessageEncoder(self._serializer, self.max_message_bytes, prefix_length)
+        self.plans = RedisPlans(self._shards, self._keys, self._operations, self._encoder, self)
         """The calls as plans, for another runner than this layer's blocking one."""
         delaying = self._operations.delaying()
-        self.delayed = DelayedMessages(self._shards, delaying, self._serializer, self, self._sender)
+        self.delayed = DelayedMessages(self._shards, delaying, self._serializer, self, self._encoder)
         self._upkeep = Upkeep(self._shards, self._keys, self._operations)
 
     delayed: DelayedMessages

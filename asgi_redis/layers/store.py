@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from asgi_redis.engine.codec import has_only_str_keys, invalid_message
+from asgi_redis.engine.codec import MessageDecoder, MessageEncoder
 from asgi_redis.engine.stores.receiver import StoreReader, StoreReceiver
 from asgi_redis.engine.stores.store import Store
-from asgi_redis.exceptions import InvalidName, MessageTooLarge
+from asgi_redis.exceptions import InvalidName
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.options import CommonOptions, MessageOptions, resolve, select
 from asgi_redis.process import fork
 from asgi_redis.process.awaiting import refuse_await
-from asgi_redis.serializers import Serializer, decoding, registry, spliceable
+from asgi_redis.serializers import registry
 from asgi_redis.wire.message import Batch, ChannelStatistics, GlobalStatistics, Message
 
 if TYPE_CHECKING:
@@ -37,9 +37,8 @@ class StoreChannelLayer(BaseChannelLayer):
             random_prefix_length=0,
             expiry=self.expiry,
         )
-        plain = spliceable(self._serializer)  # neither encrypted nor somebody's own: then there is nothing else to do
-        self._serialize = plain.as_bytes if plain else self._serializer.serialize
-        self._receiver = StoreReceiver(store, plain.from_bytes if plain else _reading(self._serializer), self)
+        self._encode = MessageEncoder(self._serializer, self.max_message_bytes).encode
+        self._receiver = StoreReceiver(store, MessageDecoder(self._serializer), self)
         self._route = functools.lru_cache(maxsize=1024 if self.keeps_capacities else 0)(self._make_route)
 
     # Sending
@@ -56,7 +55,7 @@ class StoreChannelLayer(BaseChannelLayer):
             self.valid_channel_name(channel)
         self.check_message(message)
         queue, capacity = self._route(channel)
-        pushed = self._store.push([(queue, channel, self._member(message), capacity)], self.expiry)[0]
+        pushed = self._store.push([(queue, channel, self._encode(message), capacity)], self.expiry)[0]
         if pushed is None:
             raise self.ChannelFull(f"no room for a message on channel {channel}: the memory of {self} is used up")
         if not pushed:
@@ -65,19 +64,6 @@ class StoreChannelLayer(BaseChannelLayer):
     def _make_route(self, channel: str) -> tuple[str, int]:
         self.valid_channel_name(channel)
         return self.non_local_name(channel), self.get_capacity(channel)
-
-    def _member(self, message: Message) -> bytes:
-        try:
-            member = self._serialize(message)
-        except Exception as error:
-            raise invalid_message(message, self._serialize, error) from error
-        if not has_only_str_keys(message):
-            raise invalid_message(message, self._serialize)
-        if len(member) > self.max_message_bytes:
-            raise MessageTooLarge(
-                f"the message has {len(member)} bytes when serialised, max_message_bytes is {self.max_message_bytes}"
-            )
-        return member
 
     # Receiving
 
@@ -159,7 +145,7 @@ class StoreChannelLayer(BaseChannelLayer):
 
         Raises as ``send_group`` does. A name that breaks the rules is that of no channel, and dropped, too.
         """
-        member = self._member(message)
+        member = self._encode(message)
         entries = []
         for channel in channels:
             try:
@@ -225,8 +211,3 @@ class StoreChannelLayer(BaseChannelLayer):
     def close(self) -> None:
         """Gives back what the store has open. The layer stays usable."""
         self._store.close()
-
-
-def _reading(serializer: Serializer) -> Callable[[bytes], Any]:
-    payload, decode = decoding(serializer)
-    return lambda member: decode(payload(member))

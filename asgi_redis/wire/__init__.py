@@ -1,6 +1,7 @@
 """What a call means on Redis: keys, shards, members, commands and how their replies read. Nothing here does I/O."""
 
 from asgi_redis.wire.delaying import DelayOperations, DueNow, Kept
+from asgi_redis.wire.group_send import GroupFrame, GroupPart, plan_group
 from asgi_redis.wire.keys import Keys
 from asgi_redis.wire.memberships import MembershipOperations
 from asgi_redis.wire.names import shard_of, share
@@ -15,7 +16,6 @@ from asgi_redis.wire.operations import (
     TakenMessages,
 )
 from asgi_redis.wire.receiving import ChannelSet, Unpacker
-from asgi_redis.wire.sending import GroupFrame, GroupPart, plan_group
 
 __all__ = [
     "CHANNEL_COUNTERS_TTL",

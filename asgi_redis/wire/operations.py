@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from asgi_redis.wire import scripts
 from asgi_redis.wire.delaying import DelayOperations
 from asgi_redis.wire.expiry import is_expired
+from asgi_redis.wire.group_send import GroupFrame, GroupPart
 from asgi_redis.wire.keys import Keys
 from asgi_redis.wire.operation import Operation, bulk, command, number, script_head
-from asgi_redis.wire.sending import GroupFrame, GroupPart
 
 CHANNEL_COUNTERS_TTL = 3600  # seconds
 GLOBAL_COUNTERS_TTL = 86400  # seconds

@@ -60,7 +60,7 @@ class Unpacker:
         self,
         keys: Keys,
         payload: Callable[[bytes], bytes],
-        decode: Callable[[bytes], Any],
+        decode: Callable[[bytes], dict[str, Any]],
         encode: Callable[[Any], bytes] | None = None,
     ) -> None:
         self._keys = keys
@@ -77,7 +77,7 @@ class Unpacker:
         """
         queue = self._keys.queue_name(taken.key)
         payload = self._payload(taken.member)
-        message = self._decoded(payload)
+        message = self._decode(payload)
         names = message.pop("__asgi_channel__", queue)
         if not queue.endswith("!"):
             return queue, [queue], message, payload
@@ -97,12 +97,6 @@ class Unpacker:
 
     def message(self, payload: bytes) -> dict[str, Any]:
         """Returns the message, a new object each time, that was unpacked with this payload."""
-        message = self._decoded(payload)
-        message.pop("__asgi_channel__", None)
-        return message
-
-    def _decoded(self, payload: bytes) -> dict[str, Any]:
         message = self._decode(payload)
-        if not isinstance(message, dict):
-            raise UndecodableMessage(f"a {type(message).__name__} instead of a dict")
+        message.pop("__asgi_channel__", None)
         return message

@@ -6,15 +6,16 @@ import itertools
 import math
 import select
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol, cast
 
 from asgi_redis.engine.caches import ChannelSets
-from asgi_redis.engine.dropped import FLOOD_SECONDS, DroppedMessages
+from asgi_redis.engine.codec import MessageDecoder
+from asgi_redis.engine.dropped import FLOOD_SECONDS
 from asgi_redis.engine.fanout import FanOutBuffer, Share
 from asgi_redis.engine.layer_reader import LayerReader
 from asgi_redis.engine.limits import exhausted
-from asgi_redis.engine.stores.store import Entry, Listener, Store
+from asgi_redis.engine.stores.store import Listener, Store
 from asgi_redis.exceptions import UndecodableMessage
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.process import fork
@@ -35,15 +36,14 @@ class Wakeable(Protocol):
 class StoreReceiver:
     """The reading side of one layer; ``rules`` knows its names."""
 
-    def __init__(self, store: Store, deserialize: Callable[[bytes], Any], rules: BaseChannelLayer) -> None:
+    def __init__(self, store: Store, decoder: MessageDecoder, rules: BaseChannelLayer) -> None:
         self._store = store
-        self._deserialize = deserialize
+        self._decoder = decoder
         self._rules = rules
         self._queues = ChannelSets(self._make_queues)
         self._turns = itertools.count()
         # Under gevent a loop that only looks would let no other greenlet run.
         self._gives_turns = is_patched("time")
-        self._undecodable = DroppedMessages("that cannot be decoded")
         self.start_process()
         fork.register(self)
 
@@ -56,7 +56,7 @@ class StoreReceiver:
     @property
     def undecodable_count(self) -> int:
         """How many messages were dropped because they could not be decoded or decrypted."""
-        return self._undecodable.count
+        return self._decoder.undecodable_count
 
     def receive(
         self,
@@ -154,11 +154,13 @@ class StoreReceiver:
             if not taken:
                 break
             for queue, entry in taken:
-                try:
-                    received.append((entry.channel, self._decode(queue, entry)))
-                except Exception as error:  # noqa: BLE001  a serialiser may raise anything; no reader may die of it
-                    # An error's text may repeat the content, which stays out of the log.
-                    self._undecodable.add(queue, type(error).__name__)
+                channel = entry.channel
+                if channel != queue and (not is_channel_name(channel) or queue_of(channel) != queue):
+                    self._decoder.drop(queue, UndecodableMessage("the name of another queue's channel"))
+                    continue
+                message = self._decoder.decode_or_drop(queue, entry.message)
+                if message is not None:
+                    received.append((channel, message))
             if received:
                 break
             now = time.monotonic()
@@ -168,15 +170,6 @@ class StoreReceiver:
                     cast(Listener, source).wake()  # there may be more
                 break
         return received
-
-    def _decode(self, queue: str, entry: Entry) -> dict[str, Any]:
-        channel = entry.channel
-        if channel != queue and (not is_channel_name(channel) or queue_of(channel) != queue):
-            raise UndecodableMessage("the name of another queue's channel")
-        message = self._deserialize(entry.message)
-        if not isinstance(message, dict):
-            raise UndecodableMessage(f"a {type(message).__name__} instead of a dict")
-        return message
 
 
 def _with_room(queues: tuple[str, ...], limits: Mapping[str, int]) -> tuple[str, ...]:

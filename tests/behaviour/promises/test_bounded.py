@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from asgi_redis import MessageTooLarge, RedisChannelLayer
-from asgi_redis.engine import sender
+from asgi_redis.engine import group_send
 from tests.support.servers import ACL_USER
 
 MEBIBYTE = 1 << 20
@@ -118,14 +118,14 @@ class TestGroupSends:
     def test_what_is_remembered_of_changing_groups_is_bounded(
         self, layer_for, redis_server, client, prefix, kind, monkeypatch
     ):
-        monkeypatch.setattr(sender, "_CACHE_BYTES", 4 * 300_000)
+        monkeypatch.setattr(group_send, "_CACHE_BYTES", 4 * 300_000)
         layer = layer_for(redis_server, **kind)
         client.zadd(f"{prefix}:group:chat", {f"p{number}!x": now(client) for number in range(400)})
         cached = []
         for number in range(12):
             layer.group_add("chat", f"new!{number}")
             layer.send_group("chat", {})
-            cached.append(len(layer._sender._frames) + len(layer._sender._plans))
+            cached.append(len(layer.plans._group_sender._frames) + len(layer.plans._group_sender._placements))
         assert 1 < max(cached) < 12
 
 

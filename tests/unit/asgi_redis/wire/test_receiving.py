@@ -82,9 +82,6 @@ def test_a_groups_message_names_all_its_channels():
 @pytest.mark.parametrize(
     "message",
     [
-        ["secret"],
-        "secret",
-        None,
         {"__asgi_channel__": []},
         {"__asgi_channel__": 7},
         {"__asgi_channel__": [b"q!x"]},

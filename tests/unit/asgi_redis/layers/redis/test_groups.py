@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 
+import pytest
+
 from asgi_redis.connection import execute
 
 
@@ -67,6 +69,14 @@ class TestGroups:
         assert layer.group_channels("chat") == ["work"]
         assert layer.send_group("chat", {"a": 1}) == 0
         assert layer.receive(["work"]) == ("work", {"a": 1})
+
+    @pytest.mark.parametrize("settings", [{}, {"symmetric_encryption_keys": ["key"]}])
+    def test_a_group_with_no_other_members_than_those_is_as_good_as_empty(
+        self, layer_for, redis_server, client, prefix, settings
+    ):
+        layer = layer_for(redis_server, **settings)
+        client.zadd(f"{prefix}:group:chat", {"a b": time.time(), "x!y!z": time.time()})
+        assert layer.send_group("chat", {"a": 1}) == 0
 
     def test_all_of_many_shards_are_served_at_once(self, layer_for, redis_server, monkeypatch):
         databases = [f"unix://{redis_server.unix_socket}?db={number}" for number in range(12)]

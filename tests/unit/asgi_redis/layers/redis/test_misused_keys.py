@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from asgi_redis.aio import AsyncChannelLayer
-from asgi_redis.engine import delayed, sender
+from asgi_redis.engine import delayed, group_send
 from asgi_redis.wire import Kept
 from tests.support.waiting import eventually
 
@@ -57,7 +57,7 @@ class TestGroups:
         assert asyncio.run(send()) == [{}, {}]
 
     def test_in_whichever_request_they_are(self, layer, misuse, monkeypatch):
-        monkeypatch.setattr(sender, "_QUEUE_COST", sender.MOST_BYTES)
+        monkeypatch.setattr(group_send, "_QUEUE_COST", group_send.MOST_BYTES)
         channels = [f"c{number}" for number in range(40)]
         for channel in ["bad", *channels]:
             layer.group_add("chat", channel)

@@ -1,0 +1,220 @@
+"""Sending to a group: the queues of its members on all shards, in chunks that no script takes long for."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from redis.exceptions import ResponseError
+
+from asgi_redis.connection import Plan, Request, Shard, describe_wrong_type
+from asgi_redis.engine.caches import SizedCache
+from asgi_redis.engine.codec import MessageEncoder
+from asgi_redis.engine.rules import CallRules
+from asgi_redis.wire import MOST_BYTES, GroupFrame, GroupPart, Operations, plan_group
+from asgi_redis.wire.message import Message
+from asgi_redis.wire.operations import types
+
+_QUEUE_COST = 2048  # a queue takes a script as long as so many bytes do, in addition to those of its entry
+_REQUESTS_AT_ONCE = 16  # each on its own connection
+_BYTES_AT_ONCE = 4 * MOST_BYTES  # in requests that were made and not answered
+_MOST_NAMES = 1 << 20  # bytes of the names in one entry
+_CACHE_BYTES = 32 << 20
+
+
+class _Placement(NamedTuple):
+    """
+    The queues of a group send, for each shard: those that are tried nowhere else, whose refusals count, and others.
+
+    ``longest_name`` is that of a channel, ``largest`` the part with the most names.
+    """
+
+    parts: list[tuple[Shard, list[GroupPart], bool]]
+    longest_name: bytes
+    largest: GroupPart
+
+
+class _Frames(NamedTuple):
+    """
+    Requests of a group send without the head of the message, to which some add bytes.
+
+    ``longest``: the bytes of the longest tail with one name.
+    """
+
+    frames: list[tuple[Shard, GroupFrame, bytes]]
+    longest: int
+
+
+class GroupSender:
+    """Sends the messages of one layer to members of groups."""
+
+    def __init__(
+        self, shards: Sequence[Shard], operations: Operations, encoder: MessageEncoder, rules: CallRules
+    ) -> None:
+        self._shards = shards
+        self._operations = operations
+        self._encoder = encoder
+        self._spliceable = encoder.spliceable
+        self._rules = rules
+        self._turns = itertools.count()
+        self._most_names = min(_MOST_NAMES, encoder.max_message_bytes)
+        cache_bytes = _CACHE_BYTES if rules.keeps_capacities else 0
+        self._placements: SizedCache[_Placement] = SizedCache(cache_bytes)
+        self._frames: SizedCache[_Frames] = SizedCache(cache_bytes)
+
+    def send(self, members: Sequence[bytes], message: Message) -> Plan[int]:
+        """
+        Send to all of ``members``, on all shards at once; return how many of them were full.
+
+        Takes more than one round trip where a channel's share of one shard is used up, and another is tried.
+
+        Raises ``redis.exceptions.ResponseError`` when all others were served, if a queue is a key of another type.
+        """
+        if not members:
+            self._encoder.encode(message)  # a message that cannot be sent is an error, also for an empty group
+            return 0
+        turn, dropped, left = next(self._turns), 0, tuple(members)
+        refused: list[GroupPart] = []
+        for attempt in range(len(self._shards)):
+            last = attempt == len(self._shards) - 1
+            left_out = yield from self._send_parts(left, (turn + attempt) % len(self._shards), last, message)
+            full = [part for part in left_out if not part.refusal]
+            refused += [part for part in left_out if part.refusal]
+            dropped += sum(len(part.channels) for part in full if last or not part.elsewhere)
+            left = tuple(name for part in full if part.elsewhere for name in part.channels)
+            if not left:
+                break
+        if refused:
+            raise (yield from self._refusal(refused))
+        return dropped
+
+    def _refusal(self, refused: Sequence[GroupPart]) -> Plan[ResponseError]:
+        first, others = refused[0], f" and {len(refused) - 1} others" if len(refused) > 1 else ""
+        text = f"{first.refusal}: the queue of {first.channels[0].decode()}{others}"
+        key = self._operations.queue_key(first.queue)
+        kinds = yield [(shard, types([key])) for shard in self._shards]
+        for shard, (kind,) in zip(self._shards, kinds):
+            if kind not in (b"zset", b"none"):
+                text += f": {describe_wrong_type(shard.host, key, kind)}"
+        return ResponseError(text)
+
+    def _send_parts(
+        self, members: tuple[bytes, ...], turn: int, last: bool, message: Message
+    ) -> Plan[list[GroupPart]]:
+        make_requests = self._spliced_requests if self._spliceable else self._whole_requests
+        left_out: list[GroupPart] = []
+        for requests in self._rounds(make_requests(members, turn, last, message)):
+            for parts in (yield requests):
+                left_out += parts
+        return left_out
+
+    def _rounds(self, requests: Iterable[Request]) -> Iterator[list[Request]]:
+        """Yield requests in lists, and make no more of them than are sent at once."""
+        # Every shard is served at once: with what it counts as full, and with what is tried elsewhere, too.
+        at_once = max(_REQUESTS_AT_ONCE, 2 * len(self._shards))
+        some: list[Request] = []
+        size = 0
+        for request in requests:
+            some.append(request)
+            size += len(request[1].packed)
+            if len(some) >= at_once or size >= _BYTES_AT_ONCE:
+                yield some
+                some, size = [], 0
+        if some:
+            yield some
+
+    def _spliced_requests(
+        self, members: tuple[bytes, ...], turn: int, last: bool, message: Message
+    ) -> Iterator[Request]:
+        """Check the message, then yield requests that have its bytes once for many queues."""
+        head = self._encoder.head(message)
+        key = (members, turn, last, _rounded(len(head)))
+        found = self._frames.get(key)
+        if found is None:
+            found = self._make_frames(*key)
+            size = sum(len(frame.before) + len(frame.after) + len(tail) for _, frame, tail in found.frames)
+            self._frames.put(key, found, size + _size(members))
+        self._encoder.check(message, len(head) + found.longest)
+        for shard, frame, tail in found.frames:
+            yield shard, self._operations.send_group(frame, head + tail)
+
+    def _make_frames(self, members: tuple[bytes, ...], turn: int, last: bool, head_length: int) -> _Frames:
+        assert self._spliceable is not None
+        placement = self._place(members, turn, last)
+        frames = []
+        for shard, parts, count_full in placement.parts:
+            tails = ((part, self._spliceable.tail(part.channels)) for part in parts)
+            for some in _chunks(tails, head_length):
+                frames.append((shard, *self._frame(some, count_full)))
+        return _Frames(frames, len(self._spliceable.tail([placement.longest_name])))
+
+    def _whole_requests(
+        self, members: tuple[bytes, ...], turn: int, last: bool, message: Message
+    ) -> Iterator[Request]:
+        """Check the message, then yield requests that have an entry for each queue, made when it is its turn."""
+        key = (members, turn, last)
+        placement = self._placements.get(key)
+        if placement is None:
+            placement = self._place(*key)
+            self._placements.put(key, placement, _size(members))
+        encode = self._encoder.encode_for_group
+        largest = encode(placement.largest.channels, message)
+        length = len(largest)
+        if self._encoder.is_too_long(length):
+            length = len(encode([placement.longest_name], message))
+        self._encoder.check(message, length)
+        for shard, parts, count_full in placement.parts:
+            entries = (
+                (part, largest if part is placement.largest else encode(part.channels, message)) for part in parts
+            )
+            for some in _chunks(entries):
+                yield shard, self._operations.send_group(*self._frame(some, count_full))
+
+    def _frame(self, some: Sequence[tuple[GroupPart, bytes]], count_full: bool) -> tuple[GroupFrame, bytes]:
+        """Return the frame of a request to some queues, and the bytes that its head ends with."""
+        parts, tails = [part for part, _ in some], [tail for _, tail in some]
+        if len(some) > 1:
+            return self._operations.group_frame(parts, tails, count_full), b""
+        # A single entry comes whole: a script takes long to put together a large one.
+        return self._operations.group_frame(parts, [b""], count_full), tails[0]
+
+    def _place(self, members: tuple[bytes, ...], turn: int, last: bool) -> _Placement:
+        by_shard = plan_group(members, len(self._shards), turn, self._rules.get_capacity, self._most_names)
+        placed: list[tuple[Shard, list[GroupPart], bool]] = []
+        for shard, parts in zip(self._shards, by_shard):
+            for count_full in (True, False):
+                counted = [part for part in parts if count_full == (last or not part.elsewhere)]
+                if counted:
+                    placed.append((shard, counted, count_full))
+        every_part = (part for parts in by_shard for part in parts)
+        # Another program may have put names into the group that are none.
+        largest = max(every_part, key=lambda part: len(part.channels), default=GroupPart(b"", 0, []))
+        return _Placement(placed, max(members, key=len), largest)
+
+
+def _chunks(
+    entries: Iterable[tuple[GroupPart, bytes]], head_length: int = 0
+) -> Iterator[list[tuple[GroupPart, bytes]]]:
+    """Yield parts with the bytes that are for them, as many at a time as one script may serve."""
+    some: list[tuple[GroupPart, bytes]] = []
+    size = 0
+    for entry in entries:
+        cost = _QUEUE_COST + head_length + len(entry[1])
+        if some and size + cost > MOST_BYTES:
+            yield some
+            some, size = [], 0
+        some.append(entry)
+        size += cost
+    if some:
+        yield some
+
+
+def _rounded(length: int) -> int:
+    """Return a length that many share, no less than ``length`` and no more than twice that: a power of two."""
+    return 1 << (length - 1).bit_length()
+
+
+def _size(members: Sequence[bytes]) -> int:
+    """Return about how many bytes a placement of ``members`` takes up with them."""
+    return sum(map(len, members)) + 500 * len(members)

@@ -1,0 +1,64 @@
+"""Sending to a channel: the shards to try, in which order, and the requests to make."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from asgi_redis.connection import Plan, Shard
+from asgi_redis.engine.codec import MessageEncoder
+from asgi_redis.engine.rules import CallRules
+from asgi_redis.wire import Operations
+from asgi_redis.wire.message import Message
+from asgi_redis.wire.names import queue_of, shares
+
+
+class _Route(NamedTuple):
+    """One shard of a channel. ``last_head`` also counts a refusal, which is that of the last shard."""
+
+    shard: Shard
+    head: bytes
+    last_head: bytes
+
+
+class Sender:
+    """Sends the messages of one layer to channels."""
+
+    def __init__(
+        self, shards: Sequence[Shard], operations: Operations, encoder: MessageEncoder, rules: CallRules
+    ) -> None:
+        self._shards = shards
+        self._operations = operations
+        self._encode = encoder.encode_for
+        self._rules = rules
+        self._turns = itertools.count()
+        self._routes = functools.lru_cache(maxsize=1024 if rules.keeps_capacities else 0)(self._make_routes)
+
+    def send(self, channel: str, message: Message) -> Plan[bool]:
+        """Return whether the message was sent; False: the channel is full, on all of its shards."""
+        routes = self._routes(channel)
+        entry = self._encode(channel, message)
+        last = len(routes) - 1
+        turn = next(self._turns) if last else 0
+        for attempt in range(last + 1):
+            route = routes[(turn + attempt) % (last + 1)]
+            head = route.head if attempt < last else route.last_head
+            sent = yield [(route.shard, self._operations.send(head, entry))]
+            if sent[0]:
+                return True
+        return False
+
+    def _make_routes(self, channel: str) -> list[_Route]:
+        self._rules.valid_channel_name(channel)
+        name = queue_of(channel)
+        queue = name.encode()
+        return [
+            _Route(
+                self._shards[shard],
+                self._operations.send_head(queue, part, count_full=False),
+                self._operations.send_head(queue, part, count_full=True),
+            )
+            for shard, part in shares(name, self._rules.get_capacity(channel), len(self._shards)).items()
+        ]
