@@ -11,7 +11,7 @@ from asgi_redis.engine.local_receiver import LocalReceiver
 from asgi_redis.engine.reader import Reader
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.from_setting import layer_from_setting
-from asgi_redis.layers.options import Option, RedisOptions, resolve, select, shared, takes
+from asgi_redis.layers.options import Option, RedisOptions, SharedOptions, resolve, select, takes
 from asgi_redis.layers.redis import RedisChannelLayer
 from asgi_redis.layers.store import StoreChannelLayer
 from asgi_redis.process.awaiting import refuse_await
@@ -63,7 +63,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
             "local_layer",
             StoreChannelLayer,
             "a layer that needs no server",
-            shared(LocalOptions, options),
+            select(SharedOptions, options),
         )
         self.crosses_processes = self._local.crosses_processes
         self._receiver = LocalReceiver(

@@ -2,8 +2,8 @@
 The options of all layers. Each is declared once: its type, default, check and documentation.
 
 The declarations are ``TypedDict`` classes, so that editors and type checkers know the options of a constructor. The
-constructors, their signatures, the "did you mean" of an unknown option, the options that a layer passes on to the
-layer within it, and ``docs/options.rst`` read them. A new option is one line here, and its use.
+constructors, their signatures, the "did you mean" of an unknown option, the options that a local layer takes over,
+and ``docs/options.rst`` read them. A new option is one declaration here, and its use.
 """
 
 # No "from __future__ import annotations": reading the declarations is faster when Python has evaluated them.
@@ -14,14 +14,18 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from re import Pattern
-from typing import Annotated, NamedTuple, Optional, TypedDict, TypeVar, Union, cast, get_type_hints
+from typing import TYPE_CHECKING, Annotated, NamedTuple, Optional, TypedDict, TypeVar, Union, cast, get_type_hints
 
 from asgi_redis.exceptions import ConfigurationError, UnknownSetting
 from asgi_redis.serializers import Key
 from asgi_redis.wire.expiry import MAX_EXPIRY_SECONDS
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeGuard
+
 Capacities = Mapping[Union[str, Pattern[str]], int]
 Hosts = Sequence[Union[str, Sequence[Union[str, int]], Mapping[str, object]]]
+ConnectionOptions = Optional[Mapping[str, object]]
 
 _MEBIBYTE = 1024 * 1024
 
@@ -31,91 +35,68 @@ class Option(NamedTuple):
 
     help: str
     default: object = None
-    check: Optional[Callable[[str, object], object]] = None
-    shared: bool = False
-    """Whether a layer passes the option on to a layer that it makes within itself."""
-
+    check: Optional[Callable[[str, object], None]] = None
     type: object = None
-    """The type that the ``TypedDict`` gives to the option."""
+    """Set from the annotation."""
 
 
-def _is_whole(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+def _is_list_of_str(value: object) -> bool:
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+        return False
+    return all(isinstance(entry, str) for entry in value)
 
 
-def _is_number(value: object) -> bool:
+def must_be(wanted: str, fits: Callable[[object], bool]) -> Callable[[str, object], None]:
+    """Return a check that says what is ``wanted`` in place of a value that does not fit."""
+
+    def check(name: str, value: object) -> None:
+        if not fits(value):
+            raise ConfigurationError(f"{name} must be {wanted}, not {value!r}")
+
+    return check
+
+
+def _is_number(value: object) -> "TypeGuard[float]":
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _check_expiry(name: str, value: object) -> None:
-    if not _is_number(value) or not 0 < cast(float, value) <= MAX_EXPIRY_SECONDS:
-        raise ConfigurationError(
-            f"{name} must be a number of seconds above 0, at most {MAX_EXPIRY_SECONDS}, not {value!r}"
-        )
+def _is_whole(value: object) -> "TypeGuard[int]":
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _check_interval(name: str, value: object) -> None:
-    if not _is_number(value) or not cast(float, value) >= 0:
-        raise ConfigurationError(f"{name} must be seconds, at least 0, not {value!r}")
-
-
-def _check_lease(name: str, value: object) -> None:
-    if value is not None and not (_is_number(value) and 0 < cast(float, value) < math.inf):
-        raise ConfigurationError(f"{name} must be a number of seconds above 0, or None, not {value!r}")
-
-
-def check_capacity(name: str, value: object) -> None:
-    """Raise ``ConfigurationError`` for a capacity that is no number of messages."""
-    if not _is_whole(value, 1):
-        raise ConfigurationError(f"{name} must be a whole number of messages above 0, not {value!r}")
-
-
-def _check_message_bytes(name: str, value: object) -> None:
-    if not _is_whole(value, 1):
-        raise ConfigurationError(f"{name} must be a number of bytes, not {value!r}")
-
-
-def _check_memory(name: str, value: object) -> None:
-    if not _is_whole(value, _MEBIBYTE):
-        raise ConfigurationError(f"{name} must be a number of bytes, at least {_MEBIBYTE}, not {value!r}")
-
-
-def _check_random_prefix(name: str, value: object) -> None:
-    if not _is_whole(value, 4):
-        raise ConfigurationError(f"{name} must be at least 4 bytes, or equal messages become one, not {value!r}")
-
-
-def _check_text(name: str, value: object) -> None:
-    if not isinstance(value, str):
-        raise ConfigurationError(f"{name} must be a str, not {value!r}")
-
-
-def _check_message_type(name: str, value: object) -> None:
-    if value is not None and not isinstance(value, str):
-        raise ConfigurationError(f"{name} must be the type of a message, a str, not {value!r}")
-
-
-def _check_services(name: str, value: object) -> None:
-    names = [] if value is None else value
-    if not isinstance(names, (list, tuple)) or not all(isinstance(service, str) for service in names):
-        raise ConfigurationError(f"{name} must be a list of names, not {value!r}")
-    if len(set(names)) < len(names):
-        raise ConfigurationError(f"a service is in {name} twice: {names}")
+check_capacity = must_be("a whole number of messages above 0", lambda value: _is_whole(value) and value > 0)
+_message_bytes = must_be("a number of bytes", lambda value: _is_whole(value) and value > 0)
+_memory = must_be(f"a number of bytes, at least {_MEBIBYTE}", lambda value: _is_whole(value) and value >= _MEBIBYTE)
+_random_prefix = must_be(
+    "at least 4 bytes, or equal messages become one", lambda value: _is_whole(value) and value >= 4
+)
+_seconds = must_be(
+    f"a number of seconds above 0, at most {MAX_EXPIRY_SECONDS}",
+    lambda value: _is_number(value) and 0 < value <= MAX_EXPIRY_SECONDS,
+)
+_lease = must_be(
+    "a number of seconds above 0, or None",
+    lambda value: value is None or (_is_number(value) and 0 < value < math.inf),
+)
+_interval = must_be("seconds, at least 0", lambda value: _is_number(value) and value >= 0)
+_text = must_be("a str", lambda value: isinstance(value, str))
+_message_type = must_be("the type of a message, a str", lambda value: value is None or isinstance(value, str))
+_names = must_be("a list of names", lambda value: value is None or _is_list_of_str(value))
 
 
 class CommonOptions(TypedDict, total=False):
     """Options of every layer."""
 
     expiry: Annotated[
-        float, Option("Seconds until a message is no longer handed out; may be a fraction.", 60, _check_expiry, True)
+        float, Option("Seconds until a message is no longer handed out; may be a fraction.", 60, _seconds)
     ]
     group_expiry: Annotated[
-        float, Option("Seconds that a channel stays in a group after ``group_add``.", 86400, _check_expiry, True)
+        float, Option("Seconds that a channel stays in a group after ``group_add``.", 86400, _seconds)
     ]
-    capacity: Annotated[int, Option("Messages that a channel holds.", 100, check_capacity, True)]
+    capacity: Annotated[int, Option("Messages that a channel holds.", 100, check_capacity)]
     channel_capacity: Annotated[
         Optional[Capacities],
-        Option("Other capacities: a dict of globs or compiled patterns; the first that matches counts.", shared=True),
+        Option("Other capacities: a dict of globs or compiled patterns; the first that matches counts."),
     ]
 
 
@@ -123,28 +104,23 @@ class MessageOptions(CommonOptions, total=False):
     """Options of layers that serialise messages."""
 
     symmetric_encryption_keys: Annotated[
-        Optional[Sequence[Key]], Option("Keys, str or bytes: the first encrypts, all decrypt.", shared=True)
+        Optional[Sequence[Key]], Option("Keys, str or bytes: the first encrypts, all decrypt.")
     ]
-    serializer_format: Annotated[
-        str, Option("``msgpack``, ``json`` or a format that was registered.", "msgpack", shared=True)
-    ]
+    serializer_format: Annotated[str, Option("``msgpack``, ``json`` or a format that was registered.", "msgpack")]
     max_message_bytes: Annotated[
-        int, Option("Bytes that a serialised message may have.", 8 * _MEBIBYTE, _check_message_bytes, True)
+        int, Option("Bytes that a serialised message may have.", 8 * _MEBIBYTE, _message_bytes)
     ]
 
 
-class PrefixOptions(MessageOptions, total=False):
-    """Options of layers that several processes use."""
+class SharedOptions(MessageOptions, total=False):
+    """Options that a layer over Redis has in common with a layer between the processes of one machine."""
 
     prefix: Annotated[
-        str,
-        Option(
-            "Layers with the same prefix share their messages; every key begins with it.", "asgi", _check_text, True
-        ),
+        str, Option("Layers with the same prefix share their messages; every key begins with it.", "asgi", _text)
     ]
 
 
-class IPCOptions(PrefixOptions, total=False):
+class IPCOptions(SharedOptions, total=False):
     """Options of ``IPCChannelLayer``."""
 
     path: Annotated[
@@ -157,17 +133,15 @@ class IPCOptions(PrefixOptions, total=False):
             "Bytes that all messages and groups may take. ``max_message_bytes`` is at most half of it, by default no "
             "more than an eighth.",
             64 * _MEBIBYTE,
-            _check_memory,
+            _memory,
         ),
     ]
 
 
-class ServerOptions(PrefixOptions, total=False):
+class ServerOptions(SharedOptions, total=False):
     """Options of layers that connect to Redis."""
 
-    connection_kwargs: Annotated[
-        Optional[Mapping[str, object]], Option("Options of redis-py's connections, for all hosts.")
-    ]
+    connection_kwargs: Annotated[ConnectionOptions, Option("Options of redis-py's connections, for all hosts.")]
 
 
 class HostsOptions(ServerOptions, total=False):
@@ -184,29 +158,27 @@ class HostsOptions(ServerOptions, total=False):
 
 
 class OutageOptions(TypedDict, total=False):
-    """Options of layers that tell channels of an outage of Redis."""
+    """Options of layers that send a message to their channels when an outage of Redis begins and ends."""
 
     on_disconnect: Annotated[
-        Optional[str],
-        Option("The type of the message that channels get when an outage begins.", None, _check_message_type),
+        Optional[str], Option("The type of the message at the beginning of an outage.", None, _message_type)
     ]
     on_reconnect: Annotated[
-        Optional[str],
-        Option("The type of the message that channels get when an outage is over.", None, _check_message_type),
+        Optional[str], Option("The type of the message at the end of an outage.", None, _message_type)
     ]
 
 
 class PubSubOptions(HostsOptions, OutageOptions, total=False):
-    """Options of ``RedisPubSubChannelLayer``."""
+    """Options of ``RedisPubSubChannelLayer``, the synchronous and the asynchronous one."""
 
 
 class QueueOptions(ServerOptions, total=False):
     """Options of layers that keep messages in Redis."""
 
     random_prefix_length: Annotated[
-        int, Option("Bytes that make each message different from an equal one, at least 4.", 12, _check_random_prefix)
+        int, Option("Bytes that make each message different from an equal one, at least 4.", 12, _random_prefix)
     ]
-    stats_prefix: Annotated[str, Option("The keys of the counters begin with it.", "asgi-meta:", _check_text)]
+    stats_prefix: Annotated[str, Option("The keys of the counters begin with it.", "asgi-meta:", _text)]
 
 
 class RedisOptions(QueueOptions, HostsOptions, total=False):
@@ -223,10 +195,10 @@ class AsyncRedisOptions(RedisOptions, OutageOptions, total=False):
     group_lease: Annotated[
         Optional[float],
         Option(
-            "Seconds that a process-local channel stays in its groups when its process has died; ``None`` is "
-            "``group_expiry``.",
+            "Seconds that a process-local channel stays in its groups when its process has died; with ``None`` that "
+            "is ``group_expiry``.",
             300.0,
-            _check_lease,
+            _lease,
         ),
     ]
 
@@ -244,16 +216,13 @@ class SentinelOptions(QueueOptions, total=False):
             "The names of the services, which are the shards, in the same order everywhere; by default all that the "
             "Sentinels watch, sorted.",
             None,
-            _check_services,
+            _names,
         ),
     ]
     sentinel_refresh_interval: Annotated[
-        float,
-        Option("Seconds that an answer of the Sentinels holds for new connections.", 0, _check_interval),
+        float, Option("Seconds that an answer of the Sentinels holds for new connections.", 0, _interval)
     ]
-    sentinel_kwargs: Annotated[
-        Optional[Mapping[str, object]], Option("Options of redis-py's connections to the Sentinels.")
-    ]
+    sentinel_kwargs: Annotated[ConnectionOptions, Option("Options of redis-py's connections to the Sentinels.")]
 
 
 T = TypeVar("T", bound=CommonOptions)
@@ -274,26 +243,19 @@ def declarations(kind: type) -> dict[str, Option]:
 
 def takes(kind: type) -> Callable[[F], F]:
     """Decorate a constructor with ``**options: Unpack[kind]``: its signature and docstring show each option."""
+    options = declarations(kind)
 
     def decorate(constructor: F) -> F:
-        options = declarations(kind)
         signature = inspect.signature(constructor)
-        own = {name: one for name, one in signature.parameters.items() if one.kind is not one.VAR_KEYWORD}
-        declared = {
-            name: inspect.Parameter(
-                name,
-                inspect.Parameter.POSITIONAL_OR_KEYWORD if name in own else inspect.Parameter.KEYWORD_ONLY,
-                default=option.default,
-                annotation=option.type,
-            )
-            for name, option in options.items()
-        }
-        constructor.__signature__ = signature.replace(  # type: ignore[attr-defined]  # read by inspect
-            parameters=list({**own, **declared}.values())
+        parameters = {name: one for name, one in signature.parameters.items() if one.kind is not one.VAR_KEYWORD}
+        for name, option in options.items():
+            place = inspect.Parameter.POSITIONAL_OR_KEYWORD if name in parameters else inspect.Parameter.KEYWORD_ONLY
+            parameters[name] = inspect.Parameter(name, place, default=option.default, annotation=option.type)
+        constructor.__signature__ = signature.replace(  # type: ignore[attr-defined]  # inspect reads it
+            parameters=list(parameters.values())
         )
-        constructor.__doc__ = "\n    ".join(
-            ["Args:", *(f"{name}: {option.help}" for name, option in options.items())]
-        )
+        lines = [f"    {name}: {option.help}" for name, option in options.items()]
+        constructor.__doc__ = "\n".join(["Args:", *lines])
         return constructor
 
     return decorate
@@ -321,12 +283,6 @@ def select(kind: type[T], options: Mapping[str, object]) -> T:
     """Return those of ``options`` that ``kind`` declares."""
     known = declarations(kind)
     return cast(T, {name: value for name, value in options.items() if name in known})
-
-
-def shared(kind: type, options: Mapping[str, object]) -> dict[str, object]:
-    """Return those of ``options`` that a layer passes on to a layer within it."""
-    known = declarations(kind)
-    return {name: value for name, value in options.items() if known[name].shared}
 
 
 def _unknown(layer_class: type, name: str, options: Mapping[str, Option]) -> UnknownSetting:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from asgi_redis.connection import SentinelCluster, parse_sentinels
 from asgi_redis.connection.hosts import DEFAULTS
+from asgi_redis.exceptions import ConfigurationError
 from asgi_redis.layers.options import RedisOptions, SentinelOptions, resolve, select, takes
 from asgi_redis.layers.redis import RedisChannelLayer
 
@@ -33,6 +34,8 @@ class RedisSentinelChannelLayer(RedisChannelLayer):
             settings["sentinel_kwargs"],
             settings["sentinel_refresh_interval"],
         )
-        services = settings["services"] or cluster.services()
+        services = list(settings["services"] or cluster.services())
+        if len(set(services)) < len(services):
+            raise ConfigurationError(f"a service is in services twice: {services}")
         hosts = [{"sentinels": cluster, "master_name": service} for service in services]
         super().__init__(**select(RedisOptions, {**settings, "hosts": hosts}))
