@@ -85,7 +85,7 @@ _names = must_be("a list of names", lambda value: value is None or _is_list_of_s
 
 
 class CommonOptions(TypedDict, total=False):
-    """Options of every layer."""
+    """Options of all layers."""
 
     expiry: Annotated[
         float, Option("Seconds until a message is no longer handed out; may be a fraction.", 60, _seconds)
@@ -113,7 +113,7 @@ class MessageOptions(CommonOptions, total=False):
 
 
 class SharedOptions(MessageOptions, total=False):
-    """Options that a layer over Redis has in common with a layer between the processes of one machine."""
+    """Options of layers with a prefix."""
 
     prefix: Annotated[
         str, Option("Layers with the same prefix share their messages; every key begins with it.", "asgi", _text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ DOCUMENTS = [
     ROOT / "README.rst",
     ROOT / "docs" / "layers.rst",
     ROOT / "docs" / "channels4.rst",
+    ROOT / "docs" / "options.rst",
     ROOT / "examples" / "chat" / "README.rst",
     ROOT / "benchmarks" / "README.rst",
 ]
@@ -26,6 +28,13 @@ def test_the_pictures_are_those_of_the_text(tmp_path):
     assert sorted(drawn) == sorted(f"topology-{name}.svg" for name in PICTURES)
     for name, picture in drawn.items():
         assert (ROOT / "docs" / name).read_text() == picture, f"run docs/topologies.py: {name} is an old one"
+
+
+def test_the_page_of_the_options_is_that_of_the_declarations(tmp_path):
+    written = tmp_path / "options.rst"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, ROOT / "docs" / "options.py", written], check=True, env=environment)
+    assert (ROOT / "docs" / "options.rst").read_text() == written.read_text(), "run docs/options.py"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -43,7 +52,7 @@ class TestDocument:
 
 @pytest.mark.parametrize(
     "name",
-    ["README.rst", "docs/layers.rst", "docs/channels4.rst", "examples/chat/README.rst", "benchmarks/README.rst"],
+    [str(path.relative_to(ROOT)) for path in DOCUMENTS],
 )
 def test_prose_is_not_wider_than_118_characters(name):
     in_table, wide = False, []
