@@ -1,7 +1,7 @@
 """
-Tests that a synchronous channel layer keeps the rules of ASGI 1.x, and the promises that this project adds.
+A test suite for synchronous channel layers: ASGI 1.x and this project's promises.
 
-For pytest, and for anyone's layer::
+It runs under pytest, for a layer of any project::
 
     import pytest
     from asgi_redis.conformance import ChannelLayerConformance
@@ -11,33 +11,19 @@ For pytest, and for anyone's layer::
         def make_layer(self):
             return MyLayer
 
-``make_layer(**settings)`` returns a new, empty layer. It is given ``expiry``, ``group_expiry``, ``capacity``,
-``channel_capacity`` and ``max_message_bytes``, where a test depends on them. The suite has the fixtures ``layer`` and
-``layer_for`` itself, so ``make_layer`` must not ask for others of these names. What a layer does not do is said with
-the attributes of ``asgi_redis.conformance.suite.Suite``: ``receive_batch = False`` skips the tests of it.
+``make_layer(**options)`` returns a new, empty layer. The suite passes ``expiry``, ``group_expiry``, ``capacity``,
+``channel_capacity`` and ``max_message_bytes`` where a test depends on them. It has fixtures ``layer`` and
+``layer_for``, so ``make_layer`` must not use other fixtures of these names. A class attribute says that the layer
+lacks an ability: with ``receive_batch = False`` the tests of ``receive_batch`` are skipped. The attributes are those
+of ``asgi_redis.conformance.suite.Suite``.
 """
+
+from pathlib import Path
 
 import pytest
 
-# Before they are imported: their assertions are to explain themselves as those of a test file do.
-pytest.register_assert_rewrite(
-    *(
-        f"{__name__}.{module}"
-        for module in (
-            "capacity",
-            "expiry",
-            "groups",
-            "input",
-            "messages",
-            "names",
-            "order",
-            "processes",
-            "statistics",
-            "threads",
-            "waiting",
-        )
-    )
-)
+# Before they are imported: their assertions then explain themselves as those of a test file do.
+pytest.register_assert_rewrite(*(f"{__name__}.{path.stem}" for path in Path(__file__).parent.glob("[a-z]*.py")))
 
 from asgi_redis.conformance.capacity import CapacityTests  # noqa: E402  see above
 from asgi_redis.conformance.expiry import ExpiryTests  # noqa: E402
@@ -67,4 +53,4 @@ class ChannelLayerConformance(
     ThreadTests,
     ProcessTests,
 ):
-    """The whole suite. To be subclassed, with a fixture ``make_layer``."""
+    """The whole suite. A subclass has a fixture ``make_layer``."""

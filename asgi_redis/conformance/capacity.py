@@ -1,4 +1,4 @@
-"""Capacity: ASGI 1.x, "Capacity"; that it is exact is a promise of this project."""
+"""Capacity. ASGI 1.x has it; that it is exact is this project's promise."""
 
 from __future__ import annotations
 
@@ -7,14 +7,23 @@ import time
 
 import pytest
 
-from asgi_redis.conformance.suite import Layer, MakeLayer, Suite, Threads, drain, send_all, send_what_fits, until
+from asgi_redis.conformance.suite import (
+    MakeLayer,
+    Suite,
+    Threads,
+    drain,
+    each_kind,
+    send_all,
+    send_until_full,
+    wait_until,
+)
 
 
 class CapacityTests(Suite):
-    """A channel takes as many messages as its capacity, counted exactly."""
+    """Tests that a channel takes as many messages as its capacity, and not one more."""
 
     @pytest.mark.parametrize("capacity", [1, 2, 5])
-    @pytest.mark.parametrize(("channel", "read"), [("a", "a"), ("own!a", "own!"), ("reply?a", "reply?a")])
+    @each_kind
     def test_a_channel_takes_exactly_its_capacity(
         self, layer_for: MakeLayer, channel: str, read: str, capacity: int
     ) -> None:
@@ -28,7 +37,6 @@ class CapacityTests(Suite):
             assert sorted(drain(layer, read)) == list(range(capacity)), "it holds something else than was accepted"
 
     def test_each_message_that_is_received_makes_room_for_one(self, layer_for: MakeLayer) -> None:
-        """At once."""
         layer = layer_for(capacity=3)
         send_all(layer, "a", range(3))
         for number in range(3, 20):
@@ -38,7 +46,7 @@ class CapacityTests(Suite):
                 layer.send("a", {"n": -1})
 
     def test_the_local_names_of_a_process_share_a_capacity(self, layer_for: MakeLayer) -> None:
-        """ASGI: capacity is that of the part up to the ``!``, which one process reads."""
+        """ASGI: the capacity is that of the part up to the ``!``, which one process reads."""
         layer = layer_for(capacity=3)
         for number in range(3):
             layer.send(f"own!{number}", {})
@@ -47,7 +55,6 @@ class CapacityTests(Suite):
         layer.send("other!0", {})
 
     def test_a_full_channel_leaves_the_others_alone(self, layer_for: MakeLayer) -> None:
-        """Each has its own."""
         layer = layer_for(capacity=1)
         for channel in ("a", "b", "a.b", "a?b", "a!b"):
             layer.send(channel, {})
@@ -67,54 +74,50 @@ class CapacityTests(Suite):
                 layer.send(channel, {})
 
     def test_expired_messages_do_not_count(self, layer_for: MakeLayer) -> None:
-        """However few of them have expired, and though nobody has received in between."""
-        for patience in (10, 20, 40):
-            expiry = patience * self.resolution
+        """That holds for a few of them, and with no receive in between."""
+        for number in (10, 20, 40):
+            expiry = number * self.resolution
             layer = layer_for(capacity=3, expiry=expiry)
             began = time.monotonic()
             send_all(layer, "reply?a", (1, 2))
             sent = time.monotonic()
-            until(sent + expiry / 2)
+            wait_until(sent + expiry / 2)
             third = time.monotonic()
-            taken = send_what_fits(layer, "reply?a", (3, -1))
-            filled = time.monotonic()
-            until(sent + expiry + 2 * self.resolution)
-            taken += send_what_fits(layer, "reply?a", (4, 5, -2))
+            taken = send_until_full(layer, "reply?a", (3, -1))
+            was_in_time = self.is_before(began + expiry)
+            wait_until(sent + expiry + 2 * self.resolution)
+            taken += send_until_full(layer, "reply?a", (4, 5, -2))
             received = drain(layer, "reply?a")
-            # On a machine that was held up, it is too late to say.
-            if filled < began + expiry - self.resolution and time.monotonic() < third + expiry - self.resolution:
+            if was_in_time and self.is_before(third + expiry):
                 break
         assert taken == [3, 4, 5], "messages that have expired still count against the capacity, or no message does"
         assert received == [3, 4, 5]
 
     def test_threads_that_fill_a_channel_fill_it_exactly(self, layer_for: MakeLayer) -> None:
-        """Counting and putting are one step."""
+        """Counting and adding are one step."""
         layer = layer_for(capacity=50)
         sent: list[int] = []
-
-        def send(first: int) -> None:
-            sent.extend(send_what_fits(layer, "a", range(first, first + 30)))
-
         with Threads() as threads:
             for first in range(0, 120, 30):
-                threads.start(send, first)
+                numbers = range(first, first + 30)
+                threads.start(lambda numbers=numbers: sent.extend(send_until_full(layer, "a", numbers)))
         assert len(sent) == 50
         assert sorted(drain(layer, "a")) == sorted(sent)
 
     def test_a_group_send_never_raises_and_returns_how_many_were_full(self, layer_for: MakeLayer) -> None:
-        """ASGI: sending to a group drops for the channels that are full; the number is this project's."""
+        """ASGI: a full channel drops the message. The number is this project's."""
         layer = layer_for(capacity=1)
         self.needs_extension(layer, "groups")
         for channel in ("a", "full", "own!a", "reply?full"):
             layer.group_add("g", channel)
-        layer.send("full", {"n": 0})
-        layer.send("reply?full", {"n": 0})
+        send_all(layer, "full", [0])
+        send_all(layer, "reply?full", [0])
         assert layer.send_group("g", {"n": 1}) == 2
         assert layer.send_group("g", {"n": 2}) == 4
         received = {read: drain(layer, read) for read in ("a", "full", "own!", "reply?full")}
         assert received == {"a": [1], "full": [0], "own!": [1], "reply?full": [0]}
 
-    def test_the_settings_can_be_read(self, layer_for: MakeLayer) -> None:
-        """The helpers of the ASGI 1.x base layer."""
-        layer: Layer = layer_for(capacity=7, expiry=8.5)
+    def test_the_options_can_be_read(self, layer_for: MakeLayer) -> None:
+        """ASGI's base layer has the attributes."""
+        layer = layer_for(capacity=7, expiry=8.5)
         assert (layer.capacity, layer.expiry, layer.get_capacity("a")) == (7, 8.5, 7)

@@ -1,4 +1,4 @@
-"""Names of channels: ASGI 1.x, "Channels", "Channel Types" and "Single-reader channels"."""
+"""Names of channels, as in ASGI 1.x: normal, single-reader and process-local."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ WRONG = ["", "two words", "x" * 100, "a/b", "é", "a!b!c", "a?b?c", "a!b?c", "!"
 
 
 class NameTests(Suite):
-    """Which names there are, and what they mean."""
+    """Tests of valid names and their meaning."""
 
     @pytest.mark.parametrize("name", ["a", "http.request", "A-Z_0.9", "x" * 99, "own.1f!local", "reply?x", "p!"])
     def test_a_valid_name_can_be_sent_to_and_received_from(self, layer: Layer, name: str) -> None:
-        """ASGI: ASCII letters, digits, hyphens, underscores, periods; under 100 characters; one ``!`` or ``?``."""
+        """ASGI: under 100 ASCII letters, digits and ``-_.``, at most one ``!`` or ``?``."""
         layer.send(name, {"to": name})
         before, mark, _ = name.partition("!")
         assert layer.receive([before + mark]) == (name, {"to": name})
 
     @pytest.mark.parametrize("name", WRONG)
     def test_a_name_that_is_not_valid_is_a_type_error_that_shows_it(self, layer: Layer, name: object) -> None:
-        """ASGI asks for an error; TypeError is what its base layer raises. That it shows the name is ours."""
+        """ASGI asks for an error, and its base layer raises TypeError. The name in it is ours."""
         calls: list[Callable[[], object]] = [lambda: layer.send(name, {}), lambda: layer.receive([name])]
         if "groups" in layer.extensions:
             calls += [lambda: layer.group_add("g", name), lambda: layer.group_discard("g", name)]
@@ -38,29 +38,26 @@ class NameTests(Suite):
             layer.receive(["own!local"])
 
     def test_a_bare_name_is_not_a_list_of_channels(self, layer: Layer) -> None:
-        """Else its letters would be taken for channels."""
+        """Its letters would be names."""
         with pytest.raises(TypeError):
             layer.receive("a")
 
     def test_receiving_from_no_channels_returns_nothing_at_once(self, layer: Layer) -> None:
-        """There is nothing to wait for."""
         assert layer.receive([]) == (None, None)
         assert layer.receive([], block=True) == (None, None)
 
-    def test_any_collection_of_names_will_do(self, layer: Layer) -> None:
+    def test_channels_may_be_any_collection_of_names(self, layer: Layer) -> None:
         """ASGI says "a list or other iterable"."""
         for channels in (["a", "b"], ("a", "b"), {"a", "b"}, dict.fromkeys("ab")):
             layer.send("b", {"n": 1})
             assert layer.receive(channels) == ("b", {"n": 1})
 
     def test_a_channel_that_is_named_twice_is_read_once(self, layer: Layer) -> None:
-        """A message is handed out once."""
         layer.send("a", {"n": 1})
         assert layer.receive(["a", "a"]) == ("a", {"n": 1})
         assert layer.receive(["a", "a"]) == (None, None)
 
     def test_channels_whose_names_begin_alike_are_apart(self, layer: Layer) -> None:
-        """The part before the mark is not a name of its own."""
         sent = {"a": "a", "a!x": "a!", "a?x": "a?x", "ab": "ab", "a.b": "a.b", "b.a": "b.a", "A": "A"}
         for name in sent:
             layer.send(name, {"to": name})
@@ -76,8 +73,8 @@ class NameTests(Suite):
         assert [layer.receive(["own!"]) for _ in names] == [(name, {"to": name}) for name in names]
         assert layer.receive(["own!"]) == (None, None)
 
-    def test_a_new_channel_is_a_valid_name_of_its_own_that_works(self, layer: Layer) -> None:
-        """ASGI, ``new_channel``: a unique name, starting with the pattern, that no one else uses."""
+    def test_a_new_channel_is_a_new_valid_name_that_works(self, layer: Layer) -> None:
+        """ASGI, ``new_channel``: a unique name that starts with the pattern."""
         names = {layer.new_channel("reply.to?") for _ in range(100)}
         assert len(names) == 100
         for name in names:

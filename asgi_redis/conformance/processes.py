@@ -1,9 +1,10 @@
-"""A layer that was made, and used, before a fork: as in servers that fork their workers."""
+"""A layer that was made and used before a fork, as in servers that fork workers."""
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 import time
 import traceback
@@ -12,14 +13,22 @@ from typing import Any
 
 import pytest
 
-from asgi_redis.conformance.suite import PATIENCE, Layer, MakeLayer, Suite, drain, receive_within, send_all
+from asgi_redis.conformance.suite import (
+    PATIENCE_SECONDS,
+    Layer,
+    MakeLayer,
+    Suite,
+    drain,
+    receive_within,
+    send_all,
+)
 
 
 class Child:
-    """A forked process that runs a function; ``result`` is what that returned, which JSON can hold."""
+    """A forked process that runs a function. Its result is sent as JSON."""
 
     def __init__(self, work: Callable[[], Any]) -> None:
-        # A file, not a pipe: for what comes out of that, a process that gevent has patched would wait in vain.
+        # A file, not a pipe: a process that gevent has patched would wait in vain for the output of a pipe.
         self._output = tempfile.TemporaryFile()  # noqa: SIM115  result() closes it
         self._pid = os.fork()
         if not self._pid:
@@ -34,7 +43,7 @@ class Child:
                 os._exit(code)
 
     def result(self) -> Any:
-        """Waits for the end of the process."""
+        """Wait for the end of the process; return the result of its function."""
         _, status = os.waitpid(self._pid, 0)
         with self._output:
             self._output.seek(0)
@@ -43,14 +52,14 @@ class Child:
         return json.loads(output)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.skipif(sys.platform == "win32", reason="this system has no fork")
 # A test runner may have threads, about which the child does nothing.
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 class ProcessTests(Suite):
-    """Promises of this project."""
+    """Tests of promises of this project."""
 
     def test_parent_and_child_send_to_each_other(self, layer: Layer) -> None:
-        """With one layer object, which both have used."""
+        """They do so with one layer object, which both have used."""
         self.needs("crosses_processes")
         send_all(layer, "warm", range(2))
         assert sorted(drain(layer, "warm")) == [0, 1]
@@ -67,8 +76,7 @@ class ProcessTests(Suite):
             assert receive_within(layer, [reply_to]) == (reply_to, {"n": number + 1})
         child.result()
 
-    def test_processes_share_the_work_and_double_nothing(self, layer_for: MakeLayer) -> None:
-        """Each message is received by one of them."""
+    def test_processes_share_the_messages_and_double_none(self, layer_for: MakeLayer) -> None:
         self.needs("crosses_processes")
         layer = layer_for(capacity=200)
         layer.receive(["a", "own!"])
@@ -76,11 +84,9 @@ class ProcessTests(Suite):
 
         def receive() -> list[int]:
             received: list[int] = []
-            while True:
-                channel, message = layer.receive(["a", "own!"], block=True)
-                if channel is None:
-                    return received
+            while (message := layer.receive(["a", "own!"], block=True)[1]) is not None:
                 received.append(message["n"])
+            return received
 
         children = [Child(receive) for _ in range(2)]
         send_all(layer, "a", range(100))
@@ -88,23 +94,20 @@ class ProcessTests(Suite):
         received = receive() + [number for child in children for number in child.result()]
         assert sorted(received) == list(range(200))
 
-    def test_a_group_reaches_a_member_in_another_process(self, layer: Layer) -> None:
-        """Joined there, sent to from here."""
+    def test_a_group_reaches_a_member_in_another_process(self, group_layer: Layer) -> None:
         self.needs("crosses_processes")
-        self.needs_extension(layer, "groups")
 
         def join() -> Any:
-            layer.group_add("g", "member?child")
-            layer.send("joined", {})
-            return receive_within(layer, ["member?child"])
+            group_layer.group_add("g", "member?child")
+            group_layer.send("joined", {})
+            return receive_within(group_layer, ["member?child"])
 
         child = Child(join)
-        assert receive_within(layer, ["joined"]) == ("joined", {})
-        assert layer.send_group("g", {"n": 1}) == 0
+        assert receive_within(group_layer, ["joined"]) == ("joined", {})
+        assert group_layer.send_group("g", {"n": 1}) == 0
         assert child.result() == ["member?child", {"n": 1}]
 
-    def test_what_the_child_does_not_share_is_empty_and_works(self, layer: Layer) -> None:
-        """The layer of a single process: the child has one of its own."""
+    def test_a_child_that_shares_no_messages_has_an_empty_layer_that_works(self, layer: Layer) -> None:
         if self.crosses_processes:
             pytest.skip("the layer crosses processes")
         send_all(layer, "a", range(3))
@@ -112,7 +115,12 @@ class ProcessTests(Suite):
         def look() -> list[Any]:
             before = layer.receive(["a"])
             send_all(layer, "a", (7,))
-            return [before, drain(layer, "a"), receive_in_child(layer)]
+            received = drain(layer, "a")
+            layer.block_timeout = 0.1
+            began = time.monotonic()
+            after = layer.receive(["a"], block=True)
+            assert 0.09 <= time.monotonic() - began < PATIENCE_SECONDS
+            return [before, received, after]
 
         assert Child(look).result() == [[None, None], [7], [None, None]]
         assert drain(layer, "a") == [0, 1, 2]
@@ -124,12 +132,3 @@ class ProcessTests(Suite):
         assert drain(layer, "reply?a") == [0, 1, 2]
         layer.send("reply?a", {"n": 3})
         assert receive_within(layer, ["reply?a"]) == ("reply?a", {"n": 3})
-
-
-def receive_in_child(layer: Layer) -> Any:
-    """Returns what a blocking receive in a new process returns, within its time."""
-    layer.block_timeout = 0.1
-    began = time.monotonic()
-    received = layer.receive(["a"], block=True)
-    assert 0.09 <= time.monotonic() - began < PATIENCE
-    return received

@@ -1,4 +1,4 @@
-"""What all parts of the suite have in common: the layer under test, and what it can do."""
+"""The base of all tests of the suite: the layer under test, and helpers."""
 
 from __future__ import annotations
 
@@ -9,31 +9,38 @@ from typing import Any
 
 import pytest
 
-Settings = Any
-Layer = Any  # the layer under test: it is the tests that find out what it has
+Layer = Any  # anyone's, and the tests pass it arguments of wrong types
 MakeLayer = Callable[..., Layer]
 
-PATIENCE = 20.0  # seconds after which something that should have happened has not
+PATIENCE_SECONDS = 20.0
+"""A test fails when an event has not happened after this time."""
+
+SETTLE_SECONDS = 0.05
+"""The time in which a thread that is to wait begins to. Where it takes longer, a test proves less."""
+
+KINDS = {"a": "a", "own!a": "own!", "reply?a": "reply?a"}
+"""A name of each kind of channel, and the name to receive from."""
+
+each_kind = pytest.mark.parametrize(("channel", "read"), KINDS.items(), ids=KINDS)
 
 
 class Suite:
     """
-    Base of all parts. Its attributes say what the layer under test can do, and are set in the subclass.
+    The base of the tests. Its attributes are the abilities of the layer under test, and are set in the subclass.
 
-    ``crosses_processes``: whether processes that are forked later share the messages; if not, each starts with an
-    empty layer. Where a layer within one process does not say so, two tests of processes fail.
+    ``crosses_processes``: whether processes that are forked later share the messages. If not, each starts with an
+    empty layer.
 
-    ``in_one_place``: whether all messages are in one place. With shards a normal channel is first in, first out on
-    each shard only, and a batch takes one of each channel in turn on each shard only.
+    ``in_one_place``: whether all messages are in one place. With shards, a normal channel is first in, first out on
+    each shard only, and a batch takes one message of each channel in turn on each shard only.
 
-    ``carries_bytes``: whether a message may hold byte strings; JSON has none.
+    ``carries_bytes``: whether a message may hold byte strings. JSON has none.
 
     ``receive_batch``: whether there is ``receive_batch(channels, limit, timeout)``.
 
-    ``unblock``: whether ``unblock()`` ends what waits, and ``reader()`` returns a worker's reader.
+    ``unblock``: whether ``unblock()`` ends waits, and ``reader()`` returns a worker's reader.
 
-    ``resolution``: seconds that expiry may be late or early by, in the tests only: how busy the machine is that runs
-    them.
+    ``resolution``: the seconds by which expiry may be early or late in a test, on a busy machine.
     """
 
     crosses_processes = True
@@ -45,50 +52,58 @@ class Suite:
 
     @pytest.fixture
     def make_layer(self) -> MakeLayer:
-        """Returns what makes a new, empty layer from settings given by name. To be overridden."""
+        """Return a function that makes a new, empty layer. A subclass overrides it."""
         raise NotImplementedError("a subclass of ChannelLayerConformance needs a fixture make_layer")
 
     @pytest.fixture
     def layer_for(self, make_layer: MakeLayer) -> Iterator[MakeLayer]:
-        """Makes the layer of one test, which is emptied and closed in the end."""
+        """Make the layer of one test with options; flush and close it at the end."""
         made: list[Layer] = []
 
-        def make(**settings: Settings) -> Layer:
-            layer = make_layer(**settings)
-            made.append(layer)
-            return layer
+        def make(**options: Any) -> Layer:
+            made.append(make_layer(**options))
+            return made[-1]
 
         yield make
         for layer in made:
             if "flush" in layer.extensions:
                 layer.flush()
-            if hasattr(layer, "close"):
-                layer.close()
+            layer.close()
 
     @pytest.fixture
     def layer(self, layer_for: MakeLayer) -> Layer:
-        """The layer with its own settings."""
+        """Return the layer with its default options."""
         return layer_for()
 
-    def needs(self, feature: str) -> None:
-        """Skips the test unless the layer has the feature."""
-        if not getattr(self, feature):
-            pytest.skip(f"the layer is said to have {feature} = {getattr(self, feature)!r}")
+    @pytest.fixture
+    def group_layer(self, layer: Layer) -> Layer:
+        """Return the same layer; skip the test where it has no groups."""
+        self.needs_extension(layer, "groups")
+        return layer
+
+    def needs(self, ability: str) -> None:
+        """Skip the test unless the attribute of the suite is set."""
+        if not getattr(self, ability):
+            pytest.skip(f"the layer is said to have {ability} = {getattr(self, ability)!r}")
 
     def needs_extension(self, layer: Layer, extension: str) -> None:
-        """Skips the test unless the layer has the extension of ASGI 1.x."""
+        """Skip the test unless the layer has the extension of ASGI 1.x."""
         if extension not in layer.extensions:
             pytest.skip(f"the layer does not have the extension {extension!r}")
 
+    def is_before(self, moment: float) -> bool:
+        """Return whether ``moment`` has not come yet; on a busy machine a test may be too late for its assertion."""
+        return time.monotonic() < moment - self.resolution
+
 
 def send_all(layer: Layer, channel: str, numbers: Iterable[int]) -> None:
-    """Sends ``{"n": number}`` for each."""
+    """Send ``{"n": number}`` for each number."""
     for number in numbers:
         layer.send(channel, {"n": number})
 
 
-def send_what_fits(layer: Layer, channel: str, numbers: Iterable[int]) -> list[int]:
-    """Sends ``{"n": number}`` for each; returns those for which there was room."""
+def send_until_full(layer: Layer, channel: str, numbers: Iterable[int]) -> list[int]:
+    """Send ``{"n": number}`` for each number; return those for which there was room."""
     sent = []
     for number in numbers:
         try:
@@ -100,17 +115,15 @@ def send_what_fits(layer: Layer, channel: str, numbers: Iterable[int]) -> list[i
 
 
 def drain(layer: Layer, *channels: str) -> list[Any]:
-    """Receives all that is there; returns the numbers."""
+    """Receive until there is nothing more; return the numbers."""
     numbers: list[Any] = []
-    while True:
-        _, message = layer.receive(list(channels))
-        if message is None:
-            return numbers
+    while (message := layer.receive(list(channels))[1]) is not None:
         numbers.append(message["n"])
+    return numbers
 
 
-def receive_within(layer: Layer, channels: list[str], seconds: float = PATIENCE) -> Any:
-    """Returns the next (channel, message); waits again where a blocking call has waited in vain."""
+def receive_within(layer: Layer, channels: list[str], seconds: float = PATIENCE_SECONDS) -> Any:
+    """Return the next (channel, message); block again where a blocking call has returned nothing."""
     deadline = time.monotonic() + seconds
     while True:
         channel, message = layer.receive(channels, block=True)
@@ -118,21 +131,21 @@ def receive_within(layer: Layer, channels: list[str], seconds: float = PATIENCE)
             return channel, message
 
 
-def until(moment: float) -> None:
-    """Lets time pass until the monotonic clock shows ``moment``; time is what the test is about."""
+def wait_until(moment: float) -> None:
+    """Wait until the monotonic clock shows ``moment``: time is the subject of the test."""
     while (remaining := moment - time.monotonic()) > 0:
         time.sleep(remaining)
 
 
 class Threads:
-    """Runs functions in threads; leaving the ``with`` waits for them, and raises what the first one raised."""
+    """Runs functions in threads. Leaving the ``with`` block joins them, and raises the first exception of any."""
 
     def __init__(self) -> None:
         self._threads: list[threading.Thread] = []
         self._errors: list[BaseException] = []
 
     def start(self, work: Callable[..., object], *arguments: object) -> threading.Thread:
-        """Starts a thread that calls ``work(*arguments)``."""
+        """Start a thread that calls ``work(*arguments)``."""
 
         def guarded() -> None:
             try:
@@ -149,10 +162,10 @@ class Threads:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + PATIENCE_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         if self._errors:
             raise self._errors[0]
         stuck = sum(thread.is_alive() for thread in self._threads)
-        assert not stuck, f"{stuck} of {len(self._threads)} threads still run after {PATIENCE:g} s"
+        assert not stuck, f"{stuck} of {len(self._threads)} threads still run after {PATIENCE_SECONDS:g} s"

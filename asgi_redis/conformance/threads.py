@@ -1,4 +1,4 @@
-"""One layer object is shared by many threads: at most once, and here exactly once."""
+"""One layer object in many threads: no message is lost, and none comes twice."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import time
 
 import pytest
 
-from asgi_redis.conformance.suite import PATIENCE, Layer, MakeLayer, Suite, Threads
+from asgi_redis.conformance.suite import KINDS, PATIENCE_SECONDS, Layer, MakeLayer, Suite, Threads
 
 SENDERS, EACH = 4, 60
 
 
 class ThreadTests(Suite):
-    """Promises of this project. ASGI 1.x asks for at most once."""
+    """Tests of promises of this project: ASGI 1.x asks for at most once."""
 
     @pytest.mark.parametrize("block", [False, True], ids=["look", "block"])
     def test_nothing_is_lost_and_nothing_is_doubled(self, layer_for: MakeLayer, block: bool) -> None:
@@ -25,16 +25,16 @@ class ThreadTests(Suite):
 
         def send(first: int) -> None:
             for number in range(first, first + EACH):
-                layer.send(("a", "own!a", "reply?a")[number % 3], {"n": number})
+                layer.send(list(KINDS)[number % 3], {"n": number})
 
         def receive() -> None:
             while True:
                 last = all_sent.is_set()
-                _, message = layer.receive(["a", "own!", "reply?a"], block=block)
+                _, message = layer.receive(list(KINDS.values()), block=block)
                 if message is not None:
                     received.append(message["n"])
                 else:
-                    time.sleep(0)  # under gevent, a layer that only looks gives nobody else a turn
+                    time.sleep(0)  # under gevent, a layer that only looks lets no other greenlet run
                 # A layer that doubles messages may do so for ever.
                 if last and (message is None or len(received) > SENDERS * EACH):
                     return
@@ -52,7 +52,6 @@ class ThreadTests(Suite):
         assert sorted(received) == list(range(SENDERS * EACH)), "a message was lost"
 
     def test_each_senders_messages_arrive_in_its_order(self, layer_for: MakeLayer) -> None:
-        """Whatever the others send meanwhile."""
         layer = layer_for(capacity=SENDERS * EACH)
 
         def send(sender: int) -> None:
@@ -68,22 +67,20 @@ class ThreadTests(Suite):
             received[message["sender"]].append(message["n"])
         assert received == [list(range(EACH))] * SENDERS
 
-    def test_groups_and_channels_work_at_once_in_many_threads(self, layer_for: MakeLayer) -> None:
-        """A request and its answer, each thread with a channel of its own, and a group of all."""
-        layer: Layer = layer_for(capacity=1000)
-        self.needs_extension(layer, "groups")
+    def test_groups_and_channels_work_at_once_in_many_threads(self, group_layer: Layer) -> None:
+        """Each thread has a channel, and all channels are in one group."""
         members = 5
-        together = threading.Barrier(members, timeout=PATIENCE)
+        together = threading.Barrier(members, timeout=PATIENCE_SECONDS)
 
         def take_part(own: int) -> None:
-            name = layer.new_channel(f"own.{own}?")
-            layer.group_add("all", name)
+            name = group_layer.new_channel(f"own.{own}?")
+            group_layer.group_add("all", name)
             together.wait()
-            layer.send_group("all", {"from": own})
+            group_layer.send_group("all", {"from": own})
             together.wait()
-            heard = [layer.receive([name])[1]["from"] for _ in range(members)]
-            assert sorted(heard) == list(range(members))
-            assert layer.receive([name]) == (None, None)
+            received = [group_layer.receive([name])[1]["from"] for _ in range(members)]
+            assert sorted(received) == list(range(members))
+            assert group_layer.receive([name]) == (None, None)
 
         with Threads() as threads:
             for own in range(members):

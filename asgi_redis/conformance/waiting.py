@@ -1,4 +1,4 @@
-"""Waiting: ASGI 1.x, ``receive(channels, block=True)``; that it is woken at once is a promise of this project."""
+"""Waiting: ``receive(channels, block=True)`` of ASGI 1.x, batches and readers."""
 
 from __future__ import annotations
 
@@ -6,18 +6,26 @@ import statistics
 import time
 from typing import Any
 
-import pytest
-
-from asgi_redis.conformance.suite import PATIENCE, Layer, Suite, Threads, drain, receive_within, send_all, until
-
-SETTLE = 0.05  # seconds after which a thread that was told to wait does; where it does not, a test proves less
+from asgi_redis.conformance.suite import (
+    KINDS,
+    PATIENCE_SECONDS,
+    SETTLE_SECONDS,
+    Layer,
+    Suite,
+    Threads,
+    drain,
+    each_kind,
+    receive_within,
+    send_all,
+    wait_until,
+)
 
 
 class WaitingTests(Suite):
-    """Whoever waits costs nothing, and is woken by what it waits for."""
+    """Tests that waiting costs nothing and ends at once: that is this project's promise."""
 
     def test_with_nothing_to_receive_it_returns_nothing_after_its_time(self, layer: Layer) -> None:
-        """``block_timeout`` seconds; ASGI leaves it to the layer."""
+        """``block_timeout`` seconds. ASGI leaves the time to the layer."""
         layer.block_timeout = 0.3
         began = time.monotonic()
         assert layer.receive(["a", "own!"], block=True) == (None, None)
@@ -32,8 +40,7 @@ class WaitingTests(Suite):
         assert layer.receive(["a"]) == (None, None)
         assert time.monotonic() - began < 2
 
-    def test_what_is_there_is_returned_at_once(self, layer: Layer) -> None:
-        """Blocking is for when there is nothing."""
+    def test_messages_that_are_there_are_returned_at_once(self, layer: Layer) -> None:
         send_all(layer, "a", range(3))
         layer.block_timeout = 2.5
         began = time.monotonic()
@@ -41,8 +48,8 @@ class WaitingTests(Suite):
         assert sorted(received) == [0, 1, 2]
         assert time.monotonic() - began < 2
 
-    @pytest.mark.parametrize(("channel", "read"), [("a", "a"), ("own!a", "own!"), ("reply?a", "reply?a")])
-    def test_a_message_wakes_who_waits_for_it_at_once(self, layer: Layer, channel: str, read: str) -> None:
+    @each_kind
+    def test_a_message_wakes_its_receiver_at_once(self, layer: Layer, channel: str, read: str) -> None:
         """Within 50 ms: a layer that polls, or waits for one channel after the other, takes longer."""
         delays = []
         for number in range(5):
@@ -54,46 +61,42 @@ class WaitingTests(Suite):
                     received.append(time.monotonic())
 
                 threads.start(wait)
-                # Longer each time: whoever looks now and then is found out.
-                until(time.monotonic() + SETTLE + 0.017 * number)
+                # Longer each time, so that a layer that looks at intervals is late.
+                wait_until(time.monotonic() + SETTLE_SECONDS + 0.017 * number)
                 sent = time.monotonic()
                 layer.send(channel, {"n": number})
             assert received[0] == (channel, {"n": number})
             delays.append(received[1] - sent)
         assert statistics.median(delays) < 0.05, f"it took {[f'{delay * 1000:.1f} ms' for delay in delays]}"
 
-    def test_a_message_to_a_group_wakes_all_that_wait_for_it(self, layer: Layer) -> None:
-        """Each in its channel."""
-        self.needs_extension(layer, "groups")
-        channels = ["a", "own!a", "reply?a"]
+    def test_a_message_to_a_group_wakes_all_its_receivers(self, group_layer: Layer) -> None:
         received: list[Any] = []
-        for channel in channels:
-            layer.group_add("g", channel)
+        for channel in KINDS:
+            group_layer.group_add("g", channel)
         with Threads() as threads:
-            for read in ("a", "own!", "reply?a"):
-                threads.start(lambda read=read: received.append(receive_within(layer, [read])))
-            until(time.monotonic() + SETTLE)
-            layer.send_group("g", {"n": 1})
-        assert sorted(channel for channel, _ in received) == channels
+            for read in KINDS.values():
+                threads.start(lambda read=read: received.append(receive_within(group_layer, [read])))
+            wait_until(time.monotonic() + SETTLE_SECONDS)
+            group_layer.send_group("g", {"n": 1})
+        assert sorted(channel for channel, _ in received) == list(KINDS)
 
-    def test_one_message_reaches_one_of_those_who_wait_for_it(self, layer: Layer) -> None:
-        """Those who come away empty-handed go on waiting."""
+    def test_one_message_reaches_one_of_several_receivers(self, layer: Layer) -> None:
+        """The others go on waiting."""
         received: list[Any] = []
         with Threads() as threads:
             for _ in range(4):
                 threads.start(lambda: received.append(receive_within(layer, ["a"])))
-            until(time.monotonic() + SETTLE)
+            wait_until(time.monotonic() + SETTLE_SECONDS)
             send_all(layer, "a", range(4))
         assert sorted(message["n"] for _, message in received) == [0, 1, 2, 3]
         assert drain(layer, "a") == []
 
-    def test_who_waits_longer_than_the_time_of_another_is_still_woken(self, layer: Layer) -> None:
-        """One that gives up takes no wake-up with it."""
+    def test_a_receiver_whose_time_runs_out_takes_no_wake_up_with_it(self, layer: Layer) -> None:
         received: list[Any] = []
-        layer.block_timeout = 2 * SETTLE
+        layer.block_timeout = 2 * SETTLE_SECONDS
         with Threads() as threads:
             others = [threads.start(layer.receive, ["a"], True) for _ in range(3)]
-            until(time.monotonic() + SETTLE)
+            wait_until(time.monotonic() + SETTLE_SECONDS)
             threads.start(lambda: received.append(receive_within(layer, ["a"])))
             for other in others:
                 other.join()
@@ -109,21 +112,20 @@ class WaitingTests(Suite):
         spent = time.thread_time() - began
         assert spent < 0.025, f"{spent:.3f} s of the processor for 0.5 s of waiting"
 
-    def test_a_batch_waits_as_long_as_it_is_told_to(self, layer: Layer) -> None:
-        """And no longer than until there is something."""
+    def test_a_batch_waits_for_its_timeout_or_a_message(self, layer: Layer) -> None:
         self.needs("receive_batch")
         began = time.monotonic()
         assert layer.receive_batch(["a"], 5, 0.2) == []
         assert 0.19 <= time.monotonic() - began < 1.4
         received: list[Any] = []
         with Threads() as threads:
-            threads.start(lambda: received.extend(layer.receive_batch(["a"], 5, PATIENCE)))
-            until(time.monotonic() + SETTLE)
+            threads.start(lambda: received.extend(layer.receive_batch(["a"], 5, PATIENCE_SECONDS)))
+            wait_until(time.monotonic() + SETTLE_SECONDS)
             layer.send("a", {"n": 1})
         assert received == [("a", {"n": 1})]
 
-    def test_unblock_ends_what_waits(self, layer: Layer) -> None:
-        """As if the time had run out, in all threads; what waits later is not ended."""
+    def test_unblock_ends_all_waits(self, layer: Layer) -> None:
+        """As if the time had run out, in all threads. A later wait is not ended."""
         self.needs("unblock")
         layer.block_timeout = 2.5
         received: list[Any] = []
@@ -148,16 +150,16 @@ class WaitingTests(Suite):
             assert reader.receive_batch(["a"], 1, 0.1) == []
         reader.unblock()
         began = time.monotonic()
-        assert reader.receive_batch(["a"], 1, PATIENCE) == []
+        assert reader.receive_batch(["a"], 1, PATIENCE_SECONDS) == []
         with Threads() as threads:
-            threads.start(reader.receive_batch, ["a"], 1, PATIENCE)
-            until(time.monotonic() + SETTLE)
+            threads.start(reader.receive_batch, ["a"], 1, PATIENCE_SECONDS)
+            wait_until(time.monotonic() + SETTLE_SECONDS)
             reader.unblock()
-        assert time.monotonic() - began < PATIENCE / 2
+        assert time.monotonic() - began < PATIENCE_SECONDS / 2
         reader.close()
 
-    def test_a_reader_takes_no_more_of_a_channel_than_it_is_told_to(self, layer: Layer) -> None:
-        """The worker's limits."""
+    def test_a_reader_takes_no_more_of_a_channel_than_its_limit(self, layer: Layer) -> None:
+        """A worker limits the messages of a channel that are in progress."""
         self.needs("unblock")
         reader = layer.reader()
         send_all(layer, "a", range(5))

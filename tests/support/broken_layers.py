@@ -151,16 +151,16 @@ FOUND_BY = {
     TakesOneTooMany: "test_a_channel_takes_exactly_its_capacity",
     ExpiresAfterWholeSeconds: "test_a_message_is_there_until_it_expires_and_then_gone",
     ServesTheFirstChannelFirst: "test_a_busy_channel_does_not_starve_a_quiet_one",
-    WaitsForOneChannelAfterTheOther: "test_a_message_wakes_who_waits_for_it_at_once",
-    LooksAgainAndAgain: "test_a_message_wakes_who_waits_for_it_at_once",
+    WaitsForOneChannelAfterTheOther: "test_a_message_wakes_its_receiver_at_once",
+    LooksAgainAndAgain: "test_a_message_wakes_its_receiver_at_once",
     LooksWithoutPause: "test_waiting_costs_no_time_of_the_processor",
     HandsOutSomeTwice: "test_nothing_is_lost_and_nothing_is_doubled",
     LosesSome: "test_nothing_is_lost_and_nothing_is_doubled",
     LosesTheLocalPart: "test_a_process_local_prefix_receives_for_all_names_under_it",
     KeepsMembersForEver: "test_a_membership_expires_unless_it_is_renewed",
     ForgetsWhatItDropped: "test_a_group_send_never_raises_and_returns_how_many_were_full",
-    IgnoresUnblock: "test_unblock_ends_what_waits",
-    SharesWithItsChildren: "test_what_the_child_does_not_share_is_empty_and_works",
+    IgnoresUnblock: "test_unblock_ends_all_waits",
+    SharesWithItsChildren: "test_a_child_that_shares_no_messages_has_an_empty_layer_that_works",
 }
 
 
