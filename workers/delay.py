@@ -1,35 +1,51 @@
 """
 Delayed messages: ``Channel("asgi.delay").send({"channel": ..., "content": ..., "delay": milliseconds})``.
 
-As in Channels 1.1.8, but kept in Redis (``layer.delayed``) instead of a database table, and served by every worker
-that listens on ``asgi.delay``. Under a real Channels 1 its ``rundelay`` and its table keep working: whichever of the
-two reads a message keeps it, so exclude ``asgi.delay`` from the workers where ``rundelay`` is to have them all.
+As in Channels 1.1.8, but stored in Redis (``layer.delayed``) instead of a database table, and served by every worker
+that listens on ``asgi.delay``. Under a real Channels 1 its ``rundelay`` and its table keep working: a message stays
+with the process that reads it. So exclude ``asgi.delay`` from the workers where ``rundelay`` is to have all messages.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from typing import Any, Callable
+from typing import Any
 
 from redis.exceptions import RedisError
 
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.layers.base import BaseChannelLayer, DelayedSends
 from workers.message import Message
-from workers.routing import Route, route
+from workers.routing import Route, Router, route
 from workers.runtime.crashes import CrashLimiter
+from workers.runtime.dispatcher import Postpone
 from workers.runtime.hooks import HookedWorker, LifecycleHook
 
 logger = logging.getLogger(__name__)
 
 CHANNEL = "asgi.delay"
-LONGEST_SLEEP = 1.0  # another process may have stored a message that is due before those known here
+MAX_WAIT_SECONDS = 1.0  # another process may have stored a message that is due before those known here
 _MAX_NAME = 512  # as in Channels 1
 
 
-def by_channel(channel_layer: BaseChannelLayer) -> Callable[[str, dict[str, Any], float], None]:
-    """Returns what postpones a message by sending it to ``asgi.delay``, for whatever consumes that."""
+def with_delivery(router: Router, channel_layer: BaseChannelLayer) -> tuple[Router, Postpone | None, list[Delivery]]:
+    """
+    Return the routing with ``asgi.delay``, a function that postpones a message, and the hook that delivers.
+
+    A routing that has the channel already keeps its consumer. The function is None where the layer stores no delayed
+    messages.
+    """
+    if CHANNEL in router.channels:
+        return router, by_channel(channel_layer), []
+    if channel_layer.delayed is None:
+        return router, None, []
+    delivery = Delivery(channel_layer.delayed)
+    return router.with_route(delivery.route), delivery.postpone, [delivery]
+
+
+def by_channel(channel_layer: BaseChannelLayer) -> Postpone:
+    """Return a function that postpones a message by sending it to ``asgi.delay``."""
 
     def postpone(channel: str, content: dict[str, Any], seconds: float) -> None:
         channel_layer.send(CHANNEL, {"channel": channel, "content": content, "delay": int(seconds * 1000)})
@@ -39,18 +55,17 @@ def by_channel(channel_layer: BaseChannelLayer) -> Callable[[str, dict[str, Any]
 
 class Delivery(LifecycleHook):
     """
-    Stores what comes on ``asgi.delay`` (by ``route``), and delivers what is due, in a thread of its own.
+    Stores the messages on ``asgi.delay`` (by ``route``), and delivers those that are due in a thread.
 
-    To be given to a worker as a duty, with ``route`` in its routing. Does nothing in a worker that does not
-    listen on the channel.
+    Does nothing in a worker that does not listen on the channel.
     """
 
-    def __init__(self, delayed: DelayedSends) -> None:
-        self._delayed = delayed
+    def __init__(self, store: DelayedSends) -> None:
+        self._store = store
         self._stored = threading.Event()
         self._quieted = False
+        self._failed = False
         self._thread: threading.Thread | None = None
-        self._deaths = CrashLimiter()
 
     @property
     def route(self) -> Route:
@@ -59,9 +74,10 @@ class Delivery(LifecycleHook):
 
     def store(self, message: Message) -> None:
         """
-        The consumer of ``asgi.delay``. Raises ``ValueError`` for a message that is not one to delay.
+        Store a message; the consumer of ``asgi.delay``.
 
-        Raises ``TypeError`` and ``asgi_redis.MessageTooLarge`` for one that the layer would not send.
+        Raises ``ValueError`` for a message that is not one to delay, and ``TypeError`` or
+        ``asgi_redis.MessageTooLarge`` for content that the layer would not send.
         """
         channel, content, delay = (message.get(key) for key in ("channel", "content", "delay"))
         if channel is None or content is None or delay is None:
@@ -70,57 +86,49 @@ class Delivery(LifecycleHook):
             raise ValueError(f"the channel of a message on {CHANNEL} is a name, not {channel!r}")
         if isinstance(delay, bool) or not isinstance(delay, (int, float)):
             raise ValueError(f"the delay of a message on {CHANNEL} is in milliseconds, not {delay!r}")
-        # Channels 1 takes a time that is past, too: it is due at once.
+        # As in Channels 1, a time in the past is valid: the message is due at once.
         self.postpone(channel, content, max(0.0, delay / 1000))
 
     def postpone(self, channel: str, content: dict[str, Any], seconds: float) -> None:
-        """Sends ``content`` to ``channel`` in ``seconds``; raises what the layer does, but ``ChannelFull``."""
-        self._delayed.send(channel, content, seconds)
+        """Send ``content`` to ``channel`` in ``seconds``; raises the errors of the layer, but no ``ChannelFull``."""
+        self._store.send(channel, content, seconds)
         self._stored.set()
 
     def start(self, worker: HookedWorker) -> None:
-        """Starts delivering, if the worker listens on ``asgi.delay``."""
+        """Start delivering, if the worker listens on ``asgi.delay``."""
         if CHANNEL in worker.channels:
-            self._start()
+            self._thread = threading.Thread(target=self._run, name="delayed-messages", daemon=True)
+            self._thread.start()
 
-    def check(self, worker: HookedWorker) -> str | None:
-        """Replaces a thread that has died; raises ``RuntimeError`` where that keeps happening."""
-        if self._thread is not None and not self._thread.is_alive() and not self._quieted:
-            self._deaths.add()
-            if self._deaths.tripped:
-                raise RuntimeError("the thread that delivers delayed messages dies again and again")
-            logger.warning("Replacing the thread that delivers delayed messages")
-            self._start()
-        return None
+    def check(self, worker: HookedWorker) -> None:
+        """Raise ``RuntimeError`` when delivering keeps failing."""
+        if self._failed:
+            raise RuntimeError("delivering delayed messages fails again and again")
 
     def quiet(self) -> None:
-        """Delivers no more."""
+        """Stop delivering."""
         self._quieted = True
         self._stored.set()
 
     def stop(self) -> None:
-        """Waits for a delivery that is under way, for as long as Redis takes to answer it."""
+        """Wait for a delivery in progress, for as long as Redis takes to answer it."""
         if self._thread is not None:
-            self._thread.join(LONGEST_SLEEP)
-
-    def _start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="delayed-messages", daemon=True)
-        self._thread.start()
+            self._thread.join(MAX_WAIT_SECONDS)
 
     def _run(self) -> None:
-        try:
-            while not self._quieted:
-                self._stored.clear()
-                wait = self._deliver()
-                if not self._quieted:
-                    self._stored.wait(LONGEST_SLEEP if wait is None else min(wait, LONGEST_SLEEP))
-        except BaseException:  # a thread that SystemExit ends says nothing
-            logger.exception("The thread that delivers delayed messages has died")
-
-    def _deliver(self) -> float | None:
-        try:
-            return self._delayed.deliver()
-        except (RedisError, UnsupportedRedis) as error:
-            # Whoever receives tells of the outage, in one line; it need not be told twice.
-            logger.debug("Delayed messages wait: %s", error)
-            return LONGEST_SLEEP
+        crashes = CrashLimiter()
+        while not self._quieted:
+            self._stored.clear()
+            wait: float | None = None
+            try:
+                wait = self._store.deliver()
+            except (RedisError, UnsupportedRedis) as error:
+                # The receiver logs the outage in one line; it need not be logged twice.
+                logger.debug("Delayed messages wait: %s", error)
+            except BaseException:  # a thread that SystemExit ends says nothing
+                logger.exception("Error while delivering delayed messages; it goes on")
+                if crashes.add():
+                    self._failed = True
+                    return
+            if not self._quieted:
+                self._stored.wait(MAX_WAIT_SECONDS if wait is None else min(wait, MAX_WAIT_SECONDS))

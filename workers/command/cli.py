@@ -26,7 +26,7 @@ from workers.command.starting import when_served
 from workers.exceptions import ConfigurationError
 from workers.importing import reason
 from workers.routing import Router
-from workers.worker import ExitCode
+from workers.runtime.stopping import ExitCode
 
 URL_VARIABLE = "ASGI_REDIS_URL"
 

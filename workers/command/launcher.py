@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,15 +16,14 @@ from workers.operations import hooks_from
 from workers.routing import Router
 from workers.runtime.consumer_api import OWN, ConsumerAPI
 from workers.runtime.pool import Pool
-from workers.runtime.stopping import SAME_SIGNAL_SECONDS, end_process, ignore_repeated_signals, watch_exit
-from workers.worker import ExitCode, Worker
+from workers.runtime.stopping import ExitCode
+from workers.worker import Worker
 
 logger = logging.getLogger(__name__)
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(process)d %(threadName)s %(name)s: %(message)s"
 DEFAULT_THREADS = 1
 DEFAULT_GREENLETS = 100
-EXIT_SECONDS = 5.0  # at least, for the process's way out
 LOGGERS = ("workers", "asgi_redis")
 LOG_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
@@ -34,7 +32,7 @@ def launch(
     channel_layer: BaseChannelLayer, router: Router, options: Mapping[str, Any], consumer_api: ConsumerAPI = OWN
 ) -> int:
     """
-    Runs a worker until it stops; returns the exit code (``worker.ExitCode``, or 128 and a signal's number).
+    Runs a worker until it stops; returns the exit code (``stopping.ExitCode``, or 128 and a signal's number).
 
     ``options`` are the parsed flags of ``arguments.add_worker_arguments``, and ``verbosity``. Raises
     ``ConfigurationError`` when they leave nothing to do, or when messages of the layer stay in one process. To be
@@ -67,14 +65,10 @@ def launch(
         graceful=not options["disable_graceful_stop"],
         consumer_api=consumer_api,
     )
-    ignore_repeated_signals(lambda: worker.stopped_at, SAME_SIGNAL_SECONDS)
+    worker.shutdown.ends_process = True
     code = worker.run()
-    now = time.monotonic()
-    if worker.busy or code not in (ExitCode.CLEAN, ExitCode.FAILED, ExitCode.UNREACHABLE):
-        watch_exit(now, code)
-        end_process(code)
-    deadline = (worker.stopped_at or now) + options["shutdown_timeout"]
-    watch_exit(max(deadline, now + EXIT_SECONDS), code or ExitCode.TIMED_OUT)
+    in_order = not worker.busy and code in (ExitCode.CLEAN, ExitCode.FAILED, ExitCode.UNREACHABLE)
+    worker.shutdown.leave(code, at_once=not in_order)
     layer.close()
     return code
 

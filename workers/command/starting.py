@@ -17,8 +17,7 @@ from redis.exceptions import ConnectionError, TimeoutError
 
 from asgi_redis.engine.outage import Outage
 from workers.command.launcher import show_log
-from workers.runtime.stopping import StopSignal, StopSignals
-from workers.worker import ExitCode
+from workers.runtime.stopping import ExitCode, Shutdown
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +32,9 @@ def when_served(make: Callable[[], T], options: Mapping[str, Any]) -> T | None:
     log has a line when it waits, and one when that is over. To be called in the main thread.
     """
     outage = Outage("Redis")
-    stops: SimpleQueue[StopSignal] = SimpleQueue()
+    signals: SimpleQueue[None] = SimpleQueue()
     deadline = time.monotonic() + options["burst_timeout"] if options["burst"] else math.inf
-    with StopSignals(stops.put):
+    with Shutdown(lambda: signals.put(None)) as shutdown:
         while True:
             try:
                 made = make()
@@ -50,8 +49,8 @@ def when_served(make: Callable[[], T], options: Mapping[str, Any]) -> T | None:
                 pause = 0
             with contextlib.suppress(Empty):
                 # Also where it was made: a signal may have come meanwhile.
-                stop = stops.get(timeout=pause) if pause else stops.get_nowait()
-                logger.info("Signal %d: stopped before it listened", stop.number)
+                signals.get(timeout=pause) if pause else signals.get_nowait()
+                logger.info("Signal %d: stopped before it listened", shutdown.signal)
                 return None
             if not outage.lasts:
                 return made

@@ -37,8 +37,7 @@ from workers.operations.reloading import is_rehearsal, own_command
 from workers.operations.supervised import place_from
 from workers.operations.systemd import systemd_from
 from workers.runtime.crashes import CrashLimiter
-from workers.runtime.stopping import SAME_SIGNAL_SECONDS, StopSignal, StopSignals, ignore_repeated_signals
-from workers.worker import ExitCode
+from workers.runtime.stopping import ExitCode, Shutdown
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +76,7 @@ class Supervisor:
         self.stopped_at: float | None = None
         self._kill_at = float("inf")
         self._code: int | None = None  # of a failure, or a second signal
-        self._stops: list[StopSignal] = []
+        self.shutdown = Shutdown(self._wake)
         self._woken, self._waker = socket.socketpair()
         self._waker.setblocking(False)
         self._server = None if options["metrics_port"] is None else serve(options["metrics_port"], self._metrics)
@@ -87,7 +86,7 @@ class Supervisor:
         logger.info("Supervising %d worker processes", len(self._places))
         if self._server is not None:
             logger.info("Metrics are at http://%s:%d/metrics", *self._server.address)
-        with self._woken, self._waker, StopSignals(self._record):
+        with self._woken, self._waker, self.shutdown:
             looked_at = 0.0
             while not self._done():
                 self._start_missing()
@@ -149,7 +148,7 @@ class Supervisor:
                 # Before it had its handlers, a signal was the end of it.
                 self._codes[index] = ExitCode.CLEAN if code < 0 and not process.listened else code
             elif code in FINAL_CODES and not self._listened:
-                self._stop(time.monotonic(), code)
+                self._stop(code)
             elif self._burst:
                 self._codes[index] = code
             elif code == ExitCode.CLEAN and process.listened:
@@ -159,12 +158,11 @@ class Supervisor:
                 self._lost(f"{process} has died with {how}; another takes its place")
 
     def _lost(self, what: str) -> None:
-        self._crashes.add()
         self._start_at = time.monotonic() + RESTART_SECONDS
         logger.error("%s", what)
-        if self._crashes.tripped:
+        if self._crashes.add():
             logger.critical("Worker processes die again and again; the supervisor ends")
-            self._stop(time.monotonic(), ExitCode.FAILED)
+            self._stop(ExitCode.FAILED)
 
     def _report(self) -> None:
         states = [state for process in self._processes() for state in [process.state()] if state is not None]
@@ -179,27 +177,26 @@ class Supervisor:
         with self._closing:
             return metrics_of(self._processes(), len(self._places))
 
-    def _record(self, stop: StopSignal) -> None:
+    def _wake(self) -> None:
         # Called within a signal handler.
-        self._stops.append(stop)
         with contextlib.suppress(BlockingIOError):
             self._waker.send(b"x")
 
     def _act_on_signals(self) -> None:
-        while self._stops:
-            stop = self._stops.pop(0)
-            if self.stopped_at is None:
-                logger.info("Signal %d: stopping %d worker processes", stop.number, len(self._processes()))
-                self._stop(stop.at, None)
-            elif stop.further and self._processes():
-                logger.warning("Signal %d again: stopping at once", stop.number)
-                self._code = 128 + stop.number
-                self._kill_at = time.monotonic() + KILL_AT_ONCE_SECONDS
-                self._pass_on()
+        first, second = self.shutdown.signal, self.shutdown.second_signal
+        if first is not None and self.stopped_at is None:
+            logger.info("Signal %d: stopping %d worker processes", first, len(self._processes()))
+            self._stop(None)
+        elif second is not None and self._code != 128 + second and self._processes():
+            logger.warning("Signal %d again: stopping at once", second)
+            self._code = 128 + second
+            self._kill_at = time.monotonic() + KILL_AT_ONCE_SECONDS
+            self._pass_on()
 
-    def _stop(self, at: float, code: int | None) -> None:
-        self.stopped_at, self._code = at, code
-        self._kill_at = at + self._shutdown_timeout + KILL_SECONDS
+    def _stop(self, code: int | None) -> None:
+        self.shutdown.begin()
+        self.stopped_at, self._code = self.shutdown.began_at, code
+        self._kill_at = time.monotonic() + self._shutdown_timeout + KILL_SECONDS
         if self._systemd is not None:
             self._systemd.quiet()
         self._pass_on()
@@ -228,5 +225,5 @@ def supervise(options: Mapping[str, Any]) -> int:
     """Runs a ``Supervisor`` until it stops; returns the exit code. To be called in the main thread."""
     show_log(options["verbosity"])
     supervisor = Supervisor(options)
-    ignore_repeated_signals(lambda: supervisor.stopped_at, SAME_SIGNAL_SECONDS)
+    supervisor.shutdown.ends_process = True
     return supervisor.run()

@@ -28,8 +28,8 @@ from workers.exceptions import ConfigurationError
 from workers.routing import Router
 from workers.runtime.consumer_api import OWN, ConsumerAPI
 from workers.runtime.contexts import begin_with
-from workers.runtime.pool import SLOT
-from workers.worker import ExitCode
+from workers.runtime.pool import SLOT_NAME
+from workers.runtime.stopping import ExitCode
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ def look_after_connections(consumer_api: ConsumerAPI) -> None:
 def _note_where(**_: Any) -> None:
     global _opened_apart
     thread = threading.current_thread()
-    if thread is not threading.main_thread() and not thread.name.startswith(SLOT):
+    if thread is not threading.main_thread() and not thread.name.startswith(SLOT_NAME):
         _opened_apart = True
 
 

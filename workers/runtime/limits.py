@@ -21,7 +21,7 @@ def chosen(names: Iterable[str], only: Iterable[str] | None, exclude: Iterable[s
     )
 
 
-class Limits:
+class ChannelLimits:
     """
     Counts what is in progress on the channels that have a limit.
 

@@ -1,46 +1,48 @@
 """
-Fetches messages for free slots: slot first, then receive.
+Receives messages for free slots: slot first, then receive.
 
 One puller serves all the servers of a layer at once: with one for each server, the last free slot would wait at one
-of them for a message that is on another. What a receive returns is always run, also in the moment of a stop.
+server for a message that is on another. Every message that is received is run, also in the moment of a stop.
 """
 
 from __future__ import annotations
 
 import functools
+import logging
 import threading
 import time
 from typing import Any, Callable
 
 from asgi_redis.engine.layer_reader import LayerReader
-from workers.runtime.limits import Limits
+from workers.runtime.limits import ChannelLimits
 from workers.runtime.pool import Job
 
+logger = logging.getLogger(__name__)
+
 WAIT_SECONDS = 2.0
-# What a burst waits while consumers run, which may send something.
-BURST_WAIT_SECONDS = 0.02
-BURST_TIMEOUT_SECONDS = 30.0  # how long a burst waits for servers that do not answer
-# More at once would keep the first of them waiting for the last; it is enough to make the round trip cheap.
-MOST_AT_ONCE = 64
+BURST_WAIT_SECONDS = 0.02  # while consumers run, which may send something
+BURST_TIMEOUT_SECONDS = 30.0
+# With more messages at once, the first of them would wait for the last; it is enough to make the round trip cheap.
+MAX_BATCH = 64
 
 Handler = Callable[[str, "dict[str, Any]"], None]
 
 
 class Puller:
     """
-    Pulls from the channels of ``limits``; ``fetch`` is what a ``Pool`` calls.
+    Pulls from the channels of ``limits``, and makes a job of ``handle(channel, content)`` for each message.
 
-    ``handle(channel, content)`` is to be run for each message. With ``burst`` there is no more to fetch when the
-    channels are empty on every server and nothing runs; nor, with ``gave_up`` true, when nothing runs and a server
-    has not answered for ``burst_timeout`` seconds. ``pulled_at`` is the last sign of life (``time.monotonic``):
-    while there are free slots it is never older than the two seconds of a receive, or what a server that hangs adds
-    to them.
+    With ``burst`` it ends when the channels are empty on every server and nothing runs. It also ends, with
+    ``gave_up`` true, when nothing runs and a server has not answered for ``burst_timeout`` seconds.
+
+    ``pulled_at`` is the last sign of life (``time.monotonic``): while there are free slots it is never older than the
+    two seconds of a receive, plus the time that a server hangs.
     """
 
     def __init__(
         self,
         reader: LayerReader,
-        limits: Limits,
+        limits: ChannelLimits,
         handle: Handler,
         burst: bool = False,
         burst_timeout: float = BURST_TIMEOUT_SECONDS,
@@ -62,7 +64,7 @@ class Puller:
         return self._quieted.is_set()
 
     def quiet(self) -> None:
-        """Ends pulling, and the receive that waits."""
+        """End pulling, and the receive that waits."""
         self._quieted.set()
         self._room.set()
         self._reader.unblock()
@@ -70,11 +72,11 @@ class Puller:
 
     def fetch(self, slots: int, idle: bool) -> list[Job] | None:
         """
-        Waits for messages and returns up to ``slots`` of them as jobs; None after ``quiet``, or when a burst is over.
+        Wait for messages and return up to ``slots`` of them as jobs; None after ``quiet``, or when a burst is over.
 
         ``idle`` is whether nothing runs.
         """
-        self._room.clear()  # first: a quiet that comes from now on is seen by one of the two
+        self._room.clear()  # first: a quiet that comes from now on is noticed by one of the next two checks
         if self._quieted.is_set():
             return None
         self.pulled_at = time.monotonic()
@@ -85,7 +87,7 @@ class Puller:
         timeout = WAIT_SECONDS
         if self._burst:
             timeout = 0 if idle and self._reader.serving else BURST_WAIT_SECONDS
-        batch = self._reader.receive_batch(channels, min(slots, MOST_AT_ONCE), timeout, limits)
+        batch = self._reader.receive_batch(channels, min(slots, MAX_BATCH), timeout, limits)
         if self._burst and self._burst_is_over(idle and not batch):
             return None
         return [self._job(channel, content) for channel, content in batch]
@@ -96,7 +98,9 @@ class Puller:
             return idle
         if self._unanswered_since is None:
             self._unanswered_since = self.pulled_at
-        self.gave_up = idle and time.monotonic() - self._unanswered_since >= self._burst_timeout
+        if idle and time.monotonic() - self._unanswered_since >= self._burst_timeout:
+            logger.error("The burst ends: not every server has answered for %g s", self._burst_timeout)
+            self.gave_up = True
         return self.gave_up
 
     def _job(self, channel: str, content: dict[str, Any]) -> Job:
@@ -110,6 +114,6 @@ class Puller:
             self._handle(channel, content)
         finally:
             if self._limits.free(channel):
-                # It may be waiting for messages of the other channels only.
+                # The receive in progress leaves this channel out.
                 self._room.set()
                 self._reader.unblock()

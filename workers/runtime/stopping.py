@@ -1,4 +1,9 @@
-"""SIGTERM and SIGINT, recorded, and the end of a process whose main thread does not come to act on them."""
+"""
+How a process ends: its exit codes, the signals that stop it, the deadline of the stop, and the way out.
+
+``Shutdown`` is the one mechanism for a worker, for a supervisor of workers, and for a command that still waits for
+its channel layer. The order of a stop is that of ``workers.worker``.
+"""
 
 from __future__ import annotations
 
@@ -6,128 +11,175 @@ import atexit
 import contextlib
 import itertools
 import logging
+import math
 import os
 import signal
 import sys
 import threading
 import time
+from enum import IntEnum
 from types import FrameType
-from typing import Any, Callable, NamedTuple, NoReturn
+from typing import Any, Callable, NoReturn
 
 logger = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# A terminal and a process supervisor often both send the signal. Within this time it is the same one.
 SAME_SIGNAL_SECONDS = 1.0
-GRACE_SECONDS = 1.0
+GRACE_SECONDS = 1.0  # past the deadline, for the main thread to end the process itself
 TICK_SECONDS = 0.05
 REPORT_SECONDS = 1.0
+EXIT_SECONDS = 5.0  # for the way out of the interpreter, at least
 
 
-class StopSignal(NamedTuple):
+class ExitCode(IntEnum):
     """
-    A signal, and when it came (``time.monotonic``).
+    The exit code of a worker process.
 
-    ``further`` is whether it is not the same one as the first, for a terminal and a process supervisor often both
-    send it: whether it came ``SAME_SIGNAL_SECONDS`` later.
-    """
-
-    number: int
-    at: float
-    further: bool
-
-
-class StopSignals:
-    """
-    While entered, each SIGTERM and SIGINT is passed to ``record``; then the old handlers are put back.
-
-    ``record`` is called within the signal handler: it must take no lock that the main thread may hold.
-    Outside the main thread Python allows no handlers, and entering does nothing. A process that is forked in the
-    meantime has the handlers, too: there SIGTERM does what it does by default, and SIGINT, which a terminal sends to
-    all, nothing.
+    A process that is killed by a second signal ends with 128 and the signal's number: 143 for SIGTERM, 130 for
+    SIGINT. Usage errors end with 2, as ``argparse`` has it.
     """
 
-    def __init__(self, record: Callable[[StopSignal], None]) -> None:
-        self._record = record
+    CLEAN = 0
+    CONFIGURATION = 1
+    TIMED_OUT = 3
+    FAILED = 4
+    UNREACHABLE = 5
+
+
+class Shutdown:
+    """
+    The end of a worker or of its process: records stop signals, and enforces a deadline.
+
+    It works while it is entered, in the main thread only; outside of it Python allows no handlers. The deadline is
+    watched from a native thread, because a greenlet that does not yield keeps all others from running, among them
+    the one that acts on signals. Where the main thread has not ended ``GRACE_SECONDS`` after the deadline or after a
+    second signal, the watching thread ends the process.
+
+    A process that is forked in the meantime inherits the handlers. There, SIGTERM has its default effect, and SIGINT,
+    which a terminal sends to the parent, too, has none.
+
+    Attributes:
+        began_at: When the stop began (``time.monotonic``), or None.
+        signal: The number of the first signal, or None.
+        second_signal: The number of a signal that came ``SAME_SIGNAL_SECONDS`` after the first or later, or None.
+        ends_process: Whether the process ends with it. Then the handlers stay when it is left: the same signal again
+            is ignored, any other ends the process at once.
+
+    Args:
+        timeout: The seconds from the beginning of the stop to the deadline.
+        wake: Called within the signal handler: it must take no lock that the main thread may hold.
+        report: Called in a thread of its own before the process is ended, to log what still runs.
+
+    """
+
+    def __init__(
+        self,
+        wake: Callable[[], object],
+        timeout: float = math.inf,
+        report: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.began_at: float | None = None
+        self.signal: int | None = None
+        self.second_signal: int | None = None
+        self.ends_process = False
+        self._wake = wake
+        self._timeout = timeout
+        self._report = report
+        self._first_at = 0.0
+        self._entered = self._leaving = False
+        self._process = 0
         self._previous: dict[signal.Signals, Any] = {}
-        self._first_at: float | None = None
-        self._process = os.getpid()
+        self._deadline = 0.0
+        self._late_code: int = ExitCode.TIMED_OUT
+        self._overdue = 0
+        self._watchers = itertools.count()
 
-    def __enter__(self) -> StopSignals:
-        if threading.current_thread() is threading.main_thread():
+    def __enter__(self) -> Shutdown:
+        self.began_at = self.signal = self.second_signal = None
+        self._process = os.getpid()
+        self._entered = threading.current_thread() is threading.main_thread()
+        if self._entered:
             for number in SIGNALS:
                 self._previous[number] = signal.signal(number, self._handle)
+            if self.ends_process:
+                atexit.register(_ignore_signals)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        if self._entered and self.ends_process:
+            self._leaving = True
+            return
+        self._entered = False
         for number, handler in self._previous.items():
             # None stands for a handler that was not installed by Python; it cannot be put back.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._previous.clear()
 
+    def begin(self, at: float | None = None) -> float:
+        """
+        Begin the stop, unless it has begun, and return its deadline (``time.monotonic``).
+
+        Takes no lock: it is called within signal handlers, too.
+        """
+        if self.began_at is None:
+            self.began_at = time.monotonic() if at is None else at
+        deadline = self.began_at + self._timeout
+        self._watch_until(deadline)
+        return deadline
+
+    def leave(self, code: int, at_once: bool) -> int:
+        """
+        Leave the process with an exit code; to be called once ``ends_process`` is true and this was left.
+
+        ``at_once``: end the process now. Otherwise return the code, for the main thread to leave the interpreter,
+        which waits for the threads of executors among others: until the deadline, or ``EXIT_SECONDS``.
+        """
+        now = time.monotonic()
+        self._report = lambda: None  # it has been logged
+        self._overdue = 0
+        if at_once:
+            self._late_code = code
+            self._watch_until(now)
+            end_process(code)
+        self._late_code = code or ExitCode.TIMED_OUT
+        self._watch_until(max((now if self.began_at is None else self.began_at) + self._timeout, now + EXIT_SECONDS))
+        return code
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
         if os.getpid() != self._process:
             if number == signal.SIGTERM:
                 signal.signal(number, signal.SIG_DFL)
                 signal.raise_signal(number)
-            return
-        now = time.monotonic()
-        if self._first_at is None:
-            self._first_at = now
-        self._record(StopSignal(number, now, now - self._first_at >= SAME_SIGNAL_SECONDS))
+        elif self._leaving:
+            if self.began_at is None or now >= self.began_at + SAME_SIGNAL_SECONDS:
+                os._exit(128 + number)
+        else:
+            if self.signal is None:
+                self.signal, self._first_at = number, now
+            elif now >= self._first_at + SAME_SIGNAL_SECONDS:
+                self.second_signal = number
+            self.begin(now)
+            self._wake()
 
-
-class Watchdog:
-    """
-    Ends the process when it has not ended by itself ``GRACE_SECONDS`` after a deadline, or after an order to end.
-
-    While entered, and in the main thread only. It watches from a native thread, for a greenlet that does not wait
-    keeps all others from running, among them the one that acts on signals and deadlines. ``report`` is called in
-    such a thread before the end, to log what matters; the process ends even if that does not return.
-    """
-
-    def __init__(self, report: Callable[[], None]) -> None:
-        self._report = report
-        self._entered = False
-        self._deadline = 0.0
-        self._late_code = 0
-        self._ordered: int | None = None
-        self._starts = itertools.count()
-
-    def __enter__(self) -> Watchdog:
-        self._entered = threading.current_thread() is threading.main_thread()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._entered = False
-
-    def expect_end_by(self, deadline: float, code: int) -> None:
-        """
-        Sets the deadline (``time.monotonic``), and the exit code past it; only the first call counts.
-
-        Like ``expect_end`` it takes no lock: both may be called within a signal handler.
-        """
-        if self._entered and next(self._starts) == 0:
-            self._deadline, self._late_code = deadline, code
+    def _watch_until(self, deadline: float) -> None:
+        self._deadline = deadline
+        if self._entered and deadline < math.inf and next(self._watchers) == 0:
             _native("_thread", "start_new_thread")(self._watch, ())
-
-    def expect_end(self, code: int) -> None:
-        """Orders the end, with this exit code; to be called after ``expect_end_by``."""
-        self._ordered = code
 
     def _watch(self) -> None:
         sleep = _native("time", "sleep")
-        overdue = 0
         # Ticks, not seconds: after a pause of the whole process, the main thread has its chance before the end.
-        while overdue * TICK_SECONDS < GRACE_SECONDS:
+        while self._overdue * TICK_SECONDS < GRACE_SECONDS:
             sleep(TICK_SECONDS)
             if not self._entered:
                 return
-            if self._ordered is not None or time.monotonic() >= self._deadline:
-                overdue += 1
-        code = self._late_code if self._ordered is None else self._ordered
+            if self.second_signal is not None or time.monotonic() >= self._deadline:
+                self._overdue += 1
+        code = self._late_code if self.second_signal is None else 128 + self.second_signal
         _native("_thread", "start_new_thread")(self._end, (code,))
-        # The log may be held up by a lock that the main thread has.
-        sleep(REPORT_SECONDS)
+        sleep(REPORT_SECONDS)  # the log may be held up by a lock that the main thread has
         os._exit(code)
 
     def _end(self, code: int) -> None:
@@ -138,10 +190,10 @@ class Watchdog:
 
 def end_process(code: int) -> NoReturn:
     """
-    Ends the process at once, with its log and output written.
+    End the process at once, with its log and output flushed.
 
-    The interpreter's own way out would stop the threads that still run at any point, with locks of the standard
-    streams in their hands, and may then hang or abort.
+    The interpreter's own way out would stop the threads that still run at any point, while they hold locks of the
+    standard streams, and may then hang or abort.
     """
     try:
         logging.shutdown()
@@ -158,41 +210,13 @@ def flush_std_streams() -> None:
                 stream.flush()
 
 
-def watch_exit(deadline: float, code: int) -> None:
-    """
-    Ends the process with that exit code past ``deadline`` (``time.monotonic``), if it has not ended by itself.
-
-    The interpreter waits on its way out, among others for what the threads of executors do. To be called in the main
-    thread.
-    """
-    Watchdog(lambda: None).__enter__().expect_end_by(deadline, code)
+def _ignore_signals() -> None:
+    # During its last steps the interpreter replaces handlers, but not this, by the default actions.
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _native(module: str, name: str) -> Any:
-    """Returns what gevent has patched, if it has, as it was."""
+    """Return a function of the standard library as it was before gevent patched it."""
     monkey = sys.modules.get("gevent.monkey")
     return getattr(sys.modules[module], name) if monkey is None else monkey.get_original(module, name)
-
-
-def ignore_repeated_signals(stopped_at: Callable[[], float | None], seconds: float) -> None:
-    """
-    Lets a process that is about to end do so, when the signal that it ends for comes again.
-
-    ``stopped_at`` tells when it first came (``time.monotonic``), or None. A signal that comes later than
-    ``seconds`` after that, or before, ends the process at once; during the interpreter's last steps, none
-    does. To be called in the main thread, before whatever handles signals while the process works.
-    """
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        since = stopped_at()
-        if since is None or time.monotonic() >= since + seconds:
-            os._exit(128 + number)
-
-    def ignore() -> None:
-        # The interpreter replaces handlers, but not this, by the default actions before its end.
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-
-    for number in SIGNALS:
-        signal.signal(number, handle)
-    atexit.register(ignore)

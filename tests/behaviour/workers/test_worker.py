@@ -14,7 +14,7 @@ from workers import Worker, signals
 from workers.runtime.crashes import MAX_CRASHES
 from workers.runtime.hooks import LifecycleHook
 from workers.runtime.pool import Pool
-from workers.worker import ExitCode
+from workers.runtime.stopping import ExitCode
 
 ERRORS = [OSError(24, "Too many open files"), SystemExit(7)]
 SIGNALS = ["worker_process_ready", "worker_ready", "consumer_started", "consumer_finished"]
@@ -216,7 +216,7 @@ def test_a_handler_of_the_log_that_raises(
     assert "something to say" in written
 
 
-def test_a_thread_of_the_delayed_messages_that_keeps_dying(
+def test_delivering_delayed_messages_that_keeps_failing(
     layer: QueueLayer, consumer: Consumer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Delayed:
@@ -225,8 +225,8 @@ def test_a_thread_of_the_delayed_messages_that_keeps_dying(
         def deliver(self) -> float:
             raise SystemExit("a bug")
 
-    monkeypatch.setattr("workers.worker.WAKE_SECONDS", 0.01)
+    monkeypatch.setattr("workers.delay.MAX_WAIT_SECONDS", 0.01)
     layer.delayed = Delayed()  # type: ignore[attr-defined]
     assert Worker(layer, {"a": consumer}).run() == ExitCode.FAILED
-    assert caplog.text.count("Replacing the thread") == MAX_CRASHES - 1
-    assert "dies again and again" in caplog.text
+    assert caplog.text.count("Error while delivering delayed messages") == MAX_CRASHES
+    assert "fails again and again" in caplog.text

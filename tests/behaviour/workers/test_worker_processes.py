@@ -11,7 +11,7 @@ import pytest
 from asgi_redis import RedisChannelLayer
 from tests.support.waiting import eventually
 from tests.support.workers.processes import MODULE, ROOT, Notes, WorkerProcess
-from workers.worker import ExitCode
+from workers.runtime.stopping import ExitCode
 
 ROUTING = """
 import logging, os

@@ -15,8 +15,8 @@ from workers.exceptions import ConfigurationError
 from workers.routing import Router
 from workers.runtime.hooks import LifecycleHook
 from workers.runtime.pool import Pool
+from workers.runtime.stopping import ExitCode
 from workers.signals import worker_process_ready, worker_ready
-from workers.worker import ExitCode
 
 
 def test_duties_are_seen_after_and_may_end_run(layer: QueueLayer, consumer: Consumer) -> None:

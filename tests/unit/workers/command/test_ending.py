@@ -18,8 +18,8 @@ from tests.support.workers.processes import MODULE, Notes, WorkerProcess
 HURRIED = """
 import sys
 from workers import __main__
-from workers.command import launcher
-launcher.EXIT_SECONDS = 0.1
+from workers.runtime import stopping
+stopping.EXIT_SECONDS = 0.1
 sys.exit(__main__.main())
 """
 

@@ -17,7 +17,7 @@ from asgi_redis.embedded import RedisServer
 from tests.support.waiting import eventually
 from tests.support.workers.processes import MODULE, Notes, WorkerProcess
 from workers.command.starting import when_served
-from workers.worker import ExitCode
+from workers.runtime.stopping import ExitCode
 
 
 def test_it_outlives_redis_and_says_so_in_two_lines(

@@ -17,7 +17,7 @@ from tests.support.workers.fakes import Consumer, QueueLayer, queue_layer  # noq
 from workers import Worker
 from workers.runtime.hooks import LifecycleHook
 from workers.runtime.pool import Pool
-from workers.worker import ExitCode
+from workers.runtime.stopping import ExitCode
 
 TERM = signal.SIGTERM
 
@@ -129,8 +129,8 @@ def test_quiet_before_run_is_not_lost(layer: QueueLayer, consumer: Consumer) -> 
     worker.quiet()
     quieted = time.monotonic()
     assert worker.run() == ExitCode.CLEAN
-    assert worker.stopped_at is not None
-    assert worker.stopped_at >= quieted  # the shutdown timeout is not used up before
+    assert worker.shutdown.began_at is not None
+    assert worker.shutdown.began_at >= quieted  # the shutdown timeout is not used up before
     assert consumer.ran == []
     assert len(layer.waiting) == 1
 

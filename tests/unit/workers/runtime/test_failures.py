@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import threading
 from typing import Any
 
 import pytest
@@ -11,10 +9,10 @@ import pytest
 from asgi_redis.exceptions import UnsupportedRedis
 from tests.support.waiting import eventually
 from tests.support.workers.fakes import Consumer, QueueLayer, queue_layer  # noqa: F401  a fixture
-from workers import Worker, signals
+from workers import Worker
 from workers.runtime.crashes import MAX_CRASHES
 from workers.runtime.pool import Pool
-from workers.worker import ExitCode
+from workers.runtime.stopping import ExitCode
 
 
 def test_pulling_that_fails_is_taken_up_again(
@@ -38,27 +36,12 @@ def test_pulling_that_fails_is_taken_up_again(
     assert "it goes on" in caplog.text
 
 
-@pytest.mark.native("it raises an exception into a native thread")
-def test_threads_that_are_struck_again_and_again_end_run(
+def test_pulling_that_fails_again_and_again_ends_run(
     layer: QueueLayer, consumer: Consumer, during_run: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pool = Pool(1)
-    worker = Worker(layer, {"a": consumer}, pool=pool)
-    consumer.may_end.set()
-    threads: list[threading.Thread] = []
-    signals.consumer_started.connect(lambda **_: threads.append(threading.current_thread()), dispatch_uid="here")
-
-    def script() -> None:
-        for n in range(MAX_CRASHES):
-            layer.put("a", n=n)
-            eventually(lambda n=n: len(consumer.ended) == n + 1 and layer.receiving)
-            ident = ctypes.c_ulong(threads[-1].ident or 0)
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(SystemExit))
-        layer.put("a", n=MAX_CRASHES)
-
-    during_run(script)
-    assert worker.run() == ExitCode.FAILED
-    signals.consumer_started.disconnect(dispatch_uid="here")
+    layer.fail_with = LookupError("a bug")
+    assert Worker(layer, {"a": consumer}).run() == ExitCode.FAILED
+    assert caplog.text.count("Pulling has failed; it goes on") == MAX_CRASHES
     assert "again and again" in caplog.text
 
 

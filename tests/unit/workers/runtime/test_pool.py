@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -9,6 +11,7 @@ import pytest
 
 from tests.support.waiting import eventually
 from tests.support.workers.job_source import Source, job_source, pool_of_three  # noqa: F401  fixtures
+from tests.support.workers.processes import ROOT
 from workers.runtime.pool import Job, Pool
 
 
@@ -147,3 +150,41 @@ def test_kill_waits_for_nothing(source: Source) -> None:
 def test_a_pool_without_slots_is_refused() -> None:
     with pytest.raises(ValueError, match="0"):
         Pool(0)
+
+
+LEFT_RUNNING = """
+from gevent import monkey
+monkey.patch_all()
+import time
+import gevent
+from tests.support.waiting import eventually
+from tests.support.workers.job_source import Source
+from workers.runtime.pool import Pool
+
+source, pool, ran = Source(), Pool(2), []
+pool.start(source.fetch, source.ended.append)
+
+def job():
+    gevent.Timeout(0.01).start()
+    time.sleep(0.001)  # the other slot takes the lead
+    ran.append(gevent.getcurrent())
+
+source.put(job)
+eventually(lambda: source.asked[-1] == (2, True))
+time.sleep(0.1)
+if source.ended:
+    pool.resume()
+source.put(*[lambda: ran.append(gevent.getcurrent()) or time.sleep(0.01)] * 2)
+eventually(lambda: len(set(ran[1:])) == 2)
+source.quiet()
+assert pool.stop(time.monotonic() + 5)
+print("fine")
+"""
+
+
+def test_a_timeout_of_gevent_that_a_job_has_left_running_costs_no_slot() -> None:
+    """It is raised in the slot's greenlet between two jobs."""
+    pytest.importorskip("gevent")
+    ran = subprocess.run([sys.executable, "-c", LEFT_RUNNING], cwd=ROOT, capture_output=True, text=True, timeout=20)
+    assert ran.stdout == "fine\n", ran.stderr
+    assert "Error in an idle slot" in ran.stderr

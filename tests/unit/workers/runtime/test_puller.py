@@ -9,9 +9,9 @@ import pytest
 
 from tests.support.waiting import eventually
 from tests.support.workers.fakes import QueueLayer
-from workers.runtime.limits import Limits
+from workers.runtime.limits import ChannelLimits
 from workers.runtime.pool import Pool
-from workers.runtime.puller import BURST_WAIT_SECONDS, MOST_AT_ONCE, Puller
+from workers.runtime.puller import BURST_WAIT_SECONDS, MAX_BATCH, Puller
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def start(
                 gate.wait(10)
 
         pool = Pool(size)
-        puller = Puller(layer, Limits(["c", "d"], limits), handle, **options)
+        puller = Puller(layer, ChannelLimits(["c", "d"], limits), handle, **options)
         running.append((puller, pool))
         pool.start(puller.fetch, ended.append)
         return running[-1]
@@ -91,7 +91,7 @@ def test_as_many_are_fetched_at_once_as_slots_are_free(layer: QueueLayer, handle
 def test_no_more_are_fetched_at_once_than_is_worth_it(layer: QueueLayer, handled: list[Any], start: Any) -> None:
     start(1000)
     eventually(lambda: layer.limits)
-    assert layer.limits == [MOST_AT_ONCE]
+    assert layer.limits == [MAX_BATCH]
 
 
 def test_quiet_ends_a_waiting_receive_at_once(layer: QueueLayer, start: Any, ended: list[Any]) -> None:
@@ -139,7 +139,7 @@ def test_what_a_receive_brings_after_quiet_is_still_run(layer: QueueLayer, handl
 
 def test_quiet_before_the_start_is_kept(layer: QueueLayer) -> None:
     layer.put("c", n=1)
-    puller = Puller(layer, Limits(["c"]), lambda channel, content: None)
+    puller = Puller(layer, ChannelLimits(["c"]), lambda channel, content: None)
     puller.quiet()
     assert puller.fetch(1, True) is None
     assert layer.limits == []

@@ -15,33 +15,45 @@ from asgi_redis import RedisChannelLayer
 from asgi_redis.embedded import RedisServer
 from tests.support.waiting import eventually
 from tests.support.workers.processes import MODULE, ROOT, Notes, WorkerProcess
-from workers.runtime.stopping import SAME_SIGNAL_SECONDS, StopSignal, StopSignals
+from workers.runtime.stopping import SAME_SIGNAL_SECONDS, Shutdown
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signals_are_recorded_with_their_time(number: int) -> None:
-    recorded: list[StopSignal] = []
+def test_a_signal_is_recorded_and_begins_the_stop(number: int) -> None:
+    woken: list[None] = []
     before = time.monotonic()
-    with StopSignals(recorded.append):
+    with Shutdown(lambda: woken.append(None)) as shutdown:
         os.kill(os.getpid(), number)
+        eventually(lambda: woken)
+        began_at = shutdown.began_at
         os.kill(os.getpid(), number)
-    assert [stop.number for stop in recorded] == [number, number]
-    assert before <= recorded[0].at <= recorded[1].at <= time.monotonic()
-    assert [stop.further for stop in recorded] == [False, False]
+        eventually(lambda: len(woken) == 2)
+    assert shutdown.signal == number
+    assert shutdown.second_signal is None
+    assert began_at is not None
+    assert before <= began_at <= time.monotonic()
+    assert shutdown.began_at == began_at
 
 
-def test_a_signal_a_second_after_the_first_is_a_further_one() -> None:
-    recorded: list[StopSignal] = []
-    with StopSignals(recorded.append):
+def test_a_signal_a_second_after_the_first_is_a_second_one() -> None:
+    with Shutdown(lambda: None) as shutdown:
         os.kill(os.getpid(), signal.SIGTERM)
-        eventually(lambda: time.monotonic() - recorded[0].at >= SAME_SIGNAL_SECONDS)
+        eventually(lambda: time.monotonic() - (shutdown.began_at or 0) >= SAME_SIGNAL_SECONDS)
         os.kill(os.getpid(), signal.SIGINT)
-    assert [stop.further for stop in recorded] == [False, True]
+        eventually(lambda: shutdown.second_signal)
+    assert (shutdown.signal, shutdown.second_signal) == (signal.SIGTERM, signal.SIGINT)
+
+
+def test_a_stop_has_one_beginning_and_one_deadline() -> None:
+    shutdown = Shutdown(lambda: None, timeout=30)
+    deadline = shutdown.begin()
+    assert shutdown.begin() == deadline
+    assert shutdown.began_at == deadline - 30
 
 
 def test_the_old_handlers_are_put_back() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
-    with StopSignals(print):
+    with Shutdown(lambda: None):
         assert signal.getsignal(signal.SIGTERM) != before[0]
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
 
@@ -50,7 +62,7 @@ def test_outside_the_main_thread_nothing_is_handled() -> None:
     seen = []
 
     def enter() -> None:
-        with StopSignals(print):
+        with Shutdown(lambda: None):
             seen.append(signal.getsignal(signal.SIGTERM))
 
     thread = threading.Thread(target=enter)
@@ -60,19 +72,20 @@ def test_outside_the_main_thread_nothing_is_handled() -> None:
 
 
 HELD = """
-import sys, threading, time
-from workers.runtime.stopping import Watchdog
+import os, signal, sys, threading, time
+from workers.runtime import stopping
 
 def report():
     print("reported", flush=True)
     if "hang" in sys.argv:
         threading.Event().wait()
 
-with Watchdog(report) as watchdog:
-    watchdog.expect_end_by(time.monotonic() + float(sys.argv[1]), 3)
-    watchdog.expect_end_by(time.monotonic() + 60, 4)
-    if "order" in sys.argv:
-        watchdog.expect_end(143)
+stopping.SAME_SIGNAL_SECONDS = 0
+with stopping.Shutdown(lambda: None, float(sys.argv[1]), report) as shutdown:
+    shutdown.begin()
+    if "signals" in sys.argv:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
     while True:
         pass
 """
@@ -80,11 +93,10 @@ with Watchdog(report) as watchdog:
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
-    [(["0.1"], 3), (["60", "order"], 143), (["0.1", "hang"], 3)],
-    ids=["by a deadline", "by an order", "though the report hangs"],
+    [(["0.1"], 3), (["60", "signals"], 143), (["0.1", "hang"], 3)],
+    ids=["past the deadline", "by a second signal", "though the report hangs"],
 )
-def test_the_watchdog_ends_a_process_whose_main_thread_is_held(arguments: list[str], code: int) -> None:
-    """The first deadline counts; an order counts before it."""
+def test_a_process_whose_main_thread_is_held_is_ended(arguments: list[str], code: int) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", HELD, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=20
     )
@@ -95,7 +107,7 @@ def test_the_watchdog_ends_a_process_whose_main_thread_is_held(arguments: list[s
 
 OUTLIVING = """
 import sys, threading, time
-from workers.runtime.stopping import GRACE_SECONDS, Watchdog
+from workers.runtime.stopping import GRACE_SECONDS, Shutdown
 
 def outlive():
     end = time.monotonic() + GRACE_SECONDS + 0.5
@@ -103,9 +115,8 @@ def outlive():
         pass
 
 def watch(within):
-    with Watchdog(lambda: None) as watchdog:
-        watchdog.expect_end_by(time.monotonic(), 3)
-        watchdog.expect_end(143)
+    with Shutdown(lambda: None, timeout=0) as shutdown:
+        shutdown.begin()
         within()
 
 if "thread" in sys.argv:
@@ -119,7 +130,7 @@ else:
 
 
 @pytest.mark.parametrize("where", ["main", "thread"])
-def test_the_watchdog_ends_nothing_once_left_and_nothing_in_other_threads(where: str) -> None:
+def test_no_process_is_ended_once_it_was_left_nor_from_another_thread(where: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", OUTLIVING, where], cwd=ROOT, capture_output=True, text=True, timeout=20
     )
