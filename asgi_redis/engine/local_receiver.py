@@ -15,7 +15,7 @@ from asgi_redis.engine.limits import exhausted
 from asgi_redis.engine.receive_request import Batch, FailurePolicy, Source
 from asgi_redis.engine.receiver import Receiver
 from asgi_redis.engine.stores.receiver import StoreReceiver
-from asgi_redis.engine.stores.store import Listener, Store
+from asgi_redis.engine.stores.store import Store, StoreListener
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.store import StoreChannelLayer
 from asgi_redis.process import fork
@@ -104,7 +104,7 @@ class _LocalSource(contextlib.ExitStack):
         self._limits = limits
         self._policy = policy
         self._place = place
-        self._listener: Listener | None = None
+        self._listener: StoreListener | None = None
 
     def take(self, limit: int) -> Batch:
         """Returns up to ``limit`` of the messages that are there."""
@@ -136,7 +136,7 @@ class _LocalSource(contextlib.ExitStack):
             return self._receiver.receive(self._channels, limit, 0, self._limits)
         return self._receiver.take(self._listener, self._channels, limit, self._limits)
 
-    def _listen(self) -> Listener:
+    def _listen(self) -> StoreListener:
         if self._listener is None:
             full = exhausted(self._limits)
             self._listener = self.enter_context(

@@ -6,21 +6,22 @@ import _thread  # whose RLock gevent leaves as it is: all hubs and native thread
 import functools
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
-from asgi_redis.engine.stores.store import ChannelCounters, Counters, Entry
+from asgi_redis.engine.stores.store import KEPT_SECONDS, TOTAL_KEPT_SECONDS, ChannelCounters, Counters, Push, Taken
 from asgi_redis.exceptions import UnsafeSignalHandler
 from asgi_redis.process import fork
 from asgi_redis.process.wakeup import WakeupPipe
 from asgi_redis.wire.expiry import is_expired
 
-HOUR = 3600.0  # a queue's counters are kept for that after the last message
-DAY = 86400.0  # all of them together
 _COUNTED = 100_000  # queues whose counters are kept, at most
-_SWEPT = 2  # queues that are looked at for each that may be new: a round over all of them ends, then
+_SWEPT = 20  # queues that are looked at in one sweep
+_SWEPT_GROUPS = 2  # groups that are looked at for each that may be new
+_SWEEP_PAUSE_SECONDS = 0.01  # between two sweeps, where there was nothing to remove
 
 _Messages = deque[tuple[float, str, bytes]]  # when it was sent, its channel, the message
+_Step = TypeVar("_Step", bound=Callable[..., Any])
 
 
 class _Counters:
@@ -30,17 +31,9 @@ class _Counters:
         self.sent = self.refused = self.expired = 0
         self.last = 0.0
 
-    def count(self, sent: bool, now: float) -> None:
-        self.sent += sent
-        self.refused += not sent
-        self.last = now
 
-
-Step = TypeVar("Step", bound=Callable[..., Any])
-
-
-def _step(method: Step) -> Step:
-    """Lets no other step come between, and none of a signal handler or finaliser in the midst of it."""
+def _step(method: _Step) -> _Step:
+    """Run no other step meanwhile, not even one of a signal handler or finaliser of the same thread."""
 
     @functools.wraps(method)
     def step(self: MemoryStore, *arguments: Any) -> Any:
@@ -56,14 +49,15 @@ def _step(method: Step) -> Step:
             finally:
                 self._busy = False
 
-    return cast("Step", step)
+    return cast("_Step", step)
 
 
 class MemoryStore:
     """
-    Messages and groups in this process. A process that is forked from it starts with an empty store of its own.
+    The messages and groups of one process. A forked process starts with an empty store.
 
-    What has expired is removed bit by bit, as messages are sent and groups are added to: also where nobody reads.
+    Expired messages are removed bit by bit, as messages are sent and groups are added to: also where no process
+    reads. There is no limit to the memory except the capacities.
     """
 
     def __init__(self) -> None:
@@ -71,20 +65,21 @@ class MemoryStore:
         fork.register(self)
 
     def start_process(self) -> None:
-        """Starts empty, with nothing that was somebody else's."""
+        """Start empty: the messages and receivers are the parent's."""
         self._lock = _thread.RLock()
         self._busy = False
-        # Whichever was added or swept last is at the end of these two.
+        # The end of these two holds the queues and groups that were added or swept last.
         self._queues: OrderedDict[str, _Messages] = OrderedDict()
-        self._groups: OrderedDict[str, dict[str, float]] = OrderedDict()  # channels, the latest added last
+        self._groups: OrderedDict[str, OrderedDict[str, float]] = OrderedDict()  # channels, the latest added last
         self._counters: OrderedDict[str, _Counters] = OrderedDict()  # the latest used last
         self._total = _Counters()
+        self._sweep_at = 0.0
         self._waiting: dict[str, set[WakeupPipe]] = {}
-        self._idle_waiters: deque[WakeupPipe] = deque(maxlen=100)
+        self._idle_pipes: deque[WakeupPipe] = deque(maxlen=100)
 
     @_step
-    def push(self, entries: Sequence[tuple[str, str, bytes, int]], expiry: float) -> list[bool | None]:
-        """See ``Store``. There is no limit to the memory but the capacities."""
+    def push(self, entries: Sequence[Push], expiry: float) -> list[bool | None]:
+        """Put each message into its queue; return which were put. False: the queue is full."""
         pushed: list[bool | None] = []
         woken: set[WakeupPipe] = set()
         now = time.monotonic()
@@ -97,39 +92,47 @@ class MemoryStore:
             room = len(messages) < capacity
             if room:
                 messages.append((now, channel, message))
-                woken.update(self._waiting.get(queue, ()))
+                if queue in self._waiting:
+                    woken |= self._waiting[queue]
             self._count(queue, room, now)
             pushed.append(room)
-        self._sweep(now, expiry, _SWEPT * len(entries))
-        for waiter in woken:
-            waiter.wake()
+        if now >= self._sweep_at:
+            self._sweep(now, expiry)
+        for pipe in woken:
+            pipe.wake()
         return pushed
 
     def _count(self, queue: str, sent: bool, now: float) -> None:
-        counters = self._counters.get(queue)
-        if counters is None or now - counters.last > HOUR:
+        counters, total = self._counters.get(queue), self._total
+        if counters is None or now - counters.last > KEPT_SECONDS:
             counters = self._counters[queue] = _Counters()
+            if len(self._counters) > _COUNTED:
+                self._counters.popitem(last=False)
         self._counters.move_to_end(queue)
-        counters.count(sent, now)
-        if now - self._total.last > DAY:
-            self._total = _Counters()
-        self._total.count(sent, now)
+        if now - total.last > TOTAL_KEPT_SECONDS:
+            total = self._total = _Counters()
+        counters.last = total.last = now
+        if sent:
+            counters.sent += 1
+            total.sent += 1
+        else:
+            counters.refused += 1
+            total.refused += 1
 
-    def _sweep(self, now: float, expiry: float, most: int) -> None:
-        for _ in range(min(most, len(self._queues))):
+    def _sweep(self, now: float, expiry: float) -> None:
+        removed = False
+        for _ in range(min(_SWEPT, len(self._queues))):
             queue, messages = next(iter(self._queues.items()))
-            if messages and is_expired(now - messages[0][0], expiry):
-                self._drop_expired(queue, messages, now, expiry)
+            removed |= self._drop_expired(queue, messages, now, expiry)
             if messages:
                 self._queues.move_to_end(queue)
             else:
                 self._remove(queue)
-        while self._counters and (
-            len(self._counters) > _COUNTED or now - next(iter(self._counters.values())).last > HOUR
-        ):
+        while self._counters and now - next(iter(self._counters.values())).last > KEPT_SECONDS:
             self._counters.popitem(last=False)
+        self._sweep_at = now if removed else now + _SWEEP_PAUSE_SECONDS
 
-    def _drop_expired(self, queue: str, messages: _Messages, now: float, expiry: float) -> None:
+    def _drop_expired(self, queue: str, messages: _Messages, now: float, expiry: float) -> bool:
         expired = 0
         while messages and is_expired(now - messages[0][0], expiry):
             messages.popleft()
@@ -139,6 +142,7 @@ class MemoryStore:
             counters = self._counters.get(queue)
             if counters is not None:
                 counters.expired += expired
+        return expired > 0
 
     def _remove(self, queue: str) -> None:
         del self._queues[queue]
@@ -146,11 +150,9 @@ class MemoryStore:
             self._counters.pop(queue, None)
 
     @_step
-    def pop(
-        self, queues: Sequence[str], limit: int, expiry: float, limits: Mapping[str, int] | None = None
-    ) -> list[tuple[str, Entry]]:
-        """See ``Store``."""
-        taken: list[tuple[str, Entry]] = []
+    def pop(self, queues: Sequence[str], limit: int, expiry: float, limits: Mapping[str, int] | None = None) -> Taken:
+        """Take up to ``limit`` messages, one of each queue in turn, and no more than ``limits[queue]`` of one."""
+        taken: Taken = []
         now = time.monotonic()
         sources: list[tuple[str, _Messages, int]] = []
         for queue in queues:
@@ -166,8 +168,8 @@ class MemoryStore:
         turn = 0
         while sources and len(taken) < limit:
             for queue, messages, _ in sources[: limit - len(taken)]:
-                sent, channel, message = messages.popleft()
-                taken.append((queue, Entry(channel, message, now - sent)))
+                _, channel, message = messages.popleft()
+                taken.append((queue, channel, message))
                 if not messages and "?" in queue:
                     self._remove(queue)
             turn += 1
@@ -176,38 +178,34 @@ class MemoryStore:
 
     @_step
     def group_add(self, group: str, channel: str, group_expiry: float) -> None:
-        """See ``Store``."""
+        """Add a channel to a group, or renew it."""
         now = time.monotonic()
-        channels = self._groups.setdefault(group, {})
-        channels.pop(channel, None)  # the order is that of the adding
+        channels = self._groups.setdefault(group, OrderedDict())
         channels[channel] = now
-        for _ in range(min(_SWEPT, len(self._groups))):
+        channels.move_to_end(channel)
+        for _ in range(min(_SWEPT_GROUPS, len(self._groups))):
             self._sweep_group(next(iter(self._groups)), now, group_expiry)
 
     @_step
     def group_discard(self, group: str, channel: str) -> None:
-        """See ``Store``."""
-        channels = self._groups.get(group, {})
-        channels.pop(channel, None)
-        if not channels:
-            self._groups.pop(group, None)
+        """Remove a channel from a group, if it is in there."""
+        channels = self._groups.get(group)
+        if channels is not None:
+            channels.pop(channel, None)
+            if not channels:
+                del self._groups[group]
 
     @_step
     def group_channels(self, group: str, group_expiry: float) -> list[str]:
-        """See ``Store``."""
+        """Return the channels of a group that were added within ``group_expiry`` seconds."""
         if group not in self._groups:
             return []
         return list(self._sweep_group(group, time.monotonic(), group_expiry))
 
-    def _sweep_group(self, group: str, now: float, group_expiry: float) -> dict[str, float]:
+    def _sweep_group(self, group: str, now: float, group_expiry: float) -> Iterable[str]:
         channels = self._groups[group]
-        expired = []
-        for channel, added in channels.items():
-            if not is_expired(now - added, group_expiry):
-                break
-            expired.append(channel)
-        for channel in expired:
-            del channels[channel]
+        while channels and is_expired(now - next(iter(channels.values())), group_expiry):
+            channels.popitem(last=False)
         if channels:
             self._groups.move_to_end(group)
         else:
@@ -216,87 +214,86 @@ class MemoryStore:
 
     @_step
     def channel_statistics(self, queue: str, expiry: float) -> ChannelCounters:
-        """See ``Store``."""
+        """Return the counters of a queue, and the number and age of its messages."""
         now = time.monotonic()
-        messages = self._queues.get(queue)
-        if messages:
-            self._drop_expired(queue, messages, now, expiry)
+        messages = self._queues.get(queue, _Messages())
+        self._drop_expired(queue, messages, now, expiry)
         counters = self._counters.get(queue)
-        if counters is None or now - counters.last > HOUR:
+        if counters is None or now - counters.last > KEPT_SECONDS:
             counters = _Counters()
-        pending, oldest = (len(messages), now - messages[0][0]) if messages else (0, 0.0)
-        return ChannelCounters(counters.sent, counters.refused, counters.expired, pending, oldest)
+        oldest = now - messages[0][0] if messages else 0.0
+        return ChannelCounters(counters.sent, counters.refused, counters.expired, len(messages), oldest)
 
     @_step
     def global_statistics(self) -> Counters:
-        """See ``Store``."""
-        total = self._total if time.monotonic() - self._total.last <= DAY else _Counters()
+        """Return the counters of all queues."""
+        total = self._total if time.monotonic() - self._total.last <= TOTAL_KEPT_SECONDS else _Counters()
         return Counters(total.sent, total.refused, total.expired)
 
     @_step
     def flush(self) -> None:
-        """See ``Store``."""
+        """Remove all messages, groups and counters."""
         for held in (self._queues, self._groups, self._counters):
             held.clear()
         self._total = _Counters()
 
+    def close(self) -> None:
+        """Close idle pipes. The messages stay: they are nowhere else."""
+        fork.check()
+        self._idle_pipes.clear()
+
     def listen(self, queues: Sequence[str]) -> MemoryListener:
-        """See ``Store``."""
+        """Return a listener to messages in any of ``queues``."""
         return MemoryListener(self, queues)
 
-    def close(self) -> None:
-        """See ``Store``. Keeps the messages: they are nowhere else."""
-        fork.check()
-        self._idle_waiters.clear()
-
     @_step
-    def _start_waiting(self, queues: Sequence[str]) -> WakeupPipe:
+    def start_waiting(self, queues: Sequence[str]) -> WakeupPipe:
+        """Return a pipe that is woken by each message to one of ``queues``."""
         try:
-            waiter = self._idle_waiters.pop()
+            pipe = self._idle_pipes.pop()
         except IndexError:
-            waiter = WakeupPipe()
+            pipe = WakeupPipe()
         for queue in queues:
-            self._waiting.setdefault(queue, set()).add(waiter)
-        return waiter
+            self._waiting.setdefault(queue, set()).add(pipe)
+        return pipe
 
     @_step
-    def _stop_waiting(self, queues: Sequence[str], waiter: WakeupPipe) -> None:
+    def stop_waiting(self, queues: Sequence[str], pipe: WakeupPipe) -> None:
+        """Release the pipe of ``start_waiting``."""
         for queue in queues:
-            waiters = self._waiting.get(queue, set())
-            waiters.discard(waiter)
-            if not waiters:
+            pipes = self._waiting.get(queue, set())
+            pipes.discard(pipe)
+            if not pipes:
                 self._waiting.pop(queue, None)
-        waiter.clear()
-        self._idle_waiters.append(waiter)
+        pipe.clear()
+        self._idle_pipes.append(pipe)
 
 
 class MemoryListener:
     """Waits from its ``with`` on. A message wakes all receivers that wait for it."""
 
-    look_seconds = DAY
+    look_seconds = 86400.0
 
     def __init__(self, store: MemoryStore, queues: Sequence[str]) -> None:
         self._store = store
         self._queues = queues
 
     def __enter__(self) -> MemoryListener:
-        self._waiter = self._store._start_waiting(self._queues)
+        self._pipe = self._store.start_waiting(self._queues)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._store._stop_waiting(self._queues, self._waiter)
+        self._store.stop_waiting(self._queues, self._pipe)
 
     def fileno(self) -> int:
-        """See ``Listener``."""
-        return self._waiter.fileno()
+        """Return the descriptor to poll."""
+        return self._pipe.fileno()
 
-    def pop(
-        self, queues: Sequence[str], limit: int, expiry: float, limits: Mapping[str, int] | None = None
-    ) -> list[tuple[str, Entry]]:
-        """See ``Listener``."""
-        self._waiter.clear()
+    def pop(self, queues: Sequence[str], limit: int, expiry: float, limits: Mapping[str, int] | None = None) -> Taken:
+        """Take messages; it is unreadable until the next one comes."""
+        self._pipe.clear()
         return self._store.pop(queues, limit, expiry, limits)
 
     def wake(self) -> None:
-        """See ``Listener``."""
-        self._waiter.wake()
+        """Make it readable; for any thread, and for signal handlers."""
+        self._pipe.wake()

@@ -15,7 +15,7 @@ from asgi_redis.engine.dropped import FLOOD_SECONDS
 from asgi_redis.engine.fanout import FanOutBuffer, Share
 from asgi_redis.engine.layer_reader import LayerReader
 from asgi_redis.engine.limits import exhausted
-from asgi_redis.engine.stores.store import Listener, Store
+from asgi_redis.engine.stores.store import Store, StoreListener, Taken
 from asgi_redis.exceptions import UndecodableMessage
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.process import fork
@@ -50,7 +50,7 @@ class StoreReceiver:
     def start_process(self) -> None:
         """Sets up what a process must not share with the one that it was forked from."""
         self._buffer = FanOutBuffer()
-        self._listeners: set[Listener] = set()
+        self._listeners: set[StoreListener] = set()
         self._unblocked = 0
 
     @property
@@ -130,14 +130,14 @@ class StoreReceiver:
         return tuple(dict.fromkeys(channels))
 
     def take(
-        self, listener: Listener, channels: tuple[str, ...], limit: int, limits: Mapping[str, int] | None
+        self, listener: StoreListener, channels: tuple[str, ...], limit: int, limits: Mapping[str, int] | None
     ) -> Batch:
         """Returns up to ``limit`` messages of ``channels``; where there is none, ``listener`` begins to wait."""
         queues = self._queues(channels)
         return self._look(listener, queues if limits is None else _with_room(queues, limits), limit, limits)
 
     def _look(
-        self, source: Store | Listener, queues: tuple[str, ...], limit: int, limits: Mapping[str, int] | None
+        self, source: Store | StoreListener, queues: tuple[str, ...], limit: int, limits: Mapping[str, int] | None
     ) -> Batch:
         if len(queues) > 1:  # a busy channel that comes first would let the others starve
             first = next(self._turns) % len(queues)
@@ -147,28 +147,28 @@ class StoreReceiver:
             self._buffer.take(queues, limit, shares)
             if shares:
                 return [(channel, shared.message()) for shared, channel in shares]
-        received: Batch = []
         until = math.inf
-        while not received:
+        while True:
             taken = source.pop(queues, limit, self._rules.expiry, limits)
-            if not taken:
-                break
-            for queue, entry in taken:
-                channel = entry.channel
-                if channel != queue and (not is_channel_name(channel) or queue_of(channel) != queue):
-                    self._decoder.drop(queue, UndecodableMessage("the name of another queue's channel"))
-                    continue
-                message = self._decoder.decode_or_drop(queue, entry.message)
-                if message is not None:
-                    received.append((channel, message))
-            if received:
-                break
+            received = self._decode(taken)
+            if received or not taken:
+                return received
             now = time.monotonic()
             until = min(until, now + FLOOD_SECONDS)
             if now >= until:
                 if source is not self._store:
-                    cast(Listener, source).wake()  # there may be more
-                break
+                    cast(StoreListener, source).wake()  # there may be more
+                return []
+
+    def _decode(self, taken: Taken) -> Batch:
+        received: Batch = []
+        for queue, channel, data in taken:
+            if channel != queue and (not is_channel_name(channel) or queue_of(channel) != queue):
+                self._decoder.drop(queue, UndecodableMessage("the name of another queue's channel"))
+                continue
+            message = self._decoder.decode_or_drop(queue, data)
+            if message is not None:
+                received.append((channel, message))
         return received
 
 

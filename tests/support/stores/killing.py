@@ -85,7 +85,7 @@ def receiver(store, logs, name):
     while True:
         received = receive(store, [QUEUE], random.randint(1, BATCH), 1.0)
         if received:
-            log.write(" ".join(entry.message.split(b" ")[0].decode() for _, entry in received))
+            log.write(" ".join(message.split(b" ")[0].decode() for _, _, message in received))
         elif not goes_on(logs):
             return
 
@@ -93,9 +93,9 @@ def receiver(store, logs, name):
 def token_holder(store, logs, name):
     log = Log(logs / "passed")
     while goes_on(logs):
-        for _, entry in receive(store, ["token", f"other-{name}"], 1, 10.0):
+        for _, _, message in receive(store, ["token", f"other-{name}"], 1, 10.0):
             log.write(name)
-            store.push([("token", "token", entry.message, 10)], 60)
+            store.push([("token", "token", message, 10)], 60)
 
 
 class Stage:

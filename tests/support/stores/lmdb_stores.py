@@ -63,12 +63,12 @@ def push(store, *messages, queue="a", capacity=1000, expiry=60.0):
 
 def pop(store, *queues, limit=1000, expiry=60.0, limits=None):
     """Takes messages; returns them alone."""
-    return [entry.message for _, entry in store.pop(queues or ("a",), limit, expiry, limits)]
+    return [message for _, _, message in store.pop(queues or ("a",), limit, expiry, limits)]
 
 
 def look(listener, *queues):
     """Lets a listener take messages, or wait; returns them alone."""
-    return [entry.message for _, entry in listener.pop(queues or ("a",), 1000, 60)]
+    return [message for _, _, message in listener.pop(queues or ("a",), 1000, 60)]
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What ``asgi-redis ipc`` does."""
+"""The commands of ``asgi-redis ipc``."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from asgi_redis.engine.stores.lmdb import directory as places
+from asgi_redis.engine.stores.lmdb import lmdb_file
 from asgi_redis.engine.stores.lmdb.directory import default_base, trusted
 from asgi_redis.engine.stores.lmdb.store import LMDBStore
 from asgi_redis.exceptions import UnusableStore
 
 __all__ = ["default_base", "list_stores", "remove_stores", "trusted"]
 
-_SMALLEST = 1 << 20  # of the map: LMDB takes that of the store, if it is larger
+_MAX_BYTES = 1 << 20  # LMDB takes the length of the store, if it is larger
 
 
 def list_stores(base: Path) -> int:
-    """Prints a line for each store in ``base``. Returns 0, or 1 if one cannot be read."""
+    """Print a line for each store in ``base``. Return 0, or 1 if one cannot be read."""
     stores = places.stores_in(base)
     if not stores:
         _print(f"no IPC stores in {base}")
@@ -26,9 +27,9 @@ def list_stores(base: Path) -> int:
     rows = [("PREFIX", "USER", "MESSAGES", "GROUPS", "BYTES", "PROCESSES", "PATH")]
     unreadable = []
     for directory in stores:
-        users = " ".join(map(str, places.users(directory))) or "-"
+        users = " ".join(map(str, lmdb_file.users(directory))) or "-"
         messages, groups, size = "?", "?", "?"
-        store = LMDBStore(directory, _SMALLEST, repair=False)
+        store = LMDBStore(directory, _MAX_BYTES, repair=False)
         try:
             messages, groups, size = map(str, store.contents())
         except UnusableStore as error:
@@ -46,7 +47,7 @@ def list_stores(base: Path) -> int:
 
 
 def remove_stores(base: Path, prefixes: Iterable[str] | None, force: bool) -> int:
-    """Removes the stores for ``prefixes``, or all. Returns 0, or 1 if one is not there or in use."""
+    """Remove the stores for ``prefixes``, or all. Return 0, or 1 for a missing one or one in use."""
     if prefixes is None:
         directories = places.stores_in(base)
     else:
@@ -57,7 +58,7 @@ def remove_stores(base: Path, prefixes: Iterable[str] | None, force: bool) -> in
         try:
             places.check_private(directory)
             with places.locked(directory):
-                users = places.users(directory)
+                users = lmdb_file.users(directory)
                 if users and not force:
                     pids = ", ".join(map(str, users))
                     raise UnusableStore(f"the store {prefix} is open in processes {pids}: stop them, or add --force")

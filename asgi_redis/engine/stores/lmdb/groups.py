@@ -1,29 +1,51 @@
-"""The members of a group."""
+"""The members of groups in a store."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from asgi_redis.engine.stores.lmdb.environment import Environment
-from asgi_redis.engine.stores.lmdb.records import MEMBER, now
+from asgi_redis.engine.stores.lmdb.records import MEMBER, group_key
+from asgi_redis.engine.stores.lmdb.sweeper import Sweeper
+from asgi_redis.exceptions import ChannelFull
 from asgi_redis.wire.expiry import is_expired
 
-_READ_AT_ONCE = 2000  # members, so that nobody waits long for the writer's lock
+_MEMBER_BYTES = 512  # that a new member takes, at most
+_READ_AT_ONCE = 2000  # members, so that no process waits long for the writer's lock
+
+
+def add(
+    environment: Environment, txn: Any, at: float, sweeper: Sweeper, group: str, channel: str, group_expiry: float
+) -> bool:
+    """Add a member, or renew it; return False when room was made, and there may be enough in the next transaction."""
+    if at >= sweeper.next:
+        sweeper.sweep(txn, at)
+    data = environment.data
+    if txn.id() >= data.look_at and data.room(txn) < _MEMBER_BYTES:
+        if sweeper.press(txn, at):
+            return False
+        raise ChannelFull(f"the IPC store in {environment.directory} has used up its {data.max_bytes} bytes")
+    txn.put(group_key(group) + channel.encode(), MEMBER.pack(at, at + group_expiry))
+    return True
+
+
+def discard(environment: Environment, txn: Any, at: float, group: str, channel: str) -> None:
+    """Remove a member."""
+    txn.delete(group_key(group) + channel.encode())
 
 
 def members(
-    environment: Environment, txn: Any, key: bytes, group_expiry: float, start: bytes
+    environment: Environment, txn: Any, at: float, group: str, group_expiry: float, start: bytes | None
 ) -> tuple[list[str], bytes | None]:
     """
-    Returns channels that were added to the group with that key within ``group_expiry`` seconds.
+    Return channels that were added to a group within ``group_expiry`` seconds, from the record ``start`` on.
 
-    Begins at the record ``start``; returns where to go on, too, or None at the end.
+    Return where to go on, too, or None at the end.
     """
-    at = now()
-    environment.check(at)
+    key = group_key(group)
     channels: list[str] = []
     with txn.cursor() as cursor:
-        if cursor.set_range(start):
+        if cursor.set_range(start or key):
             for number, (member, value) in enumerate(cursor):
                 if not member.startswith(key):
                     break

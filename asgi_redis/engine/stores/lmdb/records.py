@@ -1,14 +1,15 @@
 """
-How things are kept in the one LMDB database of a store: its keys and values.
+The records of a store: the keys and values of its one LMDB database.
 
-=============================  ==================================================================
-``c`` queue NUL                the queue's state, then 8 bytes for each mailbox registered with it
+=============================  =====================================================================
+``c`` queue NUL                the queue's state, then 8 bytes for each receiver registered with it:
+                               the address of its wakeup socket
 ``c`` queue NUL number         a message: when it was sent, the local part of its channel, its bytes
 ``g`` group NUL channel        a member: when it was added, and when that expires
-``m`` mailbox                  a receiver that waits: nothing, or the queue that it was woken for
+``m`` address                  a receiver that waits: nothing, or the queue that it was woken for
 ``s``                          the counters of queues that are gone
-``v``                          what the store is: its format, the boot that it belongs to, its prefix
-=============================  ==================================================================
+``v``                          the format of the store, and the start of the machine that it is of
+=============================  =====================================================================
 
 A queue's messages are numbered from ``head`` to ``tail``, without holes: they come and go at the ends only. The
 state stands right before them, so that a short queue is read and written within one page.
@@ -28,14 +29,16 @@ from typing import NamedTuple
 FORMAT = 2
 
 STATE = struct.Struct("<QQQQQdd")  # head, tail, messages expired, sent, refused, when the last of those two, expiry
-READ = struct.Struct("<QQQ")  # what reading may change of a state: the first three
+READ = struct.Struct("<QQQ")  # the part of a state that taking messages may change
 MESSAGE = struct.Struct("<dB")  # when it was sent, the length of the local part of its channel
 MEMBER = struct.Struct("<dd")  # when it was added, when that expires
 COUNTERS = struct.Struct("<QQQd")  # messages sent, refused, expired, when the last of the first two
-MAILBOX = struct.Struct("<II")  # the process, the number of the mailbox in it
+ADDRESS = struct.Struct("<II")  # the process, the number of the wakeup socket in it
 
-pack_state, unpack_state, pack_message = STATE.pack, STATE.unpack_from, MESSAGE.pack  # for those in a hurry
+# Bound once, for the hot paths.
+pack_state, unpack_state = STATE.pack, STATE.unpack_from
 pack_read, unpack_read = READ.pack, READ.unpack_from
+pack_message, unpack_message = MESSAGE.pack, MESSAGE.unpack_from
 
 FIRST_QUEUE, FIRST_GROUP, FIRST_WAITER, COUNTERS_KEY, ABOUT_KEY = b"c", b"g", b"m", b"s", b"v"
 AFTER_QUEUE = b"\xff" * 9  # behind a queue's key: greater than the keys of all its messages
@@ -44,27 +47,22 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # macOS: CLOCK_M
 
 
 def now() -> float:
-    """Returns the seconds since the machine was started."""
+    """Return the seconds since the machine was started."""
     return time.clock_gettime(_CLOCK)
 
 
 @functools.lru_cache(maxsize=1024)
 def queue_key(queue: str) -> bytes:
-    """Returns the key of the state of ``queue``."""
+    """Return the key of the state of ``queue``."""
     return b"c%b\0" % queue.encode()
 
 
 def group_key(group: str) -> bytes:
-    """Returns what the keys of the members of ``group`` begin with."""
+    """Return the start of the keys of the members of ``group``."""
     return b"g%b\0" % group.encode()
 
 
-def is_single_use(queue: bytes) -> bool:
-    """Returns whether the queue with that name, or key, is that of a single-reader channel, which is used once."""
-    return b"?" in queue
-
-
-class State(NamedTuple):
+class QueueState(NamedTuple):
     """The state of a queue."""
 
     head: int = 0
@@ -76,15 +74,15 @@ class State(NamedTuple):
     expiry: float = 0.0
 
     @classmethod
-    def of(cls, value: bytes) -> State:
-        """Returns the state that a record holds."""
+    def of(cls, value: bytes) -> QueueState:
+        """Return the state that a record holds."""
         return cls(*STATE.unpack_from(value))
 
-    def to_bytes(self, mailboxes: bytes) -> bytes:
-        """Returns the record."""
-        return STATE.pack(*self) + mailboxes
+    def to_bytes(self, addresses: bytes = b"") -> bytes:
+        """Return the record."""
+        return STATE.pack(*self) + addresses
 
 
 def is_empty(state: bytes) -> bool:
-    """Returns whether a queue with that state holds no message."""
+    """Return whether a queue with that record holds no message."""
     return state[:8] == state[8:16]  # head and tail

@@ -1,63 +1,123 @@
-"""The environments that this process has open: one for each directory, for all of its layers, until it forks."""
+"""
+The environments that this process has open: one for each directory, for all stores there, until it forks.
+
+A forked process closes those that it has inherited, which LMDB cannot use there.
+"""
 
 from __future__ import annotations
 
 import _thread  # whose RLock gevent leaves as it is: all hubs and native threads share the environments
 import logging
 import threading
+import weakref
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
-from asgi_redis.engine.stores.lmdb.environment import Environment, Replaced
+from asgi_redis.engine.stores.lmdb.data_file import Replaced
+from asgi_redis.engine.stores.lmdb.environment import Environment
+from asgi_redis.engine.stores.lmdb.messages import push
+from asgi_redis.engine.stores.lmdb.records import now
 from asgi_redis.exceptions import UnsafeSignalHandler, UnusableStore
 from asgi_redis.process import fork
 
+T = TypeVar("T")
+
 logger = logging.getLogger("asgi_redis")
 
-_PATIENCE = 2.0  # seconds that a fork waits for a transaction
+_FORK_WAIT_SECONDS = 2.0  # that a fork waits for a transaction
 
-# Those that this process has open, by directory.
 _open: dict[Path, Environment] = {}
-# Those that it has inherited in the middle of a transaction of another thread. It cannot even close them, and LMDB
-# opens none twice in a process.
+# Directories of environments that were inherited in the middle of a transaction of another thread. This process
+# cannot even close them, and LMDB opens none twice in a process.
 _torn: set[Path] = set()
 _opening = _thread.RLock()
 _makes = False  # whether a thread makes one
+# The users whose stores were collected as garbage: at such a moment no lock may be taken.
+_abandoned: deque[object] = deque()
 
-abandoned: deque[object] = deque()
-"""The users whose stores were collected as garbage: at such a moment no lock may be taken."""
 
-
-def use(directory: Path, max_bytes: int, user: object, repair: bool = True) -> Environment:
+class EnvironmentUser:
     """
-    Returns the environment in ``directory`` for ``user``, who will ``leave`` it, opening it if need be.
+    A user of the environment in ``directory``, which it opens when it is needed. The last user closes it.
 
-    ``repair`` makes it anew where there is none, or one that cannot be used and that nobody uses.
+    ``max_bytes`` bounds the pages in use. ``repair``: make it anew where there is none, or one that cannot be used
+    and that no other process uses.
     """
-    fork.check()
-    if directory in _torn:
-        raise UnusableStore(
-            f"the IPC store in {directory} cannot be used by this process: it was forked in the middle of what "
-            f"another thread did there; let it be forked before other threads use the layer"
-        )
-    with _opening:
-        while abandoned:
-            gone = abandoned.popleft()
-            for other in list(_open.values()):
-                leave(other, gone)
-        environment = _open.get(directory)
-        if environment is not None:
+
+    def __init__(self, directory: Path, max_bytes: int, repair: bool = True) -> None:
+        self.directory = directory
+        self._max_bytes = max_bytes
+        self._repair = repair
+        self._environment: Environment | None = None
+        self._user = object()
+        weakref.finalize(self, _abandoned.append, self._user).atexit = False
+
+    def transact(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Return ``work(environment, txn, now, *arguments)``, done in one transaction, under the writer's lock."""
+        while True:
+            environment = self.environment()
             try:
-                environment.ensure(max_bytes)
+                with environment.lock:
+                    if environment.busy:
+                        environment.check_idle()
+                    environment.busy = True
+                    try:
+                        if environment.closed:
+                            continue
+                        with environment.data.lmdb.begin(write=True) as txn:
+                            at = now()
+                            if at >= environment.check_at:
+                                environment.check(at)
+                            return work(environment, txn, at, *arguments)
+                    except Exception as error:  # noqa: BLE001  it is raised again, unless the next attempt can succeed
+                        environment.recover(error, bounded=work is push)
+                    finally:
+                        environment.busy = False
             except Replaced:
                 environment.close()
-        if environment is None or environment.closed:
-            environment = _open[directory] = _make(directory, max_bytes, repair)
-        environment.users.add(user)
-    if environment.problem:
-        problem, environment.problem = environment.problem, None
-        logger.warning("the IPC store in %s is %s; starting with an empty one", directory, problem)
-    return environment
+
+    def environment(self) -> Environment:
+        """Return the environment, opened anew if it is closed."""
+        fork.check()
+        environment = self._environment
+        if environment is None or not environment.is_current:
+            environment = self._environment = self._use()
+        return environment
+
+    def _use(self) -> Environment:
+        if self.directory in _torn:
+            raise UnusableStore(
+                f"the IPC store in {self.directory} cannot be used by this process: it was forked in the middle of "
+                f"what another thread did there; let it be forked before other threads use the layer"
+            )
+        with _opening:
+            while _abandoned:
+                gone = _abandoned.popleft()
+                for other in list(_open.values()):
+                    _leave(other, gone)
+            environment = _open.get(self.directory)
+            if environment is not None:
+                try:
+                    environment.ensure(self._max_bytes)
+                except Replaced:
+                    environment.close()
+            if environment is None or environment.closed:
+                environment = _open[self.directory] = _make(self.directory, self._max_bytes, self._repair)
+            environment.users.add(self._user)
+        if environment.problem:
+            problem, environment.problem = environment.problem, None
+            logger.warning("the IPC store in %s is %s; starting with an empty one", self.directory, problem)
+        return environment
+
+    def close(self) -> None:
+        """Leave the environment. This object stays usable, and opens it again."""
+        environment, self._environment = self._environment, None
+        if environment is not None:
+            fork.check()
+            with _opening:
+                _leave(environment, self._user)
 
 
 def _make(directory: Path, max_bytes: int, repair: bool) -> Environment:
@@ -73,42 +133,37 @@ def _make(directory: Path, max_bytes: int, repair: bool) -> Environment:
         _makes = False
 
 
-def leave(environment: Environment, user: object) -> None:
-    """Gives back what ``use`` returned; the last one closes it."""
-    fork.check()
-    with _opening:
-        environment.users.discard(user)
-        if not environment.users:
-            environment.close()
-            if _open.get(environment.directory) is environment:
-                del _open[environment.directory]
+def _leave(environment: Environment, user: object) -> None:
+    environment.users.discard(user)
+    if not environment.users:
+        environment.close()
+        if _open.get(environment.directory) is environment:
+            del _open[environment.directory]
 
 
 class _Fork:
-    """What becomes of them in a forked process: it closes what it has inherited, which LMDB cannot use there."""
-
     def __init__(self) -> None:
         self._held = threading.local()
 
     def hold(self) -> None:
-        """Waits until no transaction goes on, but those of a thread that forks in a signal handler in its midst."""
+        """Wait until no transaction goes on, except those of a thread that forks in a signal handler in its midst."""
         held: list[_thread.RLock] = []
 
-        def take(lock: _thread.RLock) -> None:
-            # It may never be free: another thread waits in turn for what this one has.
-            if lock.acquire(timeout=_PATIENCE):
+        def acquire(lock: _thread.RLock) -> None:
+            # It may never be free: another thread may wait for a lock that this one has.
+            if lock.acquire(timeout=_FORK_WAIT_SECONDS):
                 held.append(lock)
 
-        take(_opening)
-        environments = list(_open.values())  # now, as there may be a new one since it had to wait
+        acquire(_opening)
+        environments = list(_open.values())  # now: there may be a new one since it had to wait
         for environment in environments:
-            environment.is_current = False  # other threads now wait in ``use``, and take turns no longer
-            take(environment.lock)
+            environment.is_current = False  # other threads now wait in ``_use``, and take turns no longer
+            acquire(environment.lock)
         self._held.locks = held
         self._held.environments = environments
 
     def release(self) -> None:
-        """Lets the parent go on."""
+        """Let the parent go on."""
         held = self._held.__dict__
         for environment in held.pop("environments", ()):
             environment.is_current = not environment.closed
@@ -116,7 +171,7 @@ class _Fork:
             lock.release()
 
     def start_process(self) -> None:
-        """Closes them all."""
+        """Close all environments."""
         global _makes, _opening
         _opening, _makes = _thread.RLock(), False
         for environment in _open.values():

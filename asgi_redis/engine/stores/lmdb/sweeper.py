@@ -1,12 +1,12 @@
-"""Removes what nobody reads any more: a few records at a time, by whoever writes."""
+"""Removing expired records: each writer looks at a few."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from asgi_redis.engine.stores.lmdb import mailbox, waiters
-from asgi_redis.engine.stores.lmdb.queues import HOUR, purge, retire
+from asgi_redis.engine.stores.lmdb import waiters, wakeup_sockets
+from asgi_redis.engine.stores.lmdb.queues import purge, retire
 from asgi_redis.engine.stores.lmdb.records import (
     AFTER_QUEUE,
     FIRST_GROUP,
@@ -14,66 +14,66 @@ from asgi_redis.engine.stores.lmdb.records import (
     FIRST_WAITER,
     MEMBER,
     STATE,
-    State,
-    is_single_use,
+    QueueState,
 )
+from asgi_redis.engine.stores.store import KEPT_SECONDS
 from asgi_redis.wire.expiry import is_over
 
 _AT_ONCE = 20  # records looked at; a message adds two at most, so sweeping is faster than growing
-_AT_ONCE_PRESSED = 50  # so few that the pages kept spare will do
+_AT_ONCE_PRESSED = 50  # so few that the spare pages suffice
 _FRUITLESS = 20  # such looks in a row that find nothing to remove; then there is no room
 _MESSAGES_AT_ONCE = 50
-_PAUSE = 0.01  # seconds between two looks, where there was nothing to remove
+_PAUSE_SECONDS = 0.01  # between two looks, where there was nothing to remove
 _SWEPT = (FIRST_QUEUE, FIRST_GROUP, FIRST_WAITER)
-_ROUND = 1.0  # seconds between two rounds
+_ROUND_SECONDS = 1.0  # between two rounds
 
 
 class Sweeper:
-    """Goes around what is in a store. Each process has one of its own; they need not agree."""
+    """Goes round the records of a store. Each ``LMDBStore`` has one; they need not agree."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._position = FIRST_QUEUE
         self.next = 0.0
-        """When it is time to look at some."""
+        """When it is time to look at some records."""
         self._next_pressed = 0.0
         self._fruitless = 0
 
     def press(self, txn: Any, at: float) -> bool:
         """
-        Looks at many, when there is no room; returns whether another transaction may find more.
+        Look at many records, when there is no room; return whether another transaction may find more.
 
         Queues without messages lose their counters, too.
         """
         if at < self._next_pressed:
             return False
-        if self.sweep(txn, at, most=_AT_ONCE_PRESSED, pressed=True):
+        if self.sweep(txn, at, limit=_AT_ONCE_PRESSED, pressed=True):
             self._fruitless = 0
             return True
         self._fruitless = (self._fruitless + 1) % _FRUITLESS
         if not self._fruitless:
-            self._next_pressed = at + _PAUSE
+            self._next_pressed = at + _PAUSE_SECONDS
         return bool(self._fruitless)
 
-    def sweep(self, txn: Any, at: float, most: int = _AT_ONCE, pressed: bool = False) -> bool:
+    def sweep(self, txn: Any, at: float, limit: int = _AT_ONCE, pressed: bool = False) -> bool:
         """
-        Looks at up to ``most`` records, and removes those that are over; returns whether it has any.
+        Look at up to ``limit`` records, and remove expired ones; return whether there were any.
 
-        ``pressed``: queues without messages are over, too, and a round begins as soon as the one before has ended.
+        ``pressed``: remove queues without messages, too, and begin a round as soon as the last one has ended.
         """
         removed = False
         with txn.cursor() as cursor:
-            for _ in range(most):
+            for _ in range(limit):
                 if not cursor.set_range(self._position) or cursor.key()[:1] not in _SWEPT:
                     self._position = FIRST_QUEUE
                     if pressed:
                         continue
-                    self.next = at + _ROUND
-                    mailbox.sweep(self._directory)
+                    self.next = at + _ROUND_SECONDS
+                    wakeup_sockets.sweep(self._directory)
                     return removed
                 key, value = cursor.item()
                 removed |= self._record(txn, key, value, at, pressed)
-        self.next = at if removed else at + _PAUSE
+        self.next = at if removed else at + _PAUSE_SECONDS
         return removed
 
     def _record(self, txn: Any, key: bytes, value: bytes, at: float, pressed: bool) -> bool:
@@ -85,14 +85,14 @@ class Sweeper:
         return is_over(MEMBER.unpack(value)[1], at) and bool(txn.delete(key))
 
     def _queue(self, txn: Any, key: bytes, value: bytes, at: float, pressed: bool) -> bool:
-        state = State.of(value)
-        head = purge(txn, key, state.head, state.tail, at - state.expiry, _MESSAGES_AT_ONCE)
+        state = QueueState.of(value)
+        head = purge(txn, key, state.head, state.tail, at, state.expiry, _MESSAGES_AT_ONCE)
         if head - state.head < _MESSAGES_AT_ONCE:
             self._position = key + AFTER_QUEUE
         purged = head - state.head
         state = state._replace(head=head, expired=state.expired + purged)
         registered = value[STATE.size :]
-        over = pressed or at - state.last > HOUR or not state.last or is_single_use(key)
+        over = pressed or at - state.last > KEPT_SECONDS or not state.last or b"?" in key
         if head == state.tail and over:
             registered = waiters.waiting(txn, registered)
             retire(txn, state)

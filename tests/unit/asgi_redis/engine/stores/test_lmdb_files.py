@@ -15,7 +15,7 @@ import lmdb
 import pytest
 
 from asgi_redis.engine.stores.lmdb import directory as places
-from asgi_redis.engine.stores.lmdb import sharing
+from asgi_redis.engine.stores.lmdb import lmdb_file, sharing
 from asgi_redis.engine.stores.lmdb.directory import directory_for, prefix_of
 from asgi_redis.engine.stores.lmdb.records import ABOUT_KEY, FORMAT
 from asgi_redis.engine.stores.lmdb.store import LMDBStore
@@ -179,18 +179,18 @@ class TestRemoval:
         push(store, b"old")
         with places.locked(directory):
             places.remove(directory)
-        store.transact(lambda environment, txn: setattr(environment, "check_at", 0.0))  # a second later
+        store.transact(lambda environment, txn, now: setattr(environment, "check_at", 0.0))  # a second later
         push(store, b"new")
         assert pop(store) == [b"new"]
         assert directory.exists()
 
     def test_who_has_it_open_is_known(self, store, directory):
-        assert places.users(directory) == []
+        assert lmdb_file.users(directory) == []
         with another_user_of(directory) as one, another_user_of(directory) as two:
-            assert places.users(directory) == sorted([one.pid, two.pid])
-            assert places.a_user(directory) in (one.pid, two.pid)
-        assert places.users(directory) == []
-        assert places.a_user(directory) is None
+            assert lmdb_file.users(directory) == sorted([one.pid, two.pid])
+            assert lmdb_file.a_user(directory) in (one.pid, two.pid)
+        assert lmdb_file.users(directory) == []
+        assert lmdb_file.a_user(directory) is None
 
 
 class TestSharing:
@@ -231,9 +231,9 @@ class TestSharing:
     def test_one_with_a_smaller_map_takes_no_memory_from_one_with_a_larger(self, store, directory):
         """LMDB cuts the file to the size of the map that it is opened with."""
         push(store, b"1")
-        size = (directory / places.DATA).stat().st_size
+        size = (directory / lmdb_file.DATA).stat().st_size
         with another_user_of(directory):
-            assert (directory / places.DATA).stat().st_size == size
+            assert (directory / lmdb_file.DATA).stat().st_size == size
 
     def test_a_layer_that_asks_for_more_than_another_of_its_process_gets_it(self, store, directory):
         small = LMDBStore(directory, 1 << 20)
@@ -279,7 +279,7 @@ class TestSharing:
             finally:
                 os._exit(0)
         os.read(answer[0], 1)
-        users = places.users(directory)
+        users = lmdb_file.users(directory)
         os.write(question[1], b".")
         assert users == sorted([os.getpid(), pid])
         assert os.waitpid(pid, 0)[1] == 0
@@ -316,7 +316,7 @@ class TestSharing:
     def test_a_process_that_is_forked_in_c_amid_a_transaction_of_another_thread_says_so(self, store):
         begun, go_on = threading.Event(), threading.Event()
 
-        def work(environment, txn):
+        def work(environment, txn, now):
             begun.set()
             go_on.wait(20)
 
@@ -365,6 +365,6 @@ class TestSharing:
 
     def test_to_open_it_needs_no_list_of_all_locks(self, store, directory, monkeypatch):
         """Linux takes seconds for that at times, when other processes lock files."""
-        monkeypatch.setattr(places, "users", None)
+        monkeypatch.setattr(lmdb_file, "users", None)
         with another_user_of(directory):
             assert push(store, b"x") == [True]

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from asgi_redis.engine.stores.lmdb import statistics
-from asgi_redis.engine.stores.lmdb.queues import HOUR
 from asgi_redis.engine.stores.lmdb.store import LMDBStore
+from asgi_redis.engine.stores.store import KEPT_SECONDS
 from asgi_redis.exceptions import ChannelFull
 from tests.support.stores.lmdb_stores import pop, push, waiting
 
@@ -17,7 +17,7 @@ MIB = 1 << 20
 
 
 def queues_of(store):
-    return [key for key, _, _ in store.transact(lambda environment, txn: list(statistics.states(txn)))]
+    return [key for key, _, _ in store.transact(lambda environment, txn, now: list(statistics.states(txn)))]
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ class TestLingering:
         for number in range(100):
             push(store, b"x", queue=f"reply{number}")
             pop(store, f"reply{number}")
-        clock.now += HOUR + 1
+        clock.now += KEPT_SECONDS + 1
 
         def gone():
             push(store, b"x", queue="live", capacity=1)
@@ -132,12 +132,12 @@ class TestLingering:
         assert store.global_statistics()[0] > 100
 
     def test_a_single_reader_channel_that_was_read_leaves_nothing(self, store):
-        before = store.transact(lambda _, txn: txn.stat()["entries"])
+        before = store.transact(lambda _, txn, now: txn.stat()["entries"])
         for number in range(100):
             push(store, b"x", b"y", queue=f"reply?{number}")
             pop(store, f"reply?{number}")
         assert queues_of(store) == []
-        assert store.transact(lambda _, txn: txn.stat()["entries"]) == before + 1  # the counters of all
+        assert store.transact(lambda _, txn, now: txn.stat()["entries"]) == before + 1  # the counters of all
         assert store.global_statistics() == (200, 0, 0)
 
     def test_the_counters_of_a_single_reader_channel_that_nobody_read_go_with_its_messages(
@@ -158,7 +158,7 @@ class TestLingering:
         with waiting(store, "waited for"):
             push(store, b"x", queue="other")
             pop(store, "other")
-            clock.now += HOUR + 1
+            clock.now += KEPT_SECONDS + 1
 
             def gone():
                 push(store, b"x", queue="live", capacity=1)

@@ -6,22 +6,23 @@ import contextlib
 import errno
 import os
 import signal
+import socket
 import threading
 import time
 
-from asgi_redis.engine.stores.lmdb import mailbox, waiters
+from asgi_redis.engine.stores.lmdb import waiters, wakeup_sockets
 from asgi_redis.engine.stores.lmdb.records import STATE, queue_key
 from asgi_redis.engine.stores.lmdb.store import LMDBStore
 from tests.support.stores.lmdb_stores import another_user_of, look, pop, push, readable, run, waiting
 
 
-def mailboxes_of(store, queue="a"):
-    value = store.transact(lambda environment, txn: txn.get(queue_key(queue)))
+def addresses_of(store, queue="a"):
+    value = store.transact(lambda environment, txn, now: txn.get(queue_key(queue)))
     return waiters.split(value[STATE.size :]) if value else []
 
 
 def records(store):
-    return store.transact(lambda environment, txn: waiters.records(txn))
+    return store.transact(lambda environment, txn, now: waiters.records(txn))
 
 
 # In another process: takes what is in the queues, and prints it; first "ready", once it waits.
@@ -35,7 +36,7 @@ with store.listen(queues) as listener:
     print("ready", flush=True)
     assert select.select([listener.fileno()], [], [], 20)[0]
     DIE
-    print(listener.pop(queues, 1, 60)[0][1].message.decode())
+    print(listener.pop(queues, 1, 60)[0][2].decode())
 """
 
 
@@ -98,7 +99,7 @@ class TestWaking:
             push(store, b"1")
             push(store, b"2", queue="b")
             assert not readable(other)
-            assert [entry.message for _, entry in both.pop(["b", "a"], 1, 60)] == [b"2"]
+            assert [message for _, _, message in both.pop(["b", "a"], 1, 60)] == [b"2"]
             assert readable(other)
             assert look(other) == [b"1"]
 
@@ -107,7 +108,7 @@ class TestWaking:
             listeners = [stack.enter_context(waiting(store)) for _ in range(6)]
             push(store, b"1", b"2", b"3")
             for listener in listeners[:3]:
-                assert [entry.message for _, entry in listener.pop(["a"], 1, 60)]
+                assert [message for _, _, message in listener.pop(["a"], 1, 60)]
             assert [readable(listener) for listener in listeners[3:]] == [False] * 3
 
     def test_one_that_gives_up_instead_of_taking_the_message_wakes_the_next(self, store):
@@ -137,14 +138,14 @@ class TestWaking:
 
     def test_what_others_have_not_read_costs_nobody_a_wake_up(self, store, monkeypatch):
         """The kernel bounds what a socket has sent and nobody has read: here to a few datagrams."""
-        make = mailbox._socket
+        make = wakeup_sockets._socket
 
         def small():
             made = make()
-            made.setsockopt(mailbox.socket.SOL_SOCKET, mailbox.socket.SO_SNDBUF, 1)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
             return made
 
-        monkeypatch.setattr(mailbox, "_socket", small)
+        monkeypatch.setattr(wakeup_sockets, "_socket", small)
         with contextlib.ExitStack() as stack:
             for number in range(30):
                 stack.enter_context(waiting(store, f"busy{number}"))
@@ -163,7 +164,7 @@ class TestWaking:
         listener.wake()  # too late: nobody waits, nothing happens
 
     def test_one_that_is_awake_already_is_not_lost(self, store):
-        """So often that its mailbox is full."""
+        """So often that its socket is full."""
         with waiting(store) as listener:
             for _ in range(1000):
                 listener.wake()
@@ -214,7 +215,7 @@ class TestKilled:
             assert readable(listener)
             assert look(listener) == [b"1"]
         assert records(store) == []
-        mailbox.sweep(directory)
+        wakeup_sockets.sweep(directory)
         assert [path.name.partition("-")[0] for path in directory.glob("*-*")] == [str(os.getpid())]
 
     def test_a_receiver_that_is_killed_on_its_way_to_a_message_leaves_it_to_the_others(self, store, directory):
@@ -243,7 +244,7 @@ class TestKilled:
         def gone():
             clock.now += 1
             push(store, b"x", queue="live", capacity=1)
-            return not records(store) and len(store.transact(lambda _, txn: list(txn.cursor()))) < 10
+            return not records(store) and len(store.transact(lambda _, txn, now: list(txn.cursor()))) < 10
 
         eventually(gone)
 
@@ -251,12 +252,12 @@ class TestKilled:
         process = run(
             "import os, signal, sys, pathlib\n"
             "from asgi_redis.engine.stores.lmdb import store as stores\n"
-            "from asgi_redis.engine.stores.lmdb.mailbox import Mailboxes\n"
-            "ring = Mailboxes.ring\n"
-            "def ring_and_die(*arguments):\n"
-            "    ring(*arguments)\n"
+            "from asgi_redis.engine.stores.lmdb.wakeup_sockets import WakeupSockets\n"
+            "wake = WakeupSockets.wake\n"
+            "def wake_and_die(*arguments):\n"
+            "    wake(*arguments)\n"
             "    os.kill(os.getpid(), signal.SIGKILL)\n"
-            "Mailboxes.ring = ring_and_die\n"
+            "WakeupSockets.wake = wake_and_die\n"
             "store = stores.LMDBStore(pathlib.Path(sys.argv[1]), 1 << 20)\n"
             "sys.stdin.readline()\n"
             "store.push([('a', 'a', b'never', 10)], 60)",
@@ -272,22 +273,22 @@ class TestKilled:
             assert readable(listener)
 
 
-class TestMailboxes:
+class TestWakeupSockets:
     def test_they_are_used_again_and_registered_once(self, store, directory):
         for _ in range(3):
             with waiting(store):
-                assert len(mailboxes_of(store)) == 1
+                assert len(addresses_of(store)) == 1
         assert len(list(directory.glob("*-*"))) == 1
 
     def test_one_who_waits_for_another_single_reader_channel_each_time_leaves_nothing_behind(self, store):
-        empty = len(store.transact(lambda _, txn: list(txn.cursor())))
+        empty = len(store.transact(lambda _, txn, now: list(txn.cursor())))
         for number in range(100):
             with waiting(store, f"reply?{number}") as listener:
                 if number % 2:
                     push(store, b"x", queue=f"reply?{number}")
                     assert readable(listener)
                     assert look(listener, f"reply?{number}") == [b"x"]
-        assert len(store.transact(lambda _, txn: list(txn.cursor()))) == empty + 1  # the counters of all together
+        assert len(store.transact(lambda _, txn, now: list(txn.cursor()))) == empty + 1  # the counters of all
         assert store.global_statistics() == (50, 0, 0)
 
     def test_an_error_at_the_end_of_a_wait_costs_nothing_that_was_received(self, store, monkeypatch, caplog):
@@ -313,7 +314,7 @@ class TestMailboxes:
             assert readable(listener)
 
     def test_a_child_does_not_hold_open_what_its_parent_waits_with(self, store):
-        """The parent may be killed: messages to its mailbox must not pile up in the child."""
+        """The parent may be killed: datagrams to its socket must not pile up in the child."""
         with waiting(store) as listener:
             pid = os.fork()
             if not pid:

@@ -7,7 +7,8 @@ import select
 import pytest
 
 from asgi_redis.engine.stores import memory
-from asgi_redis.engine.stores.memory import DAY, HOUR, MemoryStore
+from asgi_redis.engine.stores.memory import MemoryStore
+from asgi_redis.engine.stores.store import KEPT_SECONDS, TOTAL_KEPT_SECONDS
 
 
 class Clock:
@@ -37,7 +38,7 @@ def push(store, *messages, queue="a", capacity=1000, expiry=60.0):
 
 
 def pop(store, *queues, limit=1000, expiry=60.0, limits=None):
-    return [entry.message for _, entry in store.pop(queues or ("a",), limit, expiry, limits)]
+    return [message for _, _, message in store.pop(queues or ("a",), limit, expiry, limits)]
 
 
 def readable(listener):
@@ -58,10 +59,9 @@ class TestQueues:
         assert pop(store, "a", "b", limit=10, limits={"a": 1}) == [b"a1", b"b1", b"b2"]
         assert pop(store, "b", "a", limit=1, limits={"a": 1}) == [b"a2"]
 
-    def test_the_age_and_the_full_channel_come_with_the_message(self, store, clock):
+    def test_the_full_channel_comes_with_the_message(self, store):
         store.push([("own!", "own!one", b"1", 10)], 60)
-        clock.now += 1.5
-        assert store.pop(["own!"], 1, 60) == [("own!", ("own!one", b"1", 1.5))]
+        assert store.pop(["own!"], 1, 60) == [("own!", "own!one", b"1")]
 
     def test_it_expires_to_the_instant(self, store, clock):
         push(store, b"1", b"2", expiry=0.25)
@@ -99,7 +99,7 @@ class TestMemoryUsed:
     def test_counters_that_are_an_hour_old(self, store, clock):
         for number in range(500):
             push(store, b"x", queue=f"reply.{number}")
-        clock.now += HOUR + 1
+        clock.now += KEPT_SECONDS + 1
         push(store, b"x")
         assert list(store._counters) == ["a"]
 
@@ -139,13 +139,13 @@ class TestMemoryUsed:
             with store.listen(["a", f"reply?{number}"]):
                 pass
         assert not store._waiting
-        assert len(store._idle_waiters) == 1
+        assert len(store._idle_pipes) == 1
 
 
 class TestStatistics:
     def test_the_counters_of_a_queue_last_an_hour(self, store, clock):
         push(store, b"1", b"2", b"3", capacity=2)
-        clock.now += HOUR
+        clock.now += KEPT_SECONDS
         assert store.channel_statistics("a", 60) == (2, 1, 2, 0, 0.0)
         clock.now += 1
         assert store.channel_statistics("a", 60) == (0, 0, 0, 0, 0.0)
@@ -162,7 +162,7 @@ class TestStatistics:
 
     def test_all_counters_last_a_day(self, store, clock):
         push(store, b"1", b"2", capacity=1)
-        clock.now += DAY
+        clock.now += TOTAL_KEPT_SECONDS
         assert store.global_statistics() == (1, 1, 0)
         clock.now += 1
         assert store.global_statistics() == (0, 0, 0)
@@ -175,7 +175,7 @@ class TestListening:
         with store.listen(["a", "b"]) as one, store.listen(["a"]) as two, store.listen(["b"]) as other:
             push(store, b"1")
             assert [readable(one), readable(two), readable(other)] == [True, True, False]
-            assert [entry.message for _, entry in one.pop(["a", "b"], 1, 60)] == [b"1"]
+            assert [message for _, _, message in one.pop(["a", "b"], 1, 60)] == [b"1"]
             assert not readable(one)
 
     def test_wake_wakes_one(self, store):
