@@ -17,8 +17,9 @@ from typing import Any, Generic, Optional, TypeVar, Union
 
 from redis.exceptions import RedisError
 
-from asgi_redis.connection import Plan, Shard, as_exception, begin, pipeline_execute, start_or_run
+from asgi_redis.connection import Plan, Shard, as_exception, begin, pipeline_execute
 from asgi_redis.process import fork
+from asgi_redis.process.time_limits import start_or_run
 from asgi_redis.wire import Operation
 
 Work = TypeVar("Work")

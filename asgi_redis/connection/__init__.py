@@ -1,6 +1,5 @@
 """The way to Redis: hosts, connections, and what runs operations and plans on them."""
 
-from asgi_redis.connection.background import start_or_run
 from asgi_redis.connection.blocking_pop import pop
 from asgi_redis.connection.errors import describe_wrong_type
 from asgi_redis.connection.execute import Plan, Request, execute_on_shards, run_plan
@@ -32,5 +31,4 @@ __all__ = [
     "pipeline_execute",
     "pop",
     "run_plan",
-    "start_or_run",
 ]

@@ -14,14 +14,15 @@ from typing import Any, Protocol
 
 from redis.exceptions import RedisError, ResponseError, TimeoutError
 
-from asgi_redis.connection.background import HANG_TIMEOUT_SECONDS
 from asgi_redis.connection.exchange import Exchange
+from asgi_redis.connection.redis_py import is_unblocked
 from asgi_redis.connection.shard import Shard
 from asgi_redis.connection.take import Hand, RequeueOperation, Taking, requeue_all
 from asgi_redis.exceptions import UnsupportedRedis
+from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS
 from asgi_redis.process.wakeup import WakeupPipe, poll
 from asgi_redis.wire.operation import Operation
-from asgi_redis.wire.operations import Taken, client_id, is_unblocked, unblock
+from asgi_redis.wire.operations import Taken, client_id, unblock
 
 logger = logging.getLogger("asgi_redis")
 
@@ -104,7 +105,7 @@ class _Blocked(Taking):
     def _read(self, exchange: Exchange, timeout: float | None) -> list[Taken]:
         while True:
             replies = exchange.replies()
-            put_off = bool(replies) and isinstance(replies[0], ResponseError) and is_unblocked(replies[0])
+            put_off = bool(replies) and is_unblocked(replies[0])
             if put_off:
                 # A server that has put the pop off, in a CLIENT PAUSE or FAILOVER, does it when it goes on, all the
                 # same: its reply comes then, and after it that to the TIME.

@@ -9,6 +9,7 @@ from redis.exceptions import AuthenticationError, ConnectionError, ResponseError
 
 from asgi_redis.connection.errors import authentication_error, cluster_error
 from asgi_redis.connection.host import Host
+from asgi_redis.connection.redis_py import read_reply, write
 from asgi_redis.wire.operation import command
 
 logger = logging.getLogger("asgi_redis")
@@ -63,8 +64,8 @@ class Examination:
 def ask_info(host: Host, connection: Any) -> dict[bytes, bytes]:
     """Returns what the server tells of itself; nothing where a user may not ask. Raises ``ConnectionError``."""
     try:
-        connection.send_packed_command((_INFO,), check_health=False)
-        reply = connection.read_response(disable_decoding=True, disconnect_on_error=False)
+        write(connection, _INFO)
+        reply = read_reply(connection)
     except AuthenticationError as error:
         raise authentication_error(host, error) from error
     except ResponseError:

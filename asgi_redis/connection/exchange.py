@@ -14,10 +14,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from redis.connection import DefaultParser
 from redis.exceptions import ConnectionError, InvalidResponse, NoScriptError, RedisError, TimeoutError
 
-from asgi_redis.connection.redis_py import Unsent, descriptor, read_some, write_rest
+from asgi_redis.connection.redis_py import Unsent, descriptor, parse_error, read_some, write_rest
 from asgi_redis.process.wakeup import poll
 from asgi_redis.wire import resp
 from asgi_redis.wire.operation import Operation
@@ -166,15 +165,13 @@ class Exchange:
 def _replies(data: bytes) -> list[Any]:
     if hiredis is None:
         try:
-            return resp.replies(data, DefaultParser.parse_error)
+            return resp.replies(data, parse_error)
         except ValueError as error:
             raise InvalidResponse(str(error)) from None
     try:
         reader = _idle_readers.pop()
     except IndexError:
-        reader = hiredis.Reader(
-            protocolError=InvalidResponse, replyError=DefaultParser.parse_error, notEnoughData=_MORE
-        )
+        reader = hiredis.Reader(protocolError=InvalidResponse, replyError=parse_error, notEnoughData=_MORE)
     reader.feed(data)
     replies: list[Any] = []
     while reader.has_data():

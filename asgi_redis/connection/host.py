@@ -13,6 +13,7 @@ from redis.connection import Connection, SSLConnection
 from redis.exceptions import AuthenticationError, ConnectionError, RedisError, TimeoutError
 from redis.retry import Retry
 
+from asgi_redis.connection import redis_py
 from asgi_redis.connection.errors import authentication_error
 from asgi_redis.exceptions import ConfigurationError
 from asgi_redis.process.patches import refuse_eventlet
@@ -101,20 +102,8 @@ class Host:
             raise ConnectionError(f"connecting to {self.name} fails: {type(error).__name__}: {error}") from error
 
     def _connect(self, connection: Any) -> None:
-        timeout, connect_timeout = connection.socket_timeout, getattr(connection, "socket_connect_timeout", None)
-        custom = connection.redis_connect_func
-
-        def connected(connection: Any) -> None:
-            # From here on it waits for Redis, not for the network.
-            connection.socket_timeout, connection.redis_connect_func = timeout, custom
-            connection._sock.settimeout(timeout)
-            (custom or type(connection).on_connect)(connection)
-
-        # redis-py would wait for a TLS handshake as long as for a reply.
-        connection.socket_timeout = timeout if connect_timeout is None else connect_timeout
-        connection.redis_connect_func = connected
         try:
-            connection.connect()
+            redis_py.connect(connection)
         except AuthenticationError as error:
             raise authentication_error(self.name, error) from error
         except (TimeoutError, ConnectionError) as error:
@@ -123,20 +112,16 @@ class Host:
                 raise
             # Unlike any other timeout this one says for sure that Redis has seen nothing.
             raise ConnectionError(problem) from error
-        finally:
-            connection.socket_timeout, connection.redis_connect_func = timeout, custom
 
     def _problem(self, connection: Any, error: Exception) -> str | None:
-        """Returns what is to be told instead of redis-py's text, if that does not tell enough."""
-        text, cause = str(error), error.__context__
-        is_tls, closed = isinstance(connection, SSLConnection), isinstance(cause, ConnectionResetError)
-        late = isinstance(error, TimeoutError)
-        if is_tls and (late or closed or "_ssl" in str(cause)) and "certificate" not in text:
+        """Return a better text than redis-py's, where that does not say enough."""
+        if redis_py.is_failed_handshake(connection, error):
+            cause = error.__context__
             return f"{self.name}: no TLS handshake: {cause}; for a server that does not speak TLS write redis://"
-        if late:
-            return f"{self.name} does not answer: {text}"
-        if isinstance(connection, Connection) and not is_tls and (closed or "closed by server" in text):
-            return f"{self.name} has closed the connection: {text}; for a server that speaks TLS write rediss://"
+        if isinstance(error, TimeoutError):
+            return f"{self.name} does not answer: {error}"
+        if redis_py.is_closed_by_server(connection, error):
+            return f"{self.name} has closed the connection: {error}; for a server that speaks TLS write rediss://"
         return None
 
     def is_current(self, connection: Any) -> bool:

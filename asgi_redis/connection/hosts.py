@@ -10,6 +10,7 @@ from redis.connection import Connection, SSLConnection, UnixDomainSocketConnecti
 from redis.exceptions import RedisError
 
 from asgi_redis.connection.host import Host
+from asgi_redis.connection.redis_py import describe_option_error
 from asgi_redis.connection.sentinel import SentinelCluster, SentinelHost
 from asgi_redis.exceptions import ConfigurationError
 
@@ -51,8 +52,7 @@ def parse_hosts(
         except ConfigurationError as error:
             raise ConfigurationError(f"hosts[{position}]: {error}") from None
         except (TypeError, ValueError, RedisError) as error:
-            # redis-py's message ends in the name of the option that it does not know, or says what it may be.
-            raise ConfigurationError(f"hosts[{position}]: redis-py: {str(error).rpartition('() ')[2]}") from None
+            raise ConfigurationError(f"hosts[{position}]: redis-py: {describe_option_error(error)}") from None
     return result
 
 

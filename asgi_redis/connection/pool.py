@@ -25,14 +25,21 @@ from redis.exceptions import (
     TimeoutError,
 )
 
-from asgi_redis.connection.background import HANG_TIMEOUT_SECONDS, within
-from asgi_redis.connection.errors import closes_connection
 from asgi_redis.connection.examination import Examination, ask_info
 from asgi_redis.connection.host import Host
 from asgi_redis.connection.idle import IdleOfHub, idle_connections
-from asgi_redis.connection.redis_py import Unsent, answers, is_connected, is_dead, write_rest
+from asgi_redis.connection.redis_py import (
+    Unsent,
+    answers,
+    closes_connection,
+    is_connected,
+    is_dead,
+    leave_to_parent,
+    write,
+)
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.process import fork
+from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS, within
 
 _FRESH = 0.05  # seconds that an idle connection counts as alive without a look
 _COUNT_AGAIN = 0.1  # seconds until a caller who waits for a connection counts them again
@@ -55,8 +62,7 @@ class ConnectionPool:
         """Leaves all connections to the process that this one was forked from."""
         # Also those in use: a call that a signal handler has forked from goes on in this process, too.
         for connection in self._connections:
-            connection.disconnect()  # redis-py leaves it open for the other
-            connection.connect = _refuse
+            leave_to_parent(connection)
             connection.retire_at = -math.inf  # it is not kept when that call gives it back
         self._connections = WeakSet()
         self._idle = idle_connections()
@@ -224,10 +230,10 @@ class ConnectionPool:
         One that was closed meanwhile is connected anew, if no byte has gone out.
         """
         try:
-            write_rest(connection, packed, [])
+            write(connection, packed)
         except Unsent as error:
             self.renew(connection, error, fail_fast)
-            write_rest(connection, packed, [])
+            write(connection, packed)
 
     def renew(self, connection: Any, error: Unsent, fail_fast: bool = False) -> None:
         """Connects one anew that was closed before a byte went out, as ``error`` says."""
@@ -301,8 +307,3 @@ class ConnectionPool:
                 self._idle.appendleft((connection, used))
                 return
             connection.disconnect()
-
-
-def _refuse(*_: object, **__: object) -> None:
-    """Replaces what redis-py connects anew with, where a call must not go on."""
-    raise ConnectionError("the call was begun by the process that this one was forked from, which goes on with it")

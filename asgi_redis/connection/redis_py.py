@@ -1,12 +1,28 @@
-"""What is done on one connection of redis-py beyond what that has calls for."""
+"""
+The adapter to redis-py: its private parts and the texts of its errors are used in this file only.
+
+``tests/unit/asgi_redis/connection/test_redis_py.py`` fails where a new version of redis-py has changed them.
+"""
 
 from __future__ import annotations
 
+import re
 import socket
 from typing import Any
 
-from redis.connection import SSLConnection
-from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
+from redis.connection import Connection, DefaultParser, SSLConnection
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    ClusterCrossSlotError,
+    ClusterDownError,
+    ConnectionError,
+    MasterDownError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TimeoutError,
+)
 
 from asgi_redis.wire.operation import command
 
@@ -16,12 +32,61 @@ _CHUNK = 1 << 18
 
 
 class Unsent(ConnectionError):
-    """The connection was closed, and Redis has seen no byte of what was to be sent."""
+    """The connection was closed, and Redis has seen no byte of the request."""
+
+
+# Connecting
+
+
+def connect(connection: Any) -> None:
+    """
+    Connect within the connect timeout, a TLS handshake included; from then on the socket timeout holds.
+
+    redis-py alone would wait for a TLS handshake as long as for a reply.
+    """
+    timeout, connect_timeout = connection.socket_timeout, getattr(connection, "socket_connect_timeout", None)
+    custom = connection.redis_connect_func
+
+    def connected(connection: Any) -> None:
+        connection.socket_timeout, connection.redis_connect_func = timeout, custom
+        connection._sock.settimeout(timeout)
+        (custom or type(connection).on_connect)(connection)
+
+    connection.socket_timeout = timeout if connect_timeout is None else connect_timeout
+    connection.redis_connect_func = connected
+    try:
+        connection.connect()
+    finally:
+        connection.socket_timeout, connection.redis_connect_func = timeout, custom
+
+
+def leave_to_parent(connection: Any) -> None:
+    """Close a connection in a forked process for good. redis-py leaves it open for the other process."""
+    connection.disconnect()
+    connection.connect = _refuse
+
+
+def _refuse(*_: object, **__: object) -> None:
+    raise ConnectionError("the call was begun by the process that this one was forked from, which goes on with it")
+
+
+def is_connected(connection: Any) -> bool:
+    """Return whether a connection is open, as far as this end knows."""
+    return connection._sock is not None
+
+
+def descriptor(connection: Any) -> int:
+    """Return the file descriptor, -1 when the connection is closed."""
+    sock = connection._sock
+    return -1 if sock is None else int(sock.fileno())
+
+
+# Writing
 
 
 def write(connection: Any, packed: bytes) -> None:
     """
-    Writes a request. Raises ``Unsent`` when Redis has certainly seen nothing of it.
+    Write a request. Raises ``Unsent`` when Redis has certainly seen no byte of it.
 
     redis-py does not tell how much was written, and closes the connection where an interruption comes in between.
     """
@@ -30,9 +95,9 @@ def write(connection: Any, packed: bytes) -> None:
 
 def write_rest(connection: Any, packed: bytes, written: list[int]) -> None:
     """
-    Writes what of a request was not written yet; ``written`` are the numbers of bytes that were, and goes on growing.
+    Write the rest of a request. ``written`` are the numbers of the bytes that were written, and grows.
 
-    Raises ``Unsent`` when Redis has certainly seen nothing of it.
+    Raises ``Unsent`` when Redis has certainly seen no byte of it.
     """
     sock = connection._sock
     if sock is None:
@@ -40,21 +105,67 @@ def write_rest(connection: Any, packed: bytes, written: list[int]) -> None:
     rest: Any = packed if not written else memoryview(packed)[sum(written) :]
     try:
         while rest:
-            # One call in C, which no interruption can divide: what was written is known.
+            # One call in C, which no interruption can divide: the number of written bytes is always known.
             written.extend(map(sock.send, (rest,)))
             if written[-1] == len(rest):  # nearly always
                 return
             rest = memoryview(rest)[written[-1] :]
     except OSError as error:
-        # The kernel has taken nothing. What TLS has taken is not known.
+        # The kernel has taken nothing. How much TLS has taken is not known.
         closed = isinstance(error, (BrokenPipeError, ConnectionResetError))
         if closed and not written and not isinstance(connection, SSLConnection):
             raise _closed(written, f": {error}") from error
         raise _failed(error, "writing to") from error
 
 
+def _closed(written: list[int], why: str) -> ConnectionError:
+    return (ConnectionError if written else Unsent)(f"the connection was closed{why}")
+
+
+def _failed(error: OSError, doing: str) -> RedisError:
+    if isinstance(error, socket.timeout):
+        return TimeoutError(f"Timeout {doing} socket")
+    return ConnectionError(f"Error while {doing} socket: {error}")
+
+
+# Reading
+
+
+def has_reply(connection: Any, timeout: float) -> bool:
+    """Wait up to ``timeout`` seconds for a reply; return whether its first bytes are there."""
+    return bool(connection.can_read(timeout))
+
+
+def read_reply(connection: Any) -> Any:
+    """Return one reply, or raise it where it is an error. Never closes the connection after an error."""
+    return connection.read_response(disable_decoding=True, disconnect_on_error=False)
+
+
+def read_pushed(connection: Any, limit: int, is_polled: bool) -> list[Any]:
+    """
+    Return up to ``limit`` of the replies and messages that are there; errors are among them.
+
+    With ``is_polled`` a poll has shown that there is one. Makes few system calls: at each another thread may take
+    the processor.
+    """
+    replies: list[Any] = []
+    is_plain = not isinstance(connection, SSLConnection)  # TLS sends more than our bytes, and keeps some
+    is_there = is_polled and is_plain
+    while len(replies) < limit and (is_there or connection.can_read(0)):
+        try:
+            reply = connection.read_response(disable_decoding=True, disconnect_on_error=False, push_request=True)
+        except ResponseError as error:
+            reply = error
+        replies.append(reply)
+        is_there = False
+        reader = getattr(connection._parser, "_reader", None) if is_plain else None
+        if reader is not None and not reader.has_data():  # only hiredis tells
+            break
+    return replies
+
+
 def read_some(connection: Any, chunks: list[bytes]) -> None:
-    """Waits for bytes from Redis, and appends them to ``chunks``, past redis-py's parser."""
+    """Wait for bytes from Redis, and append them to ``chunks``, past redis-py's parser."""
     sock = connection._sock
     if sock is None:
         raise ConnectionError("the connection was closed")
@@ -66,24 +177,11 @@ def read_some(connection: Any, chunks: list[bytes]) -> None:
         raise ConnectionError("Connection closed by server.")
 
 
-def descriptor(connection: Any) -> int:
-    """Returns the file descriptor, -1 when it is closed."""
-    sock = connection._sock
-    return -1 if sock is None else int(sock.fileno())
-
-
-def _closed(written: list[int], why: str) -> ConnectionError:
-    return (ConnectionError if written else Unsent)(f"the connection was closed{why}")
-
-
-def _failed(error: OSError, what: str) -> RedisError:
-    if isinstance(error, socket.timeout):
-        return TimeoutError(f"Timeout {what} socket")
-    return ConnectionError(f"Error while {what} socket: {error}")
+# Whether a connection is alive
 
 
 def is_dead(connection: Any) -> bool:
-    """An idle connection has nothing to read: what can be read is its end, or something out of step."""
+    """Return whether an idle connection has something to read: its end, or bytes that are out of step."""
     try:
         return bool(connection.can_read(0))
     except (ConnectionError, OSError):
@@ -91,12 +189,12 @@ def is_dead(connection: Any) -> bool:
 
 
 def answers(connection: Any, timeout: float) -> bool:
-    """Whether Redis answers: what lies between may have forgotten a connection, and tell nobody."""
+    """Return whether Redis answers: the network between may have forgotten a connection without a word."""
     try:
         write(connection, _PING)
-        if not connection.can_read(timeout):
+        if not has_reply(connection, timeout):
             return False
-        connection.read_response(disable_decoding=True, disconnect_on_error=False)
+        read_reply(connection)
     except ResponseError:
         return True  # a user who may not ask
     except (RedisError, OSError):
@@ -104,6 +202,75 @@ def answers(connection: Any, timeout: float) -> bool:
     return True
 
 
-def is_connected(connection: Any) -> bool:
-    """Whether it is open, as far as this end knows."""
-    return connection._sock is not None
+# Errors by their texts
+
+parse_error = DefaultParser.parse_error
+"""``parse_error(text)`` returns the text of an error reply as one of redis-py's exceptions."""
+
+# Scripts pass errors on in other texts before Redis 7; redis-py before 5.1 does not know all of these.
+# UNBLOCKED ends a blocking pop on a master that becomes a replica.
+_REPLICA = {"READONLY": ReadOnlyError, "MASTERDOWN": MasterDownError, "UNBLOCKED": ReadOnlyError}
+_BY_REPLICA = re.compile(r"(?:^|-)(READONLY|MASTERDOWN|UNBLOCKED(?= force)) ")
+_CLUSTER = (AskError, ClusterCrossSlotError, ClusterDownError)  # MovedError is an AskError
+_BY_CLUSTER = re.compile(r"non local key in a cluster|CROSSSLOT|CLUSTERDOWN")  # within scripts
+
+
+def refuses_user(error: Exception) -> bool:
+    """Return whether the server does not know the user or password, or wants one."""
+    return isinstance(error, AuthenticationError) or "unauthenticated" in str(error)
+
+
+def wants_password(error: Exception) -> bool:
+    """Return whether the server wants a password, of an error for which ``refuses_user`` holds."""
+    return "equired" in str(error) or "unauthenticated" in str(error)
+
+
+def lacks_command(error: Exception) -> bool:
+    """Return whether the server does not know a command."""
+    text = str(error).lower()
+    return isinstance(error, ResponseError) and "unknown" in text and "command" in text
+
+
+def is_wrong_type(error: Exception) -> bool:
+    """Return whether a key is of another type than the command is for."""
+    return isinstance(error, ResponseError) and "WRONGTYPE" in str(error)
+
+
+def is_unblocked(error: object) -> bool:
+    """Return whether a blocking command was ended by ``CLIENT UNBLOCK``."""
+    return isinstance(error, ResponseError) and "via CLIENT UNBLOCK" in str(error)
+
+
+def replica_error(error: Exception) -> Exception | None:
+    """Return the error of a server that is a replica as redis-py's own; None for any other error."""
+    found = _BY_REPLICA.search(str(error))
+    return None if found is None else _REPLICA[found[1]](str(error))
+
+
+def is_cluster_error(error: Exception) -> bool:
+    """Return whether the server has only some of the keys."""
+    is_partial = isinstance(error, _CLUSTER) and not isinstance(error, MasterDownError)
+    return is_partial or _BY_CLUSTER.search(str(error)) is not None
+
+
+def closes_connection(error: BaseException) -> bool:
+    """Return whether Redis closes the connection after this reply."""
+    return isinstance(error, RedisError) and "Protocol error" in str(error)
+
+
+def is_failed_handshake(connection: Any, error: Exception) -> bool:
+    """Return whether connecting has failed in the TLS handshake, and not because of a certificate."""
+    cause = error.__context__
+    failed = isinstance(error, TimeoutError) or isinstance(cause, ConnectionResetError) or "_ssl" in str(cause)
+    return failed and isinstance(connection, SSLConnection) and "certificate" not in str(error)
+
+
+def is_closed_by_server(connection: Any, error: Exception) -> bool:
+    """Return whether the server has closed a TCP connection without TLS in the midst of connecting."""
+    closed = isinstance(error.__context__, ConnectionResetError) or "closed by server" in str(error)
+    return closed and isinstance(connection, Connection) and not isinstance(connection, SSLConnection)
+
+
+def describe_option_error(error: Exception) -> str:
+    """Return why redis-py does not take an option: its name, or what it may be."""
+    return str(error).rpartition("() ")[2]

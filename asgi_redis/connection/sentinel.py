@@ -22,10 +22,11 @@ from redis.exceptions import ConnectionError, RedisError, ResponseError
 from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
 
-from asgi_redis.connection.background import HANG_TIMEOUT_SECONDS, within
 from asgi_redis.connection.host import Host
+from asgi_redis.connection.redis_py import read_reply, write
 from asgi_redis.exceptions import ConfigurationError
 from asgi_redis.process.patches import is_patched, original
+from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS, within
 from asgi_redis.wire.operation import command
 
 # A Sentinel answers at once or is not worth waiting for: there are others.
@@ -176,9 +177,9 @@ class SentinelHost(Host):
         self._cluster.forget(self._service)
 
     def _check_role(self, connection: Any) -> None:
-        connection.send_packed_command((_ROLE,))
+        write(connection, _ROLE)
         try:
-            role = connection.read_response(disable_decoding=True, disconnect_on_error=False)[0]
+            role = read_reply(connection)[0]
         except ResponseError:
             return  # a user who may not ask
         if role != b"master":

@@ -8,7 +8,8 @@ out that an idle connection has died, come before the first byte of a request.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -21,13 +22,13 @@ from redis.exceptions import (
     TimeoutError,
 )
 
-from asgi_redis.connection.background import HANG_TIMEOUT_SECONDS, BackgroundReplies
 from asgi_redis.connection.errors import explained, wrong_type_error
 from asgi_redis.connection.host import Host
 from asgi_redis.connection.permissions import Permissions
 from asgi_redis.connection.pool import ConnectionPool
-from asgi_redis.connection.redis_py import write
+from asgi_redis.connection.redis_py import has_reply, is_wrong_type, read_reply, write
 from asgi_redis.exceptions import UnsupportedRedis
+from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS, BackgroundReplies
 from asgi_redis.wire.operation import Operation
 from asgi_redis.wire.operations import scan, types, unlink
 
@@ -39,7 +40,7 @@ class Shard(ConnectionPool):
 
     def __init__(self, host: Host, keeps_keys: bool = True) -> None:
         self._client_ids: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
-        self._background_replies = BackgroundReplies(f"late reply of {host}")
+        self.background_replies = BackgroundReplies(f"late reply of {host}")
         self.permissions = Permissions()
         super().__init__(host, keeps_keys)
 
@@ -55,9 +56,7 @@ class Shard(ConnectionPool):
         connection = self.checkout(fail_fast, spare)
         try:
             self.send(connection, operation.packed, fail_fast)
-            if fail_fast and not connection.can_read(HANG_TIMEOUT_SECONDS):
-                raise TimeoutError(f"{self.host} has not answered within {HANG_TIMEOUT_SECONDS:g} s")
-            reply = self.read(connection, operation)
+            reply = self._await_reply(connection, operation, fail_fast)
         except BaseException as error:
             self.after_error(connection, error)
             if isinstance(error, ResponseError):
@@ -68,13 +67,10 @@ class Shard(ConnectionPool):
         self.release(connection)
         return operation.read(reply)
 
-    def later(self, call: Callable[[], object]) -> None:
-        """Makes a call, which must not raise, in a thread that ``settle`` waits for."""
-        self._background_replies.make(call)
-
-    def settle(self, deadline: float) -> bool:
-        """Waits for replies that are late; returns whether there are none by ``deadline`` (``time.monotonic``)."""
-        return self._background_replies.settle(deadline)
+    def _await_reply(self, connection: Any, operation: Operation, fail_fast: bool) -> Any:
+        if fail_fast and not has_reply(connection, HANG_TIMEOUT_SECONDS):
+            raise TimeoutError(f"{self.host} has not answered within {HANG_TIMEOUT_SECONDS:g} s")
+        return self.read(connection, operation)
 
     def read(self, connection: Any, operation: Operation) -> Any:
         """Returns the reply to an operation that was sent, or the list of its replies."""
@@ -101,7 +97,7 @@ class Shard(ConnectionPool):
 
         Asks Redis, and so is for when the operation has given its connection back.
         """
-        if not isinstance(error, ResponseError) or "WRONGTYPE" not in str(error):
+        if not is_wrong_type(error):
             return error
         keys = operation.keys()[:_KEYS_LOOKED_AT]
         try:
@@ -117,10 +113,12 @@ class Shard(ConnectionPool):
         client = self._client_ids.get(connection)
         if client is None:
             write(connection, ask.packed)
-            if fail_fast and not connection.can_read(HANG_TIMEOUT_SECONDS):
-                raise TimeoutError(f"{self.host} has not answered within {HANG_TIMEOUT_SECONDS:g} s")
-            client = self._client_ids[connection] = int(ask.read(self.read(connection, ask)))
+            client = self._client_ids[connection] = int(ask.read(self._await_reply(connection, ask, fail_fast)))
         return client
+
+    def learn_permissions(self, parts: Sequence[Operation]) -> None:
+        """Ask the server, if need be, whether ``parts``, of which a wait is made, are allowed."""
+        self.permissions.learn(functools.partial(self.execute, fail_fast=True), parts)
 
     def after_error(self, connection: Any, error: BaseException) -> None:
         """Keeps the connection after an error that was a reply; after any other its state is not known."""
@@ -152,12 +150,12 @@ def delete_matching(shard: Shard, pattern: bytes, is_own: Callable[[bytes], bool
 def read_replies(connection: Any, operation: Operation) -> Any:
     """Reads all the replies of an operation, then raises the first that is an error. Never closes the connection."""
     if operation.replies == 1:
-        return connection.read_response(disable_decoding=True, disconnect_on_error=False)
+        return read_reply(connection)
     replies: list[Any] = []
     refused: ResponseError | None = None
     for _ in range(operation.replies):
         try:
-            replies.append(connection.read_response(disable_decoding=True, disconnect_on_error=False))
+            replies.append(read_reply(connection))
         except ResponseError as error:
             refused = refused or error
     if refused is not None:

@@ -12,12 +12,12 @@ from typing import Any
 
 from redis.exceptions import RedisError, ResponseError, TimeoutError
 
-from asgi_redis.connection.background import HANG_TIMEOUT_SECONDS
 from asgi_redis.connection.exchange import Exchange, NoAnswer
 from asgi_redis.connection.redis_py import Unsent
 from asgi_redis.connection.shard import Shard
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.process import fork
+from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS
 from asgi_redis.wire.operation import Operation
 from asgi_redis.wire.operations import Taken, TakenMessages
 
@@ -123,7 +123,7 @@ class Taking:
         """Has a thread wait for the reply, and put back what was taken."""
         self._claims = [None]
         self._left = True
-        self.shard.later(self._read_late)
+        self.shard.background_replies.wait_for(self._read_late)
         self._settled = True
 
     def _claim(self) -> bool:

@@ -11,9 +11,10 @@ from queue import Empty, SimpleQueue
 from typing import Protocol
 from weakref import WeakSet
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from asgi_redis.connection import Shard, as_exception
+from asgi_redis.connection.redis_py import is_wrong_type
 from asgi_redis.engine.outage import Outage
 from asgi_redis.engine.wrong_type_keys import WrongTypeKeys
 from asgi_redis.process import fork
@@ -115,7 +116,7 @@ class Health:
         ``waiting`` is whether it was a wait that has failed. The outage lasts until one succeeds then, however often
         something else does. Returns whether the server was left out.
         """
-        if isinstance(error, ResponseError) and "WRONGTYPE" in str(error) and self._wrong_type.find(number, keys):
+        if is_wrong_type(error) and self._wrong_type.find(number, keys):
             self.served(number, waiting=False)
             return False
         with self._lock:

@@ -122,7 +122,7 @@ class Reader(LayerReader):
 
         A message in them is put back. ``deadline`` is a time of ``time.monotonic``.
         """
-        return all(shard.settle(deadline) for shard in self._shards)
+        return all(shard.background_replies.settle(deadline) for shard in self._shards)
 
     def readable(self, turn: Turn) -> Turn:
         """Returns what of the shards and their keys can be read at present."""

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from asgi_redis.connection.background import HANG_TIMEOUT_SECONDS
+from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS
 from asgi_redis.process.wakeup import WakeupPipe, poll
 
 if TYPE_CHECKING:

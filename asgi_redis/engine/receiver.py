@@ -293,7 +293,7 @@ class Receiver:
         else:
             return turn
         for shard, _ in turn:
-            shards[shard].permissions.learn(shards[shard], self._parts_of_pop)
+            shards[shard].learn_permissions(self._parts_of_pop)
         return [one for one in turn if shards[one[0]].permissions.may_pop]
 
     def _wait(

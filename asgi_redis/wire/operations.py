@@ -266,17 +266,12 @@ def client_id() -> Operation:
 
 def unblock(client: int) -> Operation:
     """
-    Ends the blocking command of another connection by an error, see ``is_unblocked``. Reads as whether it waited.
+    Ends the blocking command of another connection by an error. Reads as whether it waited.
 
     Not as if its time had run out: that brings down a Redis up to 8.0 that has put the command off in a
     ``CLIENT PAUSE`` or ``FAILOVER`` (https://github.com/redis/redis/issues/14164).
     """
     return Operation(command(b"CLIENT", b"UNBLOCK", b"%d" % client, b"ERROR"), bool)
-
-
-def is_unblocked(error: Exception) -> bool:
-    """Whether this is the error of a blocking command that ``unblock`` has ended."""
-    return "via CLIENT UNBLOCK" in str(error)
 
 
 def reply() -> Operation:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
 from asgi_redis.connection import Shard, as_exception
+from asgi_redis.connection.redis_py import descriptor, read_pushed, write
 from asgi_redis.engine.outage import Outage
 from asgi_redis.engine.pubsub.subscription import Subscription
 from asgi_redis.process.wakeup import WakeupPipe
@@ -238,12 +239,10 @@ class _Link:
 
     def fileno(self) -> int:
         """What can be polled."""
-        # redis-py has no public way to the socket.
-        sock = self.connection._sock
-        if sock is None:
+        number = descriptor(self.connection)
+        if number < 0:
             raise ConnectionError("the connection was closed")
-        descriptor: int = sock.fileno()
-        return descriptor
+        return number
 
     def ask(self, requests: list[Request]) -> None:
         """Sends requests."""
@@ -260,38 +259,14 @@ class _Link:
     def _send(self, packed: bytes) -> None:
         # Before the sending, which may take its time: the answers are waited for from then on.
         self._asked = time.monotonic()
-        # redis-py's own PING would read what is for us.
-        self.connection.send_packed_command((packed,), check_health=False)
+        write(self.connection, packed)
 
-    def read(self, most: int, is_polled: bool = False) -> list[Any]:
-        """
-        Returns up to ``most`` of the replies and messages that are there, and errors as such.
-
-        Fewer than that are all that there are, but what a poll tells. Looks as seldom as can be: at each system call
-        another thread may take the processor.
-        """
-        replies: list[Any] = []
-        is_plain = not hasattr(self.connection._sock, "pending")  # TLS sends more than what is for us, and keeps some
-        is_there = is_polled and is_plain
-        while len(replies) < most and (is_there or self.connection.can_read(0)):
-            try:
-                reply = self.connection.read_response(
-                    disable_decoding=True, disconnect_on_error=False, push_request=True
-                )
-            except ResponseError as error:
-                reply = error
-            replies.append(reply)
-            is_there = False
-            if is_plain and self._is_read():
-                break
+    def read(self, limit: int, is_polled: bool = False) -> list[Any]:
+        """Return up to ``limit`` of the replies and messages that are there, errors among them."""
+        replies = read_pushed(self.connection, limit, is_polled)
         if replies:
             self._heard = time.monotonic()
         return replies
-
-    def _is_read(self) -> bool:
-        """Whether nothing is left of what came; only hiredis tells."""
-        reader = getattr(self.connection._parser, "_reader", None)
-        return reader is not None and not reader.has_data()
 
 
 class _Poll:
@@ -300,8 +275,8 @@ class _Poll:
     def __init__(self, *readable: Any) -> None:
         self._poll = select.poll()
         self._by_descriptor = {one.fileno(): one for one in readable}
-        for descriptor in self._by_descriptor:
-            self._poll.register(descriptor, select.POLLIN)
+        for number in self._by_descriptor:
+            self._poll.register(number, select.POLLIN)
 
     def wait(self, timeout: float) -> list[Any]:
         """Returns those that can be, after ``timeout`` seconds at most."""

@@ -137,7 +137,7 @@ class TestPutOff:
         assert pop(requests, 0.1, WakeupPipe(), operations.requeue, Hand(), report) is None
         assert [type(error) for _, error in reported] == [redis.exceptions.TimeoutError]
         client.client_unpause()
-        assert shard.settle(time.monotonic() + 10)
+        assert shard.background_replies.settle(time.monotonic() + 10)
         assert queued([shard], operations, key) == [b"m"]
         assert connections_are_sound([shard])
 

@@ -165,6 +165,6 @@ def test_the_rest_of_a_reply_that_comes_late_is_waited_for_by_a_thread(
         wait(on=[shard])
     assert time.monotonic() - started < 10  # a connection's own timeout is 20 s
     proxy.release()
-    assert shard.settle(time.monotonic() + 10)
+    assert shard.background_replies.settle(time.monotonic() + 10)
     assert queued([direct], operations, key) == [b"m" * 1000]
     assert connections_are_sound([shard])

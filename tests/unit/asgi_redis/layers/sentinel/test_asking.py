@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from asgi_redis.connection import background
+from asgi_redis.process import time_limits
 from tests.support.proxy import Proxy
 from tests.support.threads import in_threads
 from tests.support.waiting import eventually
@@ -123,5 +123,5 @@ class TestAskingAgain:
             def start(self):
                 raise RuntimeError("can't start new thread")
 
-        monkeypatch.setattr(background, "threading", SimpleNamespace(Thread=Thread))
+        monkeypatch.setattr(time_limits, "threading", SimpleNamespace(Thread=Thread))
         eventually(lambda: layer.send("work", {"n": 1}) or lines[0].bytes_to_server)

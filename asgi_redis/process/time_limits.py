@@ -1,4 +1,4 @@
-"""What a server that hangs may still do: it is waited for in threads of their own, so that no caller has to."""
+"""The time limit of a server that hangs, and the threads that go on with a call when it has passed."""
 
 from __future__ import annotations
 
@@ -11,30 +11,31 @@ from typing import Any
 
 from asgi_redis.process import fork
 
-HANG_TIMEOUT_SECONDS = 1.0  # seconds that something may take while others wait for it
+HANG_TIMEOUT_SECONDS = 1.0
+"""How long a server may take to answer while others wait; then it counts as hanging."""
 
 
 class BackgroundReplies:
-    """Calls that nobody waits for any more, but whoever wants to ``settle``; ``name`` is what their threads show."""
+    """Calls in threads that wait for the late replies of one server. ``settle`` waits for all of them."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, thread_name: str) -> None:
+        self._thread_name = thread_name
         self.start_process()
         fork.register(self)
 
     def start_process(self) -> None:
-        """Leaves them to the process that this one was forked from."""
+        """Leave the calls to the process that this one was forked from."""
         self._number = 0
         self._settled = threading.Condition()
 
-    def make(self, call: Callable[[], object]) -> None:
-        """Makes ``call``, which must not raise, in a thread."""
+    def wait_for(self, call: Callable[[], object]) -> None:
+        """Make ``call``, which must not raise, in a thread."""
         with self._settled:
             self._number += 1
-        start_or_run(functools.partial(self._run, call), self._name)
+        start_or_run(functools.partial(self._run, call), self._thread_name)
 
     def settle(self, deadline: float) -> bool:
-        """Waits for all of them; returns whether they have ended by ``deadline`` (``time.monotonic``)."""
+        """Return whether all calls have ended by ``deadline`` (``time.monotonic``)."""
         fork.check()
         with self._settled:
             return self._settled.wait_for(lambda: not self._number, max(0.0, deadline - time.monotonic()))
@@ -50,7 +51,7 @@ class BackgroundReplies:
 
 def within(seconds: float, call: Callable[[], Any], name: str) -> Any:
     """
-    Returns what ``call`` returns, or raises its error; made in a thread, which is called ``name``.
+    Return the result of ``call``, made in a thread called ``name``, or raise its error.
 
     Raises the built-in ``TimeoutError`` after ``seconds``; then the result is dropped. Where no thread can be
     started it takes as long as the call takes.
@@ -74,7 +75,7 @@ def within(seconds: float, call: Callable[[], Any], name: str) -> Any:
 
 
 def start_or_run(call: Callable[[], object], name: str) -> None:
-    """Makes ``call`` in a daemon thread; in this one where none can be started, as at the end of the interpreter."""
+    """Make ``call`` in a daemon thread; in this one at the end of the interpreter, where none can be started."""
     try:
         threading.Thread(target=call, name=name, daemon=True).start()
     except RuntimeError:
