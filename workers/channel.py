@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.process.awaiting import refuse_await
+from asgi_redis.wire.message import Message as Content
 from workers.asgi import DEFAULT_CHANNEL_LAYER, layer_for
 from workers.signals import consumer_finished, consumer_started
 
@@ -27,8 +28,6 @@ logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 2.0
 RETRY_SECONDS = 0.05
-
-Content = dict[str, Any]
 
 
 class _Destination(ABC):

@@ -1,4 +1,4 @@
-"""A received message as consumers see it."""
+"""Received messages as consumers see them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,23 @@ from workers.channel import Channel
 
 class Message:
     """
-    The content of a message, and where it came from.
+    A received message; it is like a dict of its content.
 
-    ``content`` is the dict that was sent, ``channel`` the channel that it was read from, ``reply_channel``
-    the channel that its content names for the answer, or None.
+    Attributes:
+        content: The dict that was sent.
+        channel: The channel that it was received from.
+        reply_channel: The channel that its content names for the answer, or None.
+        channel_layer: The layer of these channels.
+        channel_session: Set by ``workers.sessions``, as ``http_session`` is, for consumers with its decorators.
+        user: Set by ``workers.auth``.
+
     """
 
-    # Set to true when a ConsumeLater would now drop the message; absent otherwise, as in Channels 1.
+    # Absent unless they are set, as in Channels 1. ``__doomed__`` is true when a ConsumeLater would drop the message.
     __doomed__: bool
+    channel_session: Any
+    http_session: Any
+    user: Any
 
     def __init__(self, content: dict[str, Any], channel_name: str, channel_layer: BaseChannelLayer) -> None:
         self.content = content
@@ -38,21 +47,21 @@ class Message:
         return key in self.content
 
     def keys(self) -> KeysView[str]:
-        """Returns the content's keys."""
+        """Return the keys of the content."""
         return self.content.keys()
 
     def values(self) -> ValuesView[Any]:
-        """Returns the content's values."""
+        """Return the values of the content."""
         return self.content.values()
 
     def items(self) -> ItemsView[str, Any]:
-        """Returns the content's items."""
+        """Return the items of the content."""
         return self.content.items()
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Returns one value of the content, or ``default``."""
+        """Return one value of the content, or ``default``."""
         return self.content.get(key, default)
 
     def copy(self) -> Message:
-        """Returns a message whose content can be changed, at any depth, without changing this one's."""
+        """Return an independent copy of the message, at any depth."""
         return type(self)(copy.deepcopy(self.content), self.channel.name, self.channel_layer)

@@ -32,9 +32,8 @@ from workers.exceptions import ConfigurationError
 from workers.loops.greenlets import keep_running_loops_apart
 from workers.routing import Router, Routing
 from workers.runtime import logs
-from workers.runtime.consumer_api import OWN, ConsumerAPI
 from workers.runtime.crashes import CrashLimiter, Failure
-from workers.runtime.dispatcher import Dispatcher
+from workers.runtime.dispatcher import OWN, ConsumerAPI, Dispatcher
 from workers.runtime.hooks import LifecycleHook
 from workers.runtime.limits import ChannelLimits, chosen
 from workers.runtime.pool import Pool

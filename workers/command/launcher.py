@@ -14,7 +14,7 @@ from workers.exceptions import ConfigurationError
 from workers.importing import hidden_package
 from workers.operations import hooks_from
 from workers.routing import Router
-from workers.runtime.consumer_api import OWN, ConsumerAPI
+from workers.runtime.dispatcher import OWN, ConsumerAPI
 from workers.runtime.pool import Pool
 from workers.runtime.stopping import ExitCode
 from workers.worker import Worker

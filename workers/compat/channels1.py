@@ -24,7 +24,7 @@ from django.core.exceptions import ImproperlyConfigured
 from workers.asgi import adapted
 from workers.exceptions import ConfigurationError
 from workers.routing import Router
-from workers.runtime.consumer_api import ConsumerAPI
+from workers.runtime.dispatcher import ConsumerAPI
 
 CONSUMER_API = ConsumerAPI(message.Message, signals, exceptions)
 

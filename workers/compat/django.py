@@ -26,8 +26,8 @@ from workers.command.launcher import launch
 from workers.command.starting import when_served
 from workers.exceptions import ConfigurationError
 from workers.routing import Router
-from workers.runtime.consumer_api import OWN, ConsumerAPI
 from workers.runtime.contexts import begin_with
+from workers.runtime.dispatcher import OWN, ConsumerAPI
 from workers.runtime.pool import SLOT_NAME
 from workers.runtime.stopping import ExitCode
 

@@ -1,1 +1,1 @@
-"""The event loop that coroutine consumers share, in threads and under gevent."""
+"""The event loops of coroutine consumers, in threads and under gevent."""

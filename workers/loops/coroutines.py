@@ -1,9 +1,9 @@
 """
-Consumers that are ``async def``, run to their end in the thread of their slot.
+Runs ``async def`` consumers to their end, in the thread of their slot.
 
-Each thread that runs one has an event loop, made for the first and closed when the thread ends; greenlets, which
-are all in one thread, share one (``workers.loops.shared_loop``). Tasks that a consumer
-leaves behind are cancelled and waited for: what they send belongs to the consumer, and goes out with it.
+Each thread that runs one has an event loop, which is made for the first and closed when the thread ends. Greenlets,
+which are all in one thread, share one loop (``workers.loops.shared_loop``). Tasks that a consumer leaves behind are
+cancelled and waited for: the messages that they send belong to the consumer, and go out with its own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Hook = Callable[[], Awaitable[object]]
 
 
 class _Loop:
-    """An event loop that is closed when its thread lets go of it."""
+    """An event loop that is closed with the last reference: when its thread ends."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -40,16 +40,16 @@ _hook: Hook | None = None
 
 def call_around(hook: Hook | None) -> None:
     """
-    Has ``hook`` awaited before and after each coroutine that ``run`` runs from now on, in its loop; None ends that.
+    Await ``hook`` before and after each coroutine from now on, in its loop; None ends that.
 
-    What it raises is logged.
+    An exception of the hook is logged.
     """
     global _hook
     _hook = hook
 
 
 def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Runs a consumer's coroutine and returns its result, or raises what it raises; then ends the tasks it left."""
+    """Run a consumer's coroutine, then end the tasks that it has left; return or raise its result."""
     if _hook is not None:
         coroutine = _between(_hook, coroutine)
     patching = sys.modules.get("gevent.monkey")
@@ -79,7 +79,7 @@ async def _between(hook: Hook, coroutine: Coroutine[Any, Any, Any]) -> Any:
 async def _logged(hook: Hook) -> None:
     try:
         await hook()
-    except Exception:  # it is somebody else's code, as a receiver of signals is: it must not cost the message
+    except Exception:  # as with receivers of signals, an error in other code must not cost the message
         logger.exception("Error in %r, called around an async consumer", hook)
 
 

@@ -1,9 +1,10 @@
 """
-The running event loops of greenlets.
+The running event loops of greenlets, and the only file that uses private parts of asyncio.
 
-asyncio keeps one for each native thread, and all greenlets share a native thread: while a coroutine waits for gevent,
-every other greenlet would see its loop. Django then refuses its database to them, and asyncio another loop. So the
-running loop is changed with each switch from one greenlet to another, in a thread where a loop has ever run.
+asyncio keeps one running loop for each native thread, and all greenlets share a native thread: while a coroutine
+waits for gevent, every other greenlet would see its loop. Then Django refuses its database to them, and asyncio
+refuses another loop. So the running loop changes with each switch from one greenlet to another, in a thread where a
+loop has ever run.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from typing import Any
 
 _LOOP = "asyncio_running_loop"  # in the __dict__ of a greenlet that is not running
 _run_forever = asyncio.BaseEventLoop.run_forever
-_thread: Any = None  # of this native thread: ``next`` is the tracing function that there was before
+_thread: Any = None  # of each native thread: ``next`` is the tracing function that was there before
 
 
 def keep_running_loops_apart() -> None:
-    """Has each greenlet have a running loop of its own from now on, where gevent has patched threads."""
+    """Give each greenlet its own running loop from now on, where gevent has patched threads."""
     monkey = sys.modules.get("gevent.monkey")
     if monkey is None or not monkey.is_module_patched("threading"):
         return
@@ -34,14 +35,14 @@ def keep_running_loops_apart() -> None:
 def _run_traced(self: asyncio.BaseEventLoop) -> None:
     from greenlet import settrace  # here, because few workers have it
 
-    if not hasattr(_thread, "next"):
+    if "next" not in vars(_thread):
         _thread.next = None
         _thread.next = settrace(_trace)
     _run_forever(self)
 
 
 def _trace(event: str, switch: tuple[Any, Any]) -> None:
-    # Called in the target, with each switch. It takes 0.3 µs, and raises nothing, for greenlet would call it no more.
+    # Called in the target, with each switch. It takes 0.3 µs. It raises nothing: greenlet would not call it again.
     if event in {"switch", "throw"}:
         origin, target = switch
         running = asyncio._get_running_loop()

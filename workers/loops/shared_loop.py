@@ -1,8 +1,8 @@
 """
-An asyncio event loop in a thread of its own, for coroutines that any other thread hands over.
+An asyncio event loop in its own thread, for coroutines that other threads hand over.
 
-Where gevent has patched the standard library, that thread is a greenlet, and ``greenlets`` sees that the loop is that
-greenlet's alone.
+Where gevent has patched the standard library, that thread is a greenlet; ``greenlets`` sees to it that the other
+greenlets do not see the loop.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _tasks: contextvars.ContextVar[WeakSet[asyncio.Task[Any]] | None] = contextvars.
 
 
 class _Outcome:
-    """What became of a coroutine: whatever it raised, also what would end the loop."""
+    """The result or the exception of a coroutine, including an exception that would end the loop."""
 
     def __init__(self) -> None:
         self.result: Any = None
         self.error: BaseException | None = None
-        self.there = threading.Event()
+        self.done = threading.Event()
 
 
 class SharedLoop:
@@ -44,21 +44,21 @@ class SharedLoop:
         self._thread.start()
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Runs a coroutine to its end, and ends the tasks that it leaves; returns or raises what it does."""
+        """Run a coroutine, then end the tasks that it has left; return or raise its result."""
         outcome = _Outcome()
         context = contextvars.copy_context()
         self._loop.call_soon_threadsafe(self._loop.create_task, _settle(coroutine, outcome), context=context)
-        outcome.there.wait()
+        outcome.done.wait()
         if outcome.error is not None:
             raise outcome.error
         return outcome.result
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> None:
-        """Calls a function in the loop, soon, in an empty context; it may make tasks."""
+        """Call a function in the loop soon, in an empty context; it may make tasks."""
         self._loop.call_soon_threadsafe(functools.partial(function, *arguments), context=contextvars.Context())
 
     def close(self, seconds: float) -> None:
-        """Cancels all tasks and closes the loop; waits up to ``seconds`` for that."""
+        """Cancel all tasks and close the loop; wait up to ``seconds`` for that."""
         self._closing = True
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(seconds)
@@ -68,8 +68,8 @@ class SharedLoop:
             try:
                 self._loop.run_forever()
             except BaseException:
-                # SystemExit or KeyboardInterrupt in a task that a consumer has started, which ends that task, and
-                # nothing else. Or something from outside: all that waits here would wait for ever.
+                # SystemExit or KeyboardInterrupt in a task that a consumer has started: it ends that task only. Were
+                # the loop to end, all coroutines in it would wait for ever.
                 logger.exception("Error in a task that a consumer started, or in its event loop; it goes on")
         self._loop.run_until_complete(end_tasks(asyncio.all_tasks(self._loop)))
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
@@ -86,11 +86,11 @@ async def _settle(coroutine: Coroutine[Any, Any, Any], outcome: _Outcome) -> Non
     try:
         await end_tasks({task for task in tasks if not task.done()})
     finally:
-        outcome.there.set()
+        outcome.done.set()
 
 
 async def end_tasks(tasks: set[asyncio.Task[Any]]) -> None:
-    """Cancels tasks that a consumer has left behind, and waits for them."""
+    """Cancel tasks that a consumer has left behind, and wait for them."""
     for task in tasks:
         task.cancel()
     for result in await asyncio.gather(*tasks, return_exceptions=True):

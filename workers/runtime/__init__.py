@@ -1,1 +1,1 @@
-"""Runs a worker with classic consumers: pulls messages, hands them to a pool, and stops in order."""
+"""The running of messages: receiving, slots, dispatching, and an orderly stop."""

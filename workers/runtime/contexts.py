@@ -1,9 +1,9 @@
 """
-The context (``contextvars``) that a message runs in: its own, which begins as that of every other message does.
+The context (``contextvars``) of a message; each message starts with the same one.
 
-What a consumer sets ends with its message: Django's active language and time zone, structlog's variables, Sentry's
-scopes. A copy of the thread's context would not do. Sentry gives each thread a scope as it starts, which all copies
-would share. So it is a copy of one that is empty, but for what ``begin_with`` puts there.
+The changes that a consumer makes end with its message: Django's active language and time zone, structlog's variables,
+Sentry's scopes. A copy of the thread's context would not do: Sentry gives each thread a scope as it starts, which all
+copies would share. So each message gets a copy of a context that is empty but for what ``begin_with`` puts there.
 """
 
 from __future__ import annotations
@@ -20,15 +20,17 @@ _local = threading.local()
 
 def begin_with(function: Callable[[], None]) -> None:
     """
-    Has ``function`` called once in each thread that runs messages from now on. What it sets in its context, each
-    message of that thread finds there: what is costly to make, and belongs to no message.
+    Call ``function`` once in each thread that runs messages from now on.
+
+    Each message of that thread finds there what it sets in its context: objects that are costly to make, and belong
+    to no message.
     """
     if function not in _beginnings:
         _beginnings.append(function)
 
 
 def run_apart(function: Callable[..., T], *arguments: Any) -> T:
-    """Calls ``function`` in a context of its own, and returns or raises what it does."""
+    """Call ``function`` in the context of a new message, and return its result."""
     try:
         beginning: contextvars.Context = _local.beginning
     except AttributeError:

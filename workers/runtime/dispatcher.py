@@ -1,8 +1,8 @@
 """
-Runs one message: finds its consumer, calls it between the two signals, and survives whatever it raises.
+Runs one message: finds its consumer, calls it between the two signals, and survives its exceptions.
 
-The meaning of each exception is that of Channels 1.1.8's ``channels/worker.py``, except that here none of
-them ends the worker, and that no content of a message is ever logged.
+The meaning of each exception is that of Channels 1.1.8's ``channels/worker.py``, except that here none of them ends
+the worker, and that the content of a message is never logged.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ import itertools
 import logging
 import threading
 import time
-from types import CoroutineType
+from types import CoroutineType, ModuleType
 from typing import Any, Callable, NamedTuple
 
 from redis.exceptions import RedisError
 
 from asgi_redis.layers.base import BaseChannelLayer
+from asgi_redis.wire.message import Message as Content
+from workers import exceptions, signals
 from workers.exceptions import ConsumeLater
+from workers.message import Message
 from workers.routing import Consumer, Router, consumer_name
-from workers.runtime.consumer_api import OWN, ConsumerAPI
 from workers.runtime.contexts import run_apart
 from workers.signals import Errors, sending
 
@@ -27,18 +29,34 @@ logger = logging.getLogger(__name__)
 
 MAX_RETRIES = 10
 RESEND_ATTEMPTS = 10
-RESEND_INTERVAL = 0.05
-
+RESEND_SECONDS = 0.05
 
 Observer = Callable[[str, str, float, bool], None]
 OnFailure = Callable[[str, BaseException], None]
-Postpone = Callable[[str, "dict[str, Any]", float], None]
+Postpone = Callable[[str, Content, float], None]
+
+
+class ConsumerAPI(NamedTuple):
+    """
+    The classes by which consumers know the worker: those of this package, or those of an installed Channels 1.
+
+    ``message`` makes a message from its content, the name of its channel, and the layer. ``signals`` and
+    ``exceptions`` are modules with the names of ``workers.signals`` and ``workers.exceptions`` in Channels 1.
+    """
+
+    message: Callable[[Content, str, BaseChannelLayer], Any]
+    signals: ModuleType
+    exceptions: ModuleType
+
+
+OWN = ConsumerAPI(Message, signals, exceptions)
 
 
 class Running(NamedTuple):
     """
-    A message in progress: its channel, its consumer's name, when it started (``time.monotonic``), and the
-    ``threading.get_ident`` of the thread or greenlet that it runs in.
+    A message in progress.
+
+    ``started`` is a time of ``time.monotonic``, ``ident`` the ``threading.get_ident`` of its thread or greenlet.
     """
 
     channel: str
@@ -49,14 +67,20 @@ class Running(NamedTuple):
 
 class Dispatcher:
     """
-    Gives messages of a layer to the consumers of a router, in their ``consumer_api``; ``sender`` is the sender of the
-    signals.
+    Passes messages of a layer to the consumers of a router; shared by all slots.
 
-    Shared by all slots. ``done`` counts the messages that it is through with, ``failed`` those among them
-    that were lost to an error. ``observers`` are called after each message, in the slot that ran it, with the
-    channel, the consumer's name, the seconds that it ran, and whether it failed. ``on_failure`` is called when one of
-    them, or a receiver of the signals, has raised: with its name, and what it raised. ``postpone`` sends a message to
-    a channel after so many seconds, for ``ConsumeLater``; None where the layer cannot.
+    ``done`` counts the messages that it has finished, ``failed`` those among them that were lost to an error.
+    ``observers`` are called after each message, in its slot, with the channel, the name of the consumer, the seconds
+    that it ran, and whether it failed.
+
+    Args:
+        router: Finds the consumers.
+        channel_layer: The layer that the messages are from.
+        sender: The sender of the signals.
+        consumer_api: The classes that the consumers know.
+        on_failure: Called when an observer or a receiver of the signals has raised, with its name and the exception.
+        postpone: Sends a message to a channel after some seconds, for ``ConsumeLater``; None where the layer cannot.
+
     """
 
     def __init__(
@@ -84,15 +108,15 @@ class Dispatcher:
         self._running: dict[int, Running] = {}
 
     def running(self) -> list[Running]:
-        """Returns what is in progress, the oldest first."""
+        """Return the messages in progress, the oldest first."""
         with self._lock:
             return list(self._running.values())
 
-    def dispatch(self, channel: str, content: dict[str, Any]) -> None:
-        """Runs one message to its end, in this thread, and in a context of its own. Never raises."""
+    def dispatch(self, channel: str, content: Content) -> None:
+        """Run one message to its end, in this thread, and in a context of its own. Never raises."""
         run_apart(self._dispatch, channel, content)
 
-    def _dispatch(self, channel: str, content: dict[str, Any]) -> None:
+    def _dispatch(self, channel: str, content: Content) -> None:
         name = "?"
         failed = True
         started = time.monotonic()
@@ -137,17 +161,17 @@ class Dispatcher:
         try:
             done = self._consume(consumer, message, arguments)
         finally:
-            # Also after an exception: what the consumer had sent by then goes out, as in Channels 1.
+            # Also after an exception: the pending messages of the consumer are sent, as in Channels 1.
             errors = self._finish(self._sender)
             finished = not errors or self._judge(errors)
         return started and done and finished
 
     def _judge(self, errors: Errors) -> bool:
-        """Returns whether the receivers could send what they wanted to; any other error is the worker's."""
+        """Return whether the receivers could send their messages; any other error makes the worker fail."""
         sent = True
         for receiver, error in errors:
             if isinstance(error, (RedisError, self._layer.ChannelFull)):
-                # Of Channels 1's pending messages, for instance: a full channel is no reason to end.
+                # From the pending messages of Channels 1, for instance: a full channel is no reason to end.
                 logger.error("Signal receiver %r could not send", receiver, exc_info=error)
                 sent = False
             else:
@@ -169,32 +193,30 @@ class Dispatcher:
         except self._exceptions.ChannelSocketException as exception:
             exception.run(message)
         except (self._exceptions.ConsumeLater, ConsumeLater) as later:
-            return self._put_back(message.channel.name, content, later)
+            return self._resend(message.channel.name, content, later)
         return True
 
-    def _put_back(self, channel: str, content: dict[str, Any], later: Any) -> bool:
+    def _resend(self, channel: str, content: Content, later: Exception) -> bool:
         retries = content.get("__retries__", 0) + 1
         if retries > MAX_RETRIES:
-            logger.warning("Dropped a message on channel %r: put off %d times", channel, MAX_RETRIES)
+            logger.warning("Dropped a message on channel %r: postponed %d times", channel, MAX_RETRIES)
             return False
         content = {**content, "__retries__": retries}
+        seconds = later.seconds(retries) if isinstance(later, ConsumeLater) else 0
+        if seconds and self._postpone is None:
+            logger.warning("A message on channel %r is requeued at once: the layer delays no messages", channel)
         for _ in range(RESEND_ATTEMPTS):
             try:
-                self._send_back(channel, content, later.seconds(retries) if isinstance(later, ConsumeLater) else 0)
+                if seconds and self._postpone is not None:
+                    self._postpone(channel, content, seconds)
+                else:
+                    self._layer.send(channel, content)
             except self._layer.ChannelFull:
-                time.sleep(RESEND_INTERVAL)
+                time.sleep(RESEND_SECONDS)
             else:
                 return True
-        logger.error("Dropped a message on channel %r: put off, and the channel is full", channel)
+        logger.error("Dropped a message on channel %r: postponed, and the channel is full", channel)
         return False
-
-    def _send_back(self, channel: str, content: dict[str, Any], seconds: float) -> None:
-        if seconds and self._postpone is not None:
-            self._postpone(channel, content, seconds)
-            return
-        if seconds:
-            logger.warning("A message on channel %r is put back at once: the layer delays no messages", channel)
-        self._layer.send(channel, content)
 
 
 def _log_failure(what: str, error: BaseException) -> None:

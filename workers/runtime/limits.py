@@ -1,4 +1,4 @@
-"""Which channels are listened on, and how many messages of one may be worked on at a time."""
+"""The channels that a worker listens on, and how many messages of each may be in progress."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from workers.exceptions import ConfigurationError
 
 
 def chosen(names: Iterable[str], only: Iterable[str] | None, exclude: Iterable[str] | None) -> list[str]:
-    """Returns those of ``names`` that match a glob of ``only``, if there is any, and none of ``exclude``."""
+    """Return the ``names`` that match a glob of ``only``, if there is any, and none of ``exclude``."""
 
     def matches(name: str, globs: Iterable[str]) -> bool:
         return any(fnmatch.fnmatchcase(name, glob) for glob in globs)
@@ -23,17 +23,17 @@ def chosen(names: Iterable[str], only: Iterable[str] | None, exclude: Iterable[s
 
 class ChannelLimits:
     """
-    Counts what is in progress on the channels that have a limit.
+    Counts the messages in progress on the channels that have a limit.
 
-    ``limits`` are (glob, number) pairs; the first that matches a channel holds for it, for each channel by itself.
-    Raises ``ConfigurationError`` for a limit that is none, or matches no channel.
+    ``limits`` are (glob, number) pairs; the first that matches a channel applies to it, for each channel by itself.
+    Raises ``ConfigurationError`` for a number below 1, and for a glob that matches no channel.
     """
 
     def __init__(self, channels: Iterable[str], limits: Iterable[tuple[str, int]] = ()) -> None:
         self._channels = tuple(sorted(channels))
         self._limits: dict[str, int] = {}
-        self._busy: dict[str, int] = {}  # how many messages are in progress, where there are any
-        self._full = 0  # how many channels have no room
+        self._busy: dict[str, int] = {}  # the number of messages in progress, without zeros
+        self._full = 0  # the number of channels without room
         self._lock = threading.Lock()
         for glob, number in limits:
             matching = [name for name in self._channels if fnmatch.fnmatchcase(name, glob)]
@@ -48,14 +48,14 @@ class ChannelLimits:
             for name in matching:
                 self._limits.setdefault(name, number)
         numbers = set(self._limits.values())
-        # Often there is one limit for all: then only what is in progress need be looked at.
+        # Often all channels have the same limit: then only the channels in progress need be looked at.
         self._each = numbers.pop() if len(self._limits) == len(self._channels) and len(numbers) == 1 else None
 
     def room(self) -> tuple[Sequence[str], Mapping[str, int] | None]:
         """
-        Returns the channels to receive from, and how many messages of which of them at most; 0 for none.
+        Return the channels to receive from, and the number of messages to take at most, by channel.
 
-        The channels are always the same, or none when no channel has room.
+        The channels are always the same, or none when no channel has room. A number of 0 leaves a channel out.
         """
         if not self._limits:
             return self._channels, None
@@ -72,13 +72,13 @@ class ChannelLimits:
         return channel in self._limits
 
     def take(self, channel: str) -> None:
-        """A message of ``channel``, which has a limit, was received."""
+        """Count a message of ``channel``, which has a limit."""
         with self._lock:
             number = self._busy[channel] = self._busy.get(channel, 0) + 1
             self._full += number == self._limits[channel]
 
     def free(self, channel: str) -> bool:
-        """One is done with. Returns whether nothing could be received from the channel until now."""
+        """Count a message less. Return whether the channel had no room until now."""
         with self._lock:
             number = self._busy[channel] - 1
             if number:

@@ -1,9 +1,9 @@
 """
-The log, when a handler or filter that the project has set up raises.
+Guards the log against handlers and filters of the project that raise.
 
-Those of the standard library do not, but one that writes to a database may. It must not cost the message that the
-line is about, nor the thread that writes it. So the loggers of both packages do what handlers ought to: they write
-the error to stderr.
+Those of the standard library do not raise, but one that writes to a database may. That must cost neither the message
+that the line is about, nor the thread that writes the line. So the loggers of both packages write such an error to
+stderr, as handlers ought to do.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import logging
 from typing import Any, Callable
 
 PACKAGES = ("workers", "asgi_redis")
-# Few workers import these modules, and then with a consumer.
+# Imported with the first consumer that needs them, after a worker has called ``guard``.
 LATE = ("workers.loops.coroutines", "workers.loops.shared_loop")
 
 OnError = Callable[[Exception], None]
@@ -22,7 +22,7 @@ _guards: list[OnError] = []
 
 
 def guard(on_error: OnError) -> None:
-    """Does so until ``release``, for the loggers that a worker has; ``on_error`` is called with what was raised."""
+    """Guard the loggers until ``release``; ``on_error`` is called with each exception."""
     if on_error not in _guards:
         _guards.append(on_error)
     for logger in _loggers():
@@ -31,7 +31,7 @@ def guard(on_error: OnError) -> None:
 
 
 def release(on_error: OnError) -> None:
-    """Ends what ``guard`` has begun; the loggers are as they were when no worker has asked for it any more."""
+    """End a ``guard``; with the last one, the loggers are restored."""
     if on_error in _guards:
         _guards.remove(on_error)
     if not _guards:

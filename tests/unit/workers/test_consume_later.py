@@ -16,8 +16,7 @@ from workers.exceptions import LONGEST_DELAY_SECONDS, ConsumeLater
 from workers.message import Message
 from workers.routing import Router
 from workers.runtime import dispatcher
-from workers.runtime.consumer_api import OWN
-from workers.runtime.dispatcher import Dispatcher
+from workers.runtime.dispatcher import OWN, Dispatcher
 
 
 class Postponed:
@@ -57,7 +56,7 @@ def test_it_comes_back_ten_times_at_most(caplog: pytest.LogCaptureFixture) -> No
     done = put_off(ConsumeLater(delay=1), postpone, FakeLayer(), __retries__=10)
     assert postpone.sent == []
     assert done.failed == 1
-    assert "put off 10 times" in caplog.text
+    assert "postponed 10 times" in caplog.text
 
 
 def test_without_a_delay_it_comes_back_at_once() -> None:
@@ -94,7 +93,7 @@ def test_where_a_consumer_has_asgi_delay_it_gets_the_message_as_in_channels_1(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A full ``asgi.delay`` is tried again, as a full channel is."""
-    monkeypatch.setattr(dispatcher, "RESEND_INTERVAL", 0.001)
+    monkeypatch.setattr(dispatcher, "RESEND_SECONDS", 0.001)
     layer = FakeLayer()
     put_off(ConsumeLater(delay=1.5), delay.by_channel(layer), layer, n=1)
     delayed = {"channel": "c", "content": {"n": 1, "__retries__": 1}, "delay": 1500}

@@ -209,7 +209,7 @@ def test_what_consumers_raise_does_not_end_it(start: Start, layer: RedisChannelL
 def test_consume_later_comes_back_ten_times(start: Start, layer: RedisChannelLayer, notes: Notes) -> None:
     worker = start("--threads", "2")
     layer.send("later", {})
-    eventually(lambda: "put off 10 times" in worker.log)
+    eventually(lambda: "postponed 10 times" in worker.log)
     assert notes["later"] == [str(retries) for retries in range(11)]
 
 

@@ -20,8 +20,7 @@ from workers import route
 from workers.compat.django import look_after_connections
 from workers.loops import coroutines
 from workers.routing import Router
-from workers.runtime.consumer_api import OWN
-from workers.runtime.dispatcher import Dispatcher
+from workers.runtime.dispatcher import OWN, Dispatcher
 from workers.signals import consumer_finished, consumer_started
 
 __all__ = ["database"]

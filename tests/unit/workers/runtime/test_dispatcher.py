@@ -168,14 +168,14 @@ def test_after_ten_times_the_message_is_doomed_and_dropped(
         done.dispatch(channel, content)
     assert doomed == [False] * 10 + [True]
     assert (done.done, done.failed) == (11, 1)
-    assert "put off 10 times" in caplog.text
+    assert "postponed 10 times" in caplog.text
     assert "hunter2" not in caplog.text
 
 
 def test_a_message_put_off_to_a_full_channel_is_tried_again_then_dropped(
     layer: FakeLayer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "RESEND_INTERVAL", 0.001)
+    monkeypatch.setattr(dispatcher, "RESEND_SECONDS", 0.001)
     layer.full.add("c")
     done = dispatch(layer, raising(ConsumeLater()))
     assert layer.attempts == 10 + 1  # and the one to "side"
