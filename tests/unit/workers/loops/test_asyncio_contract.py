@@ -12,9 +12,7 @@ def test_the_running_loop_of_a_thread_can_be_read_and_set() -> None:
     loop = asyncio.new_event_loop()
     try:
         asyncio._set_running_loop(loop)
-        assert asyncio.get_running_loop() is loop, (
-            f"asyncio._set_running_loop {CHANGED}"
-        )
+        assert asyncio.get_running_loop() is loop, f"asyncio._set_running_loop {CHANGED}"
     finally:
         asyncio._set_running_loop(None)
         loop.close()
