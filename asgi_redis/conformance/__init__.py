@@ -1,5 +1,5 @@
 """
-A test suite for synchronous channel layers: ASGI 1.x and this project's promises.
+A test suite for synchronous channel layers, by ASGI 1.x and our promises.
 
 It runs under pytest, for a layer of any project::
 

@@ -28,7 +28,7 @@ class ExpiryTests(Suite):
         assert layer.receive([read]) == (None, None), f"handed out after more than {expiry:g} s"
 
     def test_each_message_has_its_own_age(self, layer_for: MakeLayer) -> None:
-        """A busy channel does not keep its old messages alive, and they take no newer one with them."""
+        """Old messages of a busy channel expire, and newer ones stay."""
         for number in (6, 12, 24, 48):
             expiry = number * self.resolution
             layer = layer_for(expiry=expiry)

@@ -1,4 +1,4 @@
-"""Messages and names that cannot be sent. They are refused with an error that helps."""
+"""Messages and names that are refused, with an error that helps."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class InputTests(Suite):
     def test_a_value_that_cannot_be_serialised_is_a_type_error_that_names_its_path(
         self, layer: Layer, message: Any, path: str
     ) -> None:
-        """A layer of one process that accepts it hides the fault until the project uses another layer."""
+        """Accepted within one process, it would fail on the next layer."""
         assert_refused(layer, message, TypeError, re.escape(path))
 
     def test_a_message_that_holds_itself_is_a_type_error(self, layer: Layer) -> None:
@@ -66,7 +66,7 @@ class InputTests(Suite):
         assert_refused(layer, message, TypeError)
 
     def test_the_reserved_key_is_a_value_error(self, layer: Layer) -> None:
-        """``__asgi_channel__`` belongs to the wire format that is shared with channels_redis."""
+        """``__asgi_channel__`` belongs to the wire format."""
         assert_refused(layer, {"__asgi_channel__": "a"}, ValueError, "__asgi_channel__")
 
     def test_a_message_that_is_too_large_is_refused_with_both_sizes(self, layer_for: MakeLayer) -> None:

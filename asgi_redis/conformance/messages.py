@@ -38,7 +38,7 @@ BYTES: list[Any] = [b"", b"\xc2\xa3", bytes(range(256)), b"x" * 100_000, {"a": [
 
 
 class MessageTests(Suite):
-    """Tests that a received message equals the one that was sent, and is a copy."""
+    """Tests that a received message is a copy of the sent message."""
 
     @pytest.mark.parametrize("value", VALUES, ids=lambda value: f"{value!r:.20}")
     def test_every_type_of_value_arrives_as_it_was_sent(self, layer: Layer, value: Any) -> None:
@@ -62,7 +62,7 @@ class MessageTests(Suite):
         assert math.isnan(message["values"][2])
 
     def test_a_tuple_arrives_as_a_list(self, layer: Layer) -> None:
-        """ASGI has lists only. The difference must show on every layer, also on one within a process."""
+        """ASGI has lists only, also within one process."""
         layer.send("a", {"value": (1, (2,))})
         assert layer.receive(["a"]) == ("a", {"value": [1, [2]]})
 

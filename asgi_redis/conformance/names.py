@@ -24,7 +24,7 @@ class NameTests(Suite):
 
     @pytest.mark.parametrize("name", WRONG)
     def test_a_name_that_is_not_valid_is_a_type_error_that_shows_it(self, layer: Layer, name: object) -> None:
-        """ASGI asks for an error, and its base layer raises TypeError. The name in it is ours."""
+        """ASGI's base layer raises TypeError. That it shows the name is our promise."""
         calls: list[Callable[[], object]] = [lambda: layer.send(name, {}), lambda: layer.receive([name])]
         if "groups" in layer.extensions:
             calls += [lambda: layer.group_add("g", name), lambda: layer.group_discard("g", name)]

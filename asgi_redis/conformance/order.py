@@ -53,7 +53,7 @@ class OrderTests(Suite):
     def test_a_busy_channel_does_not_starve_a_quiet_one(
         self, layer_for: MakeLayer, order: list[str], block: bool
     ) -> None:
-        """ASGI asks not to prefer the first of the channels. Twenty calls are generous: two should do."""
+        """ASGI asks not to prefer the first channel. Twenty calls are generous."""
         layer = layer_for(capacity=100)
         send_all(layer, "busy", range(100))
         for number in range(3):

@@ -26,7 +26,7 @@ each_kind = pytest.mark.parametrize(("channel", "read"), KINDS.items(), ids=KIND
 
 class Suite:
     """
-    The base of the tests. Its attributes are the abilities of the layer under test, and are set in the subclass.
+    The base of the tests. Its attributes are the abilities of the layer.
 
     ``crosses_processes``: whether processes that are forked later share the messages. If not, each starts with an
     empty layer.
@@ -92,7 +92,8 @@ class Suite:
             pytest.skip(f"the layer does not have the extension {extension!r}")
 
     def is_before(self, moment: float) -> bool:
-        """Return whether ``moment`` has not come yet; on a busy machine a test may be too late for its assertion."""
+        """Return whether ``moment`` is still to come."""
+        # On a busy machine a test may be too late for its assertion.
         return time.monotonic() < moment - self.resolution
 
 
@@ -123,7 +124,7 @@ def drain(layer: Layer, *channels: str) -> list[Any]:
 
 
 def receive_within(layer: Layer, channels: list[str], seconds: float = PATIENCE_SECONDS) -> Any:
-    """Return the next (channel, message); block again where a blocking call has returned nothing."""
+    """Return the next (channel, message); block again where a call returned nothing."""
     deadline = time.monotonic() + seconds
     while True:
         channel, message = layer.receive(channels, block=True)
@@ -132,13 +133,13 @@ def receive_within(layer: Layer, channels: list[str], seconds: float = PATIENCE_
 
 
 def wait_until(moment: float) -> None:
-    """Wait until the monotonic clock shows ``moment``: time is the subject of the test."""
+    """Wait until the monotonic clock shows ``moment``."""
     while (remaining := moment - time.monotonic()) > 0:
         time.sleep(remaining)
 
 
 class Threads:
-    """Runs functions in threads. Leaving the ``with`` block joins them, and raises the first exception of any."""
+    """Runs functions in threads; joins them at the end, and raises the first error."""
 
     def __init__(self) -> None:
         self._threads: list[threading.Thread] = []

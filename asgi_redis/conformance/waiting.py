@@ -22,7 +22,7 @@ from asgi_redis.conformance.suite import (
 
 
 class WaitingTests(Suite):
-    """Tests that waiting costs nothing and ends at once: that is this project's promise."""
+    """Tests that waiting costs nothing and ends at once, as this project promises."""
 
     def test_with_nothing_to_receive_it_returns_nothing_after_its_time(self, layer: Layer) -> None:
         """``block_timeout`` seconds. ASGI leaves the time to the layer."""
@@ -50,7 +50,7 @@ class WaitingTests(Suite):
 
     @each_kind
     def test_a_message_wakes_its_receiver_at_once(self, layer: Layer, channel: str, read: str) -> None:
-        """Within 50 ms: a layer that polls, or waits for one channel after the other, takes longer."""
+        """Within 50 ms. A layer that polls, or waits for one channel only, is slower."""
         delays = []
         for number in range(5):
             with Threads() as threads:
