@@ -20,7 +20,7 @@ LAYERS = {
     "RedisLocalChannelLayer": LocalOptions,
     "RedisPubSubChannelLayer": options.PubSubOptions,
     "IPCChannelLayer": options.IPCOptions,
-    "InMemoryChannelLayer": options.MessageOptions,
+    "InMemoryChannelLayer": options.CommonOptions,
     "aio.RedisChannelLayer": options.AsyncRedisOptions,
     "aio.RedisPubSubChannelLayer": options.PubSubOptions,
 }

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from asgi_redis.connection import Shard
 from asgi_redis.connection.blocking_pop import Readable
 from asgi_redis.engine.caches import ChannelSets
+from asgi_redis.engine.codec import MessageDecoder
 from asgi_redis.engine.limits import exhausted
 from asgi_redis.engine.receive_request import Batch, FailurePolicy, Source
 from asgi_redis.engine.receiver import Receiver
@@ -19,7 +20,6 @@ from asgi_redis.engine.stores.store import Store, StoreListener
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.store import StoreChannelLayer
 from asgi_redis.process import fork
-from asgi_redis.serializers import Serializer
 from asgi_redis.wire import Keys, Operations
 from asgi_redis.wire.names import is_normal
 
@@ -35,10 +35,10 @@ class LocalReceiver(Receiver):
         shards: Sequence[Shard],
         keys: Keys,
         operations: Operations,
-        serializer: Serializer,
+        decoder: MessageDecoder,
         rules: BaseChannelLayer,
     ) -> None:
-        super().__init__(shards, keys, operations, serializer, rules)
+        super().__init__(shards, keys, operations, decoder, rules)
         self._local: StoreReceiver = local._receiver
         self._store: Store = local._store
         self._place = len(shards)  # what a policy calls it

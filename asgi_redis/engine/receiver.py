@@ -25,7 +25,6 @@ from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.process import fork
 from asgi_redis.process.wakeup import WakeupPipe
-from asgi_redis.serializers import Serializer
 from asgi_redis.wire import ChannelSet, Keys, Operations, Taken, Unpacker
 from asgi_redis.wire.operations import ping
 
@@ -47,13 +46,13 @@ class Receiver:
         shards: Sequence[Shard],
         keys: Keys,
         operations: Operations,
-        serializer: Serializer,
+        decoder: MessageDecoder,
         rules: BaseChannelLayer,
     ) -> None:
         self._shards = shards
         self._keys = keys
         self._operations = operations
-        self._decoder = decoder = MessageDecoder(serializer)
+        self._decoder = decoder
         self._unpack = Unpacker(keys, decoder.payload, decoder.decode, decoder.encode)
         self._rules = rules
         self._expiry = rules.expiry
@@ -75,11 +74,6 @@ class Receiver:
         self._idle_waiters: deque[WakeupPipe] = deque(maxlen=100)
         self._unblocked = 0
         self._asks = Asks(self._idle_waiters)
-
-    @property
-    def undecodable_count(self) -> int:
-        """How many messages were dropped because they could not be decoded or decrypted."""
-        return self._decoder.undecodable_count
 
     def receive(
         self,

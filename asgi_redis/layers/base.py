@@ -13,8 +13,9 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping
 from re import Pattern
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from asgi_redis.engine.codec import MessageDecoder, MessageEncoder
 from asgi_redis.engine.layer_reader import BatchReader, LayerReader
 from asgi_redis.exceptions import (
     ChannelFull,
@@ -30,6 +31,7 @@ from asgi_redis.layers.options import Capacities, CommonOptions, check_capacity,
 from asgi_redis.process import fork
 from asgi_redis.process.awaiting import refuse_await
 from asgi_redis.process.patches import refuse_eventlet
+from asgi_redis.serializers import registry
 from asgi_redis.wire.expiry import MAX_WAIT_SECONDS
 from asgi_redis.wire.message import Batch, ChannelStatistics, GlobalStatistics, Message, Received
 from asgi_redis.wire.names import check_channel_name, check_group_name, has_valid_length, queue_of
@@ -81,6 +83,12 @@ class BaseChannelLayer(ClassicNames, ABC, _OfAsgiref1):
     delayed: DelayedSends | None = None
     """The messages that are to be sent later; None for a layer that keeps none."""
 
+    random_prefix_length = 0
+    """Bytes before each serialised message, by which equal messages differ."""
+
+    entries_expire = True
+    """Whether an encrypted entry that is older than ``expiry`` and ten seconds is not decrypted."""
+
     block_timeout: float = 5.0
     """Seconds that ``receive(block=True)`` waits."""
 
@@ -95,6 +103,17 @@ class BaseChannelLayer(ClassicNames, ABC, _OfAsgiref1):
         self.group_expiry = settings["group_expiry"]
         self.capacity = settings["capacity"]
         self.channel_capacity = self.compile_capacities(settings["channel_capacity"] or {})
+        self.max_message_bytes = settings["max_message_bytes"]
+        self._serializer = registry.get_serializer(
+            settings["serializer_format"],
+            symmetric_encryption_keys=settings["symmetric_encryption_keys"],
+            random_prefix_length=self.random_prefix_length,
+            expiry=self.expiry if self.entries_expire else None,
+        )
+        self.encoder = MessageEncoder(self._serializer, self.max_message_bytes, self.random_prefix_length)
+        """Makes the entries of queues, and refuses messages that cannot be sent."""
+        self.decoder = MessageDecoder(self._serializer)
+        """Makes messages of entries; drops, counts and logs those that cannot be decoded."""
         self._client_prefix = fork.Own(_new_client_prefix)
 
     @property
@@ -259,12 +278,22 @@ class BaseChannelLayer(ClassicNames, ABC, _OfAsgiref1):
 
     @property
     def undecodable_count(self) -> int | None:
-        """How many messages this process has dropped because they could not be decoded; None: it does not count."""
-        return None
+        """How many messages this process dropped that could not be decoded, if known."""
+        return self.decoder.undecodable_count
 
     def flush(self) -> None:
         """Delete all messages, groups and counters."""
         raise self._lacks("flush")
+
+    # Serialisation
+
+    def serialize(self, message: Message) -> bytes:
+        """Return ``message`` as an entry of a queue."""
+        return self._serializer.serialize(message)
+
+    def deserialize(self, message: bytes) -> Any:
+        """Return the message of an entry."""
+        return self._serializer.deserialize(message)
 
     def _lacks(self, extension: str) -> UnsupportedExtension:
         return UnsupportedExtension(f"{type(self).__name__} does not have the extension {extension!r}")

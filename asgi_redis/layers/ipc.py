@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asgi_redis.exceptions import ConfigurationError, MissingExtra
-from asgi_redis.layers.options import IPCOptions, MessageOptions, resolve, select, takes
+from asgi_redis.layers.options import CommonOptions, IPCOptions, resolve, select, takes
 from asgi_redis.layers.store import StoreChannelLayer
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class IPCChannelLayer(StoreChannelLayer):
         self.prefix = settings["prefix"]
         store = _store(self.prefix, settings["path"], max_bytes)
         self.path = store.directory
-        super().__init__(store, **select(MessageOptions, settings))
+        super().__init__(store, **select(CommonOptions, settings))
 
     def __str__(self) -> str:
         return f"{type(self).__name__}(path={str(self.path)!r})"

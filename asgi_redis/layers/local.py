@@ -66,13 +66,9 @@ class RedisLocalChannelLayer(RedisChannelLayer):
             select(SharedOptions, options),
         )
         self.crosses_processes = self._local.crosses_processes
-        self._receiver = LocalReceiver(
-            self._local, self._shards, self._keys, self._operations, self._serializer, self
-        )
+        self._receiver = LocalReceiver(self._local, self._shards, self._keys, self._operations, self.decoder, self)
         delaying = self._operations.delaying()
-        self.delayed = LocalDelayedMessages(
-            self._local, self._shards, delaying, self._serializer, self, self._encoder
-        )
+        self.delayed = LocalDelayedMessages(self._local, self._shards, delaying, self._serializer, self, self.encoder)
 
     @property
     def local_layer(self) -> StoreChannelLayer:
@@ -114,7 +110,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
     @property
     def undecodable_count(self) -> int:
         """How many messages this process has dropped because they could not be decoded or decrypted."""
-        return self._receiver.undecodable_count + self._local.undecodable_count
+        return self.decoder.undecodable_count + self._local.decoder.undecodable_count
 
     # Groups
 

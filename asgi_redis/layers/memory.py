@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from asgi_redis.engine.stores.memory import MemoryStore
-from asgi_redis.layers.options import MessageOptions, takes
+from asgi_redis.layers.options import CommonOptions, takes
 from asgi_redis.layers.store import StoreChannelLayer
 
 if TYPE_CHECKING:
@@ -19,14 +19,14 @@ class InMemoryChannelLayer(StoreChannelLayer):
     Messages go between those that share one object, and no further: a process that is forked later starts with an
     empty layer of its own, and ``runworker``, which is a process of its own, refuses it.
 
-    Its options are declared in ``MessageOptions``. Raises ``ValueError`` for an option that cannot work, and
+    Its options are declared in ``CommonOptions``. Raises ``ValueError`` for an option that cannot work, and
     ``TypeError`` for an unknown one.
     """
 
     crosses_processes = False
 
-    @takes(MessageOptions)
-    def __init__(self, **options: Unpack[MessageOptions]) -> None:
+    @takes(CommonOptions)
+    def __init__(self, **options: Unpack[CommonOptions]) -> None:
         super().__init__(MemoryStore(), **options)
 
     def __str__(self) -> str:

@@ -99,10 +99,6 @@ class CommonOptions(TypedDict, total=False):
         Option("Other capacities: a dict of globs or compiled patterns; the first that matches counts."),
     ]
 
-
-class MessageOptions(CommonOptions, total=False):
-    """Options of layers that serialise messages."""
-
     symmetric_encryption_keys: Annotated[
         Optional[Sequence[Key]], Option("Keys, str or bytes: the first encrypts, all decrypt.")
     ]
@@ -112,7 +108,7 @@ class MessageOptions(CommonOptions, total=False):
     ]
 
 
-class SharedOptions(MessageOptions, total=False):
+class SharedOptions(CommonOptions, total=False):
     """Options of layers with a prefix."""
 
     prefix: Annotated[

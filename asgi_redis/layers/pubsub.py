@@ -7,10 +7,9 @@ import time
 import uuid
 import weakref
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from asgi_redis.connection import Shard, parse_hosts, run_plan
-from asgi_redis.engine.codec import MessageDecoder, MessageEncoder
 from asgi_redis.engine.dropped import FLOOD_SECONDS
 from asgi_redis.engine.pubsub.publisher import Publisher
 from asgi_redis.engine.pubsub.reader import PubSubReader
@@ -21,7 +20,6 @@ from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.options import CommonOptions, PubSubOptions, resolve, select, takes
 from asgi_redis.process import fork
 from asgi_redis.process.awaiting import refuse_await
-from asgi_redis.serializers import registry
 from asgi_redis.wire.message import Batch, Message
 from asgi_redis.wire.pubsub import group_name
 
@@ -59,6 +57,7 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
     """
 
     extensions = ["groups", "flush"]
+    entries_expire = False  # they have no time to grow old on the way, and clocks differ
 
     @takes(PubSubOptions)
     def __init__(self, **options: Unpack[PubSubOptions]) -> None:
@@ -67,11 +66,6 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         self.prefix = settings["prefix"]
         self.on_disconnect = settings["on_disconnect"]
         self.on_reconnect = settings["on_reconnect"]
-        self.max_message_bytes = settings["max_message_bytes"]
-        # Encrypted messages have no time to grow old on the way, and clocks differ.
-        self._serializer = registry.get_serializer(
-            settings["serializer_format"], symmetric_encryption_keys=settings["symmetric_encryption_keys"]
-        )
         hosts = parse_hosts(settings["hosts"], settings["connection_kwargs"])
         self._shards = [Shard(host, keeps_keys=False) for host in hosts]
         self.subscriptions = Subscriptions(
@@ -81,10 +75,8 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
             self._notice(self.on_disconnect),
             self._notice(self.on_reconnect),
         )
-        encoder = MessageEncoder(self._serializer, self.max_message_bytes)
-        self.plans = Publisher(self._shards, self.prefix, encoder, self)
+        self.plans = Publisher(self._shards, self.prefix, self.encoder, self)
         """The sending calls as plans, for another runner than this layer's blocking one."""
-        self.decoder = MessageDecoder(self._serializer)
         # The listening threads know nothing of the layer: it may go when nobody else has it any more.
         weakref.finalize(self, self.subscriptions.stop).atexit = False
 
@@ -155,11 +147,6 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
     def unblock(self) -> None:
         """Ends what this process waits for in any of the receive calls, as if the time had run out."""
         self.subscriptions.unblock()
-
-    @property
-    def undecodable_count(self) -> int:
-        """How many messages this process has dropped because they could not be decoded or decrypted."""
-        return self.decoder.undecodable_count
 
     @property
     def dropped_count(self) -> int:
@@ -245,14 +232,6 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         """Forgets all channels, groups and messages of this process; those of others are not within reach."""
         refuse_await()
         self.close()
-
-    def serialize(self, message: Message) -> bytes:
-        """Returns ``message`` as it is published."""
-        return self._serializer.serialize(message)
-
-    def deserialize(self, message: bytes) -> Any:
-        """Returns the message that ``serialize`` was given."""
-        return self._serializer.deserialize(message)
 
     def close(self) -> None:
         """

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from asgi_redis import wire
 from asgi_redis.connection import Shard, parse_hosts, run_plan
-from asgi_redis.engine.codec import MessageEncoder
 from asgi_redis.engine.delayed import DelayedMessages
 from asgi_redis.engine.plans import RedisPlans
 from asgi_redis.engine.reader import Reader
@@ -16,7 +15,6 @@ from asgi_redis.engine.statistics import Upkeep
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.options import CommonOptions, RedisOptions, resolve, select, takes
 from asgi_redis.process.awaiting import refuse_await
-from asgi_redis.serializers import registry
 from asgi_redis.wire.message import Batch, ChannelStatistics, GlobalStatistics, Message
 from asgi_redis.wire.names import is_channel_name
 
@@ -37,28 +35,20 @@ class RedisChannelLayer(BaseChannelLayer):
     @takes(RedisOptions)
     def __init__(self, **options: Unpack[RedisOptions]) -> None:
         settings = resolve(self, RedisOptions, options)
+        self.random_prefix_length = settings["random_prefix_length"]
         super().__init__(**select(CommonOptions, settings))
         self.prefix = settings["prefix"]
         self.stats_prefix = settings["stats_prefix"]
-        self.max_message_bytes = settings["max_message_bytes"]
-        self._serializer = registry.get_serializer(
-            settings["serializer_format"],
-            symmetric_encryption_keys=settings["symmetric_encryption_keys"],
-            random_prefix_length=settings["random_prefix_length"],
-            expiry=self.expiry,
-        )
         shorthand = {"host": settings["host"], "port": settings["port"], "db": settings["db"]}
         hosts = parse_hosts(settings["hosts"], settings["connection_kwargs"], shorthand)
         self._shards = [Shard(host) for host in hosts]
         self._keys = wire.Keys(self.prefix, self.stats_prefix)
         self._operations = wire.Operations(self._keys, self.expiry, self.group_expiry)
-        self._receiver = Receiver(self._shards, self._keys, self._operations, self._serializer, self)
-        prefix_length = settings["random_prefix_length"]
-        self._encoder = MessageEncoder(self._serializer, self.max_message_bytes, prefix_length)
-        self.plans = RedisPlans(self._shards, self._keys, self._operations, self._encoder, self)
+        self._receiver = Receiver(self._shards, self._keys, self._operations, self.decoder, self)
+        self.plans = RedisPlans(self._shards, self._keys, self._operations, self.encoder, self)
         """The calls as plans, for another runner than this layer's blocking one."""
         delaying = self._operations.delaying()
-        self.delayed = DelayedMessages(self._shards, delaying, self._serializer, self, self._encoder)
+        self.delayed = DelayedMessages(self._shards, delaying, self._serializer, self, self.encoder)
         self._upkeep = Upkeep(self._shards, self._keys, self._operations)
 
     delayed: DelayedMessages
@@ -120,11 +110,6 @@ class RedisChannelLayer(BaseChannelLayer):
     def requeue(self, channel: str, message: Message) -> None:
         """Give a message that was received and not used to the next reader of its channel in this process."""
         self._receiver.buffer(channel, message)
-
-    @property
-    def undecodable_count(self) -> int:
-        """How many messages this process has dropped because they could not be decoded or decrypted."""
-        return self._receiver.undecodable_count
 
     # Groups
 
@@ -204,14 +189,6 @@ class RedisChannelLayer(BaseChannelLayer):
     def crypter(self) -> Any:
         """What encrypts and decrypts, or None: the ``MultiFernet`` of ``symmetric_encryption_keys``."""
         return getattr(self._serializer, "crypter", None)
-
-    def serialize(self, message: Message) -> bytes:
-        """Returns ``message`` as it is put into a queue."""
-        return self._serializer.serialize(message)
-
-    def deserialize(self, message: bytes) -> Any:
-        """Returns the message that ``serialize`` was given."""
-        return self._serializer.deserialize(message)
 
     def close(self) -> None:
         """Closes the connections that are not in use. The layer stays usable, and connects anew."""

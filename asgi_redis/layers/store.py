@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from asgi_redis.engine.codec import MessageDecoder, MessageEncoder
 from asgi_redis.engine.stores.receiver import StoreReader, StoreReceiver
 from asgi_redis.engine.stores.store import Store
 from asgi_redis.exceptions import InvalidName
 from asgi_redis.layers.base import BaseChannelLayer
-from asgi_redis.layers.options import CommonOptions, MessageOptions, resolve, select
+from asgi_redis.layers.options import CommonOptions
 from asgi_redis.process import fork
 from asgi_redis.process.awaiting import refuse_await
-from asgi_redis.serializers import registry
 from asgi_redis.wire.message import Batch, ChannelStatistics, GlobalStatistics, Message
 
 if TYPE_CHECKING:
@@ -26,19 +24,11 @@ _AT_ONCE = 1000  # channels of a group that are served in one step
 class StoreChannelLayer(BaseChannelLayer):
     """What the layers over a store have in common. One object may be shared by all threads and greenlets."""
 
-    def __init__(self, store: Store, **options: Unpack[MessageOptions]) -> None:
-        settings = resolve(self, MessageOptions, options)
-        super().__init__(**select(CommonOptions, settings))
-        self.max_message_bytes = settings["max_message_bytes"]
+    def __init__(self, store: Store, **options: Unpack[CommonOptions]) -> None:
+        super().__init__(**options)
         self._store = store
-        self._serializer = registry.get_serializer(
-            settings["serializer_format"],
-            symmetric_encryption_keys=settings["symmetric_encryption_keys"],
-            random_prefix_length=0,
-            expiry=self.expiry,
-        )
-        self._encode = MessageEncoder(self._serializer, self.max_message_bytes).encode
-        self._receiver = StoreReceiver(store, MessageDecoder(self._serializer), self)
+        self._encode = self.encoder.encode
+        self._receiver = StoreReceiver(store, self.decoder, self)
         self._route = functools.lru_cache(maxsize=1024 if self.keeps_capacities else 0)(self._make_route)
 
     # Sending
@@ -93,11 +83,6 @@ class StoreChannelLayer(BaseChannelLayer):
     def requeue(self, channel: str, message: Message) -> None:
         """Give a message that was received and not used to the next reader of its channel in this process."""
         self._receiver.buffer(channel, message)
-
-    @property
-    def undecodable_count(self) -> int:
-        """How many messages this process has dropped because they could not be decoded or decrypted."""
-        return self._receiver.undecodable_count
 
     # Groups
 
@@ -197,16 +182,6 @@ class StoreChannelLayer(BaseChannelLayer):
         refuse_await()
         self._store.flush()
         self._receiver.clear_buffer()
-
-    # Serialisation
-
-    def serialize(self, message: Message) -> bytes:
-        """Returns ``message`` as it is put into a queue."""
-        return self._serializer.serialize(message)
-
-    def deserialize(self, message: bytes) -> Any:
-        """Returns the message that ``serialize`` was given."""
-        return self._serializer.deserialize(message)
 
     def close(self) -> None:
         """Gives back what the store has open. The layer stays usable."""

@@ -53,11 +53,6 @@ class StoreReceiver:
         self._listeners: set[StoreListener] = set()
         self._unblocked = 0
 
-    @property
-    def undecodable_count(self) -> int:
-        """How many messages were dropped because they could not be decoded or decrypted."""
-        return self._decoder.undecodable_count
-
     def receive(
         self,
         channels: tuple[str, ...],

@@ -15,7 +15,7 @@ from asgi_redis.layers import options
 from asgi_redis.layers.local import LocalOptions
 
 LAYERS = [
-    (asgi_redis.InMemoryChannelLayer, options.MessageOptions),
+    (asgi_redis.InMemoryChannelLayer, options.CommonOptions),
     (asgi_redis.IPCChannelLayer, options.IPCOptions),
     (asgi_redis.RedisChannelLayer, options.RedisOptions),
     (asgi_redis.RedisSentinelChannelLayer, options.SentinelOptions),
@@ -27,7 +27,7 @@ LAYERS = [
 FACADES = (aio.RedisChannelLayer, aio.RedisPubSubChannelLayer)
 
 
-class ToyOptions(options.MessageOptions, total=False):
+class ToyOptions(options.CommonOptions, total=False):
     colour: Annotated[str, options.Option("The colour of the channels.", "blue")]
 
 
@@ -35,7 +35,7 @@ class Toy(asgi_redis.InMemoryChannelLayer):
     @options.takes(ToyOptions)
     def __init__(self, **given):
         settings = options.resolve(self, ToyOptions, given)
-        super().__init__(**options.select(options.MessageOptions, settings))
+        super().__init__(**options.select(options.CommonOptions, settings))
         self.colour = settings["colour"]
 
 
@@ -137,7 +137,7 @@ def test_a_local_layer_gets_the_options_that_were_given_and_are_the_same_on_both
 
 
 class Limited(asgi_redis.InMemoryChannelLayer):
-    @options.takes(options.MessageOptions)
+    @options.takes(options.CommonOptions)
     def __init__(self, **given):
         self.given = given
         super().__init__(**given)

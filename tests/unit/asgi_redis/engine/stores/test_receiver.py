@@ -102,14 +102,14 @@ def test_a_batch_of_nothing_that_can_be_decoded_is_looked_behind(layer, caplog):
 
 def test_what_was_kept_comes_before_what_was_sent_and_wakes_who_waits(layer, just_before_waiting):
     layer.send("a", {"n": 2})
-    layer._receiver.buffer("a", {"n": 1})
+    layer.requeue("a", {"n": 1})
     assert [layer.receive(["a"])[1]["n"] for _ in range(2)] == [1, 2]
-    just_before_waiting(lambda: layer._receiver.buffer("own!b", {"n": 3}))
+    just_before_waiting(lambda: layer.requeue("own!b", {"n": 3}))
     assert layer.receive_batch(["own!"], 1, 5) == [("own!b", {"n": 3})]
 
 
 def test_flush_forgets_what_was_kept(layer):
-    layer._receiver.buffer("a", {"n": 1})
+    layer.requeue("a", {"n": 1})
     layer.flush()
     assert layer.receive(["a"]) == (None, None)
 

@@ -171,8 +171,8 @@ class TestUpkeep:
     def test_flush_empties_both(self, layer):
         layer.send("normal", {})
         layer.send("mine!1", {})
-        layer._receiver.buffer("normal", {})
-        layer._receiver.buffer("mine!1", {})
+        layer.requeue("normal", {})
+        layer.requeue("mine!1", {})
         layer.group_add("chat", "normal")
         layer.flush()
         assert [layer.receive_batch(MIXED, 5) for _ in range(2)] == [[], []]
