@@ -40,6 +40,10 @@ class ConfigurationError(ChannelLayerError, ValueError):
     """A setting has a value that cannot work."""
 
 
+class InvalidChannelLayerError(ConfigurationError):
+    """Django's ``CHANNEL_LAYERS`` does not say how to make the layer that was asked for."""
+
+
 class UnknownSetting(ChannelLayerError, TypeError):
     """A setting that this layer does not know."""
 

@@ -117,7 +117,7 @@ def layer_for(alias: str) -> BaseChannelLayer:
     """
     Returns the registered layer for ``alias``, or else the one in Django's ``CHANNEL_LAYERS``.
 
-    Raises ``asgi_redis.integrations.django.InvalidChannelLayerError`` when there is neither.
+    Raises ``asgi_redis.exceptions.InvalidChannelLayerError`` when there is neither.
     """
     if alias in _registered:
         return _registered[alias]

@@ -7,10 +7,11 @@ from re import Pattern
 from typing import Any
 
 from asgi_redis.layers.base import BaseChannelLayer
+from asgi_redis.layers.from_setting import LayerFacade
 from asgi_redis.layers.options import Capacities
 
 
-class Names:
+class Names(LayerFacade):
     """What a Channels back end tells about names; ``layer`` knows."""
 
     MAX_NAME_LENGTH = 100

@@ -1,8 +1,8 @@
 """
-The system check of ``CHANNEL_LAYERS``, for ``manage.py check`` and whatever else runs the checks.
+The system checks of Django: ``CHANNEL_LAYERS``, and the app ``workers``.
 
-It makes each layer that is one of ours, or that one of ours stands for, and tells what its class says about the
-settings. That connects to nothing. Other layers are none of its business.
+The check of ``CHANNEL_LAYERS`` makes each layer of this package, and each that stands for one, and reports the errors
+of its constructor. It connects to nothing, and leaves other layers alone.
 """
 
 from __future__ import annotations
@@ -11,29 +11,22 @@ import inspect
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
 from asgi_redis.connection.hosts import DEFAULT_URL
-from asgi_redis.exceptions import ChannelLayerError, UnknownSetting
-from asgi_redis.integrations.django import (
-    COUNTERPARTS,
-    IN_MEMORY,
-    InvalidChannelLayerError,
-    import_backend,
-    is_facade,
-    make_channel_layer,
-)
+from asgi_redis.exceptions import ChannelLayerError, InvalidChannelLayerError, UnknownSetting
+from asgi_redis.integrations.django import IN_MEMORY, make_channel_layer
 from asgi_redis.layers.base import BaseChannelLayer
+from asgi_redis.layers.from_setting import COUNTERPARTS, import_backend, is_facade
 from asgi_redis.layers.sentinel import RedisSentinelChannelLayer
 from asgi_redis.serializers import SerializerDoesNotExist
 
 
-def check_channel_layers(**_: Any) -> list[CheckMessage]:
-    """Returns what is wrong with ``CHANNEL_LAYERS``."""
+def check_channel_layers(**_: object) -> list[CheckMessage]:
+    """Return the errors and warnings about ``CHANNEL_LAYERS``."""
     layers = getattr(settings, "CHANNEL_LAYERS", {})
     if not isinstance(layers, Mapping):
         return [
@@ -43,7 +36,7 @@ def check_channel_layers(**_: Any) -> list[CheckMessage]:
                 id="asgi_redis.E001",
             )
         ]
-    messages = [message for alias in layers for message in _check(alias, layers)]
+    messages = [message for alias, options in layers.items() for message in _check(alias, options)]
     if layers and "default" not in layers:
         messages.append(
             Error(
@@ -56,8 +49,8 @@ def check_channel_layers(**_: Any) -> list[CheckMessage]:
     return messages
 
 
-def check_workers(**_: Any) -> list[CheckMessage]:
-    """Returns an error where the app ``workers`` is not the one of this distribution."""
+def check_workers(**_: object) -> list[CheckMessage]:
+    """Return an error if the app ``workers`` is another than the one of this distribution."""
     if not apps.is_installed("workers"):
         return []
     theirs, ours = Path(apps.get_app_config("workers").path), Path(__file__).parents[2] / "workers"
@@ -72,19 +65,13 @@ def check_workers(**_: Any) -> list[CheckMessage]:
     ]
 
 
-def _check(alias: str, layers: Mapping[str, Any]) -> Iterator[CheckMessage]:
-    options = layers[alias]
-    config = options.get("CONFIG") if isinstance(options, Mapping) else None
-    if isinstance(config, Mapping) and "hosts" in config and config["hosts"] is None:
-        yield Error(
-            f"The hosts of CHANNEL_LAYERS[{alias!r}] are None, which means {DEFAULT_URL}.",
-            hint="Look whether an environment variable is missing. For that server, leave 'hosts' out.",
-            id="asgi_redis.E005",
-        )
+def _check(alias: str, options: object) -> Iterator[CheckMessage]:
+    yield from _check_hosts(alias, options)
     path = options.get("BACKEND") if isinstance(options, Mapping) else None
     if path == IN_MEMORY:
-        yield from _in_memory(alias, path, "asgi_redis.aio.RedisChannelLayer")
+        yield from _warn_of_memory(alias, path, "asgi_redis.aio.RedisChannelLayer")
         return
+    backend: object = None
     if isinstance(path, str):
         try:
             backend = import_backend(path, f"the BACKEND {path!r} of CHANNEL_LAYERS[{alias!r}]")
@@ -93,9 +80,9 @@ def _check(alias: str, layers: Mapping[str, Any]) -> Iterator[CheckMessage]:
                 f"{error}.", hint="Correct the path, or install the package that it is in.", id="asgi_redis.E002"
             )
             return
-        if not is_facade(backend) and not (inspect.isclass(backend) and issubclass(backend, BaseChannelLayer)):
+        if not is_facade(backend) and not _is_class_of(backend, BaseChannelLayer):
             return
-        options = _without_asking(backend, options)
+        options = _with_services(backend, options)
     try:
         layer = make_channel_layer(alias, {alias: options})
     except (ChannelLayerError, TypeError, ValueError, ImportError) as error:
@@ -105,33 +92,43 @@ def _check(alias: str, layers: Mapping[str, Any]) -> Iterator[CheckMessage]:
         return
     if not layer.crosses_processes:
         instead = "asgi_redis.IPCChannelLayer on one machine, or asgi_redis.RedisChannelLayer"
-        yield from _in_memory(alias, path, "asgi_redis.aio.RedisChannelLayer" if is_facade(backend) else instead)
+        yield from _warn_of_memory(alias, path, "asgi_redis.aio.RedisChannelLayer" if is_facade(backend) else instead)
     if alias == "default" and path not in COUNTERPARTS and not is_facade(backend):
-        yield from _unfit_for_channels(alias, path)
+        yield from _warn_of_channels_4(alias, str(path))
 
 
-def _without_asking(backend: Any, options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Returns the options, changed so that the Sentinels are not asked for the services that they watch."""
-    config = options.get("CONFIG", {})
-    if not isinstance(config, Mapping):
+def _check_hosts(alias: str, options: object) -> Iterator[CheckMessage]:
+    config = options.get("CONFIG") if isinstance(options, Mapping) else None
+    if isinstance(config, Mapping) and "hosts" in config and config["hosts"] is None:
+        yield Error(
+            f"The hosts of CHANNEL_LAYERS[{alias!r}] are None, which means {DEFAULT_URL}.",
+            hint="Look whether an environment variable is missing. For that server, leave 'hosts' out.",
+            id="asgi_redis.E005",
+        )
+
+
+def _with_services(backend: object, options: object) -> object:
+    """Return the options with ``services`` for a Sentinel layer, which asks the Sentinels where there are none."""
+    config = options.get("CONFIG", {}) if isinstance(options, Mapping) else None
+    if not isinstance(options, Mapping) or not isinstance(config, Mapping):
         return options
     inner = config.get("layer")
     if is_facade(backend) and isinstance(inner, Mapping):
         try:
-            within = import_backend(str(inner.get("BACKEND")), "")
+            inner_backend = import_backend(str(inner.get("BACKEND")), "")
         except InvalidChannelLayerError:
-            return options  # which is told when the layer is made
-        return {**options, "CONFIG": {**config, "layer": _without_asking(within, inner)}}
-    if _asks_sentinels(backend) and not config.get("services"):
+            return options  # making the layer raises it again
+        return {**options, "CONFIG": {**config, "layer": _with_services(inner_backend, inner)}}
+    if _is_class_of(backend, RedisSentinelChannelLayer) and not config.get("services"):
         return {**options, "CONFIG": {**config, "services": ["any"]}}
     return options
 
 
-def _asks_sentinels(backend: Any) -> bool:
-    return inspect.isclass(backend) and issubclass(backend, RedisSentinelChannelLayer)
+def _is_class_of(backend: object, wanted: type) -> bool:
+    return inspect.isclass(backend) and issubclass(backend, wanted)
 
 
-def _in_memory(alias: str, path: Any, instead: str) -> Iterator[CheckMessage]:
+def _warn_of_memory(alias: str, path: object, instead: str) -> Iterator[CheckMessage]:
     if not settings.DEBUG:
         yield Warning(
             f"CHANNEL_LAYERS[{alias!r}] passes messages within one process only, and DEBUG is False: in production, "
@@ -141,7 +138,7 @@ def _in_memory(alias: str, path: Any, instead: str) -> Iterator[CheckMessage]:
         )
 
 
-def _unfit_for_channels(alias: str, path: Any) -> Iterator[CheckMessage]:
+def _warn_of_channels_4(alias: str, path: str) -> Iterator[CheckMessage]:
     if not apps.is_installed("channels"):
         return
     version = getattr(apps.get_app_config("channels").module, "__version__", "1.")
@@ -157,18 +154,17 @@ def _unfit_for_channels(alias: str, path: Any) -> Iterator[CheckMessage]:
 
 
 def _asynchronous(path: str) -> str:
-    """Returns the settings of the asynchronous layer for the path of a synchronous one."""
-    module, _, name = path.rpartition(".")
-    if module == "asgi_redis" and name in ("RedisChannelLayer", "RedisPubSubChannelLayer"):
-        return f"asgi_redis.aio.{name}"
+    """Return the settings of the asynchronous layer for the path of a synchronous one."""
+    if path in COUNTERPARTS.values():
+        return path.replace("asgi_redis.", "asgi_redis.aio.")
     return (
         f'{{"BACKEND": "asgi_redis.aio.AsyncChannelLayer", '
         f'"CONFIG": {{"layer": {{"BACKEND": "{path}", "CONFIG": {{...}}}}}}}}'
     )
 
 
-def _fix(alias: str, options: Any, error: Exception) -> str:
-    """Returns what to change in the settings, where the layer's class has raised ``error``."""
+def _fix(alias: str, options: object, error: Exception) -> str:
+    """Return what to change in the settings when the constructor of the layer has raised ``error``."""
     where = f"CHANNEL_LAYERS[{alias!r}]"
     config = options.get("CONFIG", {}) if isinstance(options, Mapping) else None
     if isinstance(error, InvalidChannelLayerError):
@@ -176,25 +172,24 @@ def _fix(alias: str, options: Any, error: Exception) -> str:
     if isinstance(error, ImportError):
         return "Install what is missing, or use another BACKEND."
     complaint = "serializer_format" if isinstance(error, SerializerDoesNotExist) else str(error)
-    where, setting, value = _culprit(f"{where}['CONFIG']", config, complaint)
-    if isinstance(error, UnknownSetting):
-        return f"Correct the name of {setting!r} in {where}, or take it out." if setting else f"Correct {where}."
-    if setting is None:
+    where, option, value = _culprit(f"{where}['CONFIG']", config, complaint)
+    if option is None:
         return f"Correct {where}."
-    if setting == "hosts" and isinstance(value, (str, bytes)):
+    if isinstance(error, UnknownSetting):
+        return f"Correct the name of {option!r} in {where}, or take it out."
+    if option == "hosts" and isinstance(value, (str, bytes)):
         return f"In {where}, put the value of 'hosts' into a list: [...]."
-    return f"Correct {setting!r} in {where}, or take it out, for the default."
+    return f"Correct {option!r} in {where}, or take it out, for the default."
 
 
-def _culprit(where: str, config: Any, complaint: str) -> tuple[str, str | None, Any]:
-    """Returns the dict that has the setting which ``complaint`` names first, its name, and its value."""
-    if not isinstance(config, Mapping):
-        return where, None, None
+def _culprit(where: str, config: object, complaint: str) -> tuple[str, str | None, object]:
+    """Return the dict with the option that ``complaint`` names first, the name of the option, and its value."""
+    options = config if isinstance(config, Mapping) else {}
     for word in re.findall(r"\w+", complaint):
-        if word in config:
-            # A layer within a layer says what is wrong with a setting of its own.
-            inner = config[word].get("CONFIG") if isinstance(config[word], Mapping) else None
-            return (
-                _culprit(f"{where}[{word!r}]['CONFIG']", inner, complaint) if inner else (where, word, config[word])
-            )
+        if word in options:
+            value = options[word]
+            inner = value.get("CONFIG") if isinstance(value, Mapping) else None
+            if inner:  # the complaint is about an option of the layer within
+                return _culprit(f"{where}[{word!r}]['CONFIG']", inner, complaint)
+            return where, word, value
     return where, None, None

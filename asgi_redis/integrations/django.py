@@ -1,7 +1,7 @@
 """
 The channel layers of a Django project's ``CHANNEL_LAYERS``.
 
-Django is imported when it is called only. ``checks.py`` and ``apps.py`` are for Django alone.
+Django is imported only when a layer is asked for. ``checks.py`` and ``apps.py`` are for Django alone.
 """
 
 from __future__ import annotations
@@ -10,43 +10,42 @@ import difflib
 import importlib
 import inspect
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import cast
 
-from asgi_redis.exceptions import ConfigurationError
+from asgi_redis.exceptions import InvalidChannelLayerError
+from asgi_redis.layers.base import BaseChannelLayer
+from asgi_redis.layers.from_setting import COUNTERPARTS, Backend, LayerFacade, import_backend, is_facade
 from asgi_redis.process import fork
 
-# What a Channels 4 project has in its settings, and the synchronous layer that speaks with it.
-COUNTERPARTS = {
-    "channels_redis.core.RedisChannelLayer": "asgi_redis.RedisChannelLayer",
-    "channels_redis.pubsub.RedisPubSubChannelLayer": "asgi_redis.RedisPubSubChannelLayer",
-}
 IN_MEMORY = "channels.layers.InMemoryChannelLayer"
 
-# TEST_CONFIG and ROUTING are for Channels 4's tests, and for workers.
-_OPTIONS = ("BACKEND", "CONFIG", "ROUTING", "TEST_CONFIG")
+# TEST_CONFIG is for the tests of Channels 4, ROUTING for workers.
+_KEYS = ("BACKEND", "CONFIG", "ROUTING", "TEST_CONFIG")
 
-_layers: dict[str, Any] = {}
+_layers: dict[str, BaseChannelLayer] = {}
 # Reentrant: importing a back end may import code that asks for a layer, too.
 _lock = fork.Own(threading.RLock)
 
 
-class InvalidChannelLayerError(ConfigurationError):
-    """``CHANNEL_LAYERS`` does not say how to make the layer that was asked for."""
-
-
-def get_channel_layer(alias: str = "default") -> Any:
+def get_channel_layer(alias: str = "default") -> BaseChannelLayer:
     """
-    Returns the synchronous channel layer for an alias in Django's ``CHANNEL_LAYERS``: one for each process.
+    Return the synchronous channel layer for an alias in Django's ``CHANNEL_LAYERS``, the same in all of a process.
 
-    Its ``BACKEND`` is the dotted path of a synchronous layer; of one of ``asgi_redis.aio``, which stands for the
-    synchronous layer in it, in the object that Channels has for the alias, where Channels 4 is installed; or one of
-    channels_redis's, ``channels_redis.core.RedisChannelLayer`` and
-    ``channels_redis.pubsub.RedisPubSubChannelLayer``, which stand for ours with the same ``CONFIG``.
+    Its ``BACKEND`` is the dotted path of
 
-    Raises ``InvalidChannelLayerError``, a ``ValueError``, when Django or the alias is missing, or when its
-    ``BACKEND`` is missing, cannot be imported or has no synchronous layer; and what the layer's class raises about
-    its ``CONFIG``.
+    * a synchronous layer,
+    * a layer of ``asgi_redis.aio``, which stands for the synchronous layer in it: where Channels 4 is installed, in
+      the object that Channels has for the alias,
+    * ``channels_redis.core.RedisChannelLayer`` or ``channels_redis.pubsub.RedisPubSubChannelLayer``, which stands for
+      the synchronous layer with the same ``CONFIG``.
+
+    Raises:
+        InvalidChannelLayerError: Django or the alias is missing, or its ``BACKEND`` is missing, cannot be imported or
+            has no synchronous layer. It is a ``ValueError``.
+        ConfigurationError: An option in ``CONFIG`` has a value that cannot work.
+        UnknownSetting: ``CONFIG`` has an option that the layer does not know. It is a ``TypeError``.
+
     """
     with _lock.value:
         if alias not in _layers:
@@ -54,7 +53,7 @@ def get_channel_layer(alias: str = "default") -> Any:
         return _layers[alias]
 
 
-def _configured() -> Mapping[str, Any]:
+def _configured() -> Mapping[str, object]:
     try:
         from django.conf import settings
         from django.core.signals import setting_changed
@@ -64,74 +63,74 @@ def _configured() -> Mapping[str, Any]:
             'pip install "asgi_redis[django]", or make the layer yourself'
         ) from error
     setting_changed.connect(_forget, dispatch_uid=__name__)
-    layers: Mapping[str, Any] = getattr(settings, "CHANNEL_LAYERS", {})
+    layers: Mapping[str, object] = getattr(settings, "CHANNEL_LAYERS", {})
     return layers
 
 
-def _layer(alias: str, layers: Mapping[str, Any]) -> Any:
+def _layer(alias: str, layers: Mapping[str, object]) -> BaseChannelLayer:
     """
-    Returns the synchronous layer in the asynchronous one that Channels has for ``alias``, or else a new layer.
+    Return the synchronous layer in the asynchronous one that Channels has for ``alias``, or else a new layer.
 
-    Beside that of Channels, another would have its own connections and ``client_prefix``, and in memory its own
-    messages.
+    A second layer would have its own connections and ``client_prefix``, and in memory its own messages.
     """
-    backend, _ = _backend_and_config(alias, layers)
-    if is_facade(backend) and "ROUTING" not in layers[alias]:  # Channels 4 makes no layer that has one
+    backend, options = _backend_and_options(alias, layers)
+    if is_facade(backend) and "ROUTING" not in options:  # Channels 4 refuses options with a ROUTING
         try:
             channel_layers = importlib.import_module("channels.layers").channel_layers
         except ImportError:
             pass  # it is not installed, or is Channels 1
         else:
-            return channel_layers[alias].layer
+            layer: BaseChannelLayer = channel_layers[alias].layer
+            return layer
     return make_channel_layer(alias, layers)
 
 
-def make_channel_layer(alias: str, layers: Mapping[str, Any]) -> Any:
-    """Returns a new layer for ``alias`` in what ``CHANNEL_LAYERS`` may be. Raises as ``get_channel_layer`` does."""
-    backend, config = _backend_and_config(alias, layers)
-    return backend(**config).layer if is_facade(backend) else backend(**config)
+def make_channel_layer(alias: str, layers: Mapping[str, object]) -> BaseChannelLayer:
+    """Return a new layer for ``alias`` in a ``CHANNEL_LAYERS``. Raises as ``get_channel_layer`` does."""
+    backend, options = _backend_and_options(alias, layers)
+    made = backend(**cast("Mapping[str, object]", options.get("CONFIG", {})))
+    return made.layer if isinstance(made, LayerFacade) else made
 
 
-def _backend_and_config(alias: str, layers: Mapping[str, Any]) -> tuple[Callable[..., Any], Mapping[str, Any]]:
+def _backend_and_options(alias: str, layers: Mapping[str, object]) -> tuple[Backend, Mapping[str, object]]:
     if alias not in layers:
         known = ", ".join(repr(name) for name in layers) or "none"
         raise InvalidChannelLayerError(f"no channel layer {alias!r} in CHANNEL_LAYERS; it has {known}")
     options = layers[alias]
+    where = f"CHANNEL_LAYERS[{alias!r}]"
     if not isinstance(options, Mapping):
         raise InvalidChannelLayerError(
-            f'CHANNEL_LAYERS[{alias!r}] must be a dict such as {{"BACKEND": "asgi_redis.RedisChannelLayer"}}, not a '
+            f'{where} must be a dict such as {{"BACKEND": "asgi_redis.RedisChannelLayer"}}, not a '
             f"{type(options).__name__}"
         )
     for name in options:
-        if name not in _OPTIONS:
-            raise InvalidChannelLayerError(f"CHANNEL_LAYERS[{alias!r}] has an unknown key {name!r}; {_meant(name)}")
-    if not isinstance(options.get("BACKEND"), str):
-        raise InvalidChannelLayerError(
-            f"CHANNEL_LAYERS[{alias!r}] has no BACKEND: the dotted path of a channel layer"
-        )
-    config = options.get("CONFIG", {})
-    if not isinstance(config, Mapping):
-        raise InvalidChannelLayerError(f"the CONFIG of CHANNEL_LAYERS[{alias!r}] must be a dict of settings")
-    return _backend(alias, options["BACKEND"]), config
+        if name not in _KEYS:
+            raise InvalidChannelLayerError(f"{where} has an unknown key {name!r}; {_meant(name)}")
+    path = options.get("BACKEND")
+    if not isinstance(path, str):
+        raise InvalidChannelLayerError(f"{where} has no BACKEND: the dotted path of a channel layer")
+    if not isinstance(options.get("CONFIG", {}), Mapping):
+        raise InvalidChannelLayerError(f"the CONFIG of {where} must be a dict of settings")
+    return _backend(path, f"the BACKEND {path!r} of {where}"), options
 
 
 def _meant(name: object) -> str:
-    nearest = difflib.get_close_matches(str(name).upper(), _OPTIONS, n=1, cutoff=0.6)
+    nearest = difflib.get_close_matches(str(name).upper(), _KEYS, n=1, cutoff=0.6)
     if nearest:
         return f"did you mean {nearest[0]!r}?"
     return "settings of the layer belong into its CONFIG; beside that there are BACKEND and ROUTING"
 
 
-def _backend(alias: str, path: str) -> Callable[..., Any]:
-    where = f"the BACKEND {path!r} of CHANNEL_LAYERS[{alias!r}]"
+def _backend(path: str, where: str) -> Backend:
     if path == IN_MEMORY:
         raise InvalidChannelLayerError(
             f"{where} keeps its messages in the event loop that made it, out of reach for synchronous code: use "
             f"asgi_redis.aio.RedisChannelLayer, or within one process asgi_redis.aio.AsyncChannelLayer with the "
             f'CONFIG {{"layer": {{"BACKEND": "asgi_redis.InMemoryChannelLayer"}}}}'
         )
-    backend: Callable[..., Any] = import_backend(path, where)
-    if not is_facade(backend) and is_asynchronous(backend):
+    backend = import_backend(path, where)
+    is_asynchronous = inspect.iscoroutinefunction(getattr(backend, "send", None))
+    if is_asynchronous and not is_facade(backend):
         raise InvalidChannelLayerError(
             f"{where} is asynchronous, and nothing is known about a synchronous layer for it; get_channel_layer() "
             f"takes those of asgi_redis and asgi_redis.aio, and {', '.join(COUNTERPARTS)}"
@@ -139,33 +138,8 @@ def _backend(alias: str, path: str) -> Callable[..., Any]:
     return backend
 
 
-def import_backend(path: str, where: str) -> Any:
-    """
-    Returns the class that a ``BACKEND`` stands for here.
-
-    Raises ``InvalidChannelLayerError``, which says ``where``, when there is none.
-    """
-    module, _, name = COUNTERPARTS.get(path, path).rpartition(".")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:  # ValueError: a path without a dot
-        raise InvalidChannelLayerError(f"cannot import {where}: {error}") from error
-
-
-def is_facade(backend: Any) -> bool:
-    """Whether objects of the class are around a synchronous layer, their ``layer``."""
-    return inspect.isclass(backend) and any(
-        ancestor.__module__.startswith("asgi_redis.aio") for ancestor in backend.__mro__
-    )
-
-
-def is_asynchronous(backend: Any) -> bool:
-    """Whether the class is that of a layer for Channels 2 and later."""
-    return inspect.iscoroutinefunction(getattr(backend, "send", None))
-
-
-def _forget(*, setting: str, **_: Any) -> None:
-    # Not closed: whoever holds one of them may still be using it.
+def _forget(*, setting: str, **_: object) -> None:
+    # Not closed: other code may still be using one of them.
     if setting == "CHANNEL_LAYERS":
         with _lock.value:
             _layers.clear()

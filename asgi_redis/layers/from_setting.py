@@ -1,31 +1,65 @@
 """
-A layer that is a setting of another: the object, or a dict that says how to make it.
+Layers that a setting gives, as an object or as a dict of ``BACKEND``, a dotted path, and ``CONFIG``, its options.
 
 A dict can be written where no layer can be made yet, as in Django's settings.
 """
 
 from __future__ import annotations
 
+import importlib
 import inspect
-from collections.abc import Mapping
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import TypeVar, Union
 
-from asgi_redis.exceptions import ConfigurationError, UnknownSetting
-from asgi_redis.integrations.django import import_backend
+from asgi_redis.exceptions import ConfigurationError, InvalidChannelLayerError, UnknownSetting
 from asgi_redis.layers.base import BaseChannelLayer
 
+COUNTERPARTS = {
+    "channels_redis.core.RedisChannelLayer": "asgi_redis.RedisChannelLayer",
+    "channels_redis.pubsub.RedisPubSubChannelLayer": "asgi_redis.RedisPubSubChannelLayer",
+}
+"""The synchronous layer for each back end of channels_redis."""
+
 L = TypeVar("L", bound=BaseChannelLayer)
+
+
+class LayerFacade:
+    """The base of asynchronous layers, each of which wraps a synchronous one."""
+
+    layer: BaseChannelLayer
+
+
+def is_facade(backend: object) -> bool:
+    """Return whether ``backend`` is the class of an asynchronous layer that wraps a synchronous one."""
+    return inspect.isclass(backend) and issubclass(backend, LayerFacade)
+
+
+Backend = Callable[..., Union[BaseChannelLayer, LayerFacade]]
+
+
+def import_backend(path: str, where: str) -> Backend:
+    """
+    Return the class that a ``BACKEND`` stands for here.
+
+    Raises ``InvalidChannelLayerError``, which says ``where``, when there is none.
+    """
+    module, _, name = COUNTERPARTS.get(path, path).rpartition(".")
+    try:
+        backend: Backend = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:  # ValueError: a path without a dot
+        raise InvalidChannelLayerError(f"cannot import {where}: {error}") from error
+    return backend
 
 
 def layer_from_setting(
     given: object, setting: str, wanted: type[L], described: str, shared: Mapping[str, object]
 ) -> L:
     """
-    Returns ``given``, or the layer for it: a dict of ``BACKEND``, the dotted path, and ``CONFIG``, the settings.
+    Return the layer that a setting gives or describes.
 
-    ``shared`` are settings for a layer that knows them and whose ``CONFIG`` says nothing else. Raises
-    ``ConfigurationError`` for what is neither, and where the layer is not of the class ``wanted``, which is
-    ``described``; and what the layer's class raises about its ``CONFIG``.
+    ``shared`` are options for a layer that declares them and whose ``CONFIG`` leaves them out. Raises
+    ``ConfigurationError`` for a value that gives no layer of the class ``wanted``, which the message calls
+    ``described``, and all that the constructor of the layer raises.
     """
     if isinstance(given, wanted):
         return given
@@ -42,15 +76,14 @@ def layer_from_setting(
     if not isinstance(config, Mapping):
         raise ConfigurationError(f"the CONFIG of {setting} must be a dict of settings, not a {type(config).__name__}")
     known = inspect.signature(backend).parameters
-    settings = {**{name: value for name, value in shared.items() if name in known}, **config}
     try:
-        return backend(**settings)
+        return backend(**{**{name: value for name, value in shared.items() if name in known}, **config})
     except (ConfigurationError, UnknownSetting) as error:
         raise type(error)(f"{setting}: {error}") from None
 
 
 def _shown(given: object) -> str:
-    # What is in a dict may be secret, and a str may be a URL with a password.
+    # A dict may hold secrets, and a str may be a URL with a password.
     if isinstance(given, Mapping):
         return f"a dict of {list(given)}"
     return str(given) if isinstance(given, BaseChannelLayer) else f"a {type(given).__name__}"

@@ -13,8 +13,8 @@ from typing import Any
 
 from django.conf import settings
 
-from asgi_redis.integrations.django import COUNTERPARTS, import_backend
 from asgi_redis.layers.base import BaseChannelLayer
+from asgi_redis.layers.from_setting import COUNTERPARTS, import_backend
 from workers.asgi import DEFAULT_CHANNEL_LAYER, adapted
 from workers.compat.asgi_events import ChannelEvents
 from workers.exceptions import ConfigurationError

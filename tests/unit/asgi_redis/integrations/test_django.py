@@ -15,7 +15,7 @@ import pytest
 import asgi_redis
 from asgi_redis import IPCChannelLayer, RedisChannelLayer, get_channel_layer
 from asgi_redis.embedded import RedisServer
-from asgi_redis.integrations.django import InvalidChannelLayerError
+from asgi_redis.exceptions import InvalidChannelLayerError
 
 pytest.importorskip("django")
 pytest.importorskip("channels")

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from asgi_redis import RedisChannelLayer, get_channel_layer
-from asgi_redis.exceptions import ChannelLayerError
-from asgi_redis.integrations.django import InvalidChannelLayerError
+from asgi_redis.exceptions import ChannelLayerError, InvalidChannelLayerError
 
 pytest.importorskip("django")
 
