@@ -1,7 +1,7 @@
 """
 The script ``runworker``.
 
-It is no part of ``workers``, for a package of the project's own may have that name, and come first. It imports
+It is not in ``workers``, because a package of the project may have that name, too, and be found first. It imports
 nothing that gevent may have to patch.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def main() -> int:
-    """Runs the command; returns the exit code."""
+    """Run the command; return the exit code."""
     ours = Path(__file__).parent.parent / "workers" / "__init__.py"
     found = find_spec("workers")
     theirs = found and (found.origin or ", ".join(found.submodule_search_locations or ()))

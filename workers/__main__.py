@@ -8,7 +8,7 @@ from workers.command import patching
 
 
 def main() -> int:
-    """Runs the command, under gevent's patches where its pool is asked for; returns the exit code."""
+    """Run the command, for the gevent pool under gevent's patches; return the exit code."""
     if patching.is_wanted(sys.argv[1:]):
         try:
             patching.patch()

@@ -1,162 +1,34 @@
-"""The flags that ``runworker`` and ``manage.py runworker`` share. ``launcher`` acts on them."""
+"""The flags of the worker, each declared once: as a field of ``WorkerOptions``."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import functools
 import re
-from typing import Any, Callable, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from workers.asgi import DEFAULT_CHANNEL_LAYER
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 Number = TypeVar("Number", int, float)
 
-# Beyond these a number is a mistake: no process has so many threads, and no timeout of the system is that long.
+# Greater numbers are mistakes: no process has so many threads, and no timeout of the system is that long.
 MAX_SLOTS = 100_000
 MAX_THREADS = 10_000
 MAX_PROCESSES = 256
-MAX_SECONDS = 1_000_000.0
+LONGEST_SECONDS = 1_000_000.0
 MAX_MESSAGES = 1_000_000_000_000
 MAX_BYTES = 1 << 50
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
-def add_worker_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds them to a parser."""
-    parser.add_argument(
-        "channels",
-        metavar="CHANNEL",
-        nargs="*",
-        help="channels of the consumers in ASGI_APPLICATION, as in Channels 4, instead of a routing",
-    )
-    parser.add_argument(
-        "--layer",
-        metavar="ALIAS",
-        default=DEFAULT_CHANNEL_LAYER,
-        help="alias of the channel layer in CHANNEL_LAYERS (default: %(default)s); without Django, MODULE:OBJECT: a "
-        "channel layer, or what returns one when it is called",
-    )
-    parser.add_argument(
-        "--routing",
-        metavar="MODULE.NAME",
-        help="the channel routing; with Django, by default the ROUTING of the channel layer",
-    )
-    parser.add_argument(
-        "--pool",
-        action=_Slots,
-        choices=("thread", "gevent"),
-        default="thread",
-        help="what runs the consumers: threads, or greenlets (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--concurrency",
-        action=_Slots,
-        metavar="N",
-        type=_between(1, MAX_SLOTS, int),
-        default=None,
-        help="how many messages to work on at a time (default: 1 thread, or 100 greenlets)",
-    )
-    parser.add_argument(
-        "--threads",
-        action=_Slots,
-        metavar="N",
-        type=_between(1, MAX_THREADS, int),
-        default=None,
-        help="the same as --pool thread --concurrency N, as in Channels 1",
-    )
-    parser.add_argument(
-        "--processes",
-        metavar="N",
-        type=_between(1, MAX_PROCESSES, int),
-        default=1,
-        help="how many worker processes to run, each with a pool of its own (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--limit",
-        metavar="CHANNEL=N",
-        type=_limit,
-        action="append",
-        default=[],
-        help="work on N messages at most of each channel that matches at a time; may be given several times",
-    )
-    parser.add_argument(
-        "--burst",
-        action="store_true",
-        help="stop when the channels are empty",
-    )
-    parser.add_argument(
-        "--burst-timeout",
-        metavar="SECONDS",
-        type=_between(0.0, MAX_SECONDS, float),
-        default=30.0,
-        help="how long a burst waits for a Redis that does not answer (default: %(default)g; then it exits with 5)",
-    )
-    parser.add_argument(
-        "--only-channels",
-        metavar="GLOB",
-        action="append",
-        help="listen only on channels that match; may be given several times",
-    )
-    parser.add_argument(
-        "--exclude-channels",
-        metavar="GLOB",
-        action="append",
-        help="do not listen on channels that match; may be given several times",
-    )
-    parser.add_argument(
-        "--shutdown-timeout",
-        metavar="SECONDS",
-        type=_between(0.0, MAX_SECONDS, float),
-        default=30.0,
-        help="how long a stop waits for running consumers (default: %(default)g)",
-    )
-    parser.add_argument(
-        "--disable-graceful-stop",
-        action="store_true",
-        help="do not wait for running consumers at all",
-    )
-    _add_operations(parser.add_argument_group("operations"))
-
-
-def _add_operations(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--max-messages",
-        metavar="N",
-        type=_between(1, MAX_MESSAGES, int),
-        help="stop after N messages, give or take a tenth, for a supervisor to start a new worker",
-    )
-    group.add_argument(
-        "--max-memory",
-        metavar="SIZE",
-        type=_size,
-        help="stop when the process takes more than SIZE, as in 512M, give or take a tenth",
-    )
-    group.add_argument(
-        "--heartbeat-file",
-        metavar="PATH",
-        help="a file to touch twice a second for as long as messages are pulled",
-    )
-    group.add_argument(
-        "--metrics-port",
-        metavar="[HOST:]PORT",
-        type=_address,
-        help="serve metrics for Prometheus there (default: nowhere; HOST: 127.0.0.1)",
-    )
-    group.add_argument(
-        "--soft-time-limit",
-        metavar="SECONDS",
-        type=_between(0.1, MAX_SECONDS, float),
-        help="log what runs for longer, with its stack",
-    )
-    group.add_argument(
-        "--reload",
-        action="store_true",
-        help="restart when code changes, for development",
-    )
-
-
-class _Slots(argparse.Action):
-    """Stores a value, in any order of the flags that say how many slots there are, and of what."""
+class _SlotsAction(argparse.Action):
+    """Stores a value, and refuses ``--threads`` next to ``--pool gevent`` or ``--concurrency``, in any order."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
@@ -204,3 +76,132 @@ def _between(least: Number, most: Number, kind: Callable[[str], Number]) -> Call
         return number
 
     return parse
+
+
+def _count(most: int) -> dict[str, Any]:
+    return {"metavar": "N", "type": _between(1, most, int)}
+
+
+def _seconds(least: float) -> dict[str, Any]:
+    return {"metavar": "SECONDS", "type": _between(least, LONGEST_SECONDS, float)}
+
+
+def flag(default: Any, text: str, *short: str, **argument: Any) -> Any:
+    """
+    Declare a flag as a field of ``WorkerOptions``, or of a class derived from it.
+
+    ``text`` is its help, and ``argument`` goes to ``add_argument``; with ``nargs`` it is a positional argument.
+    """
+    if default is False:
+        argument["action"] = "store_true"
+    return dataclasses.field(default=default, metadata={"short": short, "group": "", "help": text, **argument})
+
+
+_operation = functools.partial(flag, group="operations")
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkerOptions:
+    """The parsed flags that ``runworker`` and ``manage.py runworker`` share."""
+
+    channels: Sequence[str] = flag(
+        (),
+        "channels of the consumers in ASGI_APPLICATION, as in Channels 4, instead of a routing",
+        metavar="CHANNEL",
+        nargs="*",
+    )
+    layer: str = flag(
+        DEFAULT_CHANNEL_LAYER,
+        "alias of the channel layer in CHANNEL_LAYERS (default: %(default)s); without Django, MODULE:OBJECT: a "
+        "channel layer, or a function that returns one",
+        metavar="ALIAS",
+    )
+    routing: str | None = flag(
+        None, "the channel routing; with Django, by default the ROUTING of the channel layer", metavar="MODULE.NAME"
+    )
+    pool: str = flag(
+        "thread",
+        "what runs the consumers: threads, or greenlets (default: %(default)s)",
+        action=_SlotsAction,
+        choices=("thread", "gevent"),
+    )
+    concurrency: int | None = flag(
+        None,
+        "how many messages to work on at a time (default: 1 thread, or 100 greenlets)",
+        action=_SlotsAction,
+        **_count(MAX_SLOTS),
+    )
+    threads: int | None = flag(
+        None,
+        "the same as --pool thread --concurrency N, as in Channels 1",
+        action=_SlotsAction,
+        **_count(MAX_THREADS),
+    )
+    processes: int = flag(
+        1, "how many worker processes to run, each with its own pool (default: %(default)s)", **_count(MAX_PROCESSES)
+    )
+    limit: Sequence[tuple[str, int]] | None = flag(
+        None,
+        "work on N messages at most of each channel that matches at a time; may be given several times",
+        metavar="CHANNEL=N",
+        type=_limit,
+        action="append",
+    )
+    burst: bool = flag(False, "stop when the channels are empty")
+    burst_timeout: float = flag(
+        30.0,
+        "how long a burst waits for a Redis that does not answer (default: %(default)g; then it exits with 5)",
+        **_seconds(0.0),
+    )
+    only_channels: Sequence[str] | None = flag(
+        None, "listen only on channels that match; may be given several times", metavar="GLOB", action="append"
+    )
+    exclude_channels: Sequence[str] | None = flag(
+        None, "do not listen on channels that match; may be given several times", metavar="GLOB", action="append"
+    )
+    shutdown_timeout: float = flag(
+        30.0, "how long a stop waits for running consumers (default: %(default)g)", **_seconds(0.0)
+    )
+    disable_graceful_stop: bool = flag(False, "do not wait for running consumers at all")
+    max_messages: int | None = _operation(
+        None,
+        "stop after N messages, give or take a tenth, for a supervisor to start a new worker",
+        **_count(MAX_MESSAGES),
+    )
+    max_memory: int | None = _operation(
+        None,
+        "stop when the process takes more than SIZE, as in 512M, give or take a tenth",
+        metavar="SIZE",
+        type=_size,
+    )
+    heartbeat_file: str | None = _operation(
+        None, "a file to touch twice a second for as long as messages are pulled", metavar="PATH"
+    )
+    metrics_port: tuple[str, int] | None = _operation(
+        None,
+        "serve metrics for Prometheus there (default: nowhere; HOST: 127.0.0.1)",
+        metavar="[HOST:]PORT",
+        type=_address,
+    )
+    soft_time_limit: float | None = _operation(
+        None, "log consumers that run for longer, with their stacks", **_seconds(0.1)
+    )
+    reload: bool = _operation(False, "restart when code changes, for development")
+    verbosity: int = 1  # a flag of Django's commands
+
+    @classmethod
+    def from_parsed(cls, values: Mapping[str, Any]) -> Self:
+        """Return the options among parsed arguments."""
+        return cls(**{field.name: values[field.name] for field in dataclasses.fields(cls)})
+
+    @classmethod
+    def add_to(cls, parser: argparse.ArgumentParser) -> None:
+        """Add the flags to a parser."""
+        groups = {"": parser, "operations": parser.add_argument_group("operations")}
+        for field in dataclasses.fields(cls):
+            argument = dict(field.metadata)
+            if not argument:
+                continue
+            group, short = groups[argument.pop("group")], argument.pop("short")
+            names = [*short, f"--{field.name.replace('_', '-')}"] if "nargs" not in argument else [field.name]
+            group.add_argument(*names, default=field.default, **argument)

@@ -1,22 +1,37 @@
-"""Builds a worker from a layer, a routing and the shared flags, and runs it."""
+"""Waits for the channel layer, builds a worker from it, a routing and the options, and runs it."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Mapping
-from typing import Any
+import math
+import os
+import sys
+import time
+from queue import Empty, SimpleQueue
+from typing import Callable, TypeVar
 
+from redis.exceptions import ConnectionError, TimeoutError
+
+from asgi_redis.engine.outage import Outage
 from asgi_redis.layers.base import BaseChannelLayer
 from workers.asgi import adapted
 from workers.command import patching
-from workers.command.arguments import MAX_THREADS
+from workers.command.arguments import MAX_THREADS, WorkerOptions
+from workers.command.processes import SupervisorLink, take_sockets
 from workers.exceptions import ConfigurationError
 from workers.importing import hidden_package
-from workers.operations import hooks_from
+from workers.operations.heartbeat import Heartbeat
+from workers.operations.metrics import MetricsServer
+from workers.operations.overrun import OverrunWatch
+from workers.operations.recycling import MemoryLimit, MessageLimit
+from workers.operations.reloading import Reloader, is_rehearsal
+from workers.operations.systemd import notifier_from
 from workers.routing import Router
 from workers.runtime.dispatcher import OWN, ConsumerAPI
+from workers.runtime.hooks import LifecycleHook
 from workers.runtime.pool import Pool
-from workers.runtime.stopping import ExitCode
+from workers.runtime.stopping import ExitCode, Shutdown
 from workers.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -27,17 +42,51 @@ DEFAULT_GREENLETS = 100
 LOGGERS = ("workers", "asgi_redis")
 LOG_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
+T = TypeVar("T")
+
+
+def when_served(make: Callable[[], T], options: WorkerOptions) -> T:
+    """
+    Return ``make()``, a channel layer; call it again while no server answers: Sentinels are asked for the services.
+
+    Ends the process on SIGTERM or SIGINT, and with ``ExitCode.UNREACHABLE`` when a burst has waited for its
+    ``burst_timeout``. The log has a line when the waiting begins, and one when it ends. To be called in the main
+    thread.
+    """
+    outage = Outage("Redis")
+    signals: SimpleQueue[None] = SimpleQueue()
+    deadline = time.monotonic() + options.burst_timeout if options.burst else math.inf
+    with Shutdown(lambda: signals.put(None)) as shutdown:
+        while True:
+            pause = 0.0
+            try:
+                made = make()
+            except (ConnectionError, TimeoutError) as error:
+                show_log(options.verbosity)
+                pause = outage.failed(error)
+                if time.monotonic() >= deadline:
+                    logger.error("The burst ends: Redis has not answered for %g s", options.burst_timeout)
+                    raise SystemExit(ExitCode.UNREACHABLE) from None
+            with contextlib.suppress(Empty):
+                # Also when the layer was made: a signal may have come meanwhile.
+                signals.get(timeout=pause) if pause else signals.get_nowait()
+                logger.info("Signal %d: stopped before it listened", shutdown.signal)
+                raise SystemExit(ExitCode.CLEAN)
+            if not pause:
+                outage.succeeded()
+                return made
+
 
 def launch(
-    channel_layer: BaseChannelLayer, router: Router, options: Mapping[str, Any], consumer_api: ConsumerAPI = OWN
+    channel_layer: BaseChannelLayer, router: Router, options: WorkerOptions, consumer_api: ConsumerAPI = OWN
 ) -> int:
     """
-    Runs a worker until it stops; returns the exit code (``stopping.ExitCode``, or 128 and a signal's number).
+    Run a worker until it stops; return the exit code (``stopping.ExitCode``, or 128 and a signal's number).
 
-    ``options`` are the parsed flags of ``arguments.add_worker_arguments``, and ``verbosity``. Raises
-    ``ConfigurationError`` when they leave nothing to do, or when messages of the layer stay in one process. To be
-    called in the main thread, at the end of which the process is to end. When consumers were left behind it does
-    not return but ends the process. Where the process is held up after that, it is ended at the shutdown timeout.
+    Raises ``ConfigurationError`` when the options leave nothing to do, or when messages of the layer stay in one
+    process. To be called in the main thread, at the end of which the process is to end. When consumers were left
+    behind it does not return but ends the process. If something holds up the interpreter's way out, the process is
+    ended at the shutdown timeout.
     """
     layer = adapted(channel_layer)
     if not layer.crosses_processes:
@@ -46,23 +95,27 @@ def launch(
             f"than the sender: use IPCChannelLayer on one machine, RedisChannelLayer on several, or run a "
             f"workers.Worker in a thread of the process that sends"
         )
-    show_log(options["verbosity"])
-    _check_names(layer, router)
+    show_log(options.verbosity)
+    try:
+        for name in router.channels:
+            layer.valid_channel_name(name, receive=True)
+    except TypeError as error:
+        raise ConfigurationError(f"in the routing, {error}") from error
     hidden = hidden_package()
     if hidden:
         logger.warning("%s", hidden)
     worker = Worker(
         channel_layer,
         router,
-        pool=_pool(options["pool"], options["threads"] or options["concurrency"]),
-        limits=options["limit"],
-        burst=options["burst"],
-        burst_timeout=options["burst_timeout"],
-        hooks=hooks_from(options),
-        only_channels=options["only_channels"],
-        exclude_channels=options["exclude_channels"],
-        shutdown_timeout=options["shutdown_timeout"],
-        graceful=not options["disable_graceful_stop"],
+        pool=_pool(options.pool, options.threads or options.concurrency),
+        limits=options.limit or (),
+        burst=options.burst,
+        burst_timeout=options.burst_timeout,
+        hooks=_hooks(options),
+        only_channels=options.only_channels,
+        exclude_channels=options.exclude_channels,
+        shutdown_timeout=options.shutdown_timeout,
+        graceful=not options.disable_graceful_stop,
         consumer_api=consumer_api,
     )
     worker.shutdown.ends_process = True
@@ -71,14 +124,6 @@ def launch(
     worker.shutdown.leave(code, at_once=not in_order)
     layer.close()
     return code
-
-
-def _check_names(channel_layer: BaseChannelLayer, router: Router) -> None:
-    try:
-        for name in router.channels:
-            channel_layer.valid_channel_name(name, receive=True)
-    except TypeError as error:
-        raise ConfigurationError(f"in the routing, {error}") from error
 
 
 def _pool(kind: str, size: int | None) -> Pool:
@@ -101,12 +146,47 @@ def _pool(kind: str, size: int | None) -> Pool:
     return Pool(size or DEFAULT_GREENLETS)
 
 
+def _hooks(options: WorkerOptions) -> list[LifecycleHook]:
+    """Return the hooks that the options ask for. A rehearsal for a reload ends here: everything is loaded."""
+    if is_rehearsal():
+        sys.exit(0)
+    sockets = take_sockets()
+    hooks: list[LifecycleHook] = []
+    if sockets is not None:
+        hooks.append(SupervisorLink(sockets, options.metrics_port is not None))
+    else:
+        hooks += _status_hooks(options)
+    if options.soft_time_limit is not None:
+        hooks.append(OverrunWatch(options.soft_time_limit))
+    if options.max_messages is not None:
+        hooks.append(MessageLimit(options.max_messages))
+    if options.max_memory is not None:
+        hooks.append(MemoryLimit(options.max_memory))
+    if options.reload:
+        # The last one: its ``stop`` replaces the process.
+        hooks.append(Reloader({} if sockets is None else {patching.PROCESS_VARIABLE: str(sockets)}))
+    return hooks
+
+
+def _status_hooks(options: WorkerOptions) -> list[LifecycleHook]:
+    """Return the hooks that report to the outside; a supervisor does that for all its processes."""
+    hooks: list[LifecycleHook] = []
+    systemd = notifier_from(os.environ)
+    if systemd is not None:
+        hooks.append(systemd)
+    if options.heartbeat_file is not None:
+        hooks.append(Heartbeat(options.heartbeat_file))
+    if options.metrics_port is not None:
+        hooks.append(MetricsServer(options.metrics_port))
+    return hooks
+
+
 def show_log(verbosity: int) -> None:
     """
-    Writes the log of both packages to stderr, where the project has set up no logging of its own.
+    Write the log of both packages to stderr, unless the project has set up logging.
 
-    What it has set up holds for them in any case. With ``disable_existing_loggers`` it disables those of the modules
-    that were imported by then; which ones these are depends on the command.
+    The project's own logging holds for them in any case. ``disable_existing_loggers`` disables the loggers of modules
+    that were imported by then, which depends on the command; they are enabled again.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter(LOG_FORMAT))

@@ -1,8 +1,8 @@
 """
-gevent's patches of the standard library, in time or not at all.
+gevent's patches of the standard library, before anything else is imported.
 
-They have to come before anything else is imported, for what a module has taken from the standard library stays what
-it was. So this module imports nothing that matters, and ``workers`` imports nothing by itself.
+Modules that are imported before keep the unpatched functions. So this module imports nothing that gevent patches, and
+``workers`` imports nothing by itself.
 """
 
 from __future__ import annotations
@@ -11,30 +11,31 @@ import _thread
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
-# What the worker and redis-py wait with. patch_all patches more.
+# The worker and redis-py wait in these; patch_all patches more.
 _NEEDED = ("socket", "ssl", "select", "threading", "time", "queue", "os", "signal")
-# Whose modules must not hold on to what was patched after they were imported.
+# Their modules must not have been imported before the patches.
 _PACKAGES = ("asgi_redis", "workers", "redis", "django", "channels")
 _RESTARTED = "ASGI_REDIS_RESTARTED_FOR_GEVENT"
-# ``python -m gevent.monkey``, but with the folder that the interpreter itself would look for modules in.
+# ``python -m gevent.monkey``, but with the program's folder on sys.path, as the interpreter itself would have it.
 _START = (
     "import runpy, sys; folder = sys.argv.pop(1); sys.path[:] = [path or folder for path in sys.path]; "
     "runpy.run_module('gevent.monkey', run_name='__main__', alter_sys=True)"
 )
 
-PROCESS = "ASGI_REDIS_PROCESS"  # set where a supervisor has started this process as one of several
+PROCESS_VARIABLE = "ASGI_REDIS_PROCESS"  # set by a supervisor for the processes that it starts
 MISSING = 'the gevent pool needs gevent: pip install "asgi_redis[gevent]"'
 
 
 def is_wanted(arguments: Sequence[str]) -> bool:
-    """Whether command-line arguments ask for the pool that needs the patches, in this process."""
-    supervises = _last(arguments, "--processes") not in (None, "1") and PROCESS not in os.environ
+    """Return whether command-line arguments ask for the gevent pool, in this process."""
+    supervises = _last(arguments, "--processes") not in (None, "1") and PROCESS_VARIABLE not in os.environ
     return _last(arguments, "--pool") == "gevent" and not supervises
 
 
 def _last(arguments: Sequence[str], flag: str) -> str | None:
-    """Returns the value of a flag, as argparse will find it."""
+    """Return the value of a flag, as argparse will find it."""
     value = None
     for argument, following in zip(arguments, [*arguments[1:], ""]):
         if argument == flag:
@@ -45,7 +46,7 @@ def _last(arguments: Sequence[str], flag: str) -> str | None:
 
 
 def patch() -> None:
-    """Patches the standard library, unless that was done. Raises ``ImportError`` when gevent is not installed."""
+    """Patch the standard library, unless that was done. Raises ``ImportError`` without gevent."""
     from gevent import monkey
 
     if unpatched():
@@ -53,13 +54,13 @@ def patch() -> None:
 
 
 def unpatched() -> list[str]:
-    """Returns the modules of the standard library that ought to be patched and are not."""
+    """Return the modules of the standard library that have to be patched and are not."""
     monkey = sys.modules.get("gevent.monkey")
     return [name for name in _NEEDED if monkey is None or not monkey.is_module_patched(name)]
 
 
 def left_behind() -> list[str]:
-    """Returns what modules have taken from the standard library before it was patched, as ``module.name``."""
+    """Return the unpatched functions that modules still hold, as ``module.name``."""
     from gevent.monkey import get_original
 
     patched = ((name, key, value) for name in _NEEDED for key, value in vars(sys.modules[name]).items())
@@ -80,11 +81,11 @@ def left_behind() -> list[str]:
     ]
 
 
-def restart_patched() -> None:
+def restart_patched() -> NoReturn:
     """
-    Starts this Python program again, with the same arguments, under gevent's patches. Does not return.
+    Replace this process by the same Python program, with the same arguments, under gevent's patches.
 
-    Raises ``RuntimeError`` when that has been done already.
+    Raises ``RuntimeError`` when that was done before, and has not helped.
     """
     if os.environ.pop(_RESTARTED, None):
         raise RuntimeError(f"started under gevent's patches, and yet not patched: {', '.join(unpatched())}")
@@ -96,11 +97,10 @@ def restart_patched() -> None:
         name = spec.name
         program = ["--module", name[: -len(".__main__")] if name.endswith(".__main__") else name]
         folder = os.getcwd()  # noqa: PTH109
-    # The one way to the interpreter's own flags, such as -X dev; the standard library's, for its subprocesses.
+    # The interpreter's own flags, such as -X dev; subprocess has them for multiprocessing, and nothing public does.
     from subprocess import _args_from_interpreter_flags  # type: ignore[attr-defined]
 
-    from workers.runtime.stopping import flush_std_streams
+    from workers.runtime.stopping import replace_process
 
-    command = [sys.executable, *_args_from_interpreter_flags(), "-c", _START, folder, *program, *sys.argv[1:]]
-    flush_std_streams()
-    os.execve(sys.executable, command, {**os.environ, _RESTARTED: "1"})  # noqa: S606  no shell is the point
+    flags = _args_from_interpreter_flags()
+    replace_process([sys.executable, *flags, "-c", _START, folder, *program, *sys.argv[1:]], {_RESTARTED: "1"})

@@ -1,134 +1,183 @@
-"""The worker processes of a supervisor: each one's process, how it does, and its metrics."""
+"""
+A worker process of several, as the supervisor sees it, and as the process sees the supervisor.
+
+Two pairs of sockets connect them. On ``states`` the process reports its state twice a second. On ``requests`` the
+supervisor asks for metrics, and passes along the socket that it wants them on. When that pair is closed, the
+supervisor has ended, and the process stops, too.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
+import logging
 import os
-import select
+import selectors
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from workers.operations.exposition import family, labels, merged, sample
-from workers.operations.liveness import SILENCE_SECONDS, State
-from workers.operations.supervised import REPLY, REQUEST, VARIABLE, Place
+from workers.command.patching import PROCESS_VARIABLE
+from workers.operations.exposition import family, labels, merged
+from workers.operations.liveness import SILENCE_SECONDS, WorkerState, state_of
+from workers.operations.metrics import WorkerMetrics
+from workers.runtime.hooks import HookedWorker, LifecycleHook
 
-METRICS_SECONDS = 3.0  # that processes may take which have much else to do; Redis holds them up for less
-SYSTEMD = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")  # it speaks with the supervisor
+logger = logging.getLogger(__name__)
 
-_numbers = itertools.count()
+METRICS_SECONDS = 3.0  # for busy processes; Redis delays an answer by less
+SYSTEMD_VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")  # the supervisor alone notifies systemd
+
+_OWN_METRICS, _ALL_METRICS = b"o", b"a"  # requests; all: also those that are the same for every process
+_END = "# EOF\n"  # a process that dies leaves its answer incomplete
 
 
-class Process:
-    """
-    A worker process, started by ``command``. ``listened`` is whether it has ever told how it does.
+class SupervisorSockets(NamedTuple):
+    """The descriptors of a worker process, and its number; as text, the value of an environment variable."""
 
-    Its methods but ``ask`` and ``answer`` are for one thread, and these two for one.
-    """
+    number: int
+    states: int
+    requests: int
+
+    def __str__(self) -> str:
+        return ":".join(map(str, self))
+
+
+def take_sockets() -> SupervisorSockets | None:
+    """Return the sockets of this process, if a supervisor has started it. Its own child processes do not get them."""
+    value = os.environ.pop(PROCESS_VARIABLE, None)
+    return SupervisorSockets(*map(int, value.split(":"))) if value else None
+
+
+class SupervisorLink(LifecycleHook):
+    """Reports to the supervisor; where ``metrics`` are served, answers its requests for them."""
+
+    def __init__(self, sockets: SupervisorSockets, metrics: bool) -> None:
+        self._index = sockets.number
+        self._serves_metrics = metrics
+        self._states = socket.socket(fileno=sockets.states)
+        self._states.setblocking(False)  # the main thread has to handle signals
+        self._requests = socket.socket(fileno=sockets.requests)
+
+    def start(self, worker: HookedWorker) -> None:
+        """Begin to answer."""
+        metrics = WorkerMetrics(worker, str(self._index)) if self._serves_metrics else None
+        threading.Thread(target=self._answer, args=(worker, metrics), name="supervisor", daemon=True).start()
+        self.check(worker)
+
+    def check(self, worker: HookedWorker) -> None:
+        """Report the worker's state."""
+        self._send(state_of(worker))
+
+    def quiet(self) -> None:
+        """Report that the worker stops, and reports no more."""
+        self._send(None)
+
+    def _send(self, state: WorkerState | None) -> None:
+        with contextlib.suppress(OSError):  # the next report is as good
+            self._states.send(json.dumps(state).encode())
+
+    def _answer(self, worker: HookedWorker, metrics: WorkerMetrics | None) -> None:
+        with self._requests, contextlib.suppress(OSError):
+            while True:
+                request, (*descriptors,), _, _ = socket.recv_fds(self._requests, 1, 1)
+                if not request:
+                    break
+                assert metrics is not None, "a supervisor that serves no metrics asks for none"
+                with socket.socket(fileno=descriptors[0]) as answer, contextlib.suppress(OSError):
+                    answer.sendall((metrics.text(request == _ALL_METRICS) + _END).encode())
+        logger.warning("The supervisor of the processes has gone: stopping")
+        worker.quiet()
+
+
+class WorkerProcess:
+    """A worker process, started by ``command``. ``listened`` is whether it has ever reported its state."""
 
     def __init__(self, index: int, command: Sequence[str]) -> None:
         self.index = index
         self.listened = False
-        self._state: State | None = None
-        self._told_at = 0.0
-        self.states, its_states = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.requests, its_requests = socket.socketpair()
-        for own in (self.states, self.requests):
+        self._state: WorkerState | None = None
+        self._reported_at = 0.0
+        self._states, its_states = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._requests, its_requests = socket.socketpair()
+        for own in (self._states, self._requests):
             own.setblocking(False)
-        place = Place(index, its_states.fileno(), its_requests.fileno())
-        environment = {name: value for name, value in os.environ.items() if name not in SYSTEMD}
+        sockets = SupervisorSockets(index, its_states.fileno(), its_requests.fileno())
+        environment = {name: value for name, value in os.environ.items() if name not in SYSTEMD_VARIABLES}
+        environment[PROCESS_VARIABLE] = str(sockets)
         with its_states, its_requests:
-            self._process = subprocess.Popen(command, env={**environment, VARIABLE: str(place)}, pass_fds=place[1:])
-        self._received = bytearray()
+            self._process = subprocess.Popen(command, env=environment, pass_fds=sockets[1:])
 
     def __str__(self) -> str:
         return f"Worker process {self.index} (pid {self._process.pid})"
 
     def read_state(self) -> bool:
-        """Reads what it has told; returns whether it has ever told anything."""
+        """Read its reports; return whether it has ever sent one."""
         with contextlib.suppress(BlockingIOError):
-            while told := self.states.recv(1 << 12):
-                state = json.loads(told)
-                self._state, self._told_at = None if state is None else State(*state), time.monotonic()
+            while report := self._states.recv(1 << 12):
+                state = json.loads(report)
+                self._state, self._reported_at = None if state is None else WorkerState(*state), time.monotonic()
                 self.listened = True
         return self.listened
 
-    def state(self) -> State | None:
-        """Returns how it does, or None before it listens and when it stops; one that tells nothing does not pull."""
-        if self._state is not None and time.monotonic() - self._told_at >= SILENCE_SECONDS:
+    def state(self) -> WorkerState | None:
+        """Return its state, or None before it listens and when it stops. Without reports it counts as hanging."""
+        if self._state is not None and time.monotonic() - self._reported_at >= SILENCE_SECONDS:
             return self._state._replace(pulls=False)
         return self._state
 
-    def ended(self) -> int | None:
-        """Returns its exit code, or a signal's number below zero; None while it runs."""
+    def exit_code(self) -> int | None:
+        """Return its exit code, or a signal's number below zero; None while it runs."""
         return self._process.poll()
 
     def signal(self, number: int) -> None:
-        """Sends it a signal, if it has not ended."""
+        """Send it a signal, if it has not ended."""
         self._process.send_signal(number)
 
     def close(self) -> None:
-        """Closes the sockets of one that has ended."""
-        self.states.close()
-        self.requests.close()
+        """Close its sockets, after its end."""
+        self._states.close()
+        self._requests.close()
 
-    def ask(self, number: int, of_layer: bool) -> None:
-        """Asks for its metrics. Raises ``OSError``."""
-        self.requests.send(REQUEST.pack(number, of_layer))
-
-    def answer(self, number: int) -> str | None:
-        """Returns its answer to that request when it has come whole. Raises ``OSError`` where none will."""
-        data = self.requests.recv(1 << 20)
-        if not data:
-            raise ConnectionResetError
-        self._received += data
-        while len(self._received) >= REPLY.size:
-            answered, size = REPLY.unpack_from(self._received)
-            end = REPLY.size + size
-            if len(self._received) < end:
-                return None
-            text = bytes(self._received[REPLY.size : end])
-            del self._received[:end]
-            if answered == number:
-                return text.decode()
-        return None
-
-
-def metrics_of(processes: Sequence[Process], places: int) -> bytes:
-    """
-    Returns the metrics of all the processes, and whether each of ``places`` has told its own.
-
-    What is the same for all is told by the first. One that does not answer within ``METRICS_SECONDS`` is left out.
-    """
-    number = next(_numbers) & 0xFFFFFFFF
-    asked: dict[int, Process] = {}
-    for process in processes:
-        if process.listened:
-            with contextlib.suppress(OSError):
-                process.ask(number, of_layer=not asked)
-                asked[process.requests.fileno()] = process
-    answers: dict[int, str] = {}
-    deadline = time.monotonic() + METRICS_SECONDS
-    while asked and time.monotonic() < deadline:
-        poller = select.poll()
-        for descriptor in asked:
-            poller.register(descriptor, select.POLLIN)
-        for descriptor, _ in poller.poll(max(0, deadline - time.monotonic()) * 1000):
-            process = asked[descriptor]
+    def ask_for_metrics(self, request: bytes) -> socket.socket:
+        """Ask for its metrics; return the socket on which they come. From any thread. Raises ``OSError``."""
+        answer, its_answer = socket.socketpair()
+        with its_answer:
             try:
-                answer = process.answer(number)
-            except BlockingIOError:
-                continue
+                socket.send_fds(self._requests, [request], [its_answer.fileno()])
             except OSError:
-                del asked[descriptor]
-                continue
-            if answer is not None:
-                answers[process.index] = answer
-                del asked[descriptor]
-    name = "runworker_process_up"
-    up = [sample(name, labels({"process": str(index)}), int(index in answers)) for index in range(places)]
-    text = "Whether the worker process has told its metrics"
-    return merged([*(answers[index] for index in sorted(answers)), family(name, "gauge", text, up)]).encode()
+                answer.close()
+                raise
+        return answer
+
+
+def metrics_of(processes: Sequence[WorkerProcess], number: int) -> bytes:
+    """
+    Return the metrics of all processes, and for each of ``number`` whether it has answered.
+
+    The first process also answers for the channel layer. Answers that take longer than ``METRICS_SECONDS`` are left
+    out.
+    """
+    deadline = time.monotonic() + METRICS_SECONDS
+    received: dict[int, bytearray] = {}
+    with selectors.PollSelector() as selector, contextlib.ExitStack() as answers:
+        for process in processes:
+            if process.listened:
+                with contextlib.suppress(OSError):
+                    answer = process.ask_for_metrics(_OWN_METRICS if received else _ALL_METRICS)
+                    selector.register(answers.enter_context(answer), selectors.EVENT_READ, process.index)
+                    received[process.index] = bytearray()
+        while selector.get_map() and time.monotonic() < deadline:
+            for key, _ in selector.select(deadline - time.monotonic()):
+                assert isinstance(key.fileobj, socket.socket)
+                data = key.fileobj.recv(1 << 20)
+                received[key.data] += data
+                if not data:
+                    selector.unregister(key.fileobj)
+    texts = {index: text.decode() for index, text in sorted(received.items()) if text.endswith(_END.encode())}
+    up = [(labels({"process": str(index)}), int(index in texts)) for index in range(number)]
+    up_text = family("runworker_process_up", "gauge", "Whether the worker process has told its metrics", up)
+    return merged([*(text[: -len(_END)] for text in texts.values()), up_text]).encode()

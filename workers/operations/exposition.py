@@ -13,22 +13,27 @@ _FAMILY = "# HELP "
 
 
 def labels(values: Mapping[str, str]) -> str:
-    """Returns labels as they follow the name of a sample, without the braces."""
+    """Return labels as they follow the name of a sample, without the braces."""
     return ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in values.items())
 
 
 def sample(name: str, labelled: str, value: float) -> str:
-    """Returns the line of one sample; ``labelled`` is what ``labels`` returns."""
+    """Return the line of one sample, with the labels that ``labels`` has returned."""
     return f"{name}{{{labelled}}} {value}\n" if labelled else f"{name} {value}\n"
 
 
-def family(name: str, kind: str, text: str, samples: Iterable[str]) -> str:
-    """Returns the samples of one metric, all of the same ``kind``, with what it is."""
-    return f"{_FAMILY}{name} {text}\n# TYPE {name} {kind}\n{''.join(samples)}"
+def heading(name: str, kind: str, text: str) -> str:
+    """Return the lines before the samples of a metric; ``text`` is its help text."""
+    return f"{_FAMILY}{name} {text}\n# TYPE {name} {kind}\n"
+
+
+def family(name: str, kind: str, text: str, values: Iterable[tuple[str, float]]) -> str:
+    """Return a metric with one sample for each pair of labels and a value."""
+    return heading(name, kind, text) + "".join(sample(name, labelled, value) for labelled, value in values)
 
 
 def merged(texts: Iterable[str]) -> str:
-    """Returns the metrics of several texts as one, in which each metric has all its samples in one place."""
+    """Return the metrics of several texts as one text, with all samples of a metric in one place."""
     families: dict[str, list[str]] = {}
     for text in texts:
         for block in text.split(_FAMILY)[1:]:

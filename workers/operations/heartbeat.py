@@ -1,4 +1,4 @@
-"""``--heartbeat-file``: a file whose modification time says that the worker pulls, for a liveness probe."""
+"""``--heartbeat-file``: a file whose modification time shows a liveness probe that the worker pulls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import stat
 
 from workers.exceptions import ConfigurationError
-from workers.operations.liveness import State, state_of
+from workers.operations.liveness import WorkerState, state_of
 from workers.runtime.hooks import HookedWorker, LifecycleHook
 
 logger = logging.getLogger(__name__)
@@ -33,11 +33,11 @@ class Heartbeat(LifecycleHook):
             raise ConfigurationError(f"cannot touch the heartbeat file: {error}") from error
 
     def check(self, worker: HookedWorker) -> None:
-        """Touches the file, if the worker pulls."""
+        """Touch the file, if the worker pulls."""
         self.report(state_of(worker))
 
-    def report(self, state: State) -> None:
-        """Touches the file, if a worker in that state pulls."""
+    def report(self, state: WorkerState) -> None:
+        """Touch the file, if a worker in that state pulls."""
         if not state.pulls:
             return
         try:
@@ -52,9 +52,9 @@ class Heartbeat(LifecycleHook):
 
 def touch(path: str) -> None:
     """
-    Sets the modification time of the file at ``path`` to now, and makes the file where there is none.
+    Set the modification time of the file at ``path`` to now; create the file if it does not exist.
 
-    Raises ``OSError``, also for what is a link, no regular file, or a file of a user other than this one and root.
+    Raises ``OSError``, also for a link, no regular file, or a file of a user other than this one and root.
     """
     descriptor = os.open(path, _FLAGS, 0o644)
     try:

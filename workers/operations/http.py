@@ -1,5 +1,5 @@
 """
-A small HTTP server for one document: what it takes from its process has a limit, whatever clients do.
+An HTTP server for one document, with limits on what clients can take from the process.
 
 One thread serves all connections. There are at most ``MAX_CONNECTIONS``: a new one takes the place of the oldest that
 has not sent its request. Each has ``REQUEST_SECONDS`` for its request, of ``MAX_REQUEST`` bytes at most, and
@@ -9,7 +9,6 @@ has not sent its request. Each has ``REQUEST_SECONDS`` for its request, of ``MAX
 from __future__ import annotations
 
 import gzip
-import http
 import logging
 import math
 import re
@@ -17,6 +16,7 @@ import select
 import socket
 import threading
 import time
+from http import HTTPStatus
 from typing import Callable
 
 logger = logging.getLogger(__name__)
@@ -25,8 +25,8 @@ MAX_CONNECTIONS = 16
 MAX_REQUEST = 1 << 14
 REQUEST_SECONDS = 5.0
 RESPONSE_SECONDS = 10.0
-LINGER_SECONDS = 1.0  # for the client to read what was sent; an earlier close would take it away
-NO_DESCRIPTOR_SECONDS = 1.0  # before a client is accepted again where the process had no descriptor for it
+LINGER_SECONDS = 1.0  # for the client to read the response; an earlier close would take it away
+NO_DESCRIPTOR_SECONDS = 1.0  # until the next accept, where the process had no descriptor for a client
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _REQUEST_LINE = re.compile(rb"([A-Z]{1,20}) ([^ \r\n]+) HTTP/1\.[01]\r?\n")
@@ -34,11 +34,11 @@ _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 _GZIP = re.compile(rb"\naccept-encoding:[^\r\n]*\bgzip\b", re.IGNORECASE)
 
 
-class Connection:
+class HttpConnection:
     """
-    One client. ``request`` is its request when that has come whole, ``deadline`` when it is given up.
+    One client, which is closed at its ``deadline``. ``request`` is its request when that is complete.
 
-    A phase of it is to read the request, to write the response, or to wait for the client's end.
+    It reads the request, then writes the response, then waits for the client to close.
     """
 
     def __init__(self, client: socket.socket) -> None:
@@ -52,40 +52,45 @@ class Connection:
 
     @property
     def events(self) -> int:
-        """What it waits for, as in ``select.poll``."""
+        """The events of ``select.poll`` that it waits for."""
         return select.POLLOUT if self._response else select.POLLIN
 
-    def go_on(self) -> bool:
-        """Reads or writes what can be; returns whether there is more to do. Raises ``OSError``."""
-        if self._response:
-            self._write()
+    def proceed(self) -> bool:
+        """Read or write without waiting; return whether the connection is to stay open."""
+        try:
+            return self._write() if self._response else self._read()
+        except BlockingIOError:
             return True
-        data = self.client.recv(MAX_REQUEST)
-        if not data or self.responded:
-            return bool(data)
-        self._received += data
-        if _END_OF_HEAD.search(self._received) or len(self._received) > MAX_REQUEST:
-            self.request = self._received
-        return True
+        except OSError:
+            return False
 
     def respond(self, head: bytes, body: bytes) -> None:
-        """Begins to send a response."""
+        """Begin to send a response."""
         self.responded = True
         self.deadline = time.monotonic() + RESPONSE_SECONDS
         self._response = [memoryview(part) for part in (head, body) if part]
 
-    def _write(self) -> None:
+    def _read(self) -> bool:
+        data = self.client.recv(MAX_REQUEST)
+        if data and not self.responded:
+            self._received += data
+            if _END_OF_HEAD.search(self._received) or len(self._received) > MAX_REQUEST:
+                self.request = self._received
+        return bool(data)
+
+    def _write(self) -> bool:
         part = self._response[0]
         part = part[self.client.send(part) :]
         self._response[:1] = [part] if part else []
         if not self._response:
             self.deadline = time.monotonic() + LINGER_SECONDS
             self.client.shutdown(socket.SHUT_WR)
+        return True
 
 
 class HttpServer:
     """
-    Serves what ``document`` returns, at ``/`` and ``/metrics`` of ``address``, until ``close``.
+    Serves the result of ``document`` at ``/`` and ``/metrics`` of ``address``, until ``close``.
 
     ``document`` is called in the server's thread. Raises ``OSError`` when the address cannot be had.
     """
@@ -99,28 +104,35 @@ class HttpServer:
         self.address: tuple[str, int] = self._listener.getsockname()[:2]
         self._document = document
         self._failed = False
-        self._connections: dict[socket.socket, Connection] = {}  # the oldest first
+        self._connections: dict[int, HttpConnection] = {}  # by descriptor, the oldest first
         self._accept_at = 0.0
         self._closed, self._closer = socket.socketpair()
         self._thread = threading.Thread(target=self._serve, name="metrics", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Ends the server, and all its connections."""
+        """End the server, and all its connections."""
         self._closer.close()
         self._thread.join(1.0)
 
     def _serve(self) -> None:
         with self._closed, self._listener:
             try:
-                while self._step():
-                    pass
+                while self._closed.fileno() not in (ready := self._wait()):
+                    for descriptor in ready & self._connections.keys():
+                        self._proceed(descriptor)
+                    if self._listener.fileno() in ready:
+                        self._accept()
+                    self._respond()
+                    for descriptor, connection in list(self._connections.items()):
+                        if connection.deadline <= time.monotonic():
+                            self._drop(descriptor)
             finally:
-                for client in self._connections:
-                    client.close()
+                for connection in self._connections.values():
+                    connection.client.close()
 
-    def _step(self) -> bool:
-        """Waits for something to do, and does it; returns whether it is to go on."""
+    def _wait(self) -> set[int]:
+        """Wait for an event or a deadline; return the descriptors that are ready."""
         # Not selectors.DefaultSelector: it takes a descriptor, and there may be none left.
         poller, now = select.poll(), time.monotonic()
         poller.register(self._closed, select.POLLIN)
@@ -129,72 +141,60 @@ class HttpServer:
             deadlines.append(self._accept_at)
         else:
             poller.register(self._listener, select.POLLIN)
-        for client, connection in self._connections.items():
-            poller.register(client, connection.events)
-        ready = {number for number, _ in poller.poll(_milliseconds(min(deadlines) - now) if deadlines else None)}
-        if self._closed.fileno() in ready:
-            return False
-        for client in list(self._connections):
-            if client.fileno() in ready:
-                self._go_on(client)
-        if self._listener.fileno() in ready:
-            for _ in range(MAX_CONNECTIONS):
-                if not self._accept():
-                    break
-        self._respond()
-        for client, connection in list(self._connections.items()):
-            if connection.deadline <= time.monotonic():
-                self._drop(client)
-        return True
+        for descriptor, connection in self._connections.items():
+            poller.register(descriptor, connection.events)
+        timeout = max(0, math.ceil((min(deadlines) - now) * 1000)) if deadlines else None  # milliseconds
+        return {descriptor for descriptor, _ in poller.poll(timeout)}
 
-    def _accept(self) -> bool:
-        """Accepts a client; returns whether there was one."""
-        try:
-            client, _ = self._listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
-            return False
-        except OSError as error:
-            self._accept_at = time.monotonic() + NO_DESCRIPTOR_SECONDS
-            logger.warning("Cannot accept a connection for metrics: %s", error)
-            return False
-        if len(self._connections) >= MAX_CONNECTIONS:
-            waiting = (other for other, connection in self._connections.items() if connection.request is None)
-            self._drop(next(waiting, next(iter(self._connections))))
-        self._connections[client] = Connection(client)
-        self._go_on(client)  # mostly, the request comes with it
-        return True
+    def _accept(self) -> None:
+        for _ in range(MAX_CONNECTIONS):
+            try:
+                client, _ = self._listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                self._accept_at = time.monotonic() + NO_DESCRIPTOR_SECONDS
+                logger.warning("Cannot accept a connection for metrics: %s", error)
+                return
+            if len(self._connections) >= MAX_CONNECTIONS:
+                reading = (number for number, other in self._connections.items() if other.request is None)
+                self._drop(next(reading, next(iter(self._connections))))
+            self._connections[client.fileno()] = HttpConnection(client)
+            self._proceed(client.fileno())  # mostly, the request comes with it
 
-    def _go_on(self, client: socket.socket) -> None:
-        try:
-            more = self._connections[client].go_on()
-        except BlockingIOError:
-            more = True
-        except OSError:
-            more = False
-        if not more:
-            self._drop(client)
+    def _proceed(self, descriptor: int) -> None:
+        if not self._connections[descriptor].proceed():
+            self._drop(descriptor)
 
-    def _drop(self, client: socket.socket) -> None:
-        del self._connections[client]
-        client.close()
+    def _drop(self, descriptor: int) -> None:
+        self._connections.pop(descriptor).client.close()
 
     def _respond(self) -> None:
-        asking = [each for each in self._connections.values() if each.request is not None and not each.responded]
-        made: dict[tuple[http.HTTPStatus, bool], tuple[bytes, bytes]] = {}
-        document: bytes | None = None
-        for connection in asking:
-            request = connection.request or b""
-            status, with_body = _status(request)
-            if status == http.HTTPStatus.OK:
-                document = self._made() if document is None else document
-                status = http.HTTPStatus.INTERNAL_SERVER_ERROR if document is None else status
-            packed = status == http.HTTPStatus.OK and _GZIP.search(request) is not None
-            if (status, packed) not in made:
-                made[status, packed] = _response(status, document if status == http.HTTPStatus.OK else None, packed)
-            head, body = made[status, packed]
-            connection.respond(head, body if with_body else b"")
+        responses: dict[tuple[HTTPStatus, bool], tuple[bytes, bytes]] = {}
+        for connection in self._connections.values():
+            if connection.request is not None and not connection.responded:
+                status, with_body = _status(connection.request)
+                kind = status, status == HTTPStatus.OK and _GZIP.search(connection.request) is not None
+                if kind not in responses:
+                    responses[kind] = self._response(*kind)
+                head, body = responses[kind]
+                connection.respond(head, body if with_body else b"")
 
-    def _made(self) -> bytes | None:
+    def _response(self, status: HTTPStatus, packed: bool) -> tuple[bytes, bytes]:
+        document = self._make_document() if status == HTTPStatus.OK else None
+        if status == HTTPStatus.OK and document is None:
+            status = HTTPStatus.INTERNAL_SERVER_ERROR
+        body = f"{status.phrase}\n".encode() if document is None else document
+        fields = [f"HTTP/1.1 {status.value} {status.phrase}", f"Content-Type: {CONTENT_TYPE}"]
+        if packed:
+            body = gzip.compress(body, 1)
+            fields.append("Content-Encoding: gzip")
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            fields.append("Allow: GET, HEAD")
+        fields += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
+        return "\r\n".join(fields).encode(), body
+
+    def _make_document(self) -> bytes | None:
         try:
             document = self._document()
         except Exception:
@@ -206,30 +206,14 @@ class HttpServer:
         return document
 
 
-def _milliseconds(seconds: float) -> int:
-    return max(0, math.ceil(seconds * 1000))
-
-
-def _status(request: bytes) -> tuple[http.HTTPStatus, bool]:
-    """Returns what becomes of a request, and whether its response has a body."""
+def _status(request: bytes) -> tuple[HTTPStatus, bool]:
+    """Return the status of the response to a request, and whether it has a body."""
     if not _END_OF_HEAD.search(request):
-        return http.HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, True
+        return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, True
     line = _REQUEST_LINE.match(request)
     if line is None:
-        return http.HTTPStatus.BAD_REQUEST, True
+        return HTTPStatus.BAD_REQUEST, True
     if line[1] not in (b"GET", b"HEAD"):
-        return http.HTTPStatus.METHOD_NOT_ALLOWED, True
+        return HTTPStatus.METHOD_NOT_ALLOWED, True
     found = line[2].partition(b"?")[0] in (b"/", b"/metrics")
-    return http.HTTPStatus.OK if found else http.HTTPStatus.NOT_FOUND, line[1] == b"GET"
-
-
-def _response(status: http.HTTPStatus, body: bytes | None, packed: bool) -> tuple[bytes, bytes]:
-    content = f"{status.phrase}\n".encode() if body is None else body
-    fields = [f"HTTP/1.1 {status.value} {status.phrase}", f"Content-Type: {CONTENT_TYPE}"]
-    if packed:
-        content = gzip.compress(content, 1)
-        fields.append("Content-Encoding: gzip")
-    if status == http.HTTPStatus.METHOD_NOT_ALLOWED:
-        fields.append("Allow: GET, HEAD")
-    fields += [f"Content-Length: {len(content)}", "Connection: close", "", ""]
-    return "\r\n".join(fields).encode(), content
+    return HTTPStatus.OK if found else HTTPStatus.NOT_FOUND, line[1] == b"GET"

@@ -1,4 +1,4 @@
-"""How a worker does: what a supervisor may be told by the heartbeat file, by systemd's protocol, and by a process."""
+"""The state of a worker, for the heartbeat file, systemd and the supervisor of several processes."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 from workers.runtime.hooks import HookedWorker
 
-# Longer than the 20 s that a layer waits for a Redis that has stopped answering: restarting would not help that.
+# Longer than the 20 s that a layer waits for a Redis that has stopped answering: a restart would not help then.
 SILENCE_SECONDS = 30.0
 
 
-class State(NamedTuple):
+class WorkerState(NamedTuple):
     """
-    How a worker does.
+    The state of a worker, with its numbers of messages.
 
-    ``popping``: a server has answered its last receive; ``pulls``: its pulling loop has shown within the last 30
-    seconds that it goes on; then the numbers of messages.
+    ``popping``: a server has answered the last receive. ``pulls``: the receiving loop has given a sign of life within
+    ``SILENCE_SECONDS``.
     """
 
     popping: bool = False
@@ -27,14 +27,14 @@ class State(NamedTuple):
     failed: int = 0
 
 
-def state_of(worker: HookedWorker) -> State:
-    """Returns how a worker does now."""
+def state_of(worker: HookedWorker) -> WorkerState:
+    """Return the state of a worker now."""
     dispatcher = worker.dispatcher
     pulls = time.monotonic() - worker.pulled_at < SILENCE_SECONDS
-    return State(worker.popping, pulls, len(dispatcher.running()), dispatcher.done, dispatcher.failed)
+    return WorkerState(worker.popping, pulls, len(dispatcher.running()), dispatcher.done, dispatcher.failed)
 
 
-def combined(states: Sequence[State]) -> State:
-    """Returns how several workers do together, at least one: each has to pop, and to pull."""
+def combined(states: Sequence[WorkerState]) -> WorkerState:
+    """Return the state of several workers together, at least one: each has to pop, and to pull."""
     popping, pulls, in_progress, done, failed = zip(*states)
-    return State(all(popping), all(pulls), sum(in_progress), sum(done), sum(failed))
+    return WorkerState(all(popping), all(pulls), sum(in_progress), sum(done), sum(failed))

@@ -1,21 +1,19 @@
 """
-``--metrics-port``: what Prometheus asks for, over HTTP.
+``--metrics-port``: metrics for Prometheus, over HTTP.
 
-What the worker has done is counted as it does it. What waits in the channel layer is looked up for each scrape, for
-all channels at once and no longer than ``LOOKUP_SECONDS``; where it cannot be, those samples are missing, and
-``runworker_layer_up`` is 0.
+The worker counts its messages as it runs them. The messages that wait in the channel layer are looked up for each
+scrape, for all channels at once and no longer than ``LOOKUP_SECONDS``. Where that fails those samples are missing,
+and ``runworker_layer_up`` is 0.
 """
 
 from __future__ import annotations
 
 import bisect
-import contextlib
 import itertools
 import logging
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from queue import Empty, SimpleQueue
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Callable, Literal
 
 from redis.exceptions import RedisError
@@ -25,19 +23,20 @@ from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.wire.message import ChannelStatistics
 from asgi_redis.wire.names import queue_of
 from workers.exceptions import ConfigurationError
-from workers.operations.exposition import family, labels, sample
+from workers.operations.exposition import family, heading, labels, sample
 from workers.operations.http import HttpServer
 from workers.runtime.hooks import HookedWorker, LifecycleHook
 
 logger = logging.getLogger(__name__)
 
-BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 300)  # seconds
+BUCKETS_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 300)
 LOOKUP_SECONDS = 0.6
 
 Statistics = Mapping[str, ChannelStatistics]
-Counted = Literal["messages_pending", "messages_max_age", "messages_expired"]
+StatisticsKey = Literal["messages_pending", "messages_max_age", "messages_expired"]
 
-_LOOKED_UP: tuple[tuple[Counted, str, str, str], ...] = (
+# The key in the statistics of a channel; the kind, name and help text of the metric.
+_LOOKED_UP: tuple[tuple[StatisticsKey, str, str, str], ...] = (
     ("messages_pending", "gauge", "runworker_queue_messages", "Messages that wait in the channel"),
     ("messages_max_age", "gauge", "runworker_queue_age_seconds", "How long the oldest of them has waited"),
     (
@@ -49,178 +48,149 @@ _LOOKED_UP: tuple[tuple[Counted, str, str, str], ...] = (
 )
 
 
-class Metrics(LifecycleHook):
+class MetricsServer(LifecycleHook):
     """
     Serves the metrics of the worker at an address, ``(host, port)``.
 
-    Raises ``ConfigurationError`` when something else is there.
+    Raises ``ConfigurationError`` when the address cannot be had.
     """
 
     def __init__(self, address: tuple[str, int]) -> None:
-        self._report: Report | None = None
+        self._metrics: WorkerMetrics | None = None
         self._server = serve(address, self._document)
 
     def start(self, worker: HookedWorker) -> None:
-        """Begins to count."""
-        self._report = Report(worker)
+        """Begin to count."""
+        self._metrics = WorkerMetrics(worker)
         logger.info("Metrics are at http://%s:%d/metrics", *self._server.address)
 
     def stop(self) -> None:
-        """Ends the server."""
+        """End the server."""
         self._server.close()
 
     def _document(self) -> bytes:
-        return b"" if self._report is None else self._report.text().encode()
+        return b"" if self._metrics is None else self._metrics.text().encode()
 
 
 def serve(address: tuple[str, int], document: Callable[[], bytes]) -> HttpServer:
-    """Starts to serve what ``document`` returns. Raises ``ConfigurationError`` where the address cannot be had."""
+    """Start to serve the result of ``document``. Raises ``ConfigurationError`` when the address cannot be had."""
     host, port = address
     try:
         return HttpServer(address, document)
-    except (OSError, UnicodeError) as error:  # the latter for a name that cannot be one of a host
+    except (OSError, UnicodeError) as error:  # UnicodeError: the name cannot be that of a host
         reason = getattr(error, "strerror", None) or error
         raise ConfigurationError(f"cannot serve metrics on {host}:{port}: {reason}") from error
 
 
-class Series:
-    """What a worker counts for one channel; ``labelled`` are the labels of its samples."""
+class ChannelMetrics:
+    """Counts the messages of one channel; ``labelled`` are the labels of its samples."""
 
     def __init__(self, labelled: str) -> None:
         self.labelled = labelled
         self.messages = 0
         self.errors = 0
         self._seconds = 0.0
-        self._buckets = [0] * (len(BUCKETS) + 1)
+        self._buckets = [0] * (len(BUCKETS_SECONDS) + 1)
         self._lock = threading.Lock()
-        self._duration = (-1, "")  # the samples of the histogram, and the number of messages that they are of
+        self._histogram = (-1, "")  # the number of messages in it, and its samples
 
     def count(self, seconds: float, failed: bool) -> None:
-        """Counts a message that took so long."""
+        """Count a message that took so long."""
         with self._lock:
             self.messages += 1
             self.errors += failed
             self._seconds += seconds
-            self._buckets[bisect.bisect_left(BUCKETS, seconds)] += 1
+            self._buckets[bisect.bisect_left(BUCKETS_SECONDS, seconds)] += 1
 
-    def duration(self) -> str:
-        """Returns the samples of the histogram; most channels have had no message since the last scrape."""
+    def histogram(self) -> str:
+        """Return the samples of the durations; most channels have had no message since the last scrape."""
         with self._lock:
             messages, seconds, buckets = self.messages, self._seconds, list(self._buckets)
-        if self._duration[0] != messages:
-            name, limits = "runworker_duration_seconds", [*map(str, map(float, BUCKETS)), "+Inf"]
+        if self._histogram[0] != messages:
+            name, bounds = "runworker_duration_seconds", [*map(str, map(float, BUCKETS_SECONDS)), "+Inf"]
             samples = [
-                sample(f"{name}_bucket", f'{self.labelled},le="{limit}"', number)
-                for limit, number in zip(limits, itertools.accumulate(buckets))
+                sample(f"{name}_bucket", f'{self.labelled},le="{bound}"', number)
+                for bound, number in zip(bounds, itertools.accumulate(buckets))
             ]
-            samples += [
-                sample(f"{name}_count", self.labelled, messages),
-                sample(f"{name}_sum", self.labelled, seconds),
-            ]
-            self._duration = messages, "".join(samples)
-        return self._duration[1]
+            samples.append(sample(f"{name}_count", self.labelled, messages))
+            samples.append(sample(f"{name}_sum", self.labelled, seconds))
+            self._histogram = messages, "".join(samples)
+        return self._histogram[1]
 
 
-class Report:
+class WorkerMetrics:
     """The metrics of a worker, from now on; ``process`` is its label where there are several of them."""
 
     def __init__(self, worker: HookedWorker, process: str | None = None) -> None:
         self._worker = worker
-        self._own = {} if process is None else {"process": process}
-        self._series = {name: Series(labels({"channel": name, **self._own})) for name in worker.channels}
-        self._lookup = Lookup(worker.channel_layer, worker.channels)
+        self._labels = {} if process is None else {"process": process}
+        self._channels = {name: ChannelMetrics(labels({"channel": name, **self._labels})) for name in worker.channels}
+        self._lookup = StatisticsLookup(worker.channel_layer, worker.channels)
         worker.dispatcher.observers.append(self._count)
 
-    def text(self, of_layer: bool = True) -> str:
-        """Returns them; also what is the same for all workers on the layer, if that is wanted, but for an outage."""
-        return "".join([*self._of_process(), *(self._of_layer() if of_layer else ())])
+    def text(self, with_layer: bool = True) -> str:
+        """Return the metrics; ``with_layer``: also those that are the same for all workers on the layer."""
+        return "".join([*self._of_process(), *(self._of_layer() if with_layer else ())])
 
     def _count(self, channel: str, consumer: str, seconds: float, failed: bool) -> None:
-        self._series[queue_of(channel)].count(seconds, failed)
+        self._channels[queue_of(channel)].count(seconds, failed)
 
     def _of_process(self) -> Iterator[str]:
-        series = self._series.values()
-        yield family(
-            "runworker_messages_total",
-            "counter",
-            "Messages that were run",
-            (sample("runworker_messages_total", each.labelled, each.messages) for each in series),
-        )
-        yield family(
-            "runworker_errors_total",
-            "counter",
-            "Those among them that failed",
-            (sample("runworker_errors_total", each.labelled, each.errors) for each in series),
-        )
-        durations = (each.duration() for each in series)
-        yield family("runworker_duration_seconds", "histogram", "How long they ran", durations)
         running = Counter(queue_of(running.channel) for running in self._worker.dispatcher.running())
-        yield family(
-            "runworker_in_progress",
-            "gauge",
-            "Messages in progress",
-            (sample("runworker_in_progress", each.labelled, running[name]) for name, each in self._series.items()),
-        )
+        channels = self._channels.items()
+        messages = ((of.labelled, of.messages) for _, of in channels)
+        errors = ((of.labelled, of.errors) for _, of in channels)
+        in_progress = ((of.labelled, running[name]) for name, of in channels)
+        yield family("runworker_messages_total", "counter", "Messages that were run", messages)
+        yield family("runworker_errors_total", "counter", "Those among them that failed", errors)
+        yield heading("runworker_duration_seconds", "histogram", "How long they ran")
+        yield from (of.histogram() for _, of in channels)
+        yield family("runworker_in_progress", "gauge", "Messages in progress", in_progress)
         undecodable = self._worker.channel_layer.undecodable_count
         if undecodable is not None:
-            name = "runworker_undecodable_total"
             text = "Messages that were dropped because they could not be decoded or decrypted"
-            yield family(name, "counter", text, [sample(name, labels(self._own), undecodable)])
+            yield family("runworker_undecodable_total", "counter", text, [(labels(self._labels), undecodable)])
 
     def _of_layer(self) -> Iterator[str]:
         if not self._lookup.possible:
             return
         # During an outage a lookup would last until its end.
         found = self._lookup.statistics() if self._worker.popping else None
-        up = sample("runworker_layer_up", "", int(bool(found)))
-        yield family("runworker_layer_up", "gauge", "Whether the channel layer has said what waits", [up])
+        text = "Whether the channel layer has said what waits"
+        yield family("runworker_layer_up", "gauge", text, [("", int(bool(found)))])
         for key, kind, name, text in _LOOKED_UP:
-            samples = [
-                sample(name, labels({"channel": channel}), of[key])
-                for channel, of in (found or {}).items()
-                if key in of
-            ]
-            if samples:
-                yield family(name, kind, text, samples)
+            values = [(labels({"channel": channel}), of[key]) for channel, of in (found or {}).items() if key in of]
+            if values:
+                yield family(name, kind, text, values)
 
 
-class Lookup:
-    """The statistics of channels, from a layer that may have none, and may take its time."""
+class StatisticsLookup:
+    """Looks up the statistics of channels, which are an extension of ASGI, and may take their time."""
 
-    def __init__(self, channel_layer: BaseChannelLayer, channels: Iterable[str]) -> None:
+    def __init__(self, channel_layer: BaseChannelLayer, channels: Sequence[str]) -> None:
         self._layer = channel_layer
-        self._channels = list(channels)
-        self._results: SimpleQueue[Statistics | None] = SimpleQueue()
-        self._running = False
-        # They are an extension of ASGI.
+        self._channels = channels
+        self._thread: threading.Thread | None = None
+        self._found: Statistics | None = None
         self.possible = "statistics" in channel_layer.extensions
 
     def statistics(self) -> Statistics | None:
         """
-        Returns them by channel, without those that the layer refuses; None where they take more than a moment.
+        Return them by channel, without the channels that the layer refuses; None after ``LOOKUP_SECONDS``.
 
-        One thread at a time looks them up, however many scrapes there are while a server hangs.
+        While a server hangs, one thread waits for it, however many scrapes there are.
         """
-        with contextlib.suppress(Empty):
-            self._results.get_nowait()  # one that came too late for its scrape
-            self._running = False
-        if not self._running:
-            threading.Thread(target=self._look_up, name="statistics", daemon=True).start()
-            self._running = True
-        try:
-            found = self._results.get(timeout=LOOKUP_SECONDS)
-        except Empty:
-            return None
-        self._running = False
-        return found
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._look_up, name="statistics", daemon=True)
+            self._thread.start()
+        self._thread.join(LOOKUP_SECONDS)
+        return None if self._thread.is_alive() else self._found
 
     def _look_up(self) -> None:
-        found: Statistics | None = None
+        self._found = None
         try:
-            found = self._layer.many_channel_statistics(self._channels)
+            self._found = self._layer.many_channel_statistics(self._channels)
         except (RedisError, ChannelLayerError, OSError) as error:
             logger.debug("No statistics: %s: %s", type(error).__name__, error)
         except Exception:
             logger.exception("No statistics")
-        finally:
-            self._results.put(found)

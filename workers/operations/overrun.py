@@ -1,4 +1,4 @@
-"""``--soft-time-limit``: says which messages take too long, and where they are; ends none of them."""
+"""``--soft-time-limit``: logs messages that take too long, with their stacks; ends none of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workers.runtime.hooks import HookedWorker, LifecycleHook
 logger = logging.getLogger(__name__)
 
 
-class Overrun(LifecycleHook):
+class OverrunWatch(LifecycleHook):
     """Logs each message that runs for more than ``limit`` seconds: once with its stack, and once when it ends."""
 
     def __init__(self, limit: float) -> None:
@@ -23,11 +23,11 @@ class Overrun(LifecycleHook):
         self._logged: set[Running] = set()
 
     def start(self, worker: HookedWorker) -> None:
-        """Begins to look at how long messages took."""
+        """Begin to look at the durations of messages."""
         worker.dispatcher.observers.append(self._ended)
 
     def check(self, worker: HookedWorker) -> None:
-        """Logs what has come to run too long since the last time."""
+        """Log the messages that have passed the limit since the last call."""
         now = time.monotonic()
         over = {running for running in worker.dispatcher.running() if now - running.started > self._limit}
         self._logged &= over
@@ -35,7 +35,7 @@ class Overrun(LifecycleHook):
         if not new:
             return
         stacks = stacks_of({running.ident for running in new})
-        # One that has ended since may have left its thread to the next message before the stack was taken.
+        # A message may have ended before the stack was taken, which is that of the next message in its thread then.
         for running in new & set(worker.dispatcher.running()):
             self._logged.add(running)
             logger.warning(
@@ -59,7 +59,7 @@ class Overrun(LifecycleHook):
 
 
 def stacks_of(idents: set[int]) -> dict[int, str]:
-    """Returns the stacks of those threads, or greenlets, that still run, by their ``threading.get_ident``."""
+    """Return the stacks of the running threads, or greenlets, with these values of ``threading.get_ident``."""
     frames = _greenlet_frames(idents) if _greenlets_run() else sys._current_frames()
     return {
         ident: "".join(traceback.format_stack(frame)).rstrip() for ident, frame in frames.items() if ident in idents

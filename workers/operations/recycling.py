@@ -1,5 +1,5 @@
 """
-``--max-messages`` and ``--max-memory``: a worker that ends after a while, for its supervisor to start it anew.
+``--max-messages`` and ``--max-memory``: end a worker after a while, for its supervisor to start a new one.
 
 Each limit is moved by up to a tenth, up or down, so that the workers of a site do not all end together.
 """
@@ -22,7 +22,7 @@ JITTER = 0.1
 MIB = 1 << 20
 
 
-class MaxMessages(LifecycleHook):
+class MessageLimit(LifecycleHook):
     """
     Ends the worker after about ``number`` messages.
 
@@ -33,8 +33,8 @@ class MaxMessages(LifecycleHook):
         self._limit = max(1, round(_moved(number)))
 
     def start(self, worker: HookedWorker) -> None:
-        """Begins to count."""
-        # An iterator, because "+= 1" in several threads at once misses some.
+        """Begin to count."""
+        # An iterator, because "+= 1" in several threads at once loses counts.
         numbers = itertools.count(1)
 
         def count(channel: str, consumer: str, seconds: float, failed: bool) -> None:
@@ -45,11 +45,11 @@ class MaxMessages(LifecycleHook):
         worker.dispatcher.observers.append(count)
 
 
-class MaxMemory(LifecycleHook):
+class MemoryLimit(LifecycleHook):
     """
     Ends the worker when its process takes more than about ``size`` bytes of memory.
 
-    Raises ``ConfigurationError`` when it does so already.
+    Raises ``ConfigurationError`` when it already does.
     """
 
     def __init__(self, size: int) -> None:
@@ -61,7 +61,7 @@ class MaxMemory(LifecycleHook):
             )
 
     def check(self, worker: HookedWorker) -> str | None:
-        """Compares."""
+        """Return a reason to stop when the process takes too much."""
         taken = resident_memory()
         if taken < self._limit:
             return None
@@ -70,14 +70,14 @@ class MaxMemory(LifecycleHook):
 
 def resident_memory() -> int:
     """
-    Returns the bytes of memory that this process takes (RSS).
+    Return the bytes of memory that this process takes (RSS).
 
-    Where there is no ``/proc``, that is the most that it has ever taken: ``getrusage`` knows nothing else.
+    Without ``/proc`` that is the most that it has ever taken, the only number that ``getrusage`` has.
     """
     try:
         pages = int(Path("/proc/self/statm").read_bytes().split()[1])
     except FileNotFoundError:
-        # In KiB, but on macOS.
+        # In KiB, except on macOS.
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return pages * resource.getpagesize()
 

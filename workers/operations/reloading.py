@@ -1,29 +1,29 @@
 """
-``--reload``: a worker that takes up changes of its code, for development.
+``--reload``: restarts the worker's process when its code changes, for development.
 
-When a file changes that was loaded, the same command is first started beside it, for a rehearsal: a process that
-loads everything and ends before it does anything. If that goes well the worker stops as usual, and its process
-becomes a new one (``exec``, so it keeps its pid, its terminal and whoever supervises it). Otherwise it goes on with
-the old code, and tries again every few seconds, for what is missing may be a file that this process knows nothing of.
+When a loaded file changes, the same command is first started as a rehearsal: a process that loads everything and ends
+before it does anything. If that succeeds the worker stops as usual, and its process is replaced (``exec``, so it
+keeps its pid, its terminal and its supervisor). Otherwise the worker goes on with the old code, and tries again every
+few seconds: the missing file may be one that this process has never loaded.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType, MappingProxyType, ModuleType
+from types import MappingProxyType, ModuleType
 from typing import IO
 
 from workers.exceptions import ConfigurationError
 from workers.runtime.hooks import HookedWorker, LifecycleHook
-from workers.runtime.stopping import SIGNALS, flush_std_streams
+from workers.runtime.stopping import replace_process
 
 logger = logging.getLogger(__name__)
 
@@ -34,16 +34,16 @@ _RELOADED_AT = "ASGI_REDIS_RELOADED_AT"
 
 
 def is_rehearsal() -> bool:
-    """Whether this process has been started only to see whether it can be."""
+    """Return whether this process is a rehearsal."""
     return _REHEARSAL in os.environ
 
 
-class Reloading(LifecycleHook):
+class Reloader(LifecycleHook):
     """
-    Restarts the worker's process when a loaded file changes, unless a signal has told it to stop.
+    Restarts the worker's process when a loaded file changes, unless it was stopped by a signal.
 
-    ``environment`` is what the new process is to have, too. Raises ``ConfigurationError`` where Python does not tell
-    how this one was started.
+    ``environment`` is added to that of the new process. Raises ``ConfigurationError`` where Python does not tell how
+    this one was started.
     """
 
     def __init__(self, environment: Mapping[str, str] = MappingProxyType({})) -> None:
@@ -52,38 +52,35 @@ class Reloading(LifecycleHook):
         self._times: dict[str, float] = {}
         self._rehearsal: Rehearsal | None = None
         self._complaint: str | None = None
-        self._retry_at = float("inf")
+        self._retry_at = math.inf
         self._changed = ""
-        self._reloads = False
-        self._signalled = False
+        self._worker: HookedWorker | None = None  # when it is to be restarted
 
     def start(self, worker: HookedWorker) -> None:
-        """Takes note of the files, and begins to listen for signals, too."""
-        for number in SIGNALS:
-            self._overhear(number)
+        """Record the modification times of the files."""
         self._times = _modified()
-        # What has changed while this process was starting may have been loaded before it did.
+        # A file that has changed while this process was starting may have been loaded before.
         started = float(os.environ.get(_RELOADED_AT, time.time() - time.process_time()))
         for path, modified in self._times.items():
-            if started < modified <= time.time():  # not of a clock that is ahead
+            if started < modified <= time.time():  # not by a clock that is ahead
                 self._times[path] = 0.0
 
     def check(self, worker: HookedWorker) -> str | None:
-        """Looks for a change, and then how its rehearsal goes."""
+        """Look for a change, and then at its rehearsal; return a reason to stop when that has succeeded."""
         before, self._times = self._times, _modified()
         changed = next((path for path, at in self._times.items() if before.get(path, at) != at), None)
         if changed is not None:
             self._changed, self._complaint = changed, None
         if changed is not None or time.monotonic() >= self._retry_at:
             self._end_rehearsal()
-            self._retry_at = float("inf")
+            self._retry_at = math.inf
             self._rehearsal = Rehearsal(self._command, self._environment)
         if self._rehearsal is None or not self._rehearsal.over:
             return None
         complaint = self._rehearsal.complaint
         self._end_rehearsal()
         if complaint is None:
-            self._reloads = True
+            self._worker = worker
             return f"{self._changed} has changed"
         if complaint != self._complaint:
             logger.error(
@@ -93,33 +90,19 @@ class Reloading(LifecycleHook):
         return None
 
     def quiet(self) -> None:
-        """Ends a rehearsal that still goes on."""
+        """End a rehearsal that still runs."""
         self._end_rehearsal()
 
     def stop(self) -> None:
-        """Makes this process a new one, if that is what it stopped for."""
-        if not self._reloads or self._signalled:
-            return
-        logger.info("Reloading")
-        logging.shutdown()
-        flush_std_streams()
-        environment = {**os.environ, **self._environment, _RELOADED_AT: str(time.time())}
-        os.execve(self._command[0], self._command, environment)  # noqa: S606  no shell is the point
+        """Replace this process, if it was stopped for that."""
+        if self._worker is not None and self._worker.shutdown.signal is None:
+            logger.info("Reloading")
+            replace_process(self._command, {**self._environment, _RELOADED_AT: str(time.time())})
 
     def _end_rehearsal(self) -> None:
         if self._rehearsal is not None:
             self._rehearsal.close()
             self._rehearsal = None
-
-    def _overhear(self, number: signal.Signals) -> None:
-        handle = signal.getsignal(number)
-        assert callable(handle), "the worker has its handlers in place"
-
-        def overhear(number: int, frame: FrameType | None) -> None:
-            self._signalled = True
-            handle(number, frame)
-
-        signal.signal(number, overhear)
 
 
 class Rehearsal:
@@ -137,26 +120,26 @@ class Rehearsal:
 
     @property
     def over(self) -> bool:
-        """Whether it has ended."""
+        """Whether the process has ended."""
         return self._process.poll() is not None
 
     @property
     def complaint(self) -> str | None:
-        """What it wrote when it failed; None when it did not."""
+        """The output of a rehearsal that has failed, or None."""
         if self._process.wait() == 0:
             return None
         self._output.seek(0)
         return self._output.read().decode(errors="replace").rstrip()
 
     def close(self) -> None:
-        """Ends it."""
+        """Kill the process, if it runs."""
         self._process.kill()
         self._process.wait()
         self._output.close()
 
 
 def own_command(flag: str) -> list[str]:
-    """Returns the command that started this process; raises ``ConfigurationError`` where Python cannot tell."""
+    """Return the command that started this process. Raises ``ConfigurationError`` where Python cannot tell."""
     if sys.version_info >= (3, 10):
         return [sys.executable, *sys.orig_argv[1:]]
     command_line = Path("/proc/self/cmdline")
@@ -166,10 +149,10 @@ def own_command(flag: str) -> list[str]:
 
 
 def _modified() -> dict[str, float]:
-    """Returns when the files of all loaded modules were last modified."""
+    """Return the modification times of the files of all loaded modules."""
     modified = {}
     for module in list(sys.modules.values()):
-        # Not getattr: some modules load what they are asked for.
+        # Not getattr: some modules import others on access.
         path = vars(module).get("__file__") if isinstance(module, ModuleType) else None
         if isinstance(path, str) and path.endswith(".py"):
             try:

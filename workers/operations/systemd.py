@@ -1,5 +1,5 @@
 """
-What systemd is told, when it has started the worker as a ``Type=notify`` service: ready, alive, stopping.
+Notifies systemd, where it has started the worker as a ``Type=notify`` service: ready, alive, stopping.
 
 The protocol is that of sd_notify(3): lines ``NAME=value`` in a datagram to the Unix socket that the environment
 variable NOTIFY_SOCKET names, an abstract one if it starts with ``@``. The watchdog's variables are those of
@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping
 
 from workers.exceptions import ConfigurationError
-from workers.operations.liveness import State, state_of
+from workers.operations.liveness import WorkerState, state_of
 from workers.runtime.hooks import HookedWorker, LifecycleHook
 
 logger = logging.getLogger(__name__)
@@ -23,55 +23,55 @@ logger = logging.getLogger(__name__)
 STATUS_SECONDS = 10.0
 
 
-class Systemd(LifecycleHook):
+class SystemdNotifier(LifecycleHook):
     """
-    Tells the socket at ``address`` that the worker is ready when it pops for the first time, and how it does.
+    Notifies the socket at ``address`` of the worker's state; it is ready when it pops for the first time.
 
-    With a ``watchdog``, the seconds within which systemd wants a sign of life, it gives one twice as often as long
-    as the worker pulls.
+    ``watchdog`` is the number of seconds within which systemd expects a sign of life, or None. It gets one twice as
+    often while the worker pulls.
     """
 
     def __init__(self, address: str, watchdog: float | None = None) -> None:
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        # systemd may be busy with itself, and the main thread has signals to see to.
+        # systemd may be busy, and the main thread has to handle signals.
         self._socket.setblocking(False)
         self._watchdog = watchdog
         self._ready = self._popping = self._fails = False
         self._alive_at = self._status_at = 0.0
 
     def start(self, worker: HookedWorker) -> None:
-        """Says that the worker waits for Redis."""
-        self._tell("STATUS=Waiting for Redis")
+        """Report that the worker waits for Redis."""
+        self._notify("STATUS=Waiting for Redis")
 
     def check(self, worker: HookedWorker) -> None:
-        """Says what has changed, and that the worker is alive."""
+        """Report the worker's state."""
         self.report(state_of(worker))
 
-    def report(self, state: State) -> None:
-        """Says that of a worker in that state."""
+    def report(self, state: WorkerState) -> None:
+        """Report a state where it has changed, and a sign of life."""
         now = time.monotonic()
         if state.popping and not self._ready:
-            self._ready = self._tell("READY=1")
+            self._ready = self._notify("READY=1")
         if self._watchdog is not None and now >= self._alive_at + self._watchdog / 2 and state.pulls:
             self._alive_at = now
-            self._tell("WATCHDOG=1")
+            self._notify("WATCHDOG=1")
         if state.popping != self._popping or now >= self._status_at + STATUS_SECONDS:
             self._popping, self._status_at = state.popping, now
-            self._tell(
+            self._notify(
                 f"STATUS={'Listening' if state.popping else 'Waiting for Redis'}; "
                 f"{state.in_progress} messages in progress, {state.done} done, {state.failed} of them failed"
             )
 
     def quiet(self) -> None:
-        """Says that the worker stops."""
-        self._tell("STOPPING=1\nSTATUS=Waiting for running consumers")
+        """Report that the worker stops."""
+        self._notify("STOPPING=1\nSTATUS=Waiting for running consumers")
 
     def stop(self) -> None:
-        """Closes the socket."""
+        """Close the socket."""
         self._socket.close()
 
-    def _tell(self, lines: str) -> bool:
+    def _notify(self, lines: str) -> bool:
         try:
             self._socket.sendto(lines.encode(), self._address)
         except OSError as error:
@@ -83,11 +83,11 @@ class Systemd(LifecycleHook):
         return True
 
 
-def systemd_from(environment: Mapping[str, str]) -> Systemd | None:
+def notifier_from(environment: Mapping[str, str]) -> SystemdNotifier | None:
     """
-    Returns the duty that the environment asks for, if it does.
+    Return the notifier that systemd's variables ask for, if they do.
 
-    Raises ``ConfigurationError`` when systemd's variables hold what it would not have written.
+    Raises ``ConfigurationError`` for values that systemd does not write.
     """
     address = environment.get("NOTIFY_SOCKET")
     if not address:
@@ -95,9 +95,9 @@ def systemd_from(environment: Mapping[str, str]) -> Systemd | None:
     if address[0] not in "/@":
         raise ConfigurationError(f"NOTIFY_SOCKET must be a path or start with @, not {address!r}")
     microseconds = environment.get("WATCHDOG_USEC")
-    # Without a pid the watchdog is for whoever reads this.
+    # Without a pid the watchdog is for every process.
     if not microseconds or environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
-        return Systemd(address)
+        return SystemdNotifier(address)
     if not microseconds.isdecimal() or not int(microseconds):
         raise ConfigurationError(f"WATCHDOG_USEC must be a number of microseconds, not {microseconds!r}")
-    return Systemd(address, int(microseconds) / 1_000_000)
+    return SystemdNotifier(address, int(microseconds) / 1_000_000)

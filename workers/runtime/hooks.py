@@ -7,12 +7,14 @@ from typing import Protocol
 
 from asgi_redis.layers.base import BaseChannelLayer
 from workers.runtime.dispatcher import Dispatcher
+from workers.runtime.stopping import Shutdown
 
 
 class HookedWorker(Protocol):
     """The parts of a ``workers.Worker`` that hooks use."""
 
     dispatcher: Dispatcher
+    shutdown: Shutdown
 
     @property
     def channel_layer(self) -> BaseChannelLayer:

@@ -17,6 +17,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from enum import IntEnum
 from types import FrameType
 from typing import Any, Callable, NoReturn
@@ -200,6 +201,13 @@ def end_process(code: int) -> NoReturn:
         flush_std_streams()
     finally:
         os._exit(code)
+
+
+def replace_process(command: list[str], environment: Mapping[str, str]) -> NoReturn:
+    """Replace this process by another program, with its log and output flushed; ``environment`` is added."""
+    logging.shutdown()
+    flush_std_streams()
+    os.execve(command[0], command, {**os.environ, **environment})  # noqa: S606  no shell is the point
 
 
 def flush_std_streams() -> None:

@@ -9,29 +9,30 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from workers.command import patching, supervisor
-from workers.command.arguments import add_worker_arguments
-from workers.compat.django import launch_in_project
+from workers.command.arguments import WorkerOptions
+from workers.command.project import launch_in_project
 from workers.exceptions import ConfigurationError
 
 
 class Command(BaseCommand):
-    """The flags are those of ``python -m workers``, as far as they make sense here; the exit codes, too."""
+    """The flags and exit codes are those of ``runworker``, without those that say where the layer is."""
 
     help = "Runs the consumers of a channel routing."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Adds the flags of the worker to Django's own."""
-        add_worker_arguments(parser)
+        """Add the flags of the worker to Django's own."""
+        WorkerOptions.add_to(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Runs the worker; leaves with its exit code when that is not 0."""
-        supervises = supervisor.is_wanted(options)
-        if options["pool"] == "gevent" and not supervises and patching.unpatched():
+        """Run the worker; leave with its exit code when that is not 0."""
+        parsed = WorkerOptions.from_parsed(options)
+        run = supervisor.supervise if supervisor.is_wanted(parsed) else launch_in_project
+        if parsed.pool == "gevent" and run is launch_in_project and patching.unpatched():
             if find_spec("gevent") is None:
                 raise CommandError(patching.MISSING)
             patching.restart_patched()
         try:
-            code = supervisor.supervise(options) if supervises else launch_in_project(options)
+            code = run(parsed)
         except ConfigurationError as error:
             raise CommandError(str(error)) from error
         if code:

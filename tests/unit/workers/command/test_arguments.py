@@ -7,23 +7,23 @@ from typing import Any
 
 import pytest
 
-from workers.command.arguments import add_worker_arguments
+from workers.command.arguments import WorkerOptions
 
 
-def parse(*flags: str) -> dict[str, Any]:
+def parse(*flags: str) -> WorkerOptions:
     parser = argparse.ArgumentParser(allow_abbrev=False)
-    add_worker_arguments(parser)
-    return vars(parser.parse_args(flags))
+    WorkerOptions.add_to(parser)
+    return WorkerOptions.from_parsed({**vars(parser.parse_args(flags)), "verbosity": 1})
 
 
 def test_by_default_nothing_is_asked_for() -> None:
     options = parse()
-    assert (options["pool"], options["concurrency"], options["threads"]) == ("thread", None, None)
-    assert options["limit"] == []
-    operations = ["max_messages", "max_memory", "heartbeat_file", "metrics_port", "soft_time_limit"]
-    assert [options[name] for name in operations] == [None] * 5
-    assert not options["burst"]
-    assert not options["reload"]
+    assert options == WorkerOptions()
+    assert (options.pool, options.concurrency, options.threads) == ("thread", None, None)
+    operations = ["limit", "max_messages", "max_memory", "heartbeat_file", "metrics_port", "soft_time_limit"]
+    assert [getattr(options, name) for name in operations] == [None] * 6
+    assert not options.burst
+    assert not options.reload
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_by_default_nothing_is_asked_for() -> None:
     ],
 )
 def test_values_are_parsed(flag: str, value: str, parsed: Any) -> None:
-    assert parse(flag, value)[flag[2:].replace("-", "_")] == parsed
+    assert getattr(parse(flag, value), flag[2:].replace("-", "_")) == parsed
 
 
 @pytest.mark.parametrize(
@@ -86,4 +86,4 @@ def test_what_makes_no_sense_is_a_usage_error(
 
 
 def test_threads_may_be_given_with_their_pool() -> None:
-    assert parse("--pool", "thread", "--threads", "2")["threads"] == 2
+    assert parse("--pool", "thread", "--threads", "2").threads == 2

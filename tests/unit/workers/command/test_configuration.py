@@ -15,6 +15,7 @@ from asgi_redis.embedded import RedisServer
 from tests.support.waiting import eventually
 from tests.support.workers.processes import MODULE, Notes, WorkerProcess
 from workers.command import cli
+from workers.command.cli import CommandOptions
 
 wrong_names = {"work": print, "x!y": print}
 
@@ -63,8 +64,8 @@ def test_the_layer_may_be_told_without_a_url_on_the_command_line(
 
 def test_several_urls_are_shards(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ASGI_REDIS_URL", " redis://a  redis://b\nredis://c ")
-    assert cli._urls({"layer_url": None, "layer_url_file": None}) == ["redis://a", "redis://b", "redis://c"]
-    assert cli._urls({"layer_url": ["redis://d"], "layer_url_file": None}) == ["redis://d"]
+    assert CommandOptions().urls() == ["redis://a", "redis://b", "redis://c"]
+    assert CommandOptions(layer_url=["redis://d"]).urls() == ["redis://d"]
 
 
 def test_the_settings_of_django_come_before_the_variable(
@@ -75,9 +76,9 @@ def test_the_settings_of_django_come_before_the_variable(
     with pytest.raises(SystemExit):
         cli.main(["--layer", "other", "--routing", "a.b"])
     assert "and there are none" in capsys.readouterr().err
-    assert not cli._is_plain(vars(cli._parser().parse_args(["--settings", "s"])))
+    assert not CommandOptions(settings="s").plain
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "s")
-    assert not cli._is_plain(vars(cli._parser().parse_args([])))
+    assert not CommandOptions().plain
 
 
 def test_the_project_is_found_in_the_current_directory(redis_server: RedisServer, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from asgi_redis import RedisChannelLayer
 from asgi_redis.embedded import RedisServer
 from tests.support.waiting import eventually
 from tests.support.workers.processes import MODULE, Notes, WorkerProcess
-from workers.command.starting import when_served
+from workers.command.arguments import WorkerOptions
+from workers.command.launcher import when_served
 from workers.runtime.stopping import ExitCode
 
 
@@ -80,7 +81,7 @@ def test_a_burst_waits_for_the_servers_that_make_its_layer_no_longer_than_that()
         raise RedisConnectionError("no Sentinel answers")
 
     with pytest.raises(SystemExit) as ended:
-        when_served(make, {"burst": True, "burst_timeout": 0.5, "verbosity": 0})
+        when_served(make, WorkerOptions(burst=True, burst_timeout=0.5, verbosity=0))
     assert ended.value.code == ExitCode.UNREACHABLE
     assert tries[-1] - tries[0] >= 0.5
 

@@ -21,17 +21,18 @@ from tests.support.waiting import eventually
 from tests.support.workers.stand_ins import stand_in
 from tests.unit.workers.operations.test_systemd import Supervisor as Notified
 from workers.command import processes, supervisor
+from workers.command.arguments import WorkerOptions
+from workers.command.processes import SupervisorLink, SupervisorSockets
 from workers.command.supervisor import Supervisor
 from workers.operations import systemd
-from workers.operations.liveness import State, combined
-from workers.operations.supervised import REPLY, REQUEST, Place, Supervised
+from workers.operations.liveness import WorkerState, combined
 from workers.runtime import stopping
 
 pytestmark = pytest.mark.native("processes and signals of the system")
 
 # Each line of the file "started" is a process. What one does is in one of the files "does.*": the first that is left.
 CHILD = """
-import json, os, signal, socket, struct, sys, time
+import json, os, signal, socket, sys, time
 number, states, requests = map(int, os.environ.pop("ASGI_REDIS_PROCESS").split(":"))
 assert "NOTIFY_SOCKET" not in os.environ
 states, requests = socket.socket(fileno=states), socket.socket(fileno=requests)
@@ -64,25 +65,17 @@ if does[0] == "end":
     states.send(b"null")
     os._exit(int(does[1]))
 while True:
-    request = requests.recv(5)
+    request, descriptors, _, _ = socket.recv_fds(requests, 1, 1)
     if not request:
         os._exit(9)
     if does[0] != "mute":
         text = "# HELP m text\\n# TYPE m counter\\nm{process=\\"%d\\"} 1\\n" % number
-        if request[4]:
+        if request == b"a":
             text += "# HELP layer text\\n# TYPE layer gauge\\nlayer 1\\n"
-        late = b"# HELP late text\\n# TYPE late gauge\\nlate 1\\n"
-        late = struct.pack("!IQ", 2 ** 32 - 1, len(late)) + late
-        requests.sendall(late + request[:4] + struct.pack("!Q", len(text)) + text.encode())
+        text += "# EOF\\n" if does[0] != "broken" else ""
+        with socket.socket(fileno=descriptors[0]) as answer:
+            answer.sendall(text.encode())
 """
-OPTIONS = {
-    "processes": 3,
-    "burst": False,
-    "shutdown_timeout": 30.0,
-    "disable_graceful_stop": False,
-    "heartbeat_file": None,
-    "metrics_port": None,
-}
 
 
 class Running:
@@ -99,7 +92,7 @@ class Running:
         """Returns one whose processes do these things, in the order in which they start; more of them serve."""
         for position, what in enumerate(does):
             (self.folder / f"does.{position:03}").write_text(what)
-        return Supervisor({**OPTIONS, **options})
+        return Supervisor(WorkerOptions(processes=3, **options))
 
     @property
     def started(self) -> list[tuple[int, int]]:
@@ -121,7 +114,7 @@ def send_signal(number: int = signal.SIGTERM) -> None:
 def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[Running]:
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(supervisor, "RESTART_SECONDS", 0.01)
-    monkeypatch.setattr(supervisor, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(supervisor, "REPORT_SECONDS", 0.05)
     fleet = Running(tmp_path, monkeypatch)
     yield fleet
     for _, pid in fleet.started:
@@ -250,8 +243,9 @@ def test_all_together_are_ready_and_alive(
     notified.socket.close()
 
 
+@pytest.mark.parametrize("first", ["mute", "broken"])
 def test_one_metrics_port_serves_all(
-    fleet: Running, during_run: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    fleet: Running, during_run: Any, first: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processes, "METRICS_SECONDS", 0.3)
     texts: list[str] = []
@@ -268,9 +262,8 @@ def test_one_metrics_port_serves_all(
             send_signal()
 
     during_run(script)
-    running = fleet.supervisor(["mute"], metrics_port=("127.0.0.1", 0))
+    running = fleet.supervisor([first], metrics_port=("127.0.0.1", 0))
     assert running.run() == 0
-    assert "late" not in "".join(texts)
     text = texts[-1]
     assert 'm{process="1"} 1\nm{process="2"} 1\n' in text
     for number in range(3):
@@ -280,9 +273,9 @@ def test_one_metrics_port_serves_all(
 
 
 def test_the_states_of_several_workers_are_those_of_all() -> None:
-    well, waiting = State(True, True, 1, 2, 3), State(False, True, 10, 20, 30)
-    assert combined([well, well]) == State(True, True, 2, 4, 6)
-    assert combined([well, waiting]) == State(False, True, 11, 22, 33)
+    well, waiting = WorkerState(True, True, 1, 2, 3), WorkerState(False, True, 10, 20, 30)
+    assert combined([well, well]) == WorkerState(True, True, 2, 4, 6)
+    assert combined([well, waiting]) == WorkerState(False, True, 11, 22, 33)
 
 
 class TestSupervisedWorker:
@@ -291,17 +284,23 @@ class TestSupervisedWorker:
         requests, its_requests = socket.socketpair()
         worker = stand_in()
         worker.channel_layer.extensions = []
-        hook = Supervised(Place(5, its_states.detach(), its_requests.detach()), metrics=True)
-        with states, requests:
-            hook.start(worker)
-            assert State(*json.loads(states.recv(4096))) == State(True, True, 0, 0, 0)
-            requests.sendall(REQUEST.pack(1, False) + REQUEST.pack(2, True))
-            number, size = REPLY.unpack(requests.recv(REPLY.size, socket.MSG_WAITALL))
-            text = requests.recv(size, socket.MSG_WAITALL).decode()
-            assert number == 2  # of two requests, the first is waited for no more
-            assert 'runworker_messages_total{channel="c",process="5"} 0\n' in text
-            hook.quiet()
+        link = SupervisorLink(SupervisorSockets(5, its_states.detach(), its_requests.detach()), metrics=True)
+        broken, gone = socket.socketpair()
+        gone.close()  # of a supervisor that no longer waits
+        with states, requests, broken:
+            link.start(worker)
+            assert WorkerState(*json.loads(states.recv(4096))) == WorkerState(True, True, 0, 0, 0)
+            socket.send_fds(requests, [b"o"], [broken.fileno()])
+            answer, its_answer = socket.socketpair()
+            with answer, its_answer:
+                socket.send_fds(requests, [b"o"], [its_answer.fileno()])
+                its_answer.close()
+                with answer.makefile() as text:
+                    lines = text.readlines()
+            assert 'runworker_messages_total{channel="c",process="5"} 0\n' in lines
+            assert lines[-1] == "# EOF\n"
+            link.quiet()
             assert states.recv(4096) == b"null"
         eventually(lambda: worker.quieted)
-        hook.check(worker)  # raises nothing
-        hook._states.close()
+        link.check(worker)  # raises nothing
+        link._states.close()

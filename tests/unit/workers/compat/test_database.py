@@ -17,7 +17,7 @@ from django.utils import timezone
 from tests.support.workers.fakes import FakeLayer
 from tests.support.workers.project import database
 from workers import route
-from workers.compat.django import look_after_connections
+from workers.compat.django import treat_messages_as_requests
 from workers.loops import coroutines
 from workers.routing import Router
 from workers.runtime.dispatcher import OWN, Dispatcher
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("database")
 
 @pytest.fixture(autouse=True)
 def _looked_after() -> Iterator[None]:
-    look_after_connections(OWN)
+    treat_messages_as_requests(OWN)
     yield
     for signal in (consumer_started, consumer_finished):
         signal.disconnect(dispatch_uid="workers.compat.django")
@@ -185,7 +185,7 @@ def test_what_django_keeps_for_a_thread_is_forgotten_too(monkeypatch: pytest.Mon
         timezone.activate(timezone.get_fixed_timezone(77))
 
     monkeypatch.setattr(timezone, "_active", threading.local())
-    look_after_connections(OWN)
+    treat_messages_as_requests(OWN)
     in_one_thread(consumer, consumer)
     consumer_started.disconnect(dispatch_uid="workers.compat.django.forget")
     assert seen == [timezone.get_default_timezone_name()] * 2

@@ -23,7 +23,9 @@ from workers.signals import consumer_finished, consumer_started
 pytest.importorskip("django")
 
 import tests.support.workers.project  # noqa: F401  settings
+import workers.command.project as project_command
 import workers.compat.django as workers_django
+from workers.command.arguments import WorkerOptions
 
 MANAGE = [sys.executable, "manage.py", "runworker"]
 SETTINGS = {"DJANGO_SETTINGS_MODULE": "shop.settings"}
@@ -273,19 +275,11 @@ def test_where_no_sentinel_answers_it_says_so_once_and_tries_again(
 
 def test_connections_are_looked_after_before_and_after_each_message(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
-    monkeypatch.setattr(workers_django, "launch", lambda *_: 0)
-    monkeypatch.setattr(workers_django, "_has_channels1", lambda: False)
+    monkeypatch.setattr(project_command, "launch", lambda *_: 0)
+    monkeypatch.setattr(project_command, "has_channels1", lambda: False)
     monkeypatch.setattr(workers_django, "get_channel_layer", lambda _: FakeLayer())
     monkeypatch.setattr(workers_django, "close_old_connections", lambda: calls.append("closed"))
-    workers_django.launch_in_project(
-        {
-            "layer": "default",
-            "channels": [],
-            "routing": "tests.support.workers.consumers.routing",
-            "verbosity": 1,
-            "burst": False,
-        }
-    )
+    project_command.launch_in_project(WorkerOptions(routing="tests.support.workers.consumers.routing"))
     coroutines.call_around(None)
     consumer_started.send(sender=None, environ={})
     assert calls == ["closed"]

@@ -29,7 +29,7 @@ pytest.importorskip("prometheus_client")
 from prometheus_client.parser import text_string_to_metric_families
 
 from workers.operations import metrics
-from workers.operations.metrics import Metrics
+from workers.operations.metrics import MetricsServer
 
 Samples = dict[tuple[str, str], float]
 
@@ -118,7 +118,7 @@ def test_during_an_outage_what_waits_in_redis_is_missing_and_the_rest_is_there(
 
 
 def scrape_stand_in(worker: Any, during: Callable[[], None] = lambda: None) -> Samples:
-    metrics = Metrics(("127.0.0.1", 0))
+    metrics = MetricsServer(("127.0.0.1", 0))
     metrics.start(worker)
     during()
     try:
@@ -177,7 +177,7 @@ def test_while_a_lookup_hangs_there_is_no_other(monkeypatch: pytest.MonkeyPatch)
         return {}
 
     monkeypatch.setattr(layer, "many_channel_statistics", hang, raising=False)
-    lookup = metrics.Lookup(adapted(layer), ["c"])
+    lookup = metrics.StatisticsLookup(adapted(layer), ["c"])
     assert [lookup.statistics() for _ in range(5)] == [None] * 5
     assert layer.asked == 1
     answers.set()

@@ -13,7 +13,7 @@ from tests.support.waiting import eventually
 from tests.support.workers.processes import Notes
 from tests.support.workers.stand_ins import stand_in
 from tests.unit.workers.operations.conftest import Start
-from workers.operations.overrun import Overrun, stacks_of
+from workers.operations.overrun import OverrunWatch, stacks_of
 from workers.runtime.dispatcher import Running
 
 LINGER = "Consumer tests.support.workers.operations.linger_here"
@@ -50,7 +50,7 @@ def test_a_message_that_ends_while_its_stack_is_taken_is_not_blamed_for_the_next
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     worker = stand_in()
-    overrun = Overrun(0.1)
+    overrun = OverrunWatch(0.1)
     overrun.start(worker)
     running = [Running("c", "consumer", time.monotonic() - 1, threading.get_ident())]
     monkeypatch.setattr(worker.dispatcher, "running", lambda: [running.pop()] if running else [])
@@ -60,7 +60,7 @@ def test_a_message_that_ends_while_its_stack_is_taken_is_not_blamed_for_the_next
 
 def test_short_messages_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     worker = stand_in()
-    Overrun(0.03).start(worker)
+    OverrunWatch(0.03).start(worker)
     worker.ran()  # for 0.02 s
     assert caplog.text == ""
 

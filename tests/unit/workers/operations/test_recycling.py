@@ -12,7 +12,7 @@ from asgi_redis import RedisChannelLayer
 from tests.support.workers.processes import Notes
 from tests.support.workers.stand_ins import stand_in
 from tests.unit.workers.operations.conftest import Start
-from workers.operations.recycling import JITTER, MaxMessages, resident_memory
+from workers.operations.recycling import JITTER, MessageLimit, resident_memory
 
 
 @pytest.mark.parametrize("flags", [["--threads", "1"], ["--pool", "gevent", "--concurrency", "1"]])
@@ -44,7 +44,7 @@ def test_what_runs_beside_the_last_message_is_run_to_its_end(
 
 def messages_until_quiet(number: int) -> int:
     worker = stand_in()
-    MaxMessages(number).start(worker)
+    MessageLimit(number).start(worker)
     ran = 0
     while not worker.quieted:
         worker.ran()

@@ -18,7 +18,7 @@ from asgi_redis.embedded import RedisServer
 from tests.support.waiting import eventually
 from tests.support.workers.processes import MODULE, Notes, WorkerProcess
 from tests.support.workers.stand_ins import stand_in
-from workers.operations.reloading import Reloading
+from workers.operations.reloading import Reloader
 
 MANAGE_PY = """
 import sys
@@ -209,10 +209,9 @@ def test_a_file_of_the_future_is_no_change(tmp_path: Path, monkeypatch: pytest.M
     Path(module.__file__).touch()
     os.utime(module.__file__, (time.time() + 3600,) * 2)
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr("workers.operations.reloading.SIGNALS", ())  # there are no handlers of a worker here
     rehearsals: list[Any] = []
     monkeypatch.setattr("workers.operations.reloading.Rehearsal", lambda command, _: rehearsals.append(command))
-    reloading = Reloading()
+    reloading = Reloader()
     reloading.start(stand_in())
     reloading.check(stand_in())
     assert rehearsals == []
@@ -229,6 +228,6 @@ def test_modules_without_a_file_of_their_own_do_not_matter(tmp_path: Path, monke
         module.__file__ = str(path)
         monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setitem(sys.modules, "no_module", object())  # type: ignore[arg-type]
-    reloading = Reloading()
+    reloading = Reloader()
     for _ in range(2):
         assert reloading.check(stand_in()) is None

@@ -19,7 +19,7 @@ from tests.support.workers.processes import Notes
 from tests.support.workers.stand_ins import stand_in
 from tests.unit.workers.operations.conftest import Start
 from workers.exceptions import ConfigurationError
-from workers.operations.systemd import Systemd, systemd_from
+from workers.operations.systemd import SystemdNotifier, notifier_from
 
 
 class Supervisor:
@@ -92,7 +92,7 @@ def test_an_abstract_socket_is_told_the_same_and_a_watchdog_is_fed(start: Start,
 
 def test_a_pulling_loop_that_hangs_feeds_no_watchdog(supervisor: Supervisor) -> None:
     worker = stand_in()
-    hook = Systemd(supervisor.address, watchdog=0.001)
+    hook = SystemdNotifier(supervisor.address, watchdog=0.001)
     hook.start(worker)
     hook.check(worker)
     assert supervisor.lines.count("WATCHDOG=1") == 1
@@ -106,7 +106,7 @@ def test_a_pulling_loop_that_hangs_feeds_no_watchdog(supervisor: Supervisor) -> 
 
 def test_a_watchdog_is_fed_at_twice_the_rate_that_it_wants(supervisor: Supervisor) -> None:
     worker = stand_in()
-    hook = Systemd(supervisor.address, watchdog=60.0)
+    hook = SystemdNotifier(supervisor.address, watchdog=60.0)
     for _ in range(3):
         hook.check(worker)
     assert supervisor.lines.count("WATCHDOG=1") == 1
@@ -115,7 +115,7 @@ def test_a_watchdog_is_fed_at_twice_the_rate_that_it_wants(supervisor: Superviso
 
 def test_an_outage_shows_in_the_status(supervisor: Supervisor) -> None:
     worker = stand_in()
-    hook = Systemd(supervisor.address)
+    hook = SystemdNotifier(supervisor.address)
     hook.check(worker)
     worker.popping = False
     hook.check(worker)
@@ -127,7 +127,7 @@ def test_an_outage_shows_in_the_status(supervisor: Supervisor) -> None:
 
 def test_ready_is_said_again_until_it_is_heard(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     worker = stand_in()
-    hook = Systemd(str(tmp_path / "notify"))
+    hook = SystemdNotifier(str(tmp_path / "notify"))
     hook.check(worker)
     hook.check(worker)
     assert caplog.text.count("Cannot tell systemd") == 1
@@ -140,15 +140,15 @@ def test_ready_is_said_again_until_it_is_heard(tmp_path: Path, caplog: pytest.Lo
 
 
 def test_without_systemd_there_is_nothing_to_tell() -> None:
-    assert systemd_from({}) is None
-    assert systemd_from({"NOTIFY_SOCKET": "", "WATCHDOG_USEC": "1000"}) is None
+    assert notifier_from({}) is None
+    assert notifier_from({"NOTIFY_SOCKET": "", "WATCHDOG_USEC": "1000"}) is None
 
 
 @pytest.mark.parametrize(
     ("pid", "fed"), [({}, 1), ({"WATCHDOG_PID": str(os.getpid())}, 1), ({"WATCHDOG_PID": "1"}, 0)]
 )
 def test_a_watchdog_for_another_process_is_not_fed(supervisor: Supervisor, pid: dict[str, str], fed: int) -> None:
-    hook = systemd_from({"NOTIFY_SOCKET": supervisor.address, "WATCHDOG_USEC": "1000000", **pid})
+    hook = notifier_from({"NOTIFY_SOCKET": supervisor.address, "WATCHDOG_USEC": "1000000", **pid})
     assert hook is not None
     hook.check(stand_in())
     assert supervisor.lines.count("WATCHDOG=1") == fed
@@ -161,4 +161,4 @@ def test_a_watchdog_for_another_process_is_not_fed(supervisor: Supervisor, pid: 
 )
 def test_an_environment_that_systemd_would_not_make_is_refused(environment: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError, match=r"must be a"):
-        systemd_from(environment)
+        notifier_from(environment)
