@@ -11,7 +11,7 @@ from asgi_redis.exceptions import ChannelLayerError, MissingExtra
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns what to exit with: 0, 1 for what cannot be done, 2 for wrong arguments."""
+    """Run the command; return its exit code: 0, 1 for a failure, 2 for wrong arguments."""
     arguments = _parser().parse_args(argv)
     try:
         return _run(arguments)
@@ -34,7 +34,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="asgi-redis", description="Looks after what asgi_redis keeps.")
+    parser = argparse.ArgumentParser(prog="asgi-redis", description="Looks after the stores of asgi_redis.")
     subjects = parser.add_subparsers(required=True, metavar="{ipc}")
     ipc = subjects.add_parser("ipc", help="the stores of IPCChannelLayer", description="The IPC stores of this user.")
     commands = ipc.add_subparsers(dest="command", required=True)

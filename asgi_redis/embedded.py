@@ -1,8 +1,8 @@
 """
-A Redis server of one's own, for tests, demonstrations and machines that have none.
+A private Redis server for tests, demonstrations and machines that have none.
 
-``find_redis_server`` says which binary there is, ``RedisServer`` runs it in a private directory. It is a real
-server in a process of its own, not an imitation. Nothing in here needs redis-py.
+``find_redis_server`` finds the binary, ``RedisServer`` runs it in a private directory. It is a real server in a
+separate process, not an imitation. This module does not need redis-py.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Value = Union[str, int, Sequence[Union[str, int]]]
 Options = Union[Mapping[str, Value], Iterable[tuple[str, Value]]]
 
 # Below the ports that kernels hand out to outgoing connections: a client that keeps trying to reach a server
-# which is down would otherwise get that very port as its own one day, and be connected to itself.
+# which is down would otherwise get that very port for its end one day, and be connected to itself.
 _PORTS = range(10_000, 32_000)
 _PORT_TRIES = 20
 
@@ -40,15 +40,19 @@ _WATCHDOG = 'read -r word; kill -9 "$1" 2>/dev/null; rm -rf -- "$2"'
 
 
 class RedisServerError(RuntimeError):
-    """The server could not be started; the message ends with what it wrote to its log."""
+    """The server could not be started; the message ends with the last lines of its log."""
 
 
 def find_redis_server() -> str:
     """
-    Returns the path of the Redis or Valkey server binary to use.
+    Return the path of the Redis or Valkey server binary to use.
 
     An installed ``redis-server`` or ``valkey-server`` on the PATH comes first, then the binary that the
-    ``embedded`` extra brings. Raises ``FileNotFoundError`` if there is neither.
+    ``embedded`` extra brings.
+
+    Raises:
+        FileNotFoundError: There is neither.
+
     """
     for name in ("redis-server", "valkey-server"):
         installed = shutil.which(name)
@@ -72,16 +76,21 @@ def find_redis_server() -> str:
 
 class RedisServer:
     """
-    One server with a private directory, on a Unix socket and, unless ``tcp`` is false, a port of 127.0.0.1.
+    A server with a private directory, on a Unix socket and a port of 127.0.0.1.
 
-    ``options`` are directives of redis.conf, as a mapping or as pairs (for a directive that comes several
-    times); a value is a string, a number or a sequence of them. Nothing is persisted unless they say so. With
-    ``tls-cert-file`` among them the port speaks TLS. ``sentinel`` runs the binary as a Sentinel. ``binary``
-    is what ``find_redis_server`` returns unless given. The server must answer within ``timeout`` seconds.
+    ``start`` after ``stop`` or ``kill`` brings the server back on the same address with the same data directory. It
+    is a context manager; without ``with``, call ``close`` in the end. The server never outlives the process that made
+    it, even if that is killed; a forked child has no power over it.
 
-    ``start`` after ``stop`` or ``kill`` brings the server back on the same address with the same data
-    directory. It is a context manager; whoever does not use it as one calls ``close`` in the end. The server
-    never outlives the process that made it, even if that is killed; a forked child has no power over it.
+    Args:
+        options: Directives of redis.conf, as a mapping or as pairs (for a directive that comes several times); a
+            value is a string, a number or a sequence of them. Nothing is persisted unless they say so. With
+            ``tls-cert-file`` among them the port speaks TLS.
+        tcp: Whether to listen on a port, too.
+        sentinel: Whether to run the binary as a Sentinel.
+        binary: The binary, by default that of ``find_redis_server``.
+        timeout: Seconds within which the server must answer.
+
     """
 
     def __init__(
@@ -113,7 +122,7 @@ class RedisServer:
         fork.register(self)
 
     def start_process(self) -> None:
-        """Leaves the server to the process that has made it, whose end the watchdog waits for."""
+        """Leave the server to the process that has made it, whose end the watchdog waits for."""
         if self._watchdog is not None and self._watchdog.stdin is not None:
             self._watchdog.stdin.close()
 
@@ -167,9 +176,11 @@ class RedisServer:
 
     def start(self) -> None:
         """
-        Starts the server and returns as soon as it answers.
+        Start the server, unless it runs already, and return as soon as it answers.
 
-        Does nothing if it is running. Raises ``RedisServerError`` if it ends or does not answer in time.
+        Raises:
+            RedisServerError: It ends, or does not answer in time.
+
         """
         if self.running:
             return
@@ -180,14 +191,14 @@ class RedisServer:
             if self._launch(port, deadline):
                 self.port = port
                 return
-            # Somebody else has the port. A server that comes back has to wait for the one its clients know.
+            # Another process has the port. A server that comes back has to wait for the port that its clients know.
             if not tries_left or time.monotonic() > deadline:
                 raise RedisServerError(f"no port to listen on for {self.binary}\n{self._log_tail()}")
             if self.port is not None:
                 time.sleep(0.1)
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Asks the server to end, and kills it when it has not ended after ``timeout`` seconds."""
+        """Ask the server to end, and kill it when it has not ended after ``timeout`` seconds."""
         if os.getpid() != self._owner or self._process is None:
             return
         if self.running:
@@ -200,20 +211,20 @@ class RedisServer:
         self._release()
 
     def kill(self) -> None:
-        """Ends the server with SIGKILL, as a crash does."""
+        """End the server with SIGKILL, as a crash does."""
         if os.getpid() == self._owner and self._process is not None:
             self._process.kill()
             self._release()
 
     def close(self) -> None:
-        """Stops the server and removes its directory with everything in it."""
+        """Stop the server and remove its directory with everything in it."""
         if os.getpid() == self._owner:
             self.stop()
             shutil.rmtree(self.directory, ignore_errors=True)
             atexit.unregister(self.close)
 
     def _launch(self, port: int | None, deadline: float) -> bool:
-        """Returns False if the port was taken; raises whatever else went wrong."""
+        """Return False if the port was taken."""
         self.directory.mkdir(mode=0o700, exist_ok=True)
         config = self.directory / "redis.conf"
         # A Sentinel keeps what it has learnt in its configuration file, which a restart must not undo.
@@ -224,7 +235,7 @@ class RedisServer:
         command = [self.binary, str(config), *(["--sentinel"] if self._sentinel else [])]
         start_of_log = len(self.log)
         with (self.directory / "redis.log").open("ab") as log:
-            # In a session of its own, so that a terminal's Ctrl-C leaves it to its owner to stop it.
+            # In a new session, so that a terminal's Ctrl-C leaves it to its owner to stop it.
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
@@ -241,8 +252,8 @@ class RedisServer:
                 self.kill()
                 if ended and "Address already in use" in self.log[start_of_log:]:
                     return False
-                what = "ended at once" if ended else f"did not answer within {self._timeout:g} s"
-                raise RedisServerError(f"{' '.join(command)} {what}\n{self._log_tail()}")
+                how = "ended at once" if ended else f"did not answer within {self._timeout:g} s"
+                raise RedisServerError(f"{' '.join(command)} {how}\n{self._log_tail()}")
             time.sleep(0.005)
         return True
 
@@ -269,7 +280,7 @@ class RedisServer:
         return reply.startswith((b"+", b"-")) and not reply.startswith(b"-LOADING")
 
     def _release(self) -> None:
-        """Reaps both processes; the watchdog first, lest it meets a process id that is in use again."""
+        """Reap both processes; the watchdog first, lest it kills a process that got the same id."""
         if self._watchdog is not None:
             assert self._watchdog.stdin is not None
             self._watchdog.kill()

@@ -16,9 +16,8 @@ from asgi_redis.engine.limits import exhausted
 from asgi_redis.engine.receive_request import Batch, FailurePolicy, Source
 from asgi_redis.engine.receiver import Receiver
 from asgi_redis.engine.stores.receiver import StoreReceiver
-from asgi_redis.engine.stores.store import Store, StoreListener
+from asgi_redis.engine.stores.store import StoreListener
 from asgi_redis.layers.base import BaseChannelLayer
-from asgi_redis.layers.store import StoreChannelLayer
 from asgi_redis.process import fork
 from asgi_redis.wire import Keys, Operations
 from asgi_redis.wire.names import is_normal
@@ -31,7 +30,7 @@ class LocalReceiver(Receiver):
 
     def __init__(
         self,
-        local: StoreChannelLayer,
+        local: StoreReceiver,
         shards: Sequence[Shard],
         keys: Keys,
         operations: Operations,
@@ -39,8 +38,7 @@ class LocalReceiver(Receiver):
         rules: BaseChannelLayer,
     ) -> None:
         super().__init__(shards, keys, operations, decoder, rules)
-        self._local: StoreReceiver = local._receiver
-        self._store: Store = local._store
+        self._local = local
         self._place = len(shards)  # what a policy calls it
         self._sides = ChannelSets(self._make_sides)
 
@@ -59,7 +57,7 @@ class LocalReceiver(Receiver):
         if not local:
             return super().receive(remote, limit, timeout, limits, policy, None, shared)
         fork.check()
-        with _LocalSource(self._local, self._store, local, limits, policy, self._place) as source:
+        with _LocalSource(self._local, local, limits, policy, self._place) as source:
             # Redis comes first in every other turn, or a busy machine would never look there.
             if not remote or next(turns) % 2:
                 received: Batch = source.take(limit)
@@ -91,7 +89,6 @@ class _LocalSource(contextlib.ExitStack):
     def __init__(
         self,
         receiver: StoreReceiver,
-        store: Store,
         channels: tuple[str, ...],
         limits: Mapping[str, int] | None,
         policy: FailurePolicy | None,
@@ -99,7 +96,6 @@ class _LocalSource(contextlib.ExitStack):
     ) -> None:
         super().__init__()
         self._receiver = receiver
-        self._store = store
         self._channels = channels
         self._limits = limits
         self._policy = policy
@@ -140,6 +136,6 @@ class _LocalSource(contextlib.ExitStack):
         if self._listener is None:
             full = exhausted(self._limits)
             self._listener = self.enter_context(
-                self._store.listen([name for name in self._channels if name not in full])
+                self._receiver.store.listen([name for name in self._channels if name not in full])
             )
         return self._listener

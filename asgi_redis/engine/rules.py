@@ -11,6 +11,7 @@ class CallRules(Protocol):
     """The rules of a layer for the arguments of its calls. A project's subclass may override them."""
 
     ChannelFull: type[exceptions.ChannelFull]
+    expiry: float
 
     @property
     def keeps_capacities(self) -> bool:

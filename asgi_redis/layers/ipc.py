@@ -1,4 +1,4 @@
-"""``IPCChannelLayer``: the channel layer between the processes of one machine, without a server."""
+"""``IPCChannelLayer``: the channel layer between the processes of one machine."""
 
 from __future__ import annotations
 
@@ -21,13 +21,17 @@ class IPCChannelLayer(StoreChannelLayer):
     A channel layer for the processes of one user on one machine. Needs the extra ``ipc``.
 
     Messages are in memory (``/dev/shm`` on Linux, else in the directory for temporary files), private to the user,
-    and outlive the processes. One object may be shared by all threads and greenlets, and by processes that are forked
-    later. Processes with the same ``prefix`` and ``path`` share their messages.
+    and outlive the processes. Threads, greenlets and forked processes may share one object. Processes with the same
+    ``prefix`` and ``path`` share their messages. Beyond ``max_bytes`` messages are refused as by a full channel, and
+    can still be read.
 
-    Beyond ``max_bytes`` messages are refused as by a full channel, and can still be read.
+    Its options are declared in ``IPCOptions``.
 
-    Its options are declared in ``IPCOptions``. Raises ``ValueError`` for an option that cannot work, ``TypeError``
-    for an unknown one, and ``ImportError`` where ``lmdb`` is not installed.
+    Raises:
+        ValueError: An option cannot work.
+        TypeError: An option is not known.
+        ImportError: ``lmdb`` is not installed.
+
     """
 
     @takes(IPCOptions)

@@ -66,7 +66,9 @@ class RedisLocalChannelLayer(RedisChannelLayer):
             select(SharedOptions, options),
         )
         self.crosses_processes = self._local.crosses_processes
-        self._receiver = LocalReceiver(self._local, self._shards, self._keys, self._operations, self.decoder, self)
+        self._receiver = LocalReceiver(
+            self._local.receiver, self._shards, self._keys, self._operations, self.decoder, self
+        )
         delaying = self._operations.delaying()
         self.delayed = LocalDelayedMessages(self._local, self._shards, delaying, self._serializer, self, self.encoder)
 

@@ -16,11 +16,15 @@ class InMemoryChannelLayer(StoreChannelLayer):
     """
     A channel layer for the threads and greenlets of one process, for tests and development.
 
-    Messages go between those that share one object, and no further: a process that is forked later starts with an
-    empty layer of its own, and ``runworker``, which is a process of its own, refuses it.
+    Only the users of one object share its messages: a forked process starts with an empty layer, and ``runworker``,
+    which is a separate process, refuses it.
 
-    Its options are declared in ``CommonOptions``. Raises ``ValueError`` for an option that cannot work, and
-    ``TypeError`` for an unknown one.
+    Its options are declared in ``CommonOptions``.
+
+    Raises:
+        ValueError: An option cannot work.
+        TypeError: An option is not known.
+
     """
 
     crosses_processes = False

@@ -28,6 +28,18 @@ def test_importing_it_imports_nothing_else_of_it():
     assert loaded & {"threading", "socket", "redis", "workers"} == set()
 
 
+def test_the_layers_without_a_server_need_no_redis_py():
+    loaded = loaded_after(
+        "import asgi_redis\n"
+        "layer = asgi_redis.InMemoryChannelLayer()\n"
+        "layer.send('a', {})\n"
+        "layer.receive(['a'], block=True)\n"
+        "asgi_redis.IPCChannelLayer"
+    )
+    assert "asgi_redis.layers.ipc" in loaded
+    assert "redis" not in loaded
+
+
 def test_modules_that_were_always_there_are():
     for name in ("core.RedisChannelLayer", "exceptions.ChannelFull", "local", "sentinel", "serializers.registry"):
         assert subprocess.run([sys.executable, "-c", f"import asgi_redis; asgi_redis.{name}"]).returncode == 0

@@ -140,7 +140,7 @@ class IgnoresUnblock(InMemoryChannelLayer):
 class SharesWithItsChildren(InMemoryChannelLayer):
     def __init__(self, **settings):
         super().__init__(**settings)
-        self._store.start_process = lambda: None
+        self.store.start_process = lambda: None
 
 
 FOUND_BY = {

@@ -1,4 +1,4 @@
-"""How a layer receives from a store: looks, waits, decodes."""
+"""Receiving from a store: look, wait, decode."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import select
 import time
 from collections.abc import Collection, Mapping
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 from asgi_redis.engine.caches import ChannelSets
 from asgi_redis.engine.codec import MessageDecoder
@@ -15,14 +15,13 @@ from asgi_redis.engine.dropped import FLOOD_SECONDS
 from asgi_redis.engine.fanout import FanOutBuffer, Share
 from asgi_redis.engine.layer_reader import LayerReader
 from asgi_redis.engine.limits import exhausted
+from asgi_redis.engine.rules import CallRules
 from asgi_redis.engine.stores.store import Store, StoreListener, Taken
 from asgi_redis.exceptions import UndecodableMessage
-from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.process import fork
 from asgi_redis.process.patches import is_patched
+from asgi_redis.wire.message import Batch, Message
 from asgi_redis.wire.names import is_channel_name, queue_of
-
-Batch = list[tuple[str, dict[str, Any]]]
 
 
 class Wakeable(Protocol):
@@ -30,14 +29,18 @@ class Wakeable(Protocol):
 
     @property
     def woken(self) -> bool:
-        """Whether to return at once, with what is there."""
+        """Whether to return at once, with or without messages."""
 
 
 class StoreReceiver:
-    """The reading side of one layer; ``rules`` knows its names."""
+    """
+    The receiving side of a layer over ``store``.
 
-    def __init__(self, store: Store, decoder: MessageDecoder, rules: BaseChannelLayer) -> None:
-        self._store = store
+    A layer of both machine-local and other channels takes messages from here with ``take``.
+    """
+
+    def __init__(self, store: Store, decoder: MessageDecoder, rules: CallRules) -> None:
+        self.store = store
         self._decoder = decoder
         self._rules = rules
         self._queues = ChannelSets(self._make_queues)
@@ -48,7 +51,7 @@ class StoreReceiver:
         fork.register(self)
 
     def start_process(self) -> None:
-        """Sets up what a process must not share with the one that it was forked from."""
+        """Start with nothing: buffered messages and waiting receivers are the parent's."""
         self._buffer = FanOutBuffer()
         self._listeners: set[StoreListener] = set()
         self._unblocked = 0
@@ -62,7 +65,7 @@ class StoreReceiver:
         reader: Wakeable | None = None,
     ) -> Batch:
         """
-        Returns up to ``limit`` (channel, message) tuples of ``channels``; waits ``timeout`` seconds for one.
+        Return up to ``limit`` messages of ``channels``; wait ``timeout`` seconds for one.
 
         ``limits`` are lower limits of single channels; 0 leaves one out. To be called after ``fork.check``.
         """
@@ -72,13 +75,13 @@ class StoreReceiver:
         if limits is not None:
             queues = _with_room(queues, limits)
             limits = {queue_of(name): number for name, number in limits.items()}
-        received = self._look(self._store, queues, limit, limits)
+        received = self._look(self.store, queues, limit, limits)
         if received or timeout <= 0 or self._is_ended(unblocked, reader):
             if self._gives_turns and not received:
                 time.sleep(0)
             return received
         deadline = time.monotonic() + timeout
-        with self._store.listen(queues) as listener:
+        with self.store.listen(queues) as listener:
             self._listeners.add(listener)
             try:
                 while True:
@@ -98,25 +101,25 @@ class StoreReceiver:
         return self._unblocked != unblocked or (reader is not None and reader.woken)
 
     def wake(self) -> None:
-        """Lets all that wait look again whether they are to go on waiting."""
+        """Let all waiting receivers look whether to go on."""
         fork.check()
         for listener in list(self._listeners):
             listener.wake()
 
     def unblock(self) -> None:
-        """Ends what this process waits for, as if the time had run out."""
+        """End all waits of this process, as if their time had run out."""
         fork.check()
         self._unblocked += 1
         self.wake()
 
-    def buffer(self, channel: str, message: dict[str, Any]) -> None:
-        """Keeps a message that nobody took for the next reader of its channel."""
+    def buffer(self, channel: str, message: Message) -> None:
+        """Keep a message for the next reader of its channel in this process."""
         fork.check()
         self._buffer.put(queue_of(channel), [channel], message, self._rules.expiry)
         self.wake()
 
     def clear_buffer(self) -> None:
-        """Drops what was kept."""
+        """Drop the messages of ``buffer``."""
         self._buffer = FanOutBuffer()
 
     def _make_queues(self, channels: tuple[str, ...]) -> tuple[str, ...]:
@@ -127,7 +130,7 @@ class StoreReceiver:
     def take(
         self, listener: StoreListener, channels: tuple[str, ...], limit: int, limits: Mapping[str, int] | None
     ) -> Batch:
-        """Returns up to ``limit`` messages of ``channels``; where there is none, ``listener`` begins to wait."""
+        """Return up to ``limit`` messages of ``channels``; where there is none, ``listener`` begins to wait."""
         queues = self._queues(channels)
         return self._look(listener, queues if limits is None else _with_room(queues, limits), limit, limits)
 
@@ -151,7 +154,7 @@ class StoreReceiver:
             now = time.monotonic()
             until = min(until, now + FLOOD_SECONDS)
             if now >= until:
-                if source is not self._store:
+                if source is not self.store:
                     cast(StoreListener, source).wake()  # there may be more
                 return []
 
@@ -176,7 +179,7 @@ class StoreReader(LayerReader):
     """
     Receives for one thread of a worker. Any other may ``unblock`` it.
 
-    ``serving`` is whether the last call has got through to the store; false before the first one.
+    ``serving`` is whether the last call has reached the store; false before the first one.
     """
 
     serving = False
@@ -193,11 +196,7 @@ class StoreReader(LayerReader):
         limits: Mapping[str, int] | None = None,
         shared: bool = False,
     ) -> Batch:
-        """
-        Does what the layer's ``receive_batch`` does.
-
-        Takes no more than ``limits[channel]`` from a channel that is in there, none for 0. No message is ``shared``.
-        """
+        """Take messages as ``LayerReader.receive_batch`` says; none is ``shared``."""
         # The first call shows at once that messages are served.
         timeout = timeout if self.serving else 0
         fork.check()
@@ -213,6 +212,6 @@ class StoreReader(LayerReader):
             self.woken = False
 
     def unblock(self) -> None:
-        """Ends ``receive_batch`` as if the time had run out; the next one, when none is going on."""
+        """End ``receive_batch`` as if the time had run out; the next one, when none is going on."""
         self.woken = True
         self._receiver.wake()

@@ -119,7 +119,7 @@ def test_a_store_returns_in_its_time():
 
     def run():
         while not stop.is_set():
-            layer._store.push([("work", "work", b"\xc1", 10**6)] * 1000, 60)
+            layer.store.push([("work", "work", b"\xc1", 10**6)] * 1000, 60)
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -137,7 +137,7 @@ def test_a_store_returns_in_its_time():
 
 def test_a_store_looks_behind_what_it_drops_while_it_waits():
     layer = InMemoryChannelLayer(capacity=10**6)
-    layer._store.push([("work", "work", b"\xc1", 10**6)] * 50_000, 60)
+    layer.store.push([("work", "work", b"\xc1", 10**6)] * 50_000, 60)
     layer.send("work", {"n": 1})
     assert layer.receive_batch(["work"], 1, 30) == [("work", {"n": 1})]
     assert layer.undecodable_count == 50_000

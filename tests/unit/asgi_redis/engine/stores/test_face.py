@@ -16,16 +16,16 @@ def test_a_full_channel_is_told_from_a_full_memory(layer, monkeypatch):
     layer.send("a", {})
     with pytest.raises(ChannelFull, match="channel a holds 1 messages, its capacity"):
         layer.send("a", {})
-    monkeypatch.setattr(layer._store, "push", lambda entries, expiry: [None])
+    monkeypatch.setattr(layer.store, "push", lambda entries, expiry: [None])
     with pytest.raises(ChannelFull, match=r"channel a: the memory of InMemoryChannelLayer\(\) is used up"):
         layer.send("a", {})
 
 
 def test_a_group_is_served_in_steps_and_what_is_dropped_adds_up(layer, monkeypatch):
     steps = []
-    push = layer._store.push
+    push = layer.store.push
     monkeypatch.setattr(
-        layer._store, "push", lambda entries, expiry: steps.append(len(entries)) or push(entries, expiry)
+        layer.store, "push", lambda entries, expiry: steps.append(len(entries)) or push(entries, expiry)
     )
     for number in range(2500):
         layer.group_add("g", f"member{number}")
@@ -38,7 +38,7 @@ def test_a_group_is_served_in_steps_and_what_is_dropped_adds_up(layer, monkeypat
 def test_what_a_full_memory_has_dropped_of_a_group_is_counted(layer, monkeypatch):
     for name in ("a", "b", "c"):
         layer.group_add("g", name)
-    monkeypatch.setattr(layer._store, "push", lambda entries, expiry: [True, False, None])
+    monkeypatch.setattr(layer.store, "push", lambda entries, expiry: [True, False, None])
     assert layer.send_group("g", {}) == 2
 
 

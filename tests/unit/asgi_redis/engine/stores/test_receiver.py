@@ -20,13 +20,13 @@ def just_before_waiting(layer, monkeypatch):
     """``just_before_waiting(action)``: calls it after the first look, when the receiver starts to listen."""
 
     def arrange(action):
-        listen = layer._store.listen
+        listen = layer.store.listen
 
         def acting(queues):
             action()
             return listen(queues)
 
-        monkeypatch.setattr(layer._store, "listen", acting)
+        monkeypatch.setattr(layer.store, "listen", acting)
 
     return arrange
 
@@ -76,7 +76,7 @@ def test_a_reader_serves_once_the_store_has_answered_and_not_after_an_error(laye
     assert seconds(lambda: reader.receive_batch(["a"], 1, 5)) < 2  # the first one shows that at once
     assert reader.serving
     with monkeypatch.context() as patch:
-        patch.setattr(layer._store, "pop", lambda *_: 1 / 0)
+        patch.setattr(layer.store, "pop", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             reader.receive_batch(["a"], 1, 5)
     assert not reader.serving
@@ -93,7 +93,7 @@ def test_a_reader_serves_while_it_waits(layer, just_before_waiting):
 
 
 def test_a_batch_of_nothing_that_can_be_decoded_is_looked_behind(layer, caplog):
-    layer._store.push([("a", "a", b"\xc1", 100)] * 5 + [("a", "a", b"\x07", 100)], 60)
+    layer.store.push([("a", "a", b"\xc1", 100)] * 5 + [("a", "a", b"\x07", 100)], 60)
     layer.send("a", {"n": 1})
     assert layer.receive_batch(["a"], 3) == [("a", {"n": 1})]
     assert layer.undecodable_count == 6
@@ -115,11 +115,11 @@ def test_flush_forgets_what_was_kept(layer):
 
 
 def test_an_error_while_waiting_leaves_no_listener(layer, monkeypatch, just_before_waiting):
-    just_before_waiting(lambda: monkeypatch.setattr(layer._store, "pop", lambda *_: 1 / 0))
+    just_before_waiting(lambda: monkeypatch.setattr(layer.store, "pop", lambda *_: 1 / 0))
     with pytest.raises(ZeroDivisionError):
         layer.receive_batch(["a"], 1, 5)
-    assert not layer._receiver._listeners
-    assert not layer._store._waiting
+    assert not layer.receiver._listeners
+    assert not layer.store._waiting
 
 
 def test_all_that_wait_for_a_channel_get_one_message_each(layer):

@@ -61,13 +61,13 @@ class TestWaiting:
             assert time.monotonic() - message["sent"] < 2
 
     def test_what_comes_between_looking_and_listening_is_noticed(self, layer, monkeypatch):
-        listen = layer._local._store.listen
+        listen = layer._local.store.listen
 
         def listen_late(queues):
             layer.send("normal", {"n": 1})
             return listen(queues)
 
-        monkeypatch.setattr(layer._local._store, "listen", listen_late)
+        monkeypatch.setattr(layer._local.store, "listen", listen_late)
         before = time.monotonic()
         assert layer.receive_batch(MIXED, 1, 5) == [("normal", {"n": 1})]
         assert time.monotonic() - before < 1
@@ -75,13 +75,13 @@ class TestWaiting:
     def test_who_was_woken_for_a_message_that_another_took_waits_on_without_looking_all_the_time(
         self, layer, monkeypatch
     ):
-        pop, looks, received = layer._local._store.pop, [], []
+        pop, looks, received = layer._local.store.pop, [], []
 
         def counted(*arguments):
             looks.append(arguments)
             return pop(*arguments)
 
-        monkeypatch.setattr(layer._local._store, "pop", counted)
+        monkeypatch.setattr(layer._local.store, "pop", counted)
         with later(layer.send, "normal", {"n": 1}):
             in_threads(lambda _: received.append(layer.receive_batch(MIXED, 1, 0.6)), range(2))
         assert sorted(received) == [[], [("normal", {"n": 1})]]
