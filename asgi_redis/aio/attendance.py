@@ -1,4 +1,4 @@
-"""Attendance: which channels of this process are still received from, so that their memberships are renewed."""
+"""Attendance: the channels of this process that are received from, whose memberships are renewed."""
 
 from __future__ import annotations
 
@@ -24,36 +24,37 @@ class Attendance:
     """
     The channels that are in groups, and when each was received from.
 
-    A channel has no end that is told. It counts as received from while a ``receive`` waits, which ``waits`` tells;
-    for an hour, or ``group_expiry`` seconds, after one has returned, as its consumer may be busy, and before the
-    first one; and for ``patience`` seconds after one has ended in another way, as consumers do that are cancelled.
+    The end of a channel is not announced. So a channel counts as received from while a ``receive`` waits, which
+    ``waits`` tells. It also counts for an hour, or ``group_expiry`` seconds, before the first ``receive`` and after
+    one that has returned, as its consumer may be busy; and for ``grace`` seconds after a ``receive`` has ended in
+    another way, such as by cancellation.
     """
 
-    def __init__(self, waits: Callable[[str], bool], group_expiry: float, patience: float) -> None:
+    def __init__(self, waits: Callable[[str], bool], group_expiry: float, grace: float) -> None:
         self._waits = waits
         self._busy_seconds = min(_BUSY_SECONDS, group_expiry)
-        self._patience = patience
+        self._grace_seconds = grace
         self.start_process()
         fork.register(self)
 
     def start_process(self) -> None:
-        """Starts empty: the memberships are the parent's."""
+        """Start empty: the memberships are the parent's."""
         # Reentrant: the garbage collector may end a coroutine anywhere, which then leaves its groups.
         self._lock = threading.RLock()
         self._present: dict[str, _Presence] = {}
 
     @property
     def lock(self) -> threading.RLock:
-        """What guards this, and the memberships."""
+        """Guards the attendance and the memberships."""
         fork.check()
         return self._lock
 
     def joined(self, channel: str) -> None:
-        """Takes note that a channel is in one more group."""
+        """Note that a channel is in one more group."""
         self._present.setdefault(channel, _Presence()).memberships += 1
 
     def left_group(self, channel: str) -> None:
-        """Takes note that a channel is in one group less."""
+        """Note that a channel is in one group less."""
         presence = self._present[channel]
         presence.memberships -= 1
         if not presence.memberships:
@@ -61,7 +62,7 @@ class Attendance:
 
     def note(self, channel: str, busy: bool) -> None:
         """
-        Takes note that a ``receive`` has begun or ended. ``busy``: it has returned a message.
+        Note that a ``receive`` has begun or ended. ``busy``: it has returned a message.
 
         Needs no lock, as the garbage collector may call it.
         """
@@ -76,8 +77,8 @@ class Attendance:
             self.note(channel, busy=False)
             return True
         presence = self._present[channel]
-        return time.monotonic() - presence.seen_at <= (self._busy_seconds if presence.busy else self._patience)
+        return time.monotonic() - presence.seen_at <= (self._busy_seconds if presence.busy else self._grace_seconds)
 
     def channels(self) -> list[str]:
-        """Returns the channels that are in groups."""
+        """Return the channels that are in groups."""
         return list(self._present)

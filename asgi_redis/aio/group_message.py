@@ -1,4 +1,4 @@
-"""A group's message for many coroutines: each has its own object, and they share what none of them looks into."""
+"""A group's message for many coroutines: an object for each, with copies of the parts that it looks into."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _UNCHANGEABLE = {str, bytes, int, float, bool, type(None)}
 
 class GroupMessage(dict[str, Any]):
     """
-    A message whose lists and dicts are those of other coroutines, too, until it is asked for them.
+    A message that shares its lists and dicts with other coroutines until it is asked for them.
 
-    Then it gets copies, so that whatever is done to it concerns no other. In all other respects it is a dict.
+    It copies them then, so no change shows in another coroutine. In all other respects it is a dict.
     """
 
     __slots__ = ("_common",)
@@ -57,69 +57,72 @@ class GroupMessage(dict[str, Any]):
         return self
 
     def get(self, key: str, default: Any = None) -> Any:
-        """See ``dict``."""
+        """Do what ``dict`` does."""
         self._own(key)
         return super().get(key, default)
 
     def setdefault(self, key: str, default: Any = None) -> Any:
-        """See ``dict``."""
+        """Do what ``dict`` does."""
         self._own(key)
         return super().setdefault(key, default)
 
     def pop(self, key: str, *default: Any) -> Any:
-        """See ``dict``."""
+        """Do what ``dict`` does."""
         self._own(key)
         return super().pop(key, *default)
 
     def popitem(self) -> tuple[str, Any]:
-        """See ``dict``."""
+        """Do what ``dict`` does."""
         self._own_all()
         return super().popitem()
 
     def update(self, *others: Any, **values: Any) -> None:
-        """See ``dict``."""
+        """Do what ``dict`` does."""
         self._own_all()
         super().update(*others, **values)
 
-    def items(self) -> ItemsView[str, Any]:  # type: ignore[override]  # typeshed's view has a name of its own
-        """See ``dict``."""
+    def items(self) -> ItemsView[str, Any]:  # type: ignore[override]  # typeshed has another class of views
+        """Do what ``dict`` does."""
         self._own_all()
         return super().items()
 
     def values(self) -> ValuesView[Any]:  # type: ignore[override]  # as above
-        """See ``dict``."""
+        """Do what ``dict`` does."""
         self._own_all()
         return super().values()
 
     def copy(self) -> dict[str, Any]:
-        """See ``dict``."""
+        """Do what ``dict`` does."""
         return dict(self)
 
 
-class Copies:
-    """Makes the objects. It holds the last message decoded, as what comes for a group is mostly taken at once."""
+class MessageCopier:
+    """Makes the objects. It holds the last message decoded: all copies of a group's message are made in a row."""
 
     def __init__(self) -> None:
         self._last: tuple[SharedMessage, dict[str, Any], frozenset[str] | None] | None = None
 
-    def message(self, shared: SharedMessage) -> dict[str, Any]:
-        """Returns an object that nothing else changes. Raises what the serialiser raises."""
-        last = self._last
-        if last is None or last[0] is not shared:
-            message = shared.message()
-            last = self._last = (shared, message, _common(message))
-        _, message, common = last
-        if common is None:
-            return shared.message()
+    def copy(self, shared: SharedMessage) -> dict[str, Any] | None:
+        """Return an object that nothing else changes; None for a message that cannot be decoded."""
+        try:
+            last = self._last
+            if last is None or last[0] is not shared:
+                message = shared.message()
+                last = self._last = (shared, message, _common(message))
+            _, message, common = last
+            if common is None:
+                return shared.message()
+        except Exception:  # noqa: BLE001  a serialiser may raise anything
+            return None
         return GroupMessage(message, common) if common else dict(message)
 
-    def forget(self) -> None:
-        """Drops what it holds."""
+    def clear(self) -> None:
+        """Drop the last message."""
         self._last = None
 
 
 def _common(message: dict[str, Any]) -> frozenset[str] | None:
-    """Returns the keys of what can be changed; None where there is something of which no copy can be made."""
+    """Return the keys of values that can be changed; None where there is a value that cannot be copied here."""
     if not all(map(_is_plain, message.values())):
         return None
     return frozenset(key for key, value in message.items() if type(value) not in _UNCHANGEABLE)
@@ -133,7 +136,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _copied(value: Any) -> Any:
-    """Returns a copy of plain values; ``copy.deepcopy`` takes several times as long."""
+    """Return a copy of plain values; ``copy.deepcopy`` takes several times as long."""
     kind = type(value)
     if kind is dict:
         return {key: _copied(item) for key, item in value.items()}

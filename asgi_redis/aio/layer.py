@@ -1,5 +1,5 @@
 """
-The asynchronous layers: Channels 4 back ends around synchronous layers.
+The base of the Channels 4 back ends, and the back end around any synchronous layer.
 
 Threads do the work, and no event loop owns anything: coroutines of any number of loops may use one layer, and loops
 may come and go.
@@ -14,45 +14,45 @@ import time
 import uuid
 import weakref
 from collections.abc import Callable
-from typing import Any, TypeVar, Union
+from typing import Any, TypeVar
 
 from asgi_redis import exceptions
 from asgi_redis.aio.exceptions import ChannelFull
-from asgi_redis.aio.lanes import Lane
-from asgi_redis.aio.mailbox import Inbox
-from asgi_redis.aio.memberships import Memberships
+from asgi_redis.aio.mailbox import Mailboxes
 from asgi_redis.aio.names import Names
-from asgi_redis.aio.receive_thread import Popper, Reader
-from asgi_redis.aio.runner import Calls, Carrier, call_apart
+from asgi_redis.aio.receive_thread import ReceiverSettings, ReceiveThreads
+from asgi_redis.aio.runner import BlockingCalls, Closable, IOThreads, call_in_thread
+from asgi_redis.engine.layer_reader import LayerReader
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.from_setting import layer_from_setting
 from asgi_redis.process import fork
 from asgi_redis.wire.message import Message
 
 T = TypeVar("T")
-Part = Union[Carrier[Any], Popper, Memberships]
 
-_KNOWN_NAMES = 1024
-_PATIENCE_AT_EXIT = 1.0  # seconds
-_PATIENCE = 30.0  # seconds; a request to Redis takes 20 at most
+_MAX_KNOWN_NAMES = 1024
+_EXIT_TIMEOUT_SECONDS = 1.0
+_CLOSE_TIMEOUT_SECONDS = 30.0  # a request to Redis takes 20 at most
 
 
 class AsyncChannelLayer(Names):
     """
-    A Channels 4 back end around any of the synchronous layers, which is ``layer`` and may be used beside it.
+    A Channels 4 back end around any of the synchronous layers.
 
-    It is given as an object; or as a dict of ``BACKEND``, the dotted path of its class, and ``CONFIG``, its settings.
+    One object may be used from any number of event loops and threads, and by processes that are forked later. Nothing
+    is received while no coroutine waits in ``receive``. Messages for a process-local channel that no coroutine waits
+    for are kept in its mailbox: at most its capacity, for ``expiry`` seconds; the oldest are dropped first.
 
-    One object may be used from any number of event loops and threads, and by processes that are forked later. While
-    nobody waits in ``receive``, nothing is received. What arrives for a process-local channel that nobody waits for
-    is kept in a buffer: at most its capacity, the oldest is dropped first, and no longer than ``expiry``.
+    Args:
+        layer: The synchronous layer, which may be used as well; or a dict of ``BACKEND``, the dotted path of its
+            class, and ``CONFIG``, its settings.
 
-    Raises ``ValueError`` for what is neither, and what the class of ``layer`` raises about its settings.
+    Raises:
+        ValueError: ``layer`` is neither. For wrong settings, what the class of the layer raises.
+
     """
 
     extensions = ["groups", "flush"]
-
-    _exiting = False  # whether the interpreter ends
 
     threads = 4
     """How many blocking calls are made at a time."""
@@ -61,47 +61,50 @@ class AsyncChannelLayer(Names):
     MessageTooLarge = exceptions.MessageTooLarge
 
     def __init__(self, layer: Any) -> None:
-        self.layer: Any = layer_from_setting(
+        self.layer = layer = layer_from_setting(
             layer,
             "layer",
             BaseChannelLayer,  # type: ignore[type-abstract]  # python/mypy#4717: only looked at, never made
             "a synchronous layer of asgi_redis",
             {},
         )
-        layer = self.layer
-        self._calls = Calls(f"calls of {type(layer).__name__}", self.threads)
-        self._known_names: dict[str, int] = {}  # that were right, and in which generation of the process
-        self._parts: list[Part] = [self._calls]
-        make_reader, most_lanes = self._reading()
-        make_popper = functools.partial(_make_popper, self._parts, make_reader, layer)
-        self._inbox = Inbox(layer.non_local_name, layer.get_capacity, layer.expiry, make_popper, most_lanes)
+        self._exiting = False  # whether the interpreter ends
+        self._calls = BlockingCalls(f"calls of {type(layer).__name__}", self.threads)
+        self._known_names: dict[str, int] = {}  # valid ones, and in which generation of the process
+        make_reader, max_threads = self._reading()
+        settings = ReceiverSettings(make_reader, layer.send, f"receiver of {type(layer).__name__}", max_threads)
+        make_receiver = functools.partial(ReceiveThreads, settings)
+        self._mailboxes = Mailboxes(layer.get_capacity, layer.expiry, make_receiver)
+        self._parts: list[Closable] = [self._calls, self._mailboxes]
         weakref.finalize(self, _end, self._parts).atexit = False
         _layers.add(self)
 
-    def _reading(self) -> tuple[Callable[[], Reader], int]:
-        """Returns what makes a reader, and how many threads may read."""
+    def _reading(self) -> tuple[Callable[[], LayerReader], int]:
+        """Return the function that makes a reader, and how many threads may receive."""
         return self.layer.reader, 1
 
     @property
     def client_prefix(self) -> str:
-        """What stands before the ``!`` in the process-local channels of this process."""
-        prefix: str = self.layer.client_prefix
-        return prefix
+        """The part before the ``!`` in the process-local channels of this process."""
+        return self.layer.client_prefix
 
     @property
     def dropped_count(self) -> int:
-        """How many messages were dropped because nobody took them from their buffer."""
-        return self._inbox.dropped_count
+        """How many messages were dropped because no coroutine took them from their mailbox."""
+        return self._mailboxes.dropped_count
 
     # Sending and receiving
 
     async def send(self, channel: str, message: Message) -> None:
         """
-        Puts ``message`` at the end of ``channel``.
+        Put ``message`` at the end of ``channel``.
 
-        Raises ``ChannelFull``, which is that of ``channels.exceptions``, too, where Channels is installed;
-        ``MessageTooLarge``, ``TypeError`` for a wrong name or value, ``ValueError`` for a reserved key, and the
-        server's errors.
+        Raises:
+            ChannelFull: Also a ``channels.exceptions.ChannelFull`` where Channels is installed.
+            MessageTooLarge: The message is larger than ``max_message_bytes``.
+            TypeError: The name is not valid, or a value cannot be serialised.
+            ValueError: The message has a reserved key.
+
         """
         try:
             await self._call(self.layer.send, channel, message)
@@ -110,21 +113,25 @@ class AsyncChannelLayer(Names):
 
     async def receive(self, channel: str) -> Message:
         """
-        Returns the next message of ``channel``; waits for one.
+        Return the next message of ``channel``; wait for one.
 
-        No message is lost by cancelling it. It goes on waiting while servers are away; only when none can be reached
-        at its start does it raise the error of one. ``TypeError`` for a process-local channel of another process;
-        ``LayerClosed`` when the layer is closed meanwhile.
+        No message is lost by cancelling it. It waits through outages of the servers; only when none can be reached at
+        its start does it raise the error of one.
+
+        Raises:
+            TypeError: The channel is a process-local one of another process.
+            LayerClosed: The layer was closed meanwhile.
+
         """
-        self._check_reading(channel)
+        self._check_receive(channel)
         try:
-            return await self._inbox.receive(channel)
+            return await self._mailboxes.receive(channel)
         except exceptions.LayerClosed:
             await self._wait_for_exit()
             raise
 
-    def _check_reading(self, channel: str) -> None:
-        """Raises ``TypeError`` for a name that is wrong, or that of a channel of another process."""
+    def _check_receive(self, channel: str) -> None:
+        """Raise ``TypeError`` for an invalid name, or that of a channel of another process."""
         fork.check()
         if isinstance(channel, str) and self._known_names.get(channel) == fork.generation:
             return
@@ -133,7 +140,7 @@ class AsyncChannelLayer(Names):
             raise exceptions.InvalidName(
                 f"{channel!r} is a channel of another process: those of this one have {self.client_prefix}! in them"
             )
-        if len(self._known_names) >= _KNOWN_NAMES:
+        if len(self._known_names) >= _MAX_KNOWN_NAMES:
             self._known_names.clear()
         self._known_names[channel] = fork.generation
 
@@ -147,7 +154,7 @@ class AsyncChannelLayer(Names):
             await asyncio.get_running_loop().create_future()
 
     async def new_channel(self, prefix: str = "specific") -> str:
-        """Returns the name of a process-local channel that is in no use."""
+        """Return the name of a process-local channel that is in no use."""
         name = f"{prefix}.{self.client_prefix}!{uuid.uuid4().hex}"
         self.require_valid_channel_name(name)
         return name
@@ -155,40 +162,48 @@ class AsyncChannelLayer(Names):
     # Groups
 
     async def group_add(self, group: str, channel: str) -> None:
-        """Adds ``channel`` to ``group`` for ``group_expiry`` seconds, or renews that."""
+        """Add ``channel`` to ``group`` for ``group_expiry`` seconds, or renew its membership."""
         await self._call(self.layer.group_add, group, channel)
 
     async def group_discard(self, group: str, channel: str) -> None:
-        """Removes ``channel`` from ``group``, if it is in there."""
+        """Remove ``channel`` from ``group``, if it is in there."""
         await self._call(self.layer.group_discard, group, channel)
 
     async def group_send(self, group: str, message: Message) -> int:
         """
-        Sends ``message`` to every channel of ``group``; returns for how many it was dropped, as they were full.
+        Send ``message`` to every channel of ``group``.
 
-        Raises as ``send`` does otherwise, but no ``ChannelFull``.
+        Raises as ``send`` does, but no ``ChannelFull``.
+
+        Returns:
+            The number of channels for which it was dropped, because they were full.
+
         """
-        dropped: int = await self._call(self.layer.send_group, group, message)
-        return dropped
+        return await self._call(self.layer.send_group, group, message)
 
     # The rest
 
     async def flush(self) -> None:
-        """Deletes all messages and groups."""
+        """Delete all messages and groups."""
         await self._call(self.layer.flush)
-        self._inbox.forget()
+        self._mailboxes.clear()
 
     async def close(self) -> None:
         """
-        Ends the threads, and gives the connections back. The layer stays usable, and starts anew.
+        End the threads, and release the connections. The layer stays usable, and starts anew.
 
-        Who waits in ``receive`` gets ``LayerClosed``. A message of a normal channel that was received for one who
-        has gone is sent again, to the end of its channel. The end of the interpreter does the same, but a daemon
-        thread that waits in ``receive`` is left to wait.
+        A ``receive`` that waits raises ``LayerClosed``. A message of a normal channel that was received and not taken
+        is sent again, to the end of its channel. The end of the interpreter does the same, but leaves a daemon thread
+        that waits in ``receive`` waiting.
         """
-        await call_apart(functools.partial(self._close, _PATIENCE), asyncio.get_running_loop())
+        await call_in_thread(functools.partial(self._close, _CLOSE_TIMEOUT_SECONDS), asyncio.get_running_loop())
 
     close_pools = close
+
+    def close_at_exit(self) -> None:
+        """Close the layer at the end of the interpreter."""
+        self._exiting = True
+        self._close(_EXIT_TIMEOUT_SECONDS)
 
     def _close(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
@@ -197,13 +212,15 @@ class AsyncChannelLayer(Names):
         self.layer.close()
 
     def serialize(self, message: Message) -> bytes:
-        """Returns ``message`` as it is sent."""
-        serialized: bytes = self.layer.serialize(message)
+        """Return ``message`` as it is sent."""
+        layer: Any = self.layer  # a layer of a project need not have it
+        serialized: bytes = layer.serialize(message)
         return serialized
 
     def deserialize(self, message: bytes) -> Any:
-        """Returns the message that ``serialize`` was given."""
-        return self.layer.deserialize(message)
+        """Return the message that ``serialize`` was given."""
+        layer: Any = self.layer  # as above
+        return layer.deserialize(message)
 
     async def _call(self, call: Callable[..., T], *arguments: Any) -> T:
         result: T = await self._calls.submit(functools.partial(call, *arguments), asyncio.get_running_loop())
@@ -216,15 +233,7 @@ class AsyncChannelLayer(Names):
 _layers: weakref.WeakSet[AsyncChannelLayer] = weakref.WeakSet()
 
 
-def _make_popper(
-    parts: list[Part], make_reader: Callable[[], Reader], layer: Any, inbox: Inbox, lane: Lane
-) -> Popper:
-    popper = Popper(inbox, lane, make_reader, layer.send, f"receiver of {type(layer).__name__}")
-    parts.append(popper)
-    return popper
-
-
-def _end(parts: list[Part]) -> None:
+def _end(parts: list[Closable]) -> None:
     for part in parts:
         part.end()
 
@@ -232,7 +241,6 @@ def _end(parts: list[Part]) -> None:
 @atexit.register
 def _close_all() -> None:
     # A thread that runs into the end of the interpreter may spoil its exit.
-    Carrier.may_start = False
+    IOThreads.may_start = False
     for layer in list(_layers):
-        layer._exiting = True
-        layer._close(_PATIENCE_AT_EXIT)
+        layer.close_at_exit()

@@ -1,12 +1,12 @@
 """
-The memberships of one process in the groups of one shard, which a thread renews, and puts back when they are lost.
+The memberships of this process in the groups of a shard: a thread renews them, and restores lost ones.
 
-A membership lasts for ``lease`` seconds only, so that one of a process that was killed is gone soon. A round renews
+A membership lasts for ``lease`` seconds only, so the memberships of a killed process are gone soon. A round renews
 all of them four times in that time. In between, a look at one small key, the ledger, shows whether Redis still has
-the data: if not, such as after a restart, FLUSHDB or a failover, a round puts back what is missing.
+the data. If not, such as after a restart, FLUSHDB or a failover, a round restores the missing memberships.
 
-All requests go through the pipeline that carries joins and discards, in one order: a membership that was discarded
-cannot come back.
+All requests go through the pipeline of the joins and discards, in one order: a membership that was discarded cannot
+come back.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as WaitTimeout
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -24,7 +24,8 @@ from typing import Any
 from redis.exceptions import ConnectionError, TimeoutError
 
 from asgi_redis.aio.attendance import Attendance
-from asgi_redis.aio.runner import Pipeline, Result
+from asgi_redis.aio.loop_waker import BlockingResult
+from asgi_redis.aio.runner import Pipeline
 from asgi_redis.process import fork
 from asgi_redis.wire import MembershipOperations, Operation
 from asgi_redis.wire.memberships import Membership
@@ -33,18 +34,18 @@ logger = logging.getLogger("asgi_redis")
 
 _LOOK_SECONDS = 5.0  # between two looks at whether the data are still there
 _RETRY_SECONDS = 1.0  # after an error
-_END_SECONDS = 1.0  # between two looks at whether to wait on for a reply
-_ROUNDS = 4  # in the time of a lease
-_AT_ONCE = 250  # memberships in one request, which holds up Redis for 2 ms
+_REPLY_POLL_SECONDS = 1.0  # between two looks at whether to wait on for a reply
+_ROUNDS_PER_LEASE = 4
+_MAX_BATCH = 250  # memberships in one request, which holds up Redis for 2 ms
 
-Then = Callable[[], object]
+Callback = Callable[[], object]
 
 
 class Memberships:
     """
-    Those of one shard. ``lease`` is in seconds, ``name`` is what the log calls them.
+    The memberships in the groups of one shard, guarded by the lock of ``attendance``.
 
-    The lock is that of ``attendance``.
+    ``lease`` is in seconds, ``name`` is for the log.
     """
 
     def __init__(
@@ -58,19 +59,19 @@ class Memberships:
         self._pipeline = pipeline
         self._operations = operations
         self._attendance = attendance
-        self._round_seconds = lease / _ROUNDS
+        self._round_seconds = lease / _ROUNDS_PER_LEASE
         self._look_seconds = min(_LOOK_SECONDS, self._round_seconds)
         self._name = name
         self.start_process()
         fork.register(self)
 
     def start_process(self) -> None:
-        """Starts with no membership: those of the parent, and its thread, are its own."""
+        """Start with no membership and no thread: both are the parent's."""
         self._joined: dict[tuple[str, str], int] = {}  # the number of the latest join
         self._last = 0
         self._round = 0
         self._round_at = 0.0  # when the next round is due; 0: at once
-        self._bell: SimpleQueue[Then | None] = SimpleQueue()
+        self._wakeups: SimpleQueue[Callback | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._ending = False
 
@@ -81,7 +82,7 @@ class Memberships:
     # For callers
 
     async def join(self, group: str, channel: str) -> None:
-        """Adds a channel of this process to a group."""
+        """Add a channel of this process to a group."""
         key = group, channel
         loop = asyncio.get_running_loop()
         with self._lock:
@@ -90,12 +91,12 @@ class Memberships:
             self._last += 1
             membership = Membership(group, channel, self._last)
             # Redis gets the requests in the order in which they are made here.
-            joining = self._pipeline.carry_out(self._operations.join(membership), loop.create_future())
+            joining = self._pipeline.submit(self._operations.join(membership), loop.create_future())
             self._joined[key] = membership.number
             if before is None:
                 self._attendance.joined(channel)
                 if len(self._joined) == 1:
-                    self._bell.put(None)  # the thread sleeps until there is one
+                    self._wakeups.put(None)  # the thread sleeps until there is one
         try:
             await joining
         except BaseException:
@@ -104,27 +105,27 @@ class Memberships:
             raise
 
     def leave(self, group: str, channel: str) -> None:
-        """Renews a membership no longer; to be called before it is discarded."""
+        """Renew a membership no longer; to be called before it is discarded."""
         with self._lock:
             if self._joined.pop((group, channel), None) is not None:
                 self._attendance.left_group(channel)
 
     def forget(self) -> None:
-        """Renews none of the memberships any longer."""
+        """Renew no membership any longer."""
         with self._lock:
             for group, channel in list(self._joined):
                 self.leave(group, channel)
 
-    def heal(self, then: Then) -> None:
-        """Looks at once for memberships that are lost, as Redis was away; calls ``then``, which must not raise."""
+    def restore(self, then: Callback) -> None:
+        """Restore lost memberships at once, as Redis was away; then call ``then``, which must not raise."""
         with self._lock:
             if self._thread is not None and self._joined:
-                self._bell.put(then)
+                self._wakeups.put(then)
                 return
         then()
 
     def _remove(self, membership: Membership) -> bool:
-        """Forgets a membership, unless it was joined anew."""
+        """Forget a membership, unless it was joined anew."""
         with self._lock:
             current = self._joined.get((membership.group, membership.channel)) == membership.number
             if current:
@@ -141,12 +142,12 @@ class Memberships:
             self._thread = thread
 
     def end(self) -> None:
-        """Lets the thread end, soon. For finalisers, which must not take a lock."""
+        """Let the thread end, soon. For finalisers, which must not take a lock."""
         self._ending = True
-        self._bell.put(None)
+        self._wakeups.put(None)
 
     def close(self, timeout: float) -> None:
-        """Forgets all memberships and ends the thread; waits up to ``timeout`` seconds for it."""
+        """Forget all memberships and end the thread; wait up to ``timeout`` seconds for it."""
         with self._lock:
             self.forget()
             thread = self._thread
@@ -156,40 +157,42 @@ class Memberships:
 
     def _run(self) -> None:
         delay: float | None = None
-        told = ""
+        logged = ""
         try:
             while True:
-                thens = self._rest(delay)
+                callbacks = self._sleep(delay)
                 if self._ending:
                     return
                 try:
                     delay = self._attend()
-                    told = ""
+                    logged = ""
                 except BaseException as error:
+                    if self._ending:
+                        return
                     delay = min(self._round_seconds, _RETRY_SECONDS * random.uniform(0.5, 1.0))
-                    if not isinstance(error, (ConnectionError, TimeoutError)) and repr(error) != told:
-                        told = repr(error)
+                    if not isinstance(error, (ConnectionError, TimeoutError)) and repr(error) != logged:
+                        logged = repr(error)
                         logger.exception("%s: memberships of groups cannot be renewed", self._name)
-                for then in thens:
-                    then()
+                for callback in callbacks:
+                    callback()
         finally:
             with self._lock:
                 self._thread = None
 
-    def _rest(self, delay: float | None) -> list[Then]:
-        """Waits, and returns what is to be called afterwards."""
-        thens = []
+    def _sleep(self, delay: float | None) -> list[Callback]:
+        """Wait, and return the functions that are to be called after the next look."""
+        callbacks = []
         try:
-            then = self._bell.get(timeout=delay)
+            callback = self._wakeups.get(timeout=delay)
             while True:
-                if then is not None:
-                    thens.append(then)
-                then = self._bell.get_nowait()
+                if callback is not None:
+                    callbacks.append(callback)
+                callback = self._wakeups.get_nowait()
         except Empty:
-            return thens
+            return callbacks
 
     def _attend(self) -> float | None:
-        """Does what is due; returns the seconds until something is again, or None while there is no membership."""
+        """Look or renew; return the seconds until the next time, None while there is no membership."""
         with self._lock:
             if not self._joined:
                 return None
@@ -203,7 +206,7 @@ class Memberships:
             logger.info("%s: Redis has lost its data again while memberships were put back", self._name)
 
     def _make_round(self) -> bool:
-        """Renews all memberships; returns whether Redis has all of them then."""
+        """Renew all memberships; return whether Redis has all of them then."""
         self._round += 1
         self._round_at = time.monotonic() + self._round_seconds
         with self._lock:
@@ -211,9 +214,9 @@ class Memberships:
             beginning = self._ask(self._operations.begin(last, self._round))
         self._result_of(beginning)
         removed = 0
-        for start in range(0, len(keys), _AT_ONCE):
+        for start in range(0, len(keys), _MAX_BATCH):
             with self._lock:
-                present = [key for key in keys[start : start + _AT_ONCE] if self._is_wanted(key)]
+                present = [key for key in keys[start : start + _MAX_BATCH] if self._is_wanted(key)]
                 memberships = [Membership(*key, self._joined[key]) for key in present]
                 renewing = self._ask(self._operations.renew(memberships)) if memberships else None
             if renewing is not None:
@@ -224,7 +227,7 @@ class Memberships:
         return ended
 
     def _is_wanted(self, key: tuple[str, str]) -> bool:
-        """Whether a membership is to be renewed; forgets one whose channel is not received from any more."""
+        """Whether to renew a membership; forget it if its channel is not received from any more."""
         if key not in self._joined:
             return False
         if self._attendance.is_present(key[1]):
@@ -232,13 +235,29 @@ class Memberships:
         self.leave(*key)
         return False
 
-    def _ask(self, operation: Operation) -> Result[Any]:
-        return self._pipeline.carry_out(operation, Result())
+    def _ask(self, operation: Operation) -> BlockingResult[Any]:
+        return self._pipeline.submit(operation, BlockingResult())
 
-    def _result_of(self, asked: Result[Any]) -> Any:
+    def _result_of(self, asked: BlockingResult[Any]) -> Any:
         while True:
             try:
-                return asked.result(_END_SECONDS)
+                return asked.result(_REPLY_POLL_SECONDS)
             except WaitTimeout:
                 if asked.done() or self._ending:  # the pipeline may have ended before this was asked
                     raise
+
+
+def restore_all(memberships: Sequence[Memberships], then: Callback) -> None:
+    """Restore lost memberships on all shards; call ``then`` when the last shard is done."""
+    left, lock = len(memberships), threading.Lock()
+
+    def done() -> None:
+        nonlocal left
+        with lock:
+            left -= 1
+            is_last = not left
+        if is_last:
+            then()
+
+    for one in memberships:
+        one.restore(done)

@@ -1,10 +1,9 @@
-"""The helpers of Channels' base class: the rules for names, and capacities."""
+"""The helpers of the base class of Channels' layers: rules for names, and capacities."""
 
 from __future__ import annotations
 
 import re
 from re import Pattern
-from typing import Any
 
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.from_setting import LayerFacade
@@ -12,66 +11,60 @@ from asgi_redis.layers.options import Capacities
 
 
 class Names(LayerFacade):
-    """What a Channels back end tells about names; ``layer`` knows."""
+    """The rules of a Channels back end, which are those of ``layer``."""
 
     MAX_NAME_LENGTH = 100
 
-    layer: Any
-
-    @property
-    def rules(self) -> BaseChannelLayer:
-        """Who knows the rules."""
-        rules: BaseChannelLayer = self.layer
-        return rules
+    layer: BaseChannelLayer
 
     @property
     def expiry(self) -> float:
         """For how many seconds a message is kept."""
-        return self.rules.expiry
+        return self.layer.expiry
 
     @property
     def group_expiry(self) -> float:
-        """For how many seconds a group has a member that is not added again."""
-        return self.rules.group_expiry
+        """For how many seconds a membership lasts that is not renewed."""
+        return self.layer.group_expiry
 
     @property
     def capacity(self) -> int:
         """How many messages a channel holds."""
-        return self.rules.capacity
+        return self.layer.capacity
 
     @property
     def channel_capacity(self) -> list[tuple[Pattern[str], int]]:
-        """The patterns of the channels that hold another number."""
-        return self.rules.channel_capacity
+        """The patterns of the channels that have another capacity, with it."""
+        return self.layer.channel_capacity
 
     def compile_capacities(self, channel_capacity: Capacities) -> list[tuple[re.Pattern[str], int]]:
-        """Returns the patterns of a ``channel_capacity``, compiled, in their order, each with its capacity."""
-        return self.rules.compile_capacities(channel_capacity)
+        """Return the patterns of ``channel_capacity``, compiled, each with its capacity."""
+        return self.layer.compile_capacities(channel_capacity)
 
     def get_capacity(self, channel: str) -> int:
-        """Returns how many messages ``channel`` holds."""
-        return self.rules.get_capacity(channel)
+        """Return how many messages ``channel`` holds."""
+        return self.layer.get_capacity(channel)
 
     def match_type_and_length(self, name: object) -> bool:
-        """Returns whether ``name`` is a str of fewer than 100 characters."""
-        return self.rules.match_type_and_length(name)
+        """Return whether ``name`` is a str of fewer than 100 characters."""
+        return self.layer.match_type_and_length(name)
 
     def require_valid_channel_name(self, name: object, receive: bool = False) -> bool:
-        """Returns True, or raises ``TypeError``. ``receive``: a process-local name must end at its ``!``."""
-        return self.rules.valid_channel_name(name, receive)
+        """Return True, or raise ``TypeError``. ``receive``: a process-local name must end at its ``!``."""
+        return self.layer.valid_channel_name(name, receive)
 
     valid_channel_name = require_valid_channel_name
 
     def valid_channel_names(self, names: object, receive: bool = False) -> bool:
-        """Returns True, or raises ``TypeError`` for what is not a list of valid names with at least one."""
-        return self.rules.valid_channel_names(names, receive)
+        """Return True, or raise ``TypeError`` unless ``names`` is a list of one valid name or more."""
+        return self.layer.valid_channel_names(names, receive)
 
     def require_valid_group_name(self, name: object) -> bool:
-        """Returns True, or raises ``TypeError``."""
-        return self.rules.valid_group_name(name)
+        """Return True, or raise ``TypeError``."""
+        return self.layer.valid_group_name(name)
 
     valid_group_name = require_valid_group_name
 
     def non_local_name(self, name: str) -> str:
-        """Returns the part of a name up to and including its ``!``, if it has one."""
-        return self.rules.non_local_name(name)
+        """Return the part of a name up to and including its ``!``, if it has one."""
+        return self.layer.non_local_name(name)

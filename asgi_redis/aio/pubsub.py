@@ -1,17 +1,17 @@
-"""The asynchronous layer over Redis's pub/sub: what the listening threads hear goes to the loops directly."""
+"""The Channels 4 back end over Redis's pub/sub. The threads that listen wake the coroutines."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
-from weakref import WeakKeyDictionary
 
 from asgi_redis.aio.layer import AsyncChannelLayer
-from asgi_redis.aio.loop_waker import Bell, Receiver, Sleeper
+from asgi_redis.aio.loop_waker import settle
 from asgi_redis.aio.runner import Pipeline, run_plan
 from asgi_redis.connection import Plan
-from asgi_redis.engine.pubsub.subscription import Confirmation, Inbox, Subscription
+from asgi_redis.engine.pubsub.subscription import Confirmation, Inbox, LoopWaiter, Subscription
+from asgi_redis.engine.pubsub.subscriptions import Subscriptions
 from asgi_redis.exceptions import LayerClosed
 from asgi_redis.layers import pubsub
 from asgi_redis.layers.options import Hosts, PubSubOptions, takes
@@ -23,16 +23,41 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class CoroutineWaiter(LoopWaiter):
+    """A coroutine that awaits ``future`` until there may be a change. Made with the lock held."""
+
+    __slots__ = ("_is_notified", "_subscriptions", "future")
+
+    def __init__(self, subscriptions: Subscriptions) -> None:
+        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._subscriptions = subscriptions
+        self._is_notified = False
+
+    def notify_all(self) -> None:
+        """Wake the coroutine, with the lock held."""
+        if not self._is_notified:
+            self._is_notified = True
+            self._subscriptions.when_delivered(settle, (self.future, None))
+
+    def is_gone(self) -> bool:
+        """Whether the loop is closed."""
+        return self.future.get_loop().is_closed()
+
+
 class RedisPubSubChannelLayer(AsyncChannelLayer):
     """
     A Channels 4 back end over Redis's pub/sub, which it may share with channels_redis.
 
     ``layer`` is the synchronous layer, whose docstring says what pub/sub cannot do; both know the same channels and
-    groups. Where a ``receive`` was cancelled and nobody receives from that channel within ``expiry`` seconds, it is
-    forgotten, with its memberships.
+    groups. Where a ``receive`` was cancelled and there is no other from that channel within ``expiry`` seconds, the
+    channel is forgotten, with its memberships.
 
     Its options are declared in ``PubSubOptions``, which has those of ``channels_redis.pubsub``.
-    Raises ``ValueError`` for an option that cannot work, and ``TypeError`` for an unknown one.
+
+    Raises:
+        ValueError: An option cannot work.
+        TypeError: An option is not known.
+
     """
 
     layer: pubsub.RedisPubSubChannelLayer
@@ -45,42 +70,46 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
         self._subscriptions = self.layer.subscriptions
         self._pipelines = {shard: Pipeline(shard) for shard in self.layer.plans.shards}
         self._parts += self._pipelines.values()
-        self._bells: WeakKeyDictionary[asyncio.AbstractEventLoop, Bell] = WeakKeyDictionary()
         self._closed = 0
 
     @property
     def prefix(self) -> str:
-        """What the names of channels and groups start with on Redis."""
+        """The beginning of the names of channels and groups on Redis."""
         return self.layer.prefix
 
     @property
     def on_disconnect(self) -> str | None:
-        """The type of the message that tells channels of the beginning of an outage, if any."""
+        """The type of the message for channels when an outage begins, if any."""
         return self.layer.on_disconnect
 
     @property
     def on_reconnect(self) -> str | None:
-        """The type of the message that tells channels of the end of an outage, if any."""
+        """The type of the message for channels when an outage is over, if any."""
         return self.layer.on_reconnect
 
     @property
     def dropped_count(self) -> int:
-        """How many messages this process has dropped because a channel was full, or nobody received them in time."""
+        """How many messages this process has dropped: a channel was full, or they were not received in time."""
         return self.layer.dropped_count
 
     # Sending
 
     async def send(self, channel: str, message: Message) -> None:
         """
-        Publishes ``message`` to ``channel``, in one round trip.
+        Publish ``message`` to ``channel``, in one round trip.
 
-        Raises ``MessageTooLarge``, ``TypeError`` for a wrong name or value, ``ValueError`` for a reserved key. After
-        a ``redis.exceptions.ConnectionError`` or ``TimeoutError`` the message may or may not have been sent.
+        After a ``redis.exceptions.ConnectionError`` or ``TimeoutError`` the message may or may not have been sent.
+
+        Raises:
+            MessageTooLarge: The message is larger than ``max_message_bytes``.
+            TypeError: The name is not valid, or a value cannot be serialised.
+            ValueError: The message has a reserved key.
+
         """
         await self._carry(self.layer.plans.send(channel, message))
 
     async def group_send(self, group: str, message: Message) -> int:
-        """Publishes ``message`` to ``group``, in one round trip. Raises as ``send`` does. Returns 0."""
+        """Publish ``message`` to ``group``, in one round trip; return 0. Raises as ``send`` does."""
         return await self._carry(self.layer.plans.group_send(group, message))
 
     async def _carry(self, plan: Plan[T]) -> T:
@@ -90,11 +119,14 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
 
     async def receive(self, channel: str) -> Message:
         """
-        Returns the next message of ``channel``; waits for one, and begins to listen if the channel is new.
+        Return the next message of ``channel``; wait for one, and begin to listen if the channel is new.
 
-        No message is lost by cancelling it. It goes on waiting through an outage of the server; for a new channel
-        whose server cannot be reached it raises the server's error. ``LayerClosed`` when the layer is closed
-        meanwhile.
+        No message is lost by cancelling it. It waits through an outage of the server; for a new channel whose server
+        cannot be reached it raises the server's error.
+
+        Raises:
+            LayerClosed: The layer was closed meanwhile.
+
         """
         closed, subscriptions = self._closed, self._subscriptions
         while True:
@@ -120,12 +152,13 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
         with self._subscriptions.lock:
             if inbox.messages or inbox.ended:
                 return
-            receiver = Receiver(self._bell(), inbox)
+            waiter = CoroutineWaiter(self._subscriptions)
+            inbox.waiting.add(waiter)
         try:
-            await receiver.future
+            await waiter.future
         finally:
             with self._subscriptions.lock:
-                receiver.leave()
+                inbox.waiting.discard(waiter)
 
     async def _confirm(self, subscriptions: Sequence[Subscription]) -> None:
         lock, confirmation = self._subscriptions.lock, Confirmation(subscriptions)
@@ -133,25 +166,16 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
             with lock:
                 if confirmation.done():
                     return
-                sleeper = Sleeper(self._bell())
-                confirmation.tell(sleeper)
+                waiter = CoroutineWaiter(self._subscriptions)
+                confirmation.tell(waiter)
             try:
-                await sleeper.future
+                await waiter.future
             finally:
                 with lock:
-                    confirmation.forget(sleeper)
-
-    def _bell(self) -> Bell:
-        loop = asyncio.get_running_loop()
-        bell = self._bells.get(loop)
-        if bell is None:
-            for other in [other for other in list(self._bells) if other.is_closed()]:
-                del self._bells[other]  # what it holds would hold the loop
-            bell = self._bells[loop] = Bell(self._subscriptions)
-        return bell
+                    confirmation.forget(waiter)
 
     async def new_channel(self, prefix: str = "specific.") -> str:
-        """Returns a channel name that is in no use, listened to by this process."""
+        """Return a channel name that is in no use, and listened to by this process."""
         channel = self.layer.new_name(prefix)
         try:
             await self._confirm(self.layer.listen([channel]))
@@ -164,14 +188,16 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
 
     async def group_add(self, group: str, channel: str) -> None:
         """
-        Adds ``channel``, one that this process listens to, to ``group``.
+        Add ``channel`` to ``group``.
 
-        Raises ``RuntimeError`` for a channel that this process does not listen to: its own process must add it.
+        Raises:
+            RuntimeError: This process does not listen to the channel: the process that does must add it.
+
         """
         await self._confirm([self.layer.join(group, channel)])
 
     async def group_discard(self, group: str, channel: str) -> None:
-        """Removes ``channel`` from ``group``, if this process has added it."""
+        """Remove ``channel`` from ``group``, if this process has added it."""
         self.layer.group_discard(group, channel)
 
     def _close(self, timeout: float) -> None:

@@ -1,180 +1,267 @@
-"""The thread that receives for all the coroutines of one layer that wait, in any number of loops."""
+"""
+Threads that receive for the waiters of a layer, each from a few queues.
+
+Each message, and each new waiter, changes the request of a thread, and Redis looks at every queue of a request. A
+thread therefore serves few queues, so the cost of a message does not grow with the number of channels.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol
+from typing import NamedTuple
 
-from asgi_redis.aio.lanes import Lane
-from asgi_redis.aio.mailbox import Inbox
-from asgi_redis.aio.waiters import Aim, Message
+from asgi_redis.aio.mailbox import Mailboxes, MessageWaiter
 from asgi_redis.connection import as_exception
+from asgi_redis.engine.layer_reader import LayerReader
 from asgi_redis.exceptions import LayerClosed
 from asgi_redis.process import fork
+from asgi_redis.wire.message import Message
 
 logger = logging.getLogger("asgi_redis")
 
-_ROUND = 5.0  # seconds
+QUEUES_PER_THREAD = 32
+_MAX_BATCH = 256  # messages
+_WAIT_SECONDS = 5.0
+_SERVING_SECONDS = 1.0  # that servers count as reachable after they were reached
 
 
-class Reader(Protocol):
+class ReceiverSettings(NamedTuple):
     """
-    What a layer's ``reader()`` returns.
+    What the threads of a layer have in common.
 
-    One that waits for a server to come back instead of raising its error has, too: ``down``, whether it does so now;
-    ``error``, why; and ``retry``, which tries at once.
-    """
-
-    @property
-    def serving(self) -> bool:
-        """Whether a server has answered the last call."""
-
-    def receive_batch(
-        self,
-        channels: Sequence[str],
-        limit: int,
-        timeout: float = 0,
-        limits: Mapping[str, int] | None = None,
-        shared: bool = False,
-    ) -> list[tuple[str, Any]]:
-        """
-        Returns up to ``limit`` messages, no more than ``limits`` of a channel; waits ``timeout`` seconds for one.
-
-        With ``shared``, a ``SharedMessage`` may take the place of one that is for several channels.
-        """
-
-    def unblock(self) -> None:
-        """Ends a ``receive_batch`` that waits, or else the next one."""
-
-    def close(self) -> None:
-        """Is called when no more will be received."""
-
-
-class Popper:
-    """
-    Receives what ``inbox`` wants in one lane while it wants something; sleeps while it does not.
-
-    When it ends, what was received of normal channels and not taken is sent again, for other processes.
+    ``requeue`` sends a message again that was received and not taken. There are ``max_threads`` at most.
     """
 
-    def __init__(
-        self,
-        inbox: Inbox,
-        lane: Lane,
-        make_reader: Callable[[], Reader],
-        send: Callable[[str, Message], object],
-        name: str,
-    ) -> None:
-        self._inbox = inbox
-        self._lane = lane
-        self._make_reader = make_reader
-        self._send = send
-        self._name = name
-        self.start_process()
-        fork.register(self)
+    make_reader: Callable[[], LayerReader]
+    requeue: Callable[[str, Message], object]
+    name: str
+    max_threads: int
 
-    def start_process(self) -> None:
-        """Starts without a thread: that of the parent is its own."""
+
+class BatchRequest(NamedTuple):
+    """The next request of a thread. ``fail_fast``: for a waiter that gets the error where no server is reachable."""
+
+    channels: tuple[str, ...]
+    limit: int
+    limits: dict[str, int] | None
+    fail_fast: bool
+
+
+class ReceiveThread:
+    """
+    A thread that receives from some queues while there are waiters for them, and sleeps while there are none.
+
+    The lock of the mailboxes guards it. When it ends, it requeues the messages of normal channels that no waiter of
+    this process will take.
+    """
+
+    def __init__(self, settings: ReceiverSettings, mailboxes: Mailboxes) -> None:
+        self.waiting: dict[str, int] = {}
+        """The number of waiters for each queue, without the notified ones."""
+        self._settings = settings
+        self._mailboxes = mailboxes
+        self.new_waiters: set[MessageWaiter] = set()  # which get the error if no server is reachable
+        self._request: BatchRequest | None = None
+        self._serving_until = 0.0
         self._thread: threading.Thread | None = None
-        self._reader: Reader | None = None
-        self._bell: SimpleQueue[None] = SimpleQueue()
-        self._rung = False
-        self._receiving = False
+        self._reader: LayerReader | None = None
+        self._wakeups: SimpleQueue[None] = SimpleQueue()
+        self._is_woken = False
+        self.is_receiving = False
         self._ending = False
         self._busy = True  # whether there may be several messages
 
     def is_down(self) -> bool:
-        """Whether no server is there to receive from, as far as is known."""
-        return getattr(self._reader, "down", False)
+        """Whether no server is reachable, as far as is known."""
+        return self._reader is not None and self._reader.down
 
     def start(self) -> None:
-        """Sees that the thread runs. To be called with the inbox's lock held."""
+        """Start the thread unless it runs. Raise ``RuntimeError`` where no thread can be started."""
         if self._thread is None:
             self._ending = False
-            self._reader = self._make_reader()
-            thread = threading.Thread(target=self._run, args=(self._reader,), name=self._name, daemon=True)
+            self._reader = self._settings.make_reader()
+            thread = threading.Thread(target=self._run, args=(self._reader,), name=self._settings.name, daemon=True)
             thread.start()
             self._thread = thread
 
+    def add(self, waiter: MessageWaiter, fail_fast: bool) -> None:
+        """Receive for a waiter."""
+        known = self.waiting or time.monotonic() < self._serving_until
+        is_serving = known and not self.new_waiters and not self.is_down()
+        number = self.waiting[waiter.queue] = self.waiting.get(waiter.queue, 0) + 1
+        self._request = None
+        if fail_fast and not is_serving:
+            self.new_waiters.add(waiter)
+        if number == 1 or not is_serving:
+            self.change()
+
+    def remove(self, waiter: MessageWaiter) -> bool:
+        """Receive for a waiter no longer; return whether it was the last one of its queue."""
+        self.new_waiters.discard(waiter)
+        self._request = None
+        number = self.waiting[waiter.queue] - 1
+        if number:
+            self.waiting[waiter.queue] = number
+        else:
+            del self.waiting[waiter.queue]
+        return not number
+
     def change(self) -> None:
-        """Lets the thread look at the inbox at once. To be called with the inbox's lock held."""
-        if self._receiving:
+        """Let the thread look at once what it is to receive."""
+        if self.is_receiving:
             assert self._reader is not None
             self._reader.unblock()
-        elif not self._rung:
-            self._rung = True
-            self._bell.put(None)
+        elif not self._is_woken:
+            self._is_woken = True
+            self._wakeups.put(None)
 
     def end(self) -> None:
-        """Lets the thread end, soon. For finalisers, which must not take a lock."""
+        """Let the thread end, soon. For finalisers, which must not take a lock."""
         self._ending = True
-        self._bell.put(None)
+        self._wakeups.put(None)
 
-    def close(self, timeout: float) -> None:
-        """Ends the thread, and waits up to ``timeout`` seconds for it. Who waits gets ``LayerClosed``."""
-        with self._inbox.lock:
-            self._ending = True
-            thread = self._thread
-            if thread is not None:
-                self.change()
-        if thread is not None:
-            thread.join(timeout)
+    def stop(self) -> threading.Thread | None:
+        """Let the thread end now, and return it. Its waiters get ``LayerClosed``."""
+        self._ending = True
+        if self._thread is not None:
+            self.change()
+        return self._thread
 
-    def _run(self, reader: Reader) -> None:
-        inbox, lane = self._inbox, self._lane
+    # The thread
+
+    def _run(self, reader: LayerReader) -> None:
+        mailboxes, generation = self._mailboxes, fork.check()
         try:
             while True:
-                inbox.sweep()
-                with inbox.lock:
-                    # A greenlet that was forked along is not this process's receiver.
-                    if self._ending or reader is not self._reader:
+                mailboxes.sweep()
+                with mailboxes.lock:
+                    # A greenlet that was forked along is not this process's thread.
+                    if self._ending or fork.generation != generation:
                         return
-                    aim = inbox.aim(lane)
-                    self._receiving = aim is not None
-                if aim is not None:
-                    self._receive(reader, aim)
-                    continue
-                try:
-                    self._bell.get(timeout=inbox.time_left())
-                except Empty:
-                    inbox.sweep(at_once=True)
+                    mailboxes.discard_collected()
+                    if self._request is None and self.waiting:
+                        self._request = self._make_request()
+                    request = self._request
+                    self.is_receiving = request is not None
+                if request is None:
+                    self._sleep()
                 else:
-                    self._rung = False
+                    self._receive(reader, request)
         finally:
-            surplus: list[tuple[str, Message]] = []
-            with inbox.lock:
-                if reader is self._reader:
-                    self._thread = None
-                    self._receiving = False
-                    inbox.fail(lane, LayerClosed("the channel layer was closed while this waited for a message"))
-                    surplus = inbox.surrender()
+            if fork.generation == generation:
+                self._finish()
             reader.close()
-            for channel, message in surplus:
-                try:
-                    self._send(channel, message)
-                except BaseException:
-                    logger.exception("A message of channel %r that nobody took could not be sent back", channel)
 
-    def _receive(self, reader: Reader, aim: Aim) -> None:
+    def _make_request(self) -> BatchRequest:
+        limits = {queue: number for queue, number in self.waiting.items() if "!" not in queue}
+        # Only this process receives from a process-local queue, and a message there may be for any of its channels.
+        # From other queues no more is taken than there are waiters: the rest is for other processes.
+        limit = _MAX_BATCH if len(limits) < len(self.waiting) else min(_MAX_BATCH, sum(limits.values()))
+        needs_limits = len(self.waiting) > 1 and limits
+        channels = tuple(sorted(self.waiting))
+        return BatchRequest(channels, limit, limits if needs_limits else None, bool(self.new_waiters))
+
+    def _sleep(self) -> None:
         try:
-            if aim.first and self.is_down():
-                reader.retry()  # type: ignore[attr-defined]  # it has that if it has ``down``
-            # Where messages come one at a time, to look for more before waiting is a round trip for nothing.
-            limit = aim.limit if self._busy else 1
-            batch = reader.receive_batch(aim.channels, limit, 0.0 if aim.first else _ROUND, aim.limits, shared=True)
+            self._wakeups.get(timeout=self._mailboxes.time_left())
+        except Empty:
+            self._mailboxes.sweep(at_once=True)
+        else:
+            self._is_woken = False
+
+    def _receive(self, reader: LayerReader, request: BatchRequest) -> None:
+        mailboxes = self._mailboxes
+        channels, limit, limits, fail_fast = request
+        if not self._busy:
+            limit = 1  # where messages come one at a time, to look for more before waiting is a round trip in vain
+        try:
+            if fail_fast and reader.down:
+                reader.retry()
+            batch = reader.receive_batch(channels, limit, 0.0 if fail_fast else _WAIT_SECONDS, limits, shared=True)
         except BaseException as error:  # noqa: BLE001  it is the callers'
-            with self._inbox.lock:
-                self._inbox.fail(self._lane, as_exception(error))
+            with mailboxes.lock:
+                mailboxes.fail(mailboxes.waiters_of(self.waiting), as_exception(error))
             return
         finally:
-            self._receiving = False
+            self.is_receiving = False
         self._busy = len(batch) > 1 or (limit == 1 and bool(batch))
         if batch:
-            self._inbox.deliver(batch)
-        if aim.first and self.is_down():
-            self._inbox.fail_newcomers(self._lane, reader.error)  # type: ignore[attr-defined]  # as above
-        elif aim.first:
-            self._inbox.served(self._lane)
+            mailboxes.deliver(batch)
+        if fail_fast:
+            outage = reader.error if reader.down else None
+            with mailboxes.lock:
+                if outage is not None:
+                    mailboxes.fail(list(self.new_waiters), outage)
+                else:
+                    self._serving_until = time.monotonic() + _SERVING_SECONDS
+                    self.new_waiters.clear()
+                    self._request = None
+
+    def _finish(self) -> None:
+        mailboxes = self._mailboxes
+        with mailboxes.lock:
+            self._thread = None
+            self.is_receiving = False
+            error = LayerClosed("the channel layer was closed while this waited for a message")
+            mailboxes.fail(mailboxes.waiters_of(self.waiting), error)
+            surplus = mailboxes.take_surplus()
+        for channel, message in surplus:
+            try:
+                self._settings.requeue(channel, message)
+            except BaseException:
+                logger.exception("A message of channel %r that nobody took could not be sent back", channel)
+
+
+class ReceiveThreads:
+    """All threads of a layer in one process. The lock of the mailboxes guards them."""
+
+    def __init__(self, settings: ReceiverSettings, mailboxes: Mailboxes) -> None:
+        self._settings = settings
+        self._mailboxes = mailboxes
+        self.threads = [ReceiveThread(settings, mailboxes)]
+        self.by_queue: dict[str, ReceiveThread] = {}
+        """The thread of each queue that there are waiters for."""
+
+    def add(self, waiter: MessageWaiter, fail_fast: bool) -> None:
+        """Receive for a waiter. Raise ``RuntimeError`` where no thread can be started."""
+        thread = self.by_queue.get(waiter.queue) or self._find()
+        thread.start()
+        self.by_queue[waiter.queue] = thread
+        thread.add(waiter, fail_fast)
+
+    def _find(self) -> ReceiveThread:
+        thread = next((thread for thread in self.threads if len(thread.waiting) < QUEUES_PER_THREAD), None)
+        if thread is None and len(self.threads) < self._settings.max_threads:
+            thread = ReceiveThread(self._settings, self._mailboxes)
+            self.threads.append(thread)
+        return thread or min(self.threads, key=lambda thread: len(thread.waiting))
+
+    def remove(self, waiter: MessageWaiter, interrupt: bool = False) -> None:
+        """Receive for a waiter no longer. ``interrupt`` a request that is under way only for it."""
+        thread = self.by_queue[waiter.queue]
+        if thread.remove(waiter):
+            del self.by_queue[waiter.queue]
+            if interrupt:
+                thread.change()
+
+    def is_down(self) -> bool:
+        """Whether no server is reachable, as far as is known."""
+        return self.threads[0].is_down()
+
+    def end(self) -> None:
+        """Let the threads end, soon. For finalisers, which must not take a lock."""
+        for thread in self.threads:
+            thread.end()
+
+    def close(self, timeout: float) -> None:
+        """End the threads, and wait up to ``timeout`` seconds for them. Their waiters get ``LayerClosed``."""
+        with self._mailboxes.lock:
+            threads = [thread.stop() for thread in self.threads]
+        deadline = time.monotonic() + timeout
+        for thread in threads:
+            if thread is not None:
+                thread.join(max(0.0, deadline - time.monotonic()))

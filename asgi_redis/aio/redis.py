@@ -1,19 +1,19 @@
-"""The asynchronous layer over Redis servers, which share what they have to do among few threads."""
+"""The Channels 4 back end over Redis servers."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from asgi_redis import exceptions
 from asgi_redis.aio.attendance import Attendance
 from asgi_redis.aio.exceptions import ChannelFull
 from asgi_redis.aio.layer import AsyncChannelLayer
-from asgi_redis.aio.memberships import Memberships
-from asgi_redis.aio.outages import Outages
+from asgi_redis.aio.memberships import Memberships, restore_all
 from asgi_redis.aio.runner import Pipeline, run_plan
 from asgi_redis.connection import Plan
+from asgi_redis.engine.outage import OutageNotices
 from asgi_redis.engine.reader import Reader
 from asgi_redis.layers import redis
 from asgi_redis.layers.options import AsyncRedisOptions, Hosts, RedisOptions, resolve, select, takes
@@ -25,18 +25,22 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_MOST_LANES = 128
+_MAX_RECEIVE_THREADS = 128
 
 
 class RedisChannelLayer(AsyncChannelLayer):
     """
     A Channels 4 back end over one or more Redis servers, which it may share with channels_redis.
 
-    For each server a thread makes one round trip for all that has been asked for in the meantime. ``layer`` is the
-    synchronous layer, which shares its connections.
+    For each server a thread makes one round trip for all the calls of the meantime. ``layer`` is the synchronous layer,
+    which shares the connections.
 
     Its options are declared in ``AsyncRedisOptions``, which has those of ``channels_redis.core``.
-    Raises ``ValueError`` for an option that cannot work, and ``TypeError`` for an unknown one.
+
+    Raises:
+        ValueError: An option cannot work.
+        TypeError: An option is not known.
+
     """
 
     layer: redis.RedisChannelLayer
@@ -54,40 +58,43 @@ class RedisChannelLayer(AsyncChannelLayer):
         self.group_lease = layer.group_expiry if lease is None else min(lease, layer.group_expiry)
         super().__init__(layer)
         self._pipelines = {shard: Pipeline(shard) for shard in layer.plans.shards}
-        inbox = self._inbox
-        inbox.patient = self.on_disconnect is not None
-        self._attendance = Attendance(inbox.waits, layer.group_expiry, self.group_lease)
+        mailboxes = self._mailboxes
+        mailboxes.fails_fast = self.on_disconnect is None
+        attendance = self._attendance = Attendance(mailboxes.waits, layer.group_expiry, self.group_lease)
         # Nothing here may know this layer, or it is never collected.
         process_name = functools.partial(getattr, layer, "client_prefix")
         operations = MembershipOperations(layer.plans.keys, process_name, layer.group_expiry, self.group_lease)
         self._memberships = {
-            shard: Memberships(
-                pipeline, operations, self._attendance, self.group_lease, f"memberships at {shard.host}"
-            )
+            shard: Memberships(pipeline, operations, attendance, self.group_lease, f"memberships at {shard.host}")
             for shard, pipeline in self._pipelines.items()
         }
         all_memberships = list(self._memberships.values())
-        self._readers.watch(Outages(inbox, self._attendance, all_memberships, self.on_disconnect, self.on_reconnect))
+        notices = OutageNotices(
+            self.on_disconnect,
+            self.on_reconnect,
+            lambda message: mailboxes.deliver_to_local(message, attendance.channels()),
+        )
+        self._readers.watch(functools.partial(_outage_changed, notices, all_memberships))
         self._parts += [*all_memberships, *self._pipelines.values()]
 
     def _reading(self) -> tuple[Callable[[], Reader], int]:
         self._readers = self.layer.reader()
         self._readers.close()  # it reads nothing itself
         most = min(shard.host.limits.max_connections for shard in self.layer.plans.shards)
-        return self._readers.sibling, max(1, int(min(_MOST_LANES, most / 2)))
+        return self._readers.sibling, max(1, int(min(_MAX_RECEIVE_THREADS, most / 2)))
 
     async def receive(self, channel: str) -> Message:
         """
-        Returns the next message of ``channel``, as ``AsyncChannelLayer.receive`` does.
+        Return the next message of ``channel``, as ``AsyncChannelLayer.receive`` does.
 
-        Where ``on_disconnect`` is set, one for a process-local channel waits on also if no server can be reached at
-        its start.
+        Where ``on_disconnect`` is set, a ``receive`` from a process-local channel waits also if no server can be
+        reached at its start.
         """
-        self._check_reading(channel)
+        self._check_receive(channel)
         note = self._attendance.note
         note(channel, False)
         try:
-            message = await self._inbox.receive(channel)
+            message = await self._mailboxes.receive(channel)
         except BaseException as error:
             note(channel, False)
             if isinstance(error, exceptions.LayerClosed):
@@ -98,11 +105,10 @@ class RedisChannelLayer(AsyncChannelLayer):
 
     async def send(self, channel: str, message: Message) -> None:
         """
-        Puts ``message`` at the end of ``channel``, in one round trip.
+        Put ``message`` at the end of ``channel``, in one round trip.
 
-        Raises ``ChannelFull``, which is that of ``channels.exceptions``, too, where Channels is installed;
-        ``MessageTooLarge``, ``TypeError`` for a wrong name or value, ``ValueError`` for a reserved key. After a
-        ``redis.exceptions.ConnectionError`` or ``TimeoutError`` the message may or may not have been sent.
+        Raises as ``AsyncChannelLayer.send`` does. After a ``redis.exceptions.ConnectionError`` or ``TimeoutError``
+        the message may or may not have been sent.
         """
         try:
             await self._carry(self.layer.plans.send(channel, message))
@@ -111,10 +117,11 @@ class RedisChannelLayer(AsyncChannelLayer):
 
     async def group_add(self, group: str, channel: str) -> None:
         """
-        Adds ``channel`` to ``group``, in one round trip.
+        Add ``channel`` to ``group``, in one round trip.
 
         A process-local channel of this process is a member until it is discarded, or as long as it is received from:
-        see ``asgi_redis.aio.memberships``. Any other is one for ``group_expiry`` seconds, which adding it renews.
+        see ``asgi_redis.aio.memberships``. Any other channel is a member for ``group_expiry`` seconds, and adding it
+        again renews that.
         """
         layer = self.layer
         if not (isinstance(channel, str) and self._is_own(channel)):
@@ -125,21 +132,25 @@ class RedisChannelLayer(AsyncChannelLayer):
         await self._memberships[layer.plans.group_shard(group)].join(group, channel)
 
     async def group_discard(self, group: str, channel: str) -> None:
-        """Removes ``channel`` from ``group``, if it is in there, in one round trip."""
+        """Remove ``channel`` from ``group``, if it is in there, in one round trip."""
         self.layer.valid_group_name(group)
         self._memberships[self.layer.plans.group_shard(group)].leave(group, channel)
         await self._carry(self.layer.plans.group_discard(group, channel))
 
     async def group_send(self, group: str, message: Message) -> int:
         """
-        Sends ``message`` to every channel of ``group``, in two round trips.
+        Send ``message`` to every channel of ``group``, in two round trips.
 
-        Returns for how many it was dropped, as they were full. Raises as ``send`` does otherwise.
+        Raises as ``send`` does, but no ``ChannelFull``.
+
+        Returns:
+            The number of channels for which it was dropped, because they were full.
+
         """
         return await self._carry(self.layer.plans.group_send(group, message))
 
     async def flush(self) -> None:
-        """Deletes all messages and groups."""
+        """Delete all messages and groups."""
         for memberships in self._memberships.values():
             memberships.forget()
         await super().flush()
@@ -149,5 +160,13 @@ class RedisChannelLayer(AsyncChannelLayer):
 
     @property
     def prefix(self) -> str:
-        """What the keys in Redis start with."""
+        """The beginning of the keys in Redis."""
         return self.layer.prefix
+
+
+def _outage_changed(notices: OutageNotices, memberships: Sequence[Memberships], lasts: bool) -> None:
+    if lasts:
+        notices.begin()
+    else:
+        # A group message that is sent after the notice of the end is not missed.
+        restore_all(memberships, notices.end)

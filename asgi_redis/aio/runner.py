@@ -1,60 +1,52 @@
 """
-The threads that do the work of awaiting callers, and bring the results back into their loops.
+Threads that carry out the calls of coroutines, and bring the results back into their event loops.
 
-A loop may be closed at any time, and another take its place: nothing here belongs to a loop. All the results for one
-loop go there in one call.
+No thread belongs to a loop: loops may come and go.
 """
 
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from typing import Any, Generic, Optional, TypeVar, Union
+from typing import Any, Generic, Protocol, TypeVar
 
 from redis.exceptions import RedisError
 
+from asgi_redis.aio.loop_waker import BlockingResult, Future, settle
 from asgi_redis.connection import Plan, Shard, as_exception, begin, pipeline_execute
 from asgi_redis.process import fork
 from asgi_redis.process.time_limits import start_or_run
 from asgi_redis.wire import Operation
 
-Work = TypeVar("Work")
 T = TypeVar("T")
-Item = tuple[Work, "Future"]
-Queue = SimpleQueue[Optional[Item[Work]]]
-Future = Union["asyncio.Future[Any]", "Result[Any]"]
-AnyFuture = TypeVar("AnyFuture", "asyncio.Future[Any]", "Result[Any]")
-Begun = tuple[Operation, Any]
-"""An operation, and the connection on which it was sent already, or None."""
+Work = TypeVar("Work")
+AnyFuture = TypeVar("AnyFuture", "asyncio.Future[Any]", "BlockingResult[Any]")
+Request = tuple[Operation, Any, Future]
+"""An operation, the connection on which it was sent already, if it was, and the future of its result."""
+Call = tuple[Callable[[], Any], Future]
 
-_MOST_OPERATIONS = 500  # in one round trip
-_MOST_BYTES = 1 << 20
-
-
-class Result(concurrent.futures.Future[T]):
-    """The future of a thread, which blocks in ``result``. What is to be called in its loop, is called at once."""
-
-    def get_loop(self) -> Result[T]:
-        """Returns what ``call_in`` takes."""
-        return self
-
-    def call_soon_threadsafe(self, function: Callable[..., object], *arguments: object) -> None:
-        """Calls ``function``."""
-        function(*arguments)
+_MAX_OPERATIONS = 500  # in one round trip
+_MAX_BYTES = 1 << 20
 
 
-Loop = Union[asyncio.AbstractEventLoop, "Result[Any]"]
+class Closable(Protocol):
+    """Threads of a layer, which start again when there is work for them."""
+
+    def end(self) -> None:
+        """Let the threads end, soon. For finalisers, which must not take a lock."""
+
+    def close(self, timeout: float) -> None:
+        """End the threads, and wait up to ``timeout`` seconds for them."""
 
 
-class Carrier(Generic[Work]):
+class IOThreads(Generic[Work]):
     """Some daemon threads, started when there is work, and the queue of that work."""
 
     may_start = True
-    """Whether threads may be started still; not at the end of the interpreter."""
+    """Whether threads may be started; not at the end of the interpreter."""
 
     def __init__(self, name: str, threads: int = 1) -> None:
         self._name = name
@@ -63,34 +55,21 @@ class Carrier(Generic[Work]):
         fork.register(self)
 
     def start_process(self) -> None:
-        """Starts without threads and work: those of the parent are its own."""
-        self._queue: Queue[Work] = SimpleQueue()
+        """Start without threads and work: both are the parent's."""
+        self._queue: SimpleQueue[Work | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         # Reentrant: the garbage collector may end a coroutine anywhere, which then calls from its ``finally``.
         self._own_lock = threading.RLock()
 
     @property
     def _lock(self) -> threading.RLock:
+        """Guards the threads: work that is queued after their end would wait for ever."""
         fork.check()
         return self._own_lock
 
-    def submit(self, work: Work, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
-        """Returns a future of ``loop``, in which this is called, for the result."""
-        future = loop.create_future()
-        with self._lock:  # what comes after the end of the threads would wait for ever
-            if self._threads or self._start():
-                self._queue.put((work, future))
-                return future
-        settle([(future, self._do(work))])
-        return future
-
-    def _do(self, work: Work) -> Any:
-        """Returns the result of ``work``, or the error: does it at once, where there can be no thread for it."""
-        raise NotImplementedError
-
-    def _start(self) -> bool:
-        """Returns whether there are threads now: at the end of the interpreter none can be started."""
-        if self.may_start:
+    def _can_run(self) -> bool:
+        """Start threads unless they run; return whether there are any. With the lock held."""
+        if not self._threads and self.may_start:
             for number in range(self._number):
                 thread = threading.Thread(
                     target=self._run, args=(self._queue,), name=f"{self._name} {number}", daemon=True
@@ -103,12 +82,12 @@ class Carrier(Generic[Work]):
         return bool(self._threads)
 
     def end(self) -> None:
-        """Lets the threads end when they have done what there is. For finalisers, which must not take a lock."""
+        """Let the threads end when they have done their work. For finalisers, which must not take a lock."""
         for _ in self._threads:
             self._queue.put(None)
 
     def close(self, timeout: float) -> None:
-        """Ends the threads, and waits up to ``timeout`` seconds for them. The next work starts others."""
+        """End the threads, and wait up to ``timeout`` seconds for them. The next work starts others."""
         with self._lock:
             threads, self._threads = self._threads, []
             queue, self._queue = self._queue, SimpleQueue()
@@ -118,15 +97,15 @@ class Carrier(Generic[Work]):
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _run(self, queue: Queue[Work]) -> None:
+    def _run(self, queue: SimpleQueue[Work | None]) -> None:
         raise NotImplementedError
 
 
-class Pipeline(Carrier[Begun]):
+class Pipeline(IOThreads[Request]):
     """
-    Makes one round trip to a shard for all that callers have asked for in the meantime.
+    Makes one round trip to a shard for all operations that were submitted in the meantime.
 
-    While it has nothing to do, the next caller does not wait for its thread to wake up, and sends.
+    While its thread has nothing to do, the next caller sends its operation itself, and the thread reads the reply.
     """
 
     def __init__(self, shard: Shard) -> None:
@@ -134,15 +113,15 @@ class Pipeline(Carrier[Begun]):
         self._shard = shard
 
     def start_process(self) -> None:
-        """See ``Carrier``."""
+        """Start without threads and work."""
         super().start_process()
         self._at_rest = False
 
-    def carry_out(self, operation: Operation, future: AnyFuture) -> AnyFuture:
-        """Returns ``future``, that of a loop in which this is called or a ``Result``, which gets the result."""
+    def submit(self, operation: Operation, future: AnyFuture) -> AnyFuture:
+        """Return ``future``, which gets the result of ``operation``."""
         with self._lock:
-            if not (self._threads or self._start()):
-                settle([(future, self._do((operation, None)))])
+            if not self._can_run():
+                settle(zip([future], pipeline_execute(self._shard, [operation], None)))
                 return future
             at_rest, self._at_rest = self._at_rest, False  # before a call from within this one
             try:
@@ -150,60 +129,59 @@ class Pipeline(Carrier[Begun]):
             except RedisError as error:
                 future.set_exception(error)
                 return future
-            self._queue.put(((operation, begun), future))
+            self._queue.put((operation, begun, future))
         return future
 
-    def _do(self, work: Begun) -> Any:
-        (outcome,) = pipeline_execute(self._shard, [work[0]], work[1])
-        return outcome
-
-    def _run(self, queue: Queue[Begun]) -> None:
-        left: list[Item[Begun] | None] = []  # what was taken from the queue, and is not for this round trip
+    def _run(self, queue: SimpleQueue[Request | None]) -> None:
+        left: list[Request | None] = []  # taken from the queue, and not for the current round trip
         while True:
-            item = left.pop() if left else self._next(queue)
-            if item is None:
+            request = left.pop() if left else self._next(queue)
+            if request is None:
                 return
-            (operation, begun), future = item
-            batch, size = [(operation, future)], len(operation.packed)
-            while size < _MOST_BYTES and len(batch) < _MOST_OPERATIONS and not queue.empty():
-                item = queue.get()
-                if item is None or item[0][1] is not None:
-                    left.append(item)
+            begun = request[1]
+            batch, size = [request], len(request[0].packed)
+            while size < _MAX_BYTES and len(batch) < _MAX_OPERATIONS and not queue.empty():
+                request = queue.get()
+                if request is None or request[1] is not None:
+                    left.append(request)
                     break
-                batch.append((item[0][0], item[1]))
-                size += len(item[0][0].packed)
-            # Who has given up by now need not be served, unless that has begun.
+                batch.append(request)
+                size += len(request[0].packed)
+            # A request that was given up by now is not sent, unless that has begun.
             sent = 0 if begun is None else 1
-            batch[sent:] = [one for one in batch[sent:] if not one[1].cancelled()]
+            batch[sent:] = [one for one in batch[sent:] if not one[2].cancelled()]
             if batch:
-                outcomes = pipeline_execute(self._shard, [operation for operation, _ in batch], begun)
-                settle(zip([future for _, future in batch], outcomes))
+                outcomes = pipeline_execute(self._shard, [one[0] for one in batch], begun)
+                settle(zip([one[2] for one in batch], outcomes))
 
-    def _next(self, queue: Queue[Begun]) -> Item[Begun] | None:
+    def _next(self, queue: SimpleQueue[Request | None]) -> Request | None:
         with self._lock:
             self._at_rest = queue.empty()
         return queue.get()
 
 
-class Calls(Carrier[Callable[[], Any]]):
+class BlockingCalls(IOThreads[Call]):
     """Makes blocking calls in some threads."""
 
-    def _do(self, work: Callable[[], Any]) -> Any:
-        return _outcome(work)
+    def submit(self, call: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
+        """Return a future of ``loop``, in which this is called, for the result of ``call``."""
+        future = loop.create_future()
+        with self._lock:
+            if self._can_run():
+                self._queue.put((call, future))
+                return future
+        settle([(future, _outcome(call))])
+        return future
 
-    def _run(self, queue: Queue[Callable[[], Any]]) -> None:
-        while True:
-            item = queue.get()
-            if item is None:
-                return
+    def _run(self, queue: SimpleQueue[Call | None]) -> None:
+        while (item := queue.get()) is not None:
             call, future = item
             if not future.cancelled():
-                # At once: the next call may take long.
-                settle([(future, _outcome(call))])
+                settle([(future, _outcome(call))])  # at once: the next call may take long
 
 
-def call_apart(call: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
-    """Makes one blocking call in a thread of its own; returns a future of ``loop`` for the result."""
+def call_in_thread(call: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
+    """Make one blocking call in a new thread; return a future of ``loop`` for the result."""
     future = loop.create_future()
     start_or_run(lambda: settle([(future, _outcome(call))]), "call apart")
     return future
@@ -216,36 +194,8 @@ def _outcome(call: Callable[[], Any]) -> Any:
         return as_exception(error)
 
 
-def settle(outcomes: Iterable[tuple[Future, Any]]) -> None:
-    """Sets each future to its result, or ``Exception``, with one call for each loop."""
-    by_loop: dict[Loop, list[tuple[Future, Any]]] = {}
-    for future, outcome in outcomes:
-        by_loop.setdefault(future.get_loop(), []).append((future, outcome))
-    for loop, settled in by_loop.items():
-        call_in(loop, _settle, settled)
-
-
-def call_in(loop: Loop, function: Callable[..., object], *arguments: object) -> bool:
-    """Has ``function`` called in ``loop``; returns whether that is still there, if perhaps not for long."""
-    try:
-        loop.call_soon_threadsafe(function, *arguments)
-    except Exception:  # noqa: BLE001  closed, whatever a loop says then: the others are to be called all the same
-        return False
-    return True
-
-
-def _settle(settled: Iterable[tuple[Future, Any]]) -> None:
-    for future, outcome in settled:
-        if future.done():
-            continue  # cancelled
-        if isinstance(outcome, Exception):
-            future.set_exception(outcome)
-        else:
-            future.set_result(outcome)
-
-
 async def run_plan(plan: Plan[T], pipelines: dict[Shard, Pipeline]) -> T:
-    """Carries out a call, and returns what it returns. See ``asgi_redis.connection.run_plan``, which blocks."""
+    """Carry out a plan in pipelines, and return its result. ``asgi_redis.connection.run_plan`` does it blockingly."""
     loop = asyncio.get_running_loop()
     results: list[Any] | None = None
     while True:
@@ -256,15 +206,14 @@ async def run_plan(plan: Plan[T], pipelines: dict[Shard, Pipeline]) -> T:
             return result
         if len(requests) == 1:
             shard, operation = requests[0]
-            results = [await pipelines[shard].carry_out(operation, loop.create_future())]
+            results = [await pipelines[shard].submit(operation, loop.create_future())]
         else:
-            results = await _all(
-                [pipelines[shard].carry_out(operation, loop.create_future()) for shard, operation in requests]
-            )
+            futures = [pipelines[shard].submit(operation, loop.create_future()) for shard, operation in requests]
+            results = await results_of(futures)
 
 
-async def _all(futures: list[asyncio.Future[Any]]) -> list[Any]:
-    """Returns the results when all are there; then raises the first error, if there is one."""
+async def results_of(futures: Sequence[asyncio.Future[Any]]) -> list[Any]:
+    """Return the results when all futures are done; then raise the first error, if there is one."""
     if futures:
         try:
             await asyncio.wait(futures)

@@ -1,10 +1,13 @@
-"""An outage of Redis, in two lines of the log: one when it starts, one with its length when it is over."""
+"""Outages of Redis: two lines in the log, the time to the next attempt, and messages for the channels."""
 
 from __future__ import annotations
 
 import logging
 import random
 import time
+from collections.abc import Callable
+
+from asgi_redis.wire.message import Message
 
 logger = logging.getLogger("asgi_redis")
 
@@ -48,3 +51,29 @@ class Outage:
         since, self._since = self._since, None
         if since is not None:
             logger.warning("%s serves messages again after %.1f s", self._place, time.monotonic() - since)
+
+
+class OutageNotices:
+    """
+    Messages that tell the channels of a process when an outage begins, and when it is over.
+
+    ``on_disconnect`` and ``on_reconnect`` are their types; None for no message. ``deliver`` gives a message to all
+    channels.
+    """
+
+    def __init__(
+        self, on_disconnect: str | None, on_reconnect: str | None, deliver: Callable[[Message], object]
+    ) -> None:
+        self._on_disconnect = on_disconnect
+        self._on_reconnect = on_reconnect
+        self._deliver = deliver
+
+    def begin(self) -> None:
+        """Tell the channels that an outage has begun."""
+        if self._on_disconnect is not None:
+            self._deliver({"type": self._on_disconnect})
+
+    def end(self) -> None:
+        """Tell the channels that the outage is over."""
+        if self._on_reconnect is not None:
+            self._deliver({"type": self._on_reconnect})

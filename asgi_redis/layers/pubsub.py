@@ -72,16 +72,14 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
             self._shards,
             self.expiry,
             self.group_expiry,
-            self._notice(self.on_disconnect),
-            self._notice(self.on_reconnect),
+            self.on_disconnect,
+            self.on_reconnect,
+            self._serializer.serialize,
         )
         self.plans = Publisher(self._shards, self.prefix, self.encoder, self)
         """The sending calls as plans, for another runner than this layer's blocking one."""
         # The listening threads know nothing of the layer: it may go when nobody else has it any more.
         weakref.finalize(self, self.subscriptions.stop).atexit = False
-
-    def _notice(self, message_type: str | None) -> bytes | None:
-        return None if message_type is None else self._serializer.serialize({"type": message_type})
 
     # Sending
 

@@ -24,7 +24,13 @@ async def nothing_from(layer, channel, seconds=0.1):
 
 
 def waits(layer, channel):
-    """Whether somebody waits for a message of ``channel``, and the receiving thread has found a server for it."""
-    parts = [part for part in layer._parts if getattr(part, "_receiving", False)]
-    box = layer._inbox._boxes.get(channel)
-    return bool(parts and box and box.waiting and not layer._inbox.lanes.first.newcomers)
+    """Whether a coroutine waits for a message of ``channel``, and a thread receives for it from a server."""
+    mailboxes = layer._mailboxes
+    receiving = any(thread.is_receiving for thread in mailboxes.receiver.threads)
+    mailbox = mailboxes.by_channel.get(channel)
+    return bool(receiving and mailbox and mailbox.waiters and not mailboxes.receiver.threads[0].new_waiters)
+
+
+def notified(layer):
+    """The coroutines that were notified of a message, and have not taken it yet."""
+    return [waiter for mailbox in list(layer._mailboxes.by_channel.values()) for waiter in mailbox.notified]

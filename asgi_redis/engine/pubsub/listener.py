@@ -123,7 +123,7 @@ class Listener:
                 subscription.confirmed = False
             if self._link is not None and self._link.established:
                 self._was_connected = True
-                self._owner.notify_all(self._owner.on_disconnect)
+                self._owner.notices.begin()
             else:
                 self.failures += 1
                 self.error = error
@@ -187,7 +187,7 @@ class Listener:
         if self._was_connected:
             self._was_connected = False
             with self._lock:
-                self._owner.notify_all(self._owner.on_reconnect)
+                self._owner.notices.end()
 
     def _take(self, link: _Link) -> None:
         replies = link.read(_MOST, is_polled=True)

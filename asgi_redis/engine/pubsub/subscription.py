@@ -27,22 +27,22 @@ Arrived = tuple[float, bytes]
 """When a message has come (``time.monotonic``), and what it is."""
 
 
-class Waiting(Protocol):
-    """Somebody who waits, such as a ``threading.Condition`` of the lock."""
+class SubscriptionWaiter(Protocol):
+    """A waiter for a change of a subscription, such as a ``threading.Condition`` of the lock."""
 
     __slots__ = ()
 
     def notify_all(self) -> None:
-        """Is called with the lock held when there may be something to see."""
+        """Wake the waiter, with the lock held: there may be a change."""
 
 
-class Reader:
-    """One that waits for the messages of a channel, and may go without a word."""
+class LoopWaiter:
+    """A waiter that may end without leaving: a coroutine whose event loop is closed."""
 
     __slots__ = ()
 
     def is_gone(self) -> bool:
-        """Whether nobody is there any more."""
+        """Whether the loop is closed."""
         raise NotImplementedError
 
 
@@ -64,7 +64,7 @@ class Subscription:
         self.refusal: Exception | None = None
         """Why Redis does not want it; it is ended, then."""
         self.ended = False
-        self.waiting: set[Waiting] = set()
+        self.waiting: set[SubscriptionWaiter] = set()
 
     def wake(self) -> None:
         """Lets those that wait look again."""
@@ -119,7 +119,7 @@ class Inbox(Subscription):
     def forget_gone(self) -> None:
         """Forgets readers who have gone without a word."""
         for waiting in list(self.waiting):
-            if isinstance(waiting, Reader) and waiting.is_gone():
+            if isinstance(waiting, LoopWaiter) and waiting.is_gone():
                 self.waiting.discard(waiting)
                 self.left = True
 
@@ -172,12 +172,12 @@ class Confirmation:
                 raise each_its_own(one.listener.error, 2)[1]
         return False
 
-    def tell(self, waiting: Waiting) -> None:
+    def tell(self, waiting: SubscriptionWaiter) -> None:
         """Wakes ``waiting`` when ``done`` may have become another."""
         for one in self._missing:
             one.waiting.add(waiting)
 
-    def forget(self, waiting: Waiting) -> None:
+    def forget(self, waiting: SubscriptionWaiter) -> None:
         """Wakes it no longer."""
         for one in self._missing:
             one.waiting.discard(waiting)

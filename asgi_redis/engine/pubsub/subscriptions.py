@@ -8,16 +8,20 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import Condition
+from typing import Any, TypeVar
 
 from asgi_redis.connection import Shard
+from asgi_redis.engine.outage import OutageNotices
 from asgi_redis.engine.pubsub.listener import Listener
 from asgi_redis.engine.pubsub.subscription import Arrived, Confirmation, Inbox, LocalGroup, Subscription
 from asgi_redis.process import fork
+from asgi_redis.wire.message import Message
 from asgi_redis.wire.names import shard_of
 
 _FORKED_SECONDS = 1.0  # after which a wait in a forked process, which nothing can end, ends itself
 _LONG = 10  # times expiry that nobody reads a channel which is in no group: then nobody will
 
+T = TypeVar("T")
 Taken = list[tuple[str, bytes]]
 
 
@@ -26,7 +30,7 @@ class Subscriptions:
     The channels and groups of this process. Threads may share it, processes not.
 
     ``expiry`` is the age in seconds at which messages are dropped, ``group_expiry`` how long members of groups may
-    go unread. ``on_disconnect`` and ``on_reconnect`` are messages for all channels, if any.
+    go unread. ``on_disconnect`` and ``on_reconnect`` are the types of messages for all channels, if any.
     """
 
     def __init__(
@@ -34,13 +38,15 @@ class Subscriptions:
         shards: Sequence[Shard],
         expiry: float,
         group_expiry: float,
-        on_disconnect: bytes | None,
-        on_reconnect: bytes | None,
+        on_disconnect: str | None,
+        on_reconnect: str | None,
+        serialize: Callable[[Message], bytes],
     ) -> None:
         self.expiry = expiry
         self.group_expiry = group_expiry
-        self.on_disconnect = on_disconnect
-        self.on_reconnect = on_reconnect
+        self.notices = OutageNotices(
+            on_disconnect, on_reconnect, lambda message: self._deliver_to_all(serialize(message))
+        )
         self.sweep_interval = max(1.0, expiry / 2)
         self._shards = shards
         self._listeners: dict[int, Listener] = {}
@@ -60,7 +66,7 @@ class Subscriptions:
         self._waiting: set[Condition] = set()
         self.unblocked = 0
         self._turns = itertools.count()
-        self._delivered: list[Callable[[], None]] | None = None
+        self._delivered: dict[Callable[[list[Any]], object], list[Any]] | None = None
 
     @property
     def lock(self) -> threading.RLock:
@@ -170,8 +176,8 @@ class Subscriptions:
 
     @contextlib.contextmanager
     def delivering(self) -> Iterator[None]:
-        """Holds the lock; what is to be done ``when_delivered`` is done right after that."""
-        calls: list[Callable[[], None]] = []
+        """Hold the lock; right after that, make the calls of ``when_delivered``."""
+        calls: dict[Callable[[list[Any]], object], list[Any]] = {}
         try:
             with self.lock:
                 self._delivered = calls
@@ -180,15 +186,19 @@ class Subscriptions:
                 finally:
                     self._delivered = None
         finally:
-            for call in calls:
-                call()
+            for call, arguments in calls.items():
+                call(arguments)
 
-    def when_delivered(self, call: Callable[[], None]) -> None:
-        """Calls what wakes another thread, which would only wait for the lock now. To be called with it held."""
+    def when_delivered(self, call: Callable[[list[T]], object], argument: T) -> None:
+        """
+        Call ``call`` with a list of ``argument`` and others; with the lock held.
+
+        While messages are delivered it is called once, and later: a thread that it wakes would wait for the lock now.
+        """
         if self._delivered is None:
-            call()
+            call([argument])
         else:
-            self._delivered.append(call)
+            self._delivered.setdefault(call, []).append(argument)
 
     def receive(
         self,
@@ -271,12 +281,10 @@ class Subscriptions:
                 self.dropped_count += 1
             return inbox, None
 
-    def notify_all(self, message: bytes | None) -> None:
-        """Puts a message into each inbox."""
-        if message is not None:
-            now = time.monotonic()
-            for inbox in list(self.inboxes.values()):
-                self.dropped_count += inbox.deliver(message, now)
+    def _deliver_to_all(self, message: bytes) -> None:
+        now = time.monotonic()
+        for inbox in list(self.inboxes.values()):
+            self.dropped_count += inbox.deliver(message, now)
 
     def sweep(self) -> None:
         """Drops what has expired, and the channels that nobody reads any more."""

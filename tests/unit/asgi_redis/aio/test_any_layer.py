@@ -187,7 +187,7 @@ def test_loops_come_and_go_in_several_threads(layer):
             assert await asyncio.wait_for(layer.receive(name), 10) == {"number": number}
 
     in_threads(lambda name: [asyncio.run(use(name)) for _ in range(10)], ["a", "b", "c"])
-    assert not layer._inbox.lanes.by_queue
+    assert not layer._mailboxes.receiver.by_queue
 
 
 def test_close_ends_its_threads_and_it_can_be_used_again(layer):

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from tests.support.async_waiting import until, waits
+from tests.support.async_waiting import notified, until, waits
 
 pytestmark = pytest.mark.native("event loops in native threads")
 
@@ -57,7 +57,7 @@ def test_the_next_in_line_gets_what_was_meant_for_one_who_gave_up_in_that_moment
         first = asyncio.ensure_future(layer.receive("work"))
         second = asyncio.ensure_future(layer.receive("work"))
         await until(lambda: waits(layer, "work"))
-        layer._inbox.deliver([("work", {"number": 1})])  # the first is told of it
+        layer._mailboxes.deliver([("work", {"number": 1})])  # the first is told of it
         first.cancel()
         assert await asyncio.wait_for(second, 1) == {"number": 1}
         assert first.cancelled()
@@ -69,7 +69,7 @@ def test_what_was_meant_for_one_who_gave_up_waits_for_the_next(layer):
     async def run():
         first = asyncio.ensure_future(layer.receive("work"))
         await until(lambda: waits(layer, "work"))
-        layer._inbox.deliver([("work", {"number": 1})])
+        layer._mailboxes.deliver([("work", {"number": 1})])
         first.cancel()
         await asyncio.wait([first])
         await layer.send("work", {"number": 2})
@@ -89,8 +89,8 @@ def test_the_next_in_line_gets_what_was_meant_for_one_who_was_collected(layer):
         first.close()
         await layer.send("work", {"number": 1})
         assert await asyncio.wait_for(second, 1) == {"number": 1}
-        assert not layer._inbox._told
-        assert not layer._inbox.lanes.by_queue
+        assert not notified(layer)
+        assert not layer._mailboxes.receiver.by_queue
 
     asyncio.run(run())
 
@@ -117,7 +117,7 @@ def test_nobody_is_received_for_who_has_given_up(layer):
         waiting = asyncio.ensure_future(layer.receive("work"))
         await until(lambda: waits(layer, "work"))
         waiting.cancel()
-        await until(lambda: not layer._parts[1]._receiving)
+        await until(lambda: not layer._mailboxes.receiver.threads[0].is_receiving)
         await layer.send("work", {"number": 1})
 
     asyncio.run(run())

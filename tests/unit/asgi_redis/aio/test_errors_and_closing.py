@@ -88,9 +88,8 @@ class TestClosing:
 
     def test_threads_and_connections_are_gone_and_come_back(self, layer, prefix, redis_server, client):
         def threads():
-            return [
-                part for part in layer._parts if getattr(part, "_threads", None) or getattr(part, "_thread", None)
-            ]
+            parts = [*layer._parts, *layer._mailboxes.receiver.threads]
+            return [part for part in parts if getattr(part, "_threads", None) or getattr(part, "_thread", None)]
 
         async def run():
             for _ in range(2):
@@ -107,7 +106,7 @@ class TestClosing:
         layer = asgi_redis.aio.RedisChannelLayer([redis_server.url], prefix=prefix)
         asyncio.run(layer.send("work", HELLO))
         assert asyncio.run(layer.receive("work")) == HELLO
-        threads = [*layer._pipelines[layer.layer._shards[0]]._threads, layer._parts[1]._thread]
+        threads = [*layer._pipelines[layer.layer._shards[0]]._threads, layer._mailboxes.receiver.threads[0]._thread]
         assert all(thread.is_alive() for thread in threads)
         del layer
         eventually(lambda: not any(thread.is_alive() for thread in threads))

@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError
 
 from asgi_redis import ChannelFull
 from asgi_redis.aio import runner
-from tests.support.async_waiting import until, waits
+from tests.support.async_waiting import notified, until, waits
 from tests.support.threads import in_threads
 from tests.support.waiting import eventually
 
@@ -140,7 +140,7 @@ def test_one_that_was_told_and_has_gone_leaves_its_message_to_the_next(aio_for, 
         waiting = [asyncio.ensure_future(layer.receive("work")) for _ in range(3)]
         await until(lambda: waits(layer, "work"))
         layer.layer.send("work", {"n": 1})
-        eventually(lambda: layer._inbox._told)
+        eventually(lambda: notified(layer))
         waiting[0].cancel()
         assert await asyncio.wait_for(waiting[1], 5) == {"n": 1}
         await layer.send("work", {"n": 2})
@@ -155,7 +155,7 @@ async def told(layer):
     waiting = asyncio.ensure_future(layer.receive("work"))
     await until(lambda: waits(layer, "work"))
     layer.layer.send("work", HELLO)
-    eventually(lambda: layer._inbox._told)
+    eventually(lambda: notified(layer))
     return waiting
 
 

@@ -36,7 +36,7 @@ def test_nothing_is_asked_of_redis_while_nobody_waits(layer, client, eventually)
         waiting.cancel()
 
     asyncio.run(run())
-    eventually(lambda: not layer._parts[1]._receiving)
+    eventually(lambda: not layer._mailboxes.receiver.threads[0].is_receiving)
 
     def commands():
         return client.info("stats")["total_commands_processed"]

@@ -99,7 +99,7 @@ class TestProcessLocalChannels:
             one, other = await layer.new_channel(), await layer.new_channel()
             await layer.send(other, {"for": "other"})
             waiting = asyncio.ensure_future(layer.receive(one))
-            await until(lambda: layer._inbox._boxes.get(other))  # it came along with what was looked for
+            await until(lambda: layer._mailboxes.by_channel.get(other))  # it came along with what was looked for
             await layer.send(one, {"for": "one"})
             assert await waiting == {"for": "one"}
             assert await layer.receive(other) == {"for": "other"}
@@ -114,7 +114,7 @@ class TestProcessLocalChannels:
         layer = aio_for(redis_server, channel_capacity={"small.*": 3})
 
         def kept(channel):
-            box = layer._inbox._boxes.get(channel)
+            box = layer._mailboxes.by_channel.get(channel)
             return [message["number"] for _, message in list(box.messages)] if box else []
 
         async def run():
@@ -128,7 +128,7 @@ class TestProcessLocalChannels:
 
         assert asyncio.run(run()) == [{"number": number} for number in (7, 8, 9)]
         assert layer.dropped_count == 7
-        assert not layer._inbox._boxes
+        assert not layer._mailboxes.by_channel
 
     def test_what_nobody_takes_is_dropped_after_expiry_and_its_memory_returned(
         self, aio_for, redis_server, eventually
@@ -139,11 +139,11 @@ class TestProcessLocalChannels:
             one, other = await layer.new_channel(), await layer.new_channel()
             waiting = asyncio.ensure_future(layer.receive(other))
             await layer.send(one, HELLO)
-            await until(lambda: one in layer._inbox._boxes)
+            await until(lambda: one in layer._mailboxes.by_channel)
             waiting.cancel()
 
         asyncio.run(run())
-        eventually(lambda: not layer._inbox._boxes, timeout=5)
+        eventually(lambda: not layer._mailboxes.by_channel, timeout=5)
         assert layer.dropped_count == 1
 
     def test_what_has_expired_in_a_buffer_is_not_handed_out(self, aio_for, redis_server):
@@ -153,7 +153,7 @@ class TestProcessLocalChannels:
             one, other = await layer.new_channel(), await layer.new_channel()
             waiting = asyncio.ensure_future(layer.receive(other))
             await layer.send(one, HELLO)
-            await until(lambda: one in layer._inbox._boxes)
+            await until(lambda: one in layer._mailboxes.by_channel)
             await asyncio.sleep(1.05)  # the time that it takes to expire
             assert await nothing_from(layer, one)
             waiting.cancel()
@@ -219,7 +219,7 @@ def test_flush_deletes_messages_buffers_and_groups(layer):
         await layer.send("work", HELLO)
         await layer.send(one, HELLO)
         waiting = asyncio.ensure_future(layer.receive(other))
-        await until(lambda: one in layer._inbox._boxes)
+        await until(lambda: one in layer._mailboxes.by_channel)
         await layer.flush()
         waiting.cancel()
         await layer.group_send("chat", HELLO)

@@ -35,8 +35,8 @@ def test_fifty_loops_one_after_the_other_use_the_same_connections(aio_for, fresh
         asyncio.run(use())
     assert len(layer.layer._shards[0].execute(client_list()) - before) <= 1  # one may come late, and is kept
     assert threading.active_count() <= threads
-    assert not layer._inbox._boxes
-    assert not layer._inbox.lanes.by_queue
+    assert not layer._mailboxes.by_channel
+    assert not layer._mailboxes.receiver.by_queue
 
 
 def client_list():
@@ -102,7 +102,7 @@ class TestALoopThatIsClosed:
 
     def test_its_message_is_for_the_next_also_when_it_was_told_before(self, layer):
         loop, task = self.start_waiting(layer, "work")
-        layer._inbox.deliver([("work", HELLO)])
+        layer._mailboxes.deliver([("work", HELLO)])
         loop.close()
         assert asyncio.run(asyncio.wait_for(layer.receive("work"), 5)) == HELLO
         self.forget(task)
@@ -112,7 +112,7 @@ class TestALoopThatIsClosed:
 
         async def run():
             waiting = asyncio.ensure_future(layer.receive("work"))
-            await until(lambda: len(layer._inbox._boxes["work"].waiting) == 2)
+            await until(lambda: len(layer._mailboxes.by_channel["work"].waiters) == 2)
             loop.close()
             await layer.send("work", HELLO)
             assert await asyncio.wait_for(waiting, 5) == HELLO
@@ -122,7 +122,7 @@ class TestALoopThatIsClosed:
 
     def test_it_is_collected_without_harm(self, layer, eventually):
         loop, task = self.start_waiting(layer, "work")
-        layer._inbox.deliver([("work", HELLO)])
+        layer._mailboxes.deliver([("work", HELLO)])
         loop.close()
         self.forget(task)
         del loop, task
@@ -130,4 +130,4 @@ class TestALoopThatIsClosed:
         assert asyncio.run(asyncio.wait_for(layer.receive("work"), 5)) == HELLO
         asyncio.run(layer.send("work", HELLO))
         assert asyncio.run(asyncio.wait_for(layer.receive("work"), 5)) == HELLO
-        eventually(lambda: not layer._inbox.lanes.by_queue)
+        eventually(lambda: not layer._mailboxes.receiver.by_queue)

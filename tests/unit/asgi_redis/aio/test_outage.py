@@ -77,7 +77,7 @@ def test_who_comes_during_an_outage_gets_the_error_while_others_go_on_waiting(ai
         waiting = asyncio.ensure_future(layer.receive("work"))
         await until(lambda: waits(layer, "work"))
         fresh_redis_server.kill()
-        await until(layer._inbox.lanes.first.popper.is_down)
+        await until(layer._mailboxes.receiver.is_down)
         with pytest.raises(ConnectionError):
             await asyncio.wait_for(layer.receive("work"), 2)
         fresh_redis_server.start()

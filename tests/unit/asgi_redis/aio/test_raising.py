@@ -136,7 +136,7 @@ def test_a_capacity_that_cannot_be_told_costs_no_message_of_others(aio_for, redi
     """A subclass says what it likes; the receive thread asks it about what nobody waits for."""
     layer = aio_for(redis_server)
     local = layer.layer.client_prefix
-    layer._inbox._capacity = lambda channel: exec("raise SystemExit")
+    layer._mailboxes._capacity = lambda channel: exec("raise SystemExit")
 
     async def run():
         one, other = f"specific.{local}!one", f"specific.{local}!other"

@@ -55,10 +55,10 @@ class TestReceiving:
             waiting = asyncio.ensure_future(layer.receive(channel))
             await until(lambda: waits(layer, channel))
             inbox = layer.layer.subscriptions.inboxes[channel]
-            (receiver,) = inbox.waiting
+            (waiter,) = inbox.waiting
             with layer.layer.subscriptions.lock:
                 inbox.deliver(layer.serialize({"n": 1}), time.monotonic())
-                receiver.look()
+                waiter.future.set_result(None)
                 for _ in range(sent_meanwhile):
                     inbox.deliver(layer.serialize({"n": 2}), time.monotonic())
             waiting.cancel()

@@ -8,14 +8,14 @@ import time
 
 import pytest
 
-from asgi_redis.aio.runner import Calls, _all
+from asgi_redis.aio.runner import BlockingCalls, results_of
 
 pytestmark = pytest.mark.native("event loops in native threads")
 
 
 @pytest.fixture
 def calls():
-    calls = Calls("test calls", 2)
+    calls = BlockingCalls("test calls", 2)
     yield calls
     calls.close(5)
 
@@ -107,7 +107,7 @@ def test_who_gives_up_on_several_gives_up_on_each():
 
     async def run():
         futures = [asyncio.get_running_loop().create_future() for _ in range(3)]
-        waiting = asyncio.ensure_future(_all(futures))
+        waiting = asyncio.ensure_future(results_of(futures))
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.wait([waiting])
@@ -120,7 +120,7 @@ def test_the_first_of_several_errors_is_raised_when_all_have_answered():
     async def run():
         loop = asyncio.get_running_loop()
         one, other, last = (loop.create_future() for _ in range(3))
-        waiting = asyncio.ensure_future(_all([one, other, last]))
+        waiting = asyncio.ensure_future(results_of([one, other, last]))
         other.set_exception(ValueError("other"))
         await asyncio.sleep(0)
         assert not waiting.done()

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 import redis
 
-from asgi_redis.aio.lanes import _QUEUES
+from asgi_redis.aio.receive_thread import QUEUES_PER_THREAD
 from tests.support.async_waiting import until
 
 pytestmark = pytest.mark.native("event loops in native threads")
@@ -29,10 +29,10 @@ async def reading(layer, names):
 
 
 def all_wait(layer, names):
-    lanes = layer._inbox.lanes
-    wanted = [lane for lane in lanes._lanes if lane.wanted]
-    receiving = all(lane.popper._receiving and not lane.newcomers for lane in wanted)
-    return receiving and len(lanes.by_queue) == len(names)
+    receiver = layer._mailboxes.receiver
+    wanted = [thread for thread in receiver.threads if thread.waiting]
+    receiving = all(thread.is_receiving and not thread.new_waiters for thread in wanted)
+    return receiving and len(receiver.by_queue) == len(names)
 
 
 @pytest.mark.parametrize("kind", ["normal.{}", "single.reader?{}"])
@@ -56,12 +56,12 @@ def test_a_message_costs_no_look_at_all_the_other_channels(aio_for, fresh_redis_
         await asyncio.wait(tasks)
         return spent
 
-    assert asyncio.run(run(640)) < 1.5 * asyncio.run(run(_QUEUES)) + 20_000
+    assert asyncio.run(run(640)) < 1.5 * asyncio.run(run(QUEUES_PER_THREAD)) + 20_000
 
 
 def test_each_of_many_messages_comes_to_its_channel_once(aio_for, redis_server):
     layer = aio_for(redis_server)
-    names = [f"work{n:04}" for n in range(3 * _QUEUES)]
+    names = [f"work{n:04}" for n in range(3 * QUEUES_PER_THREAD)]
 
     async def run():
         received, tasks = await reading(layer, names)
@@ -76,19 +76,19 @@ def test_each_of_many_messages_comes_to_its_channel_once(aio_for, redis_server):
         await asyncio.wait(tasks)
 
     asyncio.run(run())
-    assert not layer._inbox.lanes.by_queue
+    assert not layer._mailboxes.receiver.by_queue
 
 
 def test_an_outage_makes_two_lines_in_the_log_however_many_threads_meet_it(aio_for, fresh_redis_server, caplog):
     layer = aio_for(fresh_redis_server, **QUICK)
-    names = [f"work{n:04}" for n in range(3 * _QUEUES)]
+    names = [f"work{n:04}" for n in range(3 * QUEUES_PER_THREAD)]
 
     async def run():
         received, tasks = await reading(layer, names)
         fresh_redis_server.kill()
-        await until(layer._inbox.lanes.first.popper.is_down)
+        await until(layer._mailboxes.receiver.is_down)
         fresh_redis_server.start()
-        await until(lambda: not layer._inbox.lanes.first.popper.is_down() and all_wait(layer, names))
+        await until(lambda: not layer._mailboxes.receiver.is_down() and all_wait(layer, names))
         for name in (names[0], names[-1]):
             await layer.send(name, {"n": 0})
         await until(lambda: len(received) == 2)
@@ -103,11 +103,11 @@ def test_an_outage_makes_two_lines_in_the_log_however_many_threads_meet_it(aio_f
 
 def test_there_are_no_more_threads_than_the_connections_allow(aio_for, redis_server):
     layer = aio_for(redis_server, connection_kwargs={"max_connections": 4})
-    names = [f"work{n:04}" for n in range(4 * _QUEUES)]
+    names = [f"work{n:04}" for n in range(4 * QUEUES_PER_THREAD)]
 
     async def run():
         received, tasks = await reading(layer, names)
-        assert len(layer._inbox.lanes._lanes) == 2
+        assert len(layer._mailboxes.receiver.threads) == 2
         await asyncio.gather(*(layer.send(name, {"n": 0}) for name in names))
         await until(lambda: len(received) == len(names), timeout=30)
         for task in tasks:
