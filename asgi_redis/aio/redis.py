@@ -32,8 +32,8 @@ class RedisChannelLayer(AsyncChannelLayer):
     """
     A Channels 4 back end over one or more Redis servers, which it may share with channels_redis.
 
-    For each server a thread makes one round trip for all the calls of the meantime. ``layer`` is the synchronous layer,
-    which shares the connections.
+    For each server a thread makes one round trip for all the calls of the meantime. ``layer`` is the synchronous
+    layer, which shares the connections.
 
     Its options are declared in ``AsyncRedisOptions``, which has those of ``channels_redis.core``.
 
