@@ -1,10 +1,10 @@
 """
-The worker of Django Channels 1, for any synchronous channel layer: routing, consumers, and the process that
-runs them.
+The worker of Django Channels 1, for any synchronous channel layer.
 
-It works without Django; ``workers.compat.django`` and what it uses are the files that know it.
+It has routing, consumers, and the process that runs them. Django is optional: only ``compat.django``, ``sessions``,
+``auth`` and ``apps`` need it.
 
-Nothing is imported before it is asked for, so that ``--pool gevent`` can patch the standard library first.
+Modules are imported at their first use, so that ``--pool gevent`` can patch the standard library before.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What Django knows this package as, in ``INSTALLED_APPS``."""
+"""The configuration of this package as a Django application."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from workers.compat.checks import check_command, check_hidden_package, check_rou
 
 
 class WorkersConfig(AppConfig):
-    """Brings ``manage.py runworker``, and looks after the settings: ``manage.py check``."""
+    """Provides ``manage.py runworker``, and checks of the settings for ``manage.py check``."""
 
     name = "workers"
 
     def ready(self) -> None:
-        """Registers the checks."""
+        """Register the checks."""
         register(check_channel_layers, Tags.compatibility)
         register(check_command, Tags.compatibility)
         register(check_hidden_package, Tags.compatibility)

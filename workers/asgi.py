@@ -84,16 +84,20 @@ _registered: dict[str, BaseChannelLayer] = {}
 
 
 def register_layer(alias: str, channel_layer: BaseChannelLayer) -> None:
-    """Makes ``alias`` stand for ``channel_layer`` in this process, whatever Django's settings say."""
+    """Make ``alias`` stand for ``channel_layer`` in this process, before Django's settings."""
     _registered[alias] = channel_layer
 
 
 def layer_from_path(path: str) -> BaseChannelLayer:
     """
-    Returns the layer that ``module:object`` is, or that it returns when it is called.
+    Return the layer that ``module:object`` is, or that it returns when it is called.
 
-    For an asynchronous layer that is around a synchronous one, that one. Raises ``ConfigurationError`` for what is
-    none, and ``redis.exceptions.RedisError`` where a server is needed to make it.
+    For an asynchronous layer that wraps a synchronous one, return the latter.
+
+    Raises:
+        ConfigurationError: It is no layer.
+        RedisError: A server is needed to make it.
+
     """
     found = import_path(path, "channel layer")
     try:
@@ -115,9 +119,11 @@ def layer_from_path(path: str) -> BaseChannelLayer:
 
 def layer_for(alias: str) -> BaseChannelLayer:
     """
-    Returns the registered layer for ``alias``, or else the one in Django's ``CHANNEL_LAYERS``.
+    Return the registered layer for ``alias``, or else that of Django's ``CHANNEL_LAYERS``.
 
-    Raises ``asgi_redis.exceptions.InvalidChannelLayerError`` when there is neither.
+    Raises:
+        InvalidChannelLayerError: There is neither.
+
     """
     if alias in _registered:
         return _registered[alias]

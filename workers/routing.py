@@ -1,10 +1,9 @@
 """
-Which consumer gets which message.
+Routing: finds the consumer of a message.
 
-A routing is a list of ``route`` and ``include`` entries, a dict from channel to consumer, or the dotted path
-of either. The first entry that matches wins. Filters are regular expressions on fields of the message,
-matched from the start of the field; their named groups become keyword arguments of the consumer. All as in
-Channels 1.1.8.
+A routing is a list of ``route`` and ``include`` entries, a dict from channel to consumer, or the dotted path of
+either. The first entry that matches wins. Filters are regular expressions on fields of the message, matched from the
+start of the field; their named groups become keyword arguments of the consumer. All as in Channels 1.1.8.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Callable, Optional, Protocol, Union
+from typing import Any, Callable, Optional, Protocol, Union, runtime_checkable
 
 from asgi_redis.wire.names import queue_of
 from workers.exceptions import RoutingError, RoutingImportError
@@ -23,14 +22,15 @@ Consumer = Callable[..., Any]
 Match = Optional[tuple[Consumer, dict[str, Any]]]
 
 
+@runtime_checkable
 class Routable(Protocol):
-    """What an entry of a routing has to offer; ``Route`` and ``Include`` do."""
+    """An entry of a routing, such as ``Route`` and ``Include``."""
 
     def match(self, message: Message) -> Match:
-        """Returns the consumer and its keyword arguments, or None."""
+        """Return the consumer and its keyword arguments, or None."""
 
     def channel_names(self) -> set[str]:
-        """Returns the channels to listen on."""
+        """Return the channels to listen on."""
 
 
 Routing = Union[str, Mapping[str, Union[Consumer, str]], Iterable[Routable]]
@@ -40,9 +40,15 @@ class Route:
     """
     One consumer on one or several channels.
 
-    ``channels`` is a name or several, ``consumer`` a callable or its dotted path, each filter a pattern for
-    the field of that name. Raises ``RoutingImportError`` for a path that leads nowhere and ``RoutingError``,
-    which is a ``ValueError``, for a filter with a group that has no name.
+    Args:
+        channels: A name, or several.
+        consumer: A callable, or its dotted path.
+        filters: A pattern for each field that has to match.
+
+    Raises:
+        RoutingImportError: The path leads nowhere.
+        RoutingError: A filter has a group without a name, or the consumer is not callable. It is a ``ValueError``.
+
     """
 
     def __init__(
@@ -65,7 +71,7 @@ class Route:
                 )
 
     def match(self, message: Message) -> Match:
-        """Returns the consumer and the named groups of all filters, or None when a filter does not match."""
+        """Return the consumer and the named groups of all filters, or None."""
         if message.channel.name not in self._names:
             return None
         found = _match_fields(self.filters, message)
@@ -74,7 +80,7 @@ class Route:
         return self.consumer, {name: value for match in found.values() for name, value in match.groupdict().items()}
 
     def channel_names(self) -> set[str]:
-        """Returns the channels to listen on."""
+        """Return the channels to listen on."""
         return set(self.channels)
 
     def __str__(self) -> str:
@@ -86,8 +92,14 @@ class RouteClass(Route):
     """
     One class-based consumer, on the channels that its ``channel_names()`` returns.
 
-    ``consumer`` is the class or its dotted path. Raises as ``Route`` does, and ``RoutingError`` for a consumer
-    without ``channel_names``.
+    Args:
+        consumer: The class, or its dotted path.
+        filters: A pattern for each field that has to match.
+
+    Raises:
+        RoutingImportError: The path leads nowhere.
+        RoutingError: The consumer has no ``channel_names``, or a filter has a group without a name.
+
     """
 
     def __init__(self, consumer: Any, **filters: str | bytes | re.Pattern[str]) -> None:
@@ -101,35 +113,42 @@ class Include:
     """
     Another routing, for messages whose fields start with the given prefixes.
 
-    Each prefix is a pattern; the included entries see the field without the part that it matched, and its
-    named groups are added to their keyword arguments. Raises as ``Route`` does for dotted paths.
+    Args:
+        routing: A routing, or its dotted path.
+        prefixes: A pattern for each field that has to match. The included entries see the field without the part
+            that it matched, and its named groups are added to their keyword arguments.
+
+    Raises:
+        RoutingImportError: The path leads nowhere.
+        RoutingError: It is no routing.
+
     """
 
     def __init__(self, routing: Routing, **prefixes: str | bytes | re.Pattern[str]) -> None:
         self.routing = resolve_routing(routing)
         self.prefixes = {field: re.compile(_text(pattern)) for field, pattern in prefixes.items()}
-        self._by_channel, self._on_any = _sorted_by_channel(self.routing)
+        self._by_channel, self.on_any_channel = _sorted_by_channel(self.routing)
 
     def match(self, message: Message) -> Match:
-        """Returns the first match among the included entries, or None."""
+        """Return the first match among the included entries, or None."""
         found = _match_fields(self.prefixes, message)
         if found is None:
             return None
         arguments: dict[str, Any] = {}
         if found:
-            # A copy, for entries after this one are to see the whole field again.
+            # A copy: the entries after this one see the whole field again.
             message = type(message)(dict(message.content), message.channel.name, message.channel_layer)
             for field, match in found.items():
                 arguments.update(match.groupdict())
                 message[field] = match.string[match.end() :]
-        for entry in self._by_channel.get(message.channel.name, self._on_any):
+        for entry in self._by_channel.get(message.channel.name, self.on_any_channel):
             result = entry.match(message)
             if result is not None:
                 return result[0], {**arguments, **result[1]}
         return None
 
     def channel_names(self) -> set[str]:
-        """Returns the channels that the included entries listen on."""
+        """Return the channels that the included entries listen on."""
         return {name for entry in self.routing for name in entry.channel_names()}
 
 
@@ -142,9 +161,9 @@ class Router:
 
     def match(self, message: Message) -> Match:
         """
-        Returns the consumer for a message with its keyword arguments, or None.
+        Return the consumer for a message with its keyword arguments, or None.
 
-        A message of a process-local channel, ``x.y!abc``, goes where one of ``x.y!`` would.
+        A message of a process-local channel ``x.y!abc`` that no entry takes is routed as one of ``x.y!``.
         """
         found = self._root.match(message)
         name = message.channel.name
@@ -153,15 +172,15 @@ class Router:
         return found
 
     def with_route(self, entry: Routable) -> Router:
-        """Returns a routing that has ``entry``, too, in the last place."""
+        """Return this routing with one more entry at its end."""
         return Router([self._root, entry])
 
     def with_websockets(self) -> Router:
         """
-        Returns a routing that takes all messages of websockets, where this one listens to some of their channels.
+        Return a routing that takes all messages of websockets, if this one takes any.
 
-        What no entry takes comes last: who connects is accepted, anything else is dropped. That is the rule of
-        Channels 1.1.8's ``routing.Router.check_default``.
+        Where no other entry takes them, connections are accepted, and other messages are dropped. That is the rule
+        of Channels 1.1.8's ``routing.Router.check_default``.
         """
         if not any(name.startswith("websocket.") for name in self.channels):
             return self
@@ -176,20 +195,22 @@ class Router:
 
 
 def connect_consumer(message: Any) -> None:
-    """Accepts a client of a websocket."""
+    """Accept a client of a websocket."""
     message.reply_channel.send({"accept": True})
 
 
-def null_consumer(message: Any) -> None:
-    """Does nothing."""
+def null_consumer(message: Message) -> None:
+    """Ignore a message."""
 
 
 def resolve_routing(routing: Routing) -> list[Routable]:
     """
-    Returns the entries of a routing in any of its forms.
+    Return the entries of a routing in any of its forms.
 
-    Raises ``RoutingImportError`` when it is a dotted path that leads nowhere, ``RoutingError`` when it is no
-    routing.
+    Raises:
+        RoutingImportError: It is a dotted path that leads nowhere.
+        RoutingError: It is no routing.
+
     """
     found: Any = _imported(routing, "channel routing") if isinstance(routing, str) else routing
     if isinstance(found, Mapping):
@@ -199,29 +220,29 @@ def resolve_routing(routing: Routing) -> list[Routable]:
     except TypeError:
         entries = [found]
     for entry in entries:
-        if not (hasattr(entry, "match") and hasattr(entry, "channel_names")):
+        if not isinstance(entry, Routable):
             raise RoutingError(f"a routing is a list of route() and include(), or a dict; {entry!r} is neither")
     return entries
 
 
 def consumer_name(consumer: Consumer) -> str:
-    """Returns the name of a consumer for the log: ``module.function``, or the class of an instance."""
+    """Return the name of a consumer for the log: of a function, or of the class of an instance."""
     if isinstance(consumer, functools.partial):
         consumer = consumer.func
-    named = consumer if hasattr(consumer, "__qualname__") else type(consumer)
+    named = consumer if getattr(consumer, "__qualname__", None) else type(consumer)
     return f"{named.__module__}.{named.__qualname__}"
 
 
 def _sorted_by_channel(entries: list[Routable]) -> tuple[dict[str, list[Routable]], list[Routable]]:
     """
-    Returns the entries that may match a message, in their order: by its channel, and for those of any other channel.
+    Return the entries for each channel, and the entries for all other channels, in their order.
 
-    An entry of another kind than those in here is asked about every message, also within an ``include``.
+    An entry of a class that is not defined here is asked about every message, also within an ``include``.
     """
     by_channel: dict[str, list[Routable]] = {}
     on_any: list[Routable] = []
     for entry in entries:
-        if type(entry) in {Route, RouteClass} or (type(entry) is Include and not entry._on_any):
+        if type(entry) in {Route, RouteClass} or (type(entry) is Include and not entry.on_any_channel):
             for name in entry.channel_names():
                 by_channel.setdefault(name, list(on_any)).append(entry)
         else:

@@ -1,9 +1,11 @@
 """
 Sessions for consumers: the decorators of Channels 1.1.8's ``channels.sessions``. They need Django.
 
-A channel session belongs to a reply channel, so to one client for as long as it is connected. Where two messages of a
-client are handled at the same time, each saves only what it changed, so that neither undoes the other's work.
+A channel session belongs to a reply channel, so to one client for as long as it is connected. When two messages of a
+client are handled at the same time, each saves its own changes only, so that neither undoes those of the other.
 The consumers are plain functions: Django's sessions cannot be used in an event loop.
+
+The only file that uses a private part of Django: ``_session_key``.
 """
 
 from __future__ import annotations
@@ -35,9 +37,9 @@ _MISSING = object()
 
 def plain(func: Consumer) -> Consumer:
     """
-    Returns what calls ``func``, which is not to be ``async def``.
+    Return a function that calls ``func``, which must not be ``async def``.
 
-    Raises ``TypeError`` where it is: at once, or when it is called where it shows only then, by its coroutine.
+    Raises ``TypeError`` if it is: at once, or when a call returns a coroutine.
     """
     if inspect.iscoroutinefunction(func):
         raise _refusal(consumer_name(func))
@@ -55,10 +57,13 @@ def plain(func: Consumer) -> Consumer:
 
 def session_for_reply_channel(reply_channel: str) -> Any:
     """
-    Returns the session of a reply channel, loaded, with whatever Django engine the settings name.
+    Return the session of a reply channel, loaded.
 
-    ``CHANNEL_SESSION_ENGINE`` goes before ``SESSION_ENGINE``. Raises ``ValueError`` for signed cookies, which a
-    consumer cannot set.
+    Its engine is ``CHANNEL_SESSION_ENGINE`` of the settings, or ``SESSION_ENGINE``.
+
+    Raises:
+        ValueError: The engine is that of signed cookies, which a consumer cannot set.
+
     """
     engine = import_module(getattr(settings, "CHANNEL_SESSION_ENGINE", settings.SESSION_ENGINE))
     if engine is signed_cookies:
@@ -67,26 +72,27 @@ def session_for_reply_channel(reply_channel: str) -> Any:
     hashed = hashlib.sha1(reply_channel.encode("utf8"), usedforsecurity=False).hexdigest()
     key = f"chn{hashed[:29]}"
     session = engine.SessionStore(session_key=key)
-    session.channels_loaded = copy.deepcopy(session._session)
-    session._session_key = key  # loading one that does not exist takes it away
+    session.channels_loaded = copy.deepcopy(dict(session.items()))
+    session._session_key = key  # no public way: a session that does not exist loses its key when it is loaded
     return session
 
 
 def channel_session(func: Consumer) -> Consumer:
     """
-    Gives the consumer ``message.channel_session``, like a dict, and saves it after the consumer if it changed.
+    Give the consumer ``message.channel_session``, which is like a dict.
 
-    Raises ``ValueError`` when called with a message that has no reply channel.
+    It is saved after the consumer if it changed. The consumer raises ``ValueError`` for a message that has no reply
+    channel.
     """
     func = plain(func)
 
     @functools.wraps(func)
     def inner(*args: Any, **kwargs: Any) -> Any:
         # First or, for a method that was decorated in its class, second.
-        message: Any = next((argument for argument in args[:2] if isinstance(argument, Message)), None)
+        message = next((argument for argument in args[:2] if isinstance(argument, Message)), None)
         if message is None:
             raise ValueError("a channel_session consumer is called with a Message")
-        if not hasattr(message, "channel_session"):
+        if "channel_session" not in vars(message):
             message.channel_session = _existing_session(message)
         try:
             return func(*args, **kwargs)
@@ -99,21 +105,23 @@ def channel_session(func: Consumer) -> Consumer:
 
 
 def wait_channel_name(reply_channel: str) -> str:
-    """Returns the name of the channel where messages of a client wait for their turn."""
+    """Return the name of the channel where messages of a client wait for their turn."""
     return f"__wait__.{reply_channel.replace('!', '?')}"
 
 
 def requeue_messages(message: Message) -> None:
     """
-    Puts all messages that wait for their turn back on the channels that they came from.
+    Send all messages that wait for their turn to the channels that they came from.
 
-    Raises the layer's ``ChannelFull`` when one of them is full.
+    Raises:
+        ChannelFull: One of these channels is full.
+
     """
-    layer: Any = message.channel_layer
+    layer = message.channel_layer
     wait_channel = wait_channel_name(_reply_channel_name(message))
     while True:
-        channel, content = layer.receive([wait_channel], block=False)
-        if channel is None:
+        _, content = layer.receive([wait_channel], block=False)
+        if content is None:
             return
         original = content.pop("original_channel")
         try:
@@ -124,10 +132,14 @@ def requeue_messages(message: Message) -> None:
 
 def enforce_ordering(func: Any = None, slight: bool = False) -> Any:
     """
-    Has the consumer called with a client's messages one after the other, by their ``order``.
+    Call the consumer with the messages of a client one after the other, by their ``order``.
 
-    One that comes early waits in a channel of its own until its turn. Raises ``ValueError`` for ``slight``, and when
-    called with a message without an order.
+    A message that comes early waits in another channel until its turn. The consumer raises ``ValueError`` for a
+    message without an order.
+
+    Raises:
+        ValueError: ``slight`` is true.
+
     """
     if slight:
         raise ValueError("messages are always in slight order: remove slight=True")
@@ -139,7 +151,7 @@ def _ordered(func: Consumer) -> Consumer:
 
     @channel_session
     @functools.wraps(func)
-    def inner(message: Any, *args: Any, **kwargs: Any) -> None:
+    def inner(message: Message, *args: Any, **kwargs: Any) -> None:
         if "order" not in message.content:
             raise ValueError(f"a message on channel {message.channel} has no order to enforce")
         order = int(message.content["order"])
@@ -158,7 +170,7 @@ def _ordered(func: Consumer) -> Consumer:
             layer.send(wait_channel_name(name), message.content)
         except layer.ChannelFull:
             raise layer.ChannelFull(f"too many messages of {name} wait for their turn") from None
-        # The one before may have been done after this one had loaded the session and before it waited.
+        # The message before may have been done after this one had loaded the session and before it waited.
         if order == session_for_reply_channel(name).get(NEXT_ORDER, 0):
             requeue_messages(message)
 
@@ -167,16 +179,17 @@ def _ordered(func: Consumer) -> Consumer:
 
 def http_session(func: Consumer) -> Consumer:
     """
-    Gives the consumer ``message.http_session``, the session of the browser, or None where it has none.
+    Give the consumer ``message.http_session``, the session of the browser, or None.
 
     Its key comes from ``session_key`` in the query string, or from the session cookie. It is saved after the consumer
-    if it changed and the consumer raised nothing. Raises ``ValueError`` for a message that is no HTTP request.
+    if it changed and the consumer raised nothing. The consumer raises ``ValueError`` for a message that is no HTTP
+    request.
     """
     func = plain(func)
 
     @functools.wraps(func)
-    def inner(message: Any, *args: Any, **kwargs: Any) -> Any:
-        if hasattr(message, "http_session"):
+    def inner(message: Message, *args: Any, **kwargs: Any) -> Any:
+        if "http_session" in vars(message):
             try:
                 return func(message, *args, **kwargs)
             finally:
@@ -194,16 +207,16 @@ def http_session(func: Consumer) -> Consumer:
 
 def channel_and_http_session(func: Consumer) -> Consumer:
     """
-    Gives the consumer both, and the HTTP session of ``websocket.connect`` also with all later messages.
+    Give the consumer both sessions; that of ``websocket.connect`` also with later messages.
 
-    The channel session remembers its key.
+    The channel session remembers the key of the HTTP session.
     """
     func = plain(func)
 
     @http_session
     @channel_session
     @functools.wraps(func)
-    def inner(message: Any, *args: Any, **kwargs: Any) -> Any:
+    def inner(message: Message, *args: Any, **kwargs: Any) -> Any:
         name = settings.SESSION_COOKIE_NAME
         if message.http_session is not None and name not in message.channel_session:
             message.channel_session[name] = message.http_session.session_key
@@ -215,7 +228,7 @@ def channel_and_http_session(func: Consumer) -> Consumer:
 
 
 def _existing_session(message: Message) -> Any:
-    """Raises ``ConsumeLater`` when somebody else makes it at this moment."""
+    """Return the session of a client; raise ``ConsumeLater`` when another consumer creates it just now."""
     session = session_for_reply_channel(_reply_channel_name(message))
     if not session.exists(session.session_key):
         try:
@@ -226,17 +239,17 @@ def _existing_session(message: Message) -> Any:
 
 
 def _save(session: Any, message: Message) -> None:
-    """Saves what has changed since the session was loaded, on top of what others have saved since."""
+    """Save the changes since the session was loaded, on top of the changes that others have saved since."""
     stored = session_for_reply_channel(_reply_channel_name(message))
     if stored.session_key == session.session_key:
-        before, now = session.channels_loaded, session._session
-        merged = stored._session
+        before, now, merged = session.channels_loaded, dict(session.items()), dict(stored.items())
         for key in {*before, *now}:
             if key not in now:
                 merged.pop(key, None)
             elif before.get(key, _MISSING) != now[key]:
                 merged[key] = now[key]
-        session._session_cache = merged
+        session.clear()
+        session.update(merged)
         session.channels_loaded = copy.deepcopy(merged)
     session.save()
 

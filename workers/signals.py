@@ -1,12 +1,12 @@
 """
-The signals of a worker's life, under their Channels 1 names.
+The signals of a worker, under their Channels 1 names.
 
-``worker_process_ready`` and ``worker_ready`` are sent once each, in this order, before the first message is
-pulled, with the ``Worker`` as sender. ``consumer_started`` (with ``environ={}``) and ``consumer_finished``
-are sent around every message, with the class ``Worker`` as sender, in the thread or greenlet that runs the
-consumer.
+``worker_process_ready`` and ``worker_ready`` are sent once each, in this order, before the first message is received,
+with the ``Worker`` as sender. ``consumer_started`` (with ``environ={}``) and ``consumer_finished`` are sent around
+every message, with the class ``Worker`` as sender, in the thread or greenlet that runs the consumer.
 
-Django's own ``Signal`` would do, but a worker runs without Django. This one has what its ``@receiver`` needs.
+A worker runs without Django, so this module has its own ``Signal``, with the interface that Django's ``@receiver``
+needs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Errors = tuple[tuple[object, BaseException], ...]
 
 
 class Signal:
-    """A list of functions to call. A function that raises is logged, and the next one is called."""
+    """A list of functions to call. An exception of one is logged, and the next one is called."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -32,11 +32,16 @@ class Signal:
 
     def connect(self, receiver: Receiver, sender: Any = None, weak: bool = False, dispatch_uid: Any = None) -> None:
         """
-        Calls ``receiver(signal=..., sender=..., **named)`` at each ``send``; connecting twice is connecting
-        once.
+        Call ``receiver(signal=..., sender=..., **named)`` at each ``send``.
 
-        ``sender`` limits it to one sender. ``dispatch_uid`` stands for the receiver when looking for doubles.
-        ``weak`` is there because Django's callers pass it: receivers are always kept alive.
+        Connecting it again has no effect.
+
+        Args:
+            receiver: The function.
+            sender: The only sender to call it for; None for any.
+            weak: Ignored; receivers are always kept alive. Callers of Django's signals pass it.
+            dispatch_uid: Identifies the receiver in its place.
+
         """
         key = dispatch_uid or receiver
         with self._lock:
@@ -44,21 +49,21 @@ class Signal:
                 self._receivers += ((key, sender, receiver),)
 
     def disconnect(self, receiver: Receiver | None = None, sender: Any = None, dispatch_uid: Any = None) -> bool:
-        """Undoes a ``connect`` with the same arguments; returns whether there was one."""
+        """Undo a ``connect`` with the same arguments; return whether there was one."""
         key = dispatch_uid or receiver
         with self._lock:
-            kept = tuple(row for row in self._receivers if not (row[0] == key and row[1] is sender))
-            found = len(kept) < len(self._receivers)
-            self._receivers = kept
+            left = tuple(row for row in self._receivers if not (row[0] == key and row[1] is sender))
+            found = len(left) < len(self._receivers)
+            self._receivers = left
         return found
 
     def send(self, sender: Any, **named: Any) -> None:
-        """Calls every receiver, in the order in which they were connected."""
+        """Call every receiver, in the order in which they were connected."""
         for receiver, error in self.errors_of_receivers(sender, **named):
             logger.error("Error in signal receiver %r", receiver, exc_info=error)
 
     def errors_of_receivers(self, sender: Any, **named: Any) -> Errors:
-        """Calls every receiver, likewise; returns those that raised, with what they raised."""
+        """Call every receiver likewise; return those that raised, each with its exception."""
         errors: Errors = ()
         for _, only, receiver in self._receivers:
             if only is None or only is sender:
@@ -70,14 +75,14 @@ class Signal:
 
 
 def sending(signal: Any) -> Callable[..., Errors]:
-    """Returns ``errors_of_receivers`` of a signal, and what does the same with one of Django's."""
+    """Return ``errors_of_receivers`` of a signal, or its equivalent for a signal of Django."""
     return signal.errors_of_receivers if isinstance(signal, Signal) else functools.partial(_send_djangos, signal)
 
 
 def _send_djangos(signal: Any, sender: Any, **named: Any) -> Errors:
     try:
         responses = signal.send_robust(sender=sender, **named)
-    except BaseException as error:  # noqa: BLE001  it lets through what is no Exception
+    except BaseException as error:  # noqa: BLE001  it catches Exceptions only
         return ((signal, error),)
     return tuple(row for row in responses if isinstance(row[1], BaseException))
 

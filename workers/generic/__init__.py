@@ -1,4 +1,4 @@
-"""Class-based consumers: the parts and names of Channels 1.1.8's ``channels.generic``."""
+"""Class-based consumers, under the names of Channels 1.1.8's ``channels.generic``."""
 
 from __future__ import annotations
 

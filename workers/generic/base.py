@@ -15,14 +15,18 @@ Handler = Callable[..., Any]
 
 class BaseConsumer:
     """
-    A consumer that calls a method of its own for each channel: ``method_mapping`` maps channel to method name.
+    A consumer that calls another of its methods for each channel.
 
     The class is the consumer: an instance is made for each message, and handles it while it is made. It goes into
     a routing by ``route_class(TheConsumer, path=...)`` or ``TheConsumer.as_route(path=...)``. Methods may be
     ``async def``.
 
-    ``channel_session`` and ``channel_session_user`` wrap the method in the decorators of these names; they need
-    Django, and methods that are not ``async def``.
+    Attributes:
+        method_mapping: The name of the method for each channel.
+        channel_session: Whether to wrap the method in the decorator of this name. It needs Django, and a method that
+            is not ``async def``.
+        channel_session_user: Likewise.
+
     """
 
     method_mapping: ClassVar[Mapping[str, str]] = {}
@@ -38,15 +42,21 @@ class BaseConsumer:
 
     @classmethod
     def channel_names(cls) -> set[str]:
-        """Returns the channels that this consumer listens on."""
+        """Return the channels that this consumer listens on."""
         return set(cls.method_mapping)
 
     @classmethod
     def as_route(cls, attrs: dict[str, Any] | None = None, **kwargs: Any) -> RouteClass:
         """
-        Returns a route to this class, or to a subclass of it with the class attributes ``attrs``.
+        Return a route to this class, or to a subclass with other class attributes.
 
-        ``kwargs`` are the filters of the route. Raises ``TypeError`` when ``attrs`` is not a dict.
+        Args:
+            attrs: The class attributes of the subclass.
+            kwargs: The filters of the route.
+
+        Raises:
+            TypeError: ``attrs`` is not a dict.
+
         """
         if attrs is not None and not isinstance(attrs, dict):
             raise TypeError(f"attrs must be a dict of class attributes, not {attrs!r}")
@@ -54,7 +64,7 @@ class BaseConsumer:
         return route_class(consumer, **kwargs)
 
     def get_handler(self, message: Message, **kwargs: Any) -> Handler:
-        """Returns the method for the message's channel, in the decorators that the class asks for."""
+        """Return the method for the message's channel, in the decorators that the class asks for."""
         handler: Handler = getattr(self, self.method_mapping[message.channel.name])
         if self.channel_session_user:
             from workers.auth import channel_session_user  # here, because it needs Django
@@ -67,5 +77,5 @@ class BaseConsumer:
         return handler
 
     def dispatch(self, message: Message, **kwargs: Any) -> Any:
-        """Calls the handler, and returns what it returns."""
+        """Call the handler, and return its result."""
         return self.get_handler(message, **kwargs)(message, **kwargs)

@@ -1,7 +1,7 @@
 """
-Class-based consumers for websockets, and several streams over one of them.
+Class-based consumers for websockets, and for several streams over one websocket.
 
-Where a consumer sends to its client it sends to the reply channel, and so, like any consumer, when it is done.
+A consumer sends to its client by the reply channel, and so, like any consumer, when it is done.
 """
 
 from __future__ import annotations
@@ -22,10 +22,14 @@ class WebsocketConsumer(BaseConsumer):
     """
     One websocket: override ``connect``, ``receive`` and ``disconnect``.
 
-    ``path`` is the path of the request. ``groups`` are joined on connect and left on disconnect. ``http_user``
-    moves the user of the HTTP session to the channel session on connect; ``http_user_and_session`` also keeps
-    ``message.http_session``. ``strict_ordering`` handles the messages of a client one after the other, in the order
-    in which it sent them. All three need Django.
+    Attributes:
+        path: The path of the request.
+        groups: Joined on connect and left on disconnect.
+        http_user: Whether the user of the HTTP session is moved to the channel session on connect. Needs Django.
+        http_user_and_session: Likewise, and ``message.http_session`` is kept. Needs Django.
+        strict_ordering: Whether the messages of a client are handled one after the other, in the order in which it
+            sent them. Needs Django.
+
     """
 
     method_mapping: ClassVar[Mapping[str, str]] = {
@@ -39,7 +43,7 @@ class WebsocketConsumer(BaseConsumer):
     groups: Iterable[str] | None = None
 
     def get_handler(self, message: Message, **kwargs: Any) -> Handler:
-        """See ``BaseConsumer``. Raises ``ValueError`` for ``slight_ordering``, which no interface server needs."""
+        """Return the handler as ``BaseConsumer`` does; raise ``ValueError`` for ``slight_ordering``."""
         if self.http_user or self.http_user_and_session:
             self.channel_session_user = True
         self.path = message["path"]
@@ -62,111 +66,118 @@ class WebsocketConsumer(BaseConsumer):
         return handler
 
     def connection_groups(self, **kwargs: Any) -> Iterable[str]:
-        """Returns the names of the groups that every client is in while it is connected."""
+        """Return the names of the groups of every client, while it is connected."""
         return self.groups or []
 
     def raw_connect(self, message: Message, **kwargs: Any) -> Any:
-        """Joins the groups, then connects."""
+        """Join the groups, then connect."""
         for group in self.connection_groups(**kwargs):
             Group(group, channel_layer=message.channel_layer).add(_reply_channel(message))
         return self.connect(message, **kwargs)
 
     def connect(self, message: Message, **kwargs: Any) -> Any:
-        """A client wants to connect: accepts it. Raise ``DenyConnection`` to refuse."""
+        """Accept a client that connects. Raise ``DenyConnection`` to refuse it."""
         _reply_channel(self.message).send({"accept": True})
 
     def raw_receive(self, message: Message, **kwargs: Any) -> Any:
-        """Takes the text, or else the bytes, out of the message."""
+        """Receive the text of the message, or else its bytes."""
         if "text" in message:
             return self.receive(text=message["text"], **kwargs)
         return self.receive(bytes=message["bytes"], **kwargs)
 
     def receive(self, text: Any = None, bytes: Any = None, **kwargs: Any) -> Any:  # noqa: A002 - Channels' name
-        """The client has sent a frame."""
+        """Handle a frame from the client."""
 
     def send(self, text: Any = None, bytes: Any = None, close: Any = False) -> None:  # noqa: A002 - Channels' name
         """
-        Sends a frame to the client, then closes where ``close`` is true, or a close code.
+        Send a frame to the client, then close the connection if ``close`` is true.
 
-        Raises ``ValueError`` when there is neither ``text`` nor ``bytes``.
+        Args:
+            text: The content of a text frame.
+            bytes: The content of a binary frame.
+            close: True, or a close code.
+
+        Raises:
+            ValueError: There is neither ``text`` nor ``bytes``.
+
         """
         _reply_channel(self.message).send(_frame(text, bytes, close))
 
     @classmethod
     def group_send(cls, name: str, text: Any = None, bytes: Any = None, close: Any = False) -> None:  # noqa: A002
-        """Sends a frame to all clients of the group ``name``; otherwise like ``send``."""
+        """Send a frame to all clients of the group ``name``; otherwise like ``send``."""
         Group(name).send(_frame(text, bytes, close))
 
     def close(self, status: Any = True) -> None:
-        """Closes the websocket; ``status`` may be a close code."""
+        """Close the websocket; ``status`` may be a close code."""
         _reply_channel(self.message).send({"close": status})
 
     def raw_disconnect(self, message: Message, **kwargs: Any) -> Any:
-        """Leaves the groups, then disconnects."""
+        """Leave the groups, then disconnect."""
         for group in self.connection_groups(**kwargs):
             Group(group, channel_layer=message.channel_layer).discard(_reply_channel(message))
         return self.disconnect(message, **kwargs)
 
     def disconnect(self, message: Message, **kwargs: Any) -> Any:
-        """The client has gone."""
+        """Handle the end of the connection."""
 
 
 class JsonWebsocketConsumer(WebsocketConsumer):
-    """A ``WebsocketConsumer`` whose frames are JSON in text; ``receive`` gets, and ``send`` takes, the value."""
+    """A ``WebsocketConsumer`` whose frames are JSON in text; it receives and sends values."""
 
     def raw_receive(self, message: Message, **kwargs: Any) -> Any:
-        """Decodes the frame. Raises ``ValueError`` for one that is not text, or not JSON."""
+        """Decode the frame. Raises ``ValueError`` for a frame that is not text, or not JSON."""
         if "text" not in message:
             raise ValueError("a frame without text: a JSON consumer takes no other")
         return self.receive(self.decode_json(message["text"]), **kwargs)
 
     def receive(self, content: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # as in Channels 1
-        """The client has sent a value."""
+        """Handle a value from the client."""
 
     def send(self, content: Any, close: Any = False) -> None:  # type: ignore[override]  # as in Channels 1
-        """Sends a value to the client; see ``WebsocketConsumer.send``."""
+        """Send a value to the client; otherwise like ``WebsocketConsumer.send``."""
         super().send(text=self.encode_json(content), close=close)
 
     @classmethod
     def decode_json(cls, text: Any) -> Any:
-        """Returns the value that ``text`` stands for."""
+        """Return the value that ``text`` stands for."""
         return json.loads(text)
 
     @classmethod
     def encode_json(cls, content: Any) -> str:
-        """Returns a value as text."""
+        """Return a value as text."""
         return json.dumps(content)
 
     @classmethod
     def group_send(cls, name: str, content: Any, close: Any = False) -> None:  # type: ignore[override]  # likewise
-        """Sends a value to all clients of the group ``name``."""
+        """Send a value to all clients of the group ``name``."""
         WebsocketConsumer.group_send(name, cls.encode_json(content), close=close)
 
 
 class WebsocketMultiplexer:
-    """What a consumer of one stream sends with: it gets one as the keyword argument ``multiplexer``."""
+    """Sends on one stream; the keyword argument ``multiplexer`` of the stream's consumer."""
 
     def __init__(self, stream: str, reply_channel: Channel) -> None:
         self.stream = stream
         self.reply_channel = reply_channel
 
     def send(self, payload: Any) -> None:
-        """Sends a value to the client, on this stream."""
+        """Send a value to the client, on this stream."""
         self.reply_channel.send(self.encode(self.stream, payload))
 
     @classmethod
     def encode_json(cls, content: Any) -> str:
-        """Returns a value as text; where Django is installed, also one with dates, UUIDs and the like."""
+        """Return a value as text; with Django, also one with dates, UUIDs and the like."""
         return json.dumps(content, default=_extended)
 
     @classmethod
     def encode(cls, stream: str, payload: Any) -> dict[str, Any]:
-        """Returns the message that holds a value for a stream."""
+        """Return the message that holds a value for a stream."""
         return {"text": cls.encode_json({"stream": stream, "payload": payload})}
 
     @classmethod
     def group_send(cls, name: str, stream: str, payload: Any, close: Any = False) -> None:
-        """Sends a value on a stream to all clients of the group ``name``."""
+        """Send a value on a stream to all clients of the group ``name``."""
         message = cls.encode(stream, payload)
         if close:
             message["close"] = True
@@ -177,15 +188,19 @@ class WebsocketDemultiplexer(JsonWebsocketConsumer):
     """
     Several streams over one websocket: frames are ``{"stream": name, "payload": {...}}``.
 
-    ``consumers`` maps the name of each stream to its consumer: it gets the payload as if it had come alone, and a
-    ``multiplexer`` to answer with. All of them see the client connect and disconnect.
+    All consumers see the client connect and disconnect.
+
+    Attributes:
+        consumers: The consumer of each stream, by name. It gets the payload as if it had come alone, and a
+            ``multiplexer`` to answer with.
+
     """
 
     consumers: ClassVar[Mapping[str, Any]] = {}
     multiplexer_class: ClassVar[type[WebsocketMultiplexer]] = WebsocketMultiplexer
 
     def receive(self, content: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # as in Channels 1
-        """Gives a frame to the consumer of its stream. Raises ``ValueError`` for one that has none."""
+        """Pass a frame to the consumer of its stream. Raises ``ValueError`` where there is none."""
         if not (isinstance(content, dict) and "stream" in content and "payload" in content):
             raise ValueError("a multiplexed frame has a stream and a payload")
         stream, payload = content["stream"], content["payload"]
@@ -195,30 +210,30 @@ class WebsocketDemultiplexer(JsonWebsocketConsumer):
             raise ValueError("the payload of a multiplexed frame is a dict")
         consumer = self.consumers[stream]
         self.message.content["text"] = self.encode_json(payload)
-        if hasattr(consumer, "send"):
-            # As in Channels 1: what it sent itself would reach the client without its stream.
+        if getattr(consumer, "send", None):
+            # As in Channels 1: otherwise its messages would reach the client without its stream.
             consumer.send = self.send
         return consumer(self.message, **{**kwargs, "multiplexer": self._multiplexer(stream)})
 
     def connect(self, message: Message, **kwargs: Any) -> Any:
-        """Accepts the client, then tells all consumers."""
+        """Accept the client, then call all consumers."""
         _reply_channel(self.message).send({"accept": True})
-        self._tell_all(message, kwargs)
+        self._call_all(message, kwargs)
 
     def disconnect(self, message: Message, **kwargs: Any) -> Any:
-        """Tells all consumers."""
-        self._tell_all(message, kwargs)
+        """Call all consumers."""
+        self._call_all(message, kwargs)
 
     def send(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Raises ``SendNotAvailableOnDemultiplexer``."""
+        """Raise ``SendNotAvailableOnDemultiplexer``."""
         raise SendNotAvailableOnDemultiplexer("send with the keyword argument multiplexer, which knows the stream")
 
     @classmethod
     def group_send(cls, name: str, *args: Any, **kwargs: Any) -> NoReturn:
-        """Raises ``SendNotAvailableOnDemultiplexer``."""
+        """Raise ``SendNotAvailableOnDemultiplexer``."""
         raise SendNotAvailableOnDemultiplexer(f"send to {name!r} with WebsocketMultiplexer.group_send")
 
-    def _tell_all(self, message: Message, kwargs: dict[str, Any]) -> None:
+    def _call_all(self, message: Message, kwargs: dict[str, Any]) -> None:
         for stream, consumer in self.consumers.items():
             result = consumer(message, **{**kwargs, "multiplexer": self._multiplexer(stream)})
             if inspect.iscoroutine(result):

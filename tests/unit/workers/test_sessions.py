@@ -271,3 +271,14 @@ def test_without_django_it_says_how_to_get_it(module: str) -> None:
     script = f"import sys; sys.modules['django'] = None; import workers.{module}"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert 'pip install "asgi_redis[django]"' in ran.stderr
+
+
+def test_django_lets_a_session_that_does_not_exist_keep_its_key(engine: str, client: str) -> None:
+    """The contract with Django's private ``_session_key``, on which ``session_for_reply_channel`` relies."""
+    session = session_for_reply_channel(client)
+    assert session.session_key is not None, "SessionBase._session_key has changed: adapt workers.sessions"
+    session["n"] = 1
+    session.save(must_create=True)
+    assert dict(session_for_reply_channel(client).items()) == {"n": 1}, (
+        "SessionBase._session_key no longer is the key that a session is saved under: adapt workers.sessions"
+    )
