@@ -58,9 +58,14 @@ class Child:
 class ProcessTests(Suite):
     """Tests of promises of this project."""
 
+    def needs_sharing(self, layer: Layer) -> None:
+        """Skip the test unless forked processes share the messages of the layer."""
+        if not self.is_shared(layer):
+            pytest.skip("the layer does not cross processes")
+
     def test_parent_and_child_send_to_each_other(self, layer: Layer) -> None:
         """They do so with one layer object, which both have used."""
-        self.needs("crosses_processes")
+        self.needs_sharing(layer)
         send_all(layer, "warm", range(2))
         assert sorted(drain(layer, "warm")) == [0, 1]
 
@@ -77,8 +82,8 @@ class ProcessTests(Suite):
         child.result()
 
     def test_processes_share_the_messages_and_double_none(self, layer_for: MakeLayer) -> None:
-        self.needs("crosses_processes")
         layer = layer_for(capacity=200)
+        self.needs_sharing(layer)
         layer.receive(["a", "own!"])
         layer.block_timeout = 0.3
 
@@ -95,7 +100,7 @@ class ProcessTests(Suite):
         assert sorted(received) == list(range(200))
 
     def test_a_group_reaches_a_member_in_another_process(self, group_layer: Layer) -> None:
-        self.needs("crosses_processes")
+        self.needs_sharing(group_layer)
 
         def join() -> Any:
             group_layer.group_add("g", "member?child")
@@ -108,7 +113,7 @@ class ProcessTests(Suite):
         assert child.result() == ["member?child", {"n": 1}]
 
     def test_a_child_that_shares_no_messages_has_an_empty_layer_that_works(self, layer: Layer) -> None:
-        if self.crosses_processes:
+        if self.is_shared(layer):
             pytest.skip("the layer crosses processes")
         send_all(layer, "a", range(3))
 

@@ -29,7 +29,7 @@ class Suite:
     The base of the tests. Its attributes are the abilities of the layer.
 
     ``crosses_processes``: whether processes that are forked later share the messages. If not, each starts with an
-    empty layer.
+    empty layer. With None, the attribute of the layer says so.
 
     ``in_one_place``: whether all messages are in one place. With shards, a normal channel is first in, first out on
     each shard only, and a batch takes one message of each channel in turn on each shard only.
@@ -43,7 +43,7 @@ class Suite:
     ``resolution``: the seconds by which expiry may be early or late in a test, on a busy machine.
     """
 
-    crosses_processes = True
+    crosses_processes: bool | None = None
     in_one_place = True
     carries_bytes = True
     receive_batch = True
@@ -80,6 +80,11 @@ class Suite:
         """Return the same layer; skip the test where it has no groups."""
         self.needs_extension(layer, "groups")
         return layer
+
+    def is_shared(self, layer: Layer) -> bool:
+        """Return whether forked processes share the messages of the layer."""
+        shared: bool = layer.crosses_processes if self.crosses_processes is None else self.crosses_processes
+        return shared
 
     def needs(self, ability: str) -> None:
         """Skip the test unless the attribute of the suite is set."""

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ DOCUMENTS = [
     ROOT / "docs" / "layers.rst",
     ROOT / "docs" / "channels4.rst",
     ROOT / "docs" / "options.rst",
+    ROOT / "docs" / "own_layer.rst",
     ROOT / "examples" / "chat" / "README.rst",
     ROOT / "benchmarks" / "README.rst",
 ]
@@ -35,6 +37,12 @@ def test_the_page_of_the_options_is_that_of_the_declarations(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, ROOT / "docs" / "options.py", written], check=True, env=environment)
     assert (ROOT / "docs" / "options.rst").read_text() == written.read_text(), "run docs/options.py"
+
+
+def test_the_page_of_an_own_layer_shows_the_example_which_has_sixty_lines():
+    _, code = (ROOT / "examples" / "toy_layer.py").read_text().split("\n\n", 1)
+    assert textwrap.indent(code, "    ") in (ROOT / "docs" / "own_layer.rst").read_text()
+    assert len([line for line in code.split("\n") if line and '"""' not in line]) <= 60
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -17,8 +17,6 @@ from tests.support.broken_layers import FOUND_BY
 
 
 class TestInMemory(ChannelLayerConformance):
-    crosses_processes = False
-
     @pytest.fixture
     def make_layer(self):
         return InMemoryChannelLayer
