@@ -1,4 +1,4 @@
-"""What Django knows this package as, in ``INSTALLED_APPS``."""
+"""The app ``asgi_redis`` in Django's ``INSTALLED_APPS``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from asgi_redis.integrations.checks import check_channel_layers, check_workers
 
 
 class AsgiRedisConfig(AppConfig):
-    """Looks after the settings: ``manage.py check``."""
+    """Checks the settings in ``manage.py check``."""
 
     name = "asgi_redis"
 
     def ready(self) -> None:
-        """Registers the checks."""
+        """Register the checks."""
         register(check_channel_layers, Tags.compatibility)
         register(check_workers, Tags.compatibility)

@@ -50,7 +50,7 @@ def check_channel_layers(**_: object) -> list[CheckMessage]:
 
 
 def check_workers(**_: object) -> list[CheckMessage]:
-    """Return an error if the app ``workers`` is another than the one of this distribution."""
+    """Return an error if the app ``workers`` is not that of this distribution."""
     if not apps.is_installed("workers"):
         return []
     theirs, ours = Path(apps.get_app_config("workers").path), Path(__file__).parents[2] / "workers"
@@ -108,7 +108,7 @@ def _check_hosts(alias: str, options: object) -> Iterator[CheckMessage]:
 
 
 def _with_services(backend: object, options: object) -> object:
-    """Return the options with ``services`` for a Sentinel layer, which asks the Sentinels where there are none."""
+    """Return options with ``services``; without them the Sentinels would be asked."""
     config = options.get("CONFIG", {}) if isinstance(options, Mapping) else None
     if not isinstance(options, Mapping) or not isinstance(config, Mapping):
         return options
@@ -164,7 +164,7 @@ def _asynchronous(path: str) -> str:
 
 
 def _fix(alias: str, options: object, error: Exception) -> str:
-    """Return what to change in the settings when the constructor of the layer has raised ``error``."""
+    """Return the advice for an error that the constructor of the layer has raised."""
     where = f"CHANNEL_LAYERS[{alias!r}]"
     config = options.get("CONFIG", {}) if isinstance(options, Mapping) else None
     if isinstance(error, InvalidChannelLayerError):
@@ -183,7 +183,7 @@ def _fix(alias: str, options: object, error: Exception) -> str:
 
 
 def _culprit(where: str, config: object, complaint: str) -> tuple[str, str | None, object]:
-    """Return the dict with the option that ``complaint`` names first, the name of the option, and its value."""
+    """Return the place, name and value of the option that ``complaint`` names first."""
     options = config if isinstance(config, Mapping) else {}
     for word in re.findall(r"\w+", complaint):
         if word in options:

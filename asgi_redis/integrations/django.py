@@ -30,9 +30,9 @@ _lock = fork.Own(threading.RLock)
 
 def get_channel_layer(alias: str = "default") -> BaseChannelLayer:
     """
-    Return the synchronous channel layer for an alias in Django's ``CHANNEL_LAYERS``, the same in all of a process.
+    Return the synchronous channel layer for an alias in ``CHANNEL_LAYERS``.
 
-    Its ``BACKEND`` is the dotted path of
+    A process has one for each alias. Its ``BACKEND`` in Django's settings is the dotted path of
 
     * a synchronous layer,
     * a layer of ``asgi_redis.aio``, which stands for the synchronous layer in it: where Channels 4 is installed, in
@@ -69,7 +69,7 @@ def _configured() -> Mapping[str, object]:
 
 def _layer(alias: str, layers: Mapping[str, object]) -> BaseChannelLayer:
     """
-    Return the synchronous layer in the asynchronous one that Channels has for ``alias``, or else a new layer.
+    Return the layer within the asynchronous layer of Channels, or a new one.
 
     A second layer would have its own connections and ``client_prefix``, and in memory its own messages.
     """
@@ -86,7 +86,7 @@ def _layer(alias: str, layers: Mapping[str, object]) -> BaseChannelLayer:
 
 
 def make_channel_layer(alias: str, layers: Mapping[str, object]) -> BaseChannelLayer:
-    """Return a new layer for ``alias`` in a ``CHANNEL_LAYERS``. Raises as ``get_channel_layer`` does."""
+    """Return a new layer for ``alias``. Raises as ``get_channel_layer`` does."""
     backend, options = _backend_and_options(alias, layers)
     made = backend(**cast("Mapping[str, object]", options.get("CONFIG", {})))
     return made.layer if isinstance(made, LayerFacade) else made

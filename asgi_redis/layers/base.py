@@ -11,7 +11,7 @@ import string
 import uuid
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from re import Pattern
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,7 +19,6 @@ from asgi_redis.engine.codec import MessageDecoder, MessageEncoder
 from asgi_redis.engine.layer_reader import BatchReader, LayerReader
 from asgi_redis.exceptions import (
     ChannelFull,
-    ConfigurationError,
     InvalidMessage,
     InvalidName,
     MessageTooLarge,
@@ -27,7 +26,7 @@ from asgi_redis.exceptions import (
     UnsupportedExtension,
 )
 from asgi_redis.layers.classic import ClassicNames, base_of_asgiref_1
-from asgi_redis.layers.options import Capacities, CommonOptions, check_capacity, resolve, takes
+from asgi_redis.layers.options import Capacities, CommonOptions, resolve, takes
 from asgi_redis.process import fork
 from asgi_redis.process.awaiting import refuse_await
 from asgi_redis.process.patches import refuse_eventlet
@@ -127,13 +126,10 @@ class BaseChannelLayer(ClassicNames, ABC, _OfAsgiref1):
 
         A str is a glob, as in ``fnmatch``; a compiled pattern is matched at the start of the name.
         """
-        if not isinstance(channel_capacity, Mapping):
-            raise ConfigurationError(
-                f'channel_capacity must be a dict such as {{"http.request": 200}}, not {channel_capacity!r}'
-            )
-        for pattern, capacity in channel_capacity.items():
-            check_capacity(f"channel_capacity[{pattern!r}]", capacity)
-        return [(_compiled(pattern), capacity) for pattern, capacity in channel_capacity.items()]
+        return [
+            (re.compile(fnmatch.translate(pattern)) if isinstance(pattern, str) else pattern, capacity)
+            for pattern, capacity in channel_capacity.items()
+        ]
 
     def get_capacity(self, channel: str) -> int:
         """Returns the capacity of ``channel``: that of the first pattern that matches, or the default."""
@@ -374,11 +370,3 @@ class BaseChannelLayer(ClassicNames, ABC, _OfAsgiref1):
 
 def _new_client_prefix() -> str:
     return uuid.uuid4().hex
-
-
-def _compiled(pattern: str | Pattern[str]) -> Pattern[str]:
-    if isinstance(pattern, str):
-        return re.compile(fnmatch.translate(pattern))
-    if not isinstance(pattern, Pattern) or not isinstance(pattern.pattern, str):
-        raise ConfigurationError(f"the keys of channel_capacity must be globs or compiled patterns, not {pattern!r}")
-    return pattern

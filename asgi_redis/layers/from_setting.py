@@ -1,7 +1,8 @@
 """
-Layers that a setting gives, as an object or as a dict of ``BACKEND``, a dotted path, and ``CONFIG``, its options.
+Layers from settings.
 
-A dict can be written where no layer can be made yet, as in Django's settings.
+A setting is a layer, or a dict of ``BACKEND``, the dotted path of its class, and ``CONFIG``, its options. A dict can
+be written where no layer can be made yet, as in Django's settings.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class LayerFacade:
 
 
 def is_facade(backend: object) -> bool:
-    """Return whether ``backend`` is the class of an asynchronous layer that wraps a synchronous one."""
+    """Return whether ``backend`` is a class of asynchronous layers around others."""
     return inspect.isclass(backend) and issubclass(backend, LayerFacade)
 
 

@@ -1,9 +1,10 @@
 """
-The options of all layers. Each is declared once: its type, default, check and documentation.
+The options of all layers.
 
-The declarations are ``TypedDict`` classes, so that editors and type checkers know the options of a constructor. The
-constructors, their signatures, the "did you mean" of an unknown option, the options that a local layer takes over,
-and ``docs/options.rst`` read them. A new option is one declaration here, and its use.
+Each is declared once: its type, default, check and documentation. The declarations are ``TypedDict`` classes, so that
+editors and type checkers know the options of a constructor. Constructors, their signatures, the "did you mean" of an
+unknown option, the options that a local layer takes over, and ``docs/options.rst`` read them. A new option is one
+declaration here, and its use.
 """
 
 # No "from __future__ import annotations": reading the declarations is faster when Python has evaluated them.
@@ -31,7 +32,11 @@ _MEBIBYTE = 1024 * 1024
 
 
 class Option(NamedTuple):
-    """A declaration: ``check(name, value)`` raises ``ConfigurationError`` for a value that cannot work."""
+    """
+    The declaration of an option.
+
+    ``check(name, value)`` raises ``ConfigurationError`` for a value that cannot work.
+    """
 
     help: str
     default: object = None
@@ -47,7 +52,7 @@ def _is_list_of_str(value: object) -> bool:
 
 
 def must_be(wanted: str, fits: Callable[[object], bool]) -> Callable[[str, object], None]:
-    """Return a check that says what is ``wanted`` in place of a value that does not fit."""
+    """Return a check whose error says which value is ``wanted``."""
 
     def check(name: str, value: object) -> None:
         if not fits(value):
@@ -64,7 +69,7 @@ def _is_whole(value: object) -> "TypeGuard[int]":
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-check_capacity = must_be("a whole number of messages above 0", lambda value: _is_whole(value) and value > 0)
+_check_capacity = must_be("a whole number of messages above 0", lambda value: _is_whole(value) and value > 0)
 _message_bytes = must_be("a number of bytes", lambda value: _is_whole(value) and value > 0)
 _memory = must_be(f"a number of bytes, at least {_MEBIBYTE}", lambda value: _is_whole(value) and value >= _MEBIBYTE)
 _random_prefix = must_be(
@@ -84,6 +89,17 @@ _message_type = must_be("the type of a message, a str", lambda value: value is N
 _names = must_be("a list of names", lambda value: value is None or _is_list_of_str(value))
 
 
+def _check_capacities(name: str, value: object) -> None:
+    if value is None:
+        return
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f'{name} must be a dict such as {{"http.request": 200}}, not {value!r}')
+    for pattern, capacity in value.items():
+        if not isinstance(pattern.pattern if isinstance(pattern, Pattern) else pattern, str):
+            raise ConfigurationError(f"the keys of {name} must be globs or compiled patterns, not {pattern!r}")
+        _check_capacity(f"{name}[{pattern!r}]", capacity)
+
+
 class CommonOptions(TypedDict, total=False):
     """Options of all layers."""
 
@@ -93,12 +109,15 @@ class CommonOptions(TypedDict, total=False):
     group_expiry: Annotated[
         float, Option("Seconds that a channel stays in a group after ``group_add``.", 86400, _seconds)
     ]
-    capacity: Annotated[int, Option("Messages that a channel holds.", 100, check_capacity)]
+    capacity: Annotated[int, Option("Messages that a channel holds.", 100, _check_capacity)]
     channel_capacity: Annotated[
         Optional[Capacities],
-        Option("Other capacities: a dict of globs or compiled patterns; the first that matches counts."),
+        Option(
+            "Other capacities: a dict of globs or compiled patterns; the first that matches counts.",
+            None,
+            _check_capacities,
+        ),
     ]
-
     symmetric_encryption_keys: Annotated[
         Optional[Sequence[Key]], Option("Keys, str or bytes: the first encrypts, all decrypt.")
     ]
@@ -154,7 +173,7 @@ class HostsOptions(ServerOptions, total=False):
 
 
 class OutageOptions(TypedDict, total=False):
-    """Options of layers that send a message to their channels when an outage of Redis begins and ends."""
+    """Options of layers that tell their channels of an outage of Redis."""
 
     on_disconnect: Annotated[
         Optional[str], Option("The type of the message at the beginning of an outage.", None, _message_type)
@@ -165,7 +184,7 @@ class OutageOptions(TypedDict, total=False):
 
 
 class PubSubOptions(HostsOptions, OutageOptions, total=False):
-    """Options of ``RedisPubSubChannelLayer``, the synchronous and the asynchronous one."""
+    """Options of ``RedisPubSubChannelLayer``, synchronous and asynchronous."""
 
 
 class QueueOptions(ServerOptions, total=False):
@@ -238,7 +257,7 @@ def declarations(kind: type) -> dict[str, Option]:
 
 
 def takes(kind: type) -> Callable[[F], F]:
-    """Decorate a constructor with ``**options: Unpack[kind]``: its signature and docstring show each option."""
+    """Decorate a constructor so that its signature and docstring show each option."""
     options = declarations(kind)
 
     def decorate(constructor: F) -> F:
@@ -259,10 +278,12 @@ def takes(kind: type) -> Callable[[F], F]:
 
 def resolve(layer: object, kind: type[T], given: T) -> T:
     """
-    Return the options that were ``given`` to the constructor of ``layer``, and the defaults of all others.
+    Return the options ``given`` to a constructor, and the defaults of all others.
 
-    Raises ``UnknownSetting`` for an option that ``kind`` does not declare, and ``ConfigurationError`` for a value
-    that cannot work.
+    Raises:
+        UnknownSetting: ``kind`` does not declare an option.
+        ConfigurationError: The value of an option cannot work.
+
     """
     options = declarations(kind)
     for name in given:

@@ -1,4 +1,4 @@
-"""``RedisSentinelChannelLayer``: shards that are the services of one Sentinel cluster."""
+"""``RedisSentinelChannelLayer``: one shard for each service of a Sentinel cluster."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 class RedisSentinelChannelLayer(RedisChannelLayer):
     """
-    A ``RedisChannelLayer`` whose servers are the masters of services that Sentinels watch.
+    A ``RedisChannelLayer`` over the masters of services that Sentinels watch.
 
     Sentinels that are down are passed over. An error that shows another master makes the last answer void at once.
 
