@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 class IPCChannelLayer(StoreChannelLayer):
     """
-    A channel layer for the processes of one user on one machine. Needs the extra ``ipc``.
+    A channel layer for the processes of one user on one machine.
 
-    Messages are in memory (``/dev/shm`` on Linux, else in the directory for temporary files), private to the user,
-    and outlive the processes. Threads, greenlets and forked processes may share one object. Processes with the same
-    ``prefix`` and ``path`` share their messages. Beyond ``max_bytes`` messages are refused as by a full channel, and
-    can still be read.
+    It needs the extra ``ipc``. Messages are in memory (``/dev/shm`` on Linux, else in the directory for temporary
+    files), private to the user, and outlive the processes. Threads, greenlets and forked processes may share one
+    object. Processes with the same ``prefix`` and ``path`` share their messages. When ``max_bytes`` are in use,
+    messages are refused as by a full channel, and can still be read.
 
     Its options are declared in ``IPCOptions``.
 

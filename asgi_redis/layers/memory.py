@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 class InMemoryChannelLayer(StoreChannelLayer):
     """
-    A channel layer for the threads and greenlets of one process, for tests and development.
+    A channel layer for the threads and greenlets of one process.
 
-    Only the users of one object share its messages: a forked process starts with an empty layer, and ``runworker``,
-    which is a separate process, refuses it.
+    It is for tests and development. Only the users of one object share its messages: a forked process starts with an
+    empty layer, and ``runworker``, which is a separate process, refuses it.
 
     Its options are declared in ``CommonOptions``.
 
