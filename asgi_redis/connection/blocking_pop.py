@@ -22,7 +22,8 @@ from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS
 from asgi_redis.process.wakeup import WakeupPipe, poll
 from asgi_redis.wire.operation import Operation
-from asgi_redis.wire.operations import Taken, client_id, unblock
+from asgi_redis.wire.server import client_id, unblock
+from asgi_redis.wire.taking import Taken
 
 logger = logging.getLogger("asgi_redis")
 

@@ -10,7 +10,7 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.wire.operation import Operation
-from asgi_redis.wire.operations import client_id, unblock
+from asgi_redis.wire.server import client_id, unblock
 
 Execute = Callable[[Operation], Any]
 

@@ -30,7 +30,7 @@ from asgi_redis.connection.redis_py import has_reply, is_wrong_type, read_reply,
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS, BackgroundReplies
 from asgi_redis.wire.operation import Operation
-from asgi_redis.wire.operations import scan, types, unlink
+from asgi_redis.wire.server import scan, types, unlink
 
 _KEYS_LOOKED_AT = 1000  # to find the one that is of another type
 

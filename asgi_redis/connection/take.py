@@ -19,7 +19,7 @@ from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.process import fork
 from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS
 from asgi_redis.wire.operation import Operation
-from asgi_redis.wire.operations import Taken, TakenMessages
+from asgi_redis.wire.taking import Taken, TakenMessages
 
 logger = logging.getLogger("asgi_redis")
 

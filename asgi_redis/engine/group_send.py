@@ -12,13 +12,13 @@ from asgi_redis.connection import Plan, Request, Shard, describe_wrong_type
 from asgi_redis.engine.caches import SizedCache
 from asgi_redis.engine.codec import MessageEncoder
 from asgi_redis.engine.rules import CallRules
-from asgi_redis.wire import MOST_BYTES, GroupFrame, GroupPart, Operations, plan_group
+from asgi_redis.wire import MAX_SCRIPT_BYTES, GroupFrame, GroupPart, GroupSendOperations, Keys, plan_group
 from asgi_redis.wire.message import Message
-from asgi_redis.wire.operations import types
+from asgi_redis.wire.server import types
 
 _QUEUE_COST = 2048  # a queue takes a script as long as so many bytes do, in addition to those of its entry
 _REQUESTS_AT_ONCE = 16  # each on its own connection
-_BYTES_AT_ONCE = 4 * MOST_BYTES  # in requests that were made and not answered
+_BYTES_AT_ONCE = 4 * MAX_SCRIPT_BYTES  # in requests that were made and not answered
 _MOST_NAMES = 1 << 20  # bytes of the names in one entry
 _CACHE_BYTES = 32 << 20
 
@@ -50,9 +50,15 @@ class GroupSender:
     """Sends the messages of one layer to members of groups."""
 
     def __init__(
-        self, shards: Sequence[Shard], operations: Operations, encoder: MessageEncoder, rules: CallRules
+        self,
+        shards: Sequence[Shard],
+        keys: Keys,
+        operations: GroupSendOperations,
+        encoder: MessageEncoder,
+        rules: CallRules,
     ) -> None:
         self._shards = shards
+        self._keys = keys
         self._operations = operations
         self._encoder = encoder
         self._spliceable = encoder.spliceable
@@ -92,7 +98,7 @@ class GroupSender:
     def _refusal(self, refused: Sequence[GroupPart]) -> Plan[ResponseError]:
         first, others = refused[0], f" and {len(refused) - 1} others" if len(refused) > 1 else ""
         text = f"{first.refusal}: the queue of {first.channels[0].decode()}{others}"
-        key = self._operations.queue_key(first.queue)
+        key = self._keys.queue(first.queue)
         kinds = yield [(shard, types([key])) for shard in self._shards]
         for shard, (kind,) in zip(self._shards, kinds):
             if kind not in (b"zset", b"none"):
@@ -137,7 +143,7 @@ class GroupSender:
             self._frames.put(key, found, size + _size(members))
         self._encoder.check(message, len(head) + found.longest)
         for shard, frame, tail in found.frames:
-            yield shard, self._operations.send_group(frame, head + tail)
+            yield shard, self._operations.send(frame, head + tail)
 
     def _make_frames(self, members: tuple[bytes, ...], turn: int, last: bool, head_length: int) -> _Frames:
         assert self._spliceable is not None
@@ -169,15 +175,15 @@ class GroupSender:
                 (part, largest if part is placement.largest else encode(part.channels, message)) for part in parts
             )
             for some in _chunks(entries):
-                yield shard, self._operations.send_group(*self._frame(some, count_full))
+                yield shard, self._operations.send(*self._frame(some, count_full))
 
     def _frame(self, some: Sequence[tuple[GroupPart, bytes]], count_full: bool) -> tuple[GroupFrame, bytes]:
         """Return the frame of a request to some queues, and the bytes that its head ends with."""
         parts, tails = [part for part, _ in some], [tail for _, tail in some]
         if len(some) > 1:
-            return self._operations.group_frame(parts, tails, count_full), b""
+            return self._operations.frame(parts, tails, count_full), b""
         # A single entry comes whole: a script takes long to put together a large one.
-        return self._operations.group_frame(parts, [b""], count_full), tails[0]
+        return self._operations.frame(parts, [b""], count_full), tails[0]
 
     def _place(self, members: tuple[bytes, ...], turn: int, last: bool) -> _Placement:
         by_shard = plan_group(members, len(self._shards), turn, self._rules.get_capacity, self._most_names)
@@ -201,7 +207,7 @@ def _chunks(
     size = 0
     for entry in entries:
         cost = _QUEUE_COST + head_length + len(entry[1])
-        if some and size + cost > MOST_BYTES:
+        if some and size + cost > MAX_SCRIPT_BYTES:
             yield some
             some, size = [], 0
         some.append(entry)

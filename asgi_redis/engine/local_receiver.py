@@ -19,7 +19,7 @@ from asgi_redis.engine.stores.receiver import StoreReceiver
 from asgi_redis.engine.stores.store import StoreListener
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.process import fork
-from asgi_redis.wire import Keys, Operations
+from asgi_redis.wire import Keys, ReceiveOperations
 from asgi_redis.wire.names import is_normal
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ class LocalReceiver(Receiver):
         local: StoreReceiver,
         shards: Sequence[Shard],
         keys: Keys,
-        operations: Operations,
+        operations: ReceiveOperations,
         decoder: MessageDecoder,
         rules: BaseChannelLayer,
     ) -> None:

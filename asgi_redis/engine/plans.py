@@ -14,7 +14,7 @@ from asgi_redis.engine.codec import MessageEncoder
 from asgi_redis.engine.group_send import GroupSender
 from asgi_redis.engine.rules import CallRules
 from asgi_redis.engine.send import Sender
-from asgi_redis.wire import Keys, Operations, shard_of
+from asgi_redis.wire import GroupOperations, GroupSendOperations, Keys, SendOperations, shard_of
 from asgi_redis.wire.message import Message
 
 
@@ -25,14 +25,12 @@ class RedisPlans:
     ``shards`` are its servers, ``keys`` names the Redis keys of its channels and groups.
     """
 
-    def __init__(
-        self, shards: Sequence[Shard], keys: Keys, operations: Operations, encoder: MessageEncoder, rules: CallRules
-    ) -> None:
+    def __init__(self, shards: Sequence[Shard], keys: Keys, encoder: MessageEncoder, rules: CallRules) -> None:
         self.shards = shards
         self.keys = keys
-        self._operations = operations
-        self._sender = Sender(shards, operations, encoder, rules)
-        self._group_sender = GroupSender(shards, operations, encoder, rules)
+        self._groups = GroupOperations(keys, rules.group_expiry)
+        self._sender = Sender(shards, SendOperations(keys, rules.expiry), encoder, rules)
+        self._group_sender = GroupSender(shards, keys, GroupSendOperations(keys, rules.expiry), encoder, rules)
         self._rules = rules
 
     def send(self, channel: str, message: Message) -> Plan[None]:
@@ -47,12 +45,12 @@ class RedisPlans:
     def group_add(self, group: str, channel: str) -> Plan[None]:
         """Add a channel to a group, or renew its membership."""
         self._check_membership(group, channel)
-        yield [(self.group_shard(group), self._operations.group_add(group, channel))]
+        yield [(self.group_shard(group), self._groups.add(group, channel))]
 
     def group_discard(self, group: str, channel: str) -> Plan[None]:
         """Remove a channel from a group."""
         self._check_membership(group, channel)
-        yield [(self.group_shard(group), self._operations.group_discard(group, channel))]
+        yield [(self.group_shard(group), self._groups.discard(group, channel))]
 
     def _check_membership(self, group: str, channel: str) -> None:
         self._rules.valid_group_name(group)
@@ -76,7 +74,7 @@ class RedisPlans:
         self._rules.valid_group_name(group)
         shard = self.group_shard(group)
         while True:
-            (found,) = yield [(shard, self._operations.group_channels(group))]
+            (found,) = yield [(shard, self._groups.members(group))]
             if not found.expired:
                 break
         members: list[bytes] = found.names
@@ -91,7 +89,7 @@ class RedisPlans:
         scores: dict[bytes, float] = {}
         cursor = b"0"
         while True:
-            ((cursor, found),) = yield [(shard, self._operations.scan_group(group, cursor))]
+            ((cursor, found),) = yield [(shard, self._groups.scan(group, cursor))]
             scores.update(found)
             if cursor == b"0":
                 return sorted(scores, key=scores.__getitem__)

@@ -25,8 +25,8 @@ from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.process import fork
 from asgi_redis.process.wakeup import WakeupPipe
-from asgi_redis.wire import ChannelSet, Keys, Operations, Taken, Unpacker
-from asgi_redis.wire.operations import ping
+from asgi_redis.wire import ChannelSet, Keys, ReceiveOperations, Taken, Unpacker
+from asgi_redis.wire.server import ping
 
 logger = logging.getLogger("asgi_redis")
 
@@ -45,7 +45,7 @@ class Receiver:
         self,
         shards: Sequence[Shard],
         keys: Keys,
-        operations: Operations,
+        operations: ReceiveOperations,
         decoder: MessageDecoder,
         rules: BaseChannelLayer,
     ) -> None:

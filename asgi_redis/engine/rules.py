@@ -12,6 +12,7 @@ class CallRules(Protocol):
 
     ChannelFull: type[exceptions.ChannelFull]
     expiry: float
+    group_expiry: float
 
     @property
     def keeps_capacities(self) -> bool:

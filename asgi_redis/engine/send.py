@@ -10,7 +10,7 @@ from typing import NamedTuple
 from asgi_redis.connection import Plan, Shard
 from asgi_redis.engine.codec import MessageEncoder
 from asgi_redis.engine.rules import CallRules
-from asgi_redis.wire import Operations
+from asgi_redis.wire import SendOperations
 from asgi_redis.wire.message import Message
 from asgi_redis.wire.names import queue_of, shares
 
@@ -27,7 +27,7 @@ class Sender:
     """Sends the messages of one layer to channels."""
 
     def __init__(
-        self, shards: Sequence[Shard], operations: Operations, encoder: MessageEncoder, rules: CallRules
+        self, shards: Sequence[Shard], operations: SendOperations, encoder: MessageEncoder, rules: CallRules
     ) -> None:
         self._shards = shards
         self._operations = operations

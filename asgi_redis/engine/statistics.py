@@ -1,4 +1,4 @@
-"""Statistics and flush: what is asked of all the shards of a layer."""
+"""Statistics and flush, over all the shards of a layer."""
 
 from __future__ import annotations
 
@@ -7,44 +7,40 @@ from collections.abc import Iterable, Sequence
 from redis.exceptions import ResponseError
 
 from asgi_redis.connection import Shard, delete_matching, execute_on_shards, is_error, pipeline_execute
-from asgi_redis.wire import Keys, Operations
+from asgi_redis.wire import Keys, StatisticsOperations
 from asgi_redis.wire.message import ChannelStatistics, GlobalStatistics
 
 _Statistics = tuple[int, int, int, int, float]
 
 
-class Upkeep:
-    """The calls of ``RedisChannelLayer`` that have the same names."""
+class Statistics:
+    """The counters of one layer. Each call adds up the shards."""
 
-    def __init__(self, shards: Sequence[Shard], keys: Keys, operations: Operations) -> None:
+    def __init__(self, shards: Sequence[Shard], keys: Keys, operations: StatisticsOperations) -> None:
         self._shards = shards
         self._keys = keys
         self._operations = operations
 
-    def global_statistics(self) -> GlobalStatistics:
-        """Adds up the shards."""
-        results = execute_on_shards([(shard, self._operations.global_statistics()) for shard in self._shards])
-        messages_count, channel_full_count, messages_expired = map(sum, zip(*results))
-        return {
-            "messages_count": messages_count,
-            "channel_full_count": channel_full_count,
-            "messages_expired": messages_expired,
-        }
+    def of_all(self) -> GlobalStatistics:
+        """Return the counters of all channels."""
+        results = execute_on_shards([(shard, self._operations.of_all()) for shard in self._shards])
+        sent, refused, expired = map(sum, zip(*results))
+        return {"messages_count": sent, "channel_full_count": refused, "messages_expired": expired}
 
-    def channel_statistics(self, queue: str) -> ChannelStatistics:
-        """Adds up the shards that ``queue``, a channel's name up to its ``!``, may be on."""
-        operation = self._operations.channel_statistics(queue.encode())
+    def of_channel(self, queue: str) -> ChannelStatistics:
+        """Return the counters of a queue."""
+        operation = self._operations.of_channel(queue.encode())
         return _added_up(execute_on_shards([(shard, operation) for shard in self._shards_of(queue)]))
 
-    def many_channel_statistics(self, queues: Iterable[str]) -> dict[str, ChannelStatistics]:
-        """Does the same for several queues, in one round trip for each shard; leaves out those that Redis refuses."""
+    def of_channels(self, queues: Iterable[str]) -> dict[str, ChannelStatistics]:
+        """Return those of several queues, in one round trip for each shard, without queues that Redis refuses."""
         found: dict[str, list[_Statistics]] = {queue: [] for queue in queues}
         on_shards: dict[Shard, list[str]] = {}
         for queue in found:
             for shard in self._shards_of(queue):
                 on_shards.setdefault(shard, []).append(queue)
         for shard, names in on_shards.items():
-            operations = [self._operations.channel_statistics(name.encode()) for name in names]
+            operations = [self._operations.of_channel(name.encode()) for name in names]
             # With its text the script is known to all that follow, rather than refused for each of them.
             operations[0] = operations[0]._replace(packed=operations[0].with_text())
             for name, result in zip(names, pipeline_execute(shard, operations)):
@@ -61,18 +57,18 @@ class Upkeep:
         return [self._shards[place] for place in places]
 
     def flush(self) -> None:
-        """Deletes the keys of all channels, groups and counters."""
+        """Delete the keys of all channels, groups and counters."""
         for shard in self._shards:
             for pattern in self._keys.patterns():
                 delete_matching(shard, pattern, self._keys.is_own)
 
 
 def _added_up(results: Sequence[_Statistics]) -> ChannelStatistics:
-    messages_count, channel_full_count, messages_expired, pending, ages = zip(*results)
+    sent, refused, expired, pending, ages = zip(*results)
     return {
-        "messages_count": sum(messages_count),
+        "messages_count": sum(sent),
         "messages_pending": sum(pending),
         "messages_max_age": max(ages),
-        "channel_full_count": sum(channel_full_count),
-        "messages_expired": sum(messages_expired),
+        "channel_full_count": sum(refused),
+        "messages_expired": sum(expired),
     }

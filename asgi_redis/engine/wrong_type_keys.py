@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from redis.exceptions import RedisError
 
 from asgi_redis.connection import Shard, describe_wrong_type
-from asgi_redis.wire.operations import types
+from asgi_redis.wire.server import types
 
 logger = logging.getLogger("asgi_redis")
 

@@ -15,6 +15,7 @@ from asgi_redis.layers.options import Option, RedisOptions, SharedOptions, resol
 from asgi_redis.layers.redis import RedisChannelLayer
 from asgi_redis.layers.store import StoreChannelLayer
 from asgi_redis.process.awaiting import refuse_await
+from asgi_redis.wire import DelayOperations
 from asgi_redis.wire.message import ChannelStatistics, GlobalStatistics, Message
 from asgi_redis.wire.names import is_normal
 
@@ -69,7 +70,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         self._receiver = LocalReceiver(
             self._local.receiver, self._shards, self._keys, self._operations, self.decoder, self
         )
-        delaying = self._operations.delaying()
+        delaying = DelayOperations(self._keys, self.expiry)
         self.delayed = LocalDelayedMessages(self._local, self._shards, delaying, self._serializer, self, self.encoder)
 
     @property

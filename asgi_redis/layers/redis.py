@@ -11,12 +11,13 @@ from asgi_redis.engine.delayed import DelayedMessages
 from asgi_redis.engine.plans import RedisPlans
 from asgi_redis.engine.reader import Reader
 from asgi_redis.engine.receiver import Receiver
-from asgi_redis.engine.statistics import Upkeep
+from asgi_redis.engine.statistics import Statistics
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.options import CommonOptions, RedisOptions, resolve, select, takes
 from asgi_redis.process.awaiting import refuse_await
 from asgi_redis.wire.message import Batch, ChannelStatistics, GlobalStatistics, Message
 from asgi_redis.wire.names import is_channel_name
+from asgi_redis.wire.send import CHANNEL_COUNTERS_SECONDS, GLOBAL_COUNTERS_SECONDS
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -43,21 +44,22 @@ class RedisChannelLayer(BaseChannelLayer):
         hosts = parse_hosts(settings["hosts"], settings["connection_kwargs"], shorthand)
         self._shards = [Shard(host) for host in hosts]
         self._keys = wire.Keys(self.prefix, self.stats_prefix)
-        self._operations = wire.Operations(self._keys, self.expiry, self.group_expiry)
+        self._operations = wire.ReceiveOperations(self._keys, self.expiry)
         self._receiver = Receiver(self._shards, self._keys, self._operations, self.decoder, self)
-        self.plans = RedisPlans(self._shards, self._keys, self._operations, self.encoder, self)
+        self.plans = RedisPlans(self._shards, self._keys, self.encoder, self)
         """The calls as plans, for another runner than this layer's blocking one."""
-        delaying = self._operations.delaying()
+        delaying = wire.DelayOperations(self._keys, self.expiry)
         self.delayed = DelayedMessages(self._shards, delaying, self._serializer, self, self.encoder)
-        self._upkeep = Upkeep(self._shards, self._keys, self._operations)
+        counting = wire.StatisticsOperations(self._keys, self.expiry)
+        self._statistics = Statistics(self._shards, self._keys, counting)
 
     delayed: DelayedMessages
 
     # What asgi_redis 1.4.3 had, too
 
     global_stats_key = "#global#"
-    global_statistics_expiry = wire.GLOBAL_COUNTERS_TTL
-    channel_statistics_expiry = wire.CHANNEL_COUNTERS_TTL
+    global_statistics_expiry = GLOBAL_COUNTERS_SECONDS
+    channel_statistics_expiry = CHANNEL_COUNTERS_SECONDS
 
     @property
     def hosts(self) -> list[str]:
@@ -152,7 +154,7 @@ class RedisChannelLayer(BaseChannelLayer):
         ``messages_count`` sent, ``channel_full_count`` refused and ``messages_expired`` found expired are kept for
         about a day after the last message.
         """
-        return self._upkeep.global_statistics()
+        return self._statistics.of_all()
 
     def channel_statistics(self, channel: str) -> ChannelStatistics:
         """
@@ -164,7 +166,7 @@ class RedisChannelLayer(BaseChannelLayer):
         seconds.
         """
         self.valid_channel_name(channel)
-        return self._upkeep.channel_statistics(self.non_local_name(channel))
+        return self._statistics.of_channel(self.non_local_name(channel))
 
     def many_channel_statistics(self, channels: Iterable[str]) -> dict[str, ChannelStatistics]:
         """
@@ -174,13 +176,13 @@ class RedisChannelLayer(BaseChannelLayer):
         for a shard that cannot be reached.
         """
         names = {channel: self.non_local_name(channel) for channel in channels if self.valid_channel_name(channel)}
-        found = self._upkeep.many_channel_statistics(dict.fromkeys(names.values()))
+        found = self._statistics.of_channels(dict.fromkeys(names.values()))
         return {channel: found[name] for channel, name in names.items() if name in found}
 
     def flush(self) -> None:
         """Deletes all messages, groups and counters under this layer's prefixes, on all shards."""
         refuse_await()
-        self._upkeep.flush()
+        self._statistics.flush()
         self._receiver.clear_buffer()
 
     # Serialisation

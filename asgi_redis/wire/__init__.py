@@ -1,37 +1,34 @@
-"""What a call means on Redis: keys, shards, members, commands and how their replies read. Nothing here does I/O."""
+"""The meaning of calls on Redis: keys, shards, commands and their replies. Nothing here does I/O."""
 
-from asgi_redis.wire.delaying import DelayOperations, DueNow, Kept
-from asgi_redis.wire.group_send import GroupFrame, GroupPart, plan_group
+from asgi_redis.wire.delayed import DelayOperations, DueNow, Kept
+from asgi_redis.wire.group_send import GroupFrame, GroupPart, GroupSendOperations, plan_group
+from asgi_redis.wire.groups import GroupMembers, GroupOperations
 from asgi_redis.wire.keys import Keys
 from asgi_redis.wire.memberships import MembershipOperations
 from asgi_redis.wire.names import shard_of, share
 from asgi_redis.wire.operation import Operation
-from asgi_redis.wire.operations import (
-    CHANNEL_COUNTERS_TTL,
-    GLOBAL_COUNTERS_TTL,
-    MOST_BYTES,
-    GroupMembers,
-    Operations,
-    Taken,
-    TakenMessages,
-)
 from asgi_redis.wire.receiving import ChannelSet, Unpacker
+from asgi_redis.wire.send import MAX_SCRIPT_BYTES, SendOperations
+from asgi_redis.wire.statistics import StatisticsOperations
+from asgi_redis.wire.taking import ReceiveOperations, Taken, TakenMessages
 
 __all__ = [
-    "CHANNEL_COUNTERS_TTL",
-    "GLOBAL_COUNTERS_TTL",
-    "MOST_BYTES",
+    "MAX_SCRIPT_BYTES",
     "ChannelSet",
     "DelayOperations",
     "DueNow",
     "GroupFrame",
     "GroupMembers",
+    "GroupOperations",
     "GroupPart",
+    "GroupSendOperations",
     "Kept",
     "Keys",
     "MembershipOperations",
     "Operation",
-    "Operations",
+    "ReceiveOperations",
+    "SendOperations",
+    "StatisticsOperations",
     "Taken",
     "TakenMessages",
     "Unpacker",

@@ -1,13 +1,17 @@
-"""Which queues a group's message goes into, and what the request that puts it there is made of."""
+"""The operations that send to a group, and the queues that its members share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from asgi_redis.wire import scripts
+from asgi_redis.wire.keys import Keys
 from asgi_redis.wire.names import is_normal, queue_of_member, shard_of, share
+from asgi_redis.wire.operation import Operation, bulk, script_head
+from asgi_redis.wire.send import send_arguments
 
-_NAME_OVERHEAD = 4  # bytes beside a name in a list of names: quotes, a comma and a space in JSON
+_NAME_OVERHEAD = 4  # bytes that a name takes up in a list in addition: quotes, a comma and a space in JSON
 _LONGEST_NAME = 99 + _NAME_OVERHEAD
 
 
@@ -16,7 +20,7 @@ class GroupPart(NamedTuple):
     One queue of a group send, and the channels of the group that its entry is for.
 
     ``elsewhere``: the channel is on other shards, too, which can be tried when its share of this one is used up.
-    ``refusal``: the error where the queue is none, but a key of another type.
+    ``refusal``: the error where a key of another type is in the place of the queue.
     """
 
     queue: bytes
@@ -27,25 +31,52 @@ class GroupPart(NamedTuple):
 
 
 class GroupFrame(NamedTuple):
-    """A request to send to some queues, but for the head of the message: what comes before it and after it."""
+    """A request to send to some queues, without the head of the message: the bytes before it and after it."""
 
     before: bytes
     after: bytes
     parts: Sequence[GroupPart]
 
     def read(self, left_out: Iterable[int | tuple[int, bytes]]) -> list[GroupPart]:
-        """Returns the parts at these positions, counted from 1; with their refusals, where there are such."""
+        """Return the parts at these positions, counted from 1; some come with a refusal."""
         return [
             self.parts[one - 1] if isinstance(one, int) else self.parts[one[0] - 1]._replace(refusal=one[1].decode())
             for one in left_out
         ]
 
 
+class GroupSendOperations:
+    """Makes the operations of one layer, whose ``expiry`` is in seconds."""
+
+    def __init__(self, keys: Keys, expiry: float) -> None:
+        self._keys = keys
+        self._arguments = send_arguments(expiry)
+
+    def frame(self, parts: Sequence[GroupPart], tails: Sequence[bytes], count_full: bool) -> GroupFrame:
+        """
+        Return what a send to ``parts``, completed by ``tails``, has around its head; the same for each message.
+
+        ``count_full`` is for parts that are tried nowhere else.
+        """
+        keys = [self._keys.queue(part.queue) for part in parts]
+        keys += [self._keys.counters(part.queue) for part in parts]
+        keys.append(self._keys.global_counters)
+        arguments = [b"%d" % part.capacity for part in parts]
+        arguments += tails
+        settings = (*self._arguments, b"1" if count_full else b"0")
+        before = script_head(scripts.SEND_GROUP, keys, settings, more=1 + len(arguments))
+        return GroupFrame(before, b"".join(map(bulk, arguments)), parts)
+
+    def send(self, frame: GroupFrame, head: bytes) -> Operation:
+        """Reads as the list of the parts that were full, or refused."""
+        return Operation(b"".join((frame.before, bulk(head), frame.after)), frame.read, 1, scripts.SEND_GROUP)
+
+
 def plan_group(
     members: Iterable[bytes], shards: int, turn: int, get_capacity: Callable[[str], int], most_names: int = 1 << 20
 ) -> list[list[GroupPart]]:
     """
-    Returns the parts of a group send, for each shard.
+    Return the parts of a group send, for each shard.
 
     One entry of a queue serves all the members that share it, or as many as have ``most_names`` bytes together. A
     channel that is on all shards gets this one on a shard that moves on with ``turn``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, Callable, NamedTuple
 
@@ -58,6 +59,11 @@ def script_head(script: Script, keys: Iterable[bytes], arguments: Iterable[bytes
     keys, arguments = list(keys), list(arguments)
     parts = [b"EVALSHA", script.sha, b"%d" % len(keys), *keys, *arguments]
     return b"*%d\r\n" % (len(parts) + more) + b"".join(map(bulk, parts))
+
+
+def milliseconds(seconds: float) -> bytes:
+    """Return a TTL that lasts so many seconds at least."""
+    return b"%d" % math.ceil(seconds * 1000)
 
 
 def number(value: float) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 from asgi_redis.exceptions import UndecodableMessage
 from asgi_redis.wire.keys import Keys
 from asgi_redis.wire.names import is_channel_name
-from asgi_redis.wire.operations import Taken
+from asgi_redis.wire.taking import Taken
 
 _FEW_NAMES = 10
 

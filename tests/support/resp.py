@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from asgi_redis.wire.scripts import Script
+
 
 def commands(packed: bytes) -> list[list[bytes]]:
     """Returns the commands of a request as lists of their arguments."""
@@ -30,3 +32,11 @@ def script_call(arguments: list[bytes]) -> tuple[bytes, list[bytes], list[bytes]
     name, sha, numkeys, *rest = arguments
     assert name == b"EVALSHA"
     return sha, rest[: int(numkeys)], rest[int(numkeys) :]
+
+
+def named(script: Script, call: tuple[bytes, list[bytes], list[bytes]]) -> dict[str, bytes]:
+    """Returns KEYS and ARGV of a ``script_call`` by the names that the script's header gives them."""
+    header = [line.split() for line in script.text.decode().splitlines() if line.startswith(("-- KEYS[", "-- ARGV["))]
+    slots = {"KEYS": call[1], "ARGV": call[2]}
+    assert call[0] == script.sha
+    return {words[2]: slots[words[1][:4]][int(words[1][5:-1]) - 1] for words in header}

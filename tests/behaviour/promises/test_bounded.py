@@ -9,6 +9,7 @@ import redis
 
 from asgi_redis import MessageTooLarge, RedisChannelLayer
 from asgi_redis.engine import group_send
+from asgi_redis.wire import GroupSendOperations
 from tests.support.servers import ACL_USER
 
 MEBIBYTE = 1 << 20
@@ -34,17 +35,17 @@ def now(client):
     return seconds + microseconds / 1_000_000
 
 
-def requests_of(monkeypatch, layer):
+def requests_of(monkeypatch):
     """Returns a list of the bytes of each script of a group send from now on."""
     sent = []
-    send_group = layer._operations.send_group
+    send = GroupSendOperations.send
 
     def noted(*arguments):
-        operation = send_group(*arguments)
+        operation = send(*arguments)
         sent.append(len(operation.packed))
         return operation
 
-    monkeypatch.setattr(layer._operations, "send_group", noted)
+    monkeypatch.setattr(GroupSendOperations, "send", noted)
     return sent
 
 
@@ -53,7 +54,7 @@ class TestGroupSends:
         layer = layer_for(redis_server, **kind)
         members = [f"p{number}!x" for number in range(40)]
         client.zadd(f"{prefix}:group:chat", dict.fromkeys(members, now(client)))
-        sent = requests_of(monkeypatch, layer)
+        sent = requests_of(monkeypatch)
         assert layer.send_group("chat", {"data": "x" * 100_000}) == 0
         written = sum(len(client.zrange(f"{prefix}p0!", 0, 0)[0]) for _ in members)
         assert len(sent) >= written / MEBIBYTE

@@ -6,12 +6,12 @@ import pytest
 
 from asgi_redis.connection import Hand, Shard, parse_hosts, pop
 from asgi_redis.process.wakeup import WakeupPipe
-from asgi_redis.wire import Keys, Operations
+from tests.support.queues import QueueOperations
 
 
 @pytest.fixture
 def operations(prefix):
-    return Operations(Keys(prefix, f"{prefix}-stats:"), 60, 60)
+    return QueueOperations(prefix)
 
 
 @pytest.fixture

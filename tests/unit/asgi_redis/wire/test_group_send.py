@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from asgi_redis.wire import GroupFrame, GroupPart, plan_group, shard_of, share
+from asgi_redis.wire import GroupFrame, GroupPart, GroupSendOperations, Keys, plan_group, scripts, shard_of, share
+from tests.support.resp import commands, script_call
+
+KEYS = Keys("p:", "s:")
+
+
+@pytest.fixture
+def operations():
+    return GroupSendOperations(KEYS, 60)
 
 
 def plan(members, shards=1, turn=0, capacity=100):
@@ -78,3 +86,22 @@ def test_a_frame_reads_refusals_with_their_positions():
 
 def test_a_group_without_members_goes_nowhere():
     assert plan([], shards=2) == [[], []]
+
+
+def test_a_group_send_has_the_head_once_and_a_tail_for_each_queue(operations):
+    parts = [GroupPart(b"a", 5, [b"a"]), GroupPart(b"p!", 9, [b"p!x", b"p!y"])]
+    frame = operations.frame(parts, [b"tail-a", b"tail-p"], True)
+    operation = operations.send(frame, b"HEAD")
+    assert operation.packed.count(b"HEAD") == 1
+    sha, keys, arguments = script_call(*commands(operation.packed))
+    assert sha == scripts.SEND_GROUP.sha
+    assert keys == [b"p:a", b"p:p!", b"s:a", b"s:p!", KEYS.global_counters]
+    assert arguments == [b"60", b"60000", b"3600", b"86400", b"1", b"HEAD", b"5", b"9", b"tail-a", b"tail-p"]
+
+
+def test_a_group_send_reads_as_the_parts_that_were_full(operations):
+    parts = [GroupPart(b"a", 5, [b"a"]), GroupPart(b"p!", 9, [b"p!x", b"p!y"])]
+    read = operations.send(operations.frame(parts, [b"", b""], False), b"").read
+    assert read([]) == []
+    assert read([2]) == [parts[1]]
+    assert read([1, 2]) == parts

@@ -57,7 +57,7 @@ class TestGroups:
         assert asyncio.run(send()) == [{}, {}]
 
     def test_in_whichever_request_they_are(self, layer, misuse, monkeypatch):
-        monkeypatch.setattr(group_send, "_QUEUE_COST", group_send.MOST_BYTES)
+        monkeypatch.setattr(group_send, "_QUEUE_COST", group_send.MAX_SCRIPT_BYTES)
         channels = [f"c{number}" for number in range(40)]
         for channel in ["bad", *channels]:
             layer.group_add("chat", channel)

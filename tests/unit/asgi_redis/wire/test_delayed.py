@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from asgi_redis.wire import DueNow, Kept, Keys, Operations, scripts
+from asgi_redis.wire import DelayOperations, DueNow, Kept, Keys, scripts
 from tests.support.resp import commands, script_call
 
 
 @pytest.fixture
 def operations():
-    return Operations(Keys("p", "s:"), 60, 86400).delaying()
+    return DelayOperations(Keys("p", "s:"), 60)
 
 
 def test_a_message_is_stored_in_the_delayed_set_of_the_prefix(operations):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from asgi_redis.wire import scripts
 from asgi_redis.wire.keys import Keys
 from asgi_redis.wire.operation import Operation, command, number, script_head
+from asgi_redis.wire.send import send_arguments
 
-MARGIN = 86400  # seconds that messages past their time are kept for workers that are away
+MARGIN_SECONDS = 86400
+"""How long messages past their time stay in Redis while no worker delivers them."""
 
 
 class Kept(NamedTuple):
@@ -29,19 +31,19 @@ class DueNow(NamedTuple):
 
 class DelayOperations:
     """
-    Makes the operations of one layer. ``sending`` are the arguments that every script that sends takes.
+    Makes the operations of one layer, whose ``expiry`` is in seconds.
 
     A message is in the delayed set until it is due. When its queue is full then, it is in the set of those that wait
     for room in that queue, where only the first is tried again.
     """
 
-    def __init__(self, keys: Keys, sending: Sequence[bytes]) -> None:
+    def __init__(self, keys: Keys, expiry: float) -> None:
         self._keys = keys
-        self._sending = sending
+        self._arguments = send_arguments(expiry)
 
     def store(self, member: bytes, delay: float) -> Operation:
         """Keeps a member for ``delay`` seconds."""
-        arguments = (member, number(delay), b"%d" % MARGIN)
+        arguments = (member, number(delay), b"%d" % MARGIN_SECONDS)
         head = script_head(scripts.STORE_DELAYED, (self._keys.delayed,), arguments)
         return Operation(head, bool, 1, scripts.STORE_DELAYED)
 
@@ -61,7 +63,7 @@ class DelayOperations:
         room = self._keys.waiting(queue)
         source = room if waiting else self._keys.delayed
         keys = (source, room, self._keys.queue(queue), self._keys.counters(queue), self._keys.global_counters)
-        arguments = (b"%d" % capacity, *self._sending, kept.member, member)
+        arguments = (b"%d" % capacity, *self._arguments, kept.member, member)
         return Operation(script_head(scripts.DELIVER_DELAYED, keys, arguments), int, 1, scripts.DELIVER_DELAYED)
 
     def wait(self, some: Iterable[Kept], queue: bytes, retry: float, taken: bool = False) -> Operation:
@@ -71,7 +73,7 @@ class DelayOperations:
         ``taken``: they were discarded before. Reads as whether they are the first that wait there.
         """
         keys = (self._keys.delayed, self._keys.waiting(queue), self._keys.waiting_queues)
-        arguments = [queue, number(retry), b"%d" % MARGIN, b"1" if taken else b"0"]
+        arguments = [queue, number(retry), b"%d" % MARGIN_SECONDS, b"1" if taken else b"0"]
         for kept in some:
             arguments += kept
         return Operation(script_head(scripts.WAIT_DELAYED, keys, arguments), bool, 1, scripts.WAIT_DELAYED)
@@ -79,7 +81,7 @@ class DelayOperations:
     def waiting(self, queue: bytes, limit: int) -> Operation:
         """Reads as up to ``limit`` of those ``Kept`` that wait for room in a queue, the first ones."""
         keys = (self._keys.waiting(queue), self._keys.waiting_queues)
-        head = script_head(scripts.LIST_WAITING, keys, (queue, b"%d" % limit, b"%d" % MARGIN))
+        head = script_head(scripts.LIST_WAITING, keys, (queue, b"%d" % limit, b"%d" % MARGIN_SECONDS))
         return Operation(head, _kept, 1, scripts.LIST_WAITING)
 
     def try_again(self, queue: bytes) -> Operation:

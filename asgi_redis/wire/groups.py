@@ -1,0 +1,73 @@
+"""The operations on the members of groups."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+from asgi_redis.wire import scripts
+from asgi_redis.wire.keys import Keys
+from asgi_redis.wire.operation import Operation, command, milliseconds, number, script_head
+
+_MOST_MEMBERS = 10_000  # in one command
+_CACHED = 256  # requests
+
+
+class GroupMembers(NamedTuple):
+    """
+    The members of a group: all of them, if they are few.
+
+    ``expired``: some have expired and are still there. ``more``: there are others than ``names``.
+    """
+
+    names: list[bytes]
+    expired: bool
+    more: bool
+
+
+class GroupOperations:
+    """Makes the operations of one layer, whose ``group_expiry`` is in seconds."""
+
+    def __init__(self, keys: Keys, group_expiry: float) -> None:
+        self._keys = keys
+        self._expiry = number(group_expiry)
+        self._ttl = milliseconds(group_expiry)
+        self.members = functools.lru_cache(maxsize=_CACHED)(self._make_members)
+        """``members(group)`` reads as ``GroupMembers``, oldest first. Removes those that have expired."""
+
+    def add(self, group: str, channel: str) -> Operation:
+        """Add or renew a member."""
+        head = script_head(scripts.GROUP_ADD, (self._keys.group(group),), (channel.encode(), self._ttl))
+        return Operation(head, bool, 1, scripts.GROUP_ADD)
+
+    def discard(self, group: str, channel: str) -> Operation:
+        """Remove a member. Reads as whether it was one."""
+        return Operation(command(b"ZREM", self._keys.group(group), channel.encode()), bool)
+
+    def _make_members(self, group: str) -> Operation:
+        key = self._keys.group(group)
+        # The members come from a command of their own: a script would copy each of them twice.
+        packed = script_head(scripts.GROUP_EXPIRE, (key,), (self._expiry, b"%d" % (_MOST_MEMBERS // 4)))
+        packed += command(b"ZRANGE", key, b"0", b"%d" % (_MOST_MEMBERS - 1))
+        return Operation(packed, _read_members, 2, scripts.GROUP_EXPIRE)
+
+    def scan(self, group: str, cursor: bytes) -> Operation:
+        """
+        Reads as the next cursor, ``b"0"`` at the end, and a dict of scores by members.
+
+        However the group changes meanwhile, no member that stays is missed.
+        """
+        packed = command(b"ZSCAN", self._keys.group(group), cursor, b"COUNT", b"%d" % (_MOST_MEMBERS // 4))
+        return Operation(packed, _read_scan)
+
+
+def _read_members(replies: list[Any]) -> GroupMembers:
+    (expired, number), names = replies
+    return GroupMembers(names, expired > 0, number > len(names))
+
+
+def _read_scan(reply: list[Any]) -> tuple[bytes, dict[bytes, float]]:
+    cursor, found = reply
+    # RESP 3 has pairs, and numbers for scores.
+    pairs = found if found and isinstance(found[0], list) else zip(found[::2], found[1::2])
+    return cursor, {name: float(score) for name, score in pairs}

@@ -1,0 +1,52 @@
+"""The operations that send to a channel, and the arguments of all scripts that send."""
+
+from __future__ import annotations
+
+import math
+
+from asgi_redis.wire import scripts
+from asgi_redis.wire.keys import Keys
+from asgi_redis.wire.operation import Operation, bulk, milliseconds, number, script_head
+
+CHANNEL_COUNTERS_SECONDS = 3600
+"""How long the counters of a channel live on after its last message."""
+
+GLOBAL_COUNTERS_SECONDS = 86400
+"""How long the counters of a shard live on after the last message."""
+
+MAX_SCRIPT_BYTES = 1 << 20
+"""Bytes in one script, 1 KiB added for each message: Redis serves no other client meanwhile."""
+
+
+class SendOperations:
+    """Makes the operations of one layer, whose ``expiry`` is in seconds."""
+
+    def __init__(self, keys: Keys, expiry: float) -> None:
+        self._keys = keys
+        self._arguments = send_arguments(expiry)
+
+    def send_head(self, queue: bytes, capacity: int, count_full: bool) -> bytes:
+        """
+        Return the start of each send to ``queue``; the same for each message, so worth caching.
+
+        ``count_full`` is for the last shard that is tried: a refusal there is the channel's.
+        """
+        keys = (self._keys.queue(queue), self._keys.counters(queue), self._keys.global_counters)
+        arguments = (b"%d" % capacity, *self._arguments, b"1" if count_full else b"0")
+        return script_head(scripts.SEND, keys, arguments, more=1)
+
+    def send(self, head: bytes, entry: bytes) -> Operation:
+        """Reads as whether the message was sent; False: the channel is full."""
+        return Operation(head + bulk(entry), bool, 1, scripts.SEND)
+
+
+def send_arguments(expiry: float) -> tuple[bytes, ...]:
+    """Return the arguments that every script takes that sends: expiry and the three TTLs."""
+    return number(expiry), milliseconds(expiry), *counter_ttls(expiry)
+
+
+def counter_ttls(expiry: float) -> tuple[bytes, bytes]:
+    """Return the TTLs of the counters of a channel and of a shard."""
+    # In a queue that fills up, where messages come less than expiry apart, the scripts renew one TTL in 16.
+    least = math.ceil(32 * expiry)
+    return b"%d" % max(CHANNEL_COUNTERS_SECONDS, least), b"%d" % max(GLOBAL_COUNTERS_SECONDS, least)

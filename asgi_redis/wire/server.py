@@ -1,0 +1,43 @@
+"""Operations on a server as a whole, and on keys of any kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from asgi_redis.wire.operation import Operation, command
+
+
+def scan(cursor: bytes, pattern: bytes) -> Operation:
+    """Reads as the next cursor, ``b"0"`` at the end, and a list of keys."""
+    return Operation(command(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"1000"), tuple)
+
+
+def unlink(keys: Sequence[bytes]) -> Operation:
+    """Reads as how many keys there were."""
+    return Operation(command(b"UNLINK", *keys), int)
+
+
+def types(keys: Sequence[bytes]) -> Operation:
+    """Reads as the list of the kinds of value that the keys have: ``b"zset"`` or others, ``b"none"`` for no value."""
+    packed = b"".join(command(b"TYPE", key) for key in keys)
+    return Operation(packed, list if len(keys) > 1 else lambda reply: [reply], len(keys))
+
+
+def ping() -> Operation:
+    """Make a round trip. Reads as nothing."""
+    return Operation(command(b"PING"), lambda _: None)
+
+
+def client_id() -> Operation:
+    """Reads as the number that ``unblock`` takes, of the connection that asks."""
+    return Operation(command(b"CLIENT", b"ID"), int)
+
+
+def unblock(client: int) -> Operation:
+    """
+    End the blocking command of another connection by an error. Reads as whether it waited.
+
+    Not as if its time had run out: that brings down a Redis up to 8.0 that has put the command off in a
+    ``CLIENT PAUSE`` or ``FAILOVER`` (https://github.com/redis/redis/issues/14164).
+    """
+    return Operation(command(b"CLIENT", b"UNBLOCK", b"%d" % client, b"ERROR"), bool)

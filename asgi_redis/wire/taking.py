@@ -1,0 +1,150 @@
+"""The operations that take messages off their queues, wait for them, and requeue them."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from asgi_redis.wire import scripts
+from asgi_redis.wire.expiry import is_expired
+from asgi_redis.wire.keys import Keys
+from asgi_redis.wire.operation import Operation, command, milliseconds, number, script_head
+from asgi_redis.wire.send import counter_ttls
+
+_FEW_KEYS = 16  # requests for so many queues are cached: readers have the same ones again and again
+_CACHED = 256  # requests
+_WAKE_MILLISECONDS = b"9000"  # how long an entry that ends a wait outlives that
+
+
+class Taken(NamedTuple):
+    """A message that was taken off its queue. ``age`` is in seconds; with its ``score`` it can be requeued."""
+
+    key: bytes
+    member: bytes
+    age: float
+    score: bytes
+
+
+class TakenMessages(list[Taken]):
+    """The messages of one receive. ``expired``: how many messages it has dropped, by the keys of their queues."""
+
+    expired: Mapping[bytes, int] = {}
+
+
+class ReceiveOperations:
+    """Makes the operations of one layer, whose ``expiry`` is in seconds."""
+
+    def __init__(self, keys: Keys, expiry: float) -> None:
+        self._keys = keys
+        self._expiry = expiry
+        self._expiry_argument = number(expiry)
+        self._ttl = milliseconds(expiry)
+        self._counter_ttls = counter_ttls(expiry)
+        self._receive_of_few = functools.lru_cache(maxsize=_CACHED)(self._make_receive)
+        self._pop_of_few = functools.lru_cache(maxsize=_CACHED)(self._make_pop)
+
+    def receive(self, keys: Sequence[bytes], limit: int, limits: Sequence[int] = ()) -> Operation:
+        """
+        Take up to ``limit`` messages, of the first queues first, and no more than ``limits`` (at least 1) of each.
+
+        A single number in ``limits`` is for all. Takes one message at least, but stops at ``MAX_SCRIPT_BYTES``,
+        however much waits behind them. Reads as ``TakenMessages``.
+        """
+        if limits or len(keys) > _FEW_KEYS:
+            return self._make_receive(keys, limit, limits)
+        return self._receive_of_few(tuple(keys), limit)
+
+    def _make_receive(self, keys: Sequence[bytes], limit: int, limits: Sequence[int] = ()) -> Operation:
+        arguments = [self._expiry_argument, b"%d" % limit]
+        arguments += [b"%d" % number for number in limits]
+        return Operation(script_head(scripts.RECEIVE, keys, arguments), _read_receive, 1, scripts.RECEIVE)
+
+    def probe(self) -> Operation:
+        """Fails where messages cannot be taken. Takes nothing itself: no channel has the name of its queue."""
+        return Operation(command(b"ZPOPMIN", self._keys.queue(b":probe")), bool)
+
+    def pop(self, keys: Sequence[bytes], timeout: float, wake: bytes = b"") -> Operation:
+        """
+        Wait for a message, for ``timeout`` seconds or a little longer. Reads as a ``Taken`` or None.
+
+        The ``TIME`` behind it tells the server's clock when the message was taken. The timeout is rounded up to a
+        whole number, which is all that Redis 5 takes; 0 would be none at all.
+
+        With ``wake``, a name that is in no other use, it also waits for an entry of a queue with that name, by which
+        it can be ended: for users who may not use ``unblock``.
+        """
+        seconds = max(1, math.ceil(timeout))
+        if wake or len(keys) > _FEW_KEYS:
+            return self._make_pop(keys, seconds, wake)
+        return self._pop_of_few(tuple(keys), seconds)
+
+    def _make_pop(self, keys: Sequence[bytes], seconds: int, wake: bytes = b"") -> Operation:
+        queues = (*keys, self._keys.wake(wake)) if wake else keys
+        packed = command(b"BZPOPMIN", *queues, b"%d" % seconds) + command(b"TIME")
+        if not wake:
+            return Operation(packed, _read_pop, 2)
+        entry = Taken(queues[-1], b"", 0.0, b"0")
+        read = functools.partial(_read_wakeable_pop, entry.key)
+        return Operation(packed, read, 2, None, _requeue(entry, _WAKE_MILLISECONDS))
+
+    def pop_nothing(self, wake: bytes = b"") -> Operation:
+        """Waits in vain: no channel has the name of its queue."""
+        return self.pop([self._keys.queue(b":probe")], 1, wake)
+
+    def parts_of_pop(self) -> list[Operation]:
+        """
+        Return the commands of ``pop``, to see whether it may be used; the first does not wait: its timeout is wrong.
+
+        Were the second forbidden alone, ``pop`` would take a message and then fail.
+        """
+        return [
+            Operation(command(b"BZPOPMIN", self._keys.queue(b":probe"), b"-"), bool),
+            Operation(command(b"TIME"), tuple),
+        ]
+
+    def is_expired(self, taken: Taken) -> bool:
+        """Return whether a message had expired when it was taken. ``receive`` never takes such; ``pop`` may."""
+        return is_expired(taken.age, self._expiry)
+
+    def requeue(self, taken: Taken) -> Operation:
+        """Put a message that was taken back in its place."""
+        return _requeue(taken, self._ttl)
+
+    def count_expired(self, expired: Mapping[bytes, int]) -> Operation:
+        """Count messages that a reader has found expired, and dropped: how many, by the keys of their queues."""
+        keys = [self._keys.counters(self._keys.queue_name(key).encode()) for key in expired]
+        keys.append(self._keys.global_counters)
+        arguments = [*self._counter_ttls, *(b"%d" % number for number in expired.values())]
+        return Operation(script_head(scripts.COUNT_EXPIRED, keys, arguments), bool, 1, scripts.COUNT_EXPIRED)
+
+
+def _requeue(taken: Taken, ttl: bytes) -> Operation:
+    arguments = (taken.member, taken.score, ttl)
+    return Operation(script_head(scripts.REQUEUE, (taken.key,), arguments), bool, 1, scripts.REQUEUE)
+
+
+def _read_receive(reply: list[Any]) -> TakenMessages:
+    end = 1 + 4 * reply[0]
+    taken = TakenMessages(
+        [Taken(reply[i], reply[i + 1], reply[i + 2] / 1000000, reply[i + 3]) for i in range(1, end, 4)]
+    )
+    if len(reply) > end:
+        taken.expired = dict(zip(reply[end::2], reply[end + 1 :: 2]))
+    return taken
+
+
+def _read_pop(replies: list[Any]) -> Taken | None:
+    popped, (seconds, microseconds) = replies
+    if popped is None:
+        return None
+    key, member, score = popped
+    now = int(seconds) + int(microseconds) / 1000000
+    # RESP 3 has numbers for scores.
+    return Taken(key, member, now - float(score), score if isinstance(score, bytes) else number(score))
+
+
+def _read_wakeable_pop(wake: bytes, replies: list[Any]) -> Taken | None:
+    taken = _read_pop(replies)
+    return None if taken is not None and taken.key == wake else taken
