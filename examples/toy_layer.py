@@ -45,8 +45,8 @@ class ToyChannelLayer(BaseChannelLayer):
         random.shuffle(names)  # no channel starves
         taken: list[tuple[float, str, bytes]] = []
         with self._changed:
-            before = self._stops
-            self._changed.wait_for(lambda: self._stops != before or not names or any(map(self._live, names)), timeout)
+            old = self._stops
+            self._changed.wait_for(lambda: self._stops > old or not names or any(map(self._live, names)), timeout)
             while len(taken) < limit and (queues := list(filter(None, map(self._live, names)))):
                 taken += [queue.popleft() for queue in queues[: limit - len(taken)]]
         return self.decoder.decode_all((channel, entry) for _, channel, entry in taken)
