@@ -130,11 +130,11 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
         """
         closed, subscriptions = self._closed, self._subscriptions
         while True:
-            inbox, arrived = subscriptions.take_one(channel) if isinstance(channel, str) else (None, None)
+            inbox, entry = subscriptions.take_one(channel) if isinstance(channel, str) else (None, None)
             if inbox is None:
                 (inbox,) = self.layer.listen([channel])
-            elif arrived is not None:
-                message = self.layer.decoder.decode_or_drop(channel, arrived[1])
+            elif entry is not None:
+                message = self.layer.decoder.decode_or_drop(channel, entry)
                 if message is not None:
                     return message
                 await asyncio.sleep(0)  # a flood of what cannot be decoded is no reason to hold up the loop
@@ -167,12 +167,12 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
                 if confirmation.done():
                     return
                 waiter = CoroutineWaiter(self._subscriptions)
-                confirmation.tell(waiter)
+                confirmation.add_waiter(waiter)
             try:
                 await waiter.future
             finally:
                 with lock:
-                    confirmation.forget(waiter)
+                    confirmation.remove_waiter(waiter)
 
     async def new_channel(self, prefix: str = "specific.") -> str:
         """Return a channel name that is in no use, and listened to by this process."""

@@ -1,24 +1,21 @@
-"""``RedisPubSubChannelLayer``: the calls of a channel layer over Redis's pub/sub."""
+"""``RedisPubSubChannelLayer``: the calls of a layer over Redis's pub/sub."""
 
 from __future__ import annotations
 
 import contextlib
-import time
 import uuid
 import weakref
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from asgi_redis.connection import Shard, parse_hosts, run_plan
-from asgi_redis.engine.dropped import FLOOD_SECONDS
 from asgi_redis.engine.pubsub.publisher import Publisher
-from asgi_redis.engine.pubsub.reader import PubSubReader
+from asgi_redis.engine.pubsub.receiver import PubSubReader, PubSubReceiver
 from asgi_redis.engine.pubsub.subscription import Inbox, LocalGroup
 from asgi_redis.engine.pubsub.subscriptions import Subscriptions
 from asgi_redis.exceptions import ChannelLayerError, InvalidName
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.options import CommonOptions, PubSubOptions, resolve, select, takes
-from asgi_redis.process import fork
 from asgi_redis.process.awaiting import refuse_await
 from asgi_redis.wire.message import Batch, Message
 from asgi_redis.wire.pubsub import group_name
@@ -26,7 +23,7 @@ from asgi_redis.wire.pubsub import group_name
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-_JOIN = 5.0  # seconds that the listening threads get to end
+_JOIN_SECONDS = 5.0  # that the listening threads get to end
 
 
 class NotOfThisProcess(ChannelLayerError, RuntimeError):
@@ -35,25 +32,30 @@ class NotOfThisProcess(ChannelLayerError, RuntimeError):
 
 class RedisPubSubChannelLayer(BaseChannelLayer):
     """
-    A channel layer over the pub/sub of one or more Redis servers, the same on the wire as that of channels_redis.
+    A channel layer over the pub/sub of one or more Redis servers.
 
-    A message goes to every process that listens to its channel at that moment, and is nowhere else: where nobody
-    listens, or the connection is just lost, it is lost, and ``send`` does not tell. Unlike with
-    ``RedisChannelLayer``, several processes that receive from one channel each get every message; the threads of one
-    process share them. There is no ``ChannelFull`` and there are no statistics.
+    On the wire it is the same as that of channels_redis. A message goes to every process that listens to its channel
+    at that moment, and is not stored: where no process listens, or a connection is just lost, it is lost, and
+    ``send`` does not report that. Unlike with ``RedisChannelLayer``, several processes that receive from one channel
+    each get every message; the threads of one process share them. There is no ``ChannelFull`` and there are no
+    statistics.
 
-    A process listens to a channel from its first ``receive`` or from ``new_channel`` on, in the background, until
-    ``close_channel``, ``flush`` or ``close``, or until nobody has received from it for ten times ``expiry``, or for
-    ``group_expiry`` where it is in a group. What it has not received waits in its memory: ``capacity`` messages of a
-    channel, a hundred times as many while it is being read, for ``expiry`` seconds; the oldest are dropped. Channel
-    names have no parts: ``!`` and ``?`` are characters like others.
+    A process listens to a channel from its first ``receive`` or from ``new_channel`` on, in the background. It ends
+    with ``close_channel``, ``flush`` or ``close``, or when the process has not received from the channel for ten
+    times ``expiry``, or for ``group_expiry`` where it is in a group. Unreceived messages wait in the memory of the
+    process: ``capacity`` messages of a channel, a hundred times as many while it is being read, for ``expiry``
+    seconds; the oldest are dropped. Channel names have no parts: ``!`` and ``?`` are characters like others.
 
     After an outage everything is subscribed again. Each channel of the process gets ``{"type": on_disconnect}`` when
     it begins and ``{"type": on_reconnect}`` when it is over. A process that is forked later listens to nothing at
     first.
 
-    Its options are declared in ``PubSubOptions``. Raises ``ValueError`` for an option that cannot work, and
-    ``TypeError`` for an unknown one.
+    Its options are declared in ``PubSubOptions``.
+
+    Raises:
+        ValueError: An option cannot work.
+        TypeError: An option is not known.
+
     """
 
     extensions = ["groups", "flush"]
@@ -78,26 +80,31 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         )
         self.plans = Publisher(self._shards, self.prefix, self.encoder, self)
         """The sending calls as plans, for another runner than this layer's blocking one."""
-        # The listening threads know nothing of the layer: it may go when nobody else has it any more.
+        self._receiver = PubSubReceiver(self.subscriptions, self.decoder)
+        # The listening threads hold no reference to the layer: it may be collected while they run.
         weakref.finalize(self, self.subscriptions.stop).atexit = False
 
     # Sending
 
     def send(self, channel: str, message: Message) -> None:
         """
-        Publishes ``message`` to ``channel``, in one round trip.
+        Publish ``message`` to ``channel``, in one round trip.
 
-        Raises ``MessageTooLarge``, ``TypeError`` for a wrong name or value, ``ValueError`` for a reserved key. After
-        a ``redis.exceptions.ConnectionError`` or ``TimeoutError`` the message may or may not have been sent.
+        Raises:
+            MessageTooLarge: The message has more than ``max_message_bytes``.
+            TypeError: A name or value is not valid.
+            ValueError: The message has the reserved key.
+            redis.exceptions.ConnectionError: The message may or may not have been sent; or ``TimeoutError``.
+
         """
         refuse_await()
         run_plan(self.plans.send(channel, message))
 
     def send_group(self, group: str, message: Message) -> int:
         """
-        Publishes ``message`` to ``group``, in one round trip, however many channels are in there.
+        Publish ``message`` to ``group``, in one round trip, however many channels are in there.
 
-        Raises as ``send`` does. Returns 0: for how many channels it will be dropped cannot be known.
+        Raises as ``send`` does. Return 0: the number of channels that drop the message is not known.
         """
         refuse_await()
         return run_plan(self.plans.group_send(group, message))
@@ -108,27 +115,15 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
 
     def receive_batch(self, channels: Collection[str], limit: int, timeout: float = 0) -> Batch:
         """
-        Takes up to ``limit`` messages at once, one from each channel in turn; returns (channel, message) tuples.
+        Take up to ``limit`` messages at once, one from each channel in turn.
 
-        Listens to channels that are new; what is sent when it has returned is not missed. Where there is no message,
-        waits up to ``timeout`` seconds for one. Raises ``redis.exceptions.RedisError`` where a channel cannot be
-        listened to; an outage later on is not raised, but waited for.
+        Listen to channels that are new; no message that is sent later is missed. Where there is no message, wait up
+        to ``timeout`` seconds for one. Raise ``redis.exceptions.RedisError`` where a new channel cannot be listened
+        to; a later outage is not raised, but waited for.
         """
         refuse_await()
         self.check_receive(channels, limit, timeout)
-        deadline = time.monotonic() + timeout
-        generation = fork.check()
-        inboxes = self.listen(channels)
-        self.subscriptions.confirm([inbox for inbox in inboxes if not inbox.confirmed_once])
-        until, unblocked = max(deadline, time.monotonic() + FLOOD_SECONDS), self.subscriptions.unblocked
-        while True:
-            taken = self.subscriptions.receive(inboxes, limit, deadline - time.monotonic())
-            if fork.generation != generation:
-                raise fork.forked()
-            received = self.decoder.decode_all(taken)
-            ended = time.monotonic() >= until or self.subscriptions.unblocked != unblocked
-            if received or not taken or ended:
-                return received
+        return self._receiver.receive(self.listen(channels), limit, timeout)
 
     def listen(self, channels: Collection[str]) -> list[Inbox]:
         """Start listening to channels that are new, without waiting for Redis to confirm it."""
@@ -139,22 +134,22 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         return self.subscriptions.open(dict.fromkeys(channels), self.get_capacity)
 
     def reader(self) -> PubSubReader:
-        """Returns what a worker receives with: one thread, and as many servers as can be reached."""
-        return PubSubReader(self.subscriptions, self.listen, self.decoder.decode_all)
+        """Return a reader for one thread of a worker."""
+        return PubSubReader(self._receiver, self.listen, self.decoder)
 
     def unblock(self) -> None:
-        """Ends what this process waits for in any of the receive calls, as if the time had run out."""
-        self.subscriptions.unblock()
+        """End all waits of this process in a receive call, as if their time had run out."""
+        self._receiver.unblock()
 
     @property
     def dropped_count(self) -> int:
-        """How many messages this process has dropped because a channel was full, or nobody received them in time."""
+        """The number of messages that this process has dropped from full channels, or unreceived in time."""
         return self.subscriptions.dropped_count
 
     # Channels and groups
 
     def new_channel(self, pattern: str = "specific.") -> str:
-        """Returns a channel name that is in no use, listened to by this process: prefix, ``pattern``, 32 digits."""
+        """Return an unused channel name that this process listens to: prefix, ``pattern``, 32 digits."""
         channel = self.new_name(pattern)
         try:
             self.subscriptions.confirm(self.listen([channel]))
@@ -170,16 +165,16 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         return f"{self.prefix}{pattern}{uuid.uuid4().hex}"
 
     def close_channel(self, channel: str) -> None:
-        """Ends listening to a channel; forgets what waits in it, and the groups that it is in."""
+        """End listening to a channel; forget its messages and memberships."""
         self.valid_channel_name(channel)
         self.subscriptions.close_channel(channel)
 
     def group_add(self, group: str, channel: str) -> None:
         """
-        Adds ``channel``, one that this process listens to, to ``group``.
+        Add ``channel``, which this process must listen to, to ``group``.
 
-        What is sent to the group when it has returned is not missed. Raises ``RuntimeError`` for a channel that this
-        process does not listen to: its own process must add it.
+        No message that is sent to the group later is missed. Raise ``RuntimeError`` for a channel that this process
+        does not listen to.
         """
         refuse_await()
         self.subscriptions.confirm([self.join(group, channel)])
@@ -197,20 +192,20 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         return joined
 
     def group_discard(self, group: str, channel: str) -> None:
-        """Removes ``channel`` from ``group``, if this process has added it."""
+        """Remove ``channel`` from ``group``, if this process has added it."""
         refuse_await()
         self.valid_group_name(group)
         self.valid_channel_name(channel)
         self.subscriptions.leave(group, channel)
 
     def group_channels(self, group: str) -> list[str]:
-        """Returns the channels of ``group`` that this process has added; nobody knows those of others."""
+        """Return the channels of ``group`` that this process has added, which knows no others."""
         self.valid_group_name(group)
         return self.subscriptions.members(group)
 
     def valid_channel_name(self, name: object, receive: bool = False) -> bool:
         """
-        Returns True, or raises ``TypeError`` with the name and the rule that it breaks.
+        Return True, or raise ``TypeError`` with the name and the rule that it breaks.
 
         A name of ``new_channel`` begins with the prefix, which may hold characters that names may not.
         """
@@ -218,7 +213,7 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
             if name.startswith(group_name(self.prefix, "")):
                 raise InvalidName(f"{name!r} is not a valid channel name: a group is published under it")
             if len(name) > len(self.prefix):
-                with contextlib.suppress(InvalidName):  # what is told is the whole name
+                with contextlib.suppress(InvalidName):  # the error shows the whole name
                     return super().valid_channel_name(name[len(self.prefix) :])
         if receive and isinstance(name, str) and name.endswith("!"):
             raise InvalidName(f"{name!r} cannot be received from: pub/sub has whole names only")
@@ -227,18 +222,18 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
     # The rest
 
     def flush(self) -> None:
-        """Forgets all channels, groups and messages of this process; those of others are not within reach."""
+        """Forget all channels, groups and messages of this process, but not of others."""
         refuse_await()
         self.close()
 
     def close(self) -> None:
         """
-        Ends listening, and closes the connections. What waits in a receive returns as if the time had run out.
+        End listening, and close the connections. A receive that waits returns as if its time had run out.
 
         The layer stays usable, and begins as a new one.
         """
         for listener in self.subscriptions.stop():
-            listener.join(_JOIN)
+            listener.join(_JOIN_SECONDS)
         for shard in self._shards:
             shard.drop_idle()
 

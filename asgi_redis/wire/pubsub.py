@@ -1,4 +1,4 @@
-"""What pub/sub means on Redis: that of channels_redis 4.3, so that both can share one."""
+"""The commands of pub/sub, with the names of channels_redis 4.3."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ PING = command(b"PING")
 
 
 def group_name(prefix: str, group: str) -> str:
-    """Returns the name that what is sent to ``group`` is published under."""
+    """Return the name on Redis of a group."""
     return f"{prefix}__group__{group}"
 
 
 def publish(name: bytes, message: bytes) -> Operation:
-    """Reads as the number of connections that got it: at most one for each process that listens."""
+    """Return the operation to publish a message; its result is the number of connections that got it."""
     return Operation(command(b"PUBLISH", name, message), int)
 
 
 def subscribe(name: bytes) -> bytes:
-    """Returns the request that starts listening to ``name``: of one name only, so that it has one reply."""
+    """Return the request to listen to ``name``: one name, and so one reply."""
     return command(b"SUBSCRIBE", name)
 
 
 def unsubscribe(name: bytes) -> bytes:
-    """Returns the request that ends listening to ``name``."""
+    """Return the request to end listening to ``name``."""
     return command(b"UNSUBSCRIBE", name)

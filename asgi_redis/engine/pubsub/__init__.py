@@ -1,1 +1,1 @@
-"""Redis pub/sub: publishing, and the connections and buffers of the channels that are subscribed to."""
+"""Redis pub/sub: publishing, and the subscriptions of a process."""

@@ -14,7 +14,7 @@ from asgi_redis.wire.pubsub import group_name, publish
 
 
 class Publisher:
-    """The writing side of one layer; ``rules`` knows its names."""
+    """The sending side of a layer."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Publisher:
         self._group_route = functools.lru_cache(maxsize=1024)(self._make_group_route)
 
     def send(self, channel: str, message: Message) -> Plan[None]:
-        """Sends to a channel."""
+        """Publish to a channel."""
         if not isinstance(channel, str):
             self._rules.valid_channel_name(channel)
         self._rules.check_message(message)
@@ -39,7 +39,7 @@ class Publisher:
         yield [(shard, publish(name, self._encode(message)))]
 
     def group_send(self, group: str, message: Message) -> Plan[int]:
-        """Sends to a group; returns 0, in the end."""
+        """Publish to a group; return 0."""
         if not isinstance(group, str):
             self._rules.valid_group_name(group)
         self._rules.check_message(message)

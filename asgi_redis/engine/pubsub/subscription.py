@@ -1,7 +1,7 @@
 """
-What a process listens to: its channels, each with the messages that nobody has received yet, and its groups.
+The channels of a process with their unreceived messages, and its groups.
 
-Everything here is guarded by the lock of the ``Subscriptions`` that it belongs to.
+The lock of ``Subscriptions`` guards all of them.
 """
 
 from __future__ import annotations
@@ -11,24 +11,19 @@ import math
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from asgi_redis.connection import each_its_own
-
-if TYPE_CHECKING:
-    from asgi_redis.engine.pubsub.listener import Listener
+from asgi_redis.wire.expiry import is_expired
 
 logger = logging.getLogger("asgi_redis")
 
-_READ = 1.0  # seconds that a channel counts as being read after a message was taken
+_READ_SECONDS = 1.0  # that a channel counts as being read after a message was taken
 _BURST = 100  # times its capacity
-
-Arrived = tuple[float, bytes]
-"""When a message has come (``time.monotonic``), and what it is."""
 
 
 class SubscriptionWaiter(Protocol):
-    """A waiter for a change of a subscription, such as a ``threading.Condition`` of the lock."""
+    """A waiter for a change of a subscription, such as a ``Condition`` of the lock."""
 
     __slots__ = ()
 
@@ -48,136 +43,143 @@ class LoopWaiter:
 
 class Subscription:
     """
-    One name that a listener is subscribed to.
+    A name that a listener is subscribed to.
 
-    ``confirmed`` is whether Redis has said so on the connection that there is now. ``waiting`` are woken by whatever
-    happens to it.
+    ``confirmed`` is whether Redis has confirmed it on the present connection. ``waiting`` are woken by all changes.
     """
 
-    __slots__ = ("confirmed", "confirmed_once", "ended", "listener", "name", "refusal", "waiting")
+    __slots__ = ("confirmed", "confirmed_once", "ended", "error", "name", "refusal", "waiting")
 
-    def __init__(self, name: bytes, listener: Listener) -> None:
+    def __init__(self, name: bytes) -> None:
         self.name = name
-        self.listener = listener
         self.confirmed = False
         self.confirmed_once = False
+        self.error: Exception | None = None
+        """Why the server could not be reached the last time."""
         self.refusal: Exception | None = None
-        """Why Redis does not want it; it is ended, then."""
+        """Why Redis has refused it; it is ended, then."""
         self.ended = False
         self.waiting: set[SubscriptionWaiter] = set()
 
     def wake(self) -> None:
-        """Lets those that wait look again."""
+        """Wake all waiters."""
         if self.waiting:
             # A copy, because the garbage collector may end a coroutine that waits in the middle of this.
             for waiting in list(self.waiting):
                 waiting.notify_all()
 
     def deliver(self, message: bytes, now: float) -> int:
-        """Takes a message in; returns how many were dropped for it."""
+        """Add a message; return how many were dropped for it."""
         raise NotImplementedError
 
 
 class Inbox(Subscription):
     """
-    A channel of this process, and the messages that wait in it: ``capacity`` of them, the latest.
+    A channel of this process, with its unreceived messages: the latest, ``capacity`` of them.
 
-    Where it is being read there may be ``_BURST`` times as many: they come faster than any reader can take them.
+    While it is being read it holds ``_BURST`` times as many: they come faster than any reader can take them.
     """
 
     __slots__ = ("capacity", "channel", "groups", "left", "messages", "overflowing", "read_at", "taken_at")
 
-    def __init__(self, channel: str, listener: Listener, capacity: int) -> None:
-        super().__init__(channel.encode(), listener)
+    def __init__(self, channel: str, capacity: int) -> None:
+        super().__init__(channel.encode())
         self.channel = channel
         self.capacity = capacity
-        self.messages: deque[Arrived] = deque()
+        self.messages: deque[tuple[float, bytes]] = deque()
+        """Each with the time when it arrived."""
         self.groups: dict[str, LocalGroup] = {}
         self.read_at = time.monotonic()
-        """When somebody has looked for messages the last time."""
+        """When a reader last looked for messages."""
         self.taken_at = -math.inf
-        """When somebody has found one."""
+        """When a reader last found one."""
         self.left = False
         """Whether its reader has gone, and will hardly come back."""
         self.overflowing = False
 
     def deliver(self, message: bytes, now: float) -> int:
-        """See ``Subscription``."""
+        """Add a message; drop the oldest where there are too many."""
         dropped = 0
         if len(self.messages) >= self.capacity:
-            most = self.capacity * (_BURST if self.waiting or now - self.taken_at < _READ else 1)
+            most = self.capacity * (_BURST if self.waiting or now - self.taken_at < _READ_SECONDS else 1)
             while len(self.messages) >= most:
                 self.messages.popleft()
                 dropped += 1
             if dropped and not self.overflowing:
-                self.overflowing = True  # the log has it once, until somebody has emptied it
+                self.overflowing = True  # logged once, until a reader has emptied it
                 logger.info("Channel %r over capacity; its oldest messages are dropped", self.channel)
         self.messages.append((now, message))
         self.wake()
         return dropped
 
+    def take(self, now: float) -> bytes:
+        """Take the oldest message, which there must be."""
+        _, message = self.messages.popleft()
+        self.taken_at = now
+        if not self.messages:
+            self.overflowing = False
+        return message
+
     def forget_gone(self) -> None:
-        """Forgets readers who have gone without a word."""
+        """Forget waiters that have ended without leaving."""
         for waiting in list(self.waiting):
             if isinstance(waiting, LoopWaiter) and waiting.is_gone():
                 self.waiting.discard(waiting)
                 self.left = True
 
-    def drop_older(self, arrived_before: float) -> int:
-        """Drops what has arrived before a moment; returns how many."""
+    def drop_expired(self, now: float, expiry: float) -> int:
+        """Drop expired messages; return how many."""
         dropped = 0
-        while self.messages and self.messages[0][0] < arrived_before:
+        while self.messages and is_expired(now - self.messages[0][0], expiry):
             self.messages.popleft()
             dropped += 1
         return dropped
 
 
 class LocalGroup(Subscription):
-    """A group, and those channels of this process that are in it."""
+    """A group, and its members among the channels of this process."""
 
     __slots__ = ("group", "members")
 
-    def __init__(self, group: str, name: str, listener: Listener) -> None:
-        super().__init__(name.encode(), listener)
+    def __init__(self, group: str, name: str) -> None:
+        super().__init__(name.encode())
         self.group = group
         self.members: dict[str, Inbox] = {}
 
     def deliver(self, message: bytes, now: float) -> int:
-        """See ``Subscription``."""
+        """Add a message to each member."""
         # A copy, because the garbage collector may end a coroutine that takes its channel out in the middle of this.
         return sum([inbox.deliver(message, now) for inbox in list(self.members.values())])
 
 
 class Confirmation:
-    """Waits until Redis has confirmed some subscriptions; what is sent from then on is not missed."""
+    """The wait until Redis has confirmed subscriptions: no message that is sent later is missed."""
 
     def __init__(self, subscriptions: Sequence[Subscription]) -> None:
-        self._missing = [one for one in subscriptions if not one.confirmed]
-        self._failures = [one.listener.failures for one in self._missing]
+        self._missing = [(one, one.error) for one in subscriptions if not one.confirmed]
 
     def done(self) -> bool:
         """
-        Returns whether all are there.
+        Return whether all are confirmed.
 
-        Raises the error where Redis cannot be reached, or refuses. They are subscribed to when it is back, all the
-        same.
+        Raise the error where Redis refuses, or cannot be reached: they are subscribed to when it is back.
         """
-        if all(one.confirmed or one.ended for one in self._missing):
-            for one in self._missing:
+        if all(one.confirmed or one.ended for one, _ in self._missing):
+            for one, _ in self._missing:
                 if one.refusal is not None:
-                    raise each_its_own(one.refusal, 2)[1]  # with a traceback of its own
+                    raise each_its_own(one.refusal, 2)[1]  # a copy: each raise adds to the traceback
             return True
-        for one, failures in zip(self._missing, self._failures):
-            if not one.confirmed and one.listener.failures != failures:
-                raise each_its_own(one.listener.error, 2)[1]
+        for one, error in self._missing:
+            if one.error is not None and one.error is not error and not one.confirmed:
+                raise each_its_own(one.error, 2)[1]
         return False
 
-    def tell(self, waiting: SubscriptionWaiter) -> None:
-        """Wakes ``waiting`` when ``done`` may have become another."""
-        for one in self._missing:
-            one.waiting.add(waiting)
+    def add_waiter(self, waiter: SubscriptionWaiter) -> None:
+        """Wake ``waiter`` when the result of ``done`` may have changed."""
+        for one, _ in self._missing:
+            one.waiting.add(waiter)
 
-    def forget(self, waiting: SubscriptionWaiter) -> None:
-        """Wakes it no longer."""
-        for one in self._missing:
-            one.waiting.discard(waiting)
+    def remove_waiter(self, waiter: SubscriptionWaiter) -> None:
+        """Wake it no longer."""
+        for one, _ in self._missing:
+            one.waiting.discard(waiter)

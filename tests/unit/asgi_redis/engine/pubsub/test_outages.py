@@ -209,7 +209,7 @@ def test_a_server_that_a_name_leads_to_no_longer_is_left(
     pubsub_layer_for, fresh_redis_server, proxy, prefix, monkeypatch
 ):
     """The old one lives on, and would be listened to for ever."""
-    monkeypatch.setattr("asgi_redis.engine.pubsub.listener._TICK", 0.05)
+    monkeypatch.setattr("asgi_redis.engine.pubsub.listener._CHECK_SECONDS", 0.05)
     layer = pubsub_layer_for(proxy, connection_kwargs={"max_connection_age": 0.2}, **NOTICES)
     channel = layer.new_channel()
     layer.group_add("chat", channel)

@@ -19,7 +19,7 @@ def cluster():
 
 @pytest.mark.parametrize("way", ["kill -9", pytest.param("SENTINEL FAILOVER", marks=pytest.mark.soak)])
 def test_after_a_failover_it_listens_at_the_new_master(pubsub_layer_for, cluster: Cluster, prefix, way, monkeypatch):
-    monkeypatch.setattr(listening, "_TICK", 0.2)
+    monkeypatch.setattr(listening, "_CHECK_SECONDS", 0.2)
     layer = pubsub_layer_for(
         {"sentinels": cluster.sentinels, "master_name": "one"}, on_disconnect="down", on_reconnect="up"
     )

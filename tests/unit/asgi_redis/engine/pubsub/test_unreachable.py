@@ -52,7 +52,7 @@ class TestUnreachable:
 
     def test_a_server_that_hangs_is_given_up(self, pubsub_layer_for, fresh_redis_server, monkeypatch):
         """A paused Redis keeps its connections; it is asked now and then, and answers in time or is lost."""
-        monkeypatch.setattr(listening, "_TICK", 0.1)
+        monkeypatch.setattr(listening, "_CHECK_SECONDS", 0.1)
         layer = pubsub_layer_for(
             fresh_redis_server, connection_kwargs={"socket_timeout": 0.5, "socket_connect_timeout": 0.5}, **NOTICES
         )
@@ -69,7 +69,7 @@ class TestUnreachable:
         assert layer.receive([channel], block=True) == (channel, {"n": 1})
 
     def test_a_silent_server_that_answers_is_not(self, pubsub_layer_for, fresh_redis_server, monkeypatch):
-        monkeypatch.setattr(listening, "_TICK", 0.05)
+        monkeypatch.setattr(listening, "_CHECK_SECONDS", 0.05)
         layer = pubsub_layer_for(fresh_redis_server, connection_kwargs={"socket_timeout": 1}, **NOTICES)
         channel = layer.new_channel()
         assert layer.receive_batch([channel], 1, 1.5) == []

@@ -18,7 +18,7 @@ def receiving(layer, channels, results):
     thread = threading.Thread(target=lambda: results.append(layer.receive_batch(channels, 10, 20)))
     thread.start()
     eventually(lambda: all(name in layer.subscriptions.inboxes for name in channels))
-    eventually(lambda: layer.subscriptions._waiting)
+    eventually(lambda: layer._receiver._waiting)
     yield
     thread.join(10)
     assert not thread.is_alive()
