@@ -8,7 +8,7 @@ from workers.command import patching
 
 
 def main() -> int:
-    """Run the command, for the gevent pool under gevent's patches; return the exit code."""
+    """Run the command, with gevent's patches for its pool; return the exit code."""
     if patching.is_wanted(sys.argv[1:]):
         try:
             patching.patch()

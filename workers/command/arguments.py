@@ -28,7 +28,7 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 class _SlotsAction(argparse.Action):
-    """Stores a value, and refuses ``--threads`` next to ``--pool gevent`` or ``--concurrency``, in any order."""
+    """Stores a value, and refuses ``--threads`` with gevent or ``--concurrency``."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None

@@ -68,7 +68,7 @@ class CommandOptions(WorkerOptions):
         return bool(given) or (not self.names_settings and bool(os.environ.get(URL_VARIABLE)))
 
     def urls(self) -> Sequence[str]:
-        """Return the URLs of the shards. Raises ``ConfigurationError`` for a file that cannot be used."""
+        """Return the URLs of the shards, or raise ``ConfigurationError``."""
         if self.layer_url:
             return self.layer_url
         if not self.layer_url_file:
@@ -110,7 +110,7 @@ class CommandOptions(WorkerOptions):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command with ``argv``, by default the process's own; return the exit code."""
+    """Run the command with ``argv``, or the process's own; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="runworker",
         allow_abbrev=False,

@@ -1,4 +1,4 @@
-"""Waits for the channel layer, builds a worker from it, a routing and the options, and runs it."""
+"""Makes the channel layer and the worker that the options describe, and runs it."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ T = TypeVar("T")
 
 def when_served(make: Callable[[], T], options: WorkerOptions) -> T:
     """
-    Return ``make()``, a channel layer; call it again while no server answers: Sentinels are asked for the services.
+    Return ``make()``, a channel layer; call it again while no server answers.
 
-    Ends the process on SIGTERM or SIGINT, and with ``ExitCode.UNREACHABLE`` when a burst has waited for its
-    ``burst_timeout``. The log has a line when the waiting begins, and one when it ends. To be called in the main
-    thread.
+    A layer on Sentinels asks them for the services. Ends the process on SIGTERM or SIGINT, and with
+    ``ExitCode.UNREACHABLE`` when a burst has waited for its ``burst_timeout``. The log has a line when the waiting
+    begins, and one when it ends. To be called in the main thread.
     """
     outage = Outage("Redis")
     signals: SimpleQueue[None] = SimpleQueue()
@@ -81,12 +81,12 @@ def launch(
     channel_layer: BaseChannelLayer, router: Router, options: WorkerOptions, consumer_api: ConsumerAPI = OWN
 ) -> int:
     """
-    Run a worker until it stops; return the exit code (``stopping.ExitCode``, or 128 and a signal's number).
+    Run a worker until it stops; return the exit code.
 
-    Raises ``ConfigurationError`` when the options leave nothing to do, or when messages of the layer stay in one
-    process. To be called in the main thread, at the end of which the process is to end. When consumers were left
-    behind it does not return but ends the process. If something holds up the interpreter's way out, the process is
-    ended at the shutdown timeout.
+    The code is a ``stopping.ExitCode``, or 128 and a signal's number. Raises ``ConfigurationError`` when the options
+    leave nothing to do, or when messages of the layer stay in one process. To be called in the main thread, at the
+    end of which the process is to end. When consumers were left behind it does not return but ends the process. If
+    something holds up the interpreter's way out, the process is ended at the shutdown timeout.
     """
     layer = adapted(channel_layer)
     if not layer.crosses_processes:
@@ -147,7 +147,7 @@ def _pool(kind: str, size: int | None) -> Pool:
 
 
 def _hooks(options: WorkerOptions) -> list[LifecycleHook]:
-    """Return the hooks that the options ask for. A rehearsal for a reload ends here: everything is loaded."""
+    """Return the hooks that the options ask for; end a rehearsal of a reload here."""
     if is_rehearsal():
         sys.exit(0)
     sockets = take_sockets()
@@ -169,7 +169,7 @@ def _hooks(options: WorkerOptions) -> list[LifecycleHook]:
 
 
 def _status_hooks(options: WorkerOptions) -> list[LifecycleHook]:
-    """Return the hooks that report to the outside; a supervisor does that for all its processes."""
+    """Return the hooks whose work a supervisor does for all its processes."""
     hooks: list[LifecycleHook] = []
     systemd = notifier_from(os.environ)
     if systemd is not None:

@@ -46,7 +46,7 @@ def _last(arguments: Sequence[str], flag: str) -> str | None:
 
 
 def patch() -> None:
-    """Patch the standard library, unless that was done. Raises ``ImportError`` without gevent."""
+    """Patch the standard library, unless that was done; raise ``ImportError``."""
     from gevent import monkey
 
     if unpatched():
@@ -54,7 +54,7 @@ def patch() -> None:
 
 
 def unpatched() -> list[str]:
-    """Return the modules of the standard library that have to be patched and are not."""
+    """Return the modules that have to be patched and are not."""
     monkey = sys.modules.get("gevent.monkey")
     return [name for name in _NEEDED if monkey is None or not monkey.is_module_patched(name)]
 
@@ -83,7 +83,7 @@ def left_behind() -> list[str]:
 
 def restart_patched() -> NoReturn:
     """
-    Replace this process by the same Python program, with the same arguments, under gevent's patches.
+    Replace this process by the same program, under gevent's patches.
 
     Raises ``RuntimeError`` when that was done before, and has not helped.
     """

@@ -1,5 +1,5 @@
 """
-A worker process of several, as the supervisor sees it, and as the process sees the supervisor.
+A worker process of several, and its link to the supervisor: both ends.
 
 Two pairs of sockets connect them. On ``states`` the process reports its state twice a second. On ``requests`` the
 supervisor asks for metrics, and passes along the socket that it wants them on. When that pair is closed, the
@@ -31,12 +31,12 @@ logger = logging.getLogger(__name__)
 METRICS_SECONDS = 3.0  # for busy processes; Redis delays an answer by less
 SYSTEMD_VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")  # the supervisor alone notifies systemd
 
-_OWN_METRICS, _ALL_METRICS = b"o", b"a"  # requests; all: also those that are the same for every process
+_OWN_METRICS, _ALL_METRICS = b"o", b"a"  # requests; all: with those of the layer, which every process has
 _END = "# EOF\n"  # a process that dies leaves its answer incomplete
 
 
 class SupervisorSockets(NamedTuple):
-    """The descriptors of a worker process, and its number; as text, the value of an environment variable."""
+    """The number of a worker process, and its descriptors. ``str`` is their variable."""
 
     number: int
     states: int
@@ -47,13 +47,13 @@ class SupervisorSockets(NamedTuple):
 
 
 def take_sockets() -> SupervisorSockets | None:
-    """Return the sockets of this process, if a supervisor has started it. Its own child processes do not get them."""
+    """Return this process's sockets to its supervisor, if it has one; only once."""
     value = os.environ.pop(PROCESS_VARIABLE, None)
     return SupervisorSockets(*map(int, value.split(":"))) if value else None
 
 
 class SupervisorLink(LifecycleHook):
-    """Reports to the supervisor; where ``metrics`` are served, answers its requests for them."""
+    """Reports to the supervisor, and answers its requests for ``metrics``."""
 
     def __init__(self, sockets: SupervisorSockets, metrics: bool) -> None:
         self._index = sockets.number
@@ -94,7 +94,7 @@ class SupervisorLink(LifecycleHook):
 
 
 class WorkerProcess:
-    """A worker process, started by ``command``. ``listened`` is whether it has ever reported its state."""
+    """A worker process, started by ``command``; ``listened``: it has ever reported."""
 
     def __init__(self, index: int, command: Sequence[str]) -> None:
         self.index = index
@@ -124,7 +124,8 @@ class WorkerProcess:
         return self.listened
 
     def state(self) -> WorkerState | None:
-        """Return its state, or None before it listens and when it stops. Without reports it counts as hanging."""
+        """Return its state, or None before it listens and when it stops."""
+        # Without reports it hangs.
         if self._state is not None and time.monotonic() - self._reported_at >= SILENCE_SECONDS:
             return self._state._replace(pulls=False)
         return self._state
@@ -143,7 +144,7 @@ class WorkerProcess:
         self._requests.close()
 
     def ask_for_metrics(self, request: bytes) -> socket.socket:
-        """Ask for its metrics; return the socket on which they come. From any thread. Raises ``OSError``."""
+        """Ask for its metrics; return the socket on which they come. From any thread."""
         answer, its_answer = socket.socketpair()
         with its_answer:
             try:
@@ -156,10 +157,10 @@ class WorkerProcess:
 
 def metrics_of(processes: Sequence[WorkerProcess], number: int) -> bytes:
     """
-    Return the metrics of all processes, and for each of ``number`` whether it has answered.
+    Return the metrics of ``number`` processes, of which some may not run.
 
-    The first process also answers for the channel layer. Answers that take longer than ``METRICS_SECONDS`` are left
-    out.
+    A further metric tells for each whether it has answered. The first process also answers for the channel layer.
+    Answers that take longer than ``METRICS_SECONDS`` are left out.
     """
     deadline = time.monotonic() + METRICS_SECONDS
     received: dict[int, bytearray] = {}

@@ -19,11 +19,12 @@ from workers.runtime.dispatcher import OWN
 
 def launch_in_project(options: WorkerOptions) -> int:
     """
-    Run a worker on the channel layer that ``--layer`` names; to be called after ``django.setup``.
+    Run a worker on the channel layer that ``--layer`` names.
 
-    With Channels 1 that is Channels' own layer object, with Channels' routing. With ``channels`` the worker runs the
-    consumers of the ASGI application of Channels 4. Waits for servers that are needed to make the layer. Returns and
-    raises as ``launch``, and raises ``ConfigurationError`` when there is no layer or no routing.
+    To be called after ``django.setup``. With Channels 1 that is Channels' own layer object, with Channels' routing.
+    With ``channels`` the worker runs the consumers of the ASGI application of Channels 4. Waits for servers that are
+    needed to make the layer. Returns and raises as ``launch``, and raises ``ConfigurationError`` when there is no
+    layer or no routing.
     """
     if options.channels:
         return _launch_events(options)

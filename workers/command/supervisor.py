@@ -1,5 +1,5 @@
 """
-``--processes N``: starts several worker processes, and replaces those that die.
+``--processes N``: starts several worker processes, and replaces dead ones.
 
 Each runs the same command again, and shares nothing with it but the sockets of ``command.processes``. The first one
 is alone until it listens, so that a wrong configuration is reported once. When processes keep dying the supervisor
@@ -47,7 +47,7 @@ FINAL_CODES = (ExitCode.CONFIGURATION, 2, ExitCode.UNREACHABLE)  # of a first pr
 
 
 def is_wanted(options: WorkerOptions) -> bool:
-    """Return whether this process is to supervise others, rather than to be a worker itself."""
+    """Return whether this process is to supervise others instead of working."""
     return options.processes > 1 and PROCESS_VARIABLE not in os.environ and not is_rehearsal()
 
 
@@ -79,7 +79,7 @@ class Supervisor:
         self._server = None if options.metrics_port is None else serve(options.metrics_port, self._metrics)
 
     def run(self) -> int:
-        """Serve until a signal or a failure, or with ``--burst`` until all have ended; return the exit code."""
+        """Serve until a signal, a failure or the end of a burst; return the exit code."""
         logger.info("Supervising %d worker processes", len(self._places))
         if self._server is not None:
             logger.info("Metrics are at http://%s:%d/metrics", *self._server.address)
@@ -204,7 +204,7 @@ class Supervisor:
 
 
 def supervise(options: WorkerOptions) -> int:
-    """Run a ``Supervisor`` until it stops; return the exit code. To be called in the main thread."""
+    """Run a ``Supervisor`` in the main thread until it stops; return the exit code."""
     show_log(options.verbosity)
     supervisor = Supervisor(options)
     supervisor.shutdown.ends_process = True

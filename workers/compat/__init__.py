@@ -1,1 +1,1 @@
-"""Other packages that consumers are written for: Django, Channels 1 and Channels 4."""
+"""Projects with Django, Channels 1 or Channels 4."""

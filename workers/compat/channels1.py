@@ -1,8 +1,8 @@
 """
-The worker in a Django project with Channels 1: it runs the project's consumers with the routing, the messages, the
-signals and the exceptions of Channels itself, and does what Channels' own ``runworker`` does before it starts.
+The routing, messages, signals and exceptions of Channels 1, for the worker.
 
-The one file that imports Channels 1, and ``workers.compat.django`` imports it only where there is one.
+It also does the work of Channels' own ``runworker`` before the start. No other file imports Channels 1, and
+``workers.command.project`` imports this one only where it is installed.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ CONSUMER_API = ConsumerAPI(message.Message, signals, exceptions)
 
 def layer_and_router(alias: str, routing_path: str | None) -> tuple[Any, Router]:
     """
-    Returns Channels' own layer object for an alias in ``CHANNEL_LAYERS``, and what routes as its router does.
+    Return Channels' own layer object for an alias, and a router with its routes.
 
-    ``routing_path`` takes the place of the layer's own. Django's views get the ``http.request``
-    that no other consumer takes. Raises ``ConfigurationError`` when the settings do not make a layer, and for a
-    layer that the worker cannot receive from.
+    ``routing_path`` replaces the layer's own routing. Django's views get each ``http.request`` that no other consumer
+    takes. Raises ``ConfigurationError`` when the settings do not make a layer, and for a layer that the worker cannot
+    receive from.
     """
     if alias not in channel_layers:
         known = ", ".join(repr(name) for name in channel_layers.configs) or "none"

@@ -1,14 +1,16 @@
 """
-The ASGI application of a Channels 4 project, found by its settings, for ``workers.compat.asgi_events``.
+The ASGI application and the channel layers of a Channels 4 project.
 
-Works with any ASGI application that takes the scope ``channel``: Channels itself need not be installed.
+Works with any ASGI application that takes the scope ``channel``: Channels itself need not be installed. This is the
+only file that uses what Channels 4 does not document: ``application_mapping`` and ``consumer_class`` of its routers,
+and the manager of its layers.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -23,7 +25,7 @@ from workers.importing import import_path
 
 def channel_events(channels: Sequence[str], channel_layer: BaseChannelLayer) -> ChannelEvents:
     """
-    Returns the consumers of the project's ``ASGI_APPLICATION`` on ``channels``.
+    Return the consumers of the project's ``ASGI_APPLICATION`` on ``channels``.
 
     ``asgi.delay`` is left out where ``channel_layer`` has delayed messages: the worker itself serves it. Raises
     ``ConfigurationError`` where there is no application, or it cannot work.
@@ -33,11 +35,37 @@ def channel_events(channels: Sequence[str], channel_layer: BaseChannelLayer) -> 
         layer.valid_channel_names(list(channels), receive=True)
     except TypeError as error:
         raise ConfigurationError(str(error)) from error
-    _use_our_layers()  # before anything asks for one
+    _use_our_layers()  # before the application asks for one
     application = _application()
     _check_default_layer()
-    served = set() if layer.delayed is None else {"asgi.delay"}
-    return ChannelEvents(application, set(channels) - served)
+    names = sorted(set(channels) - (set() if layer.delayed is None else {"asgi.delay"}))
+    return ChannelEvents(application, names, consumers_of(application, names))
+
+
+def consumers_of(application: Any, channels: Iterable[str]) -> dict[str, Any]:
+    """
+    Return the consumers in Channels' routers; none for other applications.
+
+    Raises ``ConfigurationError`` for a channel that the ``ChannelNameRouter`` does not have.
+    """
+    protocols = getattr(application, "application_mapping", None)
+    if not isinstance(protocols, Mapping):
+        return {}
+    if "channel" not in protocols:
+        raise ConfigurationError(
+            'the ProtocolTypeRouter of ASGI_APPLICATION has no "channel": add '
+            '"channel": ChannelNameRouter({"name": TheConsumer.as_asgi()})'
+        )
+    known = getattr(protocols["channel"], "application_mapping", None)
+    if not isinstance(known, Mapping):
+        return {}
+    for name in channels:
+        if name not in known:
+            raise ConfigurationError(
+                f"no consumer for channel {name!r} in the application's ChannelNameRouter; it has "
+                f"{', '.join(sorted(known)) or 'none'}"
+            )
+    return {name: getattr(consumer, "consumer_class", consumer) for name, consumer in known.items()}
 
 
 def _application() -> Any:
@@ -52,10 +80,10 @@ def _application() -> Any:
 
 def _use_our_layers() -> None:
     """
-    Gives the consumers of Channels our layers where the settings have those of channels_redis, with the same CONFIG.
+    Replace layers of channels_redis by our counterparts, with the same CONFIG.
 
-    A consumer waits for what comes on its own channel as long as it lives. With redis-py 8, channels_redis breaks
-    such a wait off with an error when nothing has come for a minute, which ends the consumer and all that it knew.
+    A consumer waits on its own channel as long as it lives. With redis-py 8, channels_redis breaks such a wait off
+    with an error when no message comes for a minute, which ends the consumer with all its state.
     """
     try:
         channel_layers = importlib.import_module("channels.layers").channel_layers
@@ -72,7 +100,7 @@ def _use_our_layers() -> None:
 
 
 def _check_default_layer() -> None:
-    """Raises ``ConfigurationError`` when the consumers of Channels cannot use the default layer."""
+    """Raise ``ConfigurationError`` when Channels cannot use the default layer."""
     if "channels.consumer" not in sys.modules:
         return  # the application does without
     layers = importlib.import_module("channels.layers")

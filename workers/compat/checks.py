@@ -1,4 +1,4 @@
-"""The system checks of ``workers``, for ``manage.py check`` and whatever else runs the checks."""
+"""The system checks of ``workers``, for ``manage.py check``."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
-from asgi_redis import InMemoryChannelLayer
+from asgi_redis.wire.names import check_channel_name
 from workers.exceptions import ConfigurationError, RoutingImportError
 from workers.importing import hidden_package, place
 from workers.routing import Router
 
 
 def check_command(**_: Any) -> list[CheckMessage]:
-    """Returns a warning where ``manage.py runworker`` is that of Channels."""
+    """Return a warning where ``manage.py runworker`` is that of Channels."""
     names = [config.name for config in apps.get_app_configs()]
     if "channels" not in names or names.index("workers") < names.index("channels"):
         return []
@@ -30,13 +30,13 @@ def check_command(**_: Any) -> list[CheckMessage]:
 
 
 def check_hidden_package(**_: Any) -> list[CheckMessage]:
-    """Returns a warning where the project has a package ``workers`` of its own, and cannot import it."""
+    """Return a warning where this package hides a package of the project."""
     hidden = hidden_package()
     return [Warning(f"{hidden}.", hint="Rename the package of the project.", id="workers.W002")] if hidden else []
 
 
 def check_routings(**_: Any) -> list[CheckMessage]:
-    """Returns what is wrong with each ``ROUTING`` in ``CHANNEL_LAYERS``."""
+    """Return the errors in each ``ROUTING`` of ``CHANNEL_LAYERS``."""
     layers = getattr(settings, "CHANNEL_LAYERS", {})
     return [
         message
@@ -52,10 +52,9 @@ def _check_routing(where: str, routing: Any) -> Iterator[CheckMessage]:
     except ConfigurationError as error:
         yield Error(f"{where} cannot work: {error}.", hint=_cure(error), id="workers.E001")
         return
-    rules = InMemoryChannelLayer()
     for channel in channels:
         try:
-            rules.valid_channel_name(channel, receive=True)
+            check_channel_name(channel, receive=True)
         except TypeError as error:
             yield Error(
                 f"{where} has a channel that cannot be: {error}.", hint="Correct its name.", id="workers.E002"

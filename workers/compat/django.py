@@ -1,4 +1,4 @@
-"""Django's settings and per-request state in a worker: layers, database connections, caches, languages."""
+"""Django in a worker: the layers of the settings, and the state of a request."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _note_where(**_: Any) -> None:
 
 
 def close_connections(**_: Any) -> None:
-    """Close this thread's database connections that are broken or past ``CONN_MAX_AGE``."""
+    """Close database connections that are broken or past ``CONN_MAX_AGE``."""
     if settings.DEBUG:
         reset_queries()  # Django records them all
     try:
@@ -82,7 +82,7 @@ def _make_caches() -> None:
 
 
 def _keeps_outside_contexts() -> bool:
-    """Return whether Django keeps the active time zone and the like by thread, as it does with asgiref < 3.7."""
+    """Return whether the active time zone belongs to a thread: with asgiref < 3.7."""
     probe: Any = datetime.timezone(datetime.timedelta(minutes=1))
     contextvars.Context().run(timezone.activate, probe)
     kept = timezone.get_current_timezone() is probe
@@ -106,7 +106,7 @@ def has_channels1() -> bool:
 
 
 def layer_of_project(alias: str) -> BaseChannelLayer:
-    """Return the synchronous layer for an alias in the settings. Raises ``ConfigurationError``."""
+    """Return the layer for an alias in the settings, or raise ``ConfigurationError``."""
     try:
         channel_layer: BaseChannelLayer = get_channel_layer(alias)
     except (TypeError, ValueError) as error:
@@ -115,7 +115,7 @@ def layer_of_project(alias: str) -> BaseChannelLayer:
 
 
 def routing_of_layer(alias: str) -> Any:
-    """Return the ``ROUTING`` of a layer in the settings. Raises ``ConfigurationError`` where it has none."""
+    """Return the ``ROUTING`` of a layer, or raise ``ConfigurationError``."""
     try:
         return settings.CHANNEL_LAYERS[alias]["ROUTING"]
     except KeyError:

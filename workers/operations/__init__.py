@@ -1,1 +1,1 @@
-"""Lifecycle hooks of the worker command, each chosen by a flag: metrics, limits, reloads, signs of life."""
+"""Lifecycle hooks of the worker command, each chosen by a flag."""

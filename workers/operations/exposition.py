@@ -1,7 +1,8 @@
 """
-Metrics as text, in the format that Prometheus reads: https://prometheus.io/docs/instrumenting/exposition_formats/.
+Metrics as text, in the format that Prometheus reads.
 
-Not by ``prometheus_client``: for 5,000 channels it takes a second or two of processor time for each scrape.
+The format: https://prometheus.io/docs/instrumenting/exposition_formats/. Not by ``prometheus_client``: for 5,000
+channels it takes a second or two of processor time for each scrape.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def family(name: str, kind: str, text: str, values: Iterable[tuple[str, float]])
 
 
 def merged(texts: Iterable[str]) -> str:
-    """Return the metrics of several texts as one text, with all samples of a metric in one place."""
+    """Return several texts as one, with all samples of a metric in one place."""
     families: dict[str, list[str]] = {}
     for text in texts:
         for block in text.split(_FAMILY)[1:]:

@@ -1,4 +1,4 @@
-"""``--heartbeat-file``: a file whose modification time shows a liveness probe that the worker pulls."""
+"""``--heartbeat-file``: a file that is touched while the worker pulls, for probes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 class Heartbeat(LifecycleHook):
     """
-    Touches the file at ``path`` twice a second while the worker pulls, until it begins to stop.
+    Touches the file at ``path`` twice a second while the worker pulls.
 
-    Raises ``ConfigurationError`` when it cannot.
+    It ends when the worker begins to stop. Raises ``ConfigurationError`` when it cannot touch the file.
     """
 
     def __init__(self, path: str) -> None:
@@ -52,7 +52,7 @@ class Heartbeat(LifecycleHook):
 
 def touch(path: str) -> None:
     """
-    Set the modification time of the file at ``path`` to now; create the file if it does not exist.
+    Set the modification time of a file to now; create the file if need be.
 
     Raises ``OSError``, also for a link, no regular file, or a file of a user other than this one and root.
     """

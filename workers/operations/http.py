@@ -1,5 +1,5 @@
 """
-An HTTP server for one document, with limits on what clients can take from the process.
+An HTTP server for one document, with limits on the resources of its clients.
 
 One thread serves all connections. There are at most ``MAX_CONNECTIONS``: a new one takes the place of the oldest that
 has not sent its request. Each has ``REQUEST_SECONDS`` for its request, of ``MAX_REQUEST`` bytes at most, and
@@ -36,9 +36,10 @@ _GZIP = re.compile(rb"\naccept-encoding:[^\r\n]*\bgzip\b", re.IGNORECASE)
 
 class HttpConnection:
     """
-    One client, which is closed at its ``deadline``. ``request`` is its request when that is complete.
+    One client, which is closed at its ``deadline``.
 
-    It reads the request, then writes the response, then waits for the client to close.
+    ``request`` is its request when that is complete. The connection reads the request, then writes the response, then
+    waits for the client to close.
     """
 
     def __init__(self, client: socket.socket) -> None:
@@ -90,7 +91,7 @@ class HttpConnection:
 
 class HttpServer:
     """
-    Serves the result of ``document`` at ``/`` and ``/metrics`` of ``address``, until ``close``.
+    Serves ``document()`` at ``/`` and ``/metrics`` of ``address``, until ``close``.
 
     ``document`` is called in the server's thread. Raises ``OSError`` when the address cannot be had.
     """

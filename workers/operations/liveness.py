@@ -1,4 +1,4 @@
-"""The state of a worker, for the heartbeat file, systemd and the supervisor of several processes."""
+"""The state of a worker, for the heartbeat file, systemd and the supervisor."""
 
 from __future__ import annotations
 
@@ -35,6 +35,6 @@ def state_of(worker: HookedWorker) -> WorkerState:
 
 
 def combined(states: Sequence[WorkerState]) -> WorkerState:
-    """Return the state of several workers together, at least one: each has to pop, and to pull."""
+    """Return the state of several workers together: each has to pop, and to pull."""
     popping, pulls, in_progress, done, failed = zip(*states)
     return WorkerState(all(popping), all(pulls), sum(in_progress), sum(done), sum(failed))

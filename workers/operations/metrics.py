@@ -73,7 +73,7 @@ class MetricsServer(LifecycleHook):
 
 
 def serve(address: tuple[str, int], document: Callable[[], bytes]) -> HttpServer:
-    """Start to serve the result of ``document``. Raises ``ConfigurationError`` when the address cannot be had."""
+    """Start to serve ``document()`` at ``address``, or raise ``ConfigurationError``."""
     host, port = address
     try:
         return HttpServer(address, document)
@@ -103,7 +103,7 @@ class ChannelMetrics:
             self._buckets[bisect.bisect_left(BUCKETS_SECONDS, seconds)] += 1
 
     def histogram(self) -> str:
-        """Return the samples of the durations; most channels have had no message since the last scrape."""
+        """Return the samples of the durations, cached until the next message."""
         with self._lock:
             messages, seconds, buckets = self.messages, self._seconds, list(self._buckets)
         if self._histogram[0] != messages:
@@ -119,7 +119,7 @@ class ChannelMetrics:
 
 
 class WorkerMetrics:
-    """The metrics of a worker, from now on; ``process`` is its label where there are several of them."""
+    """The metrics of a worker, from now on; ``process`` is its label among several."""
 
     def __init__(self, worker: HookedWorker, process: str | None = None) -> None:
         self._worker = worker
@@ -129,7 +129,7 @@ class WorkerMetrics:
         worker.dispatcher.observers.append(self._count)
 
     def text(self, with_layer: bool = True) -> str:
-        """Return the metrics; ``with_layer``: also those that are the same for all workers on the layer."""
+        """Return the metrics; ``with_layer``: and those of the layer, for all workers."""
         return "".join([*self._of_process(), *(self._of_layer() if with_layer else ())])
 
     def _count(self, channel: str, consumer: str, seconds: float, failed: bool) -> None:
@@ -165,7 +165,7 @@ class WorkerMetrics:
 
 
 class StatisticsLookup:
-    """Looks up the statistics of channels, which are an extension of ASGI, and may take their time."""
+    """Looks up the statistics of channels; no more than one thread waits for them."""
 
     def __init__(self, channel_layer: BaseChannelLayer, channels: Sequence[str]) -> None:
         self._layer = channel_layer
@@ -176,9 +176,9 @@ class StatisticsLookup:
 
     def statistics(self) -> Statistics | None:
         """
-        Return them by channel, without the channels that the layer refuses; None after ``LOOKUP_SECONDS``.
+        Return the statistics by channel; None when they take ``LOOKUP_SECONDS``.
 
-        While a server hangs, one thread waits for it, however many scrapes there are.
+        They leave out channels that the layer refuses. While a server hangs, scrapes do not add threads.
         """
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._look_up, name="statistics", daemon=True)

@@ -1,4 +1,4 @@
-"""``--soft-time-limit``: logs messages that take too long, with their stacks; ends none of them."""
+"""``--soft-time-limit``: logs messages that take too long, with their stacks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 class OverrunWatch(LifecycleHook):
-    """Logs each message that runs for more than ``limit`` seconds: once with its stack, and once when it ends."""
+    """Logs messages that run for ``limit`` seconds: with a stack, and at their end."""
 
     def __init__(self, limit: float) -> None:
         self._limit = limit
@@ -59,7 +59,7 @@ class OverrunWatch(LifecycleHook):
 
 
 def stacks_of(idents: set[int]) -> dict[int, str]:
-    """Return the stacks of the running threads, or greenlets, with these values of ``threading.get_ident``."""
+    """Return the stacks of threads or greenlets by ``threading.get_ident``."""
     frames = _greenlet_frames(idents) if _greenlets_run() else sys._current_frames()
     return {
         ident: "".join(traceback.format_stack(frame)).rstrip() for ident, frame in frames.items() if ident in idents

@@ -1,7 +1,8 @@
 """
-``--max-messages`` and ``--max-memory``: end a worker after a while, for its supervisor to start a new one.
+``--max-messages`` and ``--max-memory``: end a worker after a while.
 
-Each limit is moved by up to a tenth, up or down, so that the workers of a site do not all end together.
+Its process supervisor starts a new one. Each limit is moved by up to a tenth, up or down, so that the workers of a
+site do not all end together.
 """
 
 from __future__ import annotations

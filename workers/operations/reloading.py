@@ -1,10 +1,10 @@
 """
-``--reload``: restarts the worker's process when its code changes, for development.
+``--reload``: restarts the worker's process when its code changes.
 
 When a loaded file changes, the same command is first started as a rehearsal: a process that loads everything and ends
 before it does anything. If that succeeds the worker stops as usual, and its process is replaced (``exec``, so it
 keeps its pid, its terminal and its supervisor). Otherwise the worker goes on with the old code, and tries again every
-few seconds: the missing file may be one that this process has never loaded.
+few seconds: it may lack a file that this process has never loaded. This is for development.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ def is_rehearsal() -> bool:
 
 class Reloader(LifecycleHook):
     """
-    Restarts the worker's process when a loaded file changes, unless it was stopped by a signal.
+    Restarts the worker's process when a loaded file changes.
 
-    ``environment`` is added to that of the new process. Raises ``ConfigurationError`` where Python does not tell how
-    this one was started.
+    A signal stops it without a restart. ``environment`` is added to that of the new process. Raises
+    ``ConfigurationError`` where Python does not tell how this one was started.
     """
 
     def __init__(self, environment: Mapping[str, str] = MappingProxyType({})) -> None:
@@ -66,7 +66,7 @@ class Reloader(LifecycleHook):
                 self._times[path] = 0.0
 
     def check(self, worker: HookedWorker) -> str | None:
-        """Look for a change, and then at its rehearsal; return a reason to stop when that has succeeded."""
+        """Look for a change, then at its rehearsal; stop when that has succeeded."""
         before, self._times = self._times, _modified()
         changed = next((path for path, at in self._times.items() if before.get(path, at) != at), None)
         if changed is not None:
@@ -139,7 +139,7 @@ class Rehearsal:
 
 
 def own_command(flag: str) -> list[str]:
-    """Return the command that started this process. Raises ``ConfigurationError`` where Python cannot tell."""
+    """Return the command that started this process, or raise ``ConfigurationError``."""
     if sys.version_info >= (3, 10):
         return [sys.executable, *sys.orig_argv[1:]]
     command_line = Path("/proc/self/cmdline")

@@ -1,5 +1,5 @@
 """
-Notifies systemd, where it has started the worker as a ``Type=notify`` service: ready, alive, stopping.
+Notifies systemd of a ``Type=notify`` service: ready, alive, stopping.
 
 The protocol is that of sd_notify(3): lines ``NAME=value`` in a datagram to the Unix socket that the environment
 variable NOTIFY_SOCKET names, an abstract one if it starts with ``@``. The watchdog's variables are those of
@@ -25,10 +25,10 @@ STATUS_SECONDS = 10.0
 
 class SystemdNotifier(LifecycleHook):
     """
-    Notifies the socket at ``address`` of the worker's state; it is ready when it pops for the first time.
+    Notifies the socket at ``address`` of the worker's state.
 
-    ``watchdog`` is the number of seconds within which systemd expects a sign of life, or None. It gets one twice as
-    often while the worker pulls.
+    The worker is ready when it pops for the first time. ``watchdog`` is the number of seconds within which systemd
+    expects a sign of life, or None. It gets one twice as often while the worker pulls.
     """
 
     def __init__(self, address: str, watchdog: float | None = None) -> None:

@@ -15,7 +15,7 @@ from workers.exceptions import ConfigurationError
 
 
 class Command(BaseCommand):
-    """The flags and exit codes are those of ``runworker``, without those that say where the layer is."""
+    """Runs a worker on a layer of the settings, with the exit codes of ``runworker``."""
 
     help = "Runs the consumers of a channel routing."
 

@@ -19,6 +19,7 @@ from asgiref.sync import SyncToAsync, async_to_sync, sync_to_async
 from tests.support.waiting import eventually
 from tests.support.workers.fakes import FakeLayer
 from workers.compat.asgi_events import ChannelEvents
+from workers.compat.channels4 import consumers_of
 from workers.exceptions import ConfigurationError
 from workers.runtime.dispatcher import Dispatcher
 
@@ -35,7 +36,8 @@ class Router:
 
 @contextlib.contextmanager
 def serving(application: Any, *channels: str) -> Iterator[Dispatcher]:
-    events = ChannelEvents(application, channels or ["c"])
+    names = channels or ["c"]
+    events = ChannelEvents(application, names, consumers_of(application, names))
     yield Dispatcher(events.router, FakeLayer(), None)
     events.close()
 
@@ -284,6 +286,6 @@ def test_consumers_are_named_in_the_log_by_their_class(caplog: pytest.LogCapture
 def test_channels_that_the_routers_do_not_know_are_refused() -> None:
     known = Router(channel=Router(a=None, b=None))
     with pytest.raises(ConfigurationError, match="'c' in the application's ChannelNameRouter; it has a, b"):
-        ChannelEvents(known, ["c"])
+        consumers_of(known, ["c"])
     with pytest.raises(ConfigurationError, match='has no "channel"'):
-        ChannelEvents(Router(http=None), ["c"])
+        consumers_of(Router(http=None), ["c"])
