@@ -16,6 +16,16 @@ class ChannelFull(ChannelLayerError):
     """The channel is at its capacity, or the memory of the layer is used up; the message was not sent."""
 
 
+def channel_full_for_channels() -> type[ChannelFull]:
+    """Return a ``ChannelFull`` that is also a ``channels.exceptions.ChannelFull`` where Channels is installed."""
+    try:
+        from channels import exceptions as of_channels  # type: ignore[import-untyped]  # has no types
+    except ImportError:
+        return ChannelFull
+    names = {"__module__": "asgi_redis.aio", "__doc__": ChannelFull.__doc__}
+    return type("ChannelFull", (ChannelFull, of_channels.ChannelFull), names)
+
+
 class MessageTooLarge(ChannelLayerError, ValueError):
     """The serialised message is larger than ``max_message_bytes``; it was not sent."""
 

@@ -6,8 +6,7 @@ that of ``channels_redis.pubsub.RedisPubSubChannelLayer``; ``AsyncChannelLayer``
 package.
 """
 
-from asgi_redis.aio.exceptions import ChannelFull
-from asgi_redis.aio.layer import AsyncChannelLayer
+from asgi_redis.aio.layer import AsyncChannelLayer, ChannelFull
 from asgi_redis.aio.pubsub import RedisPubSubChannelLayer
 from asgi_redis.aio.redis import RedisChannelLayer
 

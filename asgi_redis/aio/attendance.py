@@ -1,4 +1,4 @@
-"""Attendance: the channels of this process that are received from, whose memberships are renewed."""
+"""Attendance: which channels of this process are still received from."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Attendance:
     The channels that are in groups, and when each was received from.
 
     The end of a channel is not announced. So a channel counts as received from while a ``receive`` waits, which
-    ``waits`` tells. It also counts for an hour, or ``group_expiry`` seconds, before the first ``receive`` and after
-    one that has returned, as its consumer may be busy; and for ``grace`` seconds after a ``receive`` has ended in
+    ``waits`` tells. It also counts for an hour, or ``group_expiry`` seconds, before the first ``receive`` and after a
+    ``receive`` has returned, as its consumer may be busy; and for ``grace`` seconds after a ``receive`` has ended in
     another way, such as by cancellation.
     """
 

@@ -1,4 +1,4 @@
-"""A group's message for many coroutines: an object for each, with copies of the parts that it looks into."""
+"""A group's message for many coroutines: a dict for each, copied as far as needed."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _UNCHANGEABLE = {str, bytes, int, float, bool, type(None)}
 
 class GroupMessage(dict[str, Any]):
     """
-    A message that shares its lists and dicts with other coroutines until it is asked for them.
+    A dict that shares its lists and dicts with other coroutines until it is asked.
 
-    It copies them then, so no change shows in another coroutine. In all other respects it is a dict.
+    It copies them then, so no change shows in another coroutine.
     """
 
     __slots__ = ("_common",)
@@ -97,13 +97,13 @@ class GroupMessage(dict[str, Any]):
 
 
 class MessageCopier:
-    """Makes the objects. It holds the last message decoded: all copies of a group's message are made in a row."""
+    """Makes the dicts. It holds the last message: its copies are made in a row."""
 
     def __init__(self) -> None:
         self._last: tuple[SharedMessage, dict[str, Any], frozenset[str] | None] | None = None
 
     def copy(self, shared: SharedMessage) -> dict[str, Any] | None:
-        """Return an object that nothing else changes; None for a message that cannot be decoded."""
+        """Return a dict for one coroutine; None for a message that cannot be decoded."""
         try:
             last = self._last
             if last is None or last[0] is not shared:
@@ -122,7 +122,7 @@ class MessageCopier:
 
 
 def _common(message: dict[str, Any]) -> frozenset[str] | None:
-    """Return the keys of values that can be changed; None where there is a value that cannot be copied here."""
+    """Return the keys of mutable values; None where a value cannot be copied here."""
     if not all(map(_is_plain, message.values())):
         return None
     return frozenset(key for key, value in message.items() if type(value) not in _UNCHANGEABLE)

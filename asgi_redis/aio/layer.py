@@ -1,5 +1,5 @@
 """
-The base of the Channels 4 back ends, and the back end around any synchronous layer.
+A Channels 4 back end around any synchronous layer, the base of the others.
 
 Threads do the work, and no event loop owns anything: coroutines of any number of loops may use one layer, and loops
 may come and go.
@@ -17,7 +17,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from asgi_redis import exceptions
-from asgi_redis.aio.exceptions import ChannelFull
 from asgi_redis.aio.mailbox import Mailboxes
 from asgi_redis.aio.names import Names
 from asgi_redis.aio.receive_thread import ReceiverSettings, ReceiveThreads
@@ -29,6 +28,8 @@ from asgi_redis.process import fork
 from asgi_redis.wire.message import Message
 
 T = TypeVar("T")
+
+ChannelFull = exceptions.channel_full_for_channels()
 
 _MAX_KNOWN_NAMES = 1024
 _EXIT_TIMEOUT_SECONDS = 1.0
@@ -48,7 +49,7 @@ class AsyncChannelLayer(Names):
             class, and ``CONFIG``, its settings.
 
     Raises:
-        ValueError: ``layer`` is neither. For wrong settings, what the class of the layer raises.
+        ValueError: ``layer`` is neither. Wrong settings raise the errors of the layer's class.
 
     """
 
@@ -90,7 +91,7 @@ class AsyncChannelLayer(Names):
 
     @property
     def dropped_count(self) -> int:
-        """How many messages were dropped because no coroutine took them from their mailbox."""
+        """How many messages were dropped because no coroutine has taken them."""
         return self._mailboxes.dropped_count
 
     # Sending and receiving
@@ -131,7 +132,7 @@ class AsyncChannelLayer(Names):
             raise
 
     def _check_receive(self, channel: str) -> None:
-        """Raise ``TypeError`` for an invalid name, or that of a channel of another process."""
+        """Raise ``TypeError`` unless this process may receive from ``channel``."""
         fork.check()
         if isinstance(channel, str) and self._known_names.get(channel) == fork.generation:
             return
@@ -162,7 +163,7 @@ class AsyncChannelLayer(Names):
     # Groups
 
     async def group_add(self, group: str, channel: str) -> None:
-        """Add ``channel`` to ``group`` for ``group_expiry`` seconds, or renew its membership."""
+        """Add ``channel`` to ``group`` for ``group_expiry`` seconds, or renew that."""
         await self._call(self.layer.group_add, group, channel)
 
     async def group_discard(self, group: str, channel: str) -> None:
@@ -190,11 +191,11 @@ class AsyncChannelLayer(Names):
 
     async def close(self) -> None:
         """
-        End the threads, and release the connections. The layer stays usable, and starts anew.
+        End the threads, and release the connections.
 
-        A ``receive`` that waits raises ``LayerClosed``. A message of a normal channel that was received and not taken
-        is sent again, to the end of its channel. The end of the interpreter does the same, but leaves a daemon thread
-        that waits in ``receive`` waiting.
+        The layer stays usable, and starts anew. A ``receive`` that waits raises ``LayerClosed``. A message of a
+        normal channel that was received and not taken is sent again, to the end of its channel. The end of the
+        interpreter does the same, but leaves a daemon thread that waits in ``receive`` waiting.
         """
         await call_in_thread(functools.partial(self._close, _CLOSE_TIMEOUT_SECONDS), asyncio.get_running_loop())
 

@@ -1,5 +1,5 @@
 """
-Wakes coroutines from other threads: one ``call_soon_threadsafe`` for each event loop.
+Wakes coroutines from other threads, all of one event loop with one call.
 
 A loop may be closed at any time, and a coroutine may give up: its future is cancelled then, and stays so.
 """
@@ -33,7 +33,7 @@ Outcome = tuple[Future, Any]
 
 
 def settle(outcomes: Iterable[Outcome]) -> list[Future]:
-    """Give each future its result or ``Exception``; return the futures whose loop is closed."""
+    """Give each future its result or error; return the futures whose loop is closed."""
     by_loop: dict[Loop, list[Outcome]] = {}
     for outcome in outcomes:
         by_loop.setdefault(outcome[0].get_loop(), []).append(outcome)

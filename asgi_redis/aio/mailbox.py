@@ -1,5 +1,5 @@
 """
-The mailboxes of a layer: messages that have arrived, and the coroutines that wait for them.
+Mailboxes: arrived messages, and the coroutines that wait for messages.
 
 A message stays in its mailbox until the coroutine that takes it runs: a waiter is only notified. So no message is
 lost when that coroutine is cancelled or its loop closed in the meantime; the next waiter is notified.
@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, Union
 
 from asgi_redis.aio.group_message import MessageCopier
@@ -35,7 +35,7 @@ _MAX_CHANNELS = 250_000  # with a mailbox; a message may name any number of chan
 
 
 class MessageWaiter:
-    """A coroutine that waits for a message of ``channel``, which comes through ``queue``."""
+    """A coroutine that waits for a message of ``channel``, received from ``queue``."""
 
     __slots__ = ("channel", "future", "queue")
 
@@ -51,9 +51,9 @@ class MessageWaiter:
 
 class Mailbox:
     """
-    The messages of one channel, each with the time when it expires, and the waiters for them.
+    The messages of one channel, each with the time of its expiry, and its waiters.
 
-    Each of the waiters that were ``notified`` is about to take a message, which is reserved for it.
+    A message is reserved for each of the ``notified`` waiters, which are about to come.
     """
 
     __slots__ = ("messages", "notified", "waiters")
@@ -65,17 +65,17 @@ class Mailbox:
 
 
 class QueueReceiver(Closable, Protocol):
-    """The threads that receive for waiters; called with the lock of the mailboxes held."""
+    """The threads that receive for waiters; called with the lock held."""
 
     def add(self, waiter: MessageWaiter, fail_fast: bool) -> None:
         """
-        Receive for a waiter. Raise ``RuntimeError`` where no thread can be started.
+        Receive for a waiter. Raises ``RuntimeError`` where no thread can be started.
 
         ``fail_fast``: the waiter gets the error where no server can be reached at this time.
         """
 
     def remove(self, waiter: MessageWaiter, interrupt: bool = False) -> None:
-        """Receive for a waiter no longer. ``interrupt`` a request that is under way only for it."""
+        """Stop receiving for a waiter; ``interrupt`` a request that is only for it."""
 
 
 class Mailboxes:
@@ -87,13 +87,10 @@ class Mailboxes:
     """
 
     fails_fast = True
-    """Whether a new waiter for a process-local channel gets the error of an outage; else a message tells the end."""
+    """Whether waiters for process-local channels get the error of an outage, rather than a message at its end."""
 
     def __init__(
-        self,
-        capacity: Callable[[str], int],
-        expiry: float,
-        make_receiver: Callable[[Mailboxes], QueueReceiver],
+        self, capacity: Callable[[str], int], expiry: float, make_receiver: Callable[[Mailboxes], QueueReceiver]
     ) -> None:
         self._capacity = capacity
         self._expiry = expiry
@@ -118,8 +115,6 @@ class Mailboxes:
         fork.check()
         return self._lock
 
-    # In the loops
-
     async def receive(self, channel: str) -> Message:
         """Return the next message of ``channel``; wait for it."""
         loop = asyncio.get_running_loop()
@@ -143,7 +138,7 @@ class Mailboxes:
                 raise
 
     def _take(self, channel: str, waiter: MessageWaiter | None) -> Message | None:
-        """Return the next message, if there is one. ``waiter`` was notified, and has come for it."""
+        """Return the next message, if there is one; for ``waiter``, which was notified."""
         mailbox = self.by_channel.get(channel)
         if mailbox is None:
             return None
@@ -177,14 +172,14 @@ class Mailboxes:
         self._tidy(waiter.channel, mailbox)
 
     def waits(self, channel: str) -> bool:
-        """Whether a ``receive`` waits for a message of ``channel``, in a loop that is not closed."""
+        """Whether a ``receive`` from ``channel`` waits, in a loop that is not closed."""
         # Without the lock: callers hold another one, which a coroutine that is collected under this one may want.
         mailbox = self.by_channel.get(channel)
         waiters = [] if mailbox is None else list(mailbox.waiters)
         return any(waiter not in self._collected and not waiter.is_gone() for waiter in waiters)
 
     def deliver_to_local(self, message: Message, others: Iterable[str]) -> None:
-        """Give a message to ``others`` and to each process-local channel that is waited for, a copy each."""
+        """Deliver a message to ``others`` and to all process-local channels with waiters."""
         with self.lock:
             channels = [channel for channel, one in self.by_channel.items() if one.waiters and "!" in channel]
         self.deliver([(channel, dict(message)) for channel in dict.fromkeys([*channels, *others])])
@@ -243,11 +238,6 @@ class Mailboxes:
             if mailbox.messages and mailbox.waiters:
                 self._notify([self._reserve(mailbox)])
 
-    def waiters_of(self, queues: Collection[str]) -> list[MessageWaiter]:
-        """Return the waiters of ``queues`` that are not notified. With the lock held."""
-        waiters = [waiter for mailbox in self.by_channel.values() for waiter in mailbox.waiters]
-        return [waiter for waiter in waiters if waiter.queue in queues]
-
     def fail(self, waiters: Sequence[MessageWaiter], error: Exception) -> None:
         """Give an error to waiters that are not notified. With the lock held."""
         for waiter in waiters:
@@ -258,7 +248,7 @@ class Mailboxes:
         settle(zip([waiter.future for waiter in waiters], each_its_own(error, len(waiters))))
 
     def sweep(self, at_once: bool = False) -> None:
-        """Drop expired messages, and waiters whose loop is closed; every five seconds, or ``at_once``."""
+        """Drop expired messages and gone waiters, if five seconds have passed."""
         now = time.monotonic()
         if now < self._sweep_at and not at_once:
             return
@@ -274,7 +264,7 @@ class Mailboxes:
                 self._tidy(channel, mailbox)
 
     def take_surplus(self) -> list[tuple[str, Any]]:
-        """Take the messages that other processes could receive, and no waiter here will. With the lock held."""
+        """Take the messages that other processes may receive and no waiter here will."""
         surplus: list[tuple[str, Any]] = []
         for channel, mailbox in list(self.by_channel.items()):
             mailbox.notified = {waiter for waiter in mailbox.notified if waiter.future.get_loop().is_running()}
@@ -284,17 +274,16 @@ class Mailboxes:
         return surplus
 
     def time_left(self) -> float | None:
-        """Return the seconds until all messages here will have expired; None when there is none."""
-        with self.lock:
-            left = self._expires - time.monotonic() + _EXPIRED_AFTER_SECONDS
-            return left if left > 0 else None
+        """Return the seconds until all messages have expired; None if they have."""
+        left = self._expires - time.monotonic() + _EXPIRED_AFTER_SECONDS
+        return left if left > 0 else None
 
     def end(self) -> None:
         """Let the threads end, soon. For finalisers, which must not take a lock."""
         self.receiver.end()
 
     def close(self, timeout: float) -> None:
-        """End the threads, and wait up to ``timeout`` seconds for them. Waiters get ``LayerClosed``."""
+        """End the threads within ``timeout`` seconds. Waiters get ``LayerClosed``."""
         fork.check()
         self.receiver.close(timeout)
 

@@ -1,5 +1,5 @@
 """
-The memberships of this process in the groups of a shard: a thread renews them, and restores lost ones.
+Memberships of this process in groups, which a thread renews and restores.
 
 A membership lasts for ``lease`` seconds only, so the memberships of a killed process are gone soon. A round renews
 all of them four times in that time. In between, a look at one small key, the ledger, shows whether Redis still has
@@ -43,9 +43,9 @@ Callback = Callable[[], object]
 
 class Memberships:
     """
-    The memberships in the groups of one shard, guarded by the lock of ``attendance``.
+    The memberships in the groups of one shard.
 
-    ``lease`` is in seconds, ``name`` is for the log.
+    The lock of ``attendance`` guards them. ``lease`` is in seconds, ``name`` is for the log.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Memberships:
                 self.leave(group, channel)
 
     def restore(self, then: Callback) -> None:
-        """Restore lost memberships at once, as Redis was away; then call ``then``, which must not raise."""
+        """Restore lost memberships now, then call ``then``, which must not raise."""
         with self._lock:
             if self._thread is not None and self._joined:
                 self._wakeups.put(then)
@@ -147,7 +147,7 @@ class Memberships:
         self._wakeups.put(None)
 
     def close(self, timeout: float) -> None:
-        """Forget all memberships and end the thread; wait up to ``timeout`` seconds for it."""
+        """Forget all memberships, and end the thread within ``timeout`` seconds."""
         with self._lock:
             self.forget()
             thread = self._thread
@@ -192,7 +192,7 @@ class Memberships:
             return callbacks
 
     def _attend(self) -> float | None:
-        """Look or renew; return the seconds until the next time, None while there is no membership."""
+        """Look or renew; return the seconds until the next time, None for no membership."""
         with self._lock:
             if not self._joined:
                 return None
@@ -227,7 +227,7 @@ class Memberships:
         return ended
 
     def _is_wanted(self, key: tuple[str, str]) -> bool:
-        """Whether to renew a membership; forget it if its channel is not received from any more."""
+        """Whether to renew a membership; forget it where its channel is not received from."""
         if key not in self._joined:
             return False
         if self._attendance.is_present(key[1]):
@@ -248,7 +248,7 @@ class Memberships:
 
 
 def restore_all(memberships: Sequence[Memberships], then: Callback) -> None:
-    """Restore lost memberships on all shards; call ``then`` when the last shard is done."""
+    """Restore lost memberships on all shards, then call ``then``."""
     left, lock = len(memberships), threading.Lock()
 
     def done() -> None:

@@ -1,4 +1,4 @@
-"""The helpers of the base class of Channels' layers: rules for names, and capacities."""
+"""The helpers of Channels' base class: the rules for names, and capacities."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ class Names(LayerFacade):
         return self.layer.match_type_and_length(name)
 
     def require_valid_channel_name(self, name: object, receive: bool = False) -> bool:
-        """Return True, or raise ``TypeError``. ``receive``: a process-local name must end at its ``!``."""
+        """Return True, or raise ``TypeError``; see ``layer.valid_channel_name``."""
         return self.layer.valid_channel_name(name, receive)
 
     valid_channel_name = require_valid_channel_name
 
     def valid_channel_names(self, names: object, receive: bool = False) -> bool:
-        """Return True, or raise ``TypeError`` unless ``names`` is a list of one valid name or more."""
+        """Return True, or raise ``TypeError`` unless it is a list of valid names."""
         return self.layer.valid_channel_names(names, receive)
 
     def require_valid_group_name(self, name: object) -> bool:

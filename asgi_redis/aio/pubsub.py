@@ -1,4 +1,4 @@
-"""The Channels 4 back end over Redis's pub/sub. The threads that listen wake the coroutines."""
+"""The Channels 4 back end over Redis's pub/sub, woken by the listening threads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class CoroutineWaiter(LoopWaiter):
-    """A coroutine that awaits ``future`` until there may be a change. Made with the lock held."""
+    """A coroutine that awaits ``future`` until there may be a change."""
 
     __slots__ = ("_is_notified", "_subscriptions", "future")
 
@@ -46,11 +46,11 @@ class CoroutineWaiter(LoopWaiter):
 
 class RedisPubSubChannelLayer(AsyncChannelLayer):
     """
-    A Channels 4 back end over Redis's pub/sub, which it may share with channels_redis.
+    A Channels 4 back end over Redis's pub/sub.
 
-    ``layer`` is the synchronous layer, whose docstring says what pub/sub cannot do; both know the same channels and
-    groups. Where a ``receive`` was cancelled and there is no other from that channel within ``expiry`` seconds, the
-    channel is forgotten, with its memberships.
+    It may share the servers with channels_redis. ``layer`` is the synchronous layer, whose docstring says what
+    pub/sub cannot do; both know the same channels and groups. Where a ``receive`` was cancelled and there is no other
+    from that channel within ``expiry`` seconds, the channel is forgotten, with its memberships.
 
     Its options are declared in ``PubSubOptions``, which has those of ``channels_redis.pubsub``.
 
@@ -89,7 +89,7 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
 
     @property
     def dropped_count(self) -> int:
-        """How many messages this process has dropped: a channel was full, or they were not received in time."""
+        """How many messages this process has dropped: not received in time, or too many."""
         return self.layer.dropped_count
 
     # Sending
@@ -109,7 +109,7 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
         await self._carry(self.layer.plans.send(channel, message))
 
     async def group_send(self, group: str, message: Message) -> int:
-        """Publish ``message`` to ``group``, in one round trip; return 0. Raises as ``send`` does."""
+        """Publish ``message`` to ``group``, in one round trip; return 0."""
         return await self._carry(self.layer.plans.group_send(group, message))
 
     async def _carry(self, plan: Plan[T]) -> T:
@@ -119,10 +119,10 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
 
     async def receive(self, channel: str) -> Message:
         """
-        Return the next message of ``channel``; wait for one, and begin to listen if the channel is new.
+        Return the next message of ``channel``; wait for one.
 
-        No message is lost by cancelling it. It waits through an outage of the server; for a new channel whose server
-        cannot be reached it raises the server's error.
+        Begins to listen if the channel is new. No message is lost by cancelling it. It waits through an outage of the
+        server; for a new channel whose server cannot be reached it raises the server's error.
 
         Raises:
             LayerClosed: The layer was closed meanwhile.

@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from itertools import chain
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
@@ -31,7 +32,7 @@ _SERVING_SECONDS = 1.0  # that servers count as reachable after they were reache
 
 class ReceiverSettings(NamedTuple):
     """
-    What the threads of a layer have in common.
+    The settings that the threads of a layer share.
 
     ``requeue`` sends a message again that was received and not taken. There are ``max_threads`` at most.
     """
@@ -43,7 +44,7 @@ class ReceiverSettings(NamedTuple):
 
 
 class BatchRequest(NamedTuple):
-    """The next request of a thread. ``fail_fast``: for a waiter that gets the error where no server is reachable."""
+    """The next request of a thread; ``fail_fast`` where a waiter asks for an error."""
 
     channels: tuple[str, ...]
     limit: int
@@ -53,15 +54,15 @@ class BatchRequest(NamedTuple):
 
 class ReceiveThread:
     """
-    A thread that receives from some queues while there are waiters for them, and sleeps while there are none.
+    A thread that receives from some queues.
 
-    The lock of the mailboxes guards it. When it ends, it requeues the messages of normal channels that no waiter of
-    this process will take.
+    It sleeps while there are no waiters for them. When it ends, it requeues the messages of normal channels that no
+    waiter of this process will take. The lock of the mailboxes guards it.
     """
 
     def __init__(self, settings: ReceiverSettings, mailboxes: Mailboxes) -> None:
-        self.waiting: dict[str, int] = {}
-        """The number of waiters for each queue, without the notified ones."""
+        self.waiters: dict[str, set[MessageWaiter]] = {}
+        """The waiters for each queue that are not notified."""
         self._settings = settings
         self._mailboxes = mailboxes
         self.new_waiters: set[MessageWaiter] = set()  # which get the error if no server is reachable
@@ -80,7 +81,7 @@ class ReceiveThread:
         return self._reader is not None and self._reader.down
 
     def start(self) -> None:
-        """Start the thread unless it runs. Raise ``RuntimeError`` where no thread can be started."""
+        """Start the thread unless it runs. Raises ``RuntimeError`` where none can start."""
         if self._thread is None:
             self._ending = False
             self._reader = self._settings.make_reader()
@@ -90,25 +91,25 @@ class ReceiveThread:
 
     def add(self, waiter: MessageWaiter, fail_fast: bool) -> None:
         """Receive for a waiter."""
-        known = self.waiting or time.monotonic() < self._serving_until
+        known = self.waiters or time.monotonic() < self._serving_until
         is_serving = known and not self.new_waiters and not self.is_down()
-        number = self.waiting[waiter.queue] = self.waiting.get(waiter.queue, 0) + 1
+        is_first = waiter.queue not in self.waiters
+        self.waiters.setdefault(waiter.queue, set()).add(waiter)
         self._request = None
         if fail_fast and not is_serving:
             self.new_waiters.add(waiter)
-        if number == 1 or not is_serving:
+        if is_first or not is_serving:
             self.change()
 
     def remove(self, waiter: MessageWaiter) -> bool:
-        """Receive for a waiter no longer; return whether it was the last one of its queue."""
+        """Stop receiving for a waiter; return whether it was the last one of its queue."""
         self.new_waiters.discard(waiter)
         self._request = None
-        number = self.waiting[waiter.queue] - 1
-        if number:
-            self.waiting[waiter.queue] = number
-        else:
-            del self.waiting[waiter.queue]
-        return not number
+        others = self.waiters[waiter.queue]
+        others.remove(waiter)
+        if not others:
+            del self.waiters[waiter.queue]
+        return not others
 
     def change(self) -> None:
         """Let the thread look at once what it is to receive."""
@@ -143,7 +144,7 @@ class ReceiveThread:
                     if self._ending or fork.generation != generation:
                         return
                     mailboxes.discard_collected()
-                    if self._request is None and self.waiting:
+                    if self._request is None and self.waiters:
                         self._request = self._make_request()
                     request = self._request
                     self.is_receiving = request is not None
@@ -157,12 +158,12 @@ class ReceiveThread:
             reader.close()
 
     def _make_request(self) -> BatchRequest:
-        limits = {queue: number for queue, number in self.waiting.items() if "!" not in queue}
+        limits = {queue: len(waiters) for queue, waiters in self.waiters.items() if "!" not in queue}
         # Only this process receives from a process-local queue, and a message there may be for any of its channels.
         # From other queues no more is taken than there are waiters: the rest is for other processes.
-        limit = _MAX_BATCH if len(limits) < len(self.waiting) else min(_MAX_BATCH, sum(limits.values()))
-        needs_limits = len(self.waiting) > 1 and limits
-        channels = tuple(sorted(self.waiting))
+        limit = _MAX_BATCH if len(limits) < len(self.waiters) else min(_MAX_BATCH, sum(limits.values()))
+        needs_limits = len(self.waiters) > 1 and limits
+        channels = tuple(sorted(self.waiters))
         return BatchRequest(channels, limit, limits if needs_limits else None, bool(self.new_waiters))
 
     def _sleep(self) -> None:
@@ -184,7 +185,7 @@ class ReceiveThread:
             batch = reader.receive_batch(channels, limit, 0.0 if fail_fast else _WAIT_SECONDS, limits, shared=True)
         except BaseException as error:  # noqa: BLE001  it is the callers'
             with mailboxes.lock:
-                mailboxes.fail(mailboxes.waiters_of(self.waiting), as_exception(error))
+                mailboxes.fail(list(chain(*self.waiters.values())), as_exception(error))
             return
         finally:
             self.is_receiving = False
@@ -207,7 +208,7 @@ class ReceiveThread:
             self._thread = None
             self.is_receiving = False
             error = LayerClosed("the channel layer was closed while this waited for a message")
-            mailboxes.fail(mailboxes.waiters_of(self.waiting), error)
+            mailboxes.fail(list(chain(*self.waiters.values())), error)
             surplus = mailboxes.take_surplus()
         for channel, message in surplus:
             try:
@@ -234,14 +235,14 @@ class ReceiveThreads:
         thread.add(waiter, fail_fast)
 
     def _find(self) -> ReceiveThread:
-        thread = next((thread for thread in self.threads if len(thread.waiting) < QUEUES_PER_THREAD), None)
+        thread = next((thread for thread in self.threads if len(thread.waiters) < QUEUES_PER_THREAD), None)
         if thread is None and len(self.threads) < self._settings.max_threads:
             thread = ReceiveThread(self._settings, self._mailboxes)
             self.threads.append(thread)
-        return thread or min(self.threads, key=lambda thread: len(thread.waiting))
+        return thread or min(self.threads, key=lambda thread: len(thread.waiters))
 
     def remove(self, waiter: MessageWaiter, interrupt: bool = False) -> None:
-        """Receive for a waiter no longer. ``interrupt`` a request that is under way only for it."""
+        """Stop receiving for a waiter; ``interrupt`` a request that is only for it."""
         thread = self.by_queue[waiter.queue]
         if thread.remove(waiter):
             del self.by_queue[waiter.queue]
@@ -258,7 +259,7 @@ class ReceiveThreads:
             thread.end()
 
     def close(self, timeout: float) -> None:
-        """End the threads, and wait up to ``timeout`` seconds for them. Their waiters get ``LayerClosed``."""
+        """End the threads within ``timeout`` seconds. Their waiters get ``LayerClosed``."""
         with self._mailboxes.lock:
             threads = [thread.stop() for thread in self.threads]
         deadline = time.monotonic() + timeout

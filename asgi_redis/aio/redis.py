@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from asgi_redis import exceptions
 from asgi_redis.aio.attendance import Attendance
-from asgi_redis.aio.exceptions import ChannelFull
-from asgi_redis.aio.layer import AsyncChannelLayer
+from asgi_redis.aio.layer import AsyncChannelLayer, ChannelFull
 from asgi_redis.aio.memberships import Memberships, restore_all
 from asgi_redis.aio.runner import Pipeline, run_plan
 from asgi_redis.connection import Plan
@@ -30,10 +29,10 @@ _MAX_RECEIVE_THREADS = 128
 
 class RedisChannelLayer(AsyncChannelLayer):
     """
-    A Channels 4 back end over one or more Redis servers, which it may share with channels_redis.
+    A Channels 4 back end over one or more Redis servers.
 
-    For each server a thread makes one round trip for all the calls of the meantime. ``layer`` is the synchronous
-    layer, which shares the connections.
+    It may share them with channels_redis. For each server a thread makes one round trip for all the calls of the
+    meantime. ``layer`` is the synchronous layer, which shares the connections.
 
     Its options are declared in ``AsyncRedisOptions``, which has those of ``channels_redis.core``.
 

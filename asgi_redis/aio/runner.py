@@ -1,5 +1,5 @@
 """
-Threads that carry out the calls of coroutines, and bring the results back into their event loops.
+Threads that carry out the calls of coroutines, and bring back the results.
 
 No thread belongs to a loop: loops may come and go.
 """
@@ -39,7 +39,7 @@ class Closable(Protocol):
         """Let the threads end, soon. For finalisers, which must not take a lock."""
 
     def close(self, timeout: float) -> None:
-        """End the threads, and wait up to ``timeout`` seconds for them."""
+        """End the threads within ``timeout`` seconds."""
 
 
 class IOThreads(Generic[Work]):
@@ -82,12 +82,12 @@ class IOThreads(Generic[Work]):
         return bool(self._threads)
 
     def end(self) -> None:
-        """Let the threads end when they have done their work. For finalisers, which must not take a lock."""
+        """Let the threads end after their work. For finalisers, which take no lock."""
         for _ in self._threads:
             self._queue.put(None)
 
     def close(self, timeout: float) -> None:
-        """End the threads, and wait up to ``timeout`` seconds for them. The next work starts others."""
+        """End the threads within ``timeout`` seconds. The next work starts others."""
         with self._lock:
             threads, self._threads = self._threads, []
             queue, self._queue = self._queue, SimpleQueue()
@@ -103,7 +103,7 @@ class IOThreads(Generic[Work]):
 
 class Pipeline(IOThreads[Request]):
     """
-    Makes one round trip to a shard for all operations that were submitted in the meantime.
+    Makes one round trip to a shard for all operations submitted in the meantime.
 
     While its thread has nothing to do, the next caller sends its operation itself, and the thread reads the reply.
     """
@@ -164,7 +164,7 @@ class BlockingCalls(IOThreads[Call]):
     """Makes blocking calls in some threads."""
 
     def submit(self, call: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
-        """Return a future of ``loop``, in which this is called, for the result of ``call``."""
+        """Return a future of ``loop``, in which this is called, for the result."""
         future = loop.create_future()
         with self._lock:
             if self._can_run():
@@ -181,7 +181,7 @@ class BlockingCalls(IOThreads[Call]):
 
 
 def call_in_thread(call: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
-    """Make one blocking call in a new thread; return a future of ``loop`` for the result."""
+    """Make one blocking call in a new thread; return a future of ``loop``."""
     future = loop.create_future()
     start_or_run(lambda: settle([(future, _outcome(call))]), "call apart")
     return future
@@ -195,7 +195,7 @@ def _outcome(call: Callable[[], Any]) -> Any:
 
 
 async def run_plan(plan: Plan[T], pipelines: dict[Shard, Pipeline]) -> T:
-    """Carry out a plan in pipelines, and return its result. ``asgi_redis.connection.run_plan`` does it blockingly."""
+    """Carry out a plan in pipelines, and return its result."""
     loop = asyncio.get_running_loop()
     results: list[Any] | None = None
     while True:
@@ -213,7 +213,7 @@ async def run_plan(plan: Plan[T], pipelines: dict[Shard, Pipeline]) -> T:
 
 
 async def results_of(futures: Sequence[asyncio.Future[Any]]) -> list[Any]:
-    """Return the results when all futures are done; then raise the first error, if there is one."""
+    """Return the results when all futures are done, or raise the first error."""
     if futures:
         try:
             await asyncio.wait(futures)

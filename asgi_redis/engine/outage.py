@@ -1,4 +1,4 @@
-"""Outages of Redis: two lines in the log, the time to the next attempt, and messages for the channels."""
+"""Outages of Redis: the log, delays between attempts, and notices to channels."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Outage:
 
 class OutageNotices:
     """
-    Messages that tell the channels of a process when an outage begins, and when it is over.
+    Messages that tell channels when an outage begins, and when it is over.
 
     ``on_disconnect`` and ``on_reconnect`` are their types; None for no message. ``deliver`` gives a message to all
     channels.

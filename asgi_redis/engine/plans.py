@@ -1,5 +1,5 @@
 """
-The calls of ``RedisChannelLayer`` as plans: which requests a call makes, and what it makes of the replies.
+The calls of ``RedisChannelLayer`` as plans: their requests, and their results.
 
 A plan does no I/O, so the blocking layer and the asynchronous one share it, and differ in the runner alone:
 ``asgi_redis.connection.run_plan`` and ``asgi_redis.aio.runner.run_plan``.

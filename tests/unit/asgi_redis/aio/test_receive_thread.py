@@ -30,7 +30,7 @@ async def reading(layer, names):
 
 def all_wait(layer, names):
     receiver = layer._mailboxes.receiver
-    wanted = [thread for thread in receiver.threads if thread.waiting]
+    wanted = [thread for thread in receiver.threads if thread.waiters]
     receiving = all(thread.is_receiving and not thread.new_waiters for thread in wanted)
     return receiving and len(receiver.by_queue) == len(names)
 
