@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Union
 
 from asgi_redis.connection import run_plan
-from asgi_redis.engine.local_delayed import LocalDelayedMessages
+from asgi_redis.engine.delayed import DelayedMessages
 from asgi_redis.engine.local_receiver import LocalReceiver
 from asgi_redis.engine.reader import Reader
 from asgi_redis.layers.base import BaseChannelLayer
@@ -71,7 +71,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
             self._local.receiver, self._shards, self._keys, self._operations, self.decoder, self
         )
         delaying = DelayOperations(self._keys, self.expiry)
-        self.delayed = LocalDelayedMessages(self._local, self._shards, delaying, self._serializer, self, self.encoder)
+        self.delayed = DelayedMessages(self._shards, delaying, self._serializer, self, self.encoder, self._local.send)
 
     @property
     def local_layer(self) -> StoreChannelLayer:

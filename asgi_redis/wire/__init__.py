@@ -1,6 +1,6 @@
 """The meaning of calls on Redis: keys, shards, commands and their replies. Nothing here does I/O."""
 
-from asgi_redis.wire.delayed import DelayOperations, DueNow, Kept
+from asgi_redis.wire.delayed import DelayedEntry, DelayOperations, DueNow
 from asgi_redis.wire.group_send import GroupFrame, GroupPart, GroupSendOperations, plan_group
 from asgi_redis.wire.groups import GroupMembers, GroupOperations
 from asgi_redis.wire.keys import Keys
@@ -16,13 +16,13 @@ __all__ = [
     "MAX_SCRIPT_BYTES",
     "ChannelSet",
     "DelayOperations",
+    "DelayedEntry",
     "DueNow",
     "GroupFrame",
     "GroupMembers",
     "GroupOperations",
     "GroupPart",
     "GroupSendOperations",
-    "Kept",
     "Keys",
     "MembershipOperations",
     "Operation",

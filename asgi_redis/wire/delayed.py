@@ -1,4 +1,4 @@
-"""The operations of delayed messages: they are kept on the shard of the queue they go to."""
+"""The operations of delayed messages, which wait on the shard of the queue that they go to."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from asgi_redis.wire.operation import Operation, command, number, script_head
 from asgi_redis.wire.send import send_arguments
 
 MARGIN_SECONDS = 86400
-"""How long messages past their time stay in Redis while no worker delivers them."""
+"""How long messages past their time stay in Redis while no process delivers them."""
+_MARGIN = b"%d" % MARGIN_SECONDS
 
 
-class Kept(NamedTuple):
+class DelayedEntry(NamedTuple):
     """A delayed message as it waits in Redis: the member of its set, and its score."""
 
     member: bytes
@@ -25,7 +26,7 @@ class DueNow(NamedTuple):
     """What is due: queues whose messages wait for room, and messages; the seconds until more is, or None."""
 
     queues: list[bytes]
-    messages: list[Kept]
+    messages: list[DelayedEntry]
     wait: float | None
 
 
@@ -42,8 +43,8 @@ class DelayOperations:
         self._arguments = send_arguments(expiry)
 
     def store(self, member: bytes, delay: float) -> Operation:
-        """Keeps a member for ``delay`` seconds."""
-        arguments = (member, number(delay), b"%d" % MARGIN_SECONDS)
+        """Let a message wait for ``delay`` seconds."""
+        arguments = (member, number(delay), _MARGIN)
         head = script_head(scripts.STORE_DELAYED, (self._keys.delayed,), arguments)
         return Operation(head, bool, 1, scripts.STORE_DELAYED)
 
@@ -53,51 +54,51 @@ class DelayOperations:
         head = script_head(scripts.DUE_DELAYED, keys, (b"%d" % limit, number(retry)))
         return Operation(head, _read_due, 1, scripts.DUE_DELAYED)
 
-    def deliver(self, kept: Kept, queue: bytes, capacity: int, member: bytes, waiting: bool) -> Operation:
+    def deliver(self, entry: DelayedEntry, queue: bytes, capacity: int, member: bytes, waiting: bool) -> Operation:
         """
-        Moves a message to its queue, from those that are waiting for room in it or else from the delayed ones.
+        Move a message to its queue, from those that wait for room in it or else from the delayed ones.
 
         Reads as 1 delivered, 0 not delivered because the queue is full, or others wait for room in it before this
-        one; 2 gone: somebody else has delivered it.
+        one; 2 gone: another process has delivered it.
         """
         room = self._keys.waiting(queue)
         source = room if waiting else self._keys.delayed
         keys = (source, room, self._keys.queue(queue), self._keys.counters(queue), self._keys.global_counters)
-        arguments = (b"%d" % capacity, *self._arguments, kept.member, member)
+        arguments = (b"%d" % capacity, *self._arguments, entry.member, member)
         return Operation(script_head(scripts.DELIVER_DELAYED, keys, arguments), int, 1, scripts.DELIVER_DELAYED)
 
-    def wait(self, some: Iterable[Kept], queue: bytes, retry: float, taken: bool = False) -> Operation:
+    def wait(self, entries: Iterable[DelayedEntry], queue: bytes, retry: float, taken: bool = False) -> Operation:
         """
-        Lets messages that are due wait for room in their queue, which is tried in ``retry`` seconds.
+        Let messages that are due wait for room in their queue, which is tried in ``retry`` seconds.
 
         ``taken``: they were discarded before. Reads as whether they are the first that wait there.
         """
         keys = (self._keys.delayed, self._keys.waiting(queue), self._keys.waiting_queues)
-        arguments = [queue, number(retry), b"%d" % MARGIN_SECONDS, b"1" if taken else b"0"]
-        for kept in some:
-            arguments += kept
+        arguments = [queue, number(retry), _MARGIN, b"1" if taken else b"0"]
+        for entry in entries:
+            arguments += entry
         return Operation(script_head(scripts.WAIT_DELAYED, keys, arguments), bool, 1, scripts.WAIT_DELAYED)
 
     def waiting(self, queue: bytes, limit: int) -> Operation:
-        """Reads as up to ``limit`` of those ``Kept`` that wait for room in a queue, the first ones."""
+        """Reads as the first messages, up to ``limit``, that wait for room in a queue."""
         keys = (self._keys.waiting(queue), self._keys.waiting_queues)
-        head = script_head(scripts.LIST_WAITING, keys, (queue, b"%d" % limit, b"%d" % MARGIN_SECONDS))
-        return Operation(head, _kept, 1, scripts.LIST_WAITING)
+        head = script_head(scripts.LIST_WAITING, keys, (queue, b"%d" % limit, _MARGIN))
+        return Operation(head, _read_entries, 1, scripts.LIST_WAITING)
 
     def try_again(self, queue: bytes) -> Operation:
-        """Makes a queue that messages wait for due at once. Reads as nothing."""
+        """Make a queue that messages wait for due at once. Reads as nothing."""
         return Operation(command(b"ZADD", self._keys.waiting_queues, b"XX", b"0", queue), lambda _: None)
 
-    def discard(self, kept: Kept, queue: bytes | None = None) -> Operation:
-        """Drops a delayed message, or one that waits for room in ``queue``. Reads as whether it was there."""
+    def discard(self, entry: DelayedEntry, queue: bytes | None = None) -> Operation:
+        """Drop a delayed message, or one that waits for room in ``queue``. Reads as whether it was there."""
         source = self._keys.delayed if queue is None else self._keys.waiting(queue)
-        return Operation(command(b"ZREM", source, kept.member), bool)
+        return Operation(command(b"ZREM", source, entry.member), bool)
 
 
 def _read_due(reply: list[Any]) -> DueNow:
     microseconds, queues, messages = reply
-    return DueNow(queues, _kept(messages), None if microseconds < 0 else microseconds / 1000000)
+    return DueNow(queues, _read_entries(messages), None if microseconds < 0 else microseconds / 1000000)
 
 
-def _kept(reply: list[bytes]) -> list[Kept]:
-    return [Kept(*pair) for pair in zip(reply[::2], reply[1::2])]
+def _read_entries(reply: list[bytes]) -> list[DelayedEntry]:
+    return [DelayedEntry(*pair) for pair in zip(reply[::2], reply[1::2])]

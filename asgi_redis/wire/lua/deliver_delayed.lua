@@ -10,18 +10,17 @@
 -- ARGV[3] ttl              milliseconds that the queue outlives its last message, no less than expiry
 -- ARGV[4] channel_ttl      seconds that the channel's counters live on
 -- ARGV[5] global_ttl       seconds, likewise
--- ARGV[6] kept             bytes, the member of the source
+-- ARGV[6] entry            bytes, the member of the source
 -- ARGV[7] member           bytes, the member of the queue
--- Returns 1 when it was delivered, 0 when the queue is full or others wait before it, 2 when somebody else has taken
--- it.
+-- Returns 1 when it was delivered, 0 when the queue is full or others wait before it, 2 when it is not there any more.
 --
 -- Atomic, so that it is always in one of the sets, and never in two.
 local source, waiting, queue, channel_counters, global_counters = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local capacity, expiry, ttl, channel_ttl, global_ttl = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local kept, member = ARGV[6], ARGV[7]
+local entry, member = ARGV[6], ARGV[7]
 local call, pcall, type = redis.call, redis.pcall, type
 
-if not call('ZSCORE', source, kept) then
+if not call('ZSCORE', source, entry) then
     return 2
 end
 if source ~= waiting and call('EXISTS', waiting) == 1 then
@@ -32,7 +31,7 @@ local score_now, to_trim, head, tail, count_full = string.format('%.17g', now), 
 
 -- include _push
 if length then
-    call('ZREM', source, kept)
+    call('ZREM', source, entry)
 end
 -- include _account
 return refused or length and 1 or 0

@@ -7,7 +7,7 @@
 -- ARGV[2]      retry          seconds until the next try
 -- ARGV[3]      margin         seconds that messages past their time are kept
 -- ARGV[4]      taken          '1' when they were taken out of all sets before, '0' to move them
--- ARGV[5,7..]  kept           bytes, the members of the delayed set
+-- ARGV[5,7..]  entries        bytes, the members of the delayed set
 -- ARGV[6,8..]  due            Unix seconds
 -- Returns 1 when they are the first that wait there, else 0.
 --
@@ -23,9 +23,9 @@ call('ZCARD', waiting)
 call('ZCARD', waiting_queues)
 local is_first = 0
 for i = 5, #ARGV, 2 do
-    local kept, due = ARGV[i], ARGV[i + 1]
-    if call('ZREM', delayed, kept) == 1 or taken == '1' then
-        call('ZADD', waiting, due, kept)
+    local entry, due = ARGV[i], ARGV[i + 1]
+    if call('ZREM', delayed, entry) == 1 or taken == '1' then
+        call('ZADD', waiting, due, entry)
         call('EXPIRE', waiting, margin)
         is_first = math.max(is_first, call('ZADD', waiting_queues, 'NX', next_try, name))
         call('EXPIRE', waiting_queues, margin)

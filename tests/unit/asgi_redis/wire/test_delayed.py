@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asgi_redis.wire import DelayOperations, DueNow, Kept, Keys, scripts
+from asgi_redis.wire import DelayedEntry, DelayOperations, DueNow, Keys, scripts
 from tests.support.resp import commands, script_call
 
 
@@ -21,7 +21,7 @@ def test_a_message_is_stored_in_the_delayed_set_of_the_prefix(operations):
 
 
 def test_what_is_to_wait_for_room_goes_to_the_set_of_its_queue(operations):
-    some = [Kept(b"first", b"1.5"), Kept(b"second", b"2.5")]
+    some = [DelayedEntry(b"first", b"1.5"), DelayedEntry(b"second", b"2.5")]
     operation = operations.wait(some, b"local!", 1.0)
     assert operation.script is scripts.WAIT_DELAYED
     _, keys, arguments = script_call(*commands(operation.packed))
@@ -35,7 +35,10 @@ def test_what_is_to_wait_for_room_goes_to_the_set_of_its_queue(operations):
     ("reply", "meaning"),
     [
         ([-1, [], []], DueNow([], [], None)),
-        ([1500000, [], [b"a", b"1", b"b", b"2"]], DueNow([], [Kept(b"a", b"1"), Kept(b"b", b"2")], 1.5)),
+        (
+            [1500000, [], [b"a", b"1", b"b", b"2"]],
+            DueNow([], [DelayedEntry(b"a", b"1"), DelayedEntry(b"b", b"2")], 1.5),
+        ),
         ([0, [b"full"], []], DueNow([b"full"], [], 0)),
     ],
 )
@@ -45,7 +48,7 @@ def test_what_is_due_reads_as_queues_members_and_seconds(operations, reply, mean
 
 @pytest.mark.parametrize(("waiting", "source"), [(False, b"p:delayed"), (True, b"p:waiting:local!")])
 def test_a_delivery_names_all_its_keys(operations, waiting, source):
-    operation = operations.deliver(Kept(b"kept", b"1"), b"local!", 100, b"member", waiting)
+    operation = operations.deliver(DelayedEntry(b"kept", b"1"), b"local!", 100, b"member", waiting)
     assert operation.script is scripts.DELIVER_DELAYED
     assert operation.read(2) == 2
     _, keys, arguments = script_call(*commands(operation.packed))
@@ -60,7 +63,7 @@ def test_what_waits_reads_as_members_with_their_scores(operations):
         [b"p:waiting:full", b"p:waiting"],
         [b"full", b"5", b"86400"],
     )
-    assert operation.read([b"a", b"1"]) == [Kept(b"a", b"1")]
+    assert operation.read([b"a", b"1"]) == [DelayedEntry(b"a", b"1")]
     assert operation.read([]) == []
 
 
@@ -69,7 +72,7 @@ def test_a_queue_that_is_to_be_tried_again_is_due_if_something_still_waits_for_i
 
 
 def test_a_discard_is_a_plain_command(operations):
-    kept = Kept(b"kept", b"1")
-    assert commands(operations.discard(kept).packed) == [[b"ZREM", b"p:delayed", b"kept"]]
-    assert commands(operations.discard(kept, b"full").packed) == [[b"ZREM", b"p:waiting:full", b"kept"]]
-    assert operations.discard(kept).read(1) is True
+    entry = DelayedEntry(b"kept", b"1")
+    assert commands(operations.discard(entry).packed) == [[b"ZREM", b"p:delayed", b"kept"]]
+    assert commands(operations.discard(entry, b"full").packed) == [[b"ZREM", b"p:waiting:full", b"kept"]]
+    assert operations.discard(entry).read(1) is True

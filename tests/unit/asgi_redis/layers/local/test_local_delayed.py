@@ -56,7 +56,7 @@ def test_one_that_cannot_be_put_into_its_channel_now_is_tried_again(local_layer_
     layer = local_layer_for()
     layer.delayed.send("normal", {"n": 1}, 0)
     with monkeypatch.context() as patch:
-        patch.setattr(layer._local, "send", lambda *_: 1 / 0)
+        patch.setattr(layer.local_layer.store, "push", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             layer.delayed.deliver()
     layer.delayed.deliver()

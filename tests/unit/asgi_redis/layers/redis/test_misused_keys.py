@@ -10,7 +10,7 @@ import redis
 
 from asgi_redis.aio import AsyncChannelLayer
 from asgi_redis.engine import delayed, group_send
-from asgi_redis.wire import Kept
+from asgi_redis.wire import DelayedEntry
 from tests.support.waiting import eventually
 
 
@@ -132,7 +132,7 @@ class TestDelayed:
 
     def test_what_somebody_else_has_delivered_does_not_wait(self, layer, client, prefix):
         (shard,) = layer._shards
-        gone = layer.delayed._operations.wait([Kept(b"gone", b"1")], b"c", 1.0)
+        gone = layer.delayed._operations.wait([DelayedEntry(b"gone", b"1")], b"c", 1.0)
         assert shard.execute(gone) is False
         assert client.keys(f"{prefix}:*") == []
 
