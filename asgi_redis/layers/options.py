@@ -32,23 +32,13 @@ _MEBIBYTE = 1024 * 1024
 
 
 class Option(NamedTuple):
-    """
-    The declaration of an option.
-
-    ``check(name, value)`` raises ``ConfigurationError`` for a value that cannot work.
-    """
+    """The declaration of an option; ``check(name, value)`` raises for a wrong value."""
 
     help: str
     default: object = None
     check: Optional[Callable[[str, object], None]] = None
     type: object = None
     """Set from the annotation."""
-
-
-def _is_list_of_str(value: object) -> bool:
-    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        return False
-    return all(isinstance(entry, str) for entry in value)
 
 
 def must_be(wanted: str, fits: Callable[[object], bool]) -> Callable[[str, object], None]:
@@ -65,16 +55,14 @@ def _is_number(value: object) -> "TypeGuard[float]":
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _is_whole(value: object) -> "TypeGuard[int]":
-    return isinstance(value, int) and not isinstance(value, bool)
+def _is_whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
-_check_capacity = must_be("a whole number of messages above 0", lambda value: _is_whole(value) and value > 0)
-_message_bytes = must_be("a number of bytes", lambda value: _is_whole(value) and value > 0)
-_memory = must_be(f"a number of bytes, at least {_MEBIBYTE}", lambda value: _is_whole(value) and value >= _MEBIBYTE)
-_random_prefix = must_be(
-    "at least 4 bytes, or equal messages become one", lambda value: _is_whole(value) and value >= 4
-)
+_check_capacity = must_be("a whole number of messages above 0", lambda value: _is_whole(value, 1))
+_message_bytes = must_be("a number of bytes", lambda value: _is_whole(value, 1))
+_memory = must_be(f"a number of bytes, at least {_MEBIBYTE}", lambda value: _is_whole(value, _MEBIBYTE))
+_random_prefix = must_be("at least 4 bytes, or equal messages become one", lambda value: _is_whole(value, 4))
 _seconds = must_be(
     f"a number of seconds above 0, at most {MAX_EXPIRY_SECONDS}",
     lambda value: _is_number(value) and 0 < value <= MAX_EXPIRY_SECONDS,
@@ -86,7 +74,12 @@ _lease = must_be(
 _interval = must_be("seconds, at least 0", lambda value: _is_number(value) and value >= 0)
 _text = must_be("a str", lambda value: isinstance(value, str))
 _message_type = must_be("the type of a message, a str", lambda value: value is None or isinstance(value, str))
-_names = must_be("a list of names", lambda value: value is None or _is_list_of_str(value))
+_names = must_be(
+    "a list of names",
+    lambda value: (
+        value is None or (isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value))
+    ),
+)
 
 
 def _check_capacities(name: str, value: object) -> None:
@@ -112,11 +105,7 @@ class CommonOptions(TypedDict, total=False):
     capacity: Annotated[int, Option("Messages that a channel holds.", 100, _check_capacity)]
     channel_capacity: Annotated[
         Optional[Capacities],
-        Option(
-            "Other capacities: a dict of globs or compiled patterns; the first that matches counts.",
-            None,
-            _check_capacities,
-        ),
+        Option("Capacities by glob or compiled pattern; the first that matches counts.", None, _check_capacities),
     ]
     symmetric_encryption_keys: Annotated[
         Optional[Sequence[Key]], Option("Keys, str or bytes: the first encrypts, all decrypt.")
@@ -140,7 +129,7 @@ class IPCOptions(SharedOptions, total=False):
 
     path: Annotated[
         Union[str, "os.PathLike[str]", None],
-        Option("The directory of the stores; by default one of the user, in memory where there is ``/dev/shm``."),
+        Option("The directory of the stores; by default one for each user, in ``/dev/shm`` where that exists."),
     ]
     max_bytes: Annotated[
         int,
@@ -210,8 +199,7 @@ class AsyncRedisOptions(RedisOptions, OutageOptions, total=False):
     group_lease: Annotated[
         Optional[float],
         Option(
-            "Seconds that a process-local channel stays in its groups when its process has died; with ``None`` that "
-            "is ``group_expiry``.",
+            "Seconds that a process-local channel stays in groups after its process died; None is ``group_expiry``.",
             300.0,
             _lease,
         ),
@@ -228,8 +216,7 @@ class SentinelOptions(QueueOptions, total=False):
     services: Annotated[
         Optional[Sequence[str]],
         Option(
-            "The names of the services, which are the shards, in the same order everywhere; by default all that the "
-            "Sentinels watch, sorted.",
+            "The names of the services, one for each shard, in one order everywhere; by default all, sorted.",
             None,
             _names,
         ),
@@ -266,9 +253,8 @@ def takes(kind: type) -> Callable[[F], F]:
         for name, option in options.items():
             place = inspect.Parameter.POSITIONAL_OR_KEYWORD if name in parameters else inspect.Parameter.KEYWORD_ONLY
             parameters[name] = inspect.Parameter(name, place, default=option.default, annotation=option.type)
-        constructor.__signature__ = signature.replace(  # type: ignore[attr-defined]  # inspect reads it
-            parameters=list(parameters.values())
-        )
+        shown = signature.replace(parameters=list(parameters.values()))
+        constructor.__signature__ = shown  # type: ignore[attr-defined]  # inspect reads it
         lines = [f"    {name}: {option.help}" for name, option in options.items()]
         constructor.__doc__ = "\n".join(["Args:", *lines])
         return constructor
