@@ -36,7 +36,7 @@ class Routable(Protocol):
 Routing = Union[str, Mapping[str, Union[Consumer, str]], Iterable[Routable]]
 
 
-class Route:
+class Route(Routable):
     """
     One consumer on one or several channels.
 
@@ -109,7 +109,7 @@ class RouteClass(Route):
         super().__init__(found.channel_names(), found, **filters)
 
 
-class Include:
+class Include(Routable):
     """
     Another routing, for messages whose fields start with the given prefixes.
 

@@ -15,7 +15,7 @@ import functools
 import hashlib
 import inspect
 from importlib import import_module
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable, TypeVar, overload
 
 try:
     from django.conf import settings
@@ -130,7 +130,11 @@ def requeue_messages(message: Message) -> None:
             raise layer.ChannelFull(f"a message waited for its turn, and its channel {original} is full") from None
 
 
-def enforce_ordering(func: Any = None, slight: bool = False) -> Any:
+@overload
+def enforce_ordering(func: Consumer) -> Consumer: ...
+@overload
+def enforce_ordering(func: None = None, slight: bool = False) -> Callable[[Consumer], Consumer]: ...
+def enforce_ordering(func: Consumer | None = None, slight: bool = False) -> Consumer | Callable[[Consumer], Consumer]:
     """
     Call the consumer with the messages of a client one after the other, by their ``order``.
 

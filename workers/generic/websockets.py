@@ -85,8 +85,8 @@ class WebsocketConsumer(BaseConsumer):
             return self.receive(text=message["text"], **kwargs)
         return self.receive(bytes=message["bytes"], **kwargs)
 
-    def receive(self, text: Any = None, bytes: Any = None, **kwargs: Any) -> Any:  # noqa: A002 - Channels' name
-        """Handle a frame from the client."""
+    def receive(self, *args: Any, **kwargs: Any) -> Any:
+        """Handle a frame from the client, its ``text`` or its ``bytes``."""
 
     def send(self, text: Any = None, bytes: Any = None, close: Any = False) -> None:  # noqa: A002 - Channels' name
         """
@@ -131,7 +131,7 @@ class JsonWebsocketConsumer(WebsocketConsumer):
             raise ValueError("a frame without text: a JSON consumer takes no other")
         return self.receive(self.decode_json(message["text"]), **kwargs)
 
-    def receive(self, content: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # as in Channels 1
+    def receive(self, content: Any, **kwargs: Any) -> Any:
         """Handle a value from the client."""
 
     def send(self, content: Any, close: Any = False) -> None:  # type: ignore[override]  # as in Channels 1
@@ -199,7 +199,7 @@ class WebsocketDemultiplexer(JsonWebsocketConsumer):
     consumers: ClassVar[Mapping[str, Any]] = {}
     multiplexer_class: ClassVar[type[WebsocketMultiplexer]] = WebsocketMultiplexer
 
-    def receive(self, content: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # as in Channels 1
+    def receive(self, content: Any, **kwargs: Any) -> Any:
         """Pass a frame to the consumer of its stream. Raises ``ValueError`` where there is none."""
         if not (isinstance(content, dict) and "stream" in content and "payload" in content):
             raise ValueError("a multiplexed frame has a stream and a payload")
