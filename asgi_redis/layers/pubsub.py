@@ -102,7 +102,7 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
 
     def send_group(self, group: str, message: Message) -> int:
         """
-        Publish ``message`` to ``group``, in one round trip, however many channels are in there.
+        Publish ``message`` to ``group``, in one round trip.
 
         Raises as ``send`` does. Return 0: the number of channels that drop the message is not known.
         """
@@ -126,7 +126,7 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         return self._receiver.receive(self.listen(channels), limit, timeout)
 
     def listen(self, channels: Collection[str]) -> list[Inbox]:
-        """Start listening to channels that are new, without waiting for Redis to confirm it."""
+        """Begin to listen to channels that are new, without waiting for Redis."""
         known = self.subscriptions.inboxes
         for channel in channels:
             if not isinstance(channel, str) or channel not in known:
@@ -143,13 +143,13 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
 
     @property
     def dropped_count(self) -> int:
-        """The number of messages that this process has dropped from full channels, or unreceived in time."""
+        """The number of messages that this process has dropped before a receive."""
         return self.subscriptions.dropped_count
 
     # Channels and groups
 
     def new_channel(self, pattern: str = "specific.") -> str:
-        """Return an unused channel name that this process listens to: prefix, ``pattern``, 32 digits."""
+        """Return an unused channel name that this process listens to."""
         channel = self.new_name(pattern)
         try:
             self.subscriptions.confirm(self.listen([channel]))
@@ -199,7 +199,7 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         self.subscriptions.leave(group, channel)
 
     def group_channels(self, group: str) -> list[str]:
-        """Return the channels of ``group`` that this process has added, which knows no others."""
+        """Return the channels of ``group`` that this process has added."""
         self.valid_group_name(group)
         return self.subscriptions.members(group)
 
@@ -228,7 +228,9 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
 
     def close(self) -> None:
         """
-        End listening, and close the connections. A receive that waits returns as if its time had run out.
+        End listening, and close the connections.
+
+        A receive that waits returns as if its time had run out.
 
         The layer stays usable, and begins as a new one.
         """

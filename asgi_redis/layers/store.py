@@ -22,7 +22,7 @@ _CHUNK = 1000  # channels of a group that are served in one step
 
 
 class StoreChannelLayer(BaseChannelLayer):
-    """The base of the layers that need no server. Threads and greenlets may share one object."""
+    """The base of the layers without a server. Threads and greenlets may share it."""
 
     def __init__(self, store: Store, **options: Unpack[CommonOptions]) -> None:
         super().__init__(**options)
@@ -30,7 +30,7 @@ class StoreChannelLayer(BaseChannelLayer):
         """The store, for tests and tools: it knows nothing of names and serialisers."""
         self._encode = self.encoder.encode
         self.receiver = StoreReceiver(store, self.decoder, self)
-        """The receiving side, from which ``RedisLocalChannelLayer`` takes the messages of normal channels."""
+        """The receiving side, for a layer that receives from Redis, too."""
         self._route = functools.lru_cache(maxsize=1024 if self.keeps_capacities else 0)(self._make_route)
 
     # Sending
@@ -87,7 +87,7 @@ class StoreChannelLayer(BaseChannelLayer):
         self.receiver.unblock()
 
     def requeue(self, channel: str, message: Message) -> None:
-        """Give a message that was received and not used to the next reader of its channel in this process."""
+        """Give an unused message to the next reader of its channel in this process."""
         self.receiver.buffer(channel, message)
 
     # Groups
@@ -113,7 +113,7 @@ class StoreChannelLayer(BaseChannelLayer):
 
     def send_group(self, group: str, message: Message) -> int:
         """
-        Send ``message`` to every channel of ``group``; return for how many it was dropped.
+        Send ``message`` to ``group``; return the number of channels that dropped it.
 
         Full channels are left out and counted, and never raise ``ChannelFull``. All other errors of ``send`` are
         raised before anything was sent.
@@ -132,7 +132,7 @@ class StoreChannelLayer(BaseChannelLayer):
 
     def send_to_all(self, channels: Sequence[str], message: Message) -> int:
         """
-        Send ``message`` to each of ``channels``; return for how many it was dropped.
+        Send ``message`` to ``channels``; return the number of them that dropped it.
 
         Raises as ``send_group`` does. A name that is not valid counts as dropped, too.
         """

@@ -13,7 +13,7 @@ def group_name(prefix: str, group: str) -> str:
 
 
 def publish(name: bytes, message: bytes) -> Operation:
-    """Return the operation to publish a message; its result is the number of connections that got it."""
+    """Return the operation to publish; its result is the number of connections."""
     return Operation(command(b"PUBLISH", name, message), int)
 
 

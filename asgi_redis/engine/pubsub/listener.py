@@ -70,7 +70,7 @@ class Listener:
     # For other threads, with the lock held
 
     def add(self, subscription: Subscription) -> None:
-        """Subscribe as soon as possible. Raise ``RuntimeError`` where no thread can be started."""
+        """Subscribe as soon as possible. Raise ``RuntimeError`` where no thread starts."""
         if self._thread is None:
             thread = threading.Thread(target=self._run, name=f"listener at {self.shard.host}", daemon=True)
             thread.start()
@@ -96,7 +96,7 @@ class Listener:
         self._wakeup.wake()
 
     def leave_to_parent(self) -> None:
-        """End it in a forked process, where its thread goes on if it is a greenlet. Its connection is closed."""
+        """End it in a forked process, where its thread goes on if it is a greenlet."""
         self._stopped = True
 
     def join(self, timeout: float) -> None:
@@ -183,7 +183,7 @@ class Listener:
                 check_at = now + _CHECK_SECONDS
 
     def _check_server(self, link: _Link) -> None:
-        """Raise where the host is another server by now. The old one may live on, and be silent."""
+        """Raise where the host is another server now. The old one may live on, silent."""
         try:
             server, until = self.shard.server_now()
         except RedisError:
@@ -273,7 +273,7 @@ class _Link:
         write(self.connection, packed)
 
     def read(self, limit: int, is_polled: bool = False) -> list[Any]:
-        """Return up to ``limit`` of the replies and messages that are there, errors among them."""
+        """Return up to ``limit`` replies and messages that are there, errors among them."""
         replies = read_pushed(self.connection, limit, is_polled)
         if replies:
             self._heard = time.monotonic()

@@ -1,4 +1,4 @@
-"""Receiving by threads from the channels that a process listens to. The listeners handle outages."""
+"""Receiving by threads. The listeners handle outages."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class PubSubReceiver:
 
     def receive(self, inboxes: Sequence[Inbox], limit: int, timeout: float) -> Batch:
         """
-        Return up to ``limit`` messages, one from each inbox in turn; wait ``timeout`` seconds for one.
+        Return up to ``limit`` messages; wait ``timeout`` seconds for one.
 
         Raise the error where an inbox cannot be subscribed to. A later outage is not raised, but waited for.
         """
@@ -63,9 +63,10 @@ class PubSubReceiver:
         is_ended: Callable[[], bool] | None = None,
     ) -> _Taken:
         """
-        Return up to ``limit`` entries, one from each inbox in turn; wait ``timeout`` seconds for one.
+        Return up to ``limit`` entries; wait ``timeout`` seconds for one.
 
-        Each change of an inbox makes it ask ``is_ended`` whether to return before that.
+        They are one from each inbox in turn. Each change of an inbox makes it ask ``is_ended`` whether to return
+        before that.
         """
         lock = self._subscriptions.lock
         with lock:
@@ -178,6 +179,6 @@ class PubSubReader(LayerReader):
         return self._decoder.decode_all(taken)
 
     def unblock(self) -> None:
-        """End ``receive_batch`` as if the time had run out; the next one, when none is going on."""
+        """End ``receive_batch`` as if its time had run out, or else the next one."""
         self._woken = True
         self._receiver.wake()

@@ -75,7 +75,7 @@ class Subscription:
 
 class Inbox(Subscription):
     """
-    A channel of this process, with its unreceived messages: the latest, ``capacity`` of them.
+    A channel of this process, with its latest ``capacity`` unreceived messages.
 
     While it is being read it holds ``_BURST`` times as many: they come faster than any reader can take them.
     """
@@ -153,7 +153,7 @@ class LocalGroup(Subscription):
 
 
 class Confirmation:
-    """The wait until Redis has confirmed subscriptions: no message that is sent later is missed."""
+    """The wait until Redis has confirmed subscriptions: then no message is missed."""
 
     def __init__(self, subscriptions: Sequence[Subscription]) -> None:
         self._missing = [(one, one.error) for one in subscriptions if not one.confirmed]

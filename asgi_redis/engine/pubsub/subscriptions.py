@@ -72,7 +72,7 @@ class Subscriptions:
     # Channels and groups
 
     def open(self, channels: Iterable[str], capacity_of: Callable[[str], int]) -> list[Inbox]:
-        """Return the inbox of each channel; subscribe to new ones, without waiting as ``confirm`` does."""
+        """Return the inbox of each channel; begin to subscribe to new ones."""
         opened = []
         with self.lock:
             for channel in channels:
@@ -86,9 +86,9 @@ class Subscriptions:
 
     def join(self, group: str, name: str, channel: str) -> LocalGroup | None:
         """
-        Make ``channel`` a member of ``group``, whose name on Redis is ``name``, without waiting.
+        Add ``channel`` to ``group``, whose name on Redis is ``name``.
 
-        Return None when this process does not listen to the channel.
+        Begin to subscribe to a new group. Return None when this process does not listen to the channel.
         """
         with self.lock:
             inbox = self.inboxes.get(channel)
@@ -124,7 +124,7 @@ class Subscriptions:
                 self.end(self.inboxes[channel])
 
     def leave_inbox(self, inbox: Inbox) -> None:
-        """Note that a reader has gone: unless the channel is read again, it is forgotten soon."""
+        """Note that a reader has gone: the channel is forgotten soon, unless it is read."""
         with self.lock:
             inbox.left = True
             inbox.wake()  # the reader may have been woken for a message
@@ -151,7 +151,7 @@ class Subscriptions:
         return self._listeners[shard]
 
     def confirm(self, subscriptions: Sequence[Subscription]) -> None:
-        """Wait until Redis has confirmed all of them; raise the errors of ``Confirmation``."""
+        """Wait until Redis has confirmed all; raise the errors of ``Confirmation``."""
         generation = fork.check()
         with self.lock:
             confirmation = Confirmation(subscriptions)
@@ -196,7 +196,7 @@ class Subscriptions:
             self._delivered.setdefault(call, []).append(argument)
 
     def take_one(self, channel: str) -> tuple[Inbox | None, bytes | None]:
-        """Return the inbox of a channel, if the process listens to it, and its next message, if there is one."""
+        """Return the inbox of a channel and its next message; None where there is none."""
         fork.check()
         with self._lock:
             inbox = self.inboxes.get(channel)

@@ -1,1 +1,1 @@
-"""Stores that keep messages without a server: in memory, and in files that processes share."""
+"""Stores of messages without a server: in memory, and in shared files."""

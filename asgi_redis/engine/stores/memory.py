@@ -33,7 +33,7 @@ class _Counters:
 
 
 def _step(method: _Step) -> _Step:
-    """Run no other step meanwhile, not even one of a signal handler or finaliser of the same thread."""
+    """Run no other step meanwhile, not even one of a signal handler or finaliser."""
 
     @functools.wraps(method)
     def step(self: MemoryStore, *arguments: Any) -> Any:
@@ -54,10 +54,10 @@ def _step(method: _Step) -> _Step:
 
 class MemoryStore:
     """
-    The messages and groups of one process. A forked process starts with an empty store.
+    The messages and groups of one process.
 
-    Expired messages are removed bit by bit, as messages are sent and groups are added to: also where no process
-    reads. There is no limit to the memory except the capacities.
+    A forked process starts with an empty store. Expired messages are removed bit by bit, as messages are sent and
+    groups are added to: also where no process reads. There is no limit to the memory except the capacities.
     """
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class MemoryStore:
 
     @_step
     def push(self, entries: Sequence[Push], expiry: float) -> list[bool | None]:
-        """Put each message into its queue; return which were put. False: the queue is full."""
+        """Put messages into their queues; return which were put, as ``Store.push`` says."""
         pushed: list[bool | None] = []
         woken: set[WakeupPipe] = set()
         now = time.monotonic()
@@ -151,7 +151,7 @@ class MemoryStore:
 
     @_step
     def pop(self, queues: Sequence[str], limit: int, expiry: float, limits: Mapping[str, int] | None = None) -> Taken:
-        """Take up to ``limit`` messages, one of each queue in turn, and no more than ``limits[queue]`` of one."""
+        """Take up to ``limit`` messages, one of each queue in turn."""
         taken: Taken = []
         now = time.monotonic()
         sources: list[tuple[str, _Messages, int]] = []

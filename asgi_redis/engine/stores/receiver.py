@@ -65,7 +65,7 @@ class StoreReceiver:
         reader: Wakeable | None = None,
     ) -> Batch:
         """
-        Return up to ``limit`` messages of ``channels``; wait ``timeout`` seconds for one.
+        Return up to ``limit`` messages; wait ``timeout`` seconds for one.
 
         ``limits`` are lower limits of single channels; 0 leaves one out. To be called after ``fork.check``.
         """
@@ -130,7 +130,7 @@ class StoreReceiver:
     def take(
         self, listener: StoreListener, channels: tuple[str, ...], limit: int, limits: Mapping[str, int] | None
     ) -> Batch:
-        """Return up to ``limit`` messages of ``channels``; where there is none, ``listener`` begins to wait."""
+        """Return up to ``limit`` messages; without one, ``listener`` begins to wait."""
         queues = self._queues(channels)
         return self._look(listener, queues if limits is None else _with_room(queues, limits), limit, limits)
 
@@ -212,6 +212,6 @@ class StoreReader(LayerReader):
             self.woken = False
 
     def unblock(self) -> None:
-        """End ``receive_batch`` as if the time had run out; the next one, when none is going on."""
+        """End ``receive_batch`` as if its time had run out, or else the next one."""
         self.woken = True
         self._receiver.wake()

@@ -39,20 +39,21 @@ class StoreListener(Protocol):
     """A receiver that waits for messages: a context manager."""
 
     look_seconds: float
-    """The longest wait before the next ``pop``: a receiver that was woken for a message may be killed."""
+    """The longest wait: a receiver that was woken for a message may be killed."""
 
     def __enter__(self) -> StoreListener: ...
 
     def __exit__(self, *exc_info: object) -> None: ...
 
     def fileno(self) -> int:
-        """Return a descriptor to poll: readable once a queue may have a message, or after ``wake``."""
+        """Return a descriptor that is readable once there may be a message."""
 
     def pop(self, queues: Sequence[str], limit: int, expiry: float, limits: Mapping[str, int] | None = None) -> Taken:
         """
-        Take messages as ``Store.pop`` does, from the queues that it listens to, in any order.
+        Take messages as ``Store.pop`` does.
 
-        Where there is no message, it begins to wait: it is unreadable until one comes.
+        ``queues`` are the queues that it listens to, in any order. Where there is no message, it begins to wait: it
+        is unreadable until one comes.
         """
 
     def wake(self) -> None:
@@ -61,9 +62,10 @@ class StoreListener(Protocol):
 
 class Store(Protocol):
     """
-    Queues and groups. A queue is named by its channels up to and including their ``!``.
+    Queues and groups.
 
-    First in, first out within a queue. Safe to share by threads, greenlets and processes forked later.
+    A queue is named by its channels up to and including their ``!``. First in, first out within a queue. Safe to
+    share by threads, greenlets and processes forked later.
     """
 
     def push(self, entries: Sequence[Push], expiry: float) -> list[bool | None]:
@@ -76,9 +78,10 @@ class Store(Protocol):
 
     def pop(self, queues: Sequence[str], limit: int, expiry: float, limits: Mapping[str, int] | None = None) -> Taken:
         """
-        Take up to ``limit`` messages: one of each queue in turn, of the first queues first; none that has expired.
+        Take up to ``limit`` messages that have not expired.
 
-        Take no more than ``limits[queue]`` of a queue that is in there.
+        Take one of each queue in turn, of the first queues first, and no more than ``limits[queue]`` of a queue that
+        is in there.
         """
 
     def listen(self, queues: Sequence[str]) -> StoreListener:

@@ -47,7 +47,7 @@ def list_stores(base: Path) -> int:
 
 
 def remove_stores(base: Path, prefixes: Iterable[str] | None, force: bool) -> int:
-    """Remove the stores for ``prefixes``, or all. Return 0, or 1 for a missing one or one in use."""
+    """Remove stores. Return 0, or 1 where one is missing or in use."""
     if prefixes is None:
         directories = places.stores_in(base)
     else:

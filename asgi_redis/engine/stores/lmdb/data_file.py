@@ -1,9 +1,9 @@
 """
-The data file of a store: an open LMDB environment, and how its map grows.
+The data file of a store: an open LMDB environment whose map grows.
 
 The map is written to directly (``writemap``): a commit makes no system call. A page that the file system does not
 have would then kill the process. So the file grows by pages that are allocated (``posix_fallocate``), and the map is
-as long as the file: LMDB, which knows what is free in it and what lies in a row, takes no page beyond that.
+as long as the file: LMDB, which knows its free pages and which lie in a row, takes no page beyond that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from asgi_redis.engine.stores.lmdb.directory import locked
 from asgi_redis.engine.stores.lmdb.lmdb_file import PAGE
 
 FEW = 20
-"""Records that a transaction can change, wherever they are, with the pages that are kept spare."""
+"""Records, wherever they are, that a transaction can change with the spare pages."""
 _SPARE = 256  # pages that removing, and a few small transactions before the next look, may take
 _LOOK_EVERY = 16  # transactions of all processes together
 _MOST_TAKEN = 16 * PAGE  # bytes by one small transaction
@@ -86,10 +86,10 @@ class DataFile:
 
     def room(self, txn: Any, needed: int = 0) -> int:
         """
-        Return how many bytes may be added. Raise ``Narrow`` when the map should grow first, for ``needed`` bytes.
+        Return how many bytes may be added.
 
-        As the number of a transaction counts those of all processes, they all look again before a few transactions
-        can have used that up.
+        Raise ``Narrow`` when the map should grow first, for ``needed`` bytes. As the number of a transaction counts
+        those of all processes, they all look again before a few transactions can have used that up.
         """
         used = _used_pages(txn.stat())
         room: int = self.max_bytes - used * PAGE
@@ -103,10 +103,10 @@ class DataFile:
 
     def changeable(self, records: int) -> int:
         """
-        Return how many of ``records`` one transaction may change, all of them if the map can be that large.
+        Return how many of ``records`` one transaction may change.
 
-        The pages that a transaction replaces are free for the next but one. If it left none for the next, there would
-        be no next.
+        These are all of them if the map can be that large. The pages that a transaction replaces are free for the
+        next but one. If it left none for the next, there would be no next.
         """
         missing = _CHANGED * records + _SPARE - self._free()
         if records > FEW and missing > 0:
@@ -125,9 +125,10 @@ class DataFile:
 
     def grow(self, pages: int = 1, bounded: bool = False) -> bool:
         """
-        Make the map larger, by ``pages`` or as another process has made the file; return whether that could be.
+        Make the map larger, by ``pages`` or as another process has made the file.
 
-        ``bounded``: not beyond twice ``max_bytes``. Long messages need pages in a row, removing any needs a few.
+        Return whether that could be. ``bounded``: not beyond twice ``max_bytes``. Long messages need pages in a row,
+        removing any needs a few.
         """
         if bounded and self._length >= 2 * self.max_bytes + _SPARE * PAGE:
             return False

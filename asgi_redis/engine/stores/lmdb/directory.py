@@ -1,7 +1,8 @@
 """
-The directories of the stores: one for each user, in it one for each prefix, private to the user.
+The directories of the stores.
 
-On Linux they are under ``/dev/shm``, in memory; elsewhere in the directory for temporary files.
+There is a private one for each user, and in it one for each prefix. On Linux they are under ``/dev/shm``, in memory;
+elsewhere in the directory for temporary files.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ def stores_in(base: Path) -> list[Path]:
 
 
 def make(directory: Path) -> None:
-    """Make a private directory, and its parents. Raise ``UnusableStore`` for one that is not private."""
+    """Make a private directory, and its parents, or check the existing one."""
     trusted(directory)  # before anything is made in a directory of others
     base = directory.parent
     for path in reversed(base.parents):
@@ -123,7 +124,7 @@ def make(directory: Path) -> None:
 
 
 def check_private(directory: Path) -> None:
-    """Raise ``UnusableStore`` unless ``directory`` is a directory of this user, and private."""
+    """Raise ``UnusableStore`` unless it is a private directory of this user."""
     status = directory.lstat()
     if not stat.S_ISDIR(status.st_mode) or trusted(directory) != directory:
         raise UnusableStore(f"{directory} must be a directory, and not a link to one")
@@ -156,7 +157,7 @@ def locked(directory: Path) -> Iterator[None]:
 
 
 def remove(directory: Path) -> None:
-    """Remove the store, which must be ``locked``. Processes that have it open make a new one within a second."""
+    """Remove a ``locked`` store. Its users make a new one within a second."""
     (directory / DATA).unlink(missing_ok=True)  # from here on other processes see that it is gone
     wake_all(directory)
     while True:
@@ -172,7 +173,7 @@ def remove(directory: Path) -> None:
 
 
 def boot() -> str:
-    """Return an id of this start of the machine, or an empty one where the system has none."""
+    """Return an id of this start of the machine, where the system has one."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except FileNotFoundError:

@@ -1,5 +1,7 @@
 """
-The open environment of a store: one for each process and directory, as LMDB demands, shared by all of its layers.
+The open environment of a store.
+
+LMDB allows one for each process and directory: all layers of the process share it.
 
 There are write transactions only. LMDB keeps old pages for as long as a transaction reads them, and a process that is
 killed while it reads would leave its mark in the table of readers; without readers there is nothing to clean up.
@@ -120,7 +122,7 @@ class Environment:
         return None
 
     def ensure(self, max_bytes: int) -> None:
-        """Let a layer have more than the one before. Raise ``Replaced`` when the files have been removed."""
+        """Allow ``max_bytes``, if that is more. Raise ``Replaced`` when it was removed."""
         with self.lock:
             if not self.closed:
                 self.data.check_replaced()
@@ -129,20 +131,20 @@ class Environment:
     # Transactions
 
     def check(self, time: float) -> None:
-        """Raise ``Replaced`` when the files have been removed, and wake writers that sleep for nothing."""
+        """Raise ``Replaced`` when it was removed; wake writers that sleep for nothing."""
         self.check_at = time + _CHECK_SECONDS
         self.data.check_replaced()
         self._futexes.wake()
 
     def check_idle(self) -> None:
-        """Raise ``UnsafeSignalHandler`` in a signal handler amid a transaction. To be called with the lock held."""
+        """Raise ``UnsafeSignalHandler`` amid a transaction. Call it with the lock held."""
         if self.busy:
             raise UnsafeSignalHandler(
                 f"a signal handler cannot use the IPC store in {self.directory}: it has interrupted a call that does"
             )
 
     def recover(self, error: Exception, bounded: bool) -> None:
-        """Make a failed transaction possible, if the map was too short for it; raise the error otherwise."""
+        """Make the map longer if that was the error; raise the error otherwise."""
         if isinstance(error, Narrow):
             self.data.grow(*error.args)
         elif isinstance(error, lmdb.MapResizedError):
@@ -168,7 +170,7 @@ class Environment:
                 self.sockets.close()
 
     def leave_to_parent(self) -> bool:
-        """Close it in a forked process; return False where a thread of the parent was in a transaction."""
+        """Close it in a forked process; return False amid another thread's transaction."""
         held = self.lock.acquire(blocking=False)
         if held and not self.closed:
             # A transaction of this thread is aborted, which touches nothing that is shared: the writer's lock, being

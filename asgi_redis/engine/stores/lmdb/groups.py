@@ -17,7 +17,7 @@ _READ_AT_ONCE = 2000  # members, so that no process waits long for the writer's 
 def add(
     environment: Environment, txn: Any, at: float, sweeper: Sweeper, group: str, channel: str, group_expiry: float
 ) -> bool:
-    """Add a member, or renew it; return False when room was made, and there may be enough in the next transaction."""
+    """Add a member, or renew it; return False when there may be room in the next try."""
     if at >= sweeper.next:
         sweeper.sweep(txn, at)
     data = environment.data
@@ -38,9 +38,9 @@ def members(
     environment: Environment, txn: Any, at: float, group: str, group_expiry: float, start: bytes | None
 ) -> tuple[list[str], bytes | None]:
     """
-    Return channels that were added to a group within ``group_expiry`` seconds, from the record ``start`` on.
+    Return channels that were added to a group within ``group_expiry`` seconds.
 
-    Return where to go on, too, or None at the end.
+    Begin at the record ``start``. Return where to go on, too, or None at the end.
     """
     key = group_key(group)
     channels: list[str] = []

@@ -1,7 +1,8 @@
 """
-LMDB's private file format: the only module that knows more about LMDB than its documented calls.
+LMDB's private file format.
 
-It relies on these facts of LMDB 0.9, which ``test_lmdb_file.py`` checks:
+No other module knows more about LMDB than its documented calls. This one relies on these facts of LMDB 0.9, which
+``test_lmdb_file.py`` checks:
 
 * The data file begins with two meta pages. At byte 136 each holds the numbers of its last page and transaction.
 * A process that has the environment open holds a shared lock on the first byte of the lock file.
@@ -64,10 +65,10 @@ def is_truncated(directory: Path) -> bool:
 
 def users(directory: Path) -> list[int]:
     """
-    Return the processes that have the store open, or one of them where there is no ``/proc/locks``.
+    Return the processes that have the store open.
 
-    Not for a process that has it open itself. Linux takes seconds at times to read ``/proc/locks``, and blocks all
-    file locks meanwhile: opening a store must not need it.
+    Where there is no ``/proc/locks`` it is one of them. Not for a process that has it open itself. Linux takes
+    seconds at times to read ``/proc/locks``, and blocks all file locks meanwhile: opening a store must not need it.
     """
     try:
         inode = (directory / LOCK).stat().st_ino
@@ -84,7 +85,7 @@ def users(directory: Path) -> list[int]:
 
 
 def a_user(directory: Path) -> int | None:
-    """Return one of the processes that have the store open. Not for a process that has it open itself."""
+    """Return a process that has the store open. Not for a user of the store."""
     layout = "qqihh" if sys.platform == "darwin" else "hhqqi"  # struct flock: BSD's order, or the others'
     asked = (0, 1, 0, fcntl.F_WRLCK, os.SEEK_SET) if layout[0] == "q" else (fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)
     try:
@@ -110,7 +111,7 @@ class LockFutexes:
         self._words = [] if start is None else range(start, start + _MUTEX_BYTES, 4)
 
     def wake(self) -> None:
-        """Wake one sleeper of each mutex. One that is woken for nothing looks, and sleeps again."""
+        """Wake one sleeper of each mutex. Where the mutex is held, it sleeps again."""
         for word in self._words:
             _libc.syscall(_FUTEX, ctypes.c_void_p(word), _FUTEX_WAKE, 1, None, None, 0)
 

@@ -1,4 +1,4 @@
-"""Pushing messages into the queues of a store, and taking them out: one transaction each."""
+"""Pushing messages into queues and taking them out, in one transaction each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asgi_redis.engine.stores.lmdb.data_file import FEW
+from asgi_redis.engine.stores.lmdb.data_file import FEW, DataFile
 from asgi_redis.engine.stores.lmdb.environment import Environment
 from asgi_redis.engine.stores.lmdb.queues import purge, retire
 from asgi_redis.engine.stores.lmdb.records import (
@@ -28,7 +28,7 @@ from asgi_redis.engine.stores.store import KEPT_SECONDS, Push, Taken, TakenMessa
 from asgi_redis.wire.expiry import is_expired
 
 _SHORT = 1024  # bytes of a message that takes no more pages than are kept spare
-_ANY = 1 << 62
+_ANY, _TRY_AGAIN = 1 << 62, -(1 << 62)
 _OVERHEAD = 512  # bytes that a message takes in addition to its own, at most, if its queue is new
 _PURGED_AT_ONCE = 500  # messages, so that no process waits long for the writer's lock
 _NEW = QueueState(last=math.inf).to_bytes()
@@ -51,28 +51,19 @@ def push(
     """
     if at >= sweeper.next:
         sweeper.sweep(txn, at)
-    data = environment.data
     room = _ANY  # small steps need not look at it
-    if txn.id() >= data.look_at or len(entries) > 1 or len(entries[0][2]) > _SHORT:
-        needed = sum([len(message) + _OVERHEAD for _, _, message, _ in entries])
-        room = data.room(txn, needed)
-        if room < needed + ease and sweeper.press(txn, at):
+    if txn.id() >= environment.data.look_at or len(entries) > 1 or len(entries[0][2]) > _SHORT:
+        room = _make_room(environment.data, txn, at, sweeper, entries, ease)
+        if room == _TRY_AGAIN:
             return None
-        if data.changeable(len(entries)) < len(entries):
-            raise data.full()
     pushed: list[bool | None] = []
     for queue, channel, message, capacity in entries:
         room -= len(message) + _OVERHEAD
         key = queue_key(queue)
         value = txn.get(key, _NEW)
         head, tail, expired, sent, refused, last, _ = unpack_state(value)
-        if at - last > KEPT_SECONDS:
-            retire(txn, QueueState.of(value))
-            expired = sent = refused = 0
-        if tail - head >= capacity:
-            first = purge(txn, key, head, tail, at, expiry, tail - head - capacity + 8)
-            expired += first - head
-            head = first
+        if tail - head >= capacity or at - last > KEPT_SECONDS:
+            head, expired, sent, refused = _drop_expired(txn, key, value, at, expiry, capacity)
         addresses = value[STATE.size :]
         if tail - head < capacity and room > 0:
             local = channel[len(queue) :].encode()
@@ -87,6 +78,27 @@ def push(
             pushed.append(False if tail - head >= capacity else None)
         txn.put(key, pack_state(head, tail, expired, sent, refused, at, expiry) + addresses)
     return pushed
+
+
+def _make_room(data: DataFile, txn: Any, at: float, sweeper: Sweeper, entries: Sequence[Push], ease: int) -> int:
+    needed = sum([len(message) + _OVERHEAD for _, _, message, _ in entries])
+    room = data.room(txn, needed)
+    if room < needed + ease and sweeper.press(txn, at):
+        return _TRY_AGAIN
+    if data.changeable(len(entries)) < len(entries):
+        raise data.full()
+    return room
+
+
+def _drop_expired(
+    txn: Any, key: bytes, value: bytes, at: float, expiry: float, capacity: int
+) -> tuple[int, int, int, int]:
+    state = QueueState.of(value)
+    if at - state.last > KEPT_SECONDS:
+        retire(txn, state)
+        state = state._replace(expired=0, sent=0, refused=0)
+    head = purge(txn, key, state.head, state.tail, at, expiry, state.tail - state.head - capacity + 8)
+    return head, state.expired + head - state.head, state.sent, state.refused
 
 
 def refuse(environment: Environment, txn: Any, at: float, entries: Sequence[Push]) -> list[bool | None]:
@@ -110,10 +122,11 @@ def take(
     address: bytes | None = None,
 ) -> tuple[Taken, list[str] | None]:
     """
-    Take up to ``limit`` messages: one of each queue in turn, no more than ``limits[queue]`` of one.
+    Take up to ``limit`` messages, one of each queue in turn.
 
-    Return them, and the queues that the receiver at ``address`` may not be registered with, or None
-    when so many messages had expired, or so many queues had some, that it has not looked at all queues.
+    Take no more than ``limits[queue]`` of one queue. Return them, and the queues that the receiver at ``address`` may
+    not be registered with, or None when so many messages had expired, or so many queues had some, that it has not
+    looked at all queues.
     """
     taken: Taken = []
     cursors: list[QueueCursor] = []
@@ -182,7 +195,7 @@ class QueueCursor:
         self.head, self.tail, self.expired = unpack_read(value)
 
     def take_first(self, txn: Any, at: float, expiry: float, budget: int) -> tuple[TakenMessage | None, int]:
-        """Take the first message that has not expired; drop up to ``budget`` that have. Return the rest of that."""
+        """Take the first unexpired message; drop up to ``budget`` expired ones before it."""
         message = self.take(txn, at, expiry)
         if message is None:
             first = purge(txn, self.key, self.head, self.tail, at, expiry, budget - 1)

@@ -1,4 +1,4 @@
-"""The steps on the records of a queue that pushing, taking, counting and sweeping share."""
+"""Steps on the records of a queue that pushing, taking and sweeping share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from asgi_redis.wire.expiry import is_expired
 
 
 def purge(txn: Any, key: bytes, head: int, tail: int, at: float, expiry: float, limit: int) -> int:
-    """Remove up to ``limit`` expired messages; return the number of the first that stays."""
+    """Remove up to ``limit`` expired messages; return the number of the next one."""
     end = min(tail, head + limit)
     while head < end:
         number = key + head.to_bytes(8, "big")
@@ -30,7 +30,7 @@ def purge(txn: Any, key: bytes, head: int, tail: int, at: float, expiry: float, 
 
 
 def first_unexpired(txn: Any, key: bytes, head: int, tail: int, at: float, expiry: float) -> int:
-    """Return the number of the first message that has not expired. They are in their order."""
+    """Return the number of the first message that has not expired."""
     while head < tail:
         middle = (head + tail) // 2
         if is_expired(at - unpack_message(txn.get(key + middle.to_bytes(8, "big")))[0], expiry):
@@ -55,7 +55,7 @@ def retire(txn: Any, state: QueueState) -> None:
 
 
 def discard(txn: Any, queue: str, address: bytes) -> None:
-    """Remove the record of a single-reader channel that its reader gives up, unless it holds a message."""
+    """Remove the record of a single-reader channel whose reader stops waiting."""
     key = queue_key(queue)
     value = txn.get(key)
     if value is not None and is_empty(value) and value[STATE.size :] in (b"", address):

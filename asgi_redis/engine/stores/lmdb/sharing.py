@@ -1,7 +1,8 @@
 """
-The environments that this process has open: one for each directory, for all stores there, until it forks.
+The open environments of this process: one for each directory.
 
-A forked process closes those that it has inherited, which LMDB cannot use there.
+All stores of the directory share it, until the process forks. A forked process closes the environments that it has
+inherited, which LMDB cannot use there.
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ _abandoned: deque[object] = deque()
 
 class EnvironmentUser:
     """
-    A user of the environment in ``directory``, which it opens when it is needed. The last user closes it.
+    A user of the environment in ``directory``.
 
-    ``max_bytes`` bounds the pages in use. ``repair``: make it anew where there is none, or one that cannot be used
-    and that no other process uses.
+    The first user opens it when it is needed, the last one closes it. ``max_bytes`` bounds the pages in use.
+    ``repair``: make it anew where it is missing, or damaged and not in use.
     """
 
     def __init__(self, directory: Path, max_bytes: int, repair: bool = True) -> None:
@@ -55,7 +56,7 @@ class EnvironmentUser:
         weakref.finalize(self, _abandoned.append, self._user).atexit = False
 
     def transact(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Return ``work(environment, txn, now, *arguments)``, done in one transaction, under the writer's lock."""
+        """Return ``work(environment, txn, now, *arguments)``, done in one transaction."""
         while True:
             environment = self.environment()
             try:
@@ -71,7 +72,7 @@ class EnvironmentUser:
                             if at >= environment.check_at:
                                 environment.check(at)
                             return work(environment, txn, at, *arguments)
-                    except Exception as error:  # noqa: BLE001  it is raised again, unless the next attempt can succeed
+                    except Exception as error:  # noqa: BLE001  it is raised again, unless a second attempt can succeed
                         environment.recover(error, bounded=work is push)
                     finally:
                         environment.busy = False
@@ -146,7 +147,7 @@ class _Fork:
         self._held = threading.local()
 
     def hold(self) -> None:
-        """Wait until no transaction goes on, except those of a thread that forks in a signal handler in its midst."""
+        """Wait for transactions to end, unless a signal handler forks amid its thread's."""
         held: list[_thread.RLock] = []
 
         def acquire(lock: _thread.RLock) -> None:

@@ -36,7 +36,7 @@ def of_channel(environment: Environment, txn: Any, at: float, queue: str, expiry
 
 
 def of_all(environment: Environment, txn: Any, at: float) -> Counters:
-    """Return the counters of all queues together, until a day passed without any message."""
+    """Return the counters of all queues together."""
     value = txn.get(COUNTERS_KEY)
     counted = [COUNTERS.unpack(value)] if value else []
     counted += [(state.sent, state.refused, state.expired, state.last) for _, state, _ in states(txn)]
@@ -49,7 +49,7 @@ def of_all(environment: Environment, txn: Any, at: float) -> Counters:
 
 
 def contents(environment: Environment, txn: Any, at: float) -> tuple[int, int, int]:
-    """Return the numbers of messages and groups, and the bytes of memory that the store takes."""
+    """Return the numbers of messages, groups and allocated bytes."""
     messages = sum(state.tail - state.head for _, state, _ in states(txn))
     groups, key = 0, FIRST_GROUP
     with txn.cursor() as cursor:

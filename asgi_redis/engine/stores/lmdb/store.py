@@ -1,4 +1,4 @@
-"""The store of ``IPCChannelLayer``: every step is one transaction on memory that all processes share."""
+"""The store of ``IPCChannelLayer``: each step is a transaction on shared memory."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _EASE = 1 << 18  # bytes of room that are made at a time: not a few with each me
 
 
 class LMDBStore(EnvironmentUser):
-    """A store in the memory of this machine, in ``directory``, for all processes of this user."""
+    """A store in the memory of this machine, for all processes of this user."""
 
     def __init__(self, directory: Path, max_bytes: int, repair: bool = True) -> None:
         super().__init__(directory, max_bytes, repair)
         self._sweeper = Sweeper(directory)
 
     def push(self, entries: Sequence[Push], expiry: float) -> list[bool | None]:
-        """Put each message into its queue; return which were put. False: it is full; None: no room is left."""
+        """Put messages into their queues; return which were put, as ``Store.push`` says."""
         try:
             pushed = self.transact(push, self._sweeper, entries, expiry)
             while pushed is None:
@@ -41,7 +41,7 @@ class LMDBStore(EnvironmentUser):
             return self.push(entries[:middle], expiry) + self.push(entries[middle:], expiry)
 
     def pop(self, queues: Sequence[str], limit: int, expiry: float, limits: Mapping[str, int] | None = None) -> Taken:
-        """Take up to ``limit`` messages, one of each queue in turn, and no more than ``limits[queue]`` of one."""
+        """Take up to ``limit`` messages, one of each queue in turn."""
         while True:
             taken, rest = self.transact(take, queues, limit, expiry, limits)
             if taken or rest is not None:
@@ -52,7 +52,7 @@ class LMDBStore(EnvironmentUser):
         return LMDBListener(self, queues)
 
     def group_add(self, group: str, channel: str, group_expiry: float) -> None:
-        """Add a channel to a group, or renew it. Raise ``ChannelFull`` when no room is left."""
+        """Add a channel to a group, or renew it. Raise ``ChannelFull`` without room."""
         try:
             while not self.transact(groups.add, self._sweeper, group, channel, group_expiry):
                 pass  # room was made
@@ -80,7 +80,7 @@ class LMDBStore(EnvironmentUser):
         return self.transact(statistics.of_all)
 
     def contents(self) -> tuple[int, int, int]:
-        """Return the numbers of messages and groups, and the bytes of memory that the store takes."""
+        """Return the numbers of messages, groups and allocated bytes."""
         return self.transact(statistics.contents)
 
     def flush(self) -> None:

@@ -29,7 +29,7 @@ _ROUND_SECONDS = 1.0  # between two rounds
 
 
 class Sweeper:
-    """Goes round the records of a store. Each ``LMDBStore`` has one; they need not agree."""
+    """Removes expired records, round after round. Each process has its sweeper."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -41,9 +41,9 @@ class Sweeper:
 
     def press(self, txn: Any, at: float) -> bool:
         """
-        Look at many records, when there is no room; return whether another transaction may find more.
+        Look at many records, when there is no room.
 
-        Queues without messages lose their counters, too.
+        Return whether another transaction may find more to remove. Queues without messages lose their counters, too.
         """
         if at < self._next_pressed:
             return False
@@ -57,7 +57,7 @@ class Sweeper:
 
     def sweep(self, txn: Any, at: float, limit: int = _AT_ONCE, pressed: bool = False) -> bool:
         """
-        Look at up to ``limit`` records, and remove expired ones; return whether there were any.
+        Look at ``limit`` records, and remove expired ones; return whether it has any.
 
         ``pressed``: remove queues without messages, too, and begin a round as soon as the last one has ended.
         """

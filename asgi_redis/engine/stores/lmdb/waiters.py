@@ -44,9 +44,10 @@ def start(txn: Any, address: bytes, queues: Iterable[str]) -> None:
 
 def end(sockets: WakeupSockets, txn: Any, address: bytes, read: Collection[str] = ()) -> None:
     """
-    Note that the receiver at ``address`` has stopped waiting, with messages from the queues ``read``.
+    Note that a receiver has stopped waiting.
 
-    Wake another one if the message that it was woken for is still there.
+    ``read`` are the queues that it has taken messages from. Wake another one if the message that it was woken for is
+    still there.
     """
     queue = txn.pop(FIRST_WAITER + address)
     if queue and queue.decode() not in read:
@@ -57,7 +58,7 @@ def end(sockets: WakeupSockets, txn: Any, address: bytes, read: Collection[str] 
 
 
 def wake_one(sockets: WakeupSockets, txn: Any, queue: bytes, addresses: bytes) -> bytes:
-    """Wake the first of ``addresses`` whose receiver waits, for ``queue``; return those behind it."""
+    """Wake the first of ``addresses`` whose receiver waits; return those behind it."""
     for at in range(0, len(addresses), ADDRESS.size):
         address = addresses[at : at + ADDRESS.size]
         record = FIRST_WAITER + address

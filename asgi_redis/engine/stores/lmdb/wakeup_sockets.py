@@ -1,8 +1,9 @@
 """
-Sockets that wake waiting receivers: one datagram socket a receiver, in the store's directory.
+Datagram sockets that wake waiting receivers.
 
-Sockets in the directory rather than in Linux's abstract namespace: they are private as the directory is, they are
-found from another network namespace, and other systems have them, too.
+Each receiver has one in the directory of the store. Sockets in the directory rather than in Linux's abstract
+namespace: they are private as the directory is, they are found from another network namespace, and other systems have
+them, too.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class WakeupSocket:
 
 
 class WakeupSockets:
-    """The wakeup sockets of this process in a directory, and the sender to those of all processes."""
+    """The wakeup sockets of this process, and the sender to those of all processes."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
