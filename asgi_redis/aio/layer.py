@@ -13,7 +13,7 @@ import functools
 import time
 import uuid
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from asgi_redis import exceptions
@@ -61,8 +61,8 @@ class AsyncChannelLayer(Names):
     ChannelFull = ChannelFull
     MessageTooLarge = exceptions.MessageTooLarge
 
-    def __init__(self, layer: Any) -> None:
-        self.layer = layer = layer_from_setting(
+    def __init__(self, layer: BaseChannelLayer | Mapping[str, Any]) -> None:
+        self.layer = layer_from_setting(
             layer,
             "layer",
             BaseChannelLayer,  # type: ignore[type-abstract]  # python/mypy#4717: only looked at, never made
@@ -70,17 +70,18 @@ class AsyncChannelLayer(Names):
             {},
         )
         self._exiting = False  # whether the interpreter ends
-        self._calls = BlockingCalls(f"calls of {type(layer).__name__}", self.threads)
+        name = type(self.layer).__name__
+        self._calls = BlockingCalls(f"calls of {name}", self.threads)
         self._known_names: dict[str, int] = {}  # valid ones, and in which generation of the process
-        make_reader, max_threads = self._reading()
-        settings = ReceiverSettings(make_reader, layer.send, f"receiver of {type(layer).__name__}", max_threads)
+        make_reader, max_threads = self._reader_factory()
+        settings = ReceiverSettings(make_reader, self.layer.send, f"receiver of {name}", max_threads)
         make_receiver = functools.partial(ReceiveThreads, settings)
-        self._mailboxes = Mailboxes(layer.get_capacity, layer.expiry, make_receiver)
+        self._mailboxes = Mailboxes(self.layer.get_capacity, self.layer.expiry, make_receiver)
         self._parts: list[Closable] = [self._calls, self._mailboxes]
         weakref.finalize(self, _end, self._parts).atexit = False
         _layers.add(self)
 
-    def _reading(self) -> tuple[Callable[[], LayerReader], int]:
+    def _reader_factory(self) -> tuple[Callable[[], LayerReader], int]:
         """Return the function that makes a reader, and how many threads may receive."""
         return self.layer.reader, 1
 
@@ -224,8 +225,7 @@ class AsyncChannelLayer(Names):
         return layer.deserialize(message)
 
     async def _call(self, call: Callable[..., T], *arguments: Any) -> T:
-        result: T = await self._calls.submit(functools.partial(call, *arguments), asyncio.get_running_loop())
-        return result
+        return await self._calls.submit(functools.partial(call, *arguments), asyncio.get_running_loop())
 
     def __str__(self) -> str:
         return f"{type(self).__name__}({self.layer})"

@@ -76,11 +76,11 @@ class RedisChannelLayer(AsyncChannelLayer):
         self._readers.watch(functools.partial(_outage_changed, notices, all_memberships))
         self._parts += [*all_memberships, *self._pipelines.values()]
 
-    def _reading(self) -> tuple[Callable[[], Reader], int]:
+    def _reader_factory(self) -> tuple[Callable[[], Reader], int]:
         self._readers = self.layer.reader()
         self._readers.close()  # it reads nothing itself
-        most = min(shard.host.limits.max_connections for shard in self.layer.plans.shards)
-        return self._readers.sibling, max(1, int(min(_MAX_RECEIVE_THREADS, most / 2)))
+        connections = min(shard.host.limits.max_connections for shard in self.layer.plans.shards)
+        return self._readers.sibling, max(1, int(min(_MAX_RECEIVE_THREADS, connections / 2)))
 
     async def receive(self, channel: str) -> Message:
         """

@@ -163,9 +163,9 @@ class Pipeline(IOThreads[Request]):
 class BlockingCalls(IOThreads[Call]):
     """Makes blocking calls in some threads."""
 
-    def submit(self, call: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
+    def submit(self, call: Callable[[], T], loop: asyncio.AbstractEventLoop) -> asyncio.Future[T]:
         """Return a future of ``loop``, in which this is called, for the result."""
-        future = loop.create_future()
+        future: asyncio.Future[T] = loop.create_future()
         with self._lock:
             if self._can_run():
                 self._queue.put((call, future))
@@ -180,9 +180,9 @@ class BlockingCalls(IOThreads[Call]):
                 settle([(future, _outcome(call))])  # at once: the next call may take long
 
 
-def call_in_thread(call: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
+def call_in_thread(call: Callable[[], T], loop: asyncio.AbstractEventLoop) -> asyncio.Future[T]:
     """Make one blocking call in a new thread; return a future of ``loop``."""
-    future = loop.create_future()
+    future: asyncio.Future[T] = loop.create_future()
     start_or_run(lambda: settle([(future, _outcome(call))]), "call apart")
     return future
 

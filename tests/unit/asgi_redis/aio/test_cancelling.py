@@ -57,7 +57,7 @@ def test_the_next_in_line_gets_what_was_meant_for_one_who_gave_up_in_that_moment
         first = asyncio.ensure_future(layer.receive("work"))
         second = asyncio.ensure_future(layer.receive("work"))
         await until(lambda: waits(layer, "work"))
-        layer._mailboxes.deliver([("work", {"number": 1})])  # the first is told of it
+        layer._mailboxes.deliver([("work", {"number": 1})])  # the first is notified
         first.cancel()
         assert await asyncio.wait_for(second, 1) == {"number": 1}
         assert first.cancelled()

@@ -1,4 +1,4 @@
-"""A loop that is busy, a process that gets no more threads, a collector that comes at a bad moment."""
+"""Busy loops, processes without another thread, garbage collection at a bad moment."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def no_thread_once(monkeypatch):
 
 
 @pytest.mark.parametrize(("capacity", "number"), [(1, 5), (10, 30)])
-def test_while_the_loop_is_busy_whoever_waits_keeps_its_message(aio_for, redis_server, capacity, number):
-    """However small the capacity: those messages have their takers."""
+def test_waiters_keep_their_messages_while_the_loop_is_busy(aio_for, redis_server, capacity, number):
+    """However small the capacity: these messages are reserved."""
     layer = aio_for(redis_server, capacity=capacity)
 
     def send(n):
@@ -57,8 +57,7 @@ def test_while_the_loop_is_busy_whoever_waits_keeps_its_message(aio_for, redis_s
 
 
 @pytest.mark.parametrize("number", [1, 2, 5])
-def test_whoever_comes_while_redis_is_away_hears_of_it(aio_for, fresh_redis_server, number):
-    """Not only the first of them."""
+def test_each_receive_that_begins_in_an_outage_raises_its_error(aio_for, fresh_redis_server, number):
     layer = aio_for(fresh_redis_server)
     fresh_redis_server.kill()
 
@@ -107,7 +106,7 @@ def test_a_receive_for_which_no_thread_could_be_started_costs_only_itself(layer,
 
 
 def test_a_coroutine_that_is_collected_in_the_middle_of_a_send_may_call_from_its_end(layer, monkeypatch):
-    """Whatever allocates may run its ``finally``, in the same thread."""
+    """Any allocation may run its ``finally``, in the same thread."""
     garbage, begin = [], runner.begin
 
     async def consume():
@@ -133,7 +132,7 @@ def test_a_coroutine_that_is_collected_in_the_middle_of_a_send_may_call_from_its
     asyncio.run(run())
 
 
-def test_one_that_was_told_and_has_gone_leaves_its_message_to_the_next(aio_for, redis_server):
+def test_a_notified_waiter_that_is_cancelled_leaves_its_message_to_the_next(aio_for, redis_server):
     layer = aio_for(redis_server, capacity=1)
 
     async def run():
@@ -150,8 +149,8 @@ def test_one_that_was_told_and_has_gone_leaves_its_message_to_the_next(aio_for, 
     asyncio.run(run())
 
 
-async def told(layer):
-    """Returns a receive whose message is there, and which has not run since."""
+async def notified_receive(layer):
+    """Return a ``receive`` that is notified, and has not run since."""
     waiting = asyncio.ensure_future(layer.receive("work"))
     await until(lambda: waits(layer, "work"))
     layer.layer.send("work", HELLO)
@@ -159,12 +158,11 @@ async def told(layer):
     return waiting
 
 
-def test_what_was_received_for_one_who_has_gone_is_left_to_other_processes(aio_for, redis_server):
-    """When the layer is closed."""
+def test_closing_requeues_the_message_of_a_cancelled_receive(aio_for, redis_server):
     layer, other = aio_for(redis_server), aio_for(redis_server)
 
     async def run():
-        waiting = await told(layer)
+        waiting = await notified_receive(layer)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
@@ -174,11 +172,11 @@ def test_what_was_received_for_one_who_has_gone_is_left_to_other_processes(aio_f
     assert asyncio.run(asyncio.wait_for(other.receive("work"), 5)) == HELLO
 
 
-def test_what_was_received_in_a_loop_that_was_stopped_is_left_to_other_processes(aio_for, redis_server):
+def test_closing_requeues_the_message_of_a_receive_in_a_stopped_loop(aio_for, redis_server):
     layer, other = aio_for(redis_server), aio_for(redis_server)
 
     loop = asyncio.new_event_loop()
-    waiting = loop.run_until_complete(told(layer))
+    waiting = loop.run_until_complete(notified_receive(layer))
     layer._close(1)  # as at the end of the interpreter
     assert asyncio.run(asyncio.wait_for(other.receive("work"), 5)) == HELLO
     waiting.cancel()

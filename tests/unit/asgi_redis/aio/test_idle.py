@@ -1,4 +1,4 @@
-"""What it costs when nothing happens."""
+"""The cost of waiting."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.async_waiting import until, waits
 pytestmark = pytest.mark.native("event loops in native threads")
 
 
-def test_a_thousand_that_wait_cost_next_to_nothing(layer):
+def test_a_thousand_waiters_cost_next_to_nothing(layer):
     async def run():
         names = [await layer.new_channel() for _ in range(1000)]
         waiting = [asyncio.ensure_future(layer.receive(name)) for name in names]
@@ -27,7 +27,7 @@ def test_a_thousand_that_wait_cost_next_to_nothing(layer):
     assert asyncio.run(run()) < 0.05
 
 
-def test_nothing_is_asked_of_redis_while_nobody_waits(layer, client, eventually):
+def test_redis_gets_no_command_while_nothing_waits(layer, client, eventually):
     async def run():
         await layer.send("work", {})
         await layer.receive("work")

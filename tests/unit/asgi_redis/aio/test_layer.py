@@ -59,7 +59,7 @@ def test_messages_to_one_channel_keep_their_order(layer):
 
 
 def test_no_more_is_taken_off_a_normal_channel_than_is_waited_for(layer):
-    """What nobody here waits for is for other processes."""
+    """Messages that no coroutine here waits for are left to other processes."""
 
     async def run():
         for number in range(5):
@@ -114,8 +114,8 @@ class TestProcessLocalChannels:
         layer = aio_for(redis_server, channel_capacity={"small.*": 3})
 
         def kept(channel):
-            box = layer._mailboxes.by_channel.get(channel)
-            return [message["number"] for _, message in list(box.messages)] if box else []
+            mailbox = layer._mailboxes.by_channel.get(channel)
+            return [message["number"] for _, message in list(mailbox.messages)] if mailbox else []
 
         async def run():
             small, other = await layer.new_channel("small"), await layer.new_channel("small")

@@ -1,4 +1,4 @@
-"""``on_disconnect`` and ``on_reconnect``: channels are told of outages by messages."""
+"""``on_disconnect`` and ``on_reconnect``: messages tell channels of outages."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tests.support.async_waiting import nothing_from, until, waits
 pytestmark = pytest.mark.native("event loops in native threads")
 
 HELLO = {"type": "hello"}
-TOLD = {"on_disconnect": "redis.away", "on_reconnect": "redis.back"}
+NOTICES = {"on_disconnect": "redis.away", "on_reconnect": "redis.back"}
 QUICK = {"connection_kwargs": {"socket_connect_timeout": 1}}
 
 
-def test_process_local_channels_are_told_of_an_outage_and_of_its_end(aio_for, fresh_redis_server):
+def test_process_local_channels_are_received_of_an_outage_and_of_its_end(aio_for, fresh_redis_server):
     """And when it is over they are in their groups again, which Redis had lost."""
-    layer = aio_for(fresh_redis_server, **TOLD, **QUICK)
+    layer = aio_for(fresh_redis_server, **NOTICES, **QUICK)
 
     async def run():
         waiting, busy = await layer.new_channel(), await layer.new_channel()
@@ -36,15 +36,15 @@ def test_process_local_channels_are_told_of_an_outage_and_of_its_end(aio_for, fr
         assert await asyncio.wait_for(receiving, 20) == {"type": "redis.back"}
         assert await layer.group_send("chat", HELLO) == 0
         assert await asyncio.wait_for(layer.receive(waiting), 20) == HELLO
-        told = [await asyncio.wait_for(layer.receive(busy), 20) for _ in range(3)]
-        assert told == [{"type": "redis.away"}, {"type": "redis.back"}, HELLO]
+        received = [await asyncio.wait_for(layer.receive(busy), 20) for _ in range(3)]
+        assert received == [{"type": "redis.away"}, {"type": "redis.back"}, HELLO]
         await layer.send("work", HELLO)
         assert await asyncio.wait_for(normal, 20) == HELLO
 
     asyncio.run(run())
 
 
-def test_nothing_is_told_where_it_is_not_set(aio_for, fresh_redis_server):
+def test_without_these_options_there_is_no_message(aio_for, fresh_redis_server):
     layer = aio_for(fresh_redis_server, **QUICK)
 
     async def run():

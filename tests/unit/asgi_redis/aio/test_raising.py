@@ -94,7 +94,7 @@ def test_a_credential_provider_that_raises_anything_costs_no_thread(guarded, pro
 
 
 async def until_listening(layer):
-    """Returns a channel of the layer, which may still be told of the last error."""
+    """Return a channel of the layer, where the last error may still be raised."""
     while True:
         try:
             return await layer.new_channel()
@@ -114,7 +114,7 @@ def test_who_waits_goes_on_when_a_provider_raises_while_connecting_anew(guarded,
         while provider.asked < asked + 2 and not waiting.done():
             await asyncio.sleep(0.01)
         provider.error = None
-        if waiting.done():  # it was told of it
+        if waiting.done():  # with that error
             with pytest.raises(CallInterrupted):
                 waiting.result()
             waiting = asyncio.ensure_future(guarded.receive(channel))
@@ -133,7 +133,7 @@ def kill_clients(server):
 
 
 def test_a_capacity_that_cannot_be_told_costs_no_message_of_others(aio_for, redis_server, monkeypatch, caplog):
-    """A subclass says what it likes; the receive thread asks it about what nobody waits for."""
+    """A subclass may raise anything; the receive thread asks it about channels without a waiter."""
     layer = aio_for(redis_server)
     local = layer.layer.client_prefix
     layer._mailboxes._capacity = lambda channel: exec("raise SystemExit")

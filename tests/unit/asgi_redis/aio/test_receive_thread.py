@@ -1,4 +1,4 @@
-"""Many channels: what comes for one costs nothing for the others."""
+"""Many channels: a message for one costs nothing for the others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ QUICK = {"connection_kwargs": {"socket_connect_timeout": 1}}
 
 
 async def reading(layer, names):
-    """Returns a list that what comes is put into, and tasks that put it there."""
+    """Return a list of received messages, and the tasks that fill it."""
     received = []
 
     async def read(name):

@@ -1,4 +1,4 @@
-"""The threads that do the work, and how results come back."""
+"""The threads that carry out calls, and the way of the results to the callers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def calls():
     calls.close(5)
 
 
-def test_results_and_errors_go_to_who_has_asked(calls):
+def test_results_and_errors_go_to_their_callers(calls):
     async def run():
         loop = asyncio.get_running_loop()
         good, bad = calls.submit(lambda: 1, loop), calls.submit(lambda: 1 // 0, loop)
@@ -46,7 +46,7 @@ def test_a_call_that_takes_long_keeps_no_other_waiting(calls):
     asyncio.run(run())
 
 
-def test_what_was_given_up_before_its_turn_is_not_done(calls):
+def test_a_call_that_was_cancelled_before_its_turn_is_not_made(calls):
     async def run():
         loop, go_on, done = asyncio.get_running_loop(), threading.Event(), []
         blocking = [calls.submit(lambda: go_on.wait(10), loop) for _ in range(2)]
@@ -59,7 +59,7 @@ def test_what_was_given_up_before_its_turn_is_not_done(calls):
     asyncio.run(run())
 
 
-def test_what_was_asked_for_before_closing_is_done(calls):
+def test_calls_from_before_closing_are_made(calls):
     async def run():
         loop = asyncio.get_running_loop()
         futures = [calls.submit(lambda: time.sleep(0.001), loop) for _ in range(50)]
@@ -71,7 +71,7 @@ def test_what_was_asked_for_before_closing_is_done(calls):
     asyncio.run(run())
 
 
-def test_results_for_a_loop_that_was_closed_are_nobodys(calls):
+def test_a_closed_loop_does_not_disturb_the_results_of_others(calls):
     loop = asyncio.new_event_loop()
 
     async def run(go_on):
@@ -102,8 +102,8 @@ def test_a_request_that_was_sent_at_once_and_given_up_leaves_the_next_in_step(la
     asyncio.run(run())
 
 
-def test_who_gives_up_on_several_gives_up_on_each():
-    """What was not sent by then is not sent, and an error that comes later is nobody's."""
+def test_cancelling_a_wait_for_several_results_cancels_each():
+    """Unsent requests are not sent any more, and later errors are dropped."""
 
     async def run():
         futures = [asyncio.get_running_loop().create_future() for _ in range(3)]
