@@ -36,7 +36,7 @@ def check_channel_layers(**_: object) -> list[CheckMessage]:
                 id="asgi_redis.E001",
             )
         ]
-    messages = [message for alias, options in layers.items() for message in _check(alias, options)]
+    messages = [message for alias, entry in layers.items() for message in _check(alias, entry)]
     if layers and "default" not in layers:
         messages.append(
             Error(
@@ -65,9 +65,9 @@ def check_workers(**_: object) -> list[CheckMessage]:
     ]
 
 
-def _check(alias: str, options: object) -> Iterator[CheckMessage]:
-    yield from _check_hosts(alias, options)
-    path = options.get("BACKEND") if isinstance(options, Mapping) else None
+def _check(alias: str, entry: object) -> Iterator[CheckMessage]:
+    yield from _check_hosts(alias, entry)
+    path = entry.get("BACKEND") if isinstance(entry, Mapping) else None
     if path == IN_MEMORY:
         yield from _warn_of_memory(alias, path, "asgi_redis.aio.RedisChannelLayer")
         return
@@ -82,12 +82,12 @@ def _check(alias: str, options: object) -> Iterator[CheckMessage]:
             return
         if not is_facade(backend) and not _is_class_of(backend, BaseChannelLayer):
             return
-        options = _with_services(backend, options)
+        entry = _with_services(backend, entry)
     try:
-        layer = make_channel_layer(alias, {alias: options})
+        layer = make_channel_layer(alias, {alias: entry})
     except (ChannelLayerError, TypeError, ValueError, ImportError) as error:
         yield Error(
-            f"CHANNEL_LAYERS[{alias!r}] cannot work: {error}.", hint=_fix(alias, options, error), id="asgi_redis.E003"
+            f"CHANNEL_LAYERS[{alias!r}] cannot work: {error}.", hint=_fix(alias, entry, error), id="asgi_redis.E003"
         )
         return
     if not layer.crosses_processes:
@@ -97,9 +97,9 @@ def _check(alias: str, options: object) -> Iterator[CheckMessage]:
         yield from _warn_of_channels_4(alias, str(path))
 
 
-def _check_hosts(alias: str, options: object) -> Iterator[CheckMessage]:
-    config = options.get("CONFIG") if isinstance(options, Mapping) else None
-    if isinstance(config, Mapping) and "hosts" in config and config["hosts"] is None:
+def _check_hosts(alias: str, entry: object) -> Iterator[CheckMessage]:
+    config = _config(entry)
+    if config and "hosts" in config and config["hosts"] is None:
         yield Error(
             f"The hosts of CHANNEL_LAYERS[{alias!r}] are None, which means {DEFAULT_URL}.",
             hint="Look whether an environment variable is missing. For that server, leave 'hosts' out.",
@@ -107,21 +107,26 @@ def _check_hosts(alias: str, options: object) -> Iterator[CheckMessage]:
         )
 
 
-def _with_services(backend: object, options: object) -> object:
-    """Return options with ``services``; without them the Sentinels would be asked."""
-    config = options.get("CONFIG", {}) if isinstance(options, Mapping) else None
-    if not isinstance(options, Mapping) or not isinstance(config, Mapping):
-        return options
+def _with_services(backend: object, entry: object) -> object:
+    """Return the entry with ``services``; without them the Sentinels would be asked."""
+    config = _config(entry)
+    if not isinstance(entry, Mapping) or config is None:
+        return entry
     inner = config.get("layer")
     if is_facade(backend) and isinstance(inner, Mapping):
         try:
             inner_backend = import_backend(str(inner.get("BACKEND")), "")
         except InvalidChannelLayerError:
-            return options  # making the layer raises it again
-        return {**options, "CONFIG": {**config, "layer": _with_services(inner_backend, inner)}}
+            return entry  # making the layer raises it again
+        return {**entry, "CONFIG": {**config, "layer": _with_services(inner_backend, inner)}}
     if _is_class_of(backend, RedisSentinelChannelLayer) and not config.get("services"):
-        return {**options, "CONFIG": {**config, "services": ["any"]}}
-    return options
+        return {**entry, "CONFIG": {**config, "services": ["any"]}}
+    return entry
+
+
+def _config(entry: object) -> Mapping[str, object] | None:
+    config = entry.get("CONFIG", {}) if isinstance(entry, Mapping) else None
+    return config if isinstance(config, Mapping) else None
 
 
 def _is_class_of(backend: object, wanted: type) -> bool:
@@ -163,12 +168,12 @@ def _asynchronous(path: str) -> str:
     )
 
 
-def _fix(alias: str, options: object, error: Exception) -> str:
+def _fix(alias: str, entry: object, error: Exception) -> str:
     """Return the advice for an error that the constructor of the layer has raised."""
     where = f"CHANNEL_LAYERS[{alias!r}]"
-    config = options.get("CONFIG", {}) if isinstance(options, Mapping) else None
+    config = _config(entry)
     if isinstance(error, InvalidChannelLayerError):
-        return f"Correct {where}." if isinstance(config, Mapping) else f"Write {where} and its CONFIG as dicts."
+        return f"Write {where} and its CONFIG as dicts." if config is None else f"Correct {where}."
     if isinstance(error, ImportError):
         return "Install what is missing, or use another BACKEND."
     complaint = "serializer_format" if isinstance(error, SerializerDoesNotExist) else str(error)

@@ -73,8 +73,8 @@ def _layer(alias: str, layers: Mapping[str, object]) -> BaseChannelLayer:
 
     A second layer would have its own connections and ``client_prefix``, and in memory its own messages.
     """
-    backend, options = _backend_and_options(alias, layers)
-    if is_facade(backend) and "ROUTING" not in options:  # Channels 4 refuses options with a ROUTING
+    backend, entry = _backend_and_entry(alias, layers)
+    if is_facade(backend) and "ROUTING" not in entry:  # Channels 4 refuses a ROUTING
         try:
             channel_layers = importlib.import_module("channels.layers").channel_layers
         except ImportError:
@@ -87,31 +87,31 @@ def _layer(alias: str, layers: Mapping[str, object]) -> BaseChannelLayer:
 
 def make_channel_layer(alias: str, layers: Mapping[str, object]) -> BaseChannelLayer:
     """Return a new layer for ``alias``. Raises as ``get_channel_layer`` does."""
-    backend, options = _backend_and_options(alias, layers)
-    made = backend(**cast("Mapping[str, object]", options.get("CONFIG", {})))
+    backend, entry = _backend_and_entry(alias, layers)
+    made = backend(**cast("Mapping[str, object]", entry.get("CONFIG", {})))
     return made.layer if isinstance(made, LayerFacade) else made
 
 
-def _backend_and_options(alias: str, layers: Mapping[str, object]) -> tuple[Backend, Mapping[str, object]]:
+def _backend_and_entry(alias: str, layers: Mapping[str, object]) -> tuple[Backend, Mapping[str, object]]:
     if alias not in layers:
         known = ", ".join(repr(name) for name in layers) or "none"
         raise InvalidChannelLayerError(f"no channel layer {alias!r} in CHANNEL_LAYERS; it has {known}")
-    options = layers[alias]
+    entry = layers[alias]
     where = f"CHANNEL_LAYERS[{alias!r}]"
-    if not isinstance(options, Mapping):
+    if not isinstance(entry, Mapping):
         raise InvalidChannelLayerError(
             f'{where} must be a dict such as {{"BACKEND": "asgi_redis.RedisChannelLayer"}}, not a '
-            f"{type(options).__name__}"
+            f"{type(entry).__name__}"
         )
-    for name in options:
+    for name in entry:
         if name not in _KEYS:
             raise InvalidChannelLayerError(f"{where} has an unknown key {name!r}; {_meant(name)}")
-    path = options.get("BACKEND")
+    path = entry.get("BACKEND")
     if not isinstance(path, str):
         raise InvalidChannelLayerError(f"{where} has no BACKEND: the dotted path of a channel layer")
-    if not isinstance(options.get("CONFIG", {}), Mapping):
+    if not isinstance(entry.get("CONFIG", {}), Mapping):
         raise InvalidChannelLayerError(f"the CONFIG of {where} must be a dict of settings")
-    return _backend(path, f"the BACKEND {path!r} of {where}"), options
+    return _backend(path, f"the BACKEND {path!r} of {where}"), entry
 
 
 def _meant(name: object) -> str:
