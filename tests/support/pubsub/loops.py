@@ -8,7 +8,7 @@ HELLO = {"type": "hello", "bytes": b"\xff"}
 
 
 def run(coroutine):
-    """Runs it in a loop of its own."""
+    """Runs it in a new loop."""
     return asyncio.run(asyncio.wait_for(coroutine, 20))
 
 
@@ -19,6 +19,6 @@ async def until(predicate):
 
 
 def waits(layer, channel):
-    """Whether somebody waits in receive."""
+    """Whether a coroutine waits in receive."""
     inbox = layer.layer.subscriptions.inboxes.get(channel)
     return inbox is not None and bool(inbox.waiting) and inbox.confirmed

@@ -1,4 +1,4 @@
-"""Who listens at a Redis, by its own account; what is told of its outages."""
+"""The subscribers of a Redis server, and the log lines about its outages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DISCONNECT, RECONNECT = {"type": "redis.disconnect"}, {"type": "redis.reconnect"
 
 
 def subscribed(server, prefix):
-    """Returns the names under ``prefix`` that somebody is subscribed to."""
+    """Returns the names under ``prefix`` that have subscribers."""
     with redis.Redis.from_url(server.url, protocol=2) as client:
         return sorted(name.decode() for name in client.pubsub_channels(f"{prefix}*"))
 
@@ -28,5 +28,5 @@ def drain(layer, *channels):
 
 
 def outages(caplog):
-    """Returns what the log tells of outages."""
+    """Returns the log lines about outages."""
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]

@@ -66,7 +66,7 @@ def sender(store, logs, name):
     number = 0
     while goes_on(logs):
         number += 1
-        # Short ones, ones with pages of their own, and what else is written now and then.
+        # Short messages, messages that need pages, and other records now and then.
         rest = b" " * random.choice([0, 0, 0, 3000, 20_000])
         began = time.monotonic()
         while not store.push([(QUEUE, QUEUE, f"{name}:{number} ".encode() + rest, 200)], 60)[0]:

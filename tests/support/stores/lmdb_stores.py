@@ -1,4 +1,4 @@
-"""What the tests of the LMDB store need: a directory in memory, stores in it, and other processes."""
+"""Helpers for tests of the LMDB store: a directory in memory, stores in it, and other processes."""
 
 from __future__ import annotations
 

@@ -219,7 +219,7 @@ sys.stdin.readline()
 
 
 class TestOwner:
-    """Whichever way the process that started a server ends, the server ends, and its directory is removed."""
+    """However the process that started a server ends, the server ends, and its directory is removed."""
 
     @pytest.fixture
     def owner(self):

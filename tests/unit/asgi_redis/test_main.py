@@ -14,7 +14,7 @@ from asgi_redis.engine.stores.lmdb.directory import directory_for
 from asgi_redis.engine.stores.lmdb.records import FORMAT
 from asgi_redis.engine.stores.lmdb.store import LMDBStore
 from tests.support.stores.lmdb_stores import ROOT, another_user_of, base, pop, push  # noqa: F401  a fixture
-from tests.unit.asgi_redis.engine.stores.test_lmdb_files import about
+from tests.unit.asgi_redis.engine.stores.lmdb.test_environment import about
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def store_for(base):  # noqa: F811
 
 
 class TestList:
-    def test_it_shows_what_is_in_each_store_and_who_has_it_open(self, asgi_redis, store_for, base):  # noqa: F811
+    def test_it_shows_the_contents_and_users_of_each_store(self, asgi_redis, store_for, base):  # noqa: F811
         store = store_for("chat")
         push(store, b"1", b"2")
         store.group_add("one", "a", 60)

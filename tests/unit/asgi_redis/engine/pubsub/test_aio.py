@@ -1,4 +1,4 @@
-"""The asynchronous face: stock channels_redis beside it, loops that come and go, consumers, processes."""
+"""The asynchronous layer: together with stock channels_redis, many loops, consumers, processes."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ if pid:
     ids=["left open", "closed", "forked"],
 )
 def test_processes_fork_and_end_quietly(redis_server, prefix, ending):
-    warnings = ["-W", "always", "-W", "ignore:This process:DeprecationWarning"]  # of forks beside threads
+    warnings = ["-W", "always", "-W", "ignore:This process:DeprecationWarning"]  # of forks while threads run
     command = [sys.executable, *warnings, "-c", PROGRAM + ending, redis_server.url, prefix]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")

@@ -1,4 +1,4 @@
-"""Receiving with the asynchronous face: cancelling, buffers, the end, outages."""
+"""Receiving with the asynchronous layer: cancelling, buffers, the end, outages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is refused, and with which words."""
+"""Bad arguments, and their error messages."""
 
 from __future__ import annotations
 

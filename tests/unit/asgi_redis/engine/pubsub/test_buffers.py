@@ -1,4 +1,4 @@
-"""What has not been received yet: bounded, dropped in time, and no trouble when it cannot be decoded."""
+"""Unreceived messages: bounded, dropped in time, and harmless when they cannot be decoded."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class TestBuffers:
         assert layer.receive([channel]) == (None, None)
         assert layer.dropped_count == 1
 
-    def test_memory_comes_back_where_nobody_reads(self, pubsub_layer_for, redis_server, prefix):
+    def test_memory_comes_back_where_no_process_reads(self, pubsub_layer_for, redis_server, prefix):
         """Messages soon; the channel itself later, and one in a group after ``group_expiry``."""
         layer = pubsub_layer_for(redis_server, expiry=0.1, group_expiry=2.5)
         alone, member = layer.new_channel(), layer.new_channel()

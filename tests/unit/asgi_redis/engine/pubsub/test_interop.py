@@ -1,4 +1,4 @@
-"""Stock channels_redis 4.3's pub/sub layer and this one on one Redis: each receives what the other sends."""
+"""Stock channels_redis 4.3's pub/sub layer and this one on one Redis: each receives the other's messages."""
 
 from __future__ import annotations
 

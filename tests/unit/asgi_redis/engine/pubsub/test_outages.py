@@ -1,4 +1,4 @@
-"""Redis dies, restarts, hangs or cuts the line: everything is subscribed again, and the channels are told."""
+"""Redis dies, restarts, hangs or cuts the line: everything is subscribed again, and the channels get notices."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_kill_9_and_restart(pubsub_layer_for, fresh_redis_server, prefix, caplog
     assert "serves messages again after" in second
 
 
-def test_what_was_discarded_in_the_outage_stays_so_and_what_was_added_is_there(
+def test_members_discarded_in_the_outage_stay_so_and_added_ones_are_there(
     pubsub_layer_for, fresh_redis_server, prefix
 ):
     layer = pubsub_layer_for(fresh_redis_server, **NOTICES)
@@ -98,7 +98,7 @@ def test_without_notices_there_are_none(pubsub_layer_for, fresh_redis_server, ca
 
 
 def test_calls_while_the_line_is_cut_again_and_again_lose_no_subscription(pubsub_layer_for, fresh_redis_server):
-    """Whoever was told that it listens does so in the end, whatever came between."""
+    """A channel whose ``receive`` has returned is listened to in the end, through all outages."""
     layer = pubsub_layer_for(fresh_redis_server, on_reconnect="redis.reconnect", capacity=1000)
     stopping = threading.Event()
 

@@ -129,7 +129,7 @@ def run(program, *arguments):
 
 @pytest.mark.parametrize("shards", [1, 3])
 def test_a_forked_process_listens_for_itself_and_takes_nothing_from_its_parent(three_redis_servers, prefix, shards):
-    # Python 3.12 warns of forks beside threads, which are what this is about.
+    # Python 3.12 warns of forks while threads run, which this tests.
     program = f"import warnings; warnings.simplefilter('ignore', DeprecationWarning)\n{FORK}"
     run(program, prefix, *[server.url for server in three_redis_servers[:shards]])
 

@@ -23,7 +23,7 @@ class TestChannels:
             assert reader.receive([name], block=True) == (name, {"n": 1})
             assert reader.receive([name]) == (None, None)
 
-    def test_what_nobody_listens_to_is_lost(self, layer, prefix):
+    def test_a_message_to_no_listener_is_lost(self, layer, prefix):
         layer.send(f"{prefix}.work", {"n": 1})
         assert layer.receive([f"{prefix}.work"]) == (None, None)
 
@@ -108,7 +108,7 @@ class TestGroups:
         assert layer.receive([inside, outside], block=True) == (inside, {"n": 1})
         assert layer.receive([inside, outside]) == (None, None)
 
-    def test_it_comes_once_to_who_is_added_twice(self, layer):
+    def test_it_comes_once_to_a_channel_that_was_added_twice(self, layer):
         channel = layer.new_channel()
         for _ in range(2):
             layer.group_add("chat", channel)
@@ -117,7 +117,7 @@ class TestGroups:
         eventually(lambda: len(layer.subscriptions.inboxes[channel].messages) >= 2)
         assert [message["n"] for message in drain(layer, channel)] == [1, 2]
 
-    def test_who_is_discarded_gets_no_more(self, layer, redis_server, prefix):
+    def test_a_discarded_channel_gets_no_more(self, layer, redis_server, prefix):
         channel = layer.new_channel()
         layer.group_add("chat", channel)
         layer.group_discard("chat", channel)

@@ -1,4 +1,4 @@
-"""Who waits for messages: woken at once, each by its own, and by the end."""
+"""Waiting threads: woken at once, each by its messages, and by the end of the layer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def receiving(layer, channels, results):
 
 
 class TestWaiting:
-    def test_a_message_wakes_who_waits(self, layer, other):
+    def test_a_message_wakes_a_waiting_thread(self, layer, other):
         channel = layer.new_channel()
         for number in range(20):
             results = []
@@ -86,7 +86,7 @@ class TestWaiting:
                 assert mine == sorted(mine)
 
     def test_threads_that_come_and_go_lose_nothing(self, layer, other):
-        """Each with channels and a group of its own, all at once."""
+        """Each with separate channels and a separate group, all at once."""
 
         def work(name):
             for number in range(20):

@@ -1,4 +1,4 @@
-"""The store in memory; the promises of every layer are tested in ``test_conformance_suite``."""
+"""The store in memory. The conformance suite tests the promises of all layers."""
 
 from __future__ import annotations
 
@@ -78,9 +78,9 @@ class TestQueues:
 
 
 class TestMemoryUsed:
-    """What has expired is removed though nobody asks for it."""
+    """Expired messages and members are removed though they are never read."""
 
-    def test_messages_that_nobody_reads(self, store, clock):
+    def test_messages_that_are_never_read(self, store, clock):
         for number in range(500):
             push(store, b"x", queue=f"reply?{number}")
         clock.now += 61
@@ -110,7 +110,7 @@ class TestMemoryUsed:
         assert len(store._counters) == 100
         assert store.channel_statistics("reply.149", 60).sent == 1
 
-    def test_groups_that_nobody_sends_to(self, store, clock):
+    def test_groups_that_are_never_sent_to(self, store, clock):
         for number in range(500):
             store.group_add(f"g{number}", "a", 60)
         clock.now += 61
@@ -134,7 +134,7 @@ class TestMemoryUsed:
         store.group_discard("none", "a")
         assert not store._groups
 
-    def test_those_who_have_stopped_waiting(self, store):
+    def test_receivers_that_have_stopped_waiting(self, store):
         for number in range(10):
             with store.listen(["a", f"reply?{number}"]):
                 pass
@@ -171,7 +171,7 @@ class TestStatistics:
 
 
 class TestListening:
-    def test_a_message_wakes_all_that_wait_for_its_queue_and_nobody_else(self, store):
+    def test_a_message_wakes_all_receivers_of_its_queue_and_no_other(self, store):
         with store.listen(["a", "b"]) as one, store.listen(["a"]) as two, store.listen(["b"]) as other:
             push(store, b"1")
             assert [readable(one), readable(two), readable(other)] == [True, True, False]
@@ -189,7 +189,7 @@ class TestListening:
         with store.listen(["b"]) as listener:
             assert not readable(listener)
 
-    def test_a_refused_message_wakes_nobody(self, store):
+    def test_a_refused_message_wakes_no_receiver(self, store):
         push(store, b"1", capacity=1)
         with store.listen(["a"]) as listener:
             push(store, b"2", capacity=1)

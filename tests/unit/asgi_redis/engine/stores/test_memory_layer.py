@@ -57,7 +57,7 @@ class TestLayer:
             while not stopping.is_set():
                 layer.send("a", {})
                 layer.receive(["a"])
-                time.sleep(0)  # under gevent nobody else would have a turn
+                time.sleep(0)  # under gevent no other greenlet would have a turn
 
         def fork():
             for _ in range(20):

@@ -1,4 +1,4 @@
-"""How a layer receives from a store: in the moments between looking and waiting, too."""
+"""Receiving from a store, in the moment between looking and waiting, too."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_batch_of_nothing_that_can_be_decoded_is_looked_behind(layer, caplog):
     assert caplog.text.count("Dropped a message on channel 'a' that cannot be decoded") == 1
 
 
-def test_what_was_kept_comes_before_what_was_sent_and_wakes_who_waits(layer, just_before_waiting):
+def test_a_requeued_message_comes_first_and_wakes_a_receiver(layer, just_before_waiting):
     layer.send("a", {"n": 2})
     layer.requeue("a", {"n": 1})
     assert [layer.receive(["a"])[1]["n"] for _ in range(2)] == [1, 2]
@@ -108,7 +108,7 @@ def test_what_was_kept_comes_before_what_was_sent_and_wakes_who_waits(layer, jus
     assert layer.receive_batch(["own!"], 1, 5) == [("own!b", {"n": 3})]
 
 
-def test_flush_forgets_what_was_kept(layer):
+def test_flush_forgets_requeued_messages(layer):
     layer.requeue("a", {"n": 1})
     layer.flush()
     assert layer.receive(["a"]) == (None, None)

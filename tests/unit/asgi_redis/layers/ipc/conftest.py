@@ -1,4 +1,4 @@
-"""IPC layers in a directory of the test's own."""
+"""IPC layers in a private directory of the test."""
 
 from __future__ import annotations
 

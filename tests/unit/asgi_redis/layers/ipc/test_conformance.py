@@ -28,7 +28,7 @@ class TestConformance(ConformanceTestCase):
 
 
 class TestConformanceEncrypted(TestConformance):
-    """With a key, and an old one that still decrypts."""
+    """With a key, and an old key that still decrypts."""
 
     options = {"symmetric_encryption_keys": ["new", "old"]}
 

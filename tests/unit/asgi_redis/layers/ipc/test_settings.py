@@ -1,4 +1,4 @@
-"""The IPC layer's settings, what it is made without, and the limits of its messages and its memory."""
+"""The options of the IPC layer, missing packages, and the limits of messages and memory."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class TestFull:
 
 
 class TestLingering:
-    def test_what_nobody_reads_is_removed_by_whoever_writes(self, store, eventually, clock):
+    def test_unread_records_are_removed_by_writers(self, store, eventually, clock):
         for number in range(300):
             push(store, b"x" * 100, b"y", queue=f"lost{number}")
             store.group_add(f"group{number}", "member", 60)
@@ -140,9 +140,7 @@ class TestLingering:
         assert store.transact(lambda _, txn, now: txn.stat()["entries"]) == before + 1  # the counters of all
         assert store.global_statistics() == (200, 0, 0)
 
-    def test_the_counters_of_a_single_reader_channel_that_nobody_read_go_with_its_messages(
-        self, store, eventually, clock
-    ):
+    def test_the_counters_of_a_single_reader_unread_channel_go_with_its_messages(self, store, eventually, clock):
         for number in range(100):
             push(store, b"x", queue=f"reply?{number}")
         clock.now += 61
@@ -154,7 +152,7 @@ class TestLingering:
         eventually(gone)
         assert store.global_statistics().expired == 100
 
-    def test_a_queue_that_somebody_waits_for_stays(self, store, eventually, clock):
+    def test_a_queue_that_a_receiver_waits_for_stays(self, store, eventually, clock):
         with waiting(store, "waited for"):
             push(store, b"x", queue="other")
             pop(store, "other")

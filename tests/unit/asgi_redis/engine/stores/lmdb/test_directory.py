@@ -1,4 +1,4 @@
-"""The path of a store: nobody but this user and root may lead it elsewhere."""
+"""The path of a store: only this user and root may lead it elsewhere."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from asgi_redis.engine.stores.lmdb.store import LMDBStore
 from asgi_redis.exceptions import UnusableStore
 from tests.support.stores.lmdb_stores import base, push  # noqa: F401  a fixture
 
-SOMEBODY = 12345
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a file to somebody else")
+OTHER_USER = 12345
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a file to another user")
 
 
 def send(path):
@@ -48,17 +48,17 @@ def test_links_that_lead_in_a_circle_are_refused(base):  # noqa: F811
 def test_links_of_others_are_refused(base, open_to_all, path):  # noqa: F811
     (base / "victim").mkdir(mode=0o700)
     (open_to_all / "link").symlink_to(base / "victim")
-    os.chown(open_to_all / "link", SOMEBODY, -1, follow_symlinks=False)
-    with pytest.raises(UnusableStore, match=f"link belongs to user {SOMEBODY}, not to this one"):
+    os.chown(open_to_all / "link", OTHER_USER, -1, follow_symlinks=False)
+    with pytest.raises(UnusableStore, match=f"link belongs to user {OTHER_USER}, not to this one"):
         send(open_to_all / path)
     assert list((base / "victim").iterdir()) == []
 
 
 @as_root
-def test_a_directory_that_somebody_has_made_where_all_may_is_refused(open_to_all):
+def test_a_directory_that_another_user_has_made_where_all_may_is_refused(open_to_all):
     (open_to_all / "mysite").mkdir(mode=0o777)
-    os.chown(open_to_all / "mysite", SOMEBODY, -1)
-    with pytest.raises(UnusableStore, match=f"mysite belongs to user {SOMEBODY}, not to this one"):
+    os.chown(open_to_all / "mysite", OTHER_USER, -1)
+    with pytest.raises(UnusableStore, match=f"mysite belongs to user {OTHER_USER}, not to this one"):
         send(open_to_all / "mysite" / "ipc" / "stores")
 
 
@@ -66,8 +66,8 @@ def test_a_directory_that_somebody_has_made_where_all_may_is_refused(open_to_all
 def test_one_that_is_put_there_after_the_layer_was_made_is_refused(open_to_all):
     layer = IPCChannelLayer(path=open_to_all / "mysite" / "stores")
     (open_to_all / "mysite").mkdir(mode=0o755)
-    os.chown(open_to_all / "mysite", SOMEBODY, -1)
-    with pytest.raises(UnusableStore, match=f"mysite belongs to user {SOMEBODY}"):
+    os.chown(open_to_all / "mysite", OTHER_USER, -1)
+    with pytest.raises(UnusableStore, match=f"mysite belongs to user {OTHER_USER}"):
         layer.send("a", {})
     layer.close()
 
@@ -79,7 +79,7 @@ def test_a_directory_in_which_all_may_replace_it_is_refused(open_to_all):
         send(open_to_all / "mine" / "stores")
 
 
-def test_what_is_made_on_the_way_can_be_written_to_by_nobody_else(base):  # noqa: F811
+def test_the_directories_above_it_are_writable_for_this_user_only(base):  # noqa: F811
     previous = os.umask(0)
     try:
         send(base / "one" / "two" / "stores")
@@ -96,11 +96,11 @@ def test_the_command_follows_no_link_of_others(base, open_to_all, words, capsys)
     push(store, b"1")
     store.close()
     (open_to_all / "link").symlink_to(base / "victim")
-    os.chown(open_to_all / "link", SOMEBODY, -1, follow_symlinks=False)
+    os.chown(open_to_all / "link", OTHER_USER, -1, follow_symlinks=False)
     assert __main__.main(["ipc", *words, "--path", str(open_to_all / "link")]) == 1
     output, errors = capsys.readouterr()
     assert not output
-    assert f"link belongs to user {SOMEBODY}" in errors
+    assert f"link belongs to user {OTHER_USER}" in errors
     assert (base / "victim" / "=asgi" / "data.mdb").exists()
 
 
@@ -109,7 +109,7 @@ def test_the_command_removes_no_store_that_is_a_link_of_others(base, open_to_all
     (base / "=victim").mkdir(mode=0o700)
     (base / "=victim" / "data.mdb").touch()
     (open_to_all / "=asgi").symlink_to(base / "=victim")
-    os.chown(open_to_all / "=asgi", SOMEBODY, -1, follow_symlinks=False)
+    os.chown(open_to_all / "=asgi", OTHER_USER, -1, follow_symlinks=False)
     assert __main__.main(["ipc", "remove", "--all", "--force", "--path", str(open_to_all)]) == 1
     assert "not a link" in capsys.readouterr().err
     assert (base / "=victim" / "data.mdb").exists()

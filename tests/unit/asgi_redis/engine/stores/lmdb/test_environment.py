@@ -1,4 +1,4 @@
-"""The files of a store: private, of this format and this boot, shared by processes that were set up differently."""
+"""The files of a store: private, of this format and boot, shared by processes of different settings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OTHER_FORMAT = f"of format {FORMAT + 1}, not {FORMAT}"
 
 
 def about(directory, **changes):
-    """Changes what the store says about itself."""
+    """Changes the record of a store's format."""
     with lmdb.open(str(directory), map_size=1 << 20) as environment, environment.begin(write=True) as txn:
         txn.put(ABOUT_KEY, json.dumps({**json.loads(txn.get(ABOUT_KEY)), **changes}).encode())
 
@@ -42,7 +42,7 @@ class TestPrivacy:
             os.umask(previous)
         assert modes.pop("=store") == 0o700
         assert modes.pop("data.mdb") == modes.pop("lock.mdb") == 0o600
-        assert len(modes) == 1  # a socket: nobody else gets there
+        assert len(modes) == 1  # a socket: no other user gets there
 
     def test_a_directory_that_others_may_enter_is_refused(self, store, directory):
         directory.mkdir(mode=0o755)
@@ -158,7 +158,7 @@ class TestLeftBehind:
         assert pop(store) == []
         assert "not ours" in caplog.text
 
-    def test_nothing_is_made_anew_by_one_who_only_looks(self, directory):
+    def test_nothing_is_made_anew_without_repair(self, directory):
         store = LMDBStore(directory, 1 << 20)
         push(store, b"old")
         store.close()
@@ -184,7 +184,7 @@ class TestRemoval:
         assert pop(store) == [b"new"]
         assert directory.exists()
 
-    def test_who_has_it_open_is_known(self, store, directory):
+    def test_the_processes_that_have_it_open_are_known(self, store, directory):
         assert lmdb_file.users(directory) == []
         with another_user_of(directory) as one, another_user_of(directory) as two:
             assert lmdb_file.users(directory) == sorted([one.pid, two.pid])
@@ -267,7 +267,7 @@ class TestSharing:
         assert pop(store) == [b"from the child"]
 
     def test_a_child_process_counts_as_a_user_of_the_store(self, store, directory):
-        """An environment must not be used across a fork; one that was opened anew holds a lock of its own."""
+        """An environment must not be used across a fork; a new one holds another lock."""
         push(store, b"from the parent")
         answer, question = os.pipe(), os.pipe()
         pid = os.fork()
@@ -293,7 +293,7 @@ class TestSharing:
             while not stop.is_set():
                 push(store, b"x", queue="work", capacity=10**6)
                 pop(store, "work", limit=1)
-                time.sleep(0)  # under gevent nobody else would have a turn
+                time.sleep(0)  # under gevent no other greenlet would have a turn
 
         threads = [threading.Thread(target=work) for _ in range(3)]
         for thread in threads:

@@ -1,4 +1,4 @@
-"""Whatever process is killed, and whenever: nothing is damaged, nobody is blocked, nothing comes twice."""
+"""A process may be killed at any moment: nothing is damaged or blocked, and no message comes twice."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def test_under_load(base, kills):
 
 
 @each_number_of_kills
-def test_nobody_sleeps_while_a_message_waits(base, kills):
+def test_a_receiver_is_awake_while_a_message_waits(base, kills):
     """One message goes around among processes that wait for it; one after the other is killed."""
     seen = killing(base, "token", kills)
     assert seen["killed"] == {"token_holder": kills}
     assert seen["asleep"] == 0
     assert seen["passed"] > kills
-    assert seen["injected"] < kills / 2  # the others were passed on by those who stayed
+    assert seen["injected"] < kills / 2  # the other processes passed on the rest
 
 
 HOLDER = """
@@ -74,7 +74,7 @@ with lmdb.open(str(directory), map_size=size, writemap=True, sync=False).begin(w
         locks = mmap.mmap(file.fileno(), 256)
         words = enumerate(struct.unpack("<64I", locks[:]))
         lock = next(number for number, word in words if word & 0x3FFFFFFF == os.getpid())
-        locks[4 * lock : 4 * lock + 4] = bytes(4)  # gives it up, and wakes nobody
+        locks[4 * lock : 4 * lock + 4] = bytes(4)  # gives it up without waking a sleeper
         os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -86,8 +86,8 @@ LMDBStore(pathlib.Path(sys.argv[1]), 1 << 20).push([("a", "a", b"slept", 10)], 6
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "aarch64"), reason="needs the number of a system call")
-def test_who_sleeps_for_a_lock_that_is_free_is_woken(store, directory, clock):
-    """Who was killed while it gave the lock up has woken nobody, and who took it then did not know of sleepers."""
+def test_a_sleeper_for_a_free_lock_is_woken(store, directory, clock):
+    """A process that was killed while it gave the lock up has woken no sleeper, and its next holder knew of none."""
     push(store, b"first")
     holder = run(HOLDER, directory, wait=False)
     assert holder.stdout.readline() == "holds it\n"

@@ -1,5 +1,5 @@
 """
-A file system that is full: messages are refused, what is there can be read, and nobody is killed.
+A file system that is full: messages are refused, stored ones can be read, and no process is killed.
 
 The map is written to directly: a page that cannot be had would be a bus error.
 """
@@ -56,7 +56,7 @@ def fill_with_something_else():
 
 @pytest.fixture
 def in_a_small_one(tmp_path):
-    """Runs what is given in a file system of that size; returns what it prints."""
+    """Runs a program in a file system of that size; returns its output."""
 
     def run_it(program, size="8m"):
         seen = json.loads(run(PROGRAM + program, tmp_path, size))
@@ -72,7 +72,7 @@ def in_a_small_one(tmp_path):
     [*[pytest.param(size, marks=pytest.mark.soak) for size in (100, 1000, 3000)], 1900, 100_000],
 )
 def test_it_refuses_messages_and_takes_them_again_once_others_were_read(in_a_small_one, size):
-    """LMDB never gives the file system a page back: those that are free in the file have to do."""
+    """LMDB never gives the file system a page back: the free pages in the file have to do."""
     seen = in_a_small_one(
         f"seen = [fill_with({size}), push('other', {size}), empty(), there_and_back(100, {size})]\n"
         "store.flush()\n"
@@ -91,7 +91,7 @@ def test_it_refuses_messages_and_takes_them_again_once_others_were_read(in_a_sma
     assert received_again == sent_again
 
 
-def test_what_has_expired_makes_room(in_a_small_one):
+def test_expired_messages_make_room(in_a_small_one):
     """Here and there in the whole file: removing them takes as many pages as it changes."""
     refused, sent = in_a_small_one(
         "count = 0\n"
@@ -123,7 +123,7 @@ def test_it_grows_when_there_is_room_again(in_a_small_one):
 
 
 @pytest.mark.parametrize("free", [*[pytest.param(free, marks=pytest.mark.soak) for free in (0, 2, 3)], 1, 600])
-def test_opening_a_store_there_is_an_error_and_kills_nobody(in_a_small_one, free):
+def test_opening_a_store_there_is_an_error_and_kills_no_process(in_a_small_one, free):
     """With so many pages that are left."""
     said, opened = in_a_small_one(
         "import lmdb\n"
@@ -167,7 +167,7 @@ fill_with_something_else()
 """
 
 
-def test_what_has_expired_in_many_queues_is_passed_over(in_a_small_one):
+def test_expired_messages_in_many_queues_are_passed_over(in_a_small_one):
     seen = in_a_small_one(
         MANY + "time.sleep(0.3)\n"
         "print(json.dumps([store.pop(names, 1, 0.2), push('b', 100), len(store.pop(['b'], 1, 60))]))",

@@ -1,4 +1,4 @@
-"""Waiting for messages: one of those who wait is woken, and no message is left lying, whoever is killed."""
+"""A message wakes one waiting receiver, and is never left lying, whichever process is killed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def records(store):
     return store.transact(lambda environment, txn, now: waiters.records(txn))
 
 
-# In another process: takes what is in the queues, and prints it; first "ready", once it waits.
+# In another process: prints "ready" once it waits, and then the messages of the queues.
 RECEIVER = """
 import pathlib, select, sys
 from asgi_redis.engine.stores.lmdb.store import LMDBStore
@@ -48,7 +48,7 @@ def receiver(directory, *queues, dies=False):
 
 
 class TestWaking:
-    def test_a_message_wakes_one_of_those_that_wait_for_its_queue(self, store):
+    def test_a_message_wakes_one_receiver_that_waits_for_its_queue(self, store):
         with waiting(store, "a", "b") as one, waiting(store, "a") as two, waiting(store, "b") as other:
             push(store, b"1")
             assert [readable(one), readable(two), readable(other)] == [True, False, False]
@@ -78,7 +78,7 @@ class TestWaking:
                 assert look(listener) == []
                 assert not readable(listener)
 
-    def test_a_refused_message_wakes_nobody_and_the_one_after_it_does(self, store):
+    def test_a_refused_message_wakes_no_receiver_and_the_next_message_does(self, store):
         push(store, b"1", capacity=1)
         with waiting(store, "b") as other, waiting(store, "c"):
             push(store, b"2", capacity=1)
@@ -88,13 +88,13 @@ class TestWaking:
             push(store, b"3", capacity=1)
             assert readable(listener)
 
-    def test_one_on_its_way_to_a_message_is_not_woken_for_another_that_somebody_sleeps_beside(self, store):
+    def test_a_woken_receiver_is_not_woken_for_another_message_while_others_sleep(self, store):
         with waiting(store, "a", "b") as both, waiting(store, "b") as other:
             push(store, b"1")
             push(store, b"2", queue="b")
             assert [readable(both), readable(other)] == [True, True]
 
-    def test_one_that_takes_another_message_than_it_was_woken_for_wakes_the_next(self, store):
+    def test_a_receiver_that_takes_another_message_than_it_was_woken_for_wakes_the_next(self, store):
         with waiting(store, "b", "a") as both, waiting(store, "a") as other:
             push(store, b"1")
             push(store, b"2", queue="b")
@@ -111,7 +111,7 @@ class TestWaking:
                 assert [message for _, _, message in listener.pop(["a"], 1, 60)]
             assert [readable(listener) for listener in listeners[3:]] == [False] * 3
 
-    def test_one_that_gives_up_instead_of_taking_the_message_wakes_the_next(self, store):
+    def test_a_receiver_that_gives_up_instead_of_taking_the_message_wakes_the_next(self, store):
         with contextlib.ExitStack() as stack:
             one = stack.enter_context(waiting(store))
             with waiting(store) as other:
@@ -121,7 +121,7 @@ class TestWaking:
                 assert readable(other)
                 assert look(other) == [b"1"]
 
-    def test_those_that_have_stopped_waiting_are_not_woken(self, store):
+    def test_receivers_that_have_stopped_waiting_are_not_woken(self, store):
         with waiting(store):
             pass
         with waiting(store) as taker:
@@ -136,8 +136,8 @@ class TestWaking:
             push(store, b"1", b"2")
             assert [readable(listener) for listener in (one, two, three)] == [True, True, False]
 
-    def test_what_others_have_not_read_costs_nobody_a_wake_up(self, store, monkeypatch):
-        """The kernel bounds what a socket has sent and nobody has read: here to a few datagrams."""
+    def test_unread_datagrams_of_others_cost_no_wake_up(self, store, monkeypatch):
+        """The kernel bounds the unread datagrams of a socket: here to a few."""
         make = wakeup_sockets._socket
 
         def small():
@@ -161,9 +161,9 @@ class TestWaking:
             assert readable(listener)
             assert look(listener) == []
             assert not readable(listener)
-        listener.wake()  # too late: nobody waits, nothing happens
+        listener.wake()  # too late: no receiver waits, and nothing happens
 
-    def test_one_that_is_awake_already_is_not_lost(self, store):
+    def test_a_receiver_that_is_awake_already_is_not_lost(self, store):
         """So often that its socket is full."""
         with waiting(store) as listener:
             for _ in range(1000):
@@ -280,7 +280,7 @@ class TestWakeupSockets:
                 assert len(addresses_of(store)) == 1
         assert len(list(directory.glob("*-*"))) == 1
 
-    def test_one_who_waits_for_another_single_reader_channel_each_time_leaves_nothing_behind(self, store):
+    def test_a_receiver_of_another_single_reader_channel_each_time_leaves_nothing_behind(self, store):
         empty = len(store.transact(lambda _, txn, now: list(txn.cursor())))
         for number in range(100):
             with waiting(store, f"reply?{number}") as listener:
@@ -323,13 +323,13 @@ class TestWakeupSockets:
             push(store, b"1")
             assert readable(listener)
 
-    def test_flush_leaves_those_who_wait_registered(self, store):
+    def test_flush_leaves_waiting_receivers_registered(self, store):
         with waiting(store) as listener:
             store.flush()
             push(store, b"1")
             assert readable(listener)
 
-    def test_one_who_waits_finds_the_store_that_was_made_after_its_own_was_removed(self, store, directory):
+    def test_a_waiting_receiver_finds_the_store_that_replaces_a_removed_one(self, store, directory):
         from asgi_redis.engine.stores.lmdb import directory as places
 
         with waiting(store) as listener, another_user_of(directory):

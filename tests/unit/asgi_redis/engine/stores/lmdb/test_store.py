@@ -1,4 +1,4 @@
-"""The LMDB store keeps the promises of a store; its own ones are in the other files."""
+"""The LMDB store keeps the promises of a store; the other files test its special ones."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ class TestGroups:
 
 
 class TestStatistics:
-    def test_what_waits_and_what_was_counted(self, store):
+    def test_pending_messages_and_counters(self, store):
         push(store, b"1", b"2", b"3", capacity=2)
         pop(store, limit=1)
         counted = store.channel_statistics("a", 60)

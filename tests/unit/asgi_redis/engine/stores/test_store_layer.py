@@ -1,4 +1,4 @@
-"""What the calls of a layer over a store add to the store."""
+"""The calls of a layer over a store: its errors, and steps for groups."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_a_full_channel_is_told_from_a_full_memory(layer, monkeypatch):
         layer.send("a", {})
 
 
-def test_a_group_is_served_in_steps_and_what_is_dropped_adds_up(layer, monkeypatch):
+def test_a_group_is_served_in_steps_and_drops_add_up(layer, monkeypatch):
     steps = []
     push = layer.store.push
     monkeypatch.setattr(
@@ -47,7 +47,7 @@ def test_names_that_break_the_rules_are_dropped(layer):
     assert layer.receive(["a"]) == ("a", {"n": 1})
 
 
-def test_what_cannot_be_sent_is_an_error_also_where_nobody_gets_it():
+def test_a_bad_message_is_an_error_also_for_an_empty_group():
     layer = InMemoryChannelLayer(max_message_bytes=10)
     with pytest.raises(MessageTooLarge):
         layer.send_group("nobody", {"data": "x" * 10})

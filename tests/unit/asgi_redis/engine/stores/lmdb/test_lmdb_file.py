@@ -1,4 +1,4 @@
-"""LMDB's private file format is as ``lmdb_file`` believes: if not, the installed version of LMDB has changed it."""
+"""LMDB's private file format: a test that fails shows that the installed LMDB has changed it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_process_that_has_it_open_locks_the_first_byte_of_the_lock_file(store,
     assert lmdb_file.a_user(directory) is None, CHANGED + "a lock outlives its process"
 
 
-def test_the_lock_file_is_no_longer_than_what_is_allocated(base):
+def test_the_lock_file_is_allocated_as_a_whole(base):
     lmdb_file.allocate_lock_file(base)
     allocated = (base / lmdb_file.LOCK).stat().st_size
     run("import lmdb, sys; lmdb.open(sys.argv[1], map_size=1 << 20)", base)
