@@ -1,6 +1,6 @@
 """The way to Redis: hosts, connections, and what runs operations and plans on them."""
 
-from asgi_redis.connection.blocking_pop import pop
+from asgi_redis.connection.blocking_pop import BlockingPop, wait_for_first
 from asgi_redis.connection.errors import describe_wrong_type
 from asgi_redis.connection.execute import Plan, Request, execute_on_shards, run_plan
 from asgi_redis.connection.host import Host
@@ -8,17 +8,17 @@ from asgi_redis.connection.hosts import parse_hosts, parse_sentinels
 from asgi_redis.connection.pipeline import as_exception, begin, each_its_own, is_error, pipeline_execute
 from asgi_redis.connection.sentinel import SentinelCluster, SentinelHost
 from asgi_redis.connection.shard import Shard, delete_matching
-from asgi_redis.connection.take import Hand, Look
+from asgi_redis.connection.take import Take, requeue_taken
 
 __all__ = [
-    "Hand",
+    "BlockingPop",
     "Host",
-    "Look",
     "Plan",
     "Request",
     "SentinelCluster",
     "SentinelHost",
     "Shard",
+    "Take",
     "as_exception",
     "begin",
     "delete_matching",
@@ -29,6 +29,7 @@ __all__ = [
     "parse_hosts",
     "parse_sentinels",
     "pipeline_execute",
-    "pop",
+    "requeue_taken",
     "run_plan",
+    "wait_for_first",
 ]

@@ -2,11 +2,11 @@
 One request on one connection and the bytes of its replies: an interruption anywhere loses neither.
 
 A signal handler's exception, or a gevent.Timeout, may come between any two instructions. redis-py's parsers lose a
-reply to one that comes after they have read from the socket, or have taken the reply out of their buffer. Here the
-bytes go from the socket into a list, and the number of those that were sent into another, each in one call into C
-that no exception can divide; replies are made of the bytes again as often as they are needed. What remains is TLS,
-whose sockets are Python code: an interruption within their ``recv`` or ``send`` may cost what has come, or leave open
-what was sent.
+reply to an exception that comes after they have read from the socket, or have taken the reply out of their buffer.
+Here the bytes go from the socket into a list, and the number of bytes sent into another, each in one call into C that
+no exception can divide; replies are parsed from these bytes again as often as they are needed. TLS is the exception:
+its sockets are Python code, so an interruption within their ``recv`` or ``send`` may lose received bytes, or leave
+unknown how many were sent.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from asgi_redis.connection.shard import Shard
 
 _MORE = object()
-_idle_readers: list[Any] = []  # with nothing in them; one that was interrupted never comes back
+_idle_readers: list[Any] = []  # with empty buffers; a reader that was interrupted never comes back
 _Pushed = getattr(hiredis, "PushNotification", None)  # of RESP 3
 
 
@@ -39,32 +39,63 @@ class NoAnswer(TimeoutError):
 
 
 class Exchange:
-    """Sends ``operation`` on a connection of ``shard``, which it has to itself until ``release`` or ``fail``."""
+    """
+    Sends ``operation`` to ``shard`` on a connection of its own, and reads the replies.
 
-    __slots__ = ("_chunks", "_connection", "_packed", "_sent", "operation", "shard")
+    Each step goes on where an interruption has ended it, and no byte is sent twice.
+    """
 
-    def __init__(self, shard: Shard, connection: Any, operation: Operation) -> None:
+    def __init__(self, shard: Shard, operation: Operation) -> None:
         self.shard = shard
         self.operation = operation
-        self._connection = connection
         self._packed = operation.packed
+        self._connection: Any = None
         self._sent: list[int] = []
         self._chunks: list[bytes] = []
 
-    @property
-    def begun(self) -> bool:
-        """Whether a byte of the request was sent."""
-        return bool(self._sent)
+    def run(self) -> None:
+        """
+        Do all of it, or the rest, on a connection that may be one more than ``max_connections``.
 
-    @property
-    def answered(self) -> bool:
-        """Whether a byte of a reply has come."""
-        return bool(self._chunks)
+        Raises ``redis.exceptions.RedisError`` and ``UnsupportedRedis``.
+        """
+        if not self._sent:
+            self._chunks = []
+            self.start(spare=True)
+        elif self._connection is None:
+            return
+        try:
+            self.result()
+        except Exception as error:
+            self.fail(error)
+            raise
+        self.release()
 
-    @property
-    def over(self) -> bool:
-        """Whether it has given up its connection."""
-        return self._connection is None
+    def start(self, fail_fast: bool = False, spare: bool = False) -> None:
+        """
+        Check a connection out and send the request; connect anew where it was closed before a byte went out.
+
+        Raises ``redis.exceptions.RedisError`` and ``UnsupportedRedis``.
+        """
+        connection = self.shard.checkout(fail_fast, spare)
+        try:
+            self._prepare(connection, fail_fast)
+            self._connection = connection
+            try:
+                write_rest(connection, self._packed, self._sent)
+            except Unsent as error:
+                self.shard.renew(connection, error, fail_fast)
+                self._prepare(connection, fail_fast)
+                write_rest(connection, self._packed, self._sent)
+        except BaseException as error:
+            if self._connection is None:
+                self.shard.after_error(connection, error)
+            elif isinstance(error, Exception):
+                self.fail(error)
+            raise
+
+    def _prepare(self, connection: Any, fail_fast: bool) -> None:
+        """Find out what has to be known of a connection before the request is sent."""
 
     def fileno(self) -> int:
         """
@@ -77,86 +108,72 @@ class Exchange:
             raise ConnectionError("the connection was closed while it waited")
         return number
 
-    def send(self) -> None:
-        """
-        Sends what was not sent yet.
-
-        Raises ``Unsent`` when Redis has seen no byte; ``redis.exceptions.ConnectionError`` and ``TimeoutError``.
-        """
-        if self._connection is not None:
-            write_rest(self._connection, self._packed, self._sent)
-
-    def renew(self, error: Unsent, fail_fast: bool = False) -> None:
-        """Connects anew, where the connection was closed before a byte went out."""
-        self.shard.renew(self._connection, error, fail_fast)
-
-    def receive(self, timeout: float | None = None) -> None:
-        """
-        Takes in more of the replies; waits for it, as long as the socket does or ``timeout`` seconds.
-
-        Raises ``NoAnswer`` after that; ``redis.exceptions.ConnectionError`` and ``TimeoutError``.
-        """
-        if timeout is not None and not poll([self], timeout):
-            self.shard.distrust(self._connection)
-            raise NoAnswer(f"{self.shard.host} has not answered within {timeout:g} s")
-        read_some(self._connection, self._chunks)
-
-    def replies(self) -> list[Any]:
-        """Returns the replies that are complete, errors among them."""
-        chunks = self._chunks
-        if not chunks or chunks[-1][-1:] != b"\n":
-            return []
-        return _replies(chunks[0] if len(chunks) == 1 else b"".join(chunks))
-
     def result(self, timeout: float | None = None) -> Any:
         """
-        Sends the operation, and returns what its replies mean; goes on where it was interrupted.
+        Return what the replies mean; wait for each part of them as long as the socket does, or ``timeout`` seconds.
 
-        Raises ``redis.exceptions.RedisError`` and ``UnsupportedRedis``.
+        Raises ``NoAnswer`` after that; ``redis.exceptions.RedisError`` and ``UnsupportedRedis``.
         """
         operation = self.operation
         if not self._chunks:
             if sum(self._sent) < len(self._packed):
-                self.send()
-            self.receive(timeout)
+                self._send_rest()
+            self._receive(timeout)
         while True:
-            replies = self.replies()
+            replies = self._replies()
             if len(replies) < operation.replies:
-                self.receive(timeout)
+                self._receive(timeout)
             elif isinstance(replies[0], NoScriptError) and self._packed is operation.packed:
                 # Redis has run nothing: asking again cannot repeat anything.
                 self._sent = []  # first: it is what says whether anything may have been done
                 self._chunks = []
                 self._packed = operation.with_text()
-                self.send()
+                self._send_rest()
             else:
-                return self.meaning(replies)
+                return self._meaning(replies)
 
-    def meaning(self, replies: list[Any]) -> Any:
-        """Returns what all the replies mean; raises the first that is an error."""
+    def _send_rest(self) -> None:
+        if self._connection is not None:
+            write_rest(self._connection, self._packed, self._sent)
+
+    def _receive(self, timeout: float | None) -> None:
+        if timeout is not None and not poll([self], timeout):
+            self.shard.distrust(self._connection)
+            raise NoAnswer(f"{self.shard.host} has not answered within {timeout:g} s")
+        read_some(self._connection, self._chunks)
+
+    def _replies(self) -> list[Any]:
+        """Return the replies that are complete, errors among them."""
+        chunks = self._chunks
+        if not chunks or chunks[-1][-1:] != b"\n":
+            return []
+        return _replies(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+
+    def _meaning(self, replies: list[Any]) -> Any:
+        """Return what all the replies mean; raise the first that is an error."""
         for reply in replies:
             if isinstance(reply, RedisError):
-                told = self.shard.explain(reply)
-                if told is reply:
+                explained = self.shard.explain(reply)
+                if explained is reply:
                     raise reply
-                raise told from reply
+                raise explained from reply
         return self.operation.read(replies if self.operation.replies > 1 else replies[0])
 
     def release(self) -> None:
-        """Gives the connection back, all of whose replies were read."""
-        # An interruption in here costs the connection, which nobody has then, rather than that two have it.
+        """Give the connection back, all of whose replies were read."""
+        # An interruption in here costs the connection: better than that two calls have it.
         connection, self._connection = self._connection, None
         if connection is not None:
             self.shard.release(connection)
 
     def fail(self, error: BaseException) -> None:
-        """Gives the connection back, or closes it, after an error."""
+        """Give the connection back, or close it, after an error."""
         connection, self._connection = self._connection, None
         if connection is not None:
             self.shard.after_error(connection, error)
 
     def drop(self) -> None:
-        """Closes the connection."""
+        """Close the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
             self.shard.discard(connection)

@@ -1,4 +1,4 @@
-"""Messages that this process has taken off Redis and not yet handed out: the fan-out of groups."""
+"""The fan-out of groups in one process: messages off Redis that are for several channels of the process."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from operator import attrgetter, itemgetter
 from typing import Any
 
 from asgi_redis.wire.expiry import is_over
+from asgi_redis.wire.message import Message
+from asgi_redis.wire.names import queue_of
 
 MOST_BYTES = 64 << 20
-"""What the messages of one layer may take up; beyond it the oldest are dropped."""
+"""The limit of the messages of one layer; beyond it the oldest are dropped."""
 _FIRST = itemgetter(0)
 _SCORE = attrgetter("score")
 _CHANNEL_BYTES = 200  # that a channel's name takes up, or a little less
@@ -24,15 +26,21 @@ _CHANNEL_BYTES = 200  # that a channel's name takes up, or a little less
 
 class SharedMessage:
     """
-    One message for several channels of a queue, as bytes: each of them gets an object of its own from ``decode``.
+    One message for several channels of a queue, as ``data``: each gets an object for itself, by ``decode``.
 
-    ``expires`` is a time of ``time.monotonic``.
+    ``expires`` is a time of ``time.monotonic``. ``decoded`` is a first such object, if there is one already.
     """
 
-    __slots__ = ("_data", "_decode", "channels", "expires", "queue", "score", "size")
+    __slots__ = ("_data", "_decode", "_decoded", "channels", "expires", "queue", "score", "size")
 
     def __init__(
-        self, queue: str, channels: Iterable[str], data: Any, decode: Callable[[Any], dict[str, Any]], expires: float
+        self,
+        queue: str,
+        channels: Iterable[str],
+        data: Any,
+        decode: Callable[[Any], Message],
+        expires: float,
+        decoded: Message | None = None,
     ) -> None:
         self.queue = queue
         self.channels = deque(channels)
@@ -41,10 +49,12 @@ class SharedMessage:
         self.size = _CHANNEL_BYTES * len(self.channels) + (len(data) if isinstance(data, bytes) else 0)
         self._data = data
         self._decode = decode
+        self._decoded = {0: decoded}
 
-    def message(self) -> dict[str, Any]:
-        """Returns the message, a new object each time. Raises what the serialiser raises."""
-        return self._decode(self._data)
+    def message(self) -> Message:
+        """Return the message, a new object each time. Raises what the serialiser raises."""
+        message = self._decoded.pop(0, None)  # one call in C, so that only one thread gets it
+        return self._decode(self._data) if message is None else message
 
 
 Share = tuple[SharedMessage, str]
@@ -55,9 +65,9 @@ class FanOutBuffer:
     """
     The rest of messages that are for several channels of this process.
 
-    One entry of a process-local queue serves all the members of a group that live in the process. The first gets
-    it from Redis, the others from here, until it expires. ``dropped`` is called with the number of channels that lose
-    a message to ``MOST_BYTES``.
+    One entry of a process-local queue serves all the members of a group that live in the process. The first gets the
+    message from Redis, the others from here, until it expires. ``dropped`` is called with the number of channels that
+    lose a message to ``MOST_BYTES``.
     """
 
     def __init__(self, dropped: Callable[[str, int], object] = lambda channel, number: None) -> None:
@@ -66,90 +76,85 @@ class FanOutBuffer:
         self._size = 0
         self._dropped = dropped
 
+    def add(self, channel: str, message: Message, expiry: float) -> None:
+        """Buffer a message that was received and not used, for the next reader of its channel."""
+        self.put(SharedMessage(queue_of(channel), [channel], message, copy.deepcopy, time.monotonic() + expiry))
+
     def put(
         self,
-        queue: str,
-        channels: Iterable[str],
-        data: Any,
-        expires_in: float,
-        decode: Callable[[Any], dict[str, Any]] = copy.deepcopy,
+        shared: SharedMessage,
+        score: float | None = None,
         entries: list[Any] | None = None,
         position: int = 0,
-        score: float | None = None,
-    ) -> SharedMessage:
+    ) -> None:
         """
-        Keeps a message for ``channels``, all of them of ``queue``, for ``expires_in`` seconds; returns it.
+        Buffer a message, before those with a higher ``score``; by default behind all others.
 
-        ``decode`` makes it of ``data``, a new one for each channel. What it was made of is taken out of ``entries``.
-
-        It comes before those with a higher ``score``, by default after all others.
+        In the same step the entry that it was made of is removed from ``entries``, where it is at ``position``.
         """
-        now = time.monotonic()
-        shared = SharedMessage(queue, channels, data, decode, now + expires_in)
         origin = [None] if entries is None else entries
         with self._lock:
-            self._drop_expired(now)
-            kept = self._queues.setdefault(queue, deque())
+            self._drop_expired(time.monotonic())
+            messages = self._queues.setdefault(shared.queue, deque())
+            shared.score = score if score is not None else messages[-1].score if messages else 0.0
             # One call in C, which no interruption can divide: the message is in one of the two places, never in both.
-            shared.score = score if score is not None else kept[-1].score if kept else 0.0
-            kept.extend(map(_FIRST, zip((shared,), map(origin.pop, (position,)))))
-            if len(kept) > 1 and kept[-2].score > shared.score:
-                self._queues[queue] = deque(sorted(kept, key=_SCORE))
+            messages.extend(map(_FIRST, zip((shared,), map(origin.pop, (position,)))))
+            if len(messages) > 1 and messages[-2].score > shared.score:
+                self._queues[shared.queue] = deque(sorted(messages, key=_SCORE))
             self._size += shared.size
             lost = self._drop_oldest() if self._size > MOST_BYTES else []
         for one in lost:
             self._dropped(one.queue, len(one.channels))
-        return shared
 
     def newest(self) -> dict[str, float]:
-        """Returns the highest score of each queue."""
+        """Return the highest score of each queue."""
         with self._lock:
-            return {queue: kept[-1].score for queue, kept in self._queues.items() if kept}
+            return {queue: messages[-1].score for queue, messages in self._queues.items() if messages}
 
     def take(
         self, queues: Collection[str], limit: int, taken: list[Share], newest: Mapping[str, float] | None = None
     ) -> None:
-        """Adds up to ``limit`` shares for ``queues`` to ``taken``, of those that are no newer than ``newest``."""
+        """Add up to ``limit`` shares for ``queues`` to ``taken``, of messages that are no newer than ``newest``."""
         with self._lock:
             now = time.monotonic()
             full = len(taken) + limit
             for queue in [queue for queue in self._queues if queue in queues]:
-                kept = self._queues[queue]
+                messages = self._queues[queue]
                 last = math.inf if newest is None else newest.get(queue, -math.inf)
-                while kept and len(taken) < full and kept[0].score <= last:
-                    shared = kept[0]
+                while messages and len(taken) < full and messages[0].score <= last:
+                    shared = messages[0]
                     if is_over(shared.expires, now):
                         shared.channels.clear()
                     number = min(full - len(taken), len(shared.channels))
                     # One call in C, as above.
                     taken.extend(zip(repeat(shared, number), map(deque.popleft, repeat(shared.channels))))
                     if not shared.channels:
-                        kept.popleft()
+                        messages.popleft()
                         self._size -= shared.size
-                if not kept:
+                if not messages:
                     self._forget(queue)
 
     def requeue(self, taken: Sequence[Share]) -> None:
-        """Makes undone what ``take`` has done, after an interruption of a call that may have been in here."""
-        # One that has come at the end of a ``with`` has left the lock with this thread.
+        """Put shares back, after an interruption of a call that may have been in here."""
+        # An interruption at the end of a ``with`` has left the lock with this thread.
         with contextlib.suppress(RuntimeError):  # raised when it is not
             while True:
                 self._lock.release()
         with self._lock:
             for shared, channel in reversed(taken):
-                kept = self._queues.setdefault(shared.queue, deque())
+                messages = self._queues.setdefault(shared.queue, deque())
                 shared.channels.appendleft(channel)
-                if not kept or kept[0] is not shared:
-                    kept.appendleft(shared)
+                if not messages or messages[0] is not shared:
+                    messages.appendleft(shared)
                     self._size += shared.size
 
     def _drop_expired(self, now: float) -> None:
-        """Looks at two queues, others each time: nobody may read them any more."""
+        """Drop the expired messages of two queues, others each time, which may have no reader any more."""
         for _ in range(min(2, len(self._queues))):
-            queue, kept = next(iter(self._queues.items()))
-            while kept and is_over(kept[0].expires, now):
-                self._size -= kept.popleft().size
-            if kept:
+            queue, messages = next(iter(self._queues.items()))
+            while messages and is_over(messages[0].expires, now):
+                self._size -= messages.popleft().size
+            if messages:
                 self._queues.move_to_end(queue)
             else:
                 self._forget(queue)
@@ -157,9 +162,9 @@ class FanOutBuffer:
     def _drop_oldest(self) -> list[SharedMessage]:
         lost = []
         while self._size > MOST_BYTES and self._queues:
-            queue, kept = next(iter(self._queues.items()))
-            if kept:
-                lost.append(kept.popleft())
+            queue, messages = next(iter(self._queues.items()))
+            if messages:
+                lost.append(messages.popleft())
                 self._size -= lost[-1].size
             else:
                 self._forget(queue)
@@ -168,7 +173,7 @@ class FanOutBuffer:
     def _forget(self, queue: str) -> None:
         del self._queues[queue]
         if not self._queues:
-            self._size = 0  # whatever an interruption may have left in it
+            self._size = 0  # an interruption may have left some in it
 
     def __contains__(self, queue: str) -> bool:
         return queue in self._queues

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -13,14 +12,12 @@ from weakref import WeakSet
 
 from redis.exceptions import RedisError
 
-from asgi_redis.connection import Shard, as_exception
+from asgi_redis.connection import as_exception
 from asgi_redis.connection.redis_py import is_wrong_type
 from asgi_redis.engine.outage import Outage
+from asgi_redis.engine.receive_call import Source, Turn
 from asgi_redis.engine.wrong_type_keys import WrongTypeKeys
 from asgi_redis.process import fork
-from asgi_redis.wire import Operation
-
-Place = tuple[object, Callable[[], object]]
 
 
 class Reads(Protocol):
@@ -39,19 +36,11 @@ class Health:
     be reached. ``try_to_wait`` raises unless one can wait at the shard of a number.
     """
 
-    def __init__(
-        self,
-        shards: Sequence[Shard],
-        probe: Operation,
-        try_to_wait: Callable[[int], object],
-        others: Sequence[Place] = (),
-    ) -> None:
+    def __init__(self, sources: Sequence[Source]) -> None:
         self.watch: Callable[[bool], object] | None = None
         """Is called with True when an outage begins, and with False when all the servers serve again."""
-        self._places: list[Place] = [(shard.host, functools.partial(shard.execute, probe)) for shard in shards]
-        self._places += others
-        self._try_to_wait = try_to_wait
-        self._wrong_type = WrongTypeKeys(shards)
+        self._sources = sources
+        self._wrong_type = WrongTypeKeys(sources)
         self.start_process()
         fork.register(self)
 
@@ -64,7 +53,7 @@ class Health:
         self.error: Exception | None = None
         """Why a server was left out, the last time that one was."""
         self._cannot_wait: set[int] = set()  # where a wait has failed, and none has succeeded since
-        self._outages = [Outage(name) for name, _ in self._places]
+        self._outages = [Outage(source.name) for source in self._sources]
         # The delays of those that are left out, and that no thread tries again as yet: none is needed until another
         # call is made, or one waits.
         self._untried: dict[int, float] = {}
@@ -101,7 +90,7 @@ class Health:
             outage.lasts and number not in self.absent for number, outage in enumerate(self._outages)
         )
 
-    def readable(self, turn: list[tuple[int, list[bytes]]], waits: bool) -> list[tuple[int, list[bytes]]]:
+    def readable(self, turn: Turn, waits: bool) -> Turn:
         """Returns what of the shards and their keys can be read at present; ``waits``: by a call that waits."""
         if self.absent:
             if waits and self._untried:
@@ -134,7 +123,7 @@ class Health:
         with self._lock:
             untried, self._untried = self._untried, {}
         for number, delay in untried.items():
-            name = f"outage of {self._places[number][0]}"
+            name = f"outage of {self._sources[number].name}"
             arguments = (weakref.ref(self), number, delay, self._closed)
             try:
                 threading.Thread(target=_keep_retrying, args=arguments, name=name, daemon=True).start()
@@ -176,10 +165,11 @@ class Health:
 
     def _try(self, number: int) -> None:
         """Raises unless the server can be reached, and finds out whether one can wait there again."""
-        self._places[number][1]()
+        source = self._sources[number]
+        source.probe()
         if number in self._cannot_wait:
-            with contextlib.suppress(RedisError):  # what waits there is found by looking meanwhile
-                self._try_to_wait(number)
+            with contextlib.suppress(RedisError):  # messages that wait there are found by looking meanwhile
+                source.try_to_wait()
                 self._cannot_wait.discard(number)
 
     def _retry(self, number: int) -> float | None:

@@ -8,66 +8,61 @@ from collections.abc import Sequence
 
 from redis.exceptions import RedisError
 
-from asgi_redis.connection import Shard, describe_wrong_type
-from asgi_redis.wire.server import types
+from asgi_redis.connection import describe_wrong_type
+from asgi_redis.engine.receive_call import Source, Turn
 
 logger = logging.getLogger("asgi_redis")
 
-_QUEUE_TYPES = (b"zset", b"none")
-_LOOK_AGAIN = 2.0  # seconds
+_LOOK_AGAIN_SECONDS = 2.0
 
 
 class WrongTypeKeys:
     """
-    Finds out which keys of ``shards`` are to be left out, and when one may be read again.
+    Finds out which keys of ``sources`` are to be left out, and when one may be read again.
 
     Each makes two lines in the log: one when it is found, one when it is a queue again.
     """
 
-    def __init__(self, shards: Sequence[Shard]) -> None:
-        self._shards = shards
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._sources = sources
         self._found: dict[int, set[bytes]] = {}
         self._look_at = 0.0
 
-    def find(self, shard: int, keys: Sequence[bytes]) -> bool:
-        """Looks at ``keys``, reading which was refused; returns whether one of them is misused."""
+    def find(self, number: int, keys: Sequence[bytes]) -> bool:
+        """Look at ``keys`` of a source, reading which was refused; return whether one of them is no queue."""
+        source = self._sources[number]
         try:
-            kinds = self._shards[shard].execute(types(keys), fail_fast=True)
+            wrong = source.wrong_types(keys)
         except RedisError:
             return False  # an outage then, which the next reading shows as well
-        misused = {key: kind for key, kind in zip(keys, kinds) if kind not in _QUEUE_TYPES}
-        if not misused:
+        if not wrong:
             return False
-        found = self._found.setdefault(shard, set())
-        for key in misused.keys() - found:
-            told = describe_wrong_type(self._shards[shard].host, key, misused[key])
-            logger.error("A channel cannot be read: %s", told)
-        found.update(misused)
-        self._look_at = time.monotonic() + _LOOK_AGAIN
+        found = self._found.setdefault(number, set())
+        for key in wrong.keys() - found:
+            logger.error("A channel cannot be read: %s", describe_wrong_type(source.name, key, wrong[key]))
+        found.update(wrong)
+        self._look_at = time.monotonic() + _LOOK_AGAIN_SECONDS
         return True
 
-    def without(self, turn: list[tuple[int, list[bytes]]]) -> list[tuple[int, list[bytes]]]:
-        """Returns the shards of ``turn``, and of their keys those that are queues."""
+    def without(self, turn: Turn) -> Turn:
+        """Return the sources of ``turn``, and of their keys those that are queues."""
         if not self._found:
             return turn
         if time.monotonic() >= self._look_at:
             self._look_again()
-        left = [(shard, [key for key in keys if key not in self._found.get(shard, ())]) for shard, keys in turn]
-        return [(shard, keys) for shard, keys in left if keys]
+        left = [(number, [key for key in keys if key not in self._found.get(number, ())]) for number, keys in turn]
+        return [(number, keys) for number, keys in left if keys]
 
     def _look_again(self) -> None:
-        self._look_at = time.monotonic() + _LOOK_AGAIN
-        for shard, found in list(self._found.items()):
-            keys = list(found)
+        self._look_at = time.monotonic() + _LOOK_AGAIN_SECONDS
+        for number, found in list(self._found.items()):
+            source = self._sources[number]
             try:
-                kinds = self._shards[shard].execute(types(keys), fail_fast=True)
+                right = found - source.wrong_types(list(found)).keys()
             except RedisError:
                 continue
-            for key, kind in zip(keys, kinds):
-                if kind in _QUEUE_TYPES:
-                    found.discard(key)
-                    logger.warning(
-                        "Key %r at %s is a queue again", key.decode(errors="replace"), self._shards[shard].host
-                    )
+            for key in right:
+                logger.warning("Key %r at %s is a queue again", key.decode(errors="replace"), source.name)
+            found -= right
             if not found:
-                del self._found[shard]
+                del self._found[number]

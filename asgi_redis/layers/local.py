@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Union
 
 from asgi_redis.connection import run_plan
 from asgi_redis.engine.delayed import DelayedMessages
-from asgi_redis.engine.local_receiver import LocalReceiver
-from asgi_redis.engine.reader import Reader
+from asgi_redis.engine.local_receiver import LocalReceiver, StoreSource
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.from_setting import layer_from_setting
 from asgi_redis.layers.options import Option, RedisOptions, SharedOptions, resolve, select, takes
@@ -45,7 +44,8 @@ class RedisLocalChannelLayer(RedisChannelLayer):
     Messages to normal channels go to ``local_layer``, so that the work that a machine takes in is done there. What
     has a ``!`` or ``?`` in its name, and all groups, are on Redis, and reach every machine. A group may have normal
     channels in it: they get its messages on the machine that sends to the group. A receive of both kinds waits for
-    both at once; what it returns is all from one side, and each side comes first in turn.
+    both at once; what it returns is all from one side, and each side comes first in turn. A ``reader`` goes on with
+    the local channels while Redis is away, and the other way round.
 
     A local layer that is made here has the prefix, expiry, capacities, keys and so on of this layer, where its
     ``CONFIG`` says nothing else; one that is given keeps its own.
@@ -68,7 +68,12 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         )
         self.crosses_processes = self._local.crosses_processes
         self._receiver = LocalReceiver(
-            self._local.receiver, self._shards, self._keys, self._operations, self.decoder, self
+            StoreSource(self._local, self._local.receiver),
+            self._shards,
+            self._keys,
+            self._operations,
+            self.decoder,
+            self,
         )
         delaying = DelayOperations(self._keys, self.expiry)
         self.delayed = DelayedMessages(self._shards, delaying, self._serializer, self, self.encoder, self._local.send)
@@ -96,19 +101,6 @@ class RedisLocalChannelLayer(RedisChannelLayer):
             self._local.send(channel, message)
         else:
             super().send(channel, message)
-
-    def reader(self) -> Reader:
-        """
-        Returns what a worker receives with, in one thread.
-
-        It goes on with the local channels while Redis is away, and the other way round.
-        """
-        return Reader(
-            self._receiver,
-            self._shards,
-            self._operations.probe(),
-            [(self._local, self._local.global_statistics)],
-        )
 
     @property
     def undecodable_count(self) -> int:

@@ -103,7 +103,7 @@ class RedisChannelLayer(BaseChannelLayer):
 
     def reader(self) -> Reader:
         """Returns what a worker receives with: one thread, and as many servers as can be reached."""
-        return Reader(self._receiver, self._shards, self._operations.probe())
+        return Reader(self._receiver)
 
     def unblock(self) -> None:
         """End all waits of this process in a receive call, as if their time had run out."""

@@ -1,5 +1,6 @@
 """The meaning of calls on Redis: keys, shards, commands and their replies. Nothing here does I/O."""
 
+from asgi_redis.wire.channel_set import ChannelSet
 from asgi_redis.wire.delayed import DelayedEntry, DelayOperations, DueNow
 from asgi_redis.wire.group_send import GroupFrame, GroupPart, GroupSendOperations, plan_group
 from asgi_redis.wire.groups import GroupMembers, GroupOperations
@@ -7,7 +8,6 @@ from asgi_redis.wire.keys import Keys
 from asgi_redis.wire.memberships import MembershipOperations
 from asgi_redis.wire.names import shard_of, share
 from asgi_redis.wire.operation import Operation
-from asgi_redis.wire.receiving import ChannelSet, Unpacker
 from asgi_redis.wire.send import MAX_SCRIPT_BYTES, SendOperations
 from asgi_redis.wire.statistics import StatisticsOperations
 from asgi_redis.wire.taking import ReceiveOperations, Taken, TakenMessages
@@ -31,7 +31,6 @@ __all__ = [
     "StatisticsOperations",
     "Taken",
     "TakenMessages",
-    "Unpacker",
     "plan_group",
     "shard_of",
     "share",

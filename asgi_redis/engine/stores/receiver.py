@@ -115,7 +115,7 @@ class StoreReceiver:
     def buffer(self, channel: str, message: Message) -> None:
         """Keep a message for the next reader of its channel in this process."""
         fork.check()
-        self._buffer.put(queue_of(channel), [channel], message, self._rules.expiry)
+        self._buffer.add(channel, message, self._rules.expiry)
         self.wake()
 
     def clear_buffer(self) -> None:

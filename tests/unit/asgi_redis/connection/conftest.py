@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from asgi_redis.connection import Hand, Shard, parse_hosts, pop
+from asgi_redis.connection import BlockingPop, Shard, parse_hosts, requeue_taken, wait_for_first
+from asgi_redis.process import fork
 from asgi_redis.process.wakeup import WakeupPipe
 from tests.support.queues import QueueOperations
 
@@ -28,17 +29,29 @@ def key(prefix):
 
 
 @pytest.fixture
-def wait(shards, operations, key):
+def pops_of(operations, key):
+    """Makes a blocking pop on each of the shards."""
+
+    def pops_of(shards, timeout):
+        operation = operations.pop([key], timeout)
+        return [BlockingPop(shard, operation, operations.requeue, fork.check()) for shard in shards]
+
+    return pops_of
+
+
+@pytest.fixture
+def wait(shards, pops_of):
     """Waits on all shards, or those given; returns the member or None."""
 
-    def wait(timeout=5.0, waiter=None, on=None):
-        requests = [(shard, operations.pop([key], timeout)) for shard in on or shards]
-        hand = Hand()
+    def wait(timeout=5.0, wakeup=None, on=None):
+        pops = pops_of(on or shards, timeout)
         try:
-            taken = pop(requests, timeout, waiter or WakeupPipe(), operations.requeue, hand)
+            wait_for_first(pops, wakeup or WakeupPipe(), timeout, False)
         except BaseException:
-            hand.requeue()
+            requeue_taken(pops)
             raise
-        return taken and taken.member
+        members = [taken.member for pop in pops for taken in pop.taken or ()]
+        assert len(members) <= 1
+        return members[0] if members else None
 
     return wait

@@ -9,7 +9,7 @@ import time
 import pytest
 import redis
 
-from asgi_redis.connection import Hand, Shard, blocking_pop, exchange, parse_hosts, pop
+from asgi_redis.connection import Shard, blocking_pop, exchange, parse_hosts, wait_for_first
 from asgi_redis.process.wakeup import WakeupPipe
 from tests.support.queues import blocked_clients, put, queued
 from tests.support.shards import connections_are_sound
@@ -127,15 +127,14 @@ class TestPutOff:
             yield client
 
     def test_the_server_survives_and_a_message_that_the_pop_then_takes_is_put_back(
-        self, wait, shard, client, operations, key
+        self, pops_of, shard, client, operations, key
     ):
         put(shard, operations, b"m")
         client.client_pause(60_000, all=False)
-        reported = []
-        requests = [(shard, operations.pop([key], 1))]
-        report = lambda *outage: reported.append(outage)  # noqa: E731  it is short
-        assert pop(requests, 0.1, WakeupPipe(), operations.requeue, Hand(), report) is None
-        assert [type(error) for _, error in reported] == [redis.exceptions.TimeoutError]
+        pops = pops_of([shard], 1)
+        failures = wait_for_first(pops, WakeupPipe(), 0.1, True)
+        assert [type(error) for error in failures.values()] == [redis.exceptions.TimeoutError]
+        assert not pops[0].taken
         client.client_unpause()
         assert shard.background_replies.settle(time.monotonic() + 10)
         assert queued([shard], operations, key) == [b"m"]
@@ -173,7 +172,7 @@ class TestUnblocking:
     def test_a_pop_that_does_not_end_is_left_to_a_thread_that_puts_its_message_back(
         self, wait, shards, operations, key, monkeypatch
     ):
-        monkeypatch.setattr(blocking_pop, "_GIVE_UP", 0.05)
+        monkeypatch.setattr(blocking_pop, "_END_TIMEOUT_SECONDS", 0.05)
         execute = Shard.execute
         with monkeypatch.context() as patch:
             patch.setattr(Shard, "execute", lambda *args, **kwargs: None)  # no unblocking gets through

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
 from asgi_redis.engine import fanout as module
-from asgi_redis.engine.fanout import FanOutBuffer
+from asgi_redis.engine.fanout import FanOutBuffer, SharedMessage
 from tests.support.threads import in_threads
 
 
@@ -34,7 +35,7 @@ def clock(monkeypatch):
 def put(kept, *channels, message=None, expires_in=60, size=0):
     queue = channels[0].partition("!")[0] + "!"
     data = json.dumps(message or {}).encode().ljust(size)
-    kept.put(queue, channels, data, expires_in, json.loads)
+    kept.put(SharedMessage(queue, channels, data, json.loads, module.time.monotonic() + expires_in))
 
 
 def take(kept, queues, limit):
@@ -126,7 +127,7 @@ def test_what_is_put_back_comes_first_and_in_its_order(kept, back):
 
 def test_an_entry_is_here_or_there(kept):
     entries = ["first", "second"]
-    kept.put("q!", ["q!x"], b"{}", 60, json.loads, entries, 1)
+    kept.put(SharedMessage("q!", ["q!x"], b"{}", json.loads, time.monotonic() + 60), None, entries, 1)
     assert entries == ["first"]
     assert take(kept, ["q!"], 10) == [("q!x", {})]
 

@@ -19,7 +19,7 @@ layer.block_timeout = 20
 
 def waiting(then):
     "Calls `then` as soon as the layer waits for a message."
-    if layer._receiver._waiters:
+    if layer._receiver._waiting:
         then()
     else:
         reactor.callLater(0.01, waiting, then)
@@ -134,9 +134,9 @@ unblocked = threading.Event()
 receive = layer.receive
 
 def receive_late(channels, block):
-    layer._receiver._waiters.add(None)  # for `waiting`
+    layer._receiver._waiting.add(None)  # for `waiting`
     unblocked.wait()
-    layer._receiver._waiters.clear()
+    layer._receiver._waiting.clear()
     return "work", {"n": 1}
 
 layer.receive = receive_late

@@ -12,7 +12,7 @@ import redis
 
 from asgi_redis.connection import execute
 from asgi_redis.connection.shard import Shard
-from asgi_redis.connection.take import Look
+from asgi_redis.connection.take import Take
 from asgi_redis.engine import delayed
 from asgi_redis.wire import Taken
 from asgi_redis.wire.memberships import Membership, MembershipOperations
@@ -88,7 +88,7 @@ def interpreter(redis_server, monkeypatch):
         monkeypatch.setattr(
             execute, "execute_on_shards", lambda requests: [shard.execute(operation) for shard, operation in requests]
         )
-        monkeypatch.setattr(Look, "run", take)
+        monkeypatch.setattr(Take, "take", take)
         yield interpreter
 
 

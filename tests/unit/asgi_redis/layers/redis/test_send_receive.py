@@ -180,7 +180,7 @@ class TestUnblock:
         received = []
         thread = threading.Thread(target=lambda: received.append(sharded.receive(["work"], block=True)))
         thread.start()
-        eventually(lambda: sharded._receiver._waiters)
+        eventually(lambda: sharded._receiver._waiting)
         started = time.monotonic()
         sharded.unblock()
         thread.join(10)
@@ -190,13 +190,13 @@ class TestUnblock:
     def test_it_ends_a_wait_that_is_about_to_begin(self, layer, monkeypatch):
         layer.block_timeout = 30
         receiver = layer._receiver
-        waiter = receiver._waiter
+        idle_pipe = receiver._idle_pipe
 
         def unblocked_just_before():
             layer.unblock()  # nobody is waiting yet
-            return waiter()
+            return idle_pipe()
 
-        monkeypatch.setattr(receiver, "_waiter", unblocked_just_before)
+        monkeypatch.setattr(receiver, "_idle_pipe", unblocked_just_before)
         started = time.monotonic()
         assert layer.receive(["work"], block=True) == (None, None)
         assert time.monotonic() - started < 5

@@ -180,7 +180,7 @@ class TestTheObject:
         received = []
         thread = threading.Thread(target=lambda: received.append(layer.receive(["work"], block=True)))
         thread.start()
-        eventually(lambda: layer._receiver._waiters)
+        eventually(lambda: layer._receiver._waiting)
         layer.close()
         layer.send("work", {"a": 1})
         thread.join(10)

@@ -1,0 +1,124 @@
+"""One call of a receiver: which messages it wants and has taken so far, and its policy for a source that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Protocol
+
+from asgi_redis.connection import Take
+from asgi_redis.engine.fanout import Share
+from asgi_redis.engine.limits import exhausted
+from asgi_redis.engine.stores.store import StoreListener
+from asgi_redis.process import fork
+from asgi_redis.process.wakeup import WakeupPipe
+from asgi_redis.wire import ChannelSet
+
+Batch = list[tuple[str, Any]]
+"""Each message with its channel; where it is asked for, a ``SharedMessage`` in place of a group's message."""
+Turn = list[tuple[int, list[bytes]]]
+"""The numbers of sources, each with the keys of the queues to read there, in the order of this turn."""
+
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.01, 0.25  # between two looks at a server where one may not wait
+
+
+class Source(Protocol):
+    """A place that messages come from: a Redis server, or the store of this machine. They are known by numbers."""
+
+    @property
+    def name(self) -> object:
+        """What the log calls it."""
+
+    def probe(self) -> object:
+        """Raise an error unless messages can be taken."""
+
+    def try_to_wait(self) -> None:
+        """Raise ``redis.exceptions.RedisError`` unless a wait for messages works."""
+
+    def wrong_types(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return the keys that are no queues, with their types. Raises ``redis.exceptions.RedisError``."""
+
+    def settle(self, deadline: float) -> bool:
+        """Wait for late replies; return whether all are there by ``deadline`` (``time.monotonic``)."""
+
+
+class FailurePolicy:
+    """Decides what becomes of a source that fails. This one, of a layer's own calls, raises its error."""
+
+    leaves_out = False
+    """Whether a source that fails is left out, and a server that hangs soon fails; so no ``RedisError`` is raised."""
+    woken = False
+    """Whether to return at once, with the messages that are there."""
+
+    @property
+    def absent(self) -> Collection[int]:
+        """The sources that are left out."""
+        return ()
+
+    def readable(self, turn: Turn) -> Turn:
+        """Return the sources and keys that can be read at present."""
+        return turn
+
+    def failed(self, number: int, error: Exception, keys: Sequence[bytes] = (), waiting: bool = False) -> None:
+        """Leave a source out, or some of the ``keys`` that it was asked for; ``waiting``: a wait has failed."""
+        raise error
+
+    def served(self, number: int, waiting: bool = False) -> None:
+        """Note that a source has answered; ``waiting``: to a wait."""
+
+    def waits(self, pipe: WakeupPipe | None) -> None:
+        """Note the pipe that ends the current wait; None when there is no wait any more."""
+
+
+RAISE_ERRORS = FailurePolicy()
+
+
+class ReceiveCall:
+    """
+    One call. ``takes`` hold messages off Redis, ``shares`` those out of the buffer: requeued if the call fails.
+
+    ``full`` are the channels that have no room left in ``limits``. With ``shared``, a message for several channels
+    is returned as a ``SharedMessage``.
+    """
+
+    listener: StoreListener | None = None
+    """What tells of messages on this machine while the call waits."""
+    unblocked = 0
+    """How often the receiver was unblocked before the call began."""
+    looks = False
+    """Whether the call looks before it waits."""
+    has_dropped = False
+    """Whether messages were dropped where the call has looked: there may be others behind them."""
+    is_registered = False
+    """Whether the call is in the ``ReceiveOrder``."""
+    full: Collection[str] = ()
+    _pause = _FIRST_PAUSE_SECONDS
+
+    def __init__(
+        self,
+        channels: ChannelSet,
+        limit: int,
+        policy: FailurePolicy,
+        limits: Mapping[str, int] | None,
+        shared: bool,
+    ) -> None:
+        self.channels = channels
+        self.limit = limit
+        self.limits = limits
+        if limits:
+            self.full = exhausted(limits)
+        self.policy = policy
+        self.shared = shared
+        self.generation = fork.generation
+        self.takes: list[Take] = []
+        self.shares: list[Share] = []
+
+    def forget(self) -> None:
+        """Forget the requests that are done with, and messages that were dropped."""
+        self.takes.clear()
+        self.shares.clear()
+
+    def next_pause(self) -> float:
+        """Return the seconds until the next look at a server where one may not wait: longer each time."""
+        pause = self._pause
+        self._pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+        return pause

@@ -1,0 +1,161 @@
+"""What a call has taken off Redis becomes messages; the rest of a group's message is buffered for other readers."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Collection
+
+from redis.exceptions import RedisError
+
+from asgi_redis.engine.codec import MessageDecoder
+from asgi_redis.engine.dropped import DroppedMessages
+from asgi_redis.engine.fanout import FanOutBuffer, SharedMessage
+from asgi_redis.engine.receive_call import Batch, ReceiveCall
+from asgi_redis.engine.receive_order import ReceiveOrder
+from asgi_redis.exceptions import UndecodableMessage
+from asgi_redis.process.wakeup import WakeupPipe
+from asgi_redis.wire import Keys, Taken
+from asgi_redis.wire.message import Message
+from asgi_redis.wire.names import is_channel_name
+from asgi_redis.wire.server import ping
+
+logger = logging.getLogger("asgi_redis")
+
+_FEW_NAMES = 10
+_PING = ping()
+
+
+class Unpacker:
+    """
+    Decodes the entries of queues, and drops those that are no messages.
+
+    An entry of a process-local queue may be for several channels of the process. ``expiry`` is in seconds; ``wake``
+    is called when there are messages for other calls.
+    """
+
+    def __init__(self, keys: Keys, decoder: MessageDecoder, expiry: float, wake: Callable[[], object]) -> None:
+        self._keys = keys
+        self._decoder = decoder
+        self._expiry = expiry
+        self._wake = wake
+        self._crowded_out = DroppedMessages("that its group's members have not received in time")
+
+    def start_process(self, idle_pipes: deque[WakeupPipe]) -> None:
+        """Set up the parts that a process must not share with the one that it was forked from."""
+        self.order = ReceiveOrder(idle_pipes)
+        self.clear_buffer()
+
+    def clear_buffer(self) -> None:
+        """Drop the buffered messages."""
+        why = "more than the process holds"
+        self.buffer = FanOutBuffer(lambda queue, number: self._crowded_out.add(queue, why, number))
+
+    def unpack(self, call: ReceiveCall) -> Batch:
+        """Return the messages that a call has taken; buffer those that are for several channels."""
+        received: Batch = []
+        alone = not call.is_registered or self.order.is_alone()
+        if not alone:
+            if self.order.have_waiting(call):
+                _let_replies_come(call)
+            alone = not self.order.have_taken(call)
+        has_buffered = False
+        for take in call.takes:
+            if take.taken:
+                has_buffered |= self._unpack_taken(call, take.taken, alone, received)
+        self.order.end(call)
+        if has_buffered:
+            received += self.take_buffered(call, call.limit - len(received))
+            if self.buffer:
+                self._wake()  # another thread may be waiting for the rest
+        return received
+
+    def _unpack_taken(self, call: ReceiveCall, entries: list[Taken], alone: bool, received: Batch) -> bool:
+        """Add the messages to ``received``, or buffer them; return whether some were buffered."""
+        has_buffered = False
+        position = 0
+        while position < len(entries):
+            one = entries[position]
+            try:
+                queue, channels, message, payload = self.decode(one)
+            except Exception as error:  # noqa: BLE001  a serialiser may raise anything; no reader may die of it
+                self._decoder.drop(self._keys.queue_name(one.key), error)
+                del entries[position]
+                continue
+            is_shared = len(channels) > 1 or queue in self.buffer
+            if not is_shared and (alone or queue not in call.channels.process_local):
+                received.append((channels[0], message))
+                position += 1
+                continue
+            expires = time.monotonic() + self._expiry - one.age
+            shared = SharedMessage(queue, channels, payload, self.message, expires, message)
+            self.buffer.put(shared, float(one.score), entries, position)
+            has_buffered = True
+        return has_buffered
+
+    def take_buffered(self, call: ReceiveCall, limit: int) -> Batch:
+        """Return up to ``limit`` buffered messages."""
+        received: Batch = []
+        if not self.buffer:
+            return received
+        newest = self.buffer.newest()
+        self.order.wait(call)
+        first = len(call.shares)
+        names: Collection[str] = call.channels.names
+        if call.full:
+            names = [name for name in names if name not in call.full]
+        self.buffer.take(names, limit, call.shares, newest)
+        for shared, channel in call.shares[first:]:
+            if call.shared and "!" in channel:
+                received.append((channel, shared))
+                continue
+            try:
+                received.append((channel, shared.message()))
+            except Exception as error:  # noqa: BLE001  as in unpacking
+                self._decoder.drop(channel, error)
+        return received
+
+    def decode(self, taken: Taken) -> tuple[str, list[str], Message, bytes]:
+        """
+        Return the name of the queue, the channels that an entry is for, at least one, the message, and its payload.
+
+        A process-local queue's message names its channel, or all of them when it was sent to a group.
+        Raises ``UndecodableMessage``, or what the serialiser raises.
+        """
+        decoder = self._decoder
+        queue = self._keys.queue_name(taken.key)
+        payload = decoder.payload(taken.member)
+        message = decoder.decode(payload)
+        names = message.pop("__asgi_channel__", queue)
+        if not queue.endswith("!"):
+            return queue, [queue], message, payload
+        if isinstance(names, str) and names.startswith(queue) and is_channel_name(names):
+            return queue, [names], message, payload  # nearly always
+        if isinstance(names, str):
+            names = [names]
+        if not isinstance(names, list) or not names or not all(map(is_channel_name, names)):
+            raise UndecodableMessage("a wrong __asgi_channel__")
+        if len(names) > 1:
+            names = list(dict.fromkeys(names))
+        if not all(name.startswith(queue) for name in names):
+            raise UndecodableMessage("an __asgi_channel__ of another process")
+        if decoder.encode is not None and len(names) > _FEW_NAMES and sum(map(len, names)) > len(payload) // 4:
+            payload = decoder.encode(message)  # or all the names would be read again for each of them
+        return queue, names, message, payload
+
+    def message(self, payload: bytes) -> Message:
+        """Return the message, a new object each time, that was decoded with this payload."""
+        message = self._decoder.decode(payload)
+        message.pop("__asgi_channel__", None)
+        return message
+
+
+def _let_replies_come(call: ReceiveCall) -> None:
+    """Make a round trip: the replies to requests that Redis has served before have come then, too."""
+    for take in call.takes:
+        if take.taken:
+            try:
+                take.shard.execute(_PING, fail_fast=True)
+            except RedisError as error:
+                logger.debug("The order of what was received is not sure: %s", error)
