@@ -34,11 +34,11 @@ class ReceiverSettings(NamedTuple):
     """
     The settings that the threads of a layer share.
 
-    ``requeue`` sends a message again that was received and not taken. There are ``max_threads`` at most.
+    ``send`` returns a message that was received and not taken to its channel. There are ``max_threads`` at most.
     """
 
     make_reader: Callable[[], LayerReader]
-    requeue: Callable[[str, Message], object]
+    send: Callable[[str, Message], object]
     name: str
     max_threads: int
 
@@ -212,7 +212,7 @@ class ReceiveThread:
             surplus = mailboxes.take_surplus()
         for channel, message in surplus:
             try:
-                self._settings.requeue(channel, message)
+                self._settings.send(channel, message)
             except BaseException:
                 logger.exception("A message of channel %r that nobody took could not be sent back", channel)
 
