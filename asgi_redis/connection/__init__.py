@@ -1,4 +1,4 @@
-"""The way to Redis: hosts, connections, and what runs operations and plans on them."""
+"""The way to Redis: hosts, connections, and the runners of operations and plans."""
 
 from asgi_redis.connection.blocking_pop import BlockingPop, wait_for_first
 from asgi_redis.connection.errors import describe_wrong_type

@@ -15,8 +15,8 @@ def authentication_error(name: object, error: Exception) -> AuthenticationError:
     return AuthenticationError(f"{name} does not take the user name or password: {error}")
 
 
-def explained(name: object, version: str, error: Exception) -> Exception:
-    """Return the error that callers get for an error reply of the server ``name``; mostly the same."""
+def explain(name: object, version: str, error: Exception) -> Exception:
+    """Return the error that callers get for an error reply; mostly the same."""
     if redis_py.refuses_user(error):
         return authentication_error(name, error)
     if not isinstance(error, ResponseError):

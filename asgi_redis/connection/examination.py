@@ -1,4 +1,4 @@
-"""What a server tells of itself, once in a process: that it cannot be used, or may lose queues."""
+"""The examination of a server before its first use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from asgi_redis.wire.operation import command
 logger = logging.getLogger("asgi_redis")
 
 _INFO = command(b"INFO")
-_warned: set[tuple[str, bytes]] = set()  # of which server and policy the log has told
+_warned: set[tuple[str, bytes]] = set()  # servers and policies that the log has warned of
 
 
 class Examination:
@@ -26,9 +26,9 @@ class Examination:
         self._examined: set[Any] = set()
         self.version = "?"
 
-    def make(self, connection: Any) -> None:
+    def examine(self, connection: Any) -> None:
         """
-        Examines the server of a connection, if that was not done.
+        Examine the server of a connection, unless that was done.
 
         Raises ``UnsupportedRedis`` for a server in cluster mode, ``redis.exceptions.ConnectionError`` where none
         answers. Logs an eviction policy that deletes queues.
@@ -62,7 +62,7 @@ class Examination:
 
 
 def ask_info(host: Host, connection: Any) -> dict[bytes, bytes]:
-    """Returns what the server tells of itself; nothing where a user may not ask. Raises ``ConnectionError``."""
+    """Return the ``INFO`` of a server; empty where a user may not ask."""
     try:
         write(connection, _INFO)
         reply = read_reply(connection)

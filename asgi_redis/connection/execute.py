@@ -1,7 +1,8 @@
 """
-The blocking runner of plans. A plan is a call as a generator: it yields requests and is sent their results.
+The blocking runner of plans.
 
-The asynchronous layers have a runner for the same plans: ``asgi_redis.aio.runner``.
+A plan is a call as a generator: it yields requests and is sent their results. The asynchronous layers have a runner
+for the same plans: ``asgi_redis.aio.runner``.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Plan = Generator[list[Request], list[Any], T]
 
 
 def run_plan(plan: Plan[T]) -> T:
-    """Run a plan with blocking requests, and return what it returns. Raises ``ForkedDuringCall``."""
+    """Run a plan with blocking requests, and return its result."""
     generation = fork.check()
     try:
         requests = next(plan)
@@ -38,7 +39,7 @@ def run_plan(plan: Plan[T]) -> T:
 
 def execute_on_shards(requests: Sequence[tuple[Shard, Operation]]) -> list[Any]:
     """
-    Sends operations to several shards at once, all before the first reply is read, and returns their results.
+    Send operations to several shards at once, and return their results.
 
     A shard that fails does not keep the others from being served; its error is raised when all have answered.
     """

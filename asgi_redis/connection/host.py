@@ -1,4 +1,4 @@
-"""One server, and how it is connected to."""
+"""One Redis server: how to connect to it, and how many connections it may have."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from asgi_redis.exceptions import ConfigurationError
 from asgi_redis.process.patches import refuse_eventlet
 
 # A NAT or a load balancer forgets a connection that is silent for 4 minutes, or 350 seconds; some after one minute.
-_KEEPALIVE = {"TCP_KEEPIDLE": 45, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
-_PATIENCE = 5.0  # seconds, where no timeout is set
+_KEEPALIVE_SECONDS = {"TCP_KEEPIDLE": 45, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+_CONNECT_SECONDS = 5.0  # where no timeout is set
 _MACOS_KEEPIDLE = 0x10  # TCP_KEEPALIVE, which Python knows by name from 3.10 on
 
 
 class ConnectionLimits(NamedTuple):
     """
-    How many connections a host may have at a time, and how old one may be in seconds.
+    The limits of the connections to one host: their number, and times in seconds.
 
-    ``max_idle_time`` is how long a connection may be in no use. ``health_check_interval`` is after how long one is
-    asked whether it still works before it is used.
+    ``max_idle_time`` is how long a connection may be unused. After ``health_check_interval`` without use it is
+    checked before its next use.
     """
 
     max_connections: float = math.inf
@@ -39,7 +39,7 @@ class ConnectionLimits(NamedTuple):
 
     @classmethod
     def taken_from(cls, options: dict[str, Any]) -> ConnectionLimits:
-        """Takes them out of a host's options; None is no limit. Raises ``ConfigurationError``."""
+        """Take the limits out of the options of a host; None is no limit."""
         return cls(**{name: _limit(name, options.pop(name)) for name in cls._fields if name in options})
 
 
@@ -57,22 +57,22 @@ def _limit(name: str, value: Any) -> float:
 
 
 class Host:
-    """One Redis server, or one Sentinel service: what is needed to connect to it."""
+    """One Redis server, or one Sentinel service, as redis-py connects to it."""
 
     moves = False
-    """Whether it may be another server the next time."""
+    """Whether it may be another server at the next connection."""
 
     def __init__(self, name: str, connection_class: type[Any], options: Mapping[str, Any]) -> None:
         self.name = name
         self._connection_class = connection_class
-        # Never again what may have been sent already: a retry of redis-py's could do that.
+        # A retry of redis-py could send a request twice.
         self._options = {**options, "retry": Retry(NoBackoff(), 0)}
         self.limits = ConnectionLimits.taken_from(self._options)
         if issubclass(connection_class, (Connection, SSLConnection)):
             self._options.setdefault("socket_keepalive", True)
             self._options.setdefault("socket_keepalive_options", keepalive_options())
-        self.connect_timeout: float = self._options.get("socket_connect_timeout") or _PATIENCE
-        """How many seconds may pass until a caller has a connection."""
+        self.connect_timeout: float = self._options.get("socket_connect_timeout") or _CONNECT_SECONDS
+        """How many seconds a caller may wait for a connection."""
         self._make()  # shows a wrong option now, not at the first use
 
     def _make(self) -> Any:
@@ -80,9 +80,9 @@ class Host:
 
     def connect(self) -> Any:
         """
-        Returns a new connection of redis-py, connected.
+        Return a new connection of redis-py, connected.
 
-        Raises ``redis.exceptions.ConnectionError``, also for what a provider of credentials raises.
+        Raises ``redis.exceptions.ConnectionError``, also where a provider of credentials raises any other error.
         """
         refuse_eventlet()  # it may have patched since the layer was made
         connection = self._make()
@@ -90,7 +90,7 @@ class Host:
         return connection
 
     def reconnect(self, connection: Any) -> None:
-        """Connects a connection, anew if need be. Raises as ``connect`` does."""
+        """Connect a connection, anew if need be. Raises as ``connect`` does."""
         connection.disconnect()
         try:
             self._connect(connection)
@@ -125,19 +125,19 @@ class Host:
         return None
 
     def is_current(self, connection: Any) -> bool:
-        """Whether an idle connection still leads to where ``connect`` would."""
+        """Return whether an idle connection leads to where ``connect`` would lead now."""
         return True
 
     def lost(self) -> None:
-        """The server went away, or is the master no longer."""
+        """Take note that the server went away, or is the master no longer."""
 
     def __repr__(self) -> str:
         return self.name
 
 
 def keepalive_options() -> dict[int, int]:
-    """Returns socket options by which a silent connection is kept by the network between, or found to be dead."""
-    options = {getattr(socket, name): seconds for name, seconds in _KEEPALIVE.items() if hasattr(socket, name)}
-    if not hasattr(socket, "TCP_KEEPIDLE"):
-        options[getattr(socket, "TCP_KEEPALIVE", _MACOS_KEEPIDLE)] = _KEEPALIVE["TCP_KEEPIDLE"]
-    return options
+    """Return socket options that keep a silent connection alive in the network."""
+    numbers = {name: getattr(socket, name, None) for name in _KEEPALIVE_SECONDS}
+    if numbers["TCP_KEEPIDLE"] is None:
+        numbers["TCP_KEEPIDLE"] = getattr(socket, "TCP_KEEPALIVE", _MACOS_KEEPIDLE)
+    return {number: _KEEPALIVE_SECONDS[name] for name, number in numbers.items() if number is not None}

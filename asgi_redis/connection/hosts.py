@@ -1,4 +1,4 @@
-"""The ``hosts`` setting: what it may hold, and how each entry is connected to."""
+"""The ``hosts`` setting: the kinds of entries, and the host that each describes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def parse_hosts(
     shorthand: Mapping[str, Any] | None = None,
 ) -> list[Host]:
     """
-    Returns the hosts of a ``hosts`` setting, one for each shard, or the one that ``shorthand`` describes.
+    Return the host of each shard: those of ``hosts``, or that of ``shorthand``.
 
     ``connection_kwargs`` are redis-py's options for connections; those of an entry win over them. Raises
     ``ConfigurationError``, which says what to write instead and never shows a password.
@@ -131,7 +131,7 @@ def _parse_sentinel(options: dict[str, Any]) -> Host:
 
 
 def parse_sentinels(sentinels: Any) -> list[tuple[str, int]]:
-    """Returns the addresses of Sentinels. Raises ``ConfigurationError`` for what is not a list of pairs."""
+    """Return the addresses of Sentinels, checked."""
     if not sentinels or not isinstance(sentinels, (list, tuple)):
         raise ConfigurationError('the Sentinels must be a list of ("host", 26379) pairs')
     if any(not isinstance(entry, (list, tuple)) or len(entry) != 2 for entry in sentinels):

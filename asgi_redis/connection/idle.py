@@ -1,4 +1,4 @@
-"""Idle connections: under gevent's patches each belongs to the hub that has made it."""
+"""Idle connections; under gevent's patches each belongs to the hub that made it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from weakref import WeakValueDictionary
 
 from asgi_redis.process.patches import is_patched, original
 
-_KEPT = 100  # connections; more are closed
+_LIMIT = 100  # connections; more are closed
 
-Idle = tuple[Any, float]  # the connection, and when it was given back
+Idle = tuple[Any, float]  # the connection, and when it was released
 
 
 def idle_connections() -> deque[Idle] | IdleOfHub:
-    """Returns what idle connections are kept in, the last one given back first."""
-    return IdleOfHub() if is_patched("socket") else deque(maxlen=_KEPT)
+    """Return an empty collection of idle connections."""
+    return IdleOfHub() if is_patched("socket") else deque(maxlen=_LIMIT)
 
 
 class IdleOfHub:
     """
-    Those of the hub that asks.
+    The idle connections of the hub that asks.
 
     gevent's sockets wait in the hub that they were made for, and each native thread has a hub. A thread that ends
     closes the connections that it leaves.
@@ -42,36 +42,36 @@ class IdleOfHub:
                 return own
         except AttributeError:
             pass  # the first call in this thread
-        own = deque(maxlen=_KEPT)
+        own = deque(maxlen=_LIMIT)
         self._thread.idle = hub, own
         self._all[id(own)] = own
         return own
 
     def pop_of_others(self) -> Any | None:
-        """Returns a connection that another hub keeps, which this one can close, or None."""
+        """Return a connection of another hub, which this one can close, or None."""
         own = self._own()
-        for kept in self._all.values():
+        for idle in self._all.values():
             try:
-                if kept is not own:
-                    return kept.popleft()[0]
+                if idle is not own:
+                    return idle.popleft()[0]
             except IndexError:
                 continue  # nothing is idle there
         return None
 
     def append(self, idle: Idle) -> None:
-        """Keeps a connection."""
+        """Add a connection."""
         self._own().append(idle)
 
     def pop(self) -> Idle:
-        """Returns the connection that was kept last. Raises ``IndexError`` when there is none."""
+        """Return the connection that was added last. Raises ``IndexError`` for none."""
         return self._own().pop()
 
     def popleft(self) -> Idle:
-        """Returns the connection that was kept first. Raises ``IndexError`` when there is none."""
+        """Return the connection that was added first. Raises ``IndexError`` for none."""
         return self._own().popleft()
 
     def appendleft(self, idle: Idle) -> None:
-        """Puts back what ``popleft`` has returned."""
+        """Put back the connection that ``popleft`` has returned."""
         self._own().appendleft(idle)
 
     def __iter__(self) -> Iterator[Idle]:

@@ -1,4 +1,4 @@
-"""The commands for waiting that a server allows its user. An ACL, or renamed commands, may forbid some of them."""
+"""The commands for waiting that an ACL, or renamed commands, may forbid a user."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Permissions:
         self.forget()
 
     def forget(self) -> None:
-        """Have the server asked before the next wait, because it has refused a command that was allowed."""
+        """Have the server asked before the next wait: it has refused an allowed command."""
         self._known = self.are_full = False
         self.may_pop = True
         self.may_unblock = True
 
     def learn(self, execute: Execute, parts: Sequence[Operation]) -> None:
         """
-        Ask whether ``parts``, of which a wait is made, are allowed, unless that is known.
+        Ask whether the ``parts`` of a wait are allowed, unless that is known.
 
         Raises nothing: the wait itself shows any other trouble.
         """
@@ -53,7 +53,7 @@ class Permissions:
         self.are_full = may_pop and may_unblock
 
     def wake(self) -> bytes:
-        """Return the name of the queue that is to end a wait; empty where ``CLIENT UNBLOCK`` does that."""
+        """Return the name of a queue to end a wait with; empty for ``CLIENT UNBLOCK``."""
         return b"" if self.may_unblock else uuid.uuid4().hex.encode()
 
 

@@ -1,7 +1,7 @@
 """
-Many operations in one round trip, each with a result of its own: what one carries for many callers.
+Many operations in one round trip, each with its result, for many callers.
 
-Nothing is ever sent twice but scripts that Redis says it has not run.
+No request is ever sent twice, except a script that Redis says it has not run.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SMALL = 1 << 14  # bytes that fit into the buffer of a socket whose last reques
 
 def begin(shard: Shard, operation: Operation) -> Any | None:
     """
-    Sends an operation if that takes no waiting; returns the connection that has its reply, for ``pipeline_execute``.
+    Send an operation if that takes no waiting; return the connection.
 
     Raises ``redis.exceptions.RedisError``.
     """
@@ -42,14 +42,14 @@ def begin(shard: Shard, operation: Operation) -> Any | None:
 
 def pipeline_execute(shard: Shard, operations: Sequence[Operation], begun: Any | None = None) -> list[Any]:
     """
-    Sends all the operations before the first reply is read; returns for each its result, or the ``Exception``.
+    Return the result or the ``Exception`` of each operation.
 
-    ``begun`` is the connection on which the first of them was sent. Raises nothing. After a ``ConnectionError`` or a
-    ``TimeoutError`` Redis may or may not have carried out those that have one.
+    ``begun`` is the connection on which the first of them was sent. Raises nothing. Redis may or may not have carried
+    out an operation whose result is a ``ConnectionError`` or ``TimeoutError``.
     """
     try:
         connection = shard.checkout() if begun is None else begun
-    except BaseException as error:  # noqa: BLE001  it is the callers'
+    except BaseException as error:  # noqa: BLE001  the callers get it
         return each_its_own(as_exception(error), len(operations))
     outcomes: list[Any] = []
     try:
@@ -62,7 +62,7 @@ def pipeline_execute(shard: Shard, operations: Sequence[Operation], begun: Any |
         again = [position for position, outcome in enumerate(outcomes) if isinstance(outcome, NoScriptError)]
         if again:
             _run_unknown_scripts(connection, operations, outcomes, again)
-    except BaseException as interruption:  # noqa: BLE001  it is the callers'
+    except BaseException as interruption:  # noqa: BLE001  the callers get it
         shard.after_error(connection, interruption)
         failure = as_exception(interruption)
         lost = [outcome if not isinstance(outcome, NoScriptError) else failure for outcome in outcomes]
@@ -79,12 +79,12 @@ def pipeline_execute(shard: Shard, operations: Sequence[Operation], begun: Any |
 
 
 def each_its_own(error: Exception, number: int) -> list[Exception]:
-    """Returns an error for as many callers: what one of them raises gets a traceback that is not the others'."""
+    """Return copies of an error, so that each caller gets a separate traceback."""
     errors = [error]
     for _ in range(number - 1):
         try:
             own = copy.copy(error)
-        except Exception:  # noqa: BLE001  whatever its class needs to be made anew
+        except Exception:  # noqa: BLE001  its class may need anything to be made anew
             own = error
         own.__cause__ = error.__cause__
         errors.append(own)
@@ -93,10 +93,9 @@ def each_its_own(error: Exception, number: int) -> list[Exception]:
 
 def as_exception(error: BaseException) -> Exception:
     """
-    Returns what a caller in another thread can be given for ``error``.
+    Return an error that can be handed to a caller in another thread.
 
-    A future does not take StopIteration, and SystemExit would end the event loop of a caller that has asked for
-    nothing of the kind.
+    A future does not take StopIteration, and SystemExit would end the event loop of an innocent caller.
     """
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
@@ -106,12 +105,12 @@ def as_exception(error: BaseException) -> Exception:
 
 
 def is_error(outcome: Any) -> bool:
-    """Whether an operation has failed: what it reads as is never an exception."""
+    """Return whether an operation has failed: no result is an exception."""
     return isinstance(outcome, Exception)
 
 
 def _read(connection: Any, operation: Operation) -> Any:
-    """Returns the result, or the error that Redis has replied; raises when there is no reply."""
+    """Return the result, or the error reply; raise when there is no reply."""
     try:
         reply = read_replies(connection, operation)
     except ResponseError as error:
@@ -122,7 +121,7 @@ def _read(connection: Any, operation: Operation) -> Any:
 def _run_unknown_scripts(
     connection: Any, operations: Sequence[Operation], outcomes: list[Any], again: Sequence[int]
 ) -> None:
-    """Asks again for what Redis has not run, with the texts of the scripts."""
+    """Ask again for the scripts that Redis has not run, with their texts."""
     write(connection, b"".join([operations[position].with_text() for position in again]))
     for position in again:
         outcomes[position] = _read(connection, operations[position])

@@ -1,8 +1,8 @@
 """
-The connections to one host: those in no use, how old they may be, and how many there are.
+The pool of connections to one host.
 
-What is idle is closed by the calls that come later: after ``max_idle_time`` or ``max_connection_age``, so that a
-server behind a name that leads elsewhere by now is left; and when another shows that they are dead.
+Later calls close idle connections: after ``max_idle_time``; after ``max_connection_age``, so that the pool follows a
+name that leads to another server by now; and when another connection turns out to be dead.
 """
 
 from __future__ import annotations
@@ -14,16 +14,10 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakSet
 
-from redis.exceptions import (
-    ConnectionError,
-    MasterDownError,
-    ReadOnlyError,
-    ResponseError,
-    TimeoutError,
-)
+from redis.exceptions import ConnectionError, MasterDownError, ReadOnlyError, ResponseError, TimeoutError
 
 from asgi_redis.connection.examination import Examination, ask_info
 from asgi_redis.connection.host import Host
@@ -41,14 +35,16 @@ from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.process import fork
 from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS, within
 
-_FRESH = 0.05  # seconds that an idle connection counts as alive without a look
-_COUNT_AGAIN = 0.1  # seconds until a caller who waits for a connection counts them again
+_FRESH_SECONDS = 0.05  # an idle connection counts as alive for so long without a check
+_RECOUNT_SECONDS = 0.1  # a caller that waits for a connection counts them again after so long
 _SPREAD = 0.9  # of the age that a connection may have, at least, so that not all go at once
+T = TypeVar("T")
+
 _LOST = (ConnectionError, ReadOnlyError, MasterDownError)
 
 
 class ConnectionPool:
-    """Connections of redis-py to ``host``, which is examined before the first is used if it is to keep keys."""
+    """Connections of redis-py to ``host``, which is examined if it is to keep keys."""
 
     def __init__(self, host: Host, keeps_keys: bool = True) -> None:
         self.host = host
@@ -59,7 +55,7 @@ class ConnectionPool:
         fork.register(self)
 
     def start_process(self) -> None:
-        """Leaves all connections to the process that this one was forked from."""
+        """Leave all connections to the process that this one was forked from."""
         # Also those in use: a call that a signal handler has forked from goes on in this process, too.
         for connection in self._connections:
             leave_to_parent(connection)
@@ -71,11 +67,9 @@ class ConnectionPool:
         self._freed = threading.Condition()
         self._waiting = 0
 
-    # Taking
-
     def checkout(self, fail_fast: bool = False, spare: bool = False) -> Any:
         """
-        Returns a connection that is alive, as far as can be known before something is sent.
+        Return a connection that is alive, as far as can be known.
 
         With ``fail_fast`` it waits up to ``HANG_TIMEOUT_SECONDS`` for a new one. With ``spare`` it may be one more
         than ``max_connections``: for requests that let other connections go.
@@ -90,12 +84,12 @@ class ConnectionPool:
             except IndexError:
                 return None
             if self.host.moves and not self.host.is_current(connection):
-                # A master that is none any more; it may not know yet, and take what nobody will read.
+                # The server is no longer the master; it may not know yet, and take messages that will be lost.
                 connection.disconnect()
                 self.drop_idle()
                 continue
             now = time.monotonic()
-            if now - used <= _FRESH or self._is_sound(connection, now, used):
+            if now - used <= _FRESH_SECONDS or self._is_sound(connection, now, used):
                 connection.idle_since = used
                 return connection
 
@@ -111,12 +105,12 @@ class ConnectionPool:
             or (idle > self._limits.health_check_interval and not answers(connection, HANG_TIMEOUT_SECONDS))
         ):
             connection.disconnect()
-            self.drop_idle()  # what is as old is no better
+            self.drop_idle()  # others as old are no better
             return False
         return True
 
     def checkout_warm(self) -> Any | None:
-        """Returns a connection that was in use a moment ago, or None. Never waits, unlike ``checkout``."""
+        """Return a connection that was in use a moment ago, or None. Never waits."""
         fork.check()
         if self.host.moves:
             return None
@@ -124,13 +118,11 @@ class ConnectionPool:
             connection, used = self._idle.pop()
         except IndexError:
             return None
-        if time.monotonic() - used <= _FRESH:
+        if time.monotonic() - used <= _FRESH_SECONDS:
             connection.idle_since = used
             return connection
         self._idle.append((connection, used))
         return None
-
-    # Connecting
 
     def _connect(self, fail_fast: bool, spare: bool) -> Any:
         if self._limits.max_connections == math.inf or spare:
@@ -146,8 +138,8 @@ class ConnectionPool:
                 self._freed.notify()
 
     def _await_place(self, timeout: float) -> Any | None:
-        """Returns an idle connection, or None when there may be another; that counts as being opened then."""
-        most, deadline = self._limits.max_connections, time.monotonic() + timeout
+        """Return an idle connection, or None for room for another, which is counted."""
+        limit, deadline = self._limits.max_connections, time.monotonic() + timeout
         with self._freed:
             self._waiting += 1
         try:
@@ -157,32 +149,32 @@ class ConnectionPool:
                     return connection
                 with self._freed:
                     counted = [one for one in self._connections if one.is_counted and is_connected(one)]
-                    if len(counted) + self._opening < most:
+                    if len(counted) + self._opening < limit:
                         self._opening += 1
                         return None
                     left = deadline - time.monotonic()
                     if left <= 0:
                         raise ConnectionError(
-                            f"all {most:.0f} connections to {self.host} are in use (max_connections), and none was "
+                            f"all {limit:.0f} connections to {self.host} are in use (max_connections), and none was "
                             f"given back within {timeout:g} s"
                         )
                     other = self._idle.pop_of_others() if isinstance(self._idle, IdleOfHub) else None
                     if other is not None:
-                        other.disconnect()  # it is of no use to this hub, and in its place
+                        other.disconnect()  # this hub cannot use it, and needs its place
                     elif not self._idle:
-                        self._freed.wait(min(left, _COUNT_AGAIN))
+                        self._freed.wait(min(left, _RECOUNT_SECONDS))
         finally:
             with self._freed:
                 self._waiting -= 1
 
     def _make(self, fail_fast: bool) -> Any:
-        # redis-py bounds the steps of it one by one, and the last of them by the socket timeout.
-        connection = self._promptly(self.connect) if fail_fast else self.connect()
+        # redis-py bounds the steps of connecting one by one, and the last of them by the socket timeout.
+        connection = self._within_hang_timeout(self.connect) if fail_fast else self.connect()
         connection.is_counted = True
         return connection
 
     def connect(self) -> Any:
-        """Returns a new connection, which does not count. Raises ``redis.exceptions.ConnectionError``."""
+        """Return a new connection, which is not counted."""
         connection = self.host.connect()
         connection.is_counted = False
         with self._freed:
@@ -191,18 +183,19 @@ class ConnectionPool:
         return connection
 
     def server_now(self) -> tuple[bytes | None, float]:
-        """Returns what ``server_of`` does, for a new connection, and until when that holds. Raises ``RedisError``."""
-        return self._promptly(self._server_now)  # type: ignore[no-any-return]  # it returns what that does
+        """Return ``server_of`` a new connection, and the time until which it holds."""
 
-    def _server_now(self) -> tuple[bytes | None, float]:
-        connection = self.connect()
-        try:
-            return self.server_of(connection), connection.retire_at
-        finally:
-            connection.disconnect()
+        def look() -> tuple[bytes | None, float]:
+            connection = self.connect()
+            try:
+                return self.server_of(connection), connection.retire_at
+            finally:
+                connection.disconnect()
+
+        return self._within_hang_timeout(look)
 
     def server_of(self, connection: Any) -> bytes | None:
-        """Returns the id of the server that a connection leads to; None where a user may not ask."""
+        """Return the id of the server at the other end; None where a user may not ask."""
         return ask_info(self.host, connection).get(b"run_id")
 
     def _reconnect(self, connection: Any) -> None:
@@ -211,23 +204,21 @@ class ConnectionPool:
 
     def _opened(self, connection: Any) -> None:
         if self._examination is not None:
-            self._examination.make(connection)
+            self._examination.examine(connection)
         connection.idle_since = now = time.monotonic()
         connection.retire_at = now + self._limits.max_connection_age * random.uniform(_SPREAD, 1.0)
 
-    def _promptly(self, call: Callable[[], Any]) -> Any:
+    def _within_hang_timeout(self, call: Callable[[], T]) -> T:
         try:
             return within(HANG_TIMEOUT_SECONDS, call, f"connecting to {self.host}")
         except builtins.TimeoutError as error:
             raise ConnectionError(str(error)) from None
 
-    # Sending
-
     def send(self, connection: Any, packed: bytes, fail_fast: bool = False) -> None:
         """
-        Sends a request on a connection that was checked out.
+        Send a request on a connection that was checked out.
 
-        One that was closed meanwhile is connected anew, if no byte has gone out.
+        If the connection turns out to be closed before a byte has gone out, it is connected anew.
         """
         try:
             write(connection, packed)
@@ -236,18 +227,16 @@ class ConnectionPool:
             write(connection, packed)
 
     def renew(self, connection: Any, error: Unsent, fail_fast: bool = False) -> None:
-        """Connects one anew that was closed before a byte went out, as ``error`` says."""
+        """Connect a connection anew that was closed before a byte went out."""
         self.after_error(connection, error)
         reconnect = functools.partial(self._reconnect, connection)
         if fail_fast:
-            self._promptly(reconnect)
+            self._within_hang_timeout(reconnect)
         else:
             reconnect()
 
-    # Giving back
-
     def release(self, connection: Any) -> None:
-        """Keeps a connection, all of whose replies were read, for the next call."""
+        """Return a connection to the pool, all of whose replies were read."""
         now = time.monotonic()
         if now < connection.retire_at:
             self._idle.append((connection, now))
@@ -259,7 +248,7 @@ class ConnectionPool:
             self._sweep(now)
 
     def discard(self, connection: Any) -> None:
-        """Closes a connection that is of no use any more."""
+        """Close a connection."""
         connection.disconnect()
         if self._waiting:
             self._notify()
@@ -269,7 +258,7 @@ class ConnectionPool:
             self._freed.notify()
 
     def after_error(self, connection: Any, error: BaseException) -> None:
-        """Keeps the connection after an error that was a reply; after any other its state is not known."""
+        """Release the connection after an error reply; close it after any other error."""
         if isinstance(error, (ResponseError, UnsupportedRedis)) and not self.is_lost(error):
             self.release(connection)
             return
@@ -281,15 +270,15 @@ class ConnectionPool:
             self.distrust(connection)
 
     def is_lost(self, error: BaseException) -> bool:
-        """Whether an error says that the server went away, has closed the connection, or is the master no longer."""
+        """Return whether the server went away, or is the master no longer."""
         return isinstance(error, _LOST) or closes_connection(error)
 
     def distrust(self, connection: Any) -> None:
-        """Closes the idle connections that were not used after ``connection``, which has turned out to be dead."""
+        """Close the idle connections that were not used after this one, which is dead."""
         self._close_unused_since(connection.idle_since)
 
     def drop_idle(self) -> None:
-        """Closes the connections that no call is using."""
+        """Close the connections that no call is using."""
         fork.check()
         self._close_unused_since(math.inf)
 

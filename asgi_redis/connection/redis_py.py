@@ -1,5 +1,5 @@
 """
-The adapter to redis-py: its private parts and the texts of its errors are used in this file only.
+The only file that uses the private parts and error texts of redis-py.
 
 ``tests/unit/asgi_redis/connection/test_redis_py.py`` fails where a new version of redis-py has changed them.
 """
@@ -40,7 +40,7 @@ class Unsent(ConnectionError):
 
 def connect(connection: Any) -> None:
     """
-    Connect within the connect timeout, a TLS handshake included; from then on the socket timeout holds.
+    Connect within the connect timeout, a TLS handshake included.
 
     redis-py alone would wait for a TLS handshake as long as for a reply.
     """
@@ -61,7 +61,7 @@ def connect(connection: Any) -> None:
 
 
 def leave_to_parent(connection: Any) -> None:
-    """Close a connection in a forked process for good. redis-py leaves it open for the other process."""
+    """Close a connection in a forked process for good; the parent's stays open."""
     connection.disconnect()
     connection.connect = _refuse
 
@@ -95,7 +95,7 @@ def write(connection: Any, packed: bytes) -> None:
 
 def write_rest(connection: Any, packed: bytes, written: list[int]) -> None:
     """
-    Write the rest of a request. ``written`` are the numbers of the bytes that were written, and grows.
+    Write the rest of a request, and add the numbers of bytes to ``written``.
 
     Raises ``Unsent`` when Redis has certainly seen no byte of it.
     """
@@ -132,18 +132,18 @@ def _failed(error: OSError, doing: str) -> RedisError:
 
 
 def has_reply(connection: Any, timeout: float) -> bool:
-    """Wait up to ``timeout`` seconds for a reply; return whether its first bytes are there."""
+    """Return whether the first bytes of a reply come within ``timeout`` seconds."""
     return bool(connection.can_read(timeout))
 
 
 def read_reply(connection: Any) -> Any:
-    """Return one reply, or raise it where it is an error. Never closes the connection after an error."""
+    """Return one reply; raise an error reply without closing the connection."""
     return connection.read_response(disable_decoding=True, disconnect_on_error=False)
 
 
 def read_pushed(connection: Any, limit: int, is_polled: bool) -> list[Any]:
     """
-    Return up to ``limit`` of the replies and messages that are there; errors are among them.
+    Return up to ``limit`` replies and messages that are there, also errors.
 
     With ``is_polled`` a poll has shown that there is one. Makes few system calls: at each another thread may take
     the processor.
@@ -165,7 +165,7 @@ def read_pushed(connection: Any, limit: int, is_polled: bool) -> list[Any]:
 
 
 def read_some(connection: Any, chunks: list[bytes]) -> None:
-    """Wait for bytes from Redis, and append them to ``chunks``, past redis-py's parser."""
+    """Wait for bytes, and append them to ``chunks``, past redis-py's parser."""
     sock = connection._sock
     if sock is None:
         raise ConnectionError("the connection was closed")
@@ -181,7 +181,7 @@ def read_some(connection: Any, chunks: list[bytes]) -> None:
 
 
 def is_dead(connection: Any) -> bool:
-    """Return whether an idle connection has something to read: its end, or bytes that are out of step."""
+    """Return whether an idle connection can be read: its end, or stray bytes."""
     try:
         return bool(connection.can_read(0))
     except (ConnectionError, OSError):
@@ -189,7 +189,7 @@ def is_dead(connection: Any) -> bool:
 
 
 def answers(connection: Any, timeout: float) -> bool:
-    """Return whether Redis answers: the network between may have forgotten a connection without a word."""
+    """Return whether Redis answers: the network may have forgotten the connection."""
     try:
         write(connection, _PING)
         if not has_reply(connection, timeout):
@@ -221,7 +221,7 @@ def refuses_user(error: Exception) -> bool:
 
 
 def wants_password(error: Exception) -> bool:
-    """Return whether the server wants a password, of an error for which ``refuses_user`` holds."""
+    """Return whether a server that refuses the user wants a password."""
     return "equired" in str(error) or "unauthenticated" in str(error)
 
 
@@ -242,7 +242,7 @@ def is_unblocked(error: object) -> bool:
 
 
 def replica_error(error: Exception) -> Exception | None:
-    """Return the error of a server that is a replica as redis-py's own; None for any other error."""
+    """Return the error of a replica as redis-py's own; None for any other error."""
     found = _BY_REPLICA.search(str(error))
     return None if found is None else _REPLICA[found[1]](str(error))
 
@@ -259,14 +259,14 @@ def closes_connection(error: BaseException) -> bool:
 
 
 def is_failed_handshake(connection: Any, error: Exception) -> bool:
-    """Return whether connecting has failed in the TLS handshake, and not because of a certificate."""
+    """Return whether the TLS handshake has failed, but not because of a certificate."""
     cause = error.__context__
     failed = isinstance(error, TimeoutError) or isinstance(cause, ConnectionResetError) or "_ssl" in str(cause)
     return failed and isinstance(connection, SSLConnection) and "certificate" not in str(error)
 
 
 def is_closed_by_server(connection: Any, error: Exception) -> bool:
-    """Return whether the server has closed a TCP connection without TLS in the midst of connecting."""
+    """Return whether the server has closed a plain TCP connection while connecting."""
     closed = isinstance(error.__context__, ConnectionResetError) or "closed by server" in str(error)
     return closed and isinstance(connection, Connection) and not isinstance(connection, SSLConnection)
 

@@ -1,5 +1,5 @@
 """
-The servers that Sentinels watch: who is the master of a service, asked for anew when that may have changed.
+The masters of the services that Sentinels watch.
 
 As https://redis.io/docs/latest/develop/reference/sentinel-clients/ has it: ask the Sentinels one after the other,
 connect, and let the server itself say that it is the master.
@@ -30,17 +30,17 @@ from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS, within
 from asgi_redis.wire.operation import command
 
 # A Sentinel answers at once or is not worth waiting for: there are others.
-_PATIENCE = 1.0
+_ANSWER_SECONDS = 1.0
 # After a failover in good order, an old master goes on as one for up to ten seconds, until its Sentinels tell it.
-_ASK_AGAIN = 1.0
-_ASK_LATER = 10.0  # none of the Sentinels has answered
+_ASK_AGAIN_SECONDS = 1.0
+_ASK_LATER_SECONDS = 10.0  # none of the Sentinels has answered
 _TIMEOUTS = ("socket_timeout", "socket_connect_timeout")
 _ROLE = command(b"ROLE")
 
 
 class SentinelCluster:
     """
-    Sentinels that watch the same services; the one that has answered is asked first the next time.
+    Sentinels that watch the same services; the last to answer is asked first.
 
     They are connected to with the protocol of ``connection_options``, its timeouts up to a second, and
     ``sentinel_kwargs``, which win. ``refresh_interval`` is how many seconds the answer about a master holds, unless
@@ -54,7 +54,9 @@ class SentinelCluster:
         sentinel_kwargs: Mapping[str, Any] | None = None,
         refresh_interval: float = 0,
     ) -> None:
-        options: dict[str, Any] = {name: min(_PATIENCE, connection_options[name] or _PATIENCE) for name in _TIMEOUTS}
+        options: dict[str, Any] = {
+            name: min(_ANSWER_SECONDS, connection_options[name] or _ANSWER_SECONDS) for name in _TIMEOUTS
+        }
         options["protocol"] = connection_options["protocol"]
         # Asking a Sentinel twice does no harm; but redis-py's default is to do so for many seconds.
         options["retry"] = Retry(NoBackoff(), 1)
@@ -75,7 +77,7 @@ class SentinelCluster:
 
     def services(self) -> list[str]:
         """
-        Returns the names of all the services that the Sentinels watch, sorted.
+        Return the names of all the services that the Sentinels watch, sorted.
 
         Raises ``redis.exceptions.ConnectionError`` when none of them answers, ``ConfigurationError`` when they watch
         none.
@@ -96,7 +98,7 @@ class SentinelCluster:
         )
 
     def master(self, service: str) -> tuple[str, int]:
-        """Returns the address of the service's master. Raises ``redis.sentinel.MasterNotFoundError``."""
+        """Return the address of the master. Raises ``MasterNotFoundError``."""
         address, asked = self._masters.get(service, (("", 0), 0.0))
         if address[1] and time.monotonic() - asked < self.refresh_interval:
             return address
@@ -115,12 +117,12 @@ class SentinelCluster:
         return host, port
 
     def forget(self, service: str) -> None:
-        """Makes sure that the Sentinels are asked the next time: the master may be another now."""
+        """Have the Sentinels asked the next time: the master may be another server now."""
         self._masters.pop(service, None)
 
 
 class SentinelHost(Host):
-    """The master of a Sentinel service, whichever server that is."""
+    """The master of a Sentinel service, which may be another server at any time."""
 
     moves = True
 
@@ -135,7 +137,7 @@ class SentinelHost(Host):
 
     def _connect(self, connection: Any) -> None:
         """
-        Asks the Sentinels for the master, and connects to it.
+        Ask the Sentinels for the master, and connect to it.
 
         Raises ``redis.exceptions.ConnectionError`` also for a server that is, or has become, no master.
         """
@@ -148,18 +150,18 @@ class SentinelHost(Host):
             self._cluster.forget(self._service)
             raise
         self._address = address
-        self._ask_at = time.monotonic() + max(_ASK_AGAIN, self._cluster.refresh_interval)
+        self._ask_at = time.monotonic() + max(_ASK_AGAIN_SECONDS, self._cluster.refresh_interval)
 
     def is_current(self, connection: Any) -> bool:
         """
-        Whether a connection leads to the server that is the master by what the Sentinels say.
+        Return whether a connection leads to the master by the Sentinels' last answer.
 
-        They are asked once a second, or in each refresh interval where that is longer. That holds up nobody for more
-        than ``HANG_TIMEOUT_SECONDS`` seconds: an answer that comes later counts from then on.
+        They are asked once a second, or in each refresh interval where that is longer. A call waits no longer than
+        ``HANG_TIMEOUT_SECONDS`` for it: an answer that comes later counts from then on.
         """
         now = time.monotonic()
         if now >= self._ask_at:
-            self._ask_at = now + _ASK_LATER  # others go on without an answer meanwhile
+            self._ask_at = now + _ASK_LATER_SECONDS  # others go on without an answer meanwhile
             with contextlib.suppress(builtins.TimeoutError):  # the connection may still be good
                 within(HANG_TIMEOUT_SECONDS, self._ask, f"asking for the master of {self}")
         return (connection.host, connection.port) == self._address
@@ -168,12 +170,12 @@ class SentinelHost(Host):
         try:
             self._address = self._cluster.master(self._service)
         except Exception:  # noqa: BLE001  of a provider of credentials, for one; the connections may still be good
-            self._ask_at = time.monotonic() + _ASK_LATER
+            self._ask_at = time.monotonic() + _ASK_LATER_SECONDS
         else:
-            self._ask_at = time.monotonic() + max(_ASK_AGAIN, self._cluster.refresh_interval)
+            self._ask_at = time.monotonic() + max(_ASK_AGAIN_SECONDS, self._cluster.refresh_interval)
 
     def lost(self) -> None:
-        """An error has shown that the master may be another now."""
+        """Have the Sentinels asked the next time, after an error."""
         self._cluster.forget(self._service)
 
     def _check_role(self, connection: Any) -> None:

@@ -1,9 +1,9 @@
 """
 One Redis server as a blocking caller sees it: operations in, results out.
 
-A connection serves one call at a time, and is kept for the next call of whichever thread. Nothing is ever sent
-twice: an error in the middle of a call costs the connection, and the caller gets the error. Connecting, and finding
-out that an idle connection has died, come before the first byte of a request.
+A connection serves one call at a time, and then the next call of any thread. No request is ever sent twice: an error
+in the middle of a call closes the connection, and the caller gets the error. Connecting, and finding out that an idle
+connection has died, come before the first byte of a request.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from redis.exceptions import (
     TimeoutError,
 )
 
-from asgi_redis.connection.errors import explained, wrong_type_error
+from asgi_redis.connection.errors import explain, wrong_type_error
 from asgi_redis.connection.host import Host
 from asgi_redis.connection.permissions import Permissions
 from asgi_redis.connection.pool import ConnectionPool
@@ -32,11 +32,11 @@ from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS, BackgroundRepli
 from asgi_redis.wire.operation import Operation
 from asgi_redis.wire.server import scan, types, unlink
 
-_KEYS_LOOKED_AT = 1000  # to find the one that is of another type
+_KEYS_LOOKED_AT = 1000  # to find a key of another type
 
 
 class Shard(ConnectionPool):
-    """The connections to one host, and what is done on them."""
+    """The connections to one host, and the operations on them."""
 
     def __init__(self, host: Host, keeps_keys: bool = True) -> None:
         self._client_ids: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
@@ -46,7 +46,7 @@ class Shard(ConnectionPool):
 
     def execute(self, operation: Operation, fail_fast: bool = False, spare: bool = False) -> Any:
         """
-        Sends one operation and returns what its replies mean.
+        Send one operation and return the meaning of its replies.
 
         With ``fail_fast`` it waits up to ``HANG_TIMEOUT_SECONDS`` for the reply, then raises ``TimeoutError``.
 
@@ -60,9 +60,9 @@ class Shard(ConnectionPool):
         except BaseException as error:
             self.after_error(connection, error)
             if isinstance(error, ResponseError):
-                told = self.with_key(error, operation)
-                if told is not error:
-                    raise told from error
+                explained = self.with_key(error, operation)
+                if explained is not error:
+                    raise explained from error
             raise
         self.release(connection)
         return operation.read(reply)
@@ -73,7 +73,7 @@ class Shard(ConnectionPool):
         return self.read(connection, operation)
 
     def read(self, connection: Any, operation: Operation) -> Any:
-        """Returns the reply to an operation that was sent, or the list of its replies."""
+        """Return the reply to an operation that was sent, or the list of its replies."""
         try:
             try:
                 return read_replies(connection, operation)
@@ -82,20 +82,20 @@ class Shard(ConnectionPool):
                 write(connection, operation.with_text())
                 return read_replies(connection, operation)
         except (ResponseError, AuthenticationError) as error:
-            told = self.explain(error)
-            if told is error:
+            explained = self.explain(error)
+            if explained is error:
                 raise
-            raise told from error
+            raise explained from error
 
     def explain(self, error: Exception) -> Exception:
-        """Returns the error that a reply is to callers; mostly the same."""
-        return explained(self.host, "?" if self._examination is None else self._examination.version, error)
+        """Return the error that callers get for an error reply; mostly the same."""
+        return explain(self.host, "?" if self._examination is None else self._examination.version, error)
 
     def with_key(self, error: Exception, operation: Operation) -> Exception:
         """
-        Returns the error of ``operation`` with the key that is of another type in it, if that is what it is about.
+        Return the error of ``operation``, with a key of another type in its text.
 
-        Asks Redis, and so is for when the operation has given its connection back.
+        Asks Redis, and so comes after the operation has released its connection.
         """
         if not is_wrong_type(error):
             return error
@@ -104,12 +104,12 @@ class Shard(ConnectionPool):
             kinds = self.execute(types(keys), fail_fast=True, spare=True)
         except (RedisError, UnsupportedRedis):
             return error
-        # Counters are hashes; they come after what is no queue though it should be.
+        # Counters are hashes; they come after the queues.
         wrong = next((found for found in zip(keys, kinds) if found[1] not in (b"zset", b"none")), None)
         return wrong_type_error(self.host, *wrong) if wrong else error
 
     def client_id(self, connection: Any, ask: Operation, fail_fast: bool = False) -> int:
-        """Returns the number that Redis knows ``connection`` by; asks with ``ask`` the first time."""
+        """Return the number that Redis knows ``connection`` by; ``ask`` asks for it."""
         client = self._client_ids.get(connection)
         if client is None:
             write(connection, ask.packed)
@@ -117,11 +117,11 @@ class Shard(ConnectionPool):
         return client
 
     def learn_permissions(self, parts: Sequence[Operation]) -> None:
-        """Ask the server, if need be, whether ``parts``, of which a wait is made, are allowed."""
+        """Ask the server, if need be, whether the ``parts`` of a wait are allowed."""
         self.permissions.learn(functools.partial(self.execute, fail_fast=True), parts)
 
     def after_error(self, connection: Any, error: BaseException) -> None:
-        """Keeps the connection after an error that was a reply; after any other its state is not known."""
+        """Release or close the connection; have permissions asked for after a refusal."""
         if isinstance(error, NoPermissionError):
             self.permissions.forget()
         super().after_error(connection, error)
@@ -133,7 +133,7 @@ class Shard(ConnectionPool):
 
 def delete_matching(shard: Shard, pattern: bytes, is_own: Callable[[bytes], bool]) -> None:
     """
-    Deletes the keys that match a glob and are ``is_own``.
+    Delete the keys that match a glob and are ``is_own``.
 
     Some at a time, so that other clients are served in between.
     """
@@ -148,7 +148,7 @@ def delete_matching(shard: Shard, pattern: bytes, is_own: Callable[[bytes], bool
 
 
 def read_replies(connection: Any, operation: Operation) -> Any:
-    """Reads all the replies of an operation, then raises the first that is an error. Never closes the connection."""
+    """Read all replies of an operation, then raise the first error."""
     if operation.replies == 1:
         return read_reply(connection)
     replies: list[Any] = []

@@ -1,4 +1,4 @@
-"""Messages as bytes and back: the checks before a send, and the drops of a receive."""
+"""Messages as bytes and back: checks before a send, and drops at a receive."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from asgi_redis.wire.message import Batch, Message
 
 class MessageEncoder:
     """
-    Makes the entries of queues. Raises ``InvalidMessage`` with the path to a bad value, and ``MessageTooLarge``.
+    Makes the entries of queues. Raises ``InvalidMessage`` and ``MessageTooLarge``.
 
-    ``prefix_length`` are the bytes before each message that do not count towards ``max_message_bytes``.
+    ``InvalidMessage`` names the path to the bad value. ``prefix_length`` are the bytes before each message that do
+    not count towards ``max_message_bytes``.
     """
 
     def __init__(self, serializer: Serializer, max_message_bytes: int, prefix_length: int = 0) -> None:
         self.spliceable = spliceable(serializer)
-        """What makes the parts that Redis puts together; None where it cannot."""
-        bare = self.spliceable and not prefix_length  # nothing but the format is left to apply
+        """Makes the parts of entries that Redis puts together; None where that is impossible."""
+        bare = self.spliceable and not prefix_length  # only the format is left to apply
         self._serialize = self.spliceable.as_bytes if self.spliceable and bare else serializer.serialize
         self.max_message_bytes = max_message_bytes
         self._prefix_length = prefix_length
@@ -38,18 +39,18 @@ class MessageEncoder:
         return entry
 
     def encode_for(self, channel: str, message: Message) -> bytes:
-        """Return a message as an entry of a channel's queue, which one of a process-local channel names."""
+        """Return a message as an entry of a channel's queue."""
         return self.encode({**message, "__asgi_channel__": channel} if "!" in channel else message)
 
     def encode_for_group(self, channels: Sequence[bytes], message: Message) -> bytes:
-        """Return a message as an entry for some channels of one queue; ``check`` is to follow."""
+        """Return a message as an entry for channels of one queue; ``check`` must follow."""
         try:
             return self._serialize({**message, "__asgi_channel__": [name.decode() for name in channels]})
         except Exception as error:
             raise self._invalid(message, error) from error
 
     def head(self, message: Message) -> bytes:
-        """Return what the entries of a group send have in common; ``check`` is to follow."""
+        """Return the common part of the entries of a group send; ``check`` must follow."""
         assert self.spliceable is not None
         try:
             return self.spliceable.head(message)
@@ -100,9 +101,10 @@ class MessageEncoder:
 
 class MessageDecoder:
     """
-    Makes messages of entries. Drops, counts and logs those that are none, with their channel and never their content.
+    Makes messages of entries. Drops, counts and logs entries that are none.
 
-    ``payload`` makes of an entry what ``decode`` makes a message of; ``encode`` makes a payload, None if unknown how.
+    The log has the channel, and never the content. ``payload`` turns an entry into bytes that ``decode`` turns into a
+    message; ``encode`` turns a message into such bytes, and is None for a format that cannot.
     """
 
     def __init__(self, serializer: Serializer, reason: str = "that cannot be decoded", kind: str = "message") -> None:
@@ -114,11 +116,11 @@ class MessageDecoder:
 
     @property
     def undecodable_count(self) -> int:
-        """How many messages this process has dropped because they could not be decoded or decrypted."""
+        """How many messages this process has dropped because they could not be decoded."""
         return self._undecodable.count
 
     def decode(self, payload: bytes) -> Message:
-        """Return the message. Raises ``UndecodableMessage``, or what the serialiser raises."""
+        """Return the message. Raises ``UndecodableMessage``, or a serialiser's error."""
         message = self._from_bytes(payload)
         if not isinstance(message, dict):
             raise UndecodableMessage(f"a {type(message).__name__} instead of a dict")
@@ -133,7 +135,7 @@ class MessageDecoder:
             return None
 
     def decode_all(self, entries: Iterable[tuple[str, bytes]]) -> Batch:
-        """Return the messages of entries with their channels, without those that were dropped."""
+        """Return the messages of entries with their channels; others are dropped."""
         decoded = [(channel, self.decode_or_drop(channel, entry)) for channel, entry in entries]
         return [(channel, message) for channel, message in decoded if message is not None]
 
@@ -144,7 +146,7 @@ class MessageDecoder:
 
 
 def has_only_str_keys(value: Any) -> bool:
-    """Return whether all the keys of ``value`` are str, however deep: other keys do not survive the trip."""
+    """Return whether all the keys of ``value`` are str, however deep."""
     try:
         return _has_only_str_keys(value)
     except RecursionError:

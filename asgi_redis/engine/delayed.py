@@ -1,10 +1,10 @@
 """
-Delayed messages. They wait in Redis, and each process that calls ``deliver`` sends those that are due.
+Delayed messages: they wait in Redis until a process calls ``deliver``.
 
-A message is at all times among the delayed ones, among those that wait for room in their queue, or in its queue: so
-it is neither lost nor doubled, however many processes deliver, and wherever one of them is killed. The clock is that
-of the Redis server. Of the messages that wait for room in a queue the first is tried again, once in
-``RETRY_SECONDS``: however many wait for a full channel, they hold up no other.
+A message is at all times in one of three places: the delayed set, the set of messages that wait for room in its
+queue, or the queue. So it is neither lost nor doubled, however many processes deliver, and wherever one of them is
+killed. The clock is that of the Redis server. Of the messages that wait for room in a queue the first is tried again,
+once in ``RETRY_SECONDS``: however many wait for a full channel, they hold up no other.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from asgi_redis.wire.names import is_normal, queue_of, shares
 
 logger = logging.getLogger("asgi_redis")
 
-RETRY_SECONDS = 1.0  # after which a message for a full channel, or one that was refused, is tried again
+RETRY_SECONDS = 1.0  # until a message for a full channel, or a refused message, is tried again
 _AT_ONCE = 100
 
 SendLocally = Optional[Callable[[str, Message], None]]
 
 
 class Due(NamedTuple):
-    """A delayed message whose time has come. ``waiting``: it waits for room in its queue."""
+    """A delayed message whose time has come; ``waiting`` for room in its queue."""
 
     entry: DelayedEntry
     waiting: bool
@@ -76,12 +76,12 @@ class DelayedMessages:
 
     @property
     def undecodable_count(self) -> int:
-        """How many delayed messages this process has dropped because it could not read or send them."""
+        """How many messages this process has dropped: it could not read or send them."""
         return self._decoder.undecodable_count
 
     def send(self, channel: str, message: Message, seconds: float) -> None:
         """
-        Send ``message`` to ``channel`` in ``seconds``, a fraction perhaps, if a process calls ``deliver`` then.
+        Send a message in ``seconds``, if a process calls ``deliver`` then.
 
         Raises what ``send`` of the layer does, except ``ChannelFull``: a full channel is tried again until it has
         room. ``ValueError`` for seconds that are negative, or more than ``MAX_EXPIRY_SECONDS``.
@@ -99,7 +99,7 @@ class DelayedMessages:
 
     def deliver(self) -> float | None:
         """
-        Send the messages that are due; return the seconds until the next is: 0 when there is more, None for none.
+        Send the messages that are due; return the seconds until the next is, if any.
 
         Raises ``redis.exceptions.RedisError`` when a shard fails, after all the others; messages that were not
         delivered by then are still there. A message that is refused, such as by a key of another type in the place of
@@ -136,7 +136,7 @@ class DelayedMessages:
         return _shortest(waits)
 
     def _try_queue(self, index: int, queue: bytes) -> float | None:
-        """Deliver the messages that wait for room in a queue, while there is some; return when to try again."""
+        """Deliver messages while there is room in a queue; return when to try again."""
         shard = self._shards[index]
         waiting: list[DelayedEntry] = shard.execute(self._operations.waiting(queue, _AT_ONCE))
         for entry in waiting:
@@ -149,7 +149,7 @@ class DelayedMessages:
         return 0.0
 
     def _read(self, shard: Shard, entry: DelayedEntry, queue: bytes | None = None) -> Due | None:
-        """Return a message, one that waits for room in ``queue`` perhaps; None: it was dropped."""
+        """Return a message, which may wait for room in ``queue``; None: it was dropped."""
         try:
             found = self._decoder.decode(self._decoder.payload(entry.member))
             if not isinstance(found.get("message"), dict):
@@ -166,7 +166,7 @@ class DelayedMessages:
             return None
 
     def _try(self, index: int, due: Due) -> bool:
-        """Return whether a message was delivered; otherwise it waits for room in its queue."""
+        """Return whether a message was delivered; otherwise it waits for room."""
         shard = self._shards[index]
         try:
             delivered = self._put(index, due)
@@ -209,7 +209,7 @@ class DelayedMessages:
         return True
 
     def _wait(self, shard: Shard, due: Due) -> bool:
-        """Let a message wait for room in its queue; return whether it is the first that does."""
+        """Let a message wait for room in its queue; return whether it is the first."""
         was_taken = self._is_local(due.channel)
         if due.waiting and not was_taken:
             return False  # it still does

@@ -1,4 +1,4 @@
-"""Sending to a group: the queues of its members on all shards, in chunks that no script takes long for."""
+"""Sending to a group: its queues on all shards, in chunks for one script each."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ _CACHE_BYTES = 32 << 20
 
 class _Placement(NamedTuple):
     """
-    The queues of a group send, for each shard: those that are tried nowhere else, whose refusals count, and others.
+    The queues of a group send by shard, and whether refusals there count.
 
-    ``longest_name`` is that of a channel, ``largest`` the part with the most names.
+    A queue that is tried nowhere else has a refusal that counts. ``longest_name`` is the longest name of a channel,
+    ``largest`` the part with the most names.
     """
 
     parts: list[tuple[Shard, list[GroupPart], bool]]
@@ -37,7 +38,7 @@ class _Placement(NamedTuple):
 
 class _Frames(NamedTuple):
     """
-    Requests of a group send without the head of the message, to which some add bytes.
+    Requests of a group send without the head, to which some add bytes.
 
     ``longest``: the bytes of the longest tail with one name.
     """
@@ -71,7 +72,7 @@ class GroupSender:
 
     def send(self, members: Sequence[bytes], message: Message) -> Plan[int]:
         """
-        Send to all of ``members``, on all shards at once; return how many of them were full.
+        Send to all of ``members``, on all shards at once; return how many were full.
 
         Takes more than one round trip where a channel's share of one shard is used up, and another is tried.
 
@@ -117,7 +118,7 @@ class GroupSender:
 
     def _rounds(self, requests: Iterable[Request]) -> Iterator[list[Request]]:
         """Yield requests in lists, and make no more of them than are sent at once."""
-        # Every shard is served at once: with what it counts as full, and with what is tried elsewhere, too.
+        # Each shard is served at once, by two requests at most: with and without counted refusals.
         at_once = max(_REQUESTS_AT_ONCE, 2 * len(self._shards))
         some: list[Request] = []
         size = 0
@@ -158,7 +159,7 @@ class GroupSender:
     def _whole_requests(
         self, members: tuple[bytes, ...], turn: int, last: bool, message: Message
     ) -> Iterator[Request]:
-        """Check the message, then yield requests that have an entry for each queue, made when it is its turn."""
+        """Check the message, then yield requests with an entry for each queue."""
         key = (members, turn, last)
         placement = self._placements.get(key)
         if placement is None:
@@ -178,7 +179,7 @@ class GroupSender:
                 yield shard, self._operations.send(*self._frame(some, count_full))
 
     def _frame(self, some: Sequence[tuple[GroupPart, bytes]], count_full: bool) -> tuple[GroupFrame, bytes]:
-        """Return the frame of a request to some queues, and the bytes that its head ends with."""
+        """Return the frame of a request to some queues, and the end of its head."""
         parts, tails = [part for part, _ in some], [tail for _, tail in some]
         if len(some) > 1:
             return self._operations.frame(parts, tails, count_full), b""
@@ -202,7 +203,7 @@ class GroupSender:
 def _chunks(
     entries: Iterable[tuple[GroupPart, bytes]], head_length: int = 0
 ) -> Iterator[list[tuple[GroupPart, bytes]]]:
-    """Yield parts with the bytes that are for them, as many at a time as one script may serve."""
+    """Yield parts with their bytes, as many at a time as one script may serve."""
     some: list[tuple[GroupPart, bytes]] = []
     size = 0
     for entry in entries:
@@ -217,7 +218,7 @@ def _chunks(
 
 
 def _rounded(length: int) -> int:
-    """Return a length that many share, no less than ``length`` and no more than twice that: a power of two."""
+    """Return the power of two that is no less than ``length``: many lengths share it."""
     return 1 << (length - 1).bit_length()
 
 

@@ -8,7 +8,7 @@ from asgi_redis import exceptions
 
 
 class CallRules(Protocol):
-    """The rules of a layer for the arguments of its calls. A project's subclass may override them."""
+    """The rules of a layer for its arguments; a project's subclass may override them."""
 
     ChannelFull: type[exceptions.ChannelFull]
     expiry: float

@@ -1,4 +1,4 @@
-"""Sending to a channel: the shards to try, in which order, and the requests to make."""
+"""Sending to a channel: the shards to try, and the requests to make."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from asgi_redis.wire.names import queue_of, shares
 
 
 class _Route(NamedTuple):
-    """One shard of a channel. ``last_head`` also counts a refusal, which is that of the last shard."""
+    """One shard of a channel. ``last_head`` also counts a refusal."""
 
     shard: Shard
     head: bytes
@@ -37,7 +37,7 @@ class Sender:
         self._routes = functools.lru_cache(maxsize=1024 if rules.keeps_capacities else 0)(self._make_routes)
 
     def send(self, channel: str, message: Message) -> Plan[bool]:
-        """Return whether the message was sent; False: the channel is full, on all of its shards."""
+        """Return whether the message was sent; False: all shards of the channel are full."""
         routes = self._routes(channel)
         entry = self._encode(channel, message)
         last = len(routes) - 1

@@ -33,7 +33,7 @@ class Statistics:
         return _added_up(execute_on_shards([(shard, operation) for shard in self._shards_of(queue)]))
 
     def of_channels(self, queues: Iterable[str]) -> dict[str, ChannelStatistics]:
-        """Return those of several queues, in one round trip for each shard, without queues that Redis refuses."""
+        """Return those of several queues, without queues that Redis refuses."""
         found: dict[str, list[_Statistics]] = {queue: [] for queue in queues}
         on_shards: dict[Shard, list[str]] = {}
         for queue in found:

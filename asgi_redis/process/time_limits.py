@@ -1,4 +1,4 @@
-"""The time limit of a server that hangs, and the threads that go on with a call when it has passed."""
+"""The time limit of a server that hangs, and the threads that wait longer."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ import threading
 import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import TypeVar
 
 from asgi_redis.process import fork
+
+T = TypeVar("T")
 
 HANG_TIMEOUT_SECONDS = 1.0
 """How long a server may take to answer while others wait; then it counts as hanging."""
 
 
 class BackgroundReplies:
-    """Calls in threads that wait for the late replies of one server. ``settle`` waits for all of them."""
+    """Calls in threads that wait for late replies; ``settle`` waits for all."""
 
     def __init__(self, thread_name: str) -> None:
         self._thread_name = thread_name
@@ -49,14 +51,14 @@ class BackgroundReplies:
                 self._settled.notify_all()
 
 
-def within(seconds: float, call: Callable[[], Any], name: str) -> Any:
+def within(seconds: float, call: Callable[[], T], name: str) -> T:
     """
-    Return the result of ``call``, made in a thread called ``name``, or raise its error.
+    Return the result of ``call``, made in a thread, or raise its error.
 
     Raises the built-in ``TimeoutError`` after ``seconds``; then the result is dropped. Where no thread can be
     started it takes as long as the call takes.
     """
-    outcomes: SimpleQueue[Any] = SimpleQueue()
+    outcomes: SimpleQueue[T | BaseException] = SimpleQueue()
 
     def run() -> None:
         try:
@@ -75,7 +77,7 @@ def within(seconds: float, call: Callable[[], Any], name: str) -> Any:
 
 
 def start_or_run(call: Callable[[], object], name: str) -> None:
-    """Make ``call`` in a daemon thread; in this one at the end of the interpreter, where none can be started."""
+    """Make ``call`` in a daemon thread; in this one when the interpreter ends."""
     try:
         threading.Thread(target=call, name=name, daemon=True).start()
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""The meaning of calls on Redis: keys, shards, commands and their replies. Nothing here does I/O."""
+"""The meaning of calls on Redis: keys, commands, replies. Nothing here does I/O."""
 
 from asgi_redis.wire.channel_set import ChannelSet
 from asgi_redis.wire.delayed import DelayedEntry, DelayOperations, DueNow

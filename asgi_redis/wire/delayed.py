@@ -1,4 +1,4 @@
-"""The operations of delayed messages, which wait on the shard of the queue that they go to."""
+"""The operations of delayed messages, which wait on the shard of their queue."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from asgi_redis.wire import scripts
 from asgi_redis.wire.keys import Keys
-from asgi_redis.wire.operation import Operation, command, number, script_head
+from asgi_redis.wire.operation import Operation, command, number, run_script
 from asgi_redis.wire.send import send_arguments
 
 MARGIN_SECONDS = 86400
@@ -23,7 +23,7 @@ class DelayedEntry(NamedTuple):
 
 
 class DueNow(NamedTuple):
-    """What is due: queues whose messages wait for room, and messages; the seconds until more is, or None."""
+    """Queues and messages that are due, and the seconds until more is, or None."""
 
     queues: list[bytes]
     messages: list[DelayedEntry]
@@ -34,8 +34,8 @@ class DelayOperations:
     """
     Makes the operations of one layer, whose ``expiry`` is in seconds.
 
-    A message is in the delayed set until it is due. When its queue is full then, it is in the set of those that wait
-    for room in that queue, where only the first is tried again.
+    A message is in the delayed set until it is due. When its queue is full then, it moves to the set of messages that
+    wait for room in that queue, where only the first is tried again.
     """
 
     def __init__(self, keys: Keys, expiry: float) -> None:
@@ -45,18 +45,16 @@ class DelayOperations:
     def store(self, member: bytes, delay: float) -> Operation:
         """Let a message wait for ``delay`` seconds."""
         arguments = (member, number(delay), _MARGIN)
-        head = script_head(scripts.STORE_DELAYED, (self._keys.delayed,), arguments)
-        return Operation(head, bool, 1, scripts.STORE_DELAYED)
+        return run_script(scripts.STORE_DELAYED, (self._keys.delayed,), arguments)
 
     def due(self, limit: int, retry: float) -> Operation:
-        """Reads as ``DueNow``: up to ``limit`` queues, which are due again in ``retry`` seconds, and messages."""
+        """Reads as ``DueNow``. The queues are due again in ``retry`` seconds."""
         keys = (self._keys.delayed, self._keys.waiting_queues)
-        head = script_head(scripts.DUE_DELAYED, keys, (b"%d" % limit, number(retry)))
-        return Operation(head, _read_due, 1, scripts.DUE_DELAYED)
+        return run_script(scripts.DUE_DELAYED, keys, (b"%d" % limit, number(retry)), _read_due)
 
     def deliver(self, entry: DelayedEntry, queue: bytes, capacity: int, member: bytes, waiting: bool) -> Operation:
         """
-        Move a message to its queue, from those that wait for room in it or else from the delayed ones.
+        Move a message to its queue.
 
         Reads as 1 delivered, 0 not delivered because the queue is full, or others wait for room in it before this
         one; 2 gone: another process has delivered it.
@@ -65,11 +63,11 @@ class DelayOperations:
         source = room if waiting else self._keys.delayed
         keys = (source, room, self._keys.queue(queue), self._keys.counters(queue), self._keys.global_counters)
         arguments = (b"%d" % capacity, *self._arguments, entry.member, member)
-        return Operation(script_head(scripts.DELIVER_DELAYED, keys, arguments), int, 1, scripts.DELIVER_DELAYED)
+        return run_script(scripts.DELIVER_DELAYED, keys, arguments, int)
 
     def wait(self, entries: Iterable[DelayedEntry], queue: bytes, retry: float, taken: bool = False) -> Operation:
         """
-        Let messages that are due wait for room in their queue, which is tried in ``retry`` seconds.
+        Let due messages wait for room in their queue, tried in ``retry`` seconds.
 
         ``taken``: they were discarded before. Reads as whether they are the first that wait there.
         """
@@ -77,20 +75,19 @@ class DelayOperations:
         arguments = [queue, number(retry), _MARGIN, b"1" if taken else b"0"]
         for entry in entries:
             arguments += entry
-        return Operation(script_head(scripts.WAIT_DELAYED, keys, arguments), bool, 1, scripts.WAIT_DELAYED)
+        return run_script(scripts.WAIT_DELAYED, keys, arguments)
 
     def waiting(self, queue: bytes, limit: int) -> Operation:
         """Reads as the first messages, up to ``limit``, that wait for room in a queue."""
         keys = (self._keys.waiting(queue), self._keys.waiting_queues)
-        head = script_head(scripts.LIST_WAITING, keys, (queue, b"%d" % limit, _MARGIN))
-        return Operation(head, _read_entries, 1, scripts.LIST_WAITING)
+        return run_script(scripts.LIST_WAITING, keys, (queue, b"%d" % limit, _MARGIN), _read_entries)
 
     def try_again(self, queue: bytes) -> Operation:
         """Make a queue that messages wait for due at once. Reads as nothing."""
         return Operation(command(b"ZADD", self._keys.waiting_queues, b"XX", b"0", queue), lambda _: None)
 
     def discard(self, entry: DelayedEntry, queue: bytes | None = None) -> Operation:
-        """Drop a delayed message, or one that waits for room in ``queue``. Reads as whether it was there."""
+        """Drop a message that is delayed, or waits for room. Reads as whether it did."""
         source = self._keys.delayed if queue is None else self._keys.waiting(queue)
         return Operation(command(b"ZREM", source, entry.member), bool)
 

@@ -1,5 +1,5 @@
 """
-The rule of expiry: what is older than ``expiry`` seconds has expired; what is exactly as old has not.
+The rule of expiry: older than ``expiry`` seconds; exactly as old is not yet.
 
 The scripts apply it to scores by the clock of the server: scores below ``now - expiry`` have expired.
 ``tests/unit/asgi_redis/wire/test_expiry.py`` holds each script to it.

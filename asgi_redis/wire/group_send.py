@@ -31,7 +31,7 @@ class GroupPart(NamedTuple):
 
 
 class GroupFrame(NamedTuple):
-    """A request to send to some queues, without the head of the message: the bytes before it and after it."""
+    """A request to send to some queues: the bytes before and after the head."""
 
     before: bytes
     after: bytes
@@ -54,7 +54,7 @@ class GroupSendOperations:
 
     def frame(self, parts: Sequence[GroupPart], tails: Sequence[bytes], count_full: bool) -> GroupFrame:
         """
-        Return what a send to ``parts``, completed by ``tails``, has around its head; the same for each message.
+        Return the frame of a send to ``parts``, each completed by its tail.
 
         ``count_full`` is for parts that are tried nowhere else.
         """

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from asgi_redis.wire import scripts
 from asgi_redis.wire.keys import Keys
-from asgi_redis.wire.operation import Operation, command, milliseconds, number, script_head
+from asgi_redis.wire.operation import Operation, command, milliseconds, number, run_script, script_head
 
 _MOST_MEMBERS = 10_000  # in one command
 _CACHED = 256  # requests
@@ -37,8 +37,7 @@ class GroupOperations:
 
     def add(self, group: str, channel: str) -> Operation:
         """Add or renew a member."""
-        head = script_head(scripts.GROUP_ADD, (self._keys.group(group),), (channel.encode(), self._ttl))
-        return Operation(head, bool, 1, scripts.GROUP_ADD)
+        return run_script(scripts.GROUP_ADD, (self._keys.group(group),), (channel.encode(), self._ttl))
 
     def discard(self, group: str, channel: str) -> Operation:
         """Remove a member. Reads as whether it was one."""
@@ -46,7 +45,7 @@ class GroupOperations:
 
     def _make_members(self, group: str) -> Operation:
         key = self._keys.group(group)
-        # The members come from a command of their own: a script would copy each of them twice.
+        # A separate command reads the members: a script would copy each of them twice.
         packed = script_head(scripts.GROUP_EXPIRE, (key,), (self._expiry, b"%d" % (_MOST_MEMBERS // 4)))
         packed += command(b"ZRANGE", key, b"0", b"%d" % (_MOST_MEMBERS - 1))
         return Operation(packed, _read_members, 2, scripts.GROUP_EXPIRE)

@@ -14,7 +14,7 @@ _ANY = r"[a-zA-Z0-9\-_.?!]*"
 
 
 class Keys:
-    """Builds every key of one layer, as bytes. ``prefix`` and the channel name are joined with nothing between."""
+    """Builds every key of one layer, as bytes."""
 
     def __init__(self, prefix: str, stats_prefix: str) -> None:
         for setting, value in (("prefix", prefix), ("stats_prefix", stats_prefix)):
@@ -22,13 +22,13 @@ class Keys:
                 raise ConfigurationError(f"{setting} must be a str that is not empty, not {value!r}")
         self._prefix = prefix.encode()
         self._stats_prefix = stats_prefix.encode()
-        # No channel has a name with ":" or "#" in it.
+        # No name of a channel has a ":" or "#" in it. ``prefix`` and a name are joined with nothing between.
         self.delayed = self._prefix + b":delayed"
         self.waiting_queues = self._prefix + b":waiting"
         self.global_counters = self._stats_prefix + b"#global#"
         self._own = _own_keys(prefix, stats_prefix)
         self.place = functools.lru_cache(maxsize=_PLACES)(self._make_place)
-        """``place(queue, shards)`` returns the key of a queue, and the numbers of the shards that it is on."""
+        """``place(queue, shards)`` returns the key of a queue, and the indexes of its shards."""
         if _overlap(prefix, stats_prefix):
             raise ConfigurationError(
                 f"prefix {prefix!r} and stats_prefix {stats_prefix!r} make equal keys for channels and counters: "
@@ -36,7 +36,7 @@ class Keys:
             )
 
     def queue(self, queue: bytes) -> bytes:
-        """The sorted set of the messages that wait; ``queue`` is a channel name cut after its ``!``."""
+        """Return the sorted set of a queue; ``queue`` is a channel name cut after its ``!``."""
         return self._prefix + queue
 
     def _make_place(self, queue: str, shards: int) -> tuple[bytes, Sequence[int]]:
@@ -44,39 +44,39 @@ class Keys:
         return self.queue(name), range(shards) if is_normal(queue) else (shard_of(name, shards),)
 
     def wake(self, name: bytes) -> bytes:
-        """The sorted set that ends a wait; no channel has the name of its queue."""
+        """Return the sorted set that ends a wait; no channel has the name of its queue."""
         return self._prefix + b":wake:" + name
 
     def queue_name(self, key: bytes) -> str:
-        """The channel name, cut after its ``!``, whose queue ``key`` is."""
+        """Return the name of the queue with that key, a channel name cut after its ``!``."""
         return key[len(self._prefix) :].decode()
 
     def counters(self, queue: bytes) -> bytes:
-        """The hash that counts what was sent to a channel."""
+        """Return the hash of the counters of a channel."""
         return self._stats_prefix + queue
 
     def group(self, group: str) -> bytes:
-        """The sorted set of the members of a group."""
+        """Return the sorted set of the members of a group."""
         return self._prefix + b":group:" + group.encode()
 
     def ledger(self, process: str) -> bytes:
-        """The hash that tells which joins of a process the data in Redis contain."""
+        """Return the hash that tells which joins of a process the data in Redis contain."""
         return self._prefix + b":joined:" + process.encode()
 
     def waiting(self, queue: bytes) -> bytes:
-        """The sorted set of the delayed messages that wait for room in a queue."""
+        """Return the sorted set of the delayed messages that wait for room in a queue."""
         return self.waiting_queues + b":" + queue
 
     def patterns(self) -> list[bytes]:
-        """The ``SCAN`` patterns that match every key of this layer, and perhaps others: see ``is_own``."""
+        """Return the ``SCAN`` patterns for the keys of this layer; see ``is_own``."""
         return [_escaped(self._prefix) + b"*", _escaped(self._stats_prefix) + b"*"]
 
     def is_own(self, key: bytes) -> bool:
         """
-        Whether ``key`` is one that a layer with these prefixes may write.
+        Return whether a layer with these prefixes may write ``key``.
 
-        Where another layer's prefix is this one and more characters of channel names, such as ``asgi2``, its queues
-        are such keys, too: ``asgi2work`` is that of ``2work`` as well.
+        Where the prefix of another layer begins with this one, such as ``asgi2``, its queues are such keys, too:
+        ``asgi2work`` is also the queue of ``2work``.
         """
         return self._own.fullmatch(key) is not None
 
@@ -92,7 +92,7 @@ def _own_keys(prefix: str, stats_prefix: str) -> re.Pattern[bytes]:
 
 
 def _overlap(prefix: str, stats_prefix: str) -> bool:
-    """Whether a key of a queue, a group or delayed messages may be one of counters, too."""
+    """Return whether some key may be one of counters, too."""
     if prefix.startswith(stats_prefix):
         return re.fullmatch(_ANY, prefix[len(stats_prefix) :]) is not None
     if not stats_prefix.startswith(prefix):

@@ -1,9 +1,9 @@
 """
-The operations by which a process joins groups, renews its memberships, and puts back what Redis has lost.
+The operations by which a process joins groups and renews its memberships.
 
-Each join of a process has a number. A ledger, one small key for each process and shard, tells which joins the data
-contain. So a membership that is missing was lost with the data where they do not contain its join, and was removed by
-another process where they do.
+Each join of a process has a number. A ledger, one small key for each process and shard, tells which joins the data in
+Redis contain. A missing membership was lost with the data where they do not contain its join; where they do, another
+process has removed it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from asgi_redis.wire import scripts
 from asgi_redis.wire.keys import Keys
-from asgi_redis.wire.operation import Operation, command, number, script_head
+from asgi_redis.wire.operation import Operation, command, number, run_script
 
 _LEDGER_SHARE = 0.75  # of the lease: the ledger is gone before a membership expires that was not renewed
 
@@ -29,10 +29,10 @@ class Membership(NamedTuple):
 
 class MembershipOperations:
     """
-    Makes the operations of one process. ``process_name`` returns what its channels have in their names.
+    Makes the operations of one process, whose channels have its name in theirs.
 
-    ``lease`` is how many seconds a membership lasts unless it is renewed. Its score is back-dated, so that every
-    process drops it then that has the same ``group_expiry``.
+    ``lease`` is how many seconds a membership lasts unless it is renewed. Its score is back-dated, so that all
+    processes with the same ``group_expiry`` drop it then.
     """
 
     def __init__(self, keys: Keys, process_name: Callable[[], str], group_expiry: float, lease: float) -> None:
@@ -46,22 +46,22 @@ class MembershipOperations:
         return self._keys.ledger(self._process_name())
 
     def join(self, membership: Membership) -> Operation:
-        """Adds a member. The numbers of joins must grow in the order in which Redis gets them."""
+        """Add a member. The numbers of joins must grow in the order of the requests."""
         keys = self._keys.group(membership.group), self._ledger
         arguments = (membership.channel.encode(), *self._durations, b"%d" % membership.number, self._ledger_ttl)
-        return Operation(script_head(scripts.JOIN_GROUP, keys, arguments), bool, 1, scripts.JOIN_GROUP)
+        return run_script(scripts.JOIN_GROUP, keys, arguments)
 
     def look(self) -> Operation:
-        """Reads as the numbers of the last round and the last join that the data contain; 0 for none."""
+        """Reads as the numbers of the last round and the last join in the data, or 0."""
         return Operation(command(b"HMGET", self._ledger, b"round", b"last"), _read_look)
 
     def begin(self, last: int, turn: int) -> Operation:
-        """Begins round ``turn``; ``last`` is the number of the last join."""
+        """Begin round ``turn``; ``last`` is the number of the last join."""
         arguments = b"%d" % last, b"%d" % turn, self._ledger_ttl
-        return Operation(script_head(scripts.BEGIN_ROUND, (self._ledger,), arguments), bool, 1, scripts.BEGIN_ROUND)
+        return run_script(scripts.BEGIN_ROUND, (self._ledger,), arguments)
 
     def renew(self, memberships: Sequence[Membership]) -> Operation:
-        """Renews memberships, or puts them back. Reads as those that were removed by another process."""
+        """Renew memberships, or put them back. Reads as those that others removed."""
         keys = [self._ledger, *(self._keys.group(one.group) for one in memberships)]
         arguments = [*self._durations, *(one.channel.encode() for one in memberships)]
         arguments += (b"%d" % one.number for one in memberships)
@@ -69,12 +69,12 @@ class MembershipOperations:
         def read(positions: list[int]) -> list[Membership]:
             return [memberships[position - 1] for position in positions]
 
-        return Operation(script_head(scripts.RENEW_MEMBERSHIPS, keys, arguments), read, 1, scripts.RENEW_MEMBERSHIPS)
+        return run_script(scripts.RENEW_MEMBERSHIPS, keys, arguments, read)
 
     def end(self, last: int, turn: int) -> Operation:
-        """Ends round ``turn``, as it was begun. Reads as whether the data are still those that it began with."""
+        """End round ``turn``. Reads as whether no data were lost since it began."""
         arguments = b"%d" % last, b"%d" % turn, self._ledger_ttl
-        return Operation(script_head(scripts.END_ROUND, (self._ledger,), arguments), bool, 1, scripts.END_ROUND)
+        return run_script(scripts.END_ROUND, (self._ledger,), arguments)
 
 
 def _read_look(reply: list[Any]) -> tuple[int, int]:

@@ -20,7 +20,7 @@ class GlobalStatistics(TypedDict):
 
 
 class ChannelStatistics(GlobalStatistics):
-    """The counters of one channel, the messages that wait in it, and the age of the oldest in seconds."""
+    """The counters of one channel, and the number and greatest age of its messages."""
 
     messages_pending: int
     messages_max_age: float

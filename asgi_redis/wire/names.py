@@ -1,5 +1,5 @@
 """
-Names of channels and groups: which are valid, and which queue and shards hold the messages of a channel.
+Names of channels and groups: which are valid, and where messages are.
 
 The rules for names are those of the ASGI 1.x specification, "Channels" and "Groups": ASCII letters, digits, hyphens,
 underscores and periods, fewer than 100 characters, with at most one ``!`` (process-local) or ``?`` (single-reader).
@@ -40,7 +40,7 @@ def is_channel_name(name: object) -> bool:
 
 def check_channel_name(name: object, receive: bool = False) -> None:
     """
-    Raise ``InvalidName`` with the rule that ``name`` breaks, unless it is a valid name of a channel.
+    Raise ``InvalidName`` unless ``name`` is the name of a channel.
 
     With ``receive`` it must be a name to receive from, where a process-local name ends at its ``!``.
     """
@@ -53,40 +53,40 @@ def check_channel_name(name: object, receive: bool = False) -> None:
 
 
 def check_group_name(name: object) -> None:
-    """Raise ``InvalidName`` with the rule that ``name`` breaks, unless it is a valid name of a group."""
+    """Raise ``InvalidName`` unless ``name`` is the name of a group."""
     if not isinstance(name, str) or len(name) >= _LENGTH_LIMIT or not _GROUP.fullmatch(name):
         raise InvalidName(f"{name!r} is not a valid group name: it must be {_RULE}")
 
 
 def queue_of(channel: str) -> str:
-    """Return the name of the queue that holds a channel's messages: the part up to and including the ``!``."""
+    """Return the name of a channel's queue: the part up to and including the ``!``."""
     before, mark, _ = channel.partition("!")
     return before + mark
 
 
 def queue_of_member(member: bytes) -> bytes | None:
-    """Return ``queue_of`` a member of a group; None for bytes that are not the name of a channel."""
+    """Return ``queue_of`` a member of a group; None where it is no channel name."""
     found = _MEMBER.fullmatch(member)
     return None if found is None else found[1]
 
 
 def is_normal(channel: str) -> bool:
-    """Return whether a channel is neither process-local nor single-reader: any process may receive from it."""
+    """Return whether a channel is neither process-local nor single-reader."""
     return not ("!" in channel or "?" in channel)
 
 
 def shard_of(name: bytes, shards: int) -> int:
-    """Return the index of the shard that ``name`` belongs to, as channels_redis computes it."""
+    """Return the index of the shard of ``name``, as channels_redis computes it."""
     return int((binascii.crc32(name) & 0xFFF) / (4096 / shards))
 
 
 def share(capacity: int, shard: int, shards: int) -> int:
-    """Return how many of the ``capacity`` messages of a channel on all shards this shard holds."""
+    """Return how many of the ``capacity`` messages of a normal channel a shard holds."""
     return capacity // shards + (shard < capacity % shards)
 
 
 def shares(queue: str, capacity: int, shards: int) -> dict[int, int]:
-    """Return how many of a queue's ``capacity`` messages each shard holds that the queue is on."""
+    """Return how many of the ``capacity`` messages of a queue each shard of it holds."""
     if is_normal(queue):
         return {shard: share(capacity, shard, shards) for shard in range(shards)}
     return {shard_of(queue.encode(), shards): capacity}  # pinned: always the same shard

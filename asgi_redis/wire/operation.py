@@ -1,4 +1,4 @@
-"""One request to one Redis server: the bytes to send, and how the replies read."""
+"""Requests to one Redis server as bytes, each with the reading of its replies."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from asgi_redis.wire.scripts import Script
 
 class Operation(NamedTuple):
     """
-    The bytes of one write, the number of replies to await after it, and their meaning.
+    The bytes of one write, the number of replies, and their meaning.
 
-    ``read`` gets the reply, or the list of replies where there are several. ``script`` is the one that the request
-    runs, whose text is to be sent should Redis answer ``NOSCRIPT``; a request that runs a script has nothing else in
-    it that must not be repeated then. ``end`` is what ends one that waits, where it brings that with it.
+    ``read`` gets the reply, or the list of replies where there are several. ``script`` is the script that the request
+    runs: its text is sent when Redis answers ``NOSCRIPT``, so the rest of the request may be repeated. ``end`` ends a
+    request that waits, where that needs a request for it alone.
     """
 
     packed: bytes
@@ -25,13 +25,13 @@ class Operation(NamedTuple):
     end: Operation | None = None
 
     def with_text(self) -> bytes:
-        """Returns the request with the text of its script, which Redis then knows; nothing can come in between."""
+        """Return the request with the text of its script, which Redis knows after it."""
         assert self.script is not None
-        known, told = bulk(b"EVALSHA") + bulk(self.script.sha), bulk(b"EVAL") + bulk(self.script.text)
-        return self.packed.replace(known, told, 1)
+        by_name, by_text = bulk(b"EVALSHA") + bulk(self.script.sha), bulk(b"EVAL") + bulk(self.script.text)
+        return self.packed.replace(by_name, by_text, 1)
 
     def keys(self) -> list[bytes]:
-        """Returns the keys of its first command; where that runs no script, all the arguments, keys among them."""
+        """Return the keys of its first command; all arguments where that runs no script."""
         _, _, rest = self.packed.partition(b"\r\n")
         arguments = []
         for _ in range(int(self.packed[1:].split(b"\r\n", 1)[0])):
@@ -45,20 +45,27 @@ class Operation(NamedTuple):
 
 
 def bulk(value: bytes) -> bytes:
-    """Returns ``value`` as a RESP bulk string."""
+    """Return ``value`` as a RESP bulk string."""
     return b"$%d\r\n%b\r\n" % (len(value), value)
 
 
 def command(*arguments: bytes) -> bytes:
-    """Returns a command as RESP, see https://redis.io/docs/latest/develop/reference/protocol-spec/."""
+    """Return a command as RESP; see ``resp``."""
     return b"*%d\r\n" % len(arguments) + b"".join(map(bulk, arguments))
 
 
 def script_head(script: Script, keys: Iterable[bytes], arguments: Iterable[bytes], more: int = 0) -> bytes:
-    """Returns the ``EVALSHA`` of ``script`` up to its last ``more`` arguments, to be appended with ``bulk``."""
+    """Return the ``EVALSHA`` of ``script`` without its last ``more`` arguments."""
     keys, arguments = list(keys), list(arguments)
     parts = [b"EVALSHA", script.sha, b"%d" % len(keys), *keys, *arguments]
     return b"*%d\r\n" % (len(parts) + more) + b"".join(map(bulk, parts))
+
+
+def run_script(
+    script: Script, keys: Iterable[bytes], arguments: Iterable[bytes], read: Callable[[Any], Any] = bool
+) -> Operation:
+    """Return the operation that runs ``script``."""
+    return Operation(script_head(script, keys, arguments), read, 1, script)
 
 
 def milliseconds(seconds: float) -> bytes:
@@ -67,5 +74,5 @@ def milliseconds(seconds: float) -> bytes:
 
 
 def number(value: float) -> bytes:
-    """Returns a number as Redis and Lua read it, to the last digit."""
+    """Return a number as Redis and Lua read it, to the last digit."""
     return repr(value).encode()

@@ -1,5 +1,5 @@
 """
-Replies of Redis out of the bytes that have come, as a pure function: the same bytes make the same replies again.
+The replies in bytes of Redis, as a pure function.
 
 See https://redis.io/docs/latest/develop/reference/protocol-spec/ for RESP 2 and 3.
 """
@@ -13,6 +13,14 @@ _PAIRS = b"%|"
 _LISTS = b"*~>%|"
 _STRINGS = b"$=!"
 _PUSH = b">"[0]
+_VALUES: dict[bytes, Callable[[bytes], Any]] = {
+    b"+": bytes,
+    b":": int,
+    b"(": int,
+    b",": float,
+    b"#": b"t".__eq__,
+    b"_": lambda _: None,
+}
 
 
 class _Incomplete(Exception):
@@ -21,9 +29,10 @@ class _Incomplete(Exception):
 
 def replies(data: bytes, error: Callable[[str], Exception]) -> list[Any]:
     """
-    Returns all the replies that are complete in ``data``; strings are bytes, errors what ``error`` makes of them.
+    Return all replies that are complete in ``data``.
 
-    Messages that are pushed are no replies, and left out. Raises ``ValueError`` for what is not the protocol.
+    Strings are bytes; ``error`` makes an exception of the text of an error. Pushed messages are no replies, and left
+    out. Raises ``ValueError`` for bytes that break the protocol.
     """
     found: list[Any] = []
     position = 0
@@ -59,12 +68,6 @@ def _parse(data: bytes, position: int, error: Callable[[str], Exception]) -> tup
         return data[position:end], end + 2
     if kind == b"-":
         return error(line.decode("utf-8", "replace")), position
-    if kind == b"+":
-        return line, position
-    if kind in b":(":
-        return int(line), position
-    if kind == b",":
-        return float(line), position
-    if kind in b"_#":
-        return line == b"t" if line else None, position
-    raise ValueError(f"{kind!r} does not begin a reply of Redis")
+    if kind not in _VALUES:
+        raise ValueError(f"{kind!r} does not begin a reply of Redis")
+    return _VALUES[kind](line), position

@@ -1,11 +1,11 @@
 """
-The scripts: one Lua file an operation in ``lua/``, told to Redis once, run by their SHA-1.
+The scripts: one Lua file an operation in ``lua/``, run by their SHA-1.
 
-What several of them do is in a fragment, a file whose name begins with ``_``: ``-- include _name`` in the place of a
-line stands for its text.
+Common parts of several scripts are fragments, files whose names begin with ``_``: a line ``-- include _name`` stands
+for the text of a fragment.
 
-Redis forgets scripts at ``SCRIPT FLUSH``, a restart or a failover, and answers ``NOSCRIPT`` then, without having run
-anything: whoever runs a script asks again with its text.
+Redis forgets scripts at ``SCRIPT FLUSH``, a restart or a failover. Then it answers ``NOSCRIPT``, without having run
+anything, and the caller asks again with the text of the script.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LUA = resources.files("asgi_redis.wire") / "lua"
 
 
 class Script:
-    """One Lua script. ``sha`` is what ``EVALSHA`` takes, as bytes."""
+    """One Lua script. ``sha`` is its name for ``EVALSHA``, as bytes."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -1,4 +1,4 @@
-"""The operations that send to a channel, and the arguments of all scripts that send."""
+"""The operations that send to a channel, and the arguments of all sending scripts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class SendOperations:
 
     def send_head(self, queue: bytes, capacity: int, count_full: bool) -> bytes:
         """
-        Return the start of each send to ``queue``; the same for each message, so worth caching.
+        Return the start of a send to ``queue``; it is the same for each message.
 
         ``count_full`` is for the last shard that is tried: a refusal there is the channel's.
         """
@@ -41,7 +41,7 @@ class SendOperations:
 
 
 def send_arguments(expiry: float) -> tuple[bytes, ...]:
-    """Return the arguments that every script takes that sends: expiry and the three TTLs."""
+    """Return the arguments of every script that sends: expiry and three TTLs."""
     return number(expiry), milliseconds(expiry), *counter_ttls(expiry)
 
 

@@ -18,7 +18,7 @@ def unlink(keys: Sequence[bytes]) -> Operation:
 
 
 def types(keys: Sequence[bytes]) -> Operation:
-    """Reads as the list of the kinds of value that the keys have: ``b"zset"`` or others, ``b"none"`` for no value."""
+    """Reads as the types of some keys, such as ``b"zset"``; ``b"none"`` for no value."""
     packed = b"".join(command(b"TYPE", key) for key in keys)
     return Operation(packed, list if len(keys) > 1 else lambda reply: [reply], len(keys))
 
@@ -35,7 +35,7 @@ def client_id() -> Operation:
 
 def unblock(client: int) -> Operation:
     """
-    End the blocking command of another connection by an error. Reads as whether it waited.
+    End the blocking command of a connection. Reads as whether it waited.
 
     Not as if its time had run out: that brings down a Redis up to 8.0 that has put the command off in a
     ``CLIENT PAUSE`` or ``FAILOVER`` (https://github.com/redis/redis/issues/14164).

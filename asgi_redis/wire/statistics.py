@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asgi_redis.wire import scripts
 from asgi_redis.wire.keys import Keys
-from asgi_redis.wire.operation import Operation, command, number, script_head
+from asgi_redis.wire.operation import Operation, command, number, run_script
 
 
 class StatisticsOperations:
@@ -16,13 +16,12 @@ class StatisticsOperations:
 
     def of_channel(self, queue: bytes) -> Operation:
         """
-        Reads as messages_count, channel_full_count, messages_expired, messages_pending, and the age of the oldest.
+        Reads as the messages sent, refused, expired and pending, and the greatest age.
 
         The age is in seconds.
         """
         keys = (self._keys.queue(queue), self._keys.counters(queue))
-        head = script_head(scripts.CHANNEL_STATISTICS, keys, (self._expiry,))
-        return Operation(head, _read_of_channel, 1, scripts.CHANNEL_STATISTICS)
+        return run_script(scripts.CHANNEL_STATISTICS, keys, (self._expiry,), _read_of_channel)
 
     def of_all(self) -> Operation:
         """Reads as messages_count, channel_full_count and messages_expired."""

@@ -1,4 +1,4 @@
-"""The operations that take messages off their queues, wait for them, and requeue them."""
+"""The operations that take messages off queues, wait for them, and requeue them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from asgi_redis.wire import scripts
 from asgi_redis.wire.expiry import is_expired
 from asgi_redis.wire.keys import Keys
-from asgi_redis.wire.operation import Operation, command, milliseconds, number, script_head
+from asgi_redis.wire.operation import Operation, command, milliseconds, number, run_script
 from asgi_redis.wire.send import counter_ttls
 
 _FEW_KEYS = 16  # requests for so many queues are cached: readers have the same ones again and again
@@ -19,7 +19,7 @@ _WAKE_MILLISECONDS = b"9000"  # how long an entry that ends a wait outlives that
 
 
 class Taken(NamedTuple):
-    """A message that was taken off its queue. ``age`` is in seconds; with its ``score`` it can be requeued."""
+    """A message that was taken off its queue. ``age`` is in seconds."""
 
     key: bytes
     member: bytes
@@ -28,7 +28,7 @@ class Taken(NamedTuple):
 
 
 class TakenMessages(list[Taken]):
-    """The messages of one receive. ``expired``: how many messages it has dropped, by the keys of their queues."""
+    """The messages of one receive, and how many it has dropped, by their queues."""
 
     expired: Mapping[bytes, int] = {}
 
@@ -47,7 +47,7 @@ class ReceiveOperations:
 
     def receive(self, keys: Sequence[bytes], limit: int, limits: Sequence[int] = ()) -> Operation:
         """
-        Take up to ``limit`` messages, of the first queues first, and no more than ``limits`` (at least 1) of each.
+        Take up to ``limit`` messages, and no more than ``limits`` (from 1 on) of each.
 
         A single number in ``limits`` is for all. Takes one message at least, but stops at ``MAX_SCRIPT_BYTES``,
         however much waits behind them. Reads as ``TakenMessages``.
@@ -59,15 +59,15 @@ class ReceiveOperations:
     def _make_receive(self, keys: Sequence[bytes], limit: int, limits: Sequence[int] = ()) -> Operation:
         arguments = [self._expiry_argument, b"%d" % limit]
         arguments += [b"%d" % number for number in limits]
-        return Operation(script_head(scripts.RECEIVE, keys, arguments), _read_receive, 1, scripts.RECEIVE)
+        return run_script(scripts.RECEIVE, keys, arguments, _read_receive)
 
     def probe(self) -> Operation:
-        """Fails where messages cannot be taken. Takes nothing itself: no channel has the name of its queue."""
+        """Fails where messages cannot be taken. No channel has the name of its queue."""
         return Operation(command(b"ZPOPMIN", self._keys.queue(b":probe")), bool)
 
     def pop(self, keys: Sequence[bytes], timeout: float, wake: bytes = b"") -> Operation:
         """
-        Wait for a message, for ``timeout`` seconds or a little longer. Reads as a ``Taken`` or None.
+        Wait ``timeout`` seconds or a little longer. Reads as a ``Taken`` or None.
 
         The ``TIME`` behind it tells the server's clock when the message was taken. The timeout is rounded up to a
         whole number, which is all that Redis 5 takes; 0 would be none at all.
@@ -95,7 +95,7 @@ class ReceiveOperations:
 
     def parts_of_pop(self) -> list[Operation]:
         """
-        Return the commands of ``pop``, to see whether it may be used; the first does not wait: its timeout is wrong.
+        Return the commands of ``pop``, without its waiting, to test permissions with.
 
         Were the second forbidden alone, ``pop`` would take a message and then fail.
         """
@@ -105,7 +105,7 @@ class ReceiveOperations:
         ]
 
     def is_expired(self, taken: Taken) -> bool:
-        """Return whether a message had expired when it was taken. ``receive`` never takes such; ``pop`` may."""
+        """Return whether a message of ``pop`` had expired when it was taken."""
         return is_expired(taken.age, self._expiry)
 
     def requeue(self, taken: Taken) -> Operation:
@@ -113,16 +113,15 @@ class ReceiveOperations:
         return _requeue(taken, self._ttl)
 
     def count_expired(self, expired: Mapping[bytes, int]) -> Operation:
-        """Count messages that a reader has found expired, and dropped: how many, by the keys of their queues."""
+        """Count messages that a reader has dropped as expired, by their queues."""
         keys = [self._keys.counters(self._keys.queue_name(key).encode()) for key in expired]
         keys.append(self._keys.global_counters)
         arguments = [*self._counter_ttls, *(b"%d" % number for number in expired.values())]
-        return Operation(script_head(scripts.COUNT_EXPIRED, keys, arguments), bool, 1, scripts.COUNT_EXPIRED)
+        return run_script(scripts.COUNT_EXPIRED, keys, arguments)
 
 
 def _requeue(taken: Taken, ttl: bytes) -> Operation:
-    arguments = (taken.member, taken.score, ttl)
-    return Operation(script_head(scripts.REQUEUE, (taken.key,), arguments), bool, 1, scripts.REQUEUE)
+    return run_script(scripts.REQUEUE, (taken.key,), (taken.member, taken.score, ttl))
 
 
 def _read_receive(reply: list[Any]) -> TakenMessages:

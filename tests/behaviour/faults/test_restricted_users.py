@@ -134,7 +134,7 @@ class TestAWaitThatFailsWhereLookingDoesNot:
     """Such as behind a proxy that knows no blocking commands, and closes the connection."""
 
     def test_is_two_lines_however_long_it_lasts(self, layer_for, proxy, caplog, monkeypatch):
-        monkeypatch.setattr(outage, "LONGEST_DELAY", 0.2)
+        monkeypatch.setattr(outage, "LONGEST_DELAY_SECONDS", 0.2)
         layer = layer_for(proxy.url)
         reader = layer.reader()
         assert reader.receive_batch(["work"], 1, 0.01) == []

@@ -57,14 +57,14 @@ def test_a_send_that_needs_their_room_counts_them(layer_for, redis_server, clien
 
 
 def test_the_log_has_a_line_a_minute_with_their_number(layer_for, redis_server, client, prefix, caplog, monkeypatch):
-    monkeypatch.setattr(dropped, "LOG_INTERVAL", 1000.0)
+    monkeypatch.setattr(dropped, "LOG_INTERVAL_SECONDS", 1000.0)
     layer = layer_for(redis_server)
     with caplog.at_level(logging.WARNING, "asgi_redis"):
         for channel in ("a", "b", "c"):
             expire(client, prefix, channel, 3)
             assert layer.receive([channel]) == (None, None)
         assert caplog.messages == ["Dropped expired messages: 3, the last on channel 'a'"]
-        monkeypatch.setattr(dropped, "LOG_INTERVAL", 0.0)
+        monkeypatch.setattr(dropped, "LOG_INTERVAL_SECONDS", 0.0)
         expire(client, prefix, "c", 1)
         layer.receive(["c"])
     assert caplog.messages[1:] == ["Dropped expired messages: 7, the last on channel 'c'"]

@@ -146,6 +146,6 @@ class TestWhatWasBegun:
         assert begin(shard, echo(b"first")) is None
         pipeline_execute(shard, [echo(b"warm")])
         assert begin(shard, echo(b"x" * 100_000)) is None
-        monkeypatch.setattr("asgi_redis.connection.pool._FRESH", -1)
+        monkeypatch.setattr("asgi_redis.connection.pool._FRESH_SECONDS", -1)
         assert begin(shard, echo(b"late")) is None
         assert len(shard._idle) == 1

@@ -22,7 +22,7 @@ def test_the_oldest_go_when_there_are_too_many_bytes():
 
 
 def test_the_oldest_go_when_there_are_too_many():
-    cache = SizedCache(100, most=2)
+    cache = SizedCache(100, limit=2)
     for number in range(3):
         cache.put(number, number, 1)
     assert [cache.get(number) for number in range(3)] == [None, 1, 2]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from asgi_redis.engine.outage import LONGEST_DELAY, Outage
+from asgi_redis.engine.outage import LONGEST_DELAY_SECONDS, Outage
 
 
 def test_one_line_at_the_start_and_one_with_the_length_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
@@ -25,7 +25,7 @@ def test_the_delay_grows_to_a_cap_with_jitter_and_starts_again_with_the_next_out
     outage = Outage()
     delays = [outage.failed(ConnectionError()) for _ in range(30)]
     assert delays[0] < 0.1
-    assert all(LONGEST_DELAY / 2 <= delay <= LONGEST_DELAY for delay in delays[10:])
+    assert all(LONGEST_DELAY_SECONDS / 2 <= delay <= LONGEST_DELAY_SECONDS for delay in delays[10:])
     assert len(set(delays)) == len(delays)
     outage.succeeded()
     assert outage.failed(ConnectionError()) < 0.1
