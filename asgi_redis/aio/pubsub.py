@@ -52,12 +52,7 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
     pub/sub cannot do; both know the same channels and groups. Where a ``receive`` was cancelled and there is no other
     from that channel within ``expiry`` seconds, the channel is forgotten, with its memberships.
 
-    Its options are declared in ``PubSubOptions``, which has those of ``channels_redis.pubsub``.
-
-    Raises:
-        ValueError: An option cannot work.
-        TypeError: An option is not known.
-
+    Its options include those of ``channels_redis.pubsub``.
     """
 
     layer: pubsub.RedisPubSubChannelLayer

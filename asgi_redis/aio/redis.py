@@ -34,12 +34,7 @@ class RedisChannelLayer(AsyncChannelLayer):
     It may share them with channels_redis. For each server a thread makes one round trip for all the calls of the
     meantime. ``layer`` is the synchronous layer, which shares the connections.
 
-    Its options are declared in ``AsyncRedisOptions``, which has those of ``channels_redis.core``.
-
-    Raises:
-        ValueError: An option cannot work.
-        TypeError: An option is not known.
-
+    Its options include those of ``channels_redis.core``.
     """
 
     layer: redis.RedisChannelLayer

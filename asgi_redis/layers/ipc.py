@@ -25,13 +25,7 @@ class IPCChannelLayer(StoreChannelLayer):
     object. Processes with the same ``prefix`` and ``path`` share their messages. When ``max_bytes`` are in use,
     messages are refused as by a full channel, and can still be read.
 
-    Its options are declared in ``IPCOptions``.
-
-    Raises:
-        ValueError: An option cannot work.
-        TypeError: An option is not known.
-        ImportError: ``lmdb`` is not installed.
-
+    Raises ``ImportError`` where ``lmdb`` is not installed.
     """
 
     @takes(IPCOptions)

@@ -50,8 +50,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
     A local layer that is made here has the prefix, expiry, capacities, keys and so on of this layer, where its
     ``CONFIG`` says nothing else; one that is given keeps its own.
 
-    Its options are declared in ``LocalOptions``. Raises ``ValueError`` for an option that cannot work, ``TypeError``
-    for an unknown one, and ``ImportError`` where the local layer needs what is not installed.
+    Raises ``ImportError`` where the local layer needs a package that is not installed.
     """
 
     @takes(LocalOptions)

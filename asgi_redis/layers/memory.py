@@ -18,13 +18,6 @@ class InMemoryChannelLayer(StoreChannelLayer):
 
     It is for tests and development. Only the users of one object share its messages: a forked process starts with an
     empty layer, and ``runworker``, which is a separate process, refuses it.
-
-    Its options are declared in ``CommonOptions``.
-
-    Raises:
-        ValueError: An option cannot work.
-        TypeError: An option is not known.
-
     """
 
     crosses_processes = False

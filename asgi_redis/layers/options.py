@@ -96,32 +96,24 @@ def _check_capacities(name: str, value: object) -> None:
 class CommonOptions(TypedDict, total=False):
     """Options of all layers."""
 
-    expiry: Annotated[
-        float, Option("Seconds until a message is no longer handed out; may be a fraction.", 60, _seconds)
-    ]
-    group_expiry: Annotated[
-        float, Option("Seconds that a channel stays in a group after ``group_add``.", 86400, _seconds)
-    ]
+    expiry: Annotated[float, Option("Seconds until a message expires; may be a fraction.", 60, _seconds)]
+    group_expiry: Annotated[float, Option("Seconds that a channel stays in a group.", 86400, _seconds)]
     capacity: Annotated[int, Option("Messages that a channel holds.", 100, _check_capacity)]
     channel_capacity: Annotated[
         Optional[Capacities],
         Option("Capacities by glob or compiled pattern; the first that matches counts.", None, _check_capacities),
     ]
-    symmetric_encryption_keys: Annotated[
-        Optional[Sequence[Key]], Option("Keys, str or bytes: the first encrypts, all decrypt.")
-    ]
+    symmetric_encryption_keys: Annotated[Optional[Sequence[Key]], Option("The first encrypts, all decrypt.")]
     serializer_format: Annotated[str, Option("``msgpack``, ``json`` or a format that was registered.", "msgpack")]
     max_message_bytes: Annotated[
-        int, Option("Bytes that a serialised message may have.", 8 * _MEBIBYTE, _message_bytes)
+        int, Option("Bytes of a serialised message, at most.", 8 * _MEBIBYTE, _message_bytes)
     ]
 
 
 class SharedOptions(CommonOptions, total=False):
     """Options of layers with a prefix."""
 
-    prefix: Annotated[
-        str, Option("Layers with the same prefix share their messages; every key begins with it.", "asgi", _text)
-    ]
+    prefix: Annotated[str, Option("Layers with the same prefix share their messages.", "asgi", _text)]
 
 
 class IPCOptions(SharedOptions, total=False):
@@ -134,8 +126,7 @@ class IPCOptions(SharedOptions, total=False):
     max_bytes: Annotated[
         int,
         Option(
-            "Bytes that all messages and groups may take. ``max_message_bytes`` is at most half of it, by default no "
-            "more than an eighth.",
+            "Bytes of all messages and groups, at most. A message: half of it; by default no more than an eighth.",
             64 * _MEBIBYTE,
             _memory,
         ),
@@ -164,12 +155,8 @@ class HostsOptions(ServerOptions, total=False):
 class OutageOptions(TypedDict, total=False):
     """Options of layers that tell their channels of an outage of Redis."""
 
-    on_disconnect: Annotated[
-        Optional[str], Option("The type of the message at the beginning of an outage.", None, _message_type)
-    ]
-    on_reconnect: Annotated[
-        Optional[str], Option("The type of the message at the end of an outage.", None, _message_type)
-    ]
+    on_disconnect: Annotated[Optional[str], Option("The message type that tells of an outage.", None, _message_type)]
+    on_reconnect: Annotated[Optional[str], Option("The message type that tells of its end.", None, _message_type)]
 
 
 class PubSubOptions(HostsOptions, OutageOptions, total=False):
@@ -180,9 +167,9 @@ class QueueOptions(ServerOptions, total=False):
     """Options of layers that keep messages in Redis."""
 
     random_prefix_length: Annotated[
-        int, Option("Bytes that make each message different from an equal one, at least 4.", 12, _random_prefix)
+        int, Option("Bytes that make equal messages different, at least 4.", 12, _random_prefix)
     ]
-    stats_prefix: Annotated[str, Option("The keys of the counters begin with it.", "asgi-meta:", _text)]
+    stats_prefix: Annotated[str, Option("The beginning of the keys of the counters.", "asgi-meta:", _text)]
 
 
 class RedisOptions(QueueOptions, HostsOptions, total=False):
@@ -230,6 +217,7 @@ class SentinelOptions(QueueOptions, total=False):
 T = TypeVar("T", bound=CommonOptions)
 F = TypeVar("F", bound=Callable[..., None])
 
+_RAISES = "Raises:\n    ValueError: An option has a value that cannot work.\n    TypeError: An option is not known."
 _declarations: dict[type, dict[str, Option]] = {}
 
 
@@ -255,8 +243,8 @@ def takes(kind: type) -> Callable[[F], F]:
             parameters[name] = inspect.Parameter(name, place, default=option.default, annotation=option.type)
         shown = signature.replace(parameters=list(parameters.values()))
         constructor.__signature__ = shown  # type: ignore[attr-defined]  # inspect reads it
-        lines = [f"    {name}: {option.help}" for name, option in options.items()]
-        constructor.__doc__ = "\n".join(["Args:", *lines])
+        lines = "\n".join(f"    {name}: {option.help}" for name, option in options.items())
+        constructor.__doc__ = f"Make the layer.\n\nArgs:\n{lines}\n\n{_RAISES}"
         return constructor
 
     return decorate

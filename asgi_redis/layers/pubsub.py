@@ -49,13 +49,6 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
     After an outage everything is subscribed again. Each channel of the process gets ``{"type": on_disconnect}`` when
     it begins and ``{"type": on_reconnect}`` when it is over. A process that is forked later listens to nothing at
     first.
-
-    Its options are declared in ``PubSubOptions``.
-
-    Raises:
-        ValueError: An option cannot work.
-        TypeError: An option is not known.
-
     """
 
     extensions = ["groups", "flush"]

@@ -28,9 +28,6 @@ class RedisChannelLayer(BaseChannelLayer):
     A channel layer over one or more Redis servers.
 
     One object may be shared by all threads and greenlets, and by processes that are forked later.
-
-    Its options are declared in ``RedisOptions``. Raises ``ValueError`` for an option that cannot work, and
-    ``TypeError`` for an unknown one.
     """
 
     @takes(RedisOptions)

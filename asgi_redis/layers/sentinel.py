@@ -20,13 +20,7 @@ class RedisSentinelChannelLayer(RedisChannelLayer):
 
     Sentinels that are down are passed over. An error that shows another master makes the last answer void at once.
 
-    Its options are declared in ``SentinelOptions``.
-
-    Raises:
-        ValueError: An option cannot work.
-        TypeError: An option is not known.
-        redis.exceptions.ConnectionError: ``services`` is not given, and no Sentinel answers.
-
+    Raises ``redis.exceptions.ConnectionError`` where it has to ask for the services and no Sentinel answers.
     """
 
     @takes(SentinelOptions)
