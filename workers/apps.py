@@ -10,7 +10,7 @@ from workers.compat.checks import check_command, check_hidden_package, check_rou
 
 
 class WorkersConfig(AppConfig):
-    """Provides ``manage.py runworker``, and checks of the settings for ``manage.py check``."""
+    """Provides ``manage.py runworker``, and system checks of the settings."""
 
     name = "workers"
 

@@ -1,5 +1,5 @@
 """
-The layer that an alias stands for, and layers of ASGI 1.x that are written by others.
+Layers by alias and by path, and layers of ASGI 1.x of other projects.
 
 Without Django there are no settings to look an alias up in, so a worker registers the layer that it was
 started with; ``Group("chat").send(...)`` then works in its consumers as it does in a Django project.
@@ -23,10 +23,10 @@ DEFAULT_CHANNEL_LAYER = "default"
 
 class ForeignLayer(BaseChannelLayer):
     """
-    A layer that is no ``BaseChannelLayer``, by the calls of that contract, for the worker; consumers get the layer.
+    Adapts a layer that is no ``BaseChannelLayer`` for the worker.
 
-    It has a ``reader()``. Whatever else the layer does not have is as in ``BaseChannelLayer``; its names are not
-    checked.
+    The layer has a ``reader()``; calls that it lacks are those of ``BaseChannelLayer``. Its names are not checked.
+    Consumers get the layer itself.
     """
 
     extensions = []
@@ -67,7 +67,7 @@ class ForeignLayer(BaseChannelLayer):
 
 def adapted(channel_layer: Any) -> BaseChannelLayer:
     """
-    Return ``channel_layer``, or where it was not written for this project, a ``ForeignLayer`` of it.
+    Return ``channel_layer``, or a ``ForeignLayer`` of it.
 
     Raises ``ConfigurationError`` for an object that a worker cannot receive from.
     """
@@ -84,13 +84,13 @@ _registered: dict[str, BaseChannelLayer] = {}
 
 
 def register_layer(alias: str, channel_layer: BaseChannelLayer) -> None:
-    """Make ``alias`` stand for ``channel_layer`` in this process, before Django's settings."""
+    """Make ``alias`` stand for a layer in this process, before Django's settings."""
     _registered[alias] = channel_layer
 
 
 def layer_from_path(path: str) -> BaseChannelLayer:
     """
-    Return the layer that ``module:object`` is, or that it returns when it is called.
+    Return the layer that ``module:object`` is, or that a call of it returns.
 
     For an asynchronous layer that wraps a synchronous one, return the latter.
 
@@ -119,7 +119,7 @@ def layer_from_path(path: str) -> BaseChannelLayer:
 
 def layer_for(alias: str) -> BaseChannelLayer:
     """
-    Return the registered layer for ``alias``, or else that of Django's ``CHANNEL_LAYERS``.
+    Return the registered layer, or else that of Django's ``CHANNEL_LAYERS``.
 
     Raises:
         InvalidChannelLayerError: There is neither.

@@ -1,4 +1,4 @@
-"""Users for consumers: the decorators of Channels 1.1.8's ``channels.auth``. They need Django."""
+"""Users for consumers, as in ``channels.auth`` of Channels 1.1.8."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def channel_session_user_from_http(func: Consumer) -> Consumer:
 
 
 def channel_and_http_session_user_from_http(func: Consumer) -> Consumer:
-    """Like ``channel_session_user_from_http``, and keep the HTTP session for later messages."""
+    """Like ``channel_session_user_from_http``; later messages get the session, too."""
     return _from_http(func, channel_and_http_session)
 
 

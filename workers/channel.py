@@ -52,7 +52,7 @@ class _Destination(ABC):
 
 
 class PendingMessageStore:
-    """The messages that running consumers have sent. ``dropped`` counts those that could not be sent."""
+    """The messages of running consumers. ``dropped`` counts messages that were lost."""
 
     def __init__(self) -> None:
         self.dropped = 0
@@ -104,7 +104,11 @@ class PendingMessageStore:
 
 
 class _Batch:
-    """The messages of one consumer; None once it is done. A task or thread that it started may live longer."""
+    """
+    The messages of one consumer; None once it is done.
+
+    A task or thread that the consumer has started may live longer.
+    """
 
     __slots__ = ("messages",)
 
@@ -113,7 +117,7 @@ class _Batch:
 
 
 def _send_all(messages: list[tuple[_Destination, Content]], deadline: float) -> list[_Destination]:
-    """Send messages in order; return the destinations of those that were dropped."""
+    """Send messages in order; return the destinations of dropped messages."""
     dropped: list[_Destination] = []
     for position, (sender, content) in enumerate(messages):
         try:
@@ -200,7 +204,7 @@ class Group(_Destination):
     """
 
     def add(self, channel: Channel | str) -> None:
-        """Add a channel at once; it stays until it is discarded, or for the layer's ``group_expiry``."""
+        """Add a channel at once, until it is discarded or the layer's ``group_expiry``."""
         refuse_await()
         self.channel_layer.group_add(self.name, _name_of(channel))
 
@@ -211,7 +215,7 @@ class Group(_Destination):
 
     def send(self, content: Content, immediately: bool = False) -> None:
         """
-        Send a message to all members: inside a consumer when it is done, elsewhere at once.
+        Send to all members: inside a consumer when it is done, elsewhere at once.
 
         Full channels are left out. At most once, as ``Channel.send``.
 

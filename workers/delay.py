@@ -1,5 +1,7 @@
 """
-Delayed messages: ``Channel("asgi.delay").send({"channel": ..., "content": ..., "delay": milliseconds})``.
+Delayed messages.
+
+They are sent by ``Channel("asgi.delay").send({"channel": ..., "content": ..., "delay": milliseconds})``.
 
 As in Channels 1.1.8, but stored in Redis (``layer.delayed``) instead of a database table, and served by every worker
 that listens on ``asgi.delay``. Under a real Channels 1 its ``rundelay`` and its table keep working: a message stays
@@ -31,7 +33,7 @@ _MAX_NAME = 512  # as in Channels 1
 
 def with_delivery(router: Router, channel_layer: BaseChannelLayer) -> tuple[Router, Postpone | None, list[Delivery]]:
     """
-    Return the routing with ``asgi.delay``, a function that postpones a message, and the hook that delivers.
+    Return the routing with ``asgi.delay``, a function that postpones, and hooks.
 
     A routing that has the channel already keeps its consumer. The function is None where the layer stores no delayed
     messages.
@@ -55,9 +57,9 @@ def by_channel(channel_layer: BaseChannelLayer) -> Postpone:
 
 class Delivery(LifecycleHook):
     """
-    Stores the messages on ``asgi.delay`` (by ``route``), and delivers those that are due in a thread.
+    Stores the messages on ``asgi.delay``, and delivers them in a thread when due.
 
-    Does nothing in a worker that does not listen on the channel.
+    The messages come by ``route``. Does nothing in a worker that does not listen on the channel.
     """
 
     def __init__(self, store: DelayedSends) -> None:
@@ -90,7 +92,7 @@ class Delivery(LifecycleHook):
         self.postpone(channel, content, max(0.0, delay / 1000))
 
     def postpone(self, channel: str, content: dict[str, Any], seconds: float) -> None:
-        """Send ``content`` to ``channel`` in ``seconds``; raises the errors of the layer, but no ``ChannelFull``."""
+        """Send ``content`` to ``channel`` in ``seconds``. Never raises ``ChannelFull``."""
         self._store.send(channel, content, seconds)
         self._stored.set()
 

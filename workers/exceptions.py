@@ -28,7 +28,7 @@ class RoutingImportError(RoutingError, ImportError):
 
 class ConsumeLater(WorkersError):
     """
-    Raised by a consumer that cannot handle its message yet: the message goes back to its channel.
+    Raised by a consumer to requeue a message that it cannot handle yet.
 
     A message comes back at most ten times; the last time, it has a true attribute ``__doomed__``.
 
@@ -54,7 +54,7 @@ class ConsumeLater(WorkersError):
         self.backoff = backoff
 
     def seconds(self, retry: int) -> float:
-        """Return the seconds until the message comes back; ``retry`` is 1 for the first time."""
+        """Return the seconds until the message comes back; ``retry`` begins at 1."""
         return min(self.delay * self.backoff ** (retry - 1), LONGEST_DELAY_SECONDS)
 
 
@@ -66,7 +66,7 @@ class ChannelSocketException(WorkersError):
     """The base of exceptions that act on the message when a consumer raises them."""
 
     def run(self, message: _Message) -> None:
-        """Act on the message. The worker calls this before the consumer's pending messages are sent."""
+        """Act on the message, before the consumer's pending messages are sent."""
         raise NotImplementedError
 
 
@@ -105,7 +105,7 @@ class WebsocketCloseException(ChannelSocketException):
 
 
 class SendNotAvailableOnDemultiplexer(WorkersError):
-    """Raised by ``send`` and ``group_send`` of a demultiplexer: the multiplexer sends, it knows the stream."""
+    """Raised by ``send`` of a demultiplexer: only a multiplexer knows the stream."""
 
 
 if TYPE_CHECKING:  # the parts of ``workers.message.Message``, which is above this module

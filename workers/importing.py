@@ -1,4 +1,4 @@
-"""Import by dotted path, and readable reasons for imports of project code that fail."""
+"""Imports by dotted path, and readable reasons when they fail."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OWN_FOLDER = Path(__file__).parent
 
 def import_path(path: str, what: str, error_class: type[ConfigurationError] = ConfigurationError) -> Any:
     """
-    Return the object at ``module.name`` or ``module:name``, whose name may have dots in it.
+    Return the object at ``module.name`` or ``module:name.name``.
 
     Raises ``error_class`` for any exception of the imported modules. Its text has ``what``, the reason and its line.
     """
@@ -32,7 +32,7 @@ def import_path(path: str, what: str, error_class: type[ConfigurationError] = Co
 
 
 def reason(error: Exception) -> str:
-    """Return the text of an error of project code, with its file and line, and the remedy where it is known."""
+    """Return the text of an error of project code, with its place and a remedy."""
     plain = isinstance(error, ConfigurationError) or type(error) in (ImportError, ModuleNotFoundError, AttributeError)
     text = error.msg if isinstance(error, SyntaxError) else str(error)
     said = f"{'' if plain else type(error).__name__ + ': '}{text.strip()}{place(error)}"
@@ -42,7 +42,7 @@ def reason(error: Exception) -> str:
 
 
 def place(error: Exception) -> str:
-    """Return `` (file, line n)`` where project code has raised an error, and nothing where other code has."""
+    """Return `` (file, line n)`` of an error, or nothing outside of project code."""
     if isinstance(error, SyntaxError) and error.filename:
         return f" ({error.filename}, line {error.lineno})"
     places = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_machinery(frame.filename)]
@@ -55,7 +55,7 @@ def _is_machinery(filename: str) -> bool:
 
 def hidden_package() -> str | None:
     """
-    Return a warning when the project has a package or module ``workers``, too, or None.
+    Return a warning when the project has a module ``workers``, too, or None.
 
     Python imports the first that it finds, and the other is out of reach.
     """

@@ -226,7 +226,7 @@ def resolve_routing(routing: Routing) -> list[Routable]:
 
 
 def consumer_name(consumer: Consumer) -> str:
-    """Return the name of a consumer for the log: of a function, or of the class of an instance."""
+    """Return the name of a consumer for the log."""
     if isinstance(consumer, functools.partial):
         consumer = consumer.func
     named = consumer if getattr(consumer, "__qualname__", None) else type(consumer)
@@ -235,7 +235,7 @@ def consumer_name(consumer: Consumer) -> str:
 
 def _sorted_by_channel(entries: list[Routable]) -> tuple[dict[str, list[Routable]], list[Routable]]:
     """
-    Return the entries for each channel, and the entries for all other channels, in their order.
+    Return the entries for each channel, and those for all other channels.
 
     An entry of a class that is not defined here is asked about every message, also within an ``include``.
     """

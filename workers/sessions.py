@@ -1,5 +1,5 @@
 """
-Sessions for consumers: the decorators of Channels 1.1.8's ``channels.sessions``. They need Django.
+Sessions for consumers, as in ``channels.sessions`` of Channels 1.1.8.
 
 A channel session belongs to a reply channel, so to one client for as long as it is connected. When two messages of a
 client are handled at the same time, each saves its own changes only, so that neither undoes those of the other.
@@ -136,7 +136,7 @@ def enforce_ordering(func: Consumer) -> Consumer: ...
 def enforce_ordering(func: None = None, slight: bool = False) -> Callable[[Consumer], Consumer]: ...
 def enforce_ordering(func: Consumer | None = None, slight: bool = False) -> Consumer | Callable[[Consumer], Consumer]:
     """
-    Call the consumer with the messages of a client one after the other, by their ``order``.
+    Call the consumer with the messages of a client by their ``order``.
 
     A message that comes early waits in another channel until its turn. The consumer raises ``ValueError`` for a
     message without an order.
@@ -211,7 +211,7 @@ def http_session(func: Consumer) -> Consumer:
 
 def channel_and_http_session(func: Consumer) -> Consumer:
     """
-    Give the consumer both sessions; that of ``websocket.connect`` also with later messages.
+    Give the consumer both sessions, and later messages that of the connect.
 
     The channel session remembers the key of the HTTP session.
     """
@@ -232,7 +232,7 @@ def channel_and_http_session(func: Consumer) -> Consumer:
 
 
 def _existing_session(message: Message) -> Any:
-    """Return the session of a client; raise ``ConsumeLater`` when another consumer creates it just now."""
+    """Return the session of a client. Raises ``ConsumeLater`` while others create it."""
     session = session_for_reply_channel(_reply_channel_name(message))
     if not session.exists(session.session_key):
         try:
@@ -243,7 +243,7 @@ def _existing_session(message: Message) -> Any:
 
 
 def _save(session: Any, message: Message) -> None:
-    """Save the changes since the session was loaded, on top of the changes that others have saved since."""
+    """Save the changes to a session on top of the changes of others."""
     stored = session_for_reply_channel(_reply_channel_name(message))
     if stored.session_key == session.session_key:
         before, now, merged = session.channels_loaded, dict(session.items()), dict(stored.items())

@@ -23,7 +23,7 @@ Errors = tuple[tuple[object, BaseException], ...]
 
 
 class Signal:
-    """A list of functions to call. An exception of one is logged, and the next one is called."""
+    """A list of functions to call; an exception is logged, and the next is called."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -63,7 +63,7 @@ class Signal:
             logger.error("Error in signal receiver %r", receiver, exc_info=error)
 
     def errors_of_receivers(self, sender: Any, **named: Any) -> Errors:
-        """Call every receiver likewise; return those that raised, each with its exception."""
+        """Call every receiver likewise; return the failed ones with their exceptions."""
         errors: Errors = ()
         for _, only, receiver in self._receivers:
             if only is None or only is sender:
@@ -75,7 +75,7 @@ class Signal:
 
 
 def sending(signal: Any) -> Callable[..., Errors]:
-    """Return ``errors_of_receivers`` of a signal, or its equivalent for a signal of Django."""
+    """Return ``errors_of_receivers`` of a signal, or the like for one of Django."""
     return signal.errors_of_receivers if isinstance(signal, Signal) else functools.partial(_send_djangos, signal)
 
 

@@ -50,7 +50,9 @@ LEAVING_SECONDS = 0.5  # for free slots to end, regardless of the timeout for co
 
 class Worker:
     """
-    Serves the channels of a routing from one layer, and ``asgi.delay`` where the layer stores delayed messages.
+    Serves the channels of a routing from one layer.
+
+    Also serves ``asgi.delay`` where the layer stores delayed messages.
 
     Args:
         channel_layer: The layer to receive from.
@@ -100,16 +102,13 @@ class Worker:
         self._failure = Failure(lambda: self._events.put(None))
         self._crashes = CrashLimiter()
         self.shutdown = Shutdown(lambda: self._events.put(None), shutdown_timeout, self._log_left_behind)
-        self.dispatcher = Dispatcher(
-            router, channel_layer, type(self), consumer_api, on_failure=self._failure.note, postpone=postpone
-        )
+        self.dispatcher = Dispatcher(router, channel_layer, type(self), consumer_api, self._failure.note, postpone)
         self._reader = self.channel_layer.reader()
         self._puller = Puller(
             self._reader, ChannelLimits(self.channels, limits), self.dispatcher.dispatch, burst, burst_timeout
         )
         self._pool = pool or Pool(1)
         self._graceful = graceful
-        self._shutdown_timeout = shutdown_timeout
         self._signals = consumer_api.signals
         self._hooks = [*hooks, *delivery]
         self._hooks_to_quiet = list(self._hooks)
@@ -128,9 +127,10 @@ class Worker:
     @property
     def pulled_at(self) -> float:
         """
-        The last sign of life of pulling (``time.monotonic``): every few seconds, unless something hangs.
+        The last sign of life of pulling (``time.monotonic``).
 
-        While all slots are busy nothing is pulled, and it is now.
+        It is at most a few seconds old, unless something hangs. While all slots are busy nothing is pulled, and it is
+        the current time.
         """
         return time.monotonic() if self._pool.saturated else self._puller.pulled_at
 
@@ -149,14 +149,16 @@ class Worker:
         self._pool.start(self._puller.fetch, self._events.put)
 
     def quiet(self) -> None:
-        """Stop pulling: step 2. From any thread, also before ``start``; it cannot be undone."""
+        """Stop pulling for good: step 2. From any thread, also before ``start``."""
         self.shutdown.begin()  # first: the rest may wait for Redis
         self._puller.quiet()
         self._events.put(None)
 
     def stop(self, deadline: float) -> bool:
         """
-        Wait for running messages: steps 3 and 4, or 3 alone when not ``graceful``. To be called after ``quiet``.
+        Wait for running messages: steps 3 and 4, or 3 alone when not ``graceful``.
+
+        To be called after ``quiet``.
 
         Args:
             deadline: A time of ``time.monotonic``.
@@ -177,7 +179,7 @@ class Worker:
         return True
 
     def kill(self) -> None:
-        """Stop pulling without waiting, log the consumers that still run, and leave them behind."""
+        """Stop pulling, and log and leave behind the consumers that still run."""
         self.quiet()
         self._log_left_behind()
         self._pool.kill()
@@ -253,7 +255,7 @@ class Worker:
                 self.kill()
                 return 128 + self.shutdown.second_signal
             if time.monotonic() >= (deadline if self.busy else last):
-                logger.error("Not stopped within %g s", self._shutdown_timeout)
+                logger.error("Not stopped within %g s", self.shutdown.timeout)
                 self.kill()
                 return ExitCode.TIMED_OUT
         self._log_late_failures()

@@ -64,7 +64,7 @@ class BaseConsumer:
         return route_class(consumer, **kwargs)
 
     def get_handler(self, message: Message, **kwargs: Any) -> Handler:
-        """Return the method for the message's channel, in the decorators that the class asks for."""
+        """Return the method for the message's channel, in the decorators of the class."""
         handler: Handler = getattr(self, self.method_mapping[message.channel.name])
         if self.channel_session_user:
             from workers.auth import channel_session_user  # here, because it needs Django

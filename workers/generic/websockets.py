@@ -1,5 +1,5 @@
 """
-Class-based consumers for websockets, and for several streams over one websocket.
+Class-based consumers for websockets, and for several streams over one.
 
 A consumer sends to its client by the reply channel, and so, like any consumer, when it is done.
 """
@@ -43,7 +43,7 @@ class WebsocketConsumer(BaseConsumer):
     groups: Iterable[str] | None = None
 
     def get_handler(self, message: Message, **kwargs: Any) -> Handler:
-        """Return the handler as ``BaseConsumer`` does; raise ``ValueError`` for ``slight_ordering``."""
+        """Return the handler. Raises ``ValueError`` for ``slight_ordering``."""
         if self.http_user or self.http_user_and_session:
             self.channel_session_user = True
         self.path = message["path"]
@@ -123,10 +123,10 @@ class WebsocketConsumer(BaseConsumer):
 
 
 class JsonWebsocketConsumer(WebsocketConsumer):
-    """A ``WebsocketConsumer`` whose frames are JSON in text; it receives and sends values."""
+    """A ``WebsocketConsumer`` that receives and sends values as JSON."""
 
     def raw_receive(self, message: Message, **kwargs: Any) -> Any:
-        """Decode the frame. Raises ``ValueError`` for a frame that is not text, or not JSON."""
+        """Decode the frame. Raises ``ValueError`` when it is not JSON in text."""
         if "text" not in message:
             raise ValueError("a frame without text: a JSON consumer takes no other")
         return self.receive(self.decode_json(message["text"]), **kwargs)
@@ -155,7 +155,7 @@ class JsonWebsocketConsumer(WebsocketConsumer):
 
 
 class WebsocketMultiplexer:
-    """Sends on one stream; the keyword argument ``multiplexer`` of the stream's consumer."""
+    """Sends on one stream: the argument ``multiplexer`` of the stream's consumer."""
 
     def __init__(self, stream: str, reply_channel: Channel) -> None:
         self.stream = stream
@@ -186,7 +186,9 @@ class WebsocketMultiplexer:
 
 class WebsocketDemultiplexer(JsonWebsocketConsumer):
     """
-    Several streams over one websocket: frames are ``{"stream": name, "payload": {...}}``.
+    Several streams over one websocket.
+
+    Frames are ``{"stream": name, "payload": {...}}``.
 
     All consumers see the client connect and disconnect.
 
@@ -200,7 +202,7 @@ class WebsocketDemultiplexer(JsonWebsocketConsumer):
     multiplexer_class: ClassVar[type[WebsocketMultiplexer]] = WebsocketMultiplexer
 
     def receive(self, content: Any, **kwargs: Any) -> Any:
-        """Pass a frame to the consumer of its stream. Raises ``ValueError`` where there is none."""
+        """Pass a frame to the stream's consumer. Raises ``ValueError`` without one."""
         if not (isinstance(content, dict) and "stream" in content and "payload" in content):
             raise ValueError("a multiplexed frame has a stream and a payload")
         stream, payload = content["stream"], content["payload"]

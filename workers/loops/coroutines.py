@@ -40,7 +40,7 @@ _hook: Hook | None = None
 
 def call_around(hook: Hook | None) -> None:
     """
-    Await ``hook`` before and after each coroutine from now on, in its loop; None ends that.
+    Await ``hook`` before and after each coroutine from now on; None ends that.
 
     An exception of the hook is logged.
     """
@@ -49,7 +49,7 @@ def call_around(hook: Hook | None) -> None:
 
 
 def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Run a consumer's coroutine, then end the tasks that it has left; return or raise its result."""
+    """Run a coroutine, end the tasks that it has left, and return its result."""
     if _hook is not None:
         coroutine = _between(_hook, coroutine)
     patching = sys.modules.get("gevent.monkey")

@@ -1,5 +1,7 @@
 """
-The running event loops of greenlets, and the only file that uses private parts of asyncio.
+The running event loops of greenlets.
+
+The only file that uses private parts of asyncio.
 
 asyncio keeps one running loop for each native thread, and all greenlets share a native thread: while a coroutine
 waits for gevent, every other greenlet would see its loop. Then Django refuses its database to them, and asyncio
@@ -20,7 +22,7 @@ _thread: Any = None  # of each native thread: ``next`` is the tracing function t
 
 
 def keep_running_loops_apart() -> None:
-    """Give each greenlet its own running loop from now on, where gevent has patched threads."""
+    """Give each greenlet its own running loop, where gevent has patched threads."""
     monkey = sys.modules.get("gevent.monkey")
     if monkey is None or not monkey.is_module_patched("threading"):
         return

@@ -1,5 +1,5 @@
 """
-An asyncio event loop in its own thread, for coroutines that other threads hand over.
+An asyncio event loop in its own thread, for coroutines of other threads.
 
 Where gevent has patched the standard library, that thread is a greenlet; ``greenlets`` sees to it that the other
 greenlets do not see the loop.
@@ -24,7 +24,7 @@ _tasks: contextvars.ContextVar[WeakSet[asyncio.Task[Any]] | None] = contextvars.
 
 
 class _Outcome:
-    """The result or the exception of a coroutine, including an exception that would end the loop."""
+    """The result or the exception of a coroutine, even SystemExit."""
 
     def __init__(self) -> None:
         self.result: Any = None
@@ -44,7 +44,7 @@ class SharedLoop:
         self._thread.start()
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Run a coroutine, then end the tasks that it has left; return or raise its result."""
+        """Run a coroutine, end the tasks that it has left, and return its result."""
         outcome = _Outcome()
         context = contextvars.copy_context()
         self._loop.call_soon_threadsafe(self._loop.create_task, _settle(coroutine, outcome), context=context)

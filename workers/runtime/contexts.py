@@ -1,9 +1,10 @@
 """
-The context (``contextvars``) of a message; each message starts with the same one.
+The context (``contextvars``) of a message.
 
-The changes that a consumer makes end with its message: Django's active language and time zone, structlog's variables,
-Sentry's scopes. A copy of the thread's context would not do: Sentry gives each thread a scope as it starts, which all
-copies would share. So each message gets a copy of a context that is empty but for what ``begin_with`` puts there.
+Each message starts with the same context. The changes that a consumer makes end with its message: Django's active
+language and time zone, structlog's variables, Sentry's scopes. A copy of the thread's context would not do: Sentry
+gives each thread a scope as it starts, which all copies would share. So each message gets a copy of a context that is
+empty, except for the variables that ``begin_with`` sets.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ def begin_with(function: Callable[[], None]) -> None:
     """
     Call ``function`` once in each thread that runs messages from now on.
 
-    Each message of that thread finds there what it sets in its context: objects that are costly to make, and belong
-    to no message.
+    The variables that it sets are in the context of each message of that thread. They are for objects that are costly
+    to make, and belong to no message.
     """
     if function not in _beginnings:
         _beginnings.append(function)

@@ -1,4 +1,4 @@
-"""Failures outside of consumers: a limiter of crashes, and the state of a worker that has failed."""
+"""Failures outside of consumers: a limiter of crashes, and a worker's failure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Failure:
         self._wake = wake
 
     def attempt(self, step: Callable[..., T], *arguments: Any) -> T | None:
-        """Call ``step`` and return its result. Any exception makes the worker fail, and None is returned."""
+        """Return the result of ``step``, or None: an exception makes the worker fail."""
         try:
             return step(*arguments)
         except BaseException as error:  # noqa: BLE001  it is logged
@@ -50,6 +50,6 @@ class Failure:
         self._wake()
 
     def note_log(self, error: Exception) -> None:
-        """Make the worker fail by a log handler, once: the log line about it reaches the same handler."""
+        """Make the worker fail by a log handler, which gets the line about it, too."""
         if not self.failed:
             self.note("a handler of the log", error)

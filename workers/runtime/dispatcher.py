@@ -1,5 +1,5 @@
 """
-Runs one message: finds its consumer, calls it between the two signals, and survives its exceptions.
+Runs one message: calls its consumer between the signals, whatever it raises.
 
 The meaning of each exception is that of Channels 1.1.8's ``channels/worker.py``, except that here none of them ends
 the worker, and that the content of a message is never logged.
@@ -38,7 +38,7 @@ Postpone = Callable[[str, Content, float], None]
 
 class ConsumerAPI(NamedTuple):
     """
-    The classes by which consumers know the worker: those of this package, or those of an installed Channels 1.
+    The classes that consumers know: of this package, or of an installed Channels 1.
 
     ``message`` makes a message from its content, the name of its channel, and the layer. ``signals`` and
     ``exceptions`` are modules with the names of ``workers.signals`` and ``workers.exceptions`` in Channels 1.
@@ -113,7 +113,7 @@ class Dispatcher:
             return list(self._running.values())
 
     def dispatch(self, channel: str, content: Content) -> None:
-        """Run one message to its end, in this thread, and in a context of its own. Never raises."""
+        """Run one message to its end, in this thread, in a new context. Never raises."""
         run_apart(self._dispatch, channel, content)
 
     def _dispatch(self, channel: str, content: Content) -> None:
@@ -167,7 +167,7 @@ class Dispatcher:
         return started and done and finished
 
     def _judge(self, errors: Errors) -> bool:
-        """Return whether the receivers could send their messages; any other error makes the worker fail."""
+        """Return whether all errors are failed sends; others make the worker fail."""
         sent = True
         for receiver, error in errors:
             if isinstance(error, (RedisError, self._layer.ChannelFull)):

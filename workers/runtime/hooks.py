@@ -47,7 +47,7 @@ class LifecycleHook:
         """Called before the first message is received."""
 
     def check(self, worker: HookedWorker) -> str | None:
-        """Called twice a second until the worker stops. Returns a reason to stop the worker, or None."""
+        """Called twice a second. Returns a reason to stop the worker, or None."""
         return None
 
     def quiet(self) -> None:

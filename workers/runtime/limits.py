@@ -1,4 +1,4 @@
-"""The channels that a worker listens on, and how many messages of each may be in progress."""
+"""The channels that a worker listens on, and their limits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from workers.exceptions import ConfigurationError
 
 
 def chosen(names: Iterable[str], only: Iterable[str] | None, exclude: Iterable[str] | None) -> list[str]:
-    """Return the ``names`` that match a glob of ``only``, if there is any, and none of ``exclude``."""
+    """Return the names that match a glob of ``only``, if any, and none of ``exclude``."""
 
     def matches(name: str, globs: Iterable[str]) -> bool:
         return any(fnmatch.fnmatchcase(name, glob) for glob in globs)
@@ -53,7 +53,7 @@ class ChannelLimits:
 
     def room(self) -> tuple[Sequence[str], Mapping[str, int] | None]:
         """
-        Return the channels to receive from, and the number of messages to take at most, by channel.
+        Return the channels to receive from, and the most messages to take of each.
 
         The channels are always the same, or none when no channel has room. A number of 0 leaves a channel out.
         """

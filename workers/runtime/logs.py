@@ -1,9 +1,9 @@
 """
 Guards the log against handlers and filters of the project that raise.
 
-Those of the standard library do not raise, but one that writes to a database may. That must cost neither the message
-that the line is about, nor the thread that writes the line. So the loggers of both packages write such an error to
-stderr, as handlers ought to do.
+Those of the standard library do not raise, but a handler that writes to a database may. That must cost neither the
+message nor the thread that writes the line. So the loggers of both packages write such an error to stderr, as
+handlers ought to do.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-The slots that run consumers: threads, or greenlets where gevent has patched the standard library.
+The slots that run consumers: threads, or greenlets under gevent's patches.
 
 The slots fetch their messages themselves. A free slot takes the lead: it fetches as many messages as there are free
 slots, leaves all but the first to others, passes on the lead, and runs the first itself. So a slot is free before a
@@ -81,7 +81,7 @@ class Pool:
 
     def settle(self, deadline: float) -> bool:
         """
-        Wait until no slot is in ``fetch``; return whether that was so by ``deadline`` (``time.monotonic``).
+        Wait until no slot is in ``fetch``; return whether that was so by ``deadline``.
 
         To be called when ``fetch`` would return None.
         """
@@ -89,7 +89,7 @@ class Pool:
             return self._settled.wait_for(lambda: not self._leading, max(0.0, deadline - time.monotonic()))
 
     def stop(self, deadline: float) -> bool:
-        """Wait until nothing runs, too, and end the slots; return whether that was so by ``deadline``."""
+        """Wait until nothing runs, too, and end the slots; return whether that succeeded."""
         if not self.settle(deadline):
             return False
         with self._settled:
@@ -101,8 +101,8 @@ class Pool:
         return not any(thread.is_alive() for thread in self._threads)
 
     def kill(self) -> None:
-        """End free slots now, and the others after their job: a thread cannot be ended from outside."""
-        self._over = self._ended = True
+        """End free slots now, and the others after their job."""
+        self._over = self._ended = True  # a thread cannot be ended from outside
         for _ in range(self.size):
             self._wakes.put(None)
 

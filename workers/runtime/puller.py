@@ -30,7 +30,9 @@ Handler = Callable[[str, "dict[str, Any]"], None]
 
 class Puller:
     """
-    Pulls from the channels of ``limits``, and makes a job of ``handle(channel, content)`` for each message.
+    Receives from the channels of ``limits``, and makes a job of each message.
+
+    The job calls ``handle(channel, content)``.
 
     With ``burst`` it ends when the channels are empty on every server and nothing runs. It also ends, with
     ``gave_up`` true, when nothing runs and a server has not answered for ``burst_timeout`` seconds.
@@ -72,7 +74,9 @@ class Puller:
 
     def fetch(self, slots: int, idle: bool) -> list[Job] | None:
         """
-        Wait for messages and return up to ``slots`` of them as jobs; None after ``quiet``, or when a burst is over.
+        Wait for messages and return up to ``slots`` jobs.
+
+        Return None after ``quiet``, or when a burst is over.
 
         ``idle`` is whether nothing runs.
         """

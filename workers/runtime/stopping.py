@@ -1,5 +1,5 @@
 """
-How a process ends: its exit codes, the signals that stop it, the deadline of the stop, and the way out.
+The end of a process: exit codes, stop signals, the deadline, the way out.
 
 ``Shutdown`` is the one mechanism for a worker, for a supervisor of workers, and for a command that still waits for
 its channel layer. The order of a stop is that of ``workers.worker``.
@@ -50,11 +50,11 @@ class ExitCode(IntEnum):
 
 class Shutdown:
     """
-    The end of a worker or of its process: records stop signals, and enforces a deadline.
+    Records stop signals, and enforces the deadline of a stop.
 
     It works while it is entered, in the main thread only; outside of it Python allows no handlers. The deadline is
-    watched from a native thread, because a greenlet that does not yield keeps all others from running, among them
-    the one that acts on signals. Where the main thread has not ended ``GRACE_SECONDS`` after the deadline or after a
+    watched from a native thread, because a greenlet that does not yield keeps all others from running, also the main
+    one, which acts on signals. Where the main thread has not ended ``GRACE_SECONDS`` after the deadline or after a
     second signal, the watching thread ends the process.
 
     A process that is forked in the meantime inherits the handlers. There, SIGTERM has its default effect, and SIGINT,
@@ -70,7 +70,7 @@ class Shutdown:
     Args:
         timeout: The seconds from the beginning of the stop to the deadline.
         wake: Called within the signal handler: it must take no lock that the main thread may hold.
-        report: Called in a thread of its own before the process is ended, to log what still runs.
+        report: Called in another thread before the process is ended, to log what still runs.
 
     """
 
@@ -85,7 +85,7 @@ class Shutdown:
         self.second_signal: int | None = None
         self.ends_process = False
         self._wake = wake
-        self._timeout = timeout
+        self.timeout = timeout
         self._report = report
         self._first_at = 0.0
         self._entered = self._leaving = False
@@ -119,19 +119,19 @@ class Shutdown:
 
     def begin(self, at: float | None = None) -> float:
         """
-        Begin the stop, unless it has begun, and return its deadline (``time.monotonic``).
+        Begin the stop, unless it has begun, and return its deadline.
 
         Takes no lock: it is called within signal handlers, too.
         """
         if self.began_at is None:
             self.began_at = time.monotonic() if at is None else at
-        deadline = self.began_at + self._timeout
+        deadline = self.began_at + self.timeout
         self._watch_until(deadline)
         return deadline
 
     def leave(self, code: int, at_once: bool) -> int:
         """
-        Leave the process with an exit code; to be called once ``ends_process`` is true and this was left.
+        Leave the process with an exit code, after this was left with ``ends_process``.
 
         ``at_once``: end the process now. Otherwise return the code, for the main thread to leave the interpreter,
         which waits for the threads of executors among others: until the deadline, or ``EXIT_SECONDS``.
@@ -144,7 +144,7 @@ class Shutdown:
             self._watch_until(now)
             end_process(code)
         self._late_code = code or ExitCode.TIMED_OUT
-        self._watch_until(max((now if self.began_at is None else self.began_at) + self._timeout, now + EXIT_SECONDS))
+        self._watch_until(max((now if self.began_at is None else self.began_at) + self.timeout, now + EXIT_SECONDS))
         return code
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
@@ -204,7 +204,11 @@ def end_process(code: int) -> NoReturn:
 
 
 def replace_process(command: list[str], environment: Mapping[str, str]) -> NoReturn:
-    """Replace this process by another program, with its log and output flushed; ``environment`` is added."""
+    """
+    Replace this process by another program, with its log and output flushed.
+
+    ``environment`` is added to its environment.
+    """
     logging.shutdown()
     flush_std_streams()
     os.execve(command[0], command, {**os.environ, **environment})  # noqa: S606  no shell is the point
