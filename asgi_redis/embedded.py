@@ -22,6 +22,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Union
 
+from asgi_redis.exceptions import RedisServerError as RedisServerError
 from asgi_redis.process import fork
 
 Value = Union[str, int, Sequence[Union[str, int]]]
@@ -37,10 +38,6 @@ _DEFAULTS: dict[str, Value] = {"bind": "127.0.0.1", "save": "", "appendonly": "n
 # Ends the server and removes its directory when the owner's end of the pipe closes, as it does when the owner
 # is killed by a signal that no atexit function survives.
 _WATCHDOG = 'read -r word; kill -9 "$1" 2>/dev/null; rm -rf -- "$2"'
-
-
-class RedisServerError(RuntimeError):
-    """The server could not be started. The message shows the end of its log."""
 
 
 def find_redis_server() -> str:

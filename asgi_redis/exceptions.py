@@ -1,8 +1,8 @@
 """
 The errors of this package, under one root.
 
-Each is also an instance of the built-in that fits it, so that ``except TypeError`` keeps working. What redis-py
-raises (``redis.exceptions.ConnectionError``, ``TimeoutError``, ...) passes through untouched.
+Each is also an instance of the built-in that fits it, so that ``except TypeError`` keeps working. The errors of
+redis-py (``redis.exceptions.ConnectionError``, ``TimeoutError``, ...) pass through untouched.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ class ChannelLayerError(Exception):
 
 
 class ChannelFull(ChannelLayerError):
-    """The channel is at its capacity, or the memory of the layer is used up; the message was not sent."""
+    """The channel, or the memory of the layer, is full; the message was not sent."""
 
 
 def channel_full_for_channels() -> type[ChannelFull]:
-    """Return a ``ChannelFull`` that is also a ``channels.exceptions.ChannelFull`` where Channels is installed."""
+    """Return a ``ChannelFull`` that is also that of Channels, if it is installed."""
     try:
         from channels import exceptions as of_channels  # type: ignore[import-untyped]  # has no types
     except ImportError:
@@ -39,11 +39,11 @@ class InvalidMessage(ChannelLayerError, TypeError):
 
 
 class ReservedKey(ChannelLayerError, ValueError):
-    """A message holds ``__asgi_channel__``, the key that the wire format keeps for itself."""
+    """A message holds ``__asgi_channel__``, a key of the wire format."""
 
 
 class UndecodableMessage(ChannelLayerError, ValueError):
-    """What was read from Redis is not a message of this layer's format and keys."""
+    """An entry in Redis is not a message of this layer's format and keys."""
 
 
 class ConfigurationError(ChannelLayerError, ValueError):
@@ -51,7 +51,7 @@ class ConfigurationError(ChannelLayerError, ValueError):
 
 
 class InvalidChannelLayerError(ConfigurationError):
-    """Django's ``CHANNEL_LAYERS`` does not say how to make the layer that was asked for."""
+    """Django's ``CHANNEL_LAYERS`` does not describe the requested layer."""
 
 
 class UnknownSetting(ChannelLayerError, TypeError):
@@ -59,7 +59,14 @@ class UnknownSetting(ChannelLayerError, TypeError):
 
 
 class RemovedName(ChannelLayerError, AttributeError, TypeError):
-    """A name of asgi_redis 1.4.3 that has gone, or a method that is overridden and would never be called."""
+    """A name of asgi_redis 1.4.3 that has gone, or an override that is never called."""
+
+
+class SerializerDoesNotExist(ChannelLayerError, KeyError):
+    """No serialiser is registered for this format."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class MissingExtra(ChannelLayerError, ImportError):
@@ -78,25 +85,33 @@ class UnsupportedPatches(ChannelLayerError, RuntimeError):
     """The standard library is patched in a way that this package cannot work with."""
 
 
+class NotOfThisProcess(ChannelLayerError, RuntimeError):
+    """With pub/sub a process adds only channels to groups that it listens to."""
+
+
 class NotAwaitable(ChannelLayerError, TypeError):
     """A call of a synchronous layer was awaited; it has done nothing."""
 
 
 class LayerClosed(ChannelLayerError, RuntimeError):
-    """An asynchronous layer was closed while somebody waited for a message."""
+    """An asynchronous layer was closed while a call waited for a message."""
 
 
 class CallInterrupted(ChannelLayerError, RuntimeError):
-    """Code that a thread of a layer ran for a caller raised SystemExit, or another error that no caller expects."""
+    """Code in a thread of a layer raised SystemExit, or another unexpected error."""
 
 
 class ForkedDuringCall(ChannelLayerError, RuntimeError):
-    """The process was forked in the middle of a call, as by a signal handler. The parent goes on with the call."""
+    """The process was forked in the middle of a call, which the parent goes on with."""
 
 
 class UnsafeSignalHandler(ChannelLayerError, RuntimeError):
-    """A signal handler used the layer in the middle of a call that cannot be interrupted."""
+    """A signal handler used the layer in the midst of an uninterruptible call."""
 
 
 class UnusableStore(ChannelLayerError, RuntimeError):
     """The files of an IPC store are not ours, of another format, or damaged."""
+
+
+class RedisServerError(ChannelLayerError, RuntimeError):
+    """An embedded server could not be started. The message shows the end of its log."""

@@ -1,8 +1,9 @@
 """
-From message to bytes and back: the registered formats, encryption, and the bytes that make each member different.
+Message formats and encryption: from a message to the entry of a queue and back.
 
 The format is that of channels_redis 4.3: msgpack or JSON or a registered format; then, with keys, Fernet over the
-SHA-256 of each key; then ``random_prefix_length`` bytes in front, outside the encryption.
+SHA-256 of each key; then ``random_prefix_length`` bytes in front, outside the encryption, that make each entry
+different.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from typing import Any, Protocol, Union
 
 import msgpack  # type: ignore[import-untyped]  # it ships no types
 
-from asgi_redis.exceptions import ChannelLayerError, ConfigurationError, MissingExtra, UndecodableMessage
+from asgi_redis.exceptions import ConfigurationError, MissingExtra, UndecodableMessage
+from asgi_redis.exceptions import SerializerDoesNotExist as SerializerDoesNotExist
 from asgi_redis.process import fork
 
-# msgpack-python, which asgi_redis 1.4.3 asked for, puts its files where those of msgpack are. With both installed,
-# the later one has overwritten the other, and without either again some are left.
+# msgpack-python, which asgi_redis 1.4.3 asked for, has its files in the same place as msgpack. With both installed,
+# the later has overwritten the other; uninstalling one leaves some files of the other.
 if getattr(msgpack, "version", (0,)) < (1, 0, 3):
     raise ImportError(
         "the module msgpack is that of msgpack-python, or what is left of it, and asgi_redis needs msgpack 1.0.3: "
@@ -34,30 +36,23 @@ if getattr(msgpack, "version", (0,)) < (1, 0, 3):
 
 Key = Union[str, bytes]
 
-_KEPT_BUFFER = 1 << 18  # bytes
+_LARGEST_BUFFER = 1 << 18  # bytes
 _RESERVED_KEY: bytes = msgpack.packb("__asgi_channel__")
 
 
-class SerializerDoesNotExist(ChannelLayerError, KeyError):
-    """No serialiser is registered for this format."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
-
-
 class Serializer(Protocol):
-    """What the registry holds: a class whose instances do this."""
+    """A class of the registry has such instances."""
 
     def serialize(self, message: dict[str, Any]) -> bytes:
-        """Returns the member that stands for ``message`` in a queue."""
+        """Return ``message`` as the entry of a queue."""
 
     def deserialize(self, message: bytes) -> Any:
-        """Returns what ``serialize`` was given."""
+        """Return the message of an entry."""
 
 
 class BaseMessageSerializer(abc.ABC):
     """
-    The base of serialisers: a subclass says how a message becomes bytes and back, this class does the rest.
+    The base of serialisers: a subclass adds ``as_bytes`` and ``from_bytes``.
 
     ``symmetric_encryption_keys`` are str or bytes: the first encrypts, all decrypt. ``random_prefix_length`` is in
     bytes. ``expiry`` is in seconds; encrypted messages are refused 10 seconds after it.
@@ -72,40 +67,40 @@ class BaseMessageSerializer(abc.ABC):
         self.random_prefix_length = random_prefix_length
         self.expiry = expiry
         self.crypter = _crypter(symmetric_encryption_keys)
-        # A counter keeps what one layer sends in its order where scores are equal, and apart from itself; the
-        # random half keeps it apart from what others send.
+        # A counter keeps the entries of one layer different, and in their order where scores are equal; the random
+        # half makes them different from the entries of other layers.
         self._counter_length = (random_prefix_length + 1) // 2
         self._counter = itertools.count()
         self.start_process()
         fork.register(self)
 
     def start_process(self) -> None:
-        """Makes the prefixes different from those of the process that this one was forked from."""
+        """Make the prefixes different from those of the parent process."""
         self._salt = os.urandom(self.random_prefix_length - self._counter_length)
 
     @abc.abstractmethod
     def as_bytes(self, message: Any, *args: Any, **kwargs: Any) -> bytes:
-        """Returns ``message`` in this format."""
+        """Return ``message`` in this format."""
 
     @abc.abstractmethod
     def from_bytes(self, message: bytes, *args: Any, **kwargs: Any) -> Any:
-        """Returns what ``as_bytes`` was given."""
+        """Return the message of bytes in this format."""
 
     def prefix(self) -> bytes:
-        """Returns the next ``random_prefix_length`` bytes."""
+        """Return the next ``random_prefix_length`` bytes."""
         fork.check()
         length = self._counter_length
         return (next(self._counter) % (1 << 8 * length)).to_bytes(length, "big") + self._salt
 
     def serialize(self, message: Any) -> bytes:
-        """Returns the member that stands for ``message`` in a queue."""
+        """Return ``message`` as the entry of a queue."""
         data = self.as_bytes(message)
         if self.crypter:
             data = self.crypter.encrypt(data)
         return self.prefix() + data
 
     def payload(self, message: bytes) -> bytes:
-        """Returns what ``from_bytes`` takes, of a member of whatever age. Raises ``UndecodableMessage``."""
+        """Return the bytes for ``from_bytes`` of an entry of any age, decrypted."""
         data = message[self.random_prefix_length :]
         if self.crypter:
             data = self.crypter.decrypt(data)
@@ -113,9 +108,9 @@ class BaseMessageSerializer(abc.ABC):
 
     def deserialize(self, message: bytes) -> Any:
         """
-        Returns the message of a member. Raises ``UndecodableMessage``, or what the format raises.
+        Return the message of an entry. Raises ``UndecodableMessage``, or any error.
 
-        An encrypted one is refused 10 seconds after ``expiry``, by the clocks of its sender and of this machine.
+        An encrypted entry is refused 10 seconds after ``expiry``, by the clocks of its sender and of this machine.
         """
         data = message[self.random_prefix_length :]
         if self.crypter:
@@ -128,23 +123,23 @@ class MsgPackSerializer(BaseMessageSerializer):
     """msgpack, with str and bytes kept apart."""
 
     def as_bytes(self, message: Any, *args: Any, **kwargs: Any) -> bytes:
-        """Returns ``message`` as msgpack."""
+        """Return ``message`` as msgpack."""
         if not (args or kwargs):
             return _packed(message)
         packed: bytes = msgpack.packb(message, *args, **kwargs)
         return packed
 
     def from_bytes(self, message: bytes, *args: Any, **kwargs: Any) -> Any:
-        """Returns the message of msgpack data."""
+        """Return the message of msgpack data."""
         return msgpack.unpackb(message, *args, **kwargs)
 
     def head(self, message: dict[str, Any]) -> bytes:
-        """Returns what the members of a group send have in common: the map up to its last value, the names."""
+        """Return the common part of the entries of a group send: the map up to the names."""
         entries = self.as_bytes(message)[len(_map_header(len(message))) :]
         return self.prefix() + _map_header(len(message) + 1) + entries + _RESERVED_KEY
 
     def tail(self, channels: list[bytes]) -> bytes:
-        """Returns what completes the member that is for ``channels``."""
+        """Return the rest of the entry for ``channels``."""
         # Names are ASCII and shorter than 100 bytes: "fixstr" up to 31, "str 8" above.
         header: bytes = msgpack.Packer().pack_array_header(len(channels))
         return header + b"".join(
@@ -156,28 +151,28 @@ class JSONSerializer(BaseMessageSerializer):
     """JSON in UTF-8; it has no bytes, and tuples come back as lists."""
 
     def as_bytes(self, message: Any, *args: Any, **kwargs: Any) -> bytes:
-        """Returns ``message`` as JSON."""
+        """Return ``message`` as JSON."""
         return json.dumps(message, *args, **kwargs).encode()
 
     def from_bytes(self, message: bytes, *args: Any, **kwargs: Any) -> Any:
-        """Returns the message of JSON text."""
+        """Return the message of JSON text."""
         return json.loads(message, *args, **kwargs)
 
     def head(self, message: dict[str, Any]) -> bytes:
-        """Returns what the members of a group send have in common: the object up to its last value, the names."""
+        """Return the common part of the entries of a group send: all but the names."""
         entries = self.as_bytes(message)[:-1] + (b", " if message else b"")
         return self.prefix() + entries + b'"__asgi_channel__": '
 
     def tail(self, channels: list[bytes]) -> bytes:
-        """Returns what completes the member that is for ``channels``."""
+        """Return the rest of the entry for ``channels``."""
         return json.dumps([name.decode() for name in channels]).encode() + b"}"
 
 
 def spliceable(serializer: Serializer) -> MsgPackSerializer | JSONSerializer | None:
     """
-    Returns ``serializer`` if Redis can put its members together from a head and a tail.
+    Return ``serializer`` if Redis can put its entries together from two parts.
 
-    It cannot where they are encrypted, and a subclass may do anything to them.
+    Redis cannot do so with encrypted entries, nor with those of a subclass, which may do anything to them.
     """
     if not isinstance(serializer, (MsgPackSerializer, JSONSerializer)):
         return None
@@ -186,7 +181,7 @@ def spliceable(serializer: Serializer) -> MsgPackSerializer | JSONSerializer | N
 
 
 def encoding(serializer: Serializer) -> Callable[[Any], bytes] | None:
-    """Returns what makes of a message what the second of ``decoding`` reads; None where that is not known."""
+    """Return the inverse of the second function of ``decoding``; None if unknown."""
     if type(serializer) in (MsgPackSerializer, JSONSerializer):
         return serializer.as_bytes  # type: ignore[attr-defined,no-any-return]  # both have it
     return None
@@ -194,9 +189,9 @@ def encoding(serializer: Serializer) -> Callable[[Any], bytes] | None:
 
 def decoding(serializer: Serializer) -> tuple[Callable[[bytes], bytes], Callable[[bytes], Any]]:
     """
-    Returns how members are read whose age is known otherwise: what makes them payloads, and these messages.
+    Return two functions: the payload of an entry, and the message of a payload.
 
-    The time that Fernet puts into a member is that of its sender's clock, which may be wrong, so it does not count.
+    Neither looks at the age, which callers know: Fernet's time is that of the sender's clock, which may be wrong.
     """
     if isinstance(serializer, BaseMessageSerializer):
         if type(serializer).deserialize is BaseMessageSerializer.deserialize:
@@ -207,14 +202,14 @@ def decoding(serializer: Serializer) -> tuple[Callable[[bytes], bytes], Callable
 
 
 class SerializersRegistry:
-    """The formats that ``serializer_format`` can name."""
+    """The formats for ``serializer_format``."""
 
     def __init__(self) -> None:
         self._classes: dict[str, Callable[..., Serializer]] = {}
 
     def register_serializer(self, format: str, serializer_class: Callable[..., Serializer]) -> None:  # noqa: A002
         """
-        Registers a class for ``format``, replacing the one before.
+        Register a class for ``format``, in place of any other.
 
         The class takes the arguments of ``BaseMessageSerializer`` by name; its instances have ``serialize`` and
         ``deserialize``. Raises ``TypeError`` for another kind of class.
@@ -224,7 +219,7 @@ class SerializersRegistry:
         self._classes[format] = serializer_class
 
     def get_serializer(self, format: str, *args: Any, **kwargs: Any) -> Serializer:  # noqa: A002
-        """Returns a new serialiser of ``format``. Raises ``SerializerDoesNotExist``."""
+        """Return a new serialiser of ``format``. Raises ``SerializerDoesNotExist``."""
         try:
             serializer_class = self._classes[format]
         except KeyError:
@@ -269,16 +264,16 @@ def _map_header(entries: int) -> bytes:
     return header
 
 
-_idle_packers: list[Any] = []  # one that was interrupted, or has failed, never comes back
+_idle_packers: list[Any] = []  # a packer that was interrupted, or has failed, never comes back
 
 
 def _packed(value: Any) -> bytes:
-    """Does what ``msgpack.packb`` does, which makes a buffer of a quarter of a megabyte, or one, for each value."""
+    """Return ``msgpack.packb(value)``, without a new buffer of up to 1 MB each time."""
     try:
         packer = _idle_packers.pop()
     except IndexError:
         packer = msgpack.Packer()
     packed: bytes = packer.pack(value)
-    if len(packed) <= _KEPT_BUFFER:  # which grows with the value
+    if len(packed) <= _LARGEST_BUFFER:  # the buffer grows with the value
         _idle_packers.append(packer)
     return packed

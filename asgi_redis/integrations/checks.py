@@ -17,12 +17,11 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
 from asgi_redis.connection.hosts import DEFAULT_URL
-from asgi_redis.exceptions import ChannelLayerError, InvalidChannelLayerError, UnknownSetting
+from asgi_redis.exceptions import ChannelLayerError, InvalidChannelLayerError, SerializerDoesNotExist, UnknownSetting
 from asgi_redis.integrations.django import IN_MEMORY, make_channel_layer
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.from_setting import COUNTERPARTS, import_backend, is_facade
 from asgi_redis.layers.sentinel import RedisSentinelChannelLayer
-from asgi_redis.serializers import SerializerDoesNotExist
 
 
 def check_channel_layers(**_: object) -> list[CheckMessage]:

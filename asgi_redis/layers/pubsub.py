@@ -13,7 +13,7 @@ from asgi_redis.engine.pubsub.publisher import Publisher
 from asgi_redis.engine.pubsub.receiver import PubSubReader, PubSubReceiver
 from asgi_redis.engine.pubsub.subscription import Inbox, LocalGroup
 from asgi_redis.engine.pubsub.subscriptions import Subscriptions
-from asgi_redis.exceptions import ChannelLayerError, InvalidName
+from asgi_redis.exceptions import InvalidName, NotOfThisProcess
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.options import CommonOptions, PubSubOptions, resolve, select, takes
 from asgi_redis.process.awaiting import refuse_await
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 _JOIN_SECONDS = 5.0  # that the listening threads get to end
-
-
-class NotOfThisProcess(ChannelLayerError, RuntimeError):
-    """A channel is to be added to a group by a process that does not listen to it."""
 
 
 class RedisPubSubChannelLayer(BaseChannelLayer):

@@ -1,1 +1,1 @@
-"""What belongs to the process and knows nothing of messages: forks, waking a thread, time limits, patches."""
+"""Forks, wake-ups, time limits and patches: matters of the process."""

@@ -1,4 +1,4 @@
-"""Calls of a synchronous layer that are awaited by mistake: they are refused before anything is done."""
+"""The refusal of calls of a synchronous layer that are awaited by mistake."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _WIDTH = 2  # bytes of an instruction
 
 def refuse_await() -> None:
     """
-    Raises ``NotAwaitable`` where the call of the calling function is awaited, as ``async_to_sync`` does, too.
+    Raise ``NotAwaitable`` if the call of the calling function is awaited.
 
-    A call in a coroutine that is not awaited is none of those. ``await`` would raise ``TypeError``, but after the
-    call: what was sent would be sent again by a caller who tries again.
+    A call in a coroutine that is not awaited is fine. ``await`` alone would raise ``TypeError``, but after the call:
+    a caller that tries again would send a message twice.
     """
     try:
         frame = sys._getframe(2)
@@ -38,7 +38,7 @@ def refuse_await() -> None:
 
 
 def _is_awaited(frame: FrameType) -> bool:
-    """Whether the instruction behind the one that a frame is at awaits its result."""
+    """Return whether the next instruction of a frame awaits the result of this one."""
     code, position = frame.f_code.co_code, frame.f_lasti + _WIDTH
     while code[position] == _CACHE:
         position += _WIDTH
@@ -46,7 +46,7 @@ def _is_awaited(frame: FrameType) -> bool:
 
 
 def _is_of_async_to_sync(frame: FrameType) -> bool:
-    """Whether asgiref has made the call, to await its result elsewhere."""
+    """Return whether asgiref has made the call, to await its result elsewhere."""
     return (
         frame.f_globals.get("__name__") == "asgiref.sync" and type(frame.f_locals["self"]).__name__ == "AsyncToSync"
     )

@@ -1,9 +1,9 @@
 """
-What a process must not share with the one that it was forked from: connections, names, locks, threads.
+Forks: connections, names, locks and threads are renewed in a forked process.
 
-An object that has such a thing registers itself, and calls ``check`` before it uses it. In a forked process the
-first ``check`` renews all of them. Servers that fork in C, such as uWSGI, call no at-fork hook of Python's; so
-``check`` finds out by itself, and the hook below is only another caller of it.
+An object with such a part registers itself, and calls ``check`` before it uses the part. In a forked process the
+first ``check`` renews all such objects. Servers that fork in C, such as uWSGI, call no at-fork hook of Python; so
+``check`` notices a fork without one, and the hook below is only another caller of it.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _MADV_WIPEONFORK = 18  # Linux 4.14; Python has no name for it
 
 
 class Owner(Protocol):
-    """An object with something that belongs to one process."""
+    """An object with a part that belongs to one process."""
 
     def start_process(self) -> None:
         """
-        Sets up that part anew, and leaves what was inherited to the parent.
+        Set up that part anew, and leave the inherited one to the parent.
 
-        Must not call ``check``, nor wait for a lock that was inherited: its holder may be a thread of the parent.
+        Must not call ``check``, nor wait for an inherited lock: its holder may be a thread of the parent.
         """
 
 
@@ -39,35 +39,35 @@ class Holder(Owner, Protocol):
     """An owner whose state must not be forked in the middle of a change."""
 
     def hold(self) -> None:
-        """Is called before a fork that Python knows of, by the thread that forks."""
+        """Prepare for a fork that Python knows of, in the thread that forks."""
 
     def release(self) -> None:
-        """Is called by the same thread after it, in the parent only."""
+        """Go on after the fork, in the same thread of the parent."""
 
 
 generation = 0
-"""How many forks lie between this process and the one that imported this module, as far as they were noticed."""
+"""The number of noticed forks between the process that imported this module and this one."""
 
 _owners: weakref.WeakValueDictionary[int, Owner] = weakref.WeakValueDictionary()
 _holders: list[Holder] = []
 _numbers = itertools.count()
-# One for each process: that of the parent may be held by a thread that does not exist here.
+# A lock for each process: a thread that does not exist here may hold that of the parent.
 _renewing: dict[int, threading.RLock] = {}
 
 
 def register(owner: Owner) -> None:
-    """Has ``owner.start_process`` called in forked processes, for as long as there is the object."""
+    """Have ``owner.start_process`` called in forked processes while it exists."""
     _owners[next(_numbers)] = owner
 
 
 def register_holder(holder: Holder) -> None:
-    """Does that for good, and has ``holder`` called around forks that Python knows of, too."""
+    """Register ``holder`` for good, also for forks that Python knows of."""
     _holders.append(holder)
     register(holder)
 
 
 def _wiped_page() -> mmap.mmap | None:
-    """Returns memory that the kernel fills with zeros in a forked process, where it can do that."""
+    """Return memory that the kernel zeroes in a forked process, where it can do that."""
     if sys.platform != "linux":
         return None
     try:
@@ -83,13 +83,13 @@ _page = _wiped_page()
 _process = os.getpid()
 
 if _page is not None:
-    _mark = _page  # to read it takes a fifth of the time of ``os.getpid``, which is a system call
+    _mark = _page  # reading it takes a fifth of the time of ``os.getpid``, a system call
 
     def _is_inherited() -> bool:
         return not _mark[0]
 
     def check() -> int:
-        """Renews all owners if this process was forked since the last time; returns ``generation``."""
+        """Renew all owners if this process was forked since; return ``generation``."""
         if not _mark[0]:
             _renew()
         return generation
@@ -100,7 +100,7 @@ else:
         return os.getpid() != _process
 
     def check() -> int:
-        """Renews all owners if this process was forked since the last time; returns ``generation``."""
+        """Renew all owners if this process was forked since; return ``generation``."""
         if os.getpid() != _process:
             _renew()
         return generation
@@ -123,7 +123,7 @@ def _renew() -> None:
 
 
 def forked() -> ForkedDuringCall:
-    """Returns the error for a call that finds ``generation`` to be another than when it began."""
+    """Return the error for a call that finds ``generation`` changed since it began."""
     return ForkedDuringCall("this call goes on in the process that this one was forked from, and not here")
 
 
@@ -136,12 +136,12 @@ class Own(Generic[T]):
         register(self)
 
     def start_process(self) -> None:
-        """See ``Owner``."""
+        """Make the value anew."""
         self._value = self._make()
 
     @property
     def value(self) -> T:
-        """That of this process."""
+        """The value of this process."""
         check()
         return self._value
 

@@ -1,4 +1,4 @@
-"""Lazy attributes of a package: the module of a name is imported when the name is asked for."""
+"""Lazy attributes of a package: the module of a name is imported at first use."""
 
 from __future__ import annotations
 

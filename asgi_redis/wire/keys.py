@@ -36,7 +36,7 @@ class Keys:
             )
 
     def queue(self, queue: bytes) -> bytes:
-        """Return the sorted set of a queue; ``queue`` is a channel name cut after its ``!``."""
+        """Return the sorted set of a queue, which is a channel name cut after its ``!``."""
         return self._prefix + queue
 
     def _make_place(self, queue: str, shards: int) -> tuple[bytes, Sequence[int]]:

@@ -1,7 +1,7 @@
 -- Puts head .. tail at the end of queue: exactly within capacity, in the order of sending, and with a TTL. Sets length
--- to the number of messages before it, or nil where it was not put there; dropped to that of expired ones that have
--- gone; and refused to the error, if it was one, such as for a key of another type. Needs the locals call, pcall, now,
--- score_now, the same as a string, which is made once as each costs as much as a small command; expiry, ttl, to_trim.
+-- to the number of messages before it, or nil where it was not put there; dropped to the number of expired messages
+-- that it has dropped; and refused to the error, if there was one, such as for a key of another type. Needs the locals
+-- call, pcall, type, queue, capacity, head, tail, expiry, ttl, and those of _start_push.
 local length, dropped, refused = pcall('ZCARD', queue), 0, nil
 if type(length) ~= 'number' then
     length, refused = nil, length

@@ -26,8 +26,8 @@ end
 if source ~= waiting and call('EXISTS', waiting) == 1 then
     return 0
 end
--- include _clock
-local score_now, to_trim, head, tail, count_full = string.format('%.17g', now), 1048576, member, '', '1'
+local head, tail, count_full = member, '', '1'
+-- include _start_push
 
 -- include _push
 if length then

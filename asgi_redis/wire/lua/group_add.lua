@@ -10,7 +10,7 @@ local group, channel, ttl = KEYS[1], ARGV[1], ARGV[2]
 local call = redis.call
 
 -- include _clock
-call('PEXPIRE', group, ttl) -- an error, if one there is, comes before anything is stored
+call('PEXPIRE', group, ttl) -- an error comes before anything is stored
 call('ZADD', group, string.format('%.17g', now), channel)
 call('PEXPIRE', group, ttl)
 return 1

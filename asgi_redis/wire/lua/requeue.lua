@@ -9,7 +9,7 @@
 -- Atomic, because taking the last message has removed the key and its TTL: it must never exist without one.
 local queue, member, score, ttl = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 
-redis.call('PEXPIRE', queue, ttl) -- an error, if one there is, comes before anything is stored
+redis.call('PEXPIRE', queue, ttl) -- an error comes before anything is stored
 redis.call('ZREM', queue, member) -- a write that needs no memory: after it Redis refuses none for want of memory
 redis.call('ZADD', queue, score, member)
 redis.call('PEXPIRE', queue, ttl)

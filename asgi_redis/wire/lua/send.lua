@@ -18,8 +18,8 @@ local queue, channel_counters, global_counters = KEYS[1], KEYS[2], KEYS[3]
 local capacity, expiry, ttl, channel_ttl, global_ttl = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local count_full, member = ARGV[6], ARGV[7]
 local call, pcall, type = redis.call, redis.pcall, type
--- include _clock
-local score_now, to_trim, head, tail = string.format('%.17g', now), 1048576, member, ''
+local head, tail = member, ''
+-- include _start_push
 
 -- include _push
 -- include _account

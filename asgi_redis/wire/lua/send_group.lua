@@ -19,8 +19,7 @@ local expiry, ttl, channel_ttl, global_ttl, count_full, head = ARGV[1], ARGV[2],
 local n = math.floor((#KEYS - 1) / 2)
 local global_counters = KEYS[2 * n + 1]
 local call, pcall, type = redis.call, redis.pcall, type
--- include _clock
-local score_now, to_trim = string.format('%.17g', now), 1048576
+-- include _start_push
 
 local left_out, refusals, all_expired = {}, 0, 0
 for i = 1, n do

@@ -13,7 +13,7 @@ local call = redis.call
 -- include _clock
 local due = string.format('%.17g', now + delay)
 local ttl = string.format('%.0f', math.max(math.ceil((delay + margin) * 1000), call('PTTL', delayed)))
-call('PEXPIRE', delayed, ttl) -- an error, if one there is, comes before anything is stored
+call('PEXPIRE', delayed, ttl) -- an error comes before anything is stored
 call('ZADD', delayed, due, member)
 call('PEXPIRE', delayed, ttl)
 return 1
