@@ -20,6 +20,7 @@ import lmdb
 from asgi_redis.engine.stores.lmdb import lmdb_file
 from asgi_redis.engine.stores.lmdb.directory import locked
 from asgi_redis.engine.stores.lmdb.lmdb_file import PAGE
+from asgi_redis.engine.stores.lmdb.records import Txn
 
 FEW = 20
 """Records, wherever they are, that a transaction can change with the spare pages."""
@@ -84,7 +85,7 @@ class DataFile:
         if not os.fstat(self.fd).st_nlink:
             raise Replaced
 
-    def room(self, txn: Any, needed: int = 0) -> int:
+    def room(self, txn: Txn, needed: int = 0) -> int:
         """
         Return how many bytes may be added.
 

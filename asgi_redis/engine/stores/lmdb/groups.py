@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from asgi_redis.engine.stores.lmdb.environment import Environment
-from asgi_redis.engine.stores.lmdb.records import MEMBER, group_key
+from asgi_redis.engine.stores.lmdb.records import MEMBER, Txn, group_key
 from asgi_redis.engine.stores.lmdb.sweeper import Sweeper
 from asgi_redis.exceptions import ChannelFull
 from asgi_redis.wire.expiry import is_expired
@@ -15,7 +13,13 @@ _READ_AT_ONCE = 2000  # members, so that no process waits long for the writer's 
 
 
 def add(
-    environment: Environment, txn: Any, at: float, sweeper: Sweeper, group: str, channel: str, group_expiry: float
+    environment: Environment,
+    txn: Txn,
+    at: float,
+    sweeper: Sweeper,
+    group: str,
+    channel: str,
+    group_expiry: float,
 ) -> bool:
     """Add a member, or renew it; return False when there may be room in the next try."""
     if at >= sweeper.next:
@@ -29,13 +33,13 @@ def add(
     return True
 
 
-def discard(environment: Environment, txn: Any, at: float, group: str, channel: str) -> None:
+def discard(environment: Environment, txn: Txn, at: float, group: str, channel: str) -> None:
     """Remove a member."""
     txn.delete(group_key(group) + channel.encode())
 
 
 def members(
-    environment: Environment, txn: Any, at: float, group: str, group_expiry: float, start: bytes | None
+    environment: Environment, txn: Txn, at: float, group: str, group_expiry: float, start: bytes | None
 ) -> tuple[list[str], bytes | None]:
     """
     Return channels that were added to a group within ``group_expiry`` seconds.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import lmdb
 
@@ -12,6 +11,7 @@ from asgi_redis.engine.stores.lmdb import waiters
 from asgi_redis.engine.stores.lmdb.environment import Environment
 from asgi_redis.engine.stores.lmdb.messages import take
 from asgi_redis.engine.stores.lmdb.queues import discard
+from asgi_redis.engine.stores.lmdb.records import Txn
 from asgi_redis.engine.stores.lmdb.sharing import EnvironmentUser
 from asgi_redis.engine.stores.store import Taken
 from asgi_redis.exceptions import UnusableStore
@@ -88,7 +88,7 @@ class LMDBListener:
 
 def _take_or_wait(
     environment: Environment,
-    txn: Any,
+    txn: Txn,
     at: float,
     own: Environment,
     address: bytes,
@@ -111,7 +111,12 @@ def _take_or_wait(
 
 
 def _end(
-    environment: Environment, txn: Any, at: float, own: Environment, address: bytes, queues: Sequence[str]
+    environment: Environment,
+    txn: Txn,
+    at: float,
+    own: Environment,
+    address: bytes,
+    queues: Sequence[str],
 ) -> None:
     if environment is own:
         waiters.end(environment.sockets, txn, address)

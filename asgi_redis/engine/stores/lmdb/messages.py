@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from asgi_redis.engine.stores.lmdb.data_file import FEW, DataFile
 from asgi_redis.engine.stores.lmdb.environment import Environment
@@ -14,6 +13,7 @@ from asgi_redis.engine.stores.lmdb.records import (
     READ,
     STATE,
     QueueState,
+    Txn,
     pack_message,
     pack_read,
     pack_state,
@@ -36,7 +36,7 @@ _NEW = QueueState(last=math.inf).to_bytes()
 
 def push(
     environment: Environment,
-    txn: Any,
+    txn: Txn,
     at: float,
     sweeper: Sweeper,
     entries: Sequence[Push],
@@ -80,7 +80,7 @@ def push(
     return pushed
 
 
-def _make_room(data: DataFile, txn: Any, at: float, sweeper: Sweeper, entries: Sequence[Push], ease: int) -> int:
+def _make_room(data: DataFile, txn: Txn, at: float, sweeper: Sweeper, entries: Sequence[Push], ease: int) -> int:
     needed = sum([len(message) + _OVERHEAD for _, _, message, _ in entries])
     room = data.room(txn, needed)
     if room < needed + ease and sweeper.press(txn, at):
@@ -91,7 +91,7 @@ def _make_room(data: DataFile, txn: Any, at: float, sweeper: Sweeper, entries: S
 
 
 def _drop_expired(
-    txn: Any, key: bytes, value: bytes, at: float, expiry: float, capacity: int
+    txn: Txn, key: bytes, value: bytes, at: float, expiry: float, capacity: int
 ) -> tuple[int, int, int, int]:
     state = QueueState.of(value)
     if at - state.last > KEPT_SECONDS:
@@ -101,7 +101,7 @@ def _drop_expired(
     return head, state.expired + head - state.head, state.sent, state.refused
 
 
-def refuse(environment: Environment, txn: Any, at: float, entries: Sequence[Push]) -> list[bool | None]:
+def refuse(environment: Environment, txn: Txn, at: float, entries: Sequence[Push]) -> list[bool | None]:
     """Count messages that no room is left for; return None for each."""
     for queue, *_ in entries:
         key = queue_key(queue)
@@ -113,7 +113,7 @@ def refuse(environment: Environment, txn: Any, at: float, entries: Sequence[Push
 
 def take(
     environment: Environment,
-    txn: Any,
+    txn: Txn,
     at: float,
     queues: Sequence[str],
     limit: int,
@@ -160,7 +160,7 @@ def take(
     return taken, unregistered if address is None else unregistered + [cursor.queue for cursor in cursors]
 
 
-def _take_in_turn(txn: Any, at: float, expiry: float, cursors: list[QueueCursor], limit: int, taken: Taken) -> None:
+def _take_in_turn(txn: Txn, at: float, expiry: float, cursors: list[QueueCursor], limit: int, taken: Taken) -> None:
     while len(taken) < limit:
         cursors = [cursor for cursor in cursors if cursor.left and cursor.head < cursor.tail]
         if not cursors:
@@ -171,7 +171,7 @@ def _take_in_turn(txn: Any, at: float, expiry: float, cursors: list[QueueCursor]
                 taken.append(message)
 
 
-def _store(txn: Any, cursors: list[QueueCursor]) -> None:
+def _store(txn: Txn, cursors: list[QueueCursor]) -> None:
     for cursor in cursors:
         read = pack_read(cursor.head, cursor.tail, cursor.expired)
         if cursor.head == cursor.tail and b"?" in cursor.key and len(cursor.value) == STATE.size:
@@ -194,7 +194,7 @@ class QueueCursor:
         self.left = limit
         self.head, self.tail, self.expired = unpack_read(value)
 
-    def take_first(self, txn: Any, at: float, expiry: float, budget: int) -> tuple[TakenMessage | None, int]:
+    def take_first(self, txn: Txn, at: float, expiry: float, budget: int) -> tuple[TakenMessage | None, int]:
         """Take the first unexpired message; drop up to ``budget`` expired ones before it."""
         message = self.take(txn, at, expiry)
         if message is None:
@@ -206,9 +206,10 @@ class QueueCursor:
                 message = self.take(txn, at, expiry)
         return message, budget
 
-    def take(self, txn: Any, at: float, expiry: float) -> TakenMessage | None:
+    def take(self, txn: Txn, at: float, expiry: float) -> TakenMessage | None:
         """Take the first message; return None if it had expired."""
         value = txn.pop(self.key + self.head.to_bytes(8, "big"))
+        assert value is not None
         self.head += 1
         sent, length = unpack_message(value)
         if is_expired(at - sent, expiry):

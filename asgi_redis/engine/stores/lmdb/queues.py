@@ -2,45 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from asgi_redis.engine.stores.lmdb.records import (
     COUNTERS,
     COUNTERS_KEY,
     STATE,
     QueueState,
+    Txn,
     is_empty,
     queue_key,
-    unpack_message,
+    sent_at,
 )
 from asgi_redis.engine.stores.store import TOTAL_KEPT_SECONDS
 from asgi_redis.wire.expiry import is_expired
 
 
-def purge(txn: Any, key: bytes, head: int, tail: int, at: float, expiry: float, limit: int) -> int:
+def purge(txn: Txn, key: bytes, head: int, tail: int, at: float, expiry: float, limit: int) -> int:
     """Remove up to ``limit`` expired messages; return the number of the next one."""
     end = min(tail, head + limit)
     while head < end:
-        number = key + head.to_bytes(8, "big")
-        if not is_expired(at - unpack_message(txn.get(number))[0], expiry):
+        if not is_expired(at - sent_at(txn, key, head), expiry):
             break
-        txn.delete(number)
+        txn.delete(key + head.to_bytes(8, "big"))
         head += 1
     return head
 
 
-def first_unexpired(txn: Any, key: bytes, head: int, tail: int, at: float, expiry: float) -> int:
+def first_unexpired(txn: Txn, key: bytes, head: int, tail: int, at: float, expiry: float) -> int:
     """Return the number of the first message that has not expired."""
     while head < tail:
         middle = (head + tail) // 2
-        if is_expired(at - unpack_message(txn.get(key + middle.to_bytes(8, "big")))[0], expiry):
+        if is_expired(at - sent_at(txn, key, middle), expiry):
             head = middle + 1
         else:
             tail = middle
     return head
 
 
-def retire(txn: Any, state: QueueState) -> None:
+def retire(txn: Txn, state: QueueState) -> None:
     """Add the counters that a queue loses to those of all queues that are gone."""
     if not (state.sent or state.refused or state.expired):
         return
@@ -54,7 +52,7 @@ def retire(txn: Any, state: QueueState) -> None:
     txn.put(COUNTERS_KEY, COUNTERS.pack(*counters, max(last, state.last)))
 
 
-def discard(txn: Any, queue: str, address: bytes) -> None:
+def discard(txn: Txn, queue: str, address: bytes) -> None:
     """Remove the record of a single-reader channel whose reader stops waiting."""
     key = queue_key(queue)
     value = txn.get(key)

@@ -24,7 +24,14 @@ from __future__ import annotations
 import functools
 import struct
 import time
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+import lmdb
+
+if TYPE_CHECKING:
+    Txn = lmdb.Transaction[bytes]
+else:
+    Txn = lmdb.Transaction
 
 FORMAT = 2
 
@@ -55,6 +62,11 @@ def now() -> float:
 def queue_key(queue: str) -> bytes:
     """Return the key of the state of ``queue``."""
     return b"c%b\0" % queue.encode()
+
+
+def sent_at(txn: Txn, key: bytes, number: int) -> float:
+    """Return when a message of the queue with that key was sent."""
+    return float(unpack_message(txn.get(key + number.to_bytes(8, "big"), b""))[0])
 
 
 def group_key(group: str) -> bytes:

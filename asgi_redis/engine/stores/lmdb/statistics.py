@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from asgi_redis.engine.stores.lmdb.environment import Environment
 from asgi_redis.engine.stores.lmdb.queues import first_unexpired
@@ -15,13 +14,14 @@ from asgi_redis.engine.stores.lmdb.records import (
     FIRST_QUEUE,
     STATE,
     QueueState,
+    Txn,
     queue_key,
-    unpack_message,
+    sent_at,
 )
 from asgi_redis.engine.stores.store import KEPT_SECONDS, TOTAL_KEPT_SECONDS, ChannelCounters, Counters
 
 
-def of_channel(environment: Environment, txn: Any, at: float, queue: str, expiry: float) -> ChannelCounters:
+def of_channel(environment: Environment, txn: Txn, at: float, queue: str, expiry: float) -> ChannelCounters:
     """Return the counters of a queue, and the number and age of its messages."""
     key = queue_key(queue)
     value = txn.get(key)
@@ -29,13 +29,13 @@ def of_channel(environment: Environment, txn: Any, at: float, queue: str, expiry
         return ChannelCounters(0, 0, 0, 0, 0.0)
     state = QueueState.of(value)
     head = first_unexpired(txn, key, state.head, state.tail, at, expiry)
-    age = at - unpack_message(txn.get(key + head.to_bytes(8, "big")))[0] if head < state.tail else 0.0
+    age = at - sent_at(txn, key, head) if head < state.tail else 0.0
     expired = state.expired + head - state.head
     counters = (state.sent, state.refused, expired) if at - state.last <= KEPT_SECONDS else (0, 0, 0)
     return ChannelCounters(*counters, state.tail - head, age)
 
 
-def of_all(environment: Environment, txn: Any, at: float) -> Counters:
+def of_all(environment: Environment, txn: Txn, at: float) -> Counters:
     """Return the counters of all queues together."""
     value = txn.get(COUNTERS_KEY)
     counted = [COUNTERS.unpack(value)] if value else []
@@ -48,7 +48,7 @@ def of_all(environment: Environment, txn: Any, at: float) -> Counters:
     return total
 
 
-def contents(environment: Environment, txn: Any, at: float) -> tuple[int, int, int]:
+def contents(environment: Environment, txn: Txn, at: float) -> tuple[int, int, int]:
     """Return the numbers of messages, groups and allocated bytes."""
     messages = sum(state.tail - state.head for _, state, _ in states(txn))
     groups, key = 0, FIRST_GROUP
@@ -59,7 +59,7 @@ def contents(environment: Environment, txn: Any, at: float) -> tuple[int, int, i
     return messages, groups, environment.data.allocated_bytes()
 
 
-def states(txn: Any) -> Iterator[tuple[bytes, QueueState, bytes]]:
+def states(txn: Txn) -> Iterator[tuple[bytes, QueueState, bytes]]:
     """Yield the key of each queue, its state, and the addresses registered with it."""
     with txn.cursor() as cursor:
         key = FIRST_QUEUE

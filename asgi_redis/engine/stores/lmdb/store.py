@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from asgi_redis.engine.stores.lmdb import groups, statistics, waiters
 from asgi_redis.engine.stores.lmdb.data_file import FEW, Full
 from asgi_redis.engine.stores.lmdb.environment import Environment
 from asgi_redis.engine.stores.lmdb.listener import LMDBListener
 from asgi_redis.engine.stores.lmdb.messages import push, refuse, take
-from asgi_redis.engine.stores.lmdb.records import ABOUT_KEY, QueueState
+from asgi_redis.engine.stores.lmdb.records import ABOUT_KEY, QueueState, Txn
 from asgi_redis.engine.stores.lmdb.sharing import EnvironmentUser
 from asgi_redis.engine.stores.lmdb.sweeper import Sweeper
 from asgi_redis.engine.stores.store import ChannelCounters, Counters, Push, Taken
@@ -88,8 +87,8 @@ class LMDBStore(EnvironmentUser):
         self.transact(_flush)
 
 
-def _flush(environment: Environment, txn: Any, at: float) -> None:
-    about = txn.get(ABOUT_KEY)
+def _flush(environment: Environment, txn: Txn, at: float) -> None:
+    about = txn.get(ABOUT_KEY, b"")
     waiting = [(key, QueueState().to_bytes(addresses)) for key, _, addresses in statistics.states(txn) if addresses]
     waiting += waiters.records(txn)
     txn.drop(environment.data.lmdb.open_db(txn=txn), delete=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from asgi_redis.engine.stores.lmdb import waiters, wakeup_sockets
 from asgi_redis.engine.stores.lmdb.queues import purge, retire
@@ -15,6 +14,7 @@ from asgi_redis.engine.stores.lmdb.records import (
     MEMBER,
     STATE,
     QueueState,
+    Txn,
 )
 from asgi_redis.engine.stores.store import KEPT_SECONDS
 from asgi_redis.wire.expiry import is_over
@@ -39,7 +39,7 @@ class Sweeper:
         self._next_pressed = 0.0
         self._fruitless = 0
 
-    def press(self, txn: Any, at: float) -> bool:
+    def press(self, txn: Txn, at: float) -> bool:
         """
         Look at many records, when there is no room.
 
@@ -55,7 +55,7 @@ class Sweeper:
             self._next_pressed = at + _PAUSE_SECONDS
         return bool(self._fruitless)
 
-    def sweep(self, txn: Any, at: float, limit: int = _AT_ONCE, pressed: bool = False) -> bool:
+    def sweep(self, txn: Txn, at: float, limit: int = _AT_ONCE, pressed: bool = False) -> bool:
         """
         Look at ``limit`` records, and remove expired ones; return whether it has any.
 
@@ -76,7 +76,7 @@ class Sweeper:
         self.next = at if removed else at + _PAUSE_SECONDS
         return removed
 
-    def _record(self, txn: Any, key: bytes, value: bytes, at: float, pressed: bool) -> bool:
+    def _record(self, txn: Txn, key: bytes, value: bytes, at: float, pressed: bool) -> bool:
         if key[:1] == FIRST_QUEUE:
             return self._queue(txn, key, value, at, pressed)
         self._position = key + b"\0"
@@ -84,7 +84,7 @@ class Sweeper:
             return waiters.sweep(txn, key)
         return is_over(MEMBER.unpack(value)[1], at) and bool(txn.delete(key))
 
-    def _queue(self, txn: Any, key: bytes, value: bytes, at: float, pressed: bool) -> bool:
+    def _queue(self, txn: Txn, key: bytes, value: bytes, at: float, pressed: bool) -> bool:
         state = QueueState.of(value)
         head = purge(txn, key, state.head, state.tail, at, state.expiry, _MESSAGES_AT_ONCE)
         if head - state.head < _MESSAGES_AT_ONCE:

@@ -21,16 +21,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterable
-from typing import Any
 
-from asgi_redis.engine.stores.lmdb.records import ADDRESS, FIRST_WAITER, STATE, QueueState, is_empty, queue_key
+from asgi_redis.engine.stores.lmdb.records import ADDRESS, FIRST_WAITER, STATE, QueueState, Txn, is_empty, queue_key
 from asgi_redis.engine.stores.lmdb.wakeup_sockets import WakeupSockets, runs
 
 LOOK_SECONDS = 1.0
 _ASLEEP = b""  # the record of a receiver that was not woken yet
 
 
-def start(txn: Any, address: bytes, queues: Iterable[str]) -> None:
+def start(txn: Txn, address: bytes, queues: Iterable[str]) -> None:
     """Note that the receiver at ``address`` waits, and register it with ``queues``."""
     for queue in queues:
         key = queue_key(queue)
@@ -42,7 +41,7 @@ def start(txn: Any, address: bytes, queues: Iterable[str]) -> None:
         txn.put(FIRST_WAITER + address, _ASLEEP)
 
 
-def end(sockets: WakeupSockets, txn: Any, address: bytes, read: Collection[str] = ()) -> None:
+def end(sockets: WakeupSockets, txn: Txn, address: bytes, read: Collection[str] = ()) -> None:
     """
     Note that a receiver has stopped waiting.
 
@@ -57,7 +56,7 @@ def end(sockets: WakeupSockets, txn: Any, address: bytes, read: Collection[str] 
             txn.put(key, value[: STATE.size] + wake_one(sockets, txn, queue, value[STATE.size :]))
 
 
-def wake_one(sockets: WakeupSockets, txn: Any, queue: bytes, addresses: bytes) -> bytes:
+def wake_one(sockets: WakeupSockets, txn: Txn, queue: bytes, addresses: bytes) -> bytes:
     """Wake the first of ``addresses`` whose receiver waits; return those behind it."""
     for at in range(0, len(addresses), ADDRESS.size):
         address = addresses[at : at + ADDRESS.size]
@@ -70,19 +69,19 @@ def wake_one(sockets: WakeupSockets, txn: Any, queue: bytes, addresses: bytes) -
     return b""
 
 
-def waiting(txn: Any, addresses: bytes) -> bytes:
+def waiting(txn: Txn, addresses: bytes) -> bytes:
     """Return those of ``addresses`` whose receivers wait."""
     return b"".join(address for address in split(addresses) if txn.get(FIRST_WAITER + address) is not None)
 
 
-def records(txn: Any) -> list[tuple[bytes, bytes]]:
+def records(txn: Txn) -> list[tuple[bytes, bytes]]:
     """Return the records of all receivers that wait."""
     with txn.cursor() as cursor:
         cursor.set_range(FIRST_WAITER)
         return list(itertools.takewhile(lambda record: record[0][:1] == FIRST_WAITER, cursor))
 
 
-def sweep(txn: Any, record: bytes) -> bool:
+def sweep(txn: Txn, record: bytes) -> bool:
     """Remove a record if its process was killed; return whether it was."""
     return not runs(ADDRESS.unpack(record[len(FIRST_WAITER) :])[0]) and bool(txn.delete(record))
 
