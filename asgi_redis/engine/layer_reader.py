@@ -19,6 +19,9 @@ class LayerReader(ABC):
     An outage of a server is the reader's business, and never raised.
     """
 
+    woken = False
+    """Whether ``unblock`` was called since the last ``receive_batch`` ended."""
+
     @property
     @abstractmethod
     def serving(self) -> bool:
@@ -60,9 +63,14 @@ class LayerReader(ABC):
 
         """
 
-    @abstractmethod
     def unblock(self) -> None:
         """End the ``receive_batch`` that waits as if its time had run out, or else the next one."""
+        self.woken = True
+        self.wake()
+
+    @abstractmethod
+    def wake(self) -> None:
+        """Make the ``receive_batch`` that waits look at ``woken``."""
 
     def retry(self) -> None:  # noqa: B027  most readers have nothing to do
         """Try at once whether the servers that were left out can be reached. Raises nothing."""
@@ -100,7 +108,6 @@ class BatchReader(LayerReader):
 
     def __init__(self, layer: BlockingLayer) -> None:
         self._layer = layer
-        self._woken = False
         self._turn = 0
 
     def receive_batch(
@@ -117,10 +124,10 @@ class BatchReader(LayerReader):
         # The first call shows at once that messages are served.
         deadline = time.monotonic() + (timeout if self.serving else 0)
         batch = self._look(names, limit, limits)
-        while names and not batch and not self._woken and (remaining := deadline - time.monotonic()) > 0:
+        while names and not batch and not self.woken and (remaining := deadline - time.monotonic()) > 0:
             batch = self._layer.receive_batch(names, 1, min(remaining, _LOOK_SECONDS))
         self.serving = True
-        self._woken = False
+        self.woken = False
         return batch
 
     def _look(self, names: list[str], limit: int, limits: Mapping[str, int]) -> Batch:
@@ -135,7 +142,6 @@ class BatchReader(LayerReader):
                 batch += self._layer.receive_batch(source, min(room, limits.get(source[0], room)))
         return batch
 
-    def unblock(self) -> None:
-        """End ``receive_batch`` as if the time had run out; the next one, when none is going on."""
-        self._woken = True
+    def wake(self) -> None:
+        """End all waits of the layer."""
         self._layer.unblock()

@@ -24,7 +24,6 @@ class Reader(LayerReader, FailurePolicy):
 
     leaves_out = True
     complete = False
-    woken = False
     _waits = False
     _pipe: WakeupPipe | None = None
 
@@ -88,9 +87,8 @@ class Reader(LayerReader, FailurePolicy):
         finally:
             self.woken = False
 
-    def unblock(self) -> None:
-        """End ``receive_batch`` as if the time had run out; the next one, when none is going on."""
-        self.woken = True
+    def wake(self) -> None:
+        """End the wait that is going on."""
         pipe = self._pipe
         if pipe is not None:
             pipe.wake()

@@ -146,7 +146,6 @@ class PubSubReader(LayerReader):
         self._receiver = receiver
         self._listen = listen
         self._decoder = decoder
-        self._woken = False
         self._refused = Outage("Redis, asked to subscribe,")
 
     def receive_batch(
@@ -164,21 +163,20 @@ class PubSubReader(LayerReader):
         timeout = timeout if was_serving else max(timeout, _FIRST_CALL_SECONDS)
 
         def is_ended() -> bool:
-            return self._woken or (not was_serving and any(inbox.confirmed for inbox in inboxes))
+            return self.woken or (not was_serving and any(inbox.confirmed for inbox in inboxes))
 
         taken = self._receiver.take(inboxes, limit, timeout, limits, is_ended)
         refusal = next((inbox.refusal for inbox in inboxes if inbox.refusal is not None), None)
         if refusal is not None:
             left = [inbox for inbox in inboxes if not inbox.ended]
             delay = min(timeout, self._refused.failed(refusal))
-            taken = taken or self._receiver.take(left, limit, delay, limits, lambda: self._woken)
+            taken = taken or self._receiver.take(left, limit, delay, limits, lambda: self.woken)
         elif all(inbox.confirmed for inbox in inboxes):
             self._refused.succeeded()
         self.serving = any(inbox.confirmed for inbox in inboxes)
-        self._woken = False
+        self.woken = False
         return self._decoder.decode_all(taken)
 
-    def unblock(self) -> None:
-        """End ``receive_batch`` as if its time had run out, or else the next one."""
-        self._woken = True
+    def wake(self) -> None:
+        """Make the waiting threads of this process look whether to go on."""
         self._receiver.wake()

@@ -7,7 +7,7 @@ import math
 import select
 import time
 from collections.abc import Collection, Mapping
-from typing import Protocol, cast
+from typing import cast
 
 from asgi_redis.engine.caches import ChannelSets
 from asgi_redis.engine.codec import MessageDecoder
@@ -22,14 +22,6 @@ from asgi_redis.process import fork
 from asgi_redis.process.patches import is_patched
 from asgi_redis.wire.message import Batch, Message
 from asgi_redis.wire.names import is_channel_name, queue_of
-
-
-class Wakeable(Protocol):
-    """A reader that may be woken."""
-
-    @property
-    def woken(self) -> bool:
-        """Whether to return at once, with or without messages."""
 
 
 class StoreReceiver:
@@ -62,7 +54,7 @@ class StoreReceiver:
         limit: int,
         timeout: float,
         limits: Mapping[str, int] | None = None,
-        reader: Wakeable | None = None,
+        reader: LayerReader | None = None,
     ) -> Batch:
         """
         Return up to ``limit`` messages; wait ``timeout`` seconds for one.
@@ -97,7 +89,7 @@ class StoreReceiver:
             finally:
                 self._listeners.discard(listener)
 
-    def _is_ended(self, unblocked: int, reader: Wakeable | None) -> bool:
+    def _is_ended(self, unblocked: int, reader: LayerReader | None) -> bool:
         return self._unblocked != unblocked or (reader is not None and reader.woken)
 
     def wake(self) -> None:
@@ -185,7 +177,6 @@ class StoreReader(LayerReader):
     serving = False
 
     def __init__(self, receiver: StoreReceiver) -> None:
-        self.woken = False
         self._receiver = receiver
 
     def receive_batch(
@@ -211,7 +202,6 @@ class StoreReader(LayerReader):
         finally:
             self.woken = False
 
-    def unblock(self) -> None:
-        """End ``receive_batch`` as if its time had run out, or else the next one."""
-        self.woken = True
+    def wake(self) -> None:
+        """Make the receivers of this process look whether to go on."""
         self._receiver.wake()

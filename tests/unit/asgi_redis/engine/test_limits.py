@@ -101,7 +101,7 @@ def test_no_more_than_that_comes_at_once(each, some, expected, layer, reader):
 
     if isinstance(layer, RedisPubSubChannelLayer):
         reader.receive_batch(NAMES, 20, 0.05, dict.fromkeys(NAMES, 0))
-        eventually(lambda: sum(len(inbox.messages) for inbox in reader._open(NAMES)) == 9)
+        eventually(lambda: sum(len(inbox.messages) for inbox in layer.listen(NAMES)) == 9)
     assert batch() == expected
 
 
