@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from mysite.options import Painted, Tenant
+
 import asgi_redis
-from asgi_redis import InMemoryChannelLayer, RedisChannelLayer, RedisPubSubChannelLayer, get_channel_layer
+from asgi_redis import (
+    InMemoryChannelLayer,
+    IPCChannelLayer,
+    RedisChannelLayer,
+    RedisLocalChannelLayer,
+    RedisPubSubChannelLayer,
+    RedisSentinelChannelLayer,
+    get_channel_layer,
+)
 from asgi_redis.aio import RedisChannelLayer as AsyncRedisChannelLayer
 from asgi_redis.layers.base import BaseChannelLayer
 from workers import Channel, Worker, route
@@ -15,6 +25,13 @@ RedisChannelLayer(capacity="100")  # E: arg-type
 InMemoryChannelLayer(hosts=["redis://localhost"])  # E: call-arg
 RedisPubSubChannelLayer(stats_prefix="s:")  # E: call-arg
 AsyncRedisChannelLayer(group_leas=60.0)  # E: call-arg
+AsyncRedisChannelLayer(["redis://localhost"], group_lease="60")  # E: arg-type
+RedisSentinelChannelLayer(host="localhost")  # E: call-arg
+RedisLocalChannelLayer(local_layer=RedisChannelLayer())  # E: arg-type
+IPCChannelLayer(connection_kwargs={})  # E: call-arg
+Painted(color="red")  # E: call-arg
+Painted(colour=5)  # E: arg-type
+Tenant("one", capasity=5)  # E: call-arg
 BaseChannelLayer()  # E: abstract
 asgi_redis.RedisChanelLayer()  # E: attr-defined
 Worker(object(), [])  # E: arg-type
