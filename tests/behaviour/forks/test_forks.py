@@ -146,7 +146,7 @@ for kind, layer in LAYERS.items():
     inherited = sockets()
     assert inherited or kind == "memory"
     for name, call in calls.items():
-        if "delayed" not in name or hasattr(layer, "delayed"):
+        if "delayed" not in name or layer.delayed is not None:
             found[kind][name] = result_of(in_child(lambda: [
                 repr(eval(call)), len(inherited & sockets()), layer.client_prefix, use(kind, "child", 2)]))
 print(json.dumps(found))

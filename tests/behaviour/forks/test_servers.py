@@ -137,7 +137,7 @@ UWSGI = {
     "afterfork": (["--master", "--enable-threads", "--py-call-osafterfork"], KINDS),
     "fork hooks": (["--master", "--enable-threads", "--py-call-uwsgi-fork-hooks"], KINDS),
     "mules": (
-        ["--master", "--enable-threads", *["--mule=tests/process/mule.py"] * 2],
+        ["--master", "--enable-threads", *["--mule=tests/support/forks/mule.py"] * 2],
         KINDS,
     ),
 }
