@@ -97,7 +97,6 @@ def layer_from_path(path: str) -> BaseChannelLayer:
     Raises:
         ConfigurationError: It is no layer.
         RedisError: A server is needed to make it.
-
     """
     found = import_path(path, "channel layer")
     try:
@@ -123,7 +122,6 @@ def layer_for(alias: str) -> BaseChannelLayer:
 
     Raises:
         InvalidChannelLayerError: There is neither.
-
     """
     if alias in _registered:
         return _registered[alias]

@@ -157,31 +157,15 @@ consumer_finished.connect(pending_message_store.flush)
 
 
 class Channel(_Destination):
-    """
-    A channel to send to.
-
-    Args:
-        name: The name of the channel; ASCII bytes are decoded.
-        alias: The alias of the channel layer.
-        channel_layer: The channel layer, in place of an alias.
-
-    """
+    """A channel to send to, by its name, on the layer of an alias or a given layer."""
 
     def send(self, content: Content, immediately: bool = False) -> None:
         """
-        Send a message: inside a consumer when the consumer is done, elsewhere at once.
-
-        At most once: an error of Redis does not tell whether the message was sent.
-
-        Args:
-            content: The message.
-            immediately: Send at once also inside a consumer.
+        Send a message: inside a consumer when it is done or ``immediately``, elsewhere at once.
 
         Raises:
             TypeError: ``content`` is not a dict.
-            ChannelFull: The channel is full, and the message goes at once. The same holds for other errors of the
-                layer.
-
+            ChannelFull: The message goes at once, and the channel is full. Likewise for other errors of the layer.
         """
         refuse_await()
         if not isinstance(content, dict):
@@ -193,15 +177,7 @@ class Channel(_Destination):
 
 
 class Group(_Destination):
-    """
-    A group of channels to send to at once.
-
-    Args:
-        name: The name of the group; ASCII bytes are decoded.
-        alias: The alias of the channel layer.
-        channel_layer: The channel layer, in place of an alias.
-
-    """
+    """A group of channels to send to at once, by its name, as a ``Channel`` is."""
 
     def add(self, channel: Channel | str) -> None:
         """Add a channel at once, until it is discarded or the layer's ``group_expiry``."""
@@ -215,17 +191,10 @@ class Group(_Destination):
 
     def send(self, content: Content, immediately: bool = False) -> None:
         """
-        Send to all members: inside a consumer when it is done, elsewhere at once.
-
-        Full channels are left out. At most once, as ``Channel.send``.
-
-        Args:
-            content: The message.
-            immediately: Send at once also inside a consumer.
+        Send to all members but full channels, at the same time as ``Channel.send``.
 
         Raises:
             ValueError: ``content`` is not a dict. (In Channels 1 as here, ``Channel.send`` raises ``TypeError``.)
-
         """
         refuse_await()
         if not isinstance(content, dict):

@@ -39,7 +39,6 @@ class ConsumeLater(WorkersError):
 
     Raises:
         ValueError: ``delay`` or ``backoff`` is out of range.
-
     """
 
     def __init__(self, *args: object, delay: float = 0.0, backoff: float = 1.0) -> None:
@@ -74,13 +73,8 @@ class WebsocketCloseException(ChannelSocketException):
     """
     Raised by a websocket consumer to close the connection.
 
-    Args:
-        code: The close code, by default chosen by the interface server. Any integer is accepted, as in Channels
-            1.1.8, although RFC 6455 leaves only 1000 and 3000 to 4999 to applications.
-
-    Raises:
-        ValueError: ``code`` is not an integer.
-
+    Without a close ``code`` the interface server chooses one. Any integer is accepted, as in Channels 1.1.8, although
+    RFC 6455 leaves only 1000 and 3000 to 4999 to applications. Raises ``ValueError`` for anything else.
     """
 
     def __init__(self, code: int | None = None) -> None:
@@ -93,10 +87,8 @@ class WebsocketCloseException(ChannelSocketException):
         """
         Send the close message to the reply channel.
 
-        Raises:
-            ValueError: The message is not from a websocket: neither its channel nor its reply channel begins with
-                ``websocket.``. (The reply channels of daphne 1.4.2 begin with ``daphne.response.`` in all protocols.)
-
+        Raises ``ValueError`` when the message is not from a websocket: neither its channel nor its reply channel
+        begins with ``websocket.``. (The reply channels of daphne 1.4.2 begin with ``daphne.response.``, always.)
         """
         reply = message.reply_channel
         if reply is None or not any(name.startswith("websocket.") for name in (message.channel.name, reply.name)):

@@ -19,9 +19,8 @@ class Message:
         channel: The channel that it was received from.
         reply_channel: The channel that its content names for the answer, or None.
         channel_layer: The layer of these channels.
-        channel_session: Set by ``workers.sessions``, as ``http_session`` is, for consumers with its decorators.
-        user: Set by ``workers.auth``.
-
+        channel_session: Set by the decorators of ``workers.sessions``, as is ``http_session``.
+        user: Set by the decorators of ``workers.auth``.
     """
 
     # Absent unless they are set, as in Channels 1. ``__doomed__`` is true when a ConsumeLater would drop the message.

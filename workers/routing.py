@@ -48,7 +48,6 @@ class Route(Routable):
     Raises:
         RoutingImportError: The path leads nowhere.
         RoutingError: A filter has a group without a name, or the consumer is not callable. It is a ``ValueError``.
-
     """
 
     def __init__(
@@ -92,14 +91,7 @@ class RouteClass(Route):
     """
     One class-based consumer, on the channels that its ``channel_names()`` returns.
 
-    Args:
-        consumer: The class, or its dotted path.
-        filters: A pattern for each field that has to match.
-
-    Raises:
-        RoutingImportError: The path leads nowhere.
-        RoutingError: The consumer has no ``channel_names``, or a filter has a group without a name.
-
+    Otherwise like ``Route``; raises ``RoutingError`` for a consumer without ``channel_names``.
     """
 
     def __init__(self, consumer: Any, **filters: str | bytes | re.Pattern[str]) -> None:
@@ -111,17 +103,10 @@ class RouteClass(Route):
 
 class Include(Routable):
     """
-    Another routing, for messages whose fields start with the given prefixes.
+    Another routing, or its dotted path, for messages whose fields start with prefixes.
 
-    Args:
-        routing: A routing, or its dotted path.
-        prefixes: A pattern for each field that has to match. The included entries see the field without the part
-            that it matched, and its named groups are added to their keyword arguments.
-
-    Raises:
-        RoutingImportError: The path leads nowhere.
-        RoutingError: It is no routing.
-
+    Each prefix is a pattern. The included entries see the field without the part that it matched, and its named
+    groups are added to their keyword arguments. Raises as ``resolve_routing`` does.
     """
 
     def __init__(self, routing: Routing, **prefixes: str | bytes | re.Pattern[str]) -> None:
@@ -210,7 +195,6 @@ def resolve_routing(routing: Routing) -> list[Routable]:
     Raises:
         RoutingImportError: It is a dotted path that leads nowhere.
         RoutingError: It is no routing.
-
     """
     found: Any = _imported(routing, "channel routing") if isinstance(routing, str) else routing
     if isinstance(found, Mapping):

@@ -59,11 +59,8 @@ def session_for_reply_channel(reply_channel: str) -> Any:
     """
     Return the session of a reply channel, loaded.
 
-    Its engine is ``CHANNEL_SESSION_ENGINE`` of the settings, or ``SESSION_ENGINE``.
-
-    Raises:
-        ValueError: The engine is that of signed cookies, which a consumer cannot set.
-
+    Its engine is ``CHANNEL_SESSION_ENGINE`` of the settings, or ``SESSION_ENGINE``. Raises ``ValueError`` for that of
+    signed cookies, which a consumer cannot set.
     """
     engine = import_module(getattr(settings, "CHANNEL_SESSION_ENGINE", settings.SESSION_ENGINE))
     if engine is signed_cookies:
@@ -113,9 +110,7 @@ def requeue_messages(message: Message) -> None:
     """
     Send all messages that wait for their turn to the channels that they came from.
 
-    Raises:
-        ChannelFull: One of these channels is full.
-
+    Raises the layer's ``ChannelFull`` when one of them is full.
     """
     layer = message.channel_layer
     wait_channel = wait_channel_name(_reply_channel_name(message))
@@ -139,11 +134,7 @@ def enforce_ordering(func: Consumer | None = None, slight: bool = False) -> Cons
     Call the consumer with the messages of a client by their ``order``.
 
     A message that comes early waits in another channel until its turn. The consumer raises ``ValueError`` for a
-    message without an order.
-
-    Raises:
-        ValueError: ``slight`` is true.
-
+    message without an order, and ``enforce_ordering`` where ``slight`` is true.
     """
     if slight:
         raise ValueError("messages are always in slight order: remove slight=True")

@@ -34,14 +34,8 @@ class Signal:
         """
         Call ``receiver(signal=..., sender=..., **named)`` at each ``send``.
 
-        Connecting it again has no effect.
-
-        Args:
-            receiver: The function.
-            sender: The only sender to call it for; None for any.
-            weak: Ignored; receivers are always kept alive. Callers of Django's signals pass it.
-            dispatch_uid: Identifies the receiver in its place.
-
+        Connecting it again has no effect; ``dispatch_uid`` identifies it in its place. ``sender`` is the only sender
+        to call it for. ``weak``, which callers of Django's signals pass, is ignored: receivers are kept alive.
         """
         key = dispatch_uid or receiver
         with self._lock:

@@ -70,7 +70,6 @@ class Worker:
 
     Raises:
         ConfigurationError: No channel is left to listen on.
-
     """
 
     def __init__(
@@ -165,7 +164,6 @@ class Worker:
 
         Returns:
             Whether all has ended by the deadline. Otherwise it may be called again.
-
         """
         while self._hooks_to_quiet:
             self._failure.attempt(self._hooks_to_quiet.pop(0).quiet)
@@ -193,7 +191,6 @@ class Worker:
         Returns:
             The exit code: an ``ExitCode``, or 128 and the number of a second signal. When consumers were left behind,
             ``busy`` is true, and the process ought to be ended by ``os._exit``.
-
         """
         self._runs = True
         with self.shutdown:

@@ -26,7 +26,6 @@ class BaseConsumer:
         channel_session: Whether to wrap the method in the decorator of this name. It needs Django, and a method that
             is not ``async def``.
         channel_session_user: Likewise.
-
     """
 
     method_mapping: ClassVar[Mapping[str, str]] = {}
@@ -50,13 +49,7 @@ class BaseConsumer:
         """
         Return a route to this class, or to a subclass with other class attributes.
 
-        Args:
-            attrs: The class attributes of the subclass.
-            kwargs: The filters of the route.
-
-        Raises:
-            TypeError: ``attrs`` is not a dict.
-
+        ``kwargs`` are the filters of the route. Raises ``TypeError`` when ``attrs`` is not a dict.
         """
         if attrs is not None and not isinstance(attrs, dict):
             raise TypeError(f"attrs must be a dict of class attributes, not {attrs!r}")

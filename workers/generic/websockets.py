@@ -29,7 +29,6 @@ class WebsocketConsumer(BaseConsumer):
         http_user_and_session: Likewise, and ``message.http_session`` is kept. Needs Django.
         strict_ordering: Whether the messages of a client are handled one after the other, in the order in which it
             sent them. Needs Django.
-
     """
 
     method_mapping: ClassVar[Mapping[str, str]] = {
@@ -99,7 +98,6 @@ class WebsocketConsumer(BaseConsumer):
 
         Raises:
             ValueError: There is neither ``text`` nor ``bytes``.
-
         """
         _reply_channel(self.message).send(_frame(text, bytes, close))
 
@@ -195,7 +193,6 @@ class WebsocketDemultiplexer(JsonWebsocketConsumer):
     Attributes:
         consumers: The consumer of each stream, by name. It gets the payload as if it had come alone, and a
             ``multiplexer`` to answer with.
-
     """
 
     consumers: ClassVar[Mapping[str, Any]] = {}

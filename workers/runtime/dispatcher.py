@@ -73,14 +73,9 @@ class Dispatcher:
     ``observers`` are called after each message, in its slot, with the channel, the name of the consumer, the seconds
     that it ran, and whether it failed.
 
-    Args:
-        router: Finds the consumers.
-        channel_layer: The layer that the messages are from.
-        sender: The sender of the signals.
-        consumer_api: The classes that the consumers know.
-        on_failure: Called when an observer or a receiver of the signals has raised, with its name and the exception.
-        postpone: Sends a message to a channel after some seconds, for ``ConsumeLater``; None where the layer cannot.
-
+    ``sender`` is the sender of the signals. ``on_failure`` is called when an observer or a receiver of the signals
+    has raised, with its name and the exception. ``postpone`` sends a message to a channel after some seconds, for
+    ``ConsumeLater``; None where the layer cannot.
     """
 
     def __init__(

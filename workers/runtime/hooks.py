@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from asgi_redis.layers.base import BaseChannelLayer
@@ -11,29 +10,20 @@ from workers.runtime.stopping import Shutdown
 
 
 class HookedWorker(Protocol):
-    """The parts of a ``workers.Worker`` that hooks use."""
+    """The parts of a ``workers.Worker`` that hooks use; they are described there."""
 
+    channel_layer: BaseChannelLayer
+    channels: list[str]
     dispatcher: Dispatcher
     shutdown: Shutdown
 
     @property
-    def channel_layer(self) -> BaseChannelLayer:
-        """The layer that messages are received from."""
+    def popping(self) -> bool: ...
 
     @property
-    def channels(self) -> Sequence[str]:
-        """The names of the channels that the worker listens on."""
+    def pulled_at(self) -> float: ...
 
-    @property
-    def popping(self) -> bool:
-        """Whether a server has answered the last receive; false before the first one."""
-
-    @property
-    def pulled_at(self) -> float:
-        """The last sign of life of the receiving loop (``time.monotonic``)."""
-
-    def quiet(self) -> None:
-        """Stop receiving messages."""
+    def quiet(self) -> None: ...
 
 
 class LifecycleHook:

@@ -27,16 +27,9 @@ Fetch = Callable[[int, bool], Optional[list[Job]]]
 
 class Pool:
     """
-    A fixed number of slots.
+    A fixed number of slots: ``size``, 1 or more; raises ``ValueError`` below that.
 
     The threads are daemons: those of ``concurrent.futures`` hold up the end of the process.
-
-    Args:
-        size: The number of slots.
-
-    Raises:
-        ValueError: ``size`` is below 1.
-
     """
 
     def __init__(self, size: int) -> None:

@@ -71,7 +71,6 @@ class Shutdown:
         timeout: The seconds from the beginning of the stop to the deadline.
         wake: Called within the signal handler: it must take no lock that the main thread may hold.
         report: Called in another thread before the process is ended, to log what still runs.
-
     """
 
     def __init__(
