@@ -1,4 +1,4 @@
-"""The names of ``asgi_redis.core`` in asgi_redis 1.4.3, for settings and imports that were written for it."""
+"""The module ``asgi_redis.core`` of asgi_redis 1.4.3, for old imports."""
 
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.layers.redis import RedisChannelLayer

@@ -1,4 +1,4 @@
-"""The name of ``asgi_redis.local`` in asgi_redis 1.4.3, for settings and imports that were written for it."""
+"""The module ``asgi_redis.local`` of asgi_redis 1.4.3, for old imports."""
 
 from asgi_redis.layers.local import RedisLocalChannelLayer
 

@@ -1,4 +1,4 @@
-"""The name of ``asgi_redis.sentinel`` in asgi_redis 1.4.3, for settings and imports that were written for it."""
+"""The module ``asgi_redis.sentinel`` of asgi_redis 1.4.3, for old imports."""
 
 from asgi_redis.layers.sentinel import RedisSentinelChannelLayer
 

@@ -1,5 +1,5 @@
 """
-The name of ``asgi_redis.twisted_utils`` in asgi_redis 1.4.3, for imports that were written for it.
+The module ``asgi_redis.twisted_utils`` of asgi_redis 1.4.3, for old imports.
 
 ``defer`` is Twisted's module. Where Twisted is not installed, importing this raises ``ImportError``.
 """

@@ -69,7 +69,10 @@ def adapted(channel_layer: Any) -> BaseChannelLayer:
     """
     Return ``channel_layer``, or a ``ForeignLayer`` of it.
 
-    Raises ``ConfigurationError`` for an object that a worker cannot receive from.
+    Raises:
+        ConfigurationError: A worker cannot receive from it.
+
+
     """
     if isinstance(channel_layer, BaseChannelLayer):
         return channel_layer
@@ -125,7 +128,6 @@ def layer_for(alias: str) -> BaseChannelLayer:
     """
     if alias in _registered:
         return _registered[alias]
-    from asgi_redis.integrations.django import get_channel_layer  # here, because a registered layer may be any other
+    from asgi_redis.integrations.django import get_channel_layer  # here: not needed for a registered layer
 
-    layer: BaseChannelLayer = get_channel_layer(alias)
-    return layer
+    return get_channel_layer(alias)

@@ -1,4 +1,4 @@
-"""The contract of a reader, by which a worker receives, and the reader of a layer that brings none itself."""
+"""The contract of a worker's reader, and a reader for any layer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class LayerReader(ABC):
 
     @property
     def complete(self) -> bool:
-        """Whether the last call has looked at all servers. A reader leaves out servers that do not answer."""
+        """Whether the last call has left out no server."""
         return True
 
     @property
@@ -52,7 +52,7 @@ class LayerReader(ABC):
         shared: bool = False,
     ) -> Batch:
         """
-        Take up to ``limit`` messages; where there is none, wait up to ``timeout`` seconds for one.
+        Take several messages; where there is none, wait for one.
 
         Args:
             channels: The names to receive from.
@@ -73,16 +73,16 @@ class LayerReader(ABC):
         """Make the ``receive_batch`` that waits look at ``woken``."""
 
     def retry(self) -> None:  # noqa: B027  most readers have nothing to do
-        """Try at once whether the servers that were left out can be reached. Raises nothing."""
+        """Try to reach the servers that were left out. Raises nothing."""
 
     def close(self) -> None:  # noqa: B027  as above
         """End the reader: no more will be received."""
 
     def settle(self, deadline: float) -> bool:
         """
-        Wait for replies that servers owe to ended calls, and requeue the messages in them.
+        Wait for replies to calls that have ended, and requeue the messages in them.
 
-        ``deadline`` is a time of ``time.monotonic``. Returns whether all replies were there by then.
+        ``deadline`` is a time of ``time.monotonic``. Return whether all replies were there by then.
         """
         return True
 

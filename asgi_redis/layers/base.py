@@ -1,52 +1,25 @@
-"""The contract of a channel layer, and the helpers of the ASGI 1.x base layer."""
+"""The contract of a channel layer."""
 
 from __future__ import annotations
 
-import fnmatch
 import importlib.util
-import logging
 import random
-import re
 import string
-import uuid
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable
-from re import Pattern
 from typing import TYPE_CHECKING, Any, Protocol
 
 from asgi_redis.engine.codec import MessageDecoder, MessageEncoder
 from asgi_redis.engine.layer_reader import BatchReader, LayerReader
-from asgi_redis.exceptions import (
-    ChannelFull,
-    InvalidMessage,
-    InvalidName,
-    MessageTooLarge,
-    ReservedKey,
-    UnsupportedExtension,
-)
-from asgi_redis.layers.classic import ClassicNames, base_of_asgiref_1
-from asgi_redis.layers.options import Capacities, CommonOptions, resolve, takes
-from asgi_redis.process import fork
+from asgi_redis.exceptions import InvalidName, UnsupportedExtension
+from asgi_redis.layers.classic import base_of_asgiref_1
+from asgi_redis.layers.options import CommonOptions, resolve, takes
+from asgi_redis.layers.rules import LayerRules
 from asgi_redis.process.awaiting import refuse_await
 from asgi_redis.process.patches import refuse_eventlet
 from asgi_redis.serializers import registry
-from asgi_redis.wire.expiry import MAX_WAIT_SECONDS
 from asgi_redis.wire.message import Batch, ChannelStatistics, GlobalStatistics, Message, Received
-from asgi_redis.wire.names import check_channel_name, check_group_name, has_valid_length, queue_of
-
-logger = logging.getLogger("asgi_redis")
-
-
-class DelayedSends(Protocol):
-    """The messages of a layer that are to be sent later."""
-
-    def send(self, channel: str, message: Message, seconds: float) -> None:
-        """Keep a message for ``channel`` until ``seconds`` from now."""
-
-    def deliver(self) -> float | None:
-        """Send what is due; return the seconds until the next message is, None where there is none."""
-
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -57,9 +30,19 @@ else:
     _OfAsgiref1 = base_of_asgiref_1()
 
 
-class BaseChannelLayer(ClassicNames, ABC, _OfAsgiref1):
+class DelayedSends(Protocol):
+    """The messages of a layer that are to be sent later."""
+
+    def send(self, channel: str, message: Message, seconds: float) -> None:
+        """Store a message that is to be sent to ``channel`` in ``seconds``."""
+
+    def deliver(self) -> float | None:
+        """Send the messages that are due; return the seconds until the next, or None."""
+
+
+class BaseChannelLayer(LayerRules, ABC, _OfAsgiref1):
     """
-    The contract of a channel layer: the calls of ASGI 1.x, and those of workers and asynchronous layers.
+    The contract of a channel layer: the calls of ASGI 1.x and of workers.
 
     A layer defines ``send``, ``receive_batch`` and ``unblock``, and the calls of the ``extensions`` that it has:
     ``group_add``, ``group_discard`` and ``group_channels`` for "groups", ``flush`` for "flush", ``global_statistics``
@@ -80,7 +63,10 @@ class BaseChannelLayer(ClassicNames, ABC, _OfAsgiref1):
     """Whether a message can be received by another process than its sender's."""
 
     delayed: DelayedSends | None = None
-    """The messages that are to be sent later; None for a layer that keeps none."""
+    """The messages that are to be sent later; None for a layer that stores none."""
+
+    block_timeout: float = 5.0
+    """Seconds that ``receive(block=True)`` waits."""
 
     random_prefix_length = 0
     """Bytes before each serialised message, by which equal messages differ."""
@@ -88,21 +74,11 @@ class BaseChannelLayer(ClassicNames, ABC, _OfAsgiref1):
     entries_expire = True
     """Whether an encrypted entry that is older than ``expiry`` and ten seconds is not decrypted."""
 
-    block_timeout: float = 5.0
-    """Seconds that ``receive(block=True)`` waits."""
-
-    ChannelFull = ChannelFull
-    MessageTooLarge = MessageTooLarge
-
     @takes(CommonOptions)
     def __init__(self, **options: Unpack[CommonOptions]) -> None:
         refuse_eventlet()
         settings = resolve(self, CommonOptions, options)
-        self.expiry = settings["expiry"]
-        self.group_expiry = settings["group_expiry"]
-        self.capacity = settings["capacity"]
-        self.channel_capacity = self.compile_capacities(settings["channel_capacity"] or {})
-        self.max_message_bytes = settings["max_message_bytes"]
+        super().__init__(settings)
         self._serializer = registry.get_serializer(
             settings["serializer_format"],
             symmetric_encryption_keys=settings["symmetric_encryption_keys"],
@@ -113,30 +89,6 @@ class BaseChannelLayer(ClassicNames, ABC, _OfAsgiref1):
         """Makes the entries of queues, and refuses messages that cannot be sent."""
         self.decoder = MessageDecoder(self._serializer)
         """Makes messages of entries; drops, counts and logs those that cannot be decoded."""
-        self._client_prefix = fork.Own(_new_client_prefix)
-
-    @property
-    def client_prefix(self) -> str:
-        """What this process puts before the ``!`` of its process-local channels, different in every process."""
-        return self._client_prefix.value
-
-    def compile_capacities(self, channel_capacity: Capacities) -> list[tuple[Pattern[str], int]]:
-        """
-        Returns the patterns of ``channel_capacity`` compiled, in their order, each with its capacity.
-
-        A str is a glob, as in ``fnmatch``; a compiled pattern is matched at the start of the name.
-        """
-        return [
-            (re.compile(fnmatch.translate(pattern)) if isinstance(pattern, str) else pattern, capacity)
-            for pattern, capacity in channel_capacity.items()
-        ]
-
-    def get_capacity(self, channel: str) -> int:
-        """Returns the capacity of ``channel``: that of the first pattern that matches, or the default."""
-        for pattern, capacity in self.channel_capacity:
-            if pattern.match(channel):
-                return capacity
-        return self.capacity
 
     @property
     def blpop_timeout(self) -> float:
@@ -165,21 +117,30 @@ class BaseChannelLayer(ClassicNames, ABC, _OfAsgiref1):
     @abstractmethod
     def receive_batch(self, channels: Collection[str], limit: int, timeout: float = 0) -> Batch:
         """
-        Take up to ``limit`` messages at once; where there is none, wait up to ``timeout`` seconds for one.
+        Take several messages at once, one from each channel in turn.
 
         No channel starves: their order changes with every call.
+
+        Args:
+            channels: Names. A name that ends in ``!`` receives everything under that prefix.
+            limit: The most messages to take.
+            timeout: Seconds to wait for a message where there is none.
+
+        Returns:
+            (channel, message) tuples.
+
         """
 
     @abstractmethod
     def unblock(self) -> None:
-        """End all waits of this process in a receive call, as if their time had run out."""
+        """End all receive calls that wait in this process, as if their time had run out."""
 
     def receive(self, channels: Collection[str], block: bool = False) -> Received:
         """
         Take the next message from any of ``channels``.
 
         Args:
-            channels: Names; one that ends in ``!`` receives everything under that prefix.
+            channels: Names. A name that ends in ``!`` receives everything under that prefix.
             block: Whether to wait up to ``block_timeout`` seconds for a message.
 
         Returns:
@@ -203,7 +164,7 @@ class BaseChannelLayer(ClassicNames, ABC, _OfAsgiref1):
         return receive_twisted(self, channels)
 
     def requeue(self, channel: str, message: Message) -> None:
-        """Give a message that was received and not used to the next reader; by default it is sent again."""
+        """Return a message that was received in vain to its channel."""
         self.send(channel, message)
 
     def reader(self) -> LayerReader:
@@ -211,7 +172,7 @@ class BaseChannelLayer(ClassicNames, ABC, _OfAsgiref1):
         return BatchReader(self)
 
     def new_channel(self, pattern: str) -> str:
-        """Return a single-reader channel name that is in no use. Raises ``TypeError`` unless it ends in ``?``."""
+        """Return a new single-reader name from ``pattern``, which must end in ``?``."""
         if not isinstance(pattern, str) or not pattern.endswith("?"):
             raise InvalidName(f"the pattern of a new channel must end in ?, unlike {pattern!r}")
         name = pattern + "".join(random.SystemRandom().choices(string.ascii_letters, k=12))
@@ -221,7 +182,7 @@ class BaseChannelLayer(ClassicNames, ABC, _OfAsgiref1):
     # The extension "groups"
 
     def group_add(self, group: str, channel: str) -> None:
-        """Add ``channel`` to ``group`` for ``group_expiry`` seconds, or renew its membership."""
+        """Add ``channel`` to ``group`` for ``group_expiry`` seconds, or renew that."""
         raise self._lacks("groups")
 
     def group_discard(self, group: str, channel: str) -> None:
@@ -236,8 +197,12 @@ class BaseChannelLayer(ClassicNames, ABC, _OfAsgiref1):
         """
         Send ``message`` to every channel of ``group``.
 
-        Returns the number of channels for which the message was dropped because they were full. Raises as ``send``
-        does otherwise.
+        Channels that are full are left out and counted, and never raise ``ChannelFull``. Other errors are raised as
+        by ``send``.
+
+        Returns:
+            The number of channels for which the message was dropped.
+
         """
         self.check_message(message)
         channels = self.group_channels(group)
@@ -261,15 +226,11 @@ class BaseChannelLayer(ClassicNames, ABC, _OfAsgiref1):
         raise self._lacks("statistics")
 
     def channel_statistics(self, channel: str) -> ChannelStatistics:
-        """Return the counters of ``channel``, and what waits in it now."""
+        """Return the counters of ``channel``, and the number and age of its messages."""
         raise self._lacks("statistics")
 
     def many_channel_statistics(self, channels: Iterable[str]) -> dict[str, ChannelStatistics]:
-        """
-        Return the ``channel_statistics`` of each of ``channels``.
-
-        A channel that Redis refuses, because its key has another type, is left out.
-        """
+        """Return the ``channel_statistics`` of each of ``channels``."""
         return {channel: self.channel_statistics(channel) for channel in channels}
 
     @property
@@ -281,6 +242,9 @@ class BaseChannelLayer(ClassicNames, ABC, _OfAsgiref1):
         """Delete all messages, groups and counters."""
         raise self._lacks("flush")
 
+    def _lacks(self, extension: str) -> UnsupportedExtension:
+        return UnsupportedExtension(f"{type(self).__name__} does not have the extension {extension!r}")
+
     # Serialisation
 
     def serialize(self, message: Message) -> bytes:
@@ -291,13 +255,10 @@ class BaseChannelLayer(ClassicNames, ABC, _OfAsgiref1):
         """Return the message of an entry."""
         return self._serializer.deserialize(message)
 
-    def _lacks(self, extension: str) -> UnsupportedExtension:
-        return UnsupportedExtension(f"{type(self).__name__} does not have the extension {extension!r}")
-
     # The end
 
     def close(self) -> None:
-        """Release connections and whatever else is open. The layer stays usable."""
+        """Release connections and files. The layer stays usable."""
 
     def __enter__(self) -> Self:
         return self
@@ -307,66 +268,3 @@ class BaseChannelLayer(ClassicNames, ABC, _OfAsgiref1):
 
     def __str__(self) -> str:
         return f"{type(self).__name__}()"
-
-    # Names, messages and arguments
-
-    def match_type_and_length(self, name: object) -> bool:
-        """Returns whether ``name`` is a str of fewer than 100 characters."""
-        return has_valid_length(name)
-
-    def valid_channel_name(self, name: object, receive: bool = False) -> bool:
-        """
-        Returns True, or raises ``TypeError`` with the name and the rule that it breaks.
-
-        ``receive`` asks for a name to read from, where a process-local name ends at its ``!``.
-        """
-        check_channel_name(name, receive)
-        return True
-
-    def valid_channel_names(self, names: object, receive: bool = False) -> bool:
-        """Returns True, or raises ``TypeError`` for what is not a list of valid names with at least one."""
-        if not isinstance(names, list) or not names:
-            raise InvalidName(f"channel names must be a list with at least one name, not {names!r}")
-        return all(self.valid_channel_name(name, receive=receive) for name in names)
-
-    def valid_group_name(self, name: object) -> bool:
-        """Returns True, or raises ``TypeError`` with the name and the rule that it breaks."""
-        check_group_name(name)
-        return True
-
-    def non_local_name(self, name: str) -> str:
-        """Returns the name of the queue that ``name`` is kept in: the part up to and including the ``!``, if any."""
-        return queue_of(name)
-
-    def check_receive(self, channels: object, limit: object, timeout: object = 0) -> None:
-        """
-        Raises ``TypeError`` for a bare name instead of a list.
-
-        Raises ``ValueError`` for a limit that is no whole number above 0, and a timeout that is no number of seconds
-        or more than ``MAX_WAIT_SECONDS``.
-        """
-        if isinstance(channels, str):
-            raise InvalidName(f"channels must be a list of names, not the str {channels!r}")
-        is_number = type(timeout) is int or type(timeout) is float
-        if is_number and timeout <= MAX_WAIT_SECONDS and type(limit) is int and limit > 0:  # type: ignore[operator]
-            return  # as most often: found out quickly
-        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-            raise ValueError(f"limit must be 1 message or more, not {limit!r}")
-        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout <= MAX_WAIT_SECONDS:
-            raise ValueError(f"timeout must be a number of seconds, at most {MAX_WAIT_SECONDS}, not {timeout!r}")
-
-    def log_dropped(self, dropped: int, members: int, group: str) -> None:
-        """Notes for how many of a group's channels a message was dropped."""
-        if dropped:
-            logger.info("%s of %s channels over capacity in group %s", dropped, members, group)
-
-    def check_message(self, message: object) -> None:
-        """Raises ``TypeError`` for what is not a dict, and ``ValueError`` for a message with the reserved key."""
-        if not isinstance(message, dict):
-            raise InvalidMessage(f"a message must be a dict, not {type(message).__name__}")
-        if "__asgi_channel__" in message:
-            raise ReservedKey("a message must not hold the key '__asgi_channel__': the wire format keeps it")
-
-
-def _new_client_prefix() -> str:
-    return uuid.uuid4().hex

@@ -1,8 +1,9 @@
 """
-What code that was written for asgi_redis 1.4.3 finds in the layers: its attributes, and its methods to override.
+The interface of asgi_redis 1.4.3: its attributes, and its methods to override.
 
-An override that 1.4.3 called is called, too, or refused when its class is made. So no override, such as an encryption
-of its own, is passed over in silence. What has gone raises ``RemovedName``, which says what to use instead.
+An override that asgi_redis 1.4.3 called is called here, too, or refused when its class is made. Without that, an
+override such as an encryption would be switched off silently. A removed name raises ``RemovedName``, which says what
+to use instead.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _HOSTS = "write the hosts setting, whose entries take redis-py's options"
 _KEYS = "the keys are those of channels_redis: see the wire format in the documentation"
 _COUNTERS = "use global_statistics() and channel_statistics(channel)"
 
-# Methods of 1.4.3, and of the layers here, whose overrides would not be called.
+# Methods whose overrides would not be called.
 NOT_CALLED = {
     "serialize": _FORMAT,
     "deserialize": _FORMAT,
@@ -30,33 +31,24 @@ NOT_CALLED = {
     "match_type_and_length": "override valid_channel_name and valid_group_name",
 }
 REMOVED = {
-    "make_fernet": "give symmetric_encryption_keys, or " + _FORMAT,
-    "connection": _CONNECTIONS,
-    "random_index": _CONNECTIONS,
-    "chansend": _SCRIPTS,
-    "lpopmany": _SCRIPTS,
-    "delprefix": "use flush()",
-    "incrstatcounters": _COUNTERS,
-    "lua_chansend": _SCRIPTS,
-    "lua_lpopmany": _SCRIPTS,
-    "lua_delprefix": "use flush()",
-    "lua_incrstatcounters": _COUNTERS,
-    "_connection_list": _CONNECTIONS,
-    "_count_channel_stats": _COUNTERS,
-    "_count_global_stats": _COUNTERS,
-    "_generate_connections": _HOSTS,
-    "_group_key": _KEYS,
-    "_incr_statistics_counter": _COUNTERS,
-    "_receive_list_names": _KEYS,
-    "_register_scripts": _SCRIPTS,
-    "_setup_encryption": "give symmetric_encryption_keys, or " + _FORMAT,
-    "_setup_hosts": _HOSTS,
+    name: instead
+    for instead, names in {
+        "give symmetric_encryption_keys, or " + _FORMAT: "make_fernet _setup_encryption",
+        _CONNECTIONS: "connection random_index _connection_list",
+        _SCRIPTS: "chansend lpopmany lua_chansend lua_lpopmany _register_scripts",
+        "use flush()": "delprefix lua_delprefix",
+        _COUNTERS: "incrstatcounters lua_incrstatcounters _count_channel_stats _count_global_stats "
+        "_incr_statistics_counter",
+        _HOSTS: "_generate_connections _setup_hosts",
+        _KEYS: "_group_key _receive_list_names",
+    }.items()
+    for name in names.split()
 }
 
 
 def base_of_asgiref_1() -> Any:
-    """Returns the base class of channel layers in asgiref 1, or ``object`` where that is not installed."""
-    found = importlib.util.find_spec("asgiref")  # imports nothing: asgiref 3 is not to be loaded for this
+    """Return the base class of layers in asgiref 1, or ``object`` without asgiref 1."""
+    found = importlib.util.find_spec("asgiref")  # without importing it: asgiref 3 would be of no use
     folders = [] if found is None else found.submodule_search_locations or []
     if not any((Path(folder) / "base_layer.py").exists() for folder in folders):
         return object
@@ -64,7 +56,7 @@ def base_of_asgiref_1() -> Any:
 
 
 class ClassicNames:
-    """The base of all the layers here: it looks after what subclasses override, and after names that have gone."""
+    """Checks the overrides of subclasses, and knows the names that were removed."""
 
     sends_each = False
     """Whether a group's message goes to each member by ``send``: a subclass overrides that or ``group_channels``."""
@@ -73,7 +65,7 @@ class ClassicNames:
     """Whether the capacity of a channel stays the same. A subclass that overrides ``get_capacity`` may change it."""
 
     def __init_subclass__(cls, **arguments: Any) -> None:
-        """Raises ``RemovedName``, a ``TypeError``, for an override that would never be called."""
+        """Raise ``RemovedName`` for an override that would never be called."""
         super().__init_subclass__(**arguments)
         if _is_ours(cls):
             return
@@ -85,7 +77,7 @@ class ClassicNames:
         cls.keeps_capacities = not _is_overridden(cls, "get_capacity")
         if "blpop_timeout" in vars(cls):
             cls.block_timeout = vars(cls)["blpop_timeout"]  # type: ignore[attr-defined]  # of the layers
-            del cls.blpop_timeout  # type: ignore[attr-defined]  # the property of the layers is to be found
+            del cls.blpop_timeout  # type: ignore[attr-defined]  # or it would hide the property of the layers
 
     if not TYPE_CHECKING:  # a type checker would take every name for known
 

@@ -1,4 +1,4 @@
-"""``RedisLocalChannelLayer``: normal channels stay on this machine, everything else goes through Redis."""
+"""``RedisLocalChannelLayer``: normal channels on this machine, the rest on Redis."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class RedisLocalChannelLayer(RedisChannelLayer):
     """
     A ``RedisChannelLayer`` whose normal channels are on this machine.
 
-    Messages to normal channels go to ``local_layer``, so that the work that a machine takes in is done there. What
-    has a ``!`` or ``?`` in its name, and all groups, are on Redis, and reach every machine. A group may have normal
-    channels in it: they get its messages on the machine that sends to the group. A receive of both kinds waits for
-    both at once; what it returns is all from one side, and each side comes first in turn. A ``reader`` goes on with
-    the local channels while Redis is away, and the other way round.
+    Messages to normal channels go to ``local_layer``: work is done on the machine that takes it in. Channels with
+    ``!`` or ``?`` in their names and all groups are on Redis, and reach every machine. A group may have normal
+    channels as members: they get its messages on the machine that sends to the group. A receive of both kinds waits
+    for both at once; it returns messages of one kind, and each kind comes first in turn. An outage of one side does
+    not stop a ``reader`` on the other.
 
-    A local layer that is made here has the prefix, expiry, capacities, keys and so on of this layer, where its
-    ``CONFIG`` says nothing else; one that is given keeps its own.
+    A local layer that is made from a ``CONFIG`` takes over the prefix, expiry, capacities and keys of this layer,
+    unless its own ``CONFIG`` sets them. A layer that is given as an object keeps its options.
 
     Raises ``ImportError`` where the local layer needs a package that is not installed.
     """
@@ -83,18 +83,13 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         return self._local
 
     def get_capacity(self, channel: str) -> int:
-        """Returns the capacity of ``channel``, there where it is."""
+        """Return the capacity of ``channel``, on its side."""
         return self._local.get_capacity(channel) if is_normal(channel) else super().get_capacity(channel)
 
     # Sending and receiving
 
     def send(self, channel: str, message: Message) -> None:
-        """
-        Puts ``message`` at the end of ``channel``, here or on Redis.
-
-        Raises ``ChannelFull``, ``MessageTooLarge``, ``TypeError`` for a wrong name or value, ``ValueError`` for a
-        reserved key, and for a channel on Redis what ``RedisChannelLayer.send`` raises.
-        """
+        """Put ``message`` at the end of ``channel``, on its side."""
         refuse_await()
         if isinstance(channel, str) and is_normal(channel):
             self._local.send(channel, message)
@@ -103,20 +98,16 @@ class RedisLocalChannelLayer(RedisChannelLayer):
 
     @property
     def undecodable_count(self) -> int:
-        """How many messages this process has dropped because they could not be decoded or decrypted."""
+        """How many messages this process dropped that could not be decoded, on both sides."""
         return self.decoder.undecodable_count + self._local.decoder.undecodable_count
 
     # Groups
 
     def send_group(self, group: str, message: Message) -> int:
         """
-        Sends ``message`` to every channel of ``group``; returns for how many it was dropped.
+        Send to every channel of ``group``, as ``RedisChannelLayer.send_group`` does.
 
-        Normal channels in it get the message on this machine only, whichever machine has added them.
-
-        Channels that are full are left out and counted, and never raise ``ChannelFull``. Raises as ``send`` does
-        otherwise: ``MessageTooLarge``, ``TypeError`` and ``ValueError`` before anything was sent; and
-        ``redis.exceptions.ResponseError`` for a queue that is a key of another type, when all the others were served.
+        Normal channels get the message on this machine only, no matter which machine has added them.
         """
         refuse_await()
         if self.sends_each:
@@ -124,12 +115,12 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         self.valid_group_name(group)
         self.check_message(message)
         members = run_plan(self.plans.group_members(group))
-        names = [name.decode() for name in members]
-        local = list(filter(is_normal, names))
-        remote = [name.encode() for name in names if not is_normal(name)] if local else members
+        local = [name for name in map(bytes.decode, members) if is_normal(name)]
+        remote = [name for name in members if not is_normal(name.decode())] if local else members
         dropped = 0
         if local:
-            next(self.plans.send_to_members(remote, message), None)  # what only Redis cannot take has to show before
+            # A message that Redis refuses must raise its error before any is sent.
+            next(self.plans.send_to_members(remote, message), None)
             dropped = self._local.send_to_all(local, message)
         dropped += run_plan(self.plans.send_to_members(remote, message))
         self.log_dropped(dropped, len(members), group)
@@ -140,11 +131,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
     # Statistics and flush
 
     def global_statistics(self) -> GlobalStatistics:
-        """
-        Returns the counters of all channels, on Redis and here, as ``RedisChannelLayer`` does.
-
-        They are kept for about a day after the last message.
-        """
+        """Return the counters of all channels, on both sides."""
         local, remote = self._local.global_statistics(), super().global_statistics()
         return {
             "messages_count": local["messages_count"] + remote["messages_count"],
@@ -153,26 +140,26 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         }
 
     def channel_statistics(self, channel: str) -> ChannelStatistics:
-        """Returns the counters of ``channel``, there where it is, as ``RedisChannelLayer`` does."""
+        """Return the counters of ``channel``, on its side."""
         if isinstance(channel, str) and is_normal(channel):
             return self._local.channel_statistics(channel)
         return super().channel_statistics(channel)
 
     def many_channel_statistics(self, channels: Iterable[str]) -> dict[str, ChannelStatistics]:
-        """Returns the ``channel_statistics`` of each of ``channels``, as ``RedisChannelLayer`` does."""
+        """Return the ``channel_statistics`` of each channel, on its side."""
         names = list(channels)
         local = {name: self._local.channel_statistics(name) for name in names if is_normal(name)}
         remote = [name for name in names if name not in local]
         return {**local, **super().many_channel_statistics(remote)}
 
     def flush(self) -> None:
-        """Deletes all messages, groups and counters under this layer's prefixes, and those of the local layer."""
+        """Delete all messages, groups and counters, on both sides."""
         refuse_await()
         super().flush()
         self._local.flush()
 
     def close(self) -> None:
-        """Gives back what is open, on both sides. The layer stays usable."""
+        """Release connections and files, on both sides. The layer stays usable."""
         super().close()
         self._local.close()
 

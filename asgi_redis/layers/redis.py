@@ -1,4 +1,4 @@
-"""``RedisChannelLayer``: the ASGI 1.x channel layer interface, as blocking calls."""
+"""``RedisChannelLayer``: messages and groups on one or more Redis servers."""
 
 from __future__ import annotations
 
@@ -69,18 +69,17 @@ class RedisChannelLayer(BaseChannelLayer):
         return len(self._shards)
 
     def consistent_hash(self, value: str | bytes) -> int:
-        """Returns the position of the shard that a group or a queue of this name is on."""
+        """Return the position of the shard of a group or a pinned queue."""
         return wire.shard_of(value.encode() if isinstance(value, str) else value, len(self._shards))
 
     # Sending
 
     def send(self, channel: str, message: Message) -> None:
         """
-        Puts ``message`` at the end of ``channel``, in one round trip.
+        Put ``message`` at the end of ``channel``, in one round trip.
 
-        Raises ``ChannelFull``, ``MessageTooLarge``, ``TypeError`` for a wrong name or value, ``ValueError`` for a
-        reserved key. After a ``redis.exceptions.ConnectionError`` or ``TimeoutError`` the message may or may not have
-        been sent.
+        Raises as ``BaseChannelLayer.send`` does. After a ``redis.exceptions.ConnectionError`` or ``TimeoutError`` the
+        message may or may not have been sent.
         """
         refuse_await()
         run_plan(self.plans.send(channel, message))
@@ -88,52 +87,52 @@ class RedisChannelLayer(BaseChannelLayer):
     # Receiving
 
     def receive_batch(self, channels: Collection[str], limit: int, timeout: float = 0) -> Batch:
-        """
-        Takes up to ``limit`` messages at once, one from each channel in turn; returns (channel, message) tuples.
-
-        Where there is none, waits up to ``timeout`` seconds for one.
-        """
+        """Take several messages at once, in one round trip for each shard."""
         refuse_await()
         self.check_receive(channels, limit, timeout)
         names = tuple(channels)
         return self._receiver.receive(names, limit, timeout) if names else []
 
     def reader(self) -> Reader:
-        """Returns what a worker receives with: one thread, and as many servers as can be reached."""
+        """Return a reader for one thread, which leaves out servers that fail."""
         return Reader(self._receiver)
 
     def unblock(self) -> None:
-        """End all waits of this process in a receive call, as if their time had run out."""
+        """End all receive calls that wait in this process, as if their time had run out."""
         self._receiver.unblock()
 
     def requeue(self, channel: str, message: Message) -> None:
-        """Give a message that was received and not used to the next reader of its channel in this process."""
+        """Keep a message that was received in vain for the next reader in this process."""
         self._receiver.buffer(channel, message)
 
     # Groups
 
     def group_add(self, group: str, channel: str) -> None:
-        """Adds ``channel`` to ``group`` for ``group_expiry`` seconds, or renews that, in one round trip."""
+        """Add ``channel`` to ``group`` or renew its membership, in one round trip."""
         refuse_await()
         run_plan(self.plans.group_add(group, channel))
 
     def group_discard(self, group: str, channel: str) -> None:
-        """Removes ``channel`` from ``group``, if it is in there, in one round trip."""
+        """Remove ``channel`` from ``group``, if it is a member, in one round trip."""
         refuse_await()
         run_plan(self.plans.group_discard(group, channel))
 
     def group_channels(self, group: str) -> list[str]:
-        """Returns the channels of ``group`` whose membership has not expired."""
+        """Return the channels of ``group`` whose membership has not expired."""
         names = [name.decode() for name in run_plan(self.plans.group_members(group))]
         return list(filter(is_channel_name, names))
 
     def send_group(self, group: str, message: Message) -> int:
         """
-        Sends ``message`` to every channel of ``group``, in two round trips; returns for how many it was dropped.
+        Send ``message`` to every channel of ``group``, in two round trips.
 
-        Channels that are full are left out and counted, and never raise ``ChannelFull``. Raises as ``send`` does
-        otherwise: ``MessageTooLarge``, ``TypeError`` and ``ValueError`` before anything was sent; and
-        ``redis.exceptions.ResponseError`` for a queue that is a key of another type, when all the others were served.
+        Raises:
+            MessageTooLarge: As in ``send``; like ``TypeError`` and ``ValueError``, before anything was sent.
+            redis.exceptions.ResponseError: The key of a queue has another type. All other queues were served.
+
+        Returns:
+            The number of channels for which the message was dropped because they were full.
+
         """
         refuse_await()
         if self.sends_each:
@@ -146,38 +145,35 @@ class RedisChannelLayer(BaseChannelLayer):
 
     def global_statistics(self) -> GlobalStatistics:
         """
-        Returns the counters of all channels on all shards.
+        Return the counters of all channels on all shards.
 
-        ``messages_count`` sent, ``channel_full_count`` refused and ``messages_expired`` found expired are kept for
-        about a day after the last message.
+        They are kept for about a day after the last message.
         """
         return self._statistics.of_all()
 
     def channel_statistics(self, channel: str) -> ChannelStatistics:
         """
-        Returns the counters of ``channel`` on all its shards, and what waits in it now.
+        Return the counters of ``channel`` on all its shards.
 
-        ``messages_count`` sent, ``channel_full_count`` refused and ``messages_expired`` found expired are kept for
-        about an hour after the last message. What goes with its queue, ``expiry`` after the last message in it, is
-        not found. ``messages_pending`` is a number of messages, ``messages_max_age`` the age of the oldest, in
-        seconds.
+        They are kept for about an hour after the last message. Messages that go with their queue, ``expiry`` seconds
+        after its last message, are not counted as expired.
         """
         self.valid_channel_name(channel)
         return self._statistics.of_channel(self.non_local_name(channel))
 
     def many_channel_statistics(self, channels: Iterable[str]) -> dict[str, ChannelStatistics]:
         """
-        Returns the ``channel_statistics`` of each of ``channels``, in one round trip for each shard.
+        Return the statistics of each channel, in one round trip for each shard.
 
-        A channel that Redis refuses, for a key of another type, is left out. Raises ``redis.exceptions.RedisError``
-        for a shard that cannot be reached.
+        A channel whose key has another type is left out. Raises ``redis.exceptions.RedisError`` for a shard that
+        cannot be reached.
         """
         names = {channel: self.non_local_name(channel) for channel in channels if self.valid_channel_name(channel)}
         found = self._statistics.of_channels(dict.fromkeys(names.values()))
         return {channel: found[name] for channel, name in names.items() if name in found}
 
     def flush(self) -> None:
-        """Deletes all messages, groups and counters under this layer's prefixes, on all shards."""
+        """Delete all messages, groups and counters under the layer's prefixes."""
         refuse_await()
         self._statistics.flush()
         self._receiver.clear_buffer()
@@ -186,11 +182,11 @@ class RedisChannelLayer(BaseChannelLayer):
 
     @property
     def crypter(self) -> Any:
-        """What encrypts and decrypts, or None: the ``MultiFernet`` of ``symmetric_encryption_keys``."""
+        """The ``MultiFernet`` of ``symmetric_encryption_keys``, or None."""
         return getattr(self._serializer, "crypter", None)
 
     def close(self) -> None:
-        """Closes the connections that are not in use. The layer stays usable, and connects anew."""
+        """Close the connections that are not in use. The layer stays usable."""
         for shard in self._shards:
             shard.drop_idle()
 

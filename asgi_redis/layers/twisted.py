@@ -1,4 +1,4 @@
-"""The Twisted side of the layer: the "twisted" extension of ASGI 1.x, which daphne 1.x uses."""
+"""The extension "twisted" of ASGI 1.x, which daphne 1.x uses."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class ReceivingLayer(Protocol):
 
 def receive_twisted(layer: ReceivingLayer, channels: Collection[str]) -> Deferred[Received]:
     """
-    Return a Deferred of ``layer.receive(channels, block=True)``, which waits in a thread of the reactor's pool.
+    Return a Deferred of ``layer.receive(channels, block=True)``.
 
-    Cancelling it, or stopping the reactor, ends the wait at once. A message that arrives in that moment is requeued
-    for the next reader in this process, or returned before the reactor stops. A call while the reactor stops waits
-    for nothing: it gets (None, None) when the reactor has stopped.
+    It waits in a thread of the reactor's pool. Cancelling it, or stopping the reactor, ends the wait at once. A
+    message that arrives in that moment is requeued for the next reader in this process, or returned before the
+    reactor stops. A call while the reactor stops does not wait: it gets (None, None) when the reactor has stopped.
     """
     if _stopping.is_set():
         nothing: Deferred[Received] = Deferred()
