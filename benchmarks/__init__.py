@@ -1,1 +1,1 @@
-"""asgi_redis beside its peers and beside the bare floor: see ``__main__.py``."""
+"""Benchmarks of asgi_redis, of other layers, and of a bare round trip."""

@@ -1,8 +1,8 @@
 """
-``python -m benchmarks``, from the root of the checkout: asgi_redis beside its peers, in one table.
+``python -m benchmarks``: asgi_redis compared with other layers, in one table.
 
-It makes what it needs: a virtual environment for each subject (from PyPI, made once, kept in
-``~/.cache/asgi_redis-benchmarks``) and a Redis of its own on a free port. It needs Linux, Python 3.9 to 3.11,
+To be called in the root of the checkout. It makes a virtual environment for each subject (from PyPI, made once, kept
+in ``~/.cache/asgi_redis-benchmarks``) and starts a Redis on a free port. It needs Linux, Python 3.9 to 3.11,
 since asgi_redis 1.4.3 does, and a ``redis-server`` on the PATH. ::
 
     python -m benchmarks                     # five runs, about ten minutes; draws docs/benchmarks.svg
@@ -18,8 +18,9 @@ Each figure comes from a fresh process, pinned to a CPU, that makes the same cal
 calls that connect, load scripts and check that the call does its work. The queues are emptied (and
 filled, for receive) every 1,000 calls, off the clock and not through the client under test. Within a run
 the subjects take turns, workload by workload; each run starts with another subject and a new Redis; the
-table has the medians of the runs. On one CPU, client and Redis together have all of it: where they had less
-than 95 %, something else ran, and the measurement is made once more; what stays so is counted in the heading.
+table has the medians of the runs. On one CPU, client and Redis together have all of it. Where they had less
+than 95 %, something else ran, and the measurement is repeated once. The heading counts the measurements that
+were still disturbed then.
 
 ``--cpus one``, the default, puts clients and Redis on the same CPU. Waking an idle CPU then costs
 nothing, so the figures are steady, and a rate is one second over all the work that a call makes on both
@@ -36,24 +37,24 @@ receive
     The messages are in the queue already. channels_redis has no receive that does not block; its figure
     is that of its blocking one, which never has to wait here.
 group send
-    One message of 100 B to so many channels. "own prefixes": each channel is in a process of its own
-    (``specific.<uuid>!<uuid>``), so each has a queue of its own; "one prefix": all are in one process.
+    One message of 100 B to so many channels. "own prefixes": each channel is in another process
+    (``specific.<uuid>!<uuid>``), and so has its own queue; "one prefix": all are in one process.
 ping-pong
     There and back between two processes that each block in receive, in µs.
 idle
     CPU time of a process that does nothing but wait in a blocking receive, in ms a second.
 async_to_sync
-    channels_redis called from plain code, each call wrapped for itself: a new event loop and a new
-    connection each time. After a receive it also waits for channels_redis's own clean-up; without that,
+    channels_redis called from plain code, each call wrapped separately: a new event loop and a new
+    connection each time. After a receive it also waits for the clean-up of channels_redis; without that,
     the same message is received again and again on redis-py 8.
 Client CPU, Redis CPU
     User and system time of the calling process (getrusage), and of Redis (INFO cpu), over the timed
     calls.
 round trips, bytes
-    Counted by a TCP proxy between client and Redis, in a pass of its own that is not timed; requests and
+    Counted by a TCP proxy between client and Redis, in a separate pass that is not timed; requests and
     replies.
 floors
-    What a send costs without a layer: our send script through ``redis.Redis.evalsha``, through a bare
+    The cost of a send without a layer: our send script through ``redis.Redis.evalsha``, through a bare
     ``redis.Connection``, and one PING on such a connection.
 """
 
@@ -82,7 +83,7 @@ PICTURE = Path("docs/benchmarks.svg")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command."""
+    """Run the command; return the exit code."""
     arguments = _parser().parse_args(argv)
     if arguments.load:
         kept = json.loads(arguments.load.read_text())

@@ -1,15 +1,15 @@
 """
-The asynchronous layer beside stock channels_redis, each in one event loop, on a Redis of its own.
+The asynchronous layer compared with channels_redis, each in one event loop.
 
     python -m benchmarks.aio               # three runs, about a minute
     python -m benchmarks.aio --quick       # one short run: does it work?
     python -m benchmarks.aio --runs 9 --seconds 2
 
-Messages have 100 B. Each figure is the median of the runs; within a run the layers take turns, and each figure is
-taken in a process of its own. "Receive" is what is waiting already: from one normal channel, from one process-local
-channel, and from a hundred of them with a task each. Ping-pong is there and back between two tasks of one loop that
-wait on process-local channels. A group send is counted until Redis has answered; its members are normal channels, or
-process-local channels of as many processes. "Idle" are tasks that wait, and receive nothing.
+It starts a Redis. Messages have 100 B. Each figure is the median of the runs; within a run the layers take turns, and
+each figure comes from a fresh process. "Receive" is for messages that are waiting already: in one normal channel, in
+one process-local channel, and in a hundred of them with a task each. Ping-pong is there and back between two tasks of
+one loop that wait on process-local channels. A group send is counted until Redis has answered; its members are normal
+channels, or process-local channels of as many processes. "Idle" are tasks that wait, and receive nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from benchmarks.beside import Figure, command
+from benchmarks.comparison import Figure, command
 
 MESSAGE = {"type": "bench.message", "data": "x" * 62}
 LARGE = 1_000_000_000
@@ -30,7 +30,7 @@ Clock = time.perf_counter
 
 
 def make_layer(subject: str, url: str) -> Any:
-    """Returns the layer that is measured."""
+    """Return the layer of a subject."""
     if subject == "ours":
         from asgi_redis.aio import RedisChannelLayer
 
@@ -41,23 +41,23 @@ def make_layer(subject: str, url: str) -> Any:
 
 
 async def send(layer: Any, seconds: float, tasks: int) -> float:
-    """Messages a second."""
+    """Return messages a second."""
     return await rate(lambda: layer.send("work", MESSAGE), seconds, tasks)
 
 
 async def receive_normal(layer: Any, seconds: float) -> float:
-    """Messages a second."""
+    """Return messages a second."""
     return await _receive(layer, ["work"], seconds)
 
 
 async def receive_local(layer: Any, seconds: float, channels: int) -> float:
-    """Messages a second."""
+    """Return messages a second."""
     return await _receive(layer, [await layer.new_channel() for _ in range(channels)], seconds)
 
 
 async def _receive(layer: Any, channels: list[str], seconds: float) -> float:
     each = max(20, int(4000 * seconds / len(channels)))
-    # The buffers of a process hold so many for each channel; what is in Redis is what is measured.
+    # No more than the buffers of a process hold for each channel: only messages in Redis are measured.
     for _ in range(each):
         await asyncio.gather(*(layer.send(channel, MESSAGE) for channel in channels))
 
@@ -71,7 +71,7 @@ async def _receive(layer: Any, channels: list[str], seconds: float) -> float:
 
 
 async def ping_pong(layer: Any, seconds: float) -> list[float]:
-    """The median and the 99th percentile, in microseconds."""
+    """Return the median and the 99th percentile, in microseconds."""
     ping, pong = await layer.new_channel(), await layer.new_channel()
 
     async def answer() -> None:
@@ -93,14 +93,14 @@ async def ping_pong(layer: Any, seconds: float) -> list[float]:
 
 
 async def group_send(layer: Any, seconds: float, members: int, local: bool) -> float:
-    """Group sends a second."""
+    """Return group sends a second."""
     for number in range(members):
         await layer.group_add("group", f"specific.{number:032x}!member" if local else f"member{number}")
     return await rate(lambda: layer.group_send("group", MESSAGE), seconds, 1)
 
 
 async def group_to_tasks(layer: Any, seconds: float, members: int) -> float:
-    """Messages that have arrived, a second, at tasks of this process which all wait."""
+    """Return messages a second that arrive at waiting tasks of this process."""
     names = [await layer.new_channel() for _ in range(members)]
     for name in names:
         await layer.group_add("group", name)
@@ -117,7 +117,7 @@ async def group_to_tasks(layer: Any, seconds: float, members: int) -> float:
 
 
 async def idle(layer: Any, seconds: float, tasks: int, busy: int) -> list[float]:
-    """With ``tasks`` that wait: CPU seconds a second and MiB, then messages a second between ``busy`` others."""
+    """Return CPU share and MiB of waiting tasks, and messages a second of busy ones."""
     names = [await layer.new_channel() for _ in range(tasks + busy)]
     waiting = [asyncio.ensure_future(layer.receive(name)) for name in names[:tasks]]
     await asyncio.sleep(0.3)

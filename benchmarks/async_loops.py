@@ -1,4 +1,4 @@
-"""The loops of an asynchronous subject: everything in one event loop, which lives as long as the process."""
+"""The timed loops for asynchronous subjects: all in one event loop."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable
 from typing import Any, Callable
 
-from .loops import MOST_CHUNKS, PING, PONG, SETTLE
+from .loops import MAX_CHUNKS, PING, PONG, SETTLE_SECONDS
 from .meter import Meter, own_cpu_seconds
 from .rounds import Rounds
 
@@ -15,7 +15,7 @@ Call = Callable[[], Awaitable[Any]]
 
 
 class AsyncLoops:
-    """As ``Loops``, but awaiting each call; "threads" are tasks. Entering the loop is off the clock."""
+    """As ``Loops``, but with coroutines and tasks; entering the loop is not timed."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -29,7 +29,7 @@ class AsyncLoops:
 
     def chunks(self, call: Call, prepare: Callable[[], Any], chunk: int, seconds: float, meter: Meter) -> None:
         async def run() -> None:
-            for _ in range(MOST_CHUNKS):
+            for _ in range(MAX_CHUNKS):
                 prepare()
                 left = seconds - meter.seconds
                 with meter:
@@ -73,7 +73,7 @@ class AsyncLoops:
 
         async def run() -> float:
             blocked = asyncio.ensure_future(block())
-            await asyncio.sleep(SETTLE)
+            await asyncio.sleep(SETTLE_SECONDS)
             before = own_cpu_seconds()
             await asyncio.sleep(seconds)
             spent = own_cpu_seconds() - before

@@ -1,4 +1,4 @@
-"""The virtual environments, one for each set of packages, made once and kept in a cache directory."""
+"""The virtual environments, made once and kept in a cache directory."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ print(json.dumps({d.metadata["Name"]: d.version for d in importlib.metadata.dist
 
 
 class Environments:
-    """All of them on one interpreter, so that it makes no difference; ``python`` of each by name."""
+    """The environments, all on one interpreter; ``python`` has each one's by name."""
 
     def __init__(self, directory: Path = CACHE) -> None:
         self._directory = directory
@@ -44,7 +44,7 @@ class Environments:
         self.python: dict[str, str] = {}
 
     def make(self, names: set[str]) -> None:
-        """Installs what is not there yet. What has no version above is the newest of the day it was made."""
+        """Install missing environments; packages without a version above are the newest."""
         for name in sorted(names):
             self.python[name] = str(self._made(name) / "bin" / "python")
 
@@ -55,7 +55,7 @@ class Environments:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     def versions(self, name: str) -> str:
-        """The packages that matter to the figures, as installed."""
+        """Return the installed versions of the packages that matter."""
         said = subprocess.run([self.python[name], "-I", "-c", LIST], capture_output=True, text=True, check=True)
         found = {key.lower().replace("_", "-"): version for key, version in json.loads(said.stdout).items()}
         return ", ".join(f"{package} {found[package]}" for package in _SHOWN if package in found)
@@ -74,7 +74,7 @@ class Environments:
 
 
 def find_python() -> str:
-    """The interpreter for all: the running one, unless it is too new for redis-py 2.10.6 (past 3.11)."""
+    """Return the interpreter for all; redis-py 2.10.6 needs Python 3.11 or older."""
     if sys.version_info[:2] <= (3, 11):
         return str(getattr(sys, "_base_executable", sys.executable))  # not that of a virtual environment
     for name in ("python3.11", "python3.10", "python3.9"):

@@ -1,10 +1,10 @@
 """
-``python -m benchmarks.failover``: what a failover costs.
+``python -m benchmarks.failover``: the cost of a failover.
 
 Three Sentinels watch a master and two replicas (``down-after-milliseconds 300``). One thread sends numbered messages
 as fast as it can, another receives them, and the master is killed with SIGKILL. The clock runs from the kill to the
-first send that Redis acknowledges, and to the first message received. What was acknowledged and never received is
-lost; what was received twice is doubled.
+first send that Redis acknowledges, and to the first message received. Messages that were acknowledged and never
+received are lost; messages that were received twice are doubled.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ GO_ON_SECONDS = 1.0
 
 
 class Outcome(NamedTuple):
-    """Of one kill; times in seconds since it."""
+    """The outcome of one kill; times in seconds since it."""
 
     first_send: float
     first_receive: float
@@ -41,7 +41,7 @@ class Outcome(NamedTuple):
 
 
 class Traffic:
-    """A thread that sends and one that receives, until ``stop``."""
+    """A sending and a receiving thread, until ``stop``."""
 
     def __init__(self, layer: RedisSentinelChannelLayer) -> None:
         self.acknowledged: list[tuple[float, int]] = []
@@ -53,7 +53,7 @@ class Traffic:
             thread.start()
 
     def stop(self) -> None:
-        """Ends the sender, then the receiver when the queue is empty."""
+        """End the sender, then the receiver when the queue is empty."""
         self._stopped.set()
         for thread in self._threads:
             thread.join()
@@ -85,7 +85,7 @@ class Traffic:
 
 
 def wait_until(condition: object, seconds: float = 30.0) -> None:
-    """Calls ``condition`` until it is true; raises ``TimeoutError`` after ``seconds``."""
+    """Call ``condition`` until it is true, or raise ``TimeoutError``."""
     deadline = time.monotonic() + seconds
     while True:
         with contextlib.suppress(RedisError, KeyError):
@@ -98,7 +98,7 @@ def wait_until(condition: object, seconds: float = 30.0) -> None:
 
 @contextlib.contextmanager
 def cluster(min_replicas: int) -> Iterator[tuple[RedisServer, list[tuple[str, int]]]]:
-    """Yields the master and the addresses of the Sentinels, when a failover can succeed."""
+    """Yield the master and the Sentinels' addresses, when a failover can succeed."""
     with contextlib.ExitStack() as stack:
         options: dict[str, object] = {"repl-diskless-sync-delay": 0}
         if min_replicas:
@@ -129,7 +129,7 @@ def cluster(min_replicas: int) -> Iterator[tuple[RedisServer, list[tuple[str, in
 
 
 def measure(min_replicas: int) -> Outcome:
-    """Kills one master."""
+    """Kill one master; return the outcome."""
     with (
         cluster(min_replicas) as (master, sentinels),
         RedisSentinelChannelLayer(hosts=sentinels, services=[SERVICE], capacity=1_000_000) as layer,
@@ -144,7 +144,7 @@ def measure(min_replicas: int) -> Outcome:
         traffic.stop()
         numbers = [number for _, number in traffic.received]
         return Outcome(
-            # What was on its way when the master died came back within a few milliseconds.
+            # Replies that were on their way when the master died arrived within a few milliseconds.
             first_send=min(at for at, _ in traffic.acknowledged if at > killed + 0.05) - killed,
             first_receive=min(at for at, _ in traffic.received if at > killed + 0.05) - killed,
             acknowledged=len(traffic.acknowledged),
@@ -154,7 +154,7 @@ def measure(min_replicas: int) -> Outcome:
 
 
 def main() -> int:
-    """Prints a row for each setting of ``min-replicas-to-write``."""
+    """Print a row for each setting of ``min-replicas-to-write``."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.failover", description=__doc__)
     parser.add_argument("--kills", type=int, default=10, help="masters to kill for each row (default: %(default)s)")
     kills = parser.parse_args().kills

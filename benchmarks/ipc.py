@@ -1,14 +1,14 @@
 """
-IPCChannelLayer beside RedisChannelLayer on loopback, on this machine.
+IPCChannelLayer compared with RedisChannelLayer on loopback.
 
     python -m benchmarks.ipc               # five runs, about a minute
     python -m benchmarks.ipc --quick       # one short run: does it work?
     python -m benchmarks.ipc --profile     # where the time of a send and of a receive goes, for IPC
 
 Messages have 100 B. Each figure is the median of the runs; within a run the layers take turns. Everything is pinned
-to one CPU, Redis, too: a rate is one second over all the work that a call makes. A run starts with stores of its
-own. "Backlog" is how many messages wait in the channel meanwhile. Ping-pong is there and back between two processes
-that each block in receive.
+to one CPU, Redis, too: a rate is one second over all the work that a call makes. A run starts with new
+stores. "Backlog" is how many messages wait in the channel meanwhile. Ping-pong is there and back between two
+processes that each block in receive.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LARGE = 1_000_000_000
 
 
 def main() -> int:
-    """The command."""
+    """Run the command; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ipc", description="IPCChannelLayer beside Redis.")
     parser.add_argument("--quick", action="store_true", help="one short run, to see that everything works")
     parser.add_argument("--runs", type=int, default=5, metavar="N")

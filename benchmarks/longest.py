@@ -1,9 +1,9 @@
 """
-``python -m benchmarks.longest``: for how long single commands of a layer hold up everybody else at one Redis.
+``python -m benchmarks.longest``: how long single commands of a layer block a Redis.
 
-For each call a line with the longest command in Redis's SLOWLOG, and how long the call took. The server is pinned to
-one CPU. What else runs there makes commands longer, so of each group send the best of three rounds counts.
-``--scale 0.01`` makes everything that is large a hundredth of it.
+For each call it prints a line with the longest command in Redis's SLOWLOG, and the duration of the call. The server
+is pinned to one CPU. Other programs there make commands longer, so of each group send the best of three rounds
+counts. ``--scale 0.01`` divides large numbers by a hundred.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 SIZES = (100, 1_000, 10_000, 100_000, 1_000_000, 5_500_000, 8_000_000)
 MEMBERS = (1, 100, 1_000, 10_000)
-MOST_BYTES = 200_000_000  # that a group send leaves in Redis
+MAX_BYTES = 200_000_000  # of a group send, in Redis
 Call = tuple[str, Callable[[], object]]
 
 
 class Subject:
-    """A layer, and a client that prepares what its calls come upon."""
+    """A layer, and a client that fills its keys."""
 
     def __init__(self, url: str, client: redis.Redis, scale: float, **settings: Any) -> None:
         self.url = url
@@ -41,11 +41,11 @@ class Subject:
         self.scale = scale
 
     def many(self, number: int) -> int:
-        """Returns a number of things, to the scale."""
+        """Return a number of things, in the scale."""
         return max(1, int(number * self.scale))
 
     def fill(self, key: str, names: Iterator[Any], score: float) -> None:
-        """Puts members with the same score into a sorted set."""
+        """Put members with the same score into a sorted set."""
         batch: dict[Any, float] = {}
         for name in names:
             batch[name] = score
@@ -57,13 +57,13 @@ class Subject:
         self.client.expire(key, 3600)
 
     def group_sends(self) -> Iterator[Call]:
-        """Every size to every number of members, as far as that fits into memory."""
+        """Yield every size to every number of members, as far as it fits into memory."""
         grows = len(self.layer.serialize({"data": "x" * 9_999})) / 10_000  # where it is encrypted
         largest = int(self.layer.max_message_bytes / grows)
         for members in dict.fromkeys(map(self.many, MEMBERS)):
             self.fill(f"asgi:group:own{members}", (f"p{n}!x" for n in range(members)), time.time())
             for size in filter(largest.__ge__, SIZES):
-                if size * members <= MOST_BYTES * self.scale:
+                if size * members <= MAX_BYTES * self.scale:
                     message = {"data": "x" * size}
                     yield f"group send, {size:,} B to {members:,} processes", self._send(f"own{members}", message)
 
@@ -71,7 +71,7 @@ class Subject:
         return lambda: self.layer.send_group(group, message)
 
     def everything_else(self) -> Iterator[Call]:
-        """Large messages, large groups, and what has expired."""
+        """Yield calls with large messages, large groups, and expired messages."""
         layer, client = self.layer, self.client
         for size in (1_000_000, 8_000_000):
             message = {"data": "x" * size}
@@ -109,7 +109,7 @@ def _send_to_full(layer: RedisChannelLayer, channel: str) -> None:
 
 
 def measure(client: redis.Redis, name: str, call: Callable[[], object]) -> tuple[str, float, float]:
-    """Returns the name, the milliseconds of the longest command, and the seconds of the call."""
+    """Return the name, the longest command's milliseconds, and the call's seconds."""
     client.slowlog_reset()
     began = time.perf_counter()
     call()
@@ -118,7 +118,7 @@ def measure(client: redis.Redis, name: str, call: Callable[[], object]) -> tuple
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Prints the table."""
+    """Print the table."""
     parser = argparse.ArgumentParser("python -m benchmarks.longest", description=(__doc__ or "").splitlines()[1])
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--rounds", type=int, default=3, help="of each group send, of which the best counts")
@@ -144,7 +144,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def report(kind: str, name: str, milliseconds: float, seconds: float) -> None:
-    """Prints one line."""
+    """Print one line."""
     print(f"{milliseconds:13.1f} ms {seconds:9.3f} s  {name}{kind and ', '}{kind}", flush=True)
 
 

@@ -1,5 +1,5 @@
 """
-The loops that call a synchronous subject: one caller, many threads, and the two kinds of waiting.
+The timed loops for synchronous subjects: one caller, many threads, and waiting.
 
 ``async_loops.py`` has the same names for coroutines.
 """
@@ -14,19 +14,19 @@ from .meter import Meter, own_cpu_seconds
 from .rounds import Rounds
 
 Call = Callable[[], Any]
-MOST_CHUNKS = 10_000
+MAX_CHUNKS = 10_000
 PING, PONG = "ping", "pong"
-SETTLE = 1.5  # seconds, before a reader counts as idle: all of them start at once, on one CPU
+SETTLE_SECONDS = 1.5  # before a reader counts as idle: all of them start at once, on one CPU
 
 
 class Loops:
-    """Plain calls, from this thread or from threads of their own."""
+    """Plain calls, from this thread or from others."""
 
     def once(self, call: Call) -> Any:
         return call()
 
     def burst(self, call: Call, most: int, seconds: float) -> int:
-        """Calls until it was ``most`` times or ``seconds`` are over; returns how often."""
+        """Call ``most`` times, or until ``seconds`` are over; return the number of calls."""
         clock = time.perf_counter
         deadline = clock() + seconds
         calls = 0
@@ -38,8 +38,8 @@ class Loops:
         return calls
 
     def chunks(self, call: Call, prepare: Call, chunk: int, seconds: float, meter: Meter) -> None:
-        """One caller: bursts of ``chunk`` calls, ``prepare`` between them and off the clock."""
-        for _ in range(MOST_CHUNKS):
+        """Make bursts of ``chunk`` calls; ``prepare`` before each is not timed."""
+        for _ in range(MAX_CHUNKS):
             prepare()
             left = seconds - meter.seconds
             with meter:
@@ -48,7 +48,7 @@ class Loops:
                 break
 
     def together(self, call: Call, count: int, most: int, seconds: float, meter: Meter) -> None:
-        """``count`` threads at once, each as fast as it can, ``most`` calls in all."""
+        """Call from ``count`` threads, each as fast as it can, ``most`` times in all."""
         made: list[int] = []
         errors: list[Exception] = []
         start = threading.Barrier(count + 1)
@@ -79,7 +79,7 @@ class Loops:
             raise errors[0]
 
     def ping(self, subject: Any, message: dict[str, Any], seconds: float) -> Rounds:
-        """Sends, and blocks until the answer is there, again and again."""
+        """Send and wait for the answer, again and again."""
         rounds = Rounds(seconds)
         while not rounds.over:
             with rounds:
@@ -89,21 +89,21 @@ class Loops:
         return rounds
 
     def echo(self, subject: Any) -> None:
-        """The other end: answers until it is killed."""
+        """Answer ``ping`` until this process is killed."""
         while True:
             message = subject.receive(PING, True)
             if message is not None:
                 subject.send(PONG, message)
 
     def idle(self, receive: Call, seconds: float) -> float:
-        """CPU seconds per second of a thread that blocks in ``receive``, call after call."""
+        """Return the CPU seconds per second of a thread that blocks in ``receive``."""
 
         def run() -> None:
             while True:
                 receive()
 
         threading.Thread(target=run, daemon=True).start()
-        time.sleep(SETTLE)
+        time.sleep(SETTLE_SECONDS)
         before = own_cpu_seconds()
         time.sleep(seconds)
         return (own_cpu_seconds() - before) / seconds

@@ -1,4 +1,4 @@
-"""Adds up what the timed stretches of one measurement took: calls, wall time, CPU time here and in Redis."""
+"""Adds up the calls, wall time and CPU times of one measurement."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .raw import RawConnection
 
 
 def own_cpu_seconds() -> float:
-    """User and system time of this process so far, all its threads."""
+    """Return the user and system time of this process so far, all its threads."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
 
 class Meter:
-    """A context manager around each timed stretch; whoever times sets ``calls`` itself."""
+    """A context manager around each timed stretch, whose user adds to ``calls``."""
 
     def __init__(self, raw: RawConnection) -> None:
         self._raw = raw
@@ -35,7 +35,7 @@ class Meter:
         self.redis_cpu += self._raw.cpu_seconds()
 
     def to_json(self) -> dict[str, Any]:
-        """Calls a second, CPU time in µs a call, and the share of one CPU that both sides had together."""
+        """Return calls a second, CPU µs a call, and the share of a CPU of both sides."""
         return {
             "calls": self.calls,
             "rate": self.calls / self.seconds,

@@ -1,4 +1,4 @@
-"""The table as an SVG: each cell a number on a bar, as long as the number is beside the row's largest."""
+"""The table as an SVG: a number in each cell, on a bar in proportion to its row."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .table import COLUMNS, Row, number
 _TITLE, _UNIT, _CELL, _RATIO, _TARGET = 208, 66, 104, 66, 78  # widths
 _LINE, _TOP, _EDGE, _GAP = 25, 86, 20, 8  # heights, and the space around
 _FONT = "-apple-system, 'Segoe UI', 'Helvetica Neue', 'DejaVu Sans', Arial, sans-serif"
-# A card with a ground of its own, so that it can be read on any page; dark where the reader asks for dark.
+# A card with its own background, so that it can be read on any page; dark where the reader prefers dark.
 _STYLE = f"""
   text {{ font: 12px {_FONT}; fill: #24292f; }}
   .card {{ fill: #ffffff; stroke: #d0d7de; }}

@@ -1,5 +1,5 @@
 """
-A TCP proxy on loopback that counts what crosses it: bytes each way, and round trips.
+A TCP proxy on loopback that counts bytes each way, and round trips.
 
 A round trip begins whenever a client writes on a connection that last carried an answer, or nothing yet;
 a pipeline is one, however many commands are in it.
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Crossed:
-    """What has crossed so far."""
+    """The counts so far."""
 
     round_trips: int = 0
     bytes_out: int = 0  # from the client to Redis
@@ -31,7 +31,7 @@ class _End:
 
 
 class CountingProxy:
-    """Runs in a thread of its own, from its making to the end of the process."""
+    """Runs in a thread from its creation to the end of the process."""
 
     def __init__(self, redis_port: int) -> None:
         self.crossed = Crossed()
@@ -43,7 +43,7 @@ class CountingProxy:
         threading.Thread(target=self._run, daemon=True).start()
 
     def snapshot(self) -> Crossed:
-        """A copy of the counts."""
+        """Return a copy of the counts."""
         return Crossed(**vars(self.crossed))
 
     def _run(self) -> None:

@@ -1,15 +1,15 @@
 """
-The asynchronous pub/sub layer beside that of stock channels_redis, each in one event loop, on a Redis of its own.
+The asynchronous pub/sub layer compared with that of channels_redis.
 
     python -m benchmarks.pubsub            # three runs, about half a minute
     python -m benchmarks.pubsub --quick    # one short run: does it work?
     python -m benchmarks.pubsub --runs 9 --seconds 2
 
-Messages have 100 B. Each figure is the median of the runs; within a run the layers take turns, and each figure is
-taken in a process of its own. Ping-pong is there and back between two tasks of one loop. A group send is counted
-from the call until all the tasks, which wait in ``receive`` on a channel each, have their message. "Receive" is what
-has arrived at the process already, in one channel, and in a hundred with a task each; "send and receive" is from one
-task to another, as fast as it goes.
+It starts a Redis. Messages have 100 B. Each figure is the median of the runs; within a run the layers take turns, and
+each figure comes from a fresh process with one event loop. Ping-pong is there and back between two tasks of one loop.
+A group send is counted from the call until all the tasks, which wait in ``receive`` on a channel each, have their
+message. "Receive" is for messages that have arrived at the process already, in one channel, and in a hundred with a
+task each; "send and receive" is from one task to another, as fast as it goes.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import sys
 from typing import Any
 
 from benchmarks.aio import LARGE, MESSAGE, Clock, ping_pong, send
-from benchmarks.beside import Figure, command
+from benchmarks.comparison import Figure, command
 
 
 def make_layer(subject: str, url: str) -> Any:
-    """Returns the layer that is measured."""
+    """Return the layer of a subject."""
     if subject == "ours":
         from asgi_redis.aio import RedisPubSubChannelLayer
 
@@ -39,7 +39,7 @@ def make_layer(subject: str, url: str) -> Any:
 
 
 async def group_send(layer: Any, seconds: float, members: int) -> float:
-    """Milliseconds until all have their message."""
+    """Return the milliseconds until all have their message."""
     names = [await layer.new_channel() for _ in range(members)]
     for name in names:
         await layer.group_add("group", name)
@@ -56,7 +56,7 @@ async def group_send(layer: Any, seconds: float, members: int) -> float:
 
 
 async def receive(layer: Any, seconds: float, channels: int) -> float:
-    """Messages a second."""
+    """Return messages a second."""
     each = max(20, int(4000 * seconds / channels))
     names = [await layer.new_channel() for _ in range(channels)]
     last = await layer.new_channel()
@@ -75,7 +75,7 @@ async def receive(layer: Any, seconds: float, channels: int) -> float:
 
 
 async def send_and_receive(layer: Any, seconds: float) -> float:
-    """Messages a second."""
+    """Return messages a second."""
     name, number = await layer.new_channel(), max(100, int(8000 * seconds))
 
     async def put() -> None:

@@ -1,4 +1,4 @@
-"""A bare connection to Redis, without any client library: fills queues, empties them, reads its CPU time."""
+"""A connection to Redis without a client library, to fill and empty queues."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 
 
 class RawConnection:
-    """RESP2 over a socket, in a hundred lines less than a client."""
+    """RESP2 over a socket."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
         self._replies = self._socket.makefile("rb")
 
     def call(self, *command: Any) -> Any:
-        """The reply to one command."""
+        """Return the reply to one command."""
         return self.pipeline([command])[0]
 
     def pipeline(self, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
-        """The replies to many, written a thousand at a time."""
+        """Return the replies to many commands, written a thousand at a time."""
         waiting, replies = list(commands), []
         for start in range(0, len(waiting), 1000):
             part = waiting[start : start + 1000]
@@ -28,11 +28,11 @@ class RawConnection:
         return replies
 
     def flush(self) -> None:
-        """Empties Redis; its cache of scripts stays."""
+        """Empty Redis, but for its cache of scripts."""
         self.call("FLUSHALL")
 
     def cpu_seconds(self) -> float:
-        """What Redis has used so far, user and system time of all its threads."""
+        """Return the user and system time of Redis so far, all its threads."""
         lines = self.call("INFO", "cpu").decode().splitlines()
         used = dict(line.split(":") for line in lines if ":" in line)
         return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])

@@ -13,14 +13,14 @@ Samples = dict[str, list[float]]
 
 
 class Results:
-    """All the samples of each subject's figures in each workload, and the errors instead of them."""
+    """The samples of each subject's figures in each workload, and the errors."""
 
     def __init__(self) -> None:
         self.samples: dict[tuple[str, str], Samples] = defaultdict(lambda: defaultdict(list))
         self.errors: dict[tuple[str, str], str] = {}
 
     def add(self, workload: Workload, subject: Subject, answer: dict[str, Any]) -> None:
-        """Takes what a process has answered."""
+        """Add the answer of a process."""
         if "error" in answer:
             self.errors[workload.name, subject.key] = answer["error"]
         else:
@@ -28,13 +28,13 @@ class Results:
                 self.samples[workload.name, subject.key][figure].append(value)
 
     def median(self, workload: Workload, subject: str, figure: str) -> float | None:
-        """The figure in the table, or None where there is none."""
+        """Return the median of a figure, or None where there are no samples."""
         samples = self.samples.get((workload.name, subject), {}).get(figure)
         return median(samples) if samples else None
 
     @classmethod
     def from_json(cls, measured: list[dict[str, Any]]) -> Results:
-        """What ``to_json`` returned."""
+        """Return the results of a ``to_json``."""
         results = cls()
         for one in measured:
             key = (one["workload"], one["subject"])

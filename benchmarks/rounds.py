@@ -20,7 +20,7 @@ class Rounds:
 
     @property
     def over(self) -> bool:
-        """Whether there were enough."""
+        """Whether there were enough rounds."""
         return len(self._taken) >= MOST or (len(self._taken) > 1 and self._begun > self._deadline)
 
     def __enter__(self) -> None:

@@ -15,7 +15,7 @@ from .worker import COUNT, ECHO, TIME
 from .workloads import Workload
 
 _ROOT = Path(__file__).parent.parent
-# Last on the path: what an environment has installed under our name goes before this checkout.
+# Last on the path: an installed package of our name goes before this checkout.
 _START = f"import sys; sys.path.append({str(_ROOT)!r}); from benchmarks.worker import main; main()"
 ALONE = 0.95  # of the CPU: less, and something else ran on it
 _shown: set[str] = set()  # tracebacks: each once
@@ -26,7 +26,7 @@ class Runner:
     """
     Runs workloads, the clients on ``cpu``.
 
-    ``alone`` says that Redis is on the same CPU, and so whoever has less than all of it was disturbed.
+    ``alone``: Redis is on the same CPU, so that a measurement with less than all of it was disturbed.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Runner:
         self.measured = self.disturbed = 0
 
     def run(self, port: int, workloads: list[Workload], turn: int) -> None:
-        """Times each workload once for every subject; ``turn`` says who goes first."""
+        """Time each workload once for every subject; ``turn`` selects the first one."""
         for workload in workloads:
             self._say(f"run {turn + 1}: {workload.name}")
             subjects = taking_part(workload)
@@ -61,7 +61,7 @@ class Runner:
                 self.results.add(workload, subject, self._undisturbed(port, workload, subject))
 
     def count(self, port: int, workloads: list[Workload]) -> None:
-        """Counts round trips and bytes, which need no second run: they do not vary."""
+        """Count round trips and bytes, which do not vary between runs."""
         for workload in workloads:
             if workload.counted:
                 self._say(f"round trips and bytes: {workload.name}")
@@ -69,7 +69,7 @@ class Runner:
                     self.results.add(workload, subject, self._measure(port, workload, subject, COUNT))
 
     def _undisturbed(self, port: int, workload: Workload, subject: Subject) -> dict[str, Any]:
-        """Measures once more if something else had the CPU, and takes the better look of the two."""
+        """Measure once more if something else had the CPU; return the better answer."""
         answer = self._measure(port, workload, subject, TIME)
         if self._alone and answer.get("share", 1) < ALONE:
             again = self._measure(port, workload, subject, TIME)
@@ -107,7 +107,7 @@ class Runner:
 
 
 def taking_part(workload: Workload) -> list[Subject]:
-    """The subjects of a workload; the floors are beside one only."""
+    """Return the subjects of a workload; the floors belong to one only."""
     return [subject for subject in SUBJECTS if subject.kind != "floor" or workload.floors]
 
 

@@ -1,4 +1,4 @@
-"""The Redis that everybody is measured on: one of our own, on a free port, pinned to one CPU."""
+"""A Redis on a free port, pinned to one CPU."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _EMBEDDED = Path(__file__).parent.parent / "asgi_redis" / "embedded.py"
 
 @contextmanager
 def redis_on(cpu: int) -> Iterator[Any]:
-    """Runs a server that saves nothing; yields the ``RedisServer`` of ``asgi_redis.embedded``."""
+    """Run a ``RedisServer`` that saves nothing, and yield it."""
     # From its file: importing the package would need redis-py, which only the environments have.
     server = runpy.run_path(str(_EMBEDDED))["RedisServer"]()
     allowed = os.sched_getaffinity(0)

@@ -1,4 +1,4 @@
-"""The rows of the table: medians, ours beside the best peer, and whether the target is reached."""
+"""The rows of the table: medians, ratios to the best peer, and targets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OURS = "ours"
 
 @dataclass(frozen=True)
 class Verdict:
-    """One target, and what became of it."""
+    """One target, and whether it is reached."""
 
     text: str
     reached: bool
@@ -24,7 +24,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Row:
-    """One figure of one workload for everybody."""
+    """One figure of one workload for all subjects."""
 
     title: str
     unit: str
@@ -34,7 +34,7 @@ class Row:
 
 
 def rows(workloads: list[Workload], results: Results) -> list[Row]:
-    """The table."""
+    """Return the rows of the table."""
     return [_row(workload, figure, results) for workload in workloads for figure in workload.figures]
 
 
@@ -65,7 +65,7 @@ def _verdict(target: Target, ratio: float, less_is_better: bool) -> Verdict:
 
 
 def number(value: float | None) -> str:
-    """Three digits that matter, thousands apart."""
+    """Return a number with three significant digits."""
     if value is None:
         return "-"
     digits = 0 if value >= 100 else 1 if value >= 10 else 2

@@ -1,4 +1,4 @@
-"""A workload bound to a subject: what is called, and what is put into Redis before it."""
+"""A workload bound to a subject: the call, and the contents of Redis before it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FOR_THREADS = 40_000  # messages that are waiting when many threads receive at o
 
 
 class Task:
-    """``call`` is the call under test (it returns a coroutine where the subject is asynchronous)."""
+    """``call`` is the call under test; for asynchronous subjects, of a coroutine."""
 
     def __init__(self, workload: Workload, subject: Any, raw: RawConnection) -> None:
         self._workload, self._subject, self._raw = workload, subject, raw
@@ -29,7 +29,7 @@ class Task:
             self.call = partial(subject.receive, CHANNEL, workload.block)
 
     def prepare(self) -> None:
-        """Empties Redis and puts in what the calls need; never through the subject's own client."""
+        """Fill Redis anew for the calls, without the subject's client."""
         self._raw.flush()
         if self._workload.call == "receive":
             # More than will be read: channels_redis would block on an empty queue.
@@ -40,7 +40,7 @@ class Task:
             self._raw.pipeline(self._subject.grouped(GROUP, self._members))
 
     def check(self, returned: Any) -> None:
-        """Raises unless the call, made once, has done what it is for."""
+        """Raise unless the call has done its work."""
         if self._workload.call == "receive":
             assert returned == self.message, f"received {returned!r}"
         elif self._workload.call == "send":

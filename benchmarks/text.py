@@ -1,4 +1,4 @@
-"""The table as plain text, and the block under it: what each call costs, and on whose side."""
+"""The table as plain text, and the costs of each call on both sides."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COSTS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 def report(workloads: list[Workload], results: Results) -> str:
-    """Everything that is printed at the end."""
+    """Return the text that is printed at the end."""
     blocks = [_main_table(rows(workloads, results))]
     floors = [_floor_lines(workload, results) for workload in workloads if workload.floors]
     blocks += filter(None, floors)
@@ -52,7 +52,7 @@ def _main_table(table: list[Row]) -> str:
 
 
 def _floor_lines(workload: Workload, results: Results) -> str:
-    """The floors beside the one workload that they are the floor of."""
+    """Return the lines of the floors, under their workload."""
     ours = results.median(workload, OURS, RATE)
     lines: list[Cells] = [
         [f"Floors of {workload.name}", "ops/s", "ours :", "client µs", "Redis µs", "round trips", "bytes"]

@@ -1,8 +1,8 @@
 """
-The fresh process: one measurement of one subject. The order comes as JSON in its argument, the answer goes
-as JSON to stdout.
+The fresh process: one measurement of one subject.
 
-It runs in the subject's environment, so nothing here imports more than the standard library and this package.
+The order comes as JSON in its argument, the answer goes as JSON to stdout. It runs in the subject's environment, so
+it imports only the standard library and this package.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from .subjects import BY_KEY
 from .task import FOR_THREADS, Task
 from .workloads import Workload
 
-LIFETIME = 60  # seconds, after which a forgotten process ends itself
+LIFETIME_SECONDS = 60  # after which a forgotten process ends itself
 KEYS = ["a key for the benchmarks"]
 WARM_UP = (20, 0.1)  # calls at most, seconds at most
 COUNTED = (200, 3.0)  # likewise, where round trips and bytes are counted
-TIME, COUNT, ECHO = "time", "count", "echo"  # what a process is for
+TIME, COUNT, ECHO = "time", "count", "echo"  # roles of a process
 
 
 class Measurement:
@@ -42,7 +42,7 @@ class Measurement:
         self._loops = _loops(self._subject.asynchronous)
 
     def run(self) -> dict[str, Any]:
-        """Returns the figures."""
+        """Return the figures."""
         workload, loops = self._workload, self._loops
         task = Task(workload, self._subject, self._raw)
         if self._role == ECHO:
@@ -87,8 +87,8 @@ def _loops(asynchronous: bool) -> Any:
 
 
 def main() -> None:
-    """Prints the figures, or ``{"error": …}``; leaves at once, whatever threads and loops are still there."""
-    signal.alarm(LIFETIME)
+    """Print the figures or ``{"error": …}``, and leave without waiting for threads."""
+    signal.alarm(LIFETIME_SECONDS)
     order = json.loads(sys.argv[1])
     os.sched_setaffinity(0, {order["cpu"]})
     try:

@@ -1,5 +1,5 @@
 """
-What is measured, which figures come out of it, and what they are to reach.
+The workloads, their figures and their targets.
 
 A workload is plain data: the command picks some, and hands each to a fresh process as JSON.
 """
@@ -15,7 +15,7 @@ RATE, P50, P99, IDLE = "rate", "p50", "p99", "idle"  # figures: ops/s, µs, µs,
 
 @dataclass(frozen=True)
 class Target:
-    """Ours against a peer: at least so many times its rate, or at most so much of its time."""
+    """Our figure in relation to a peer's: at least for rates, at most for times."""
 
     factor: float
     against: str = "best"  # of the peers, or the key of one subject
@@ -43,16 +43,16 @@ class Workload:
 
     @property
     def chunk(self) -> int:
-        """How many calls are made before the queues are emptied, so that they never grow deep."""
+        """The number of calls after which the queues are emptied, to keep them short."""
         return max(20, 1000 // max(1, self.members))
 
     @property
     def counted(self) -> bool:
-        """Whether round trips and bytes per call mean anything: one caller, one kind of call."""
+        """Whether round trips and bytes are counted: one caller, one kind of call."""
         return self.call not in ("ping_pong", "idle") and self.threads == 1
 
     def to_json(self) -> dict[str, Any]:
-        """As it is handed to the process that measures."""
+        """Return the workload for the process that measures."""
         return {**asdict(self), "targets": ()}
 
 

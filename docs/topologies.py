@@ -1,7 +1,8 @@
 """
-Draws ``topologies.txt``: ``python docs/topologies.py [DIRECTORY]`` writes ``topology-<name>.svg`` for each picture.
+Draws ``topologies.txt``: ``python docs/topologies.py [DIRECTORY]``.
 
-The directory is by default the one that this file is in. The format is told at the head of the text.
+It writes ``topology-<name>.svg`` for each picture, by default into the directory of this file. The head of the text
+explains its format.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ LINE = re.compile(r"(.+?) (->|<->|\.\.\.) ([^:]+)(?:: (.+))?")
 
 
 class Picture:
-    """One picture: what the text says of it, and where that is drawn."""
+    """One picture: its boxes, frames, lines and notes."""
 
     def __init__(self, name: str, title: str) -> None:
         self.name = name
@@ -59,7 +60,7 @@ class Picture:
         self._notes: list[str] = []
 
     def read(self, line: str) -> None:
-        """Takes one line of the text."""
+        """Add one line of the text."""
         kind, _, rest = line.partition(": ")
         if kind == "column":
             boxes = [box.partition(" | ") for box in rest.split(" ; ")]
@@ -149,7 +150,7 @@ def _text(x: float, y: float, text: str, kind: str) -> str:
 
 
 def read(text: str) -> list[Picture]:
-    """Returns the pictures of a text."""
+    """Return the pictures of a text."""
     pictures: list[Picture] = []
     for line in text.splitlines():
         if line.startswith("picture "):
@@ -161,7 +162,7 @@ def read(text: str) -> list[Picture]:
 
 
 def main(directory: Path) -> None:
-    """Writes them all."""
+    """Write all pictures."""
     for picture in read((HERE / "topologies.txt").read_text()):
         (directory / f"topology-{picture.name}.svg").write_text(str(picture))
 

@@ -1,4 +1,8 @@
-"""A plain synchronous script that sends to a group: ``python -m examples.announce URL PREFIX REPLY_CHANNEL TEXT``."""
+"""
+A script that sends to a group.
+
+``python -m examples.announce URL PREFIX REPLY_CHANNEL TEXT``
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from asgi_redis import RedisChannelLayer
 
 
 def main(url: str, prefix: str, reply_channel: str, text: str) -> None:
-    """Sends ``text`` to every channel in the group "staff"."""
+    """Send ``text`` to every channel in the group "staff"."""
     with RedisChannelLayer(hosts=[url], prefix=prefix) as layer:
         layer.send_group("staff", {"text": text, "reply_channel": reply_channel})
 

@@ -8,14 +8,14 @@ from workers import Message
 
 
 def make_thumbnail(message: Message) -> None:
-    """A job of a few milliseconds, which says when it was picked up."""
+    """Work for a few milliseconds, and reply when the job was picked up."""
     picked_up = time.time()
     time.sleep(0.002)  # stands for the work
     message.reply_channel.send({"id": message["id"], "waited": picked_up - message["sent"]})
 
 
 def send_mail(message: Message) -> None:
-    """A member of the group "staff"."""
+    """Receive a message to the group "staff"."""
     message.reply_channel.send({"by": "mail", "text": message["text"]})
 
 

@@ -1,9 +1,9 @@
 """
-The main job, to be seen: ``python -m examples.demo``.
+A demonstration of the worker: ``python -m examples.demo``.
 
-It takes the Redis at --redis, or starts one of its own where none answers. Then a worker process with four threads
+It uses the Redis at --redis, or starts one where none answers. Then a worker process with four threads
 runs the consumers of ``examples.consumers``, another process sends it jobs, and a plain script sends to a group.
-After some seconds it stops them all and says what happened. Exit code 0: every job was done, each once; 1: not so;
+After some seconds it stops them all and prints the outcome. Exit code 0: every job was done, each once; 1: otherwise;
 130: Ctrl-C, 143: SIGTERM. Nothing that it started is left behind.
 """
 
@@ -32,7 +32,7 @@ RATE = 500  # jobs a second
 
 @contextlib.contextmanager
 def running(*arguments: str, stderr: int | None = None) -> Iterator[subprocess.Popen[str]]:
-    """Runs a Python module in a session of its own, which Ctrl-C does not reach; it ends with the block."""
+    """Run a Python module during the block, in another session: without Ctrl-C."""
     process = subprocess.Popen(
         [sys.executable, "-m", *arguments],
         stdout=subprocess.PIPE,
@@ -55,7 +55,7 @@ def running(*arguments: str, stderr: int | None = None) -> Iterator[subprocess.P
 
 @contextlib.contextmanager
 def found_or_started(url: str, console: Console) -> Iterator[str]:
-    """Yields the URL of a Redis that answers: the given one, or else one that lives as long as the block."""
+    """Yield the URL of a Redis that answers, if need be of one for the block."""
     with RedisChannelLayer(hosts=[url], connection_kwargs={"socket_connect_timeout": 1}) as layer:
         try:
             layer.channel_statistics("thumbnails")
@@ -75,9 +75,9 @@ def found_or_started(url: str, console: Console) -> Iterator[str]:
 
 def show(url: str, seconds: float, console: Console, signals: Sequence[int]) -> bool:
     """
-    Runs the demonstration on the Redis at ``url``, to its end or until there is something in ``signals``.
+    Run the demonstration on the Redis at ``url``; return whether it succeeded.
 
-    Returns whether every job was done, each once.
+    It ends early when ``signals`` has an item. It succeeds when every job was done once.
     """
     prefix = f"asgi-demo-{uuid.uuid4().hex[:8]}:"
     with contextlib.ExitStack() as stack:
@@ -137,7 +137,7 @@ def show(url: str, seconds: float, console: Console, signals: Sequence[int]) -> 
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns the exit code."""
+    """Run the command; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m examples.demo", description="A worker that serves messages.")
     parser.add_argument("--redis", metavar="URL", default="redis://localhost:6379", help="default: %(default)s")
     parser.add_argument("--seconds", type=float, default=8.0, help="for which jobs are sent (default: %(default)g)")

@@ -1,4 +1,4 @@
-"""What the demonstration shows while it runs: a live table on a terminal, a line a second elsewhere."""
+"""The progress of the demonstration: a table on a terminal, or a line a second."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Progress:
     _recent: deque[float] = field(default_factory=deque)
 
     def add(self, reply: dict[str, object]) -> None:
-        """Takes one reply of a consumer into account."""
+        """Count one reply of a consumer."""
         if "by" in reply:
             self.announced.append(f"{reply['by']}: {reply['text']}")
             return
@@ -44,13 +44,13 @@ class Progress:
         return len(self._recent)
 
     def latency(self, percent: int) -> float:
-        """How long a job waited until it was picked up, in milliseconds: the given percentile."""
+        """Return a percentile of the milliseconds that jobs waited."""
         if not self.waited:
             return 0.0
         return sorted(self.waited)[min(len(self.waited) - 1, len(self.waited) * percent // 100)] * 1000
 
     def table(self) -> Table:
-        """What a terminal shows."""
+        """Return the table for a terminal."""
         table = Table(title="four threads of one worker process", min_width=60)
         table.add_column("jobs done", justify="right")
         table.add_column("jobs/s", justify="right")
@@ -69,7 +69,7 @@ class Progress:
         return table
 
     def line(self) -> str:
-        """What a log shows."""
+        """Return the line for a log."""
         return (
             f"{time.monotonic() - self.started:4.0f} s  {self.jobs} jobs done, {self.rate} a second, picked up "
             f"after {self.latency(50):.1f} ms (p50) {self.latency(99):.1f} ms (p99), {self.depth} waiting in Redis, "
@@ -96,7 +96,7 @@ class Display:
             self._live.stop()
 
     def update(self) -> None:
-        """Shows the present state."""
+        """Show the present state."""
         if self._live:
             self._live.update(self._progress.table(), refresh=True)
         elif time.monotonic() - self._last_line >= 1:

@@ -1,4 +1,8 @@
-"""A process that sends work: ``python -m examples.send_jobs URL PREFIX REPLY_CHANNEL RATE SECONDS``."""
+"""
+A process that sends work.
+
+``python -m examples.send_jobs URL PREFIX REPLY_CHANNEL RATE SECONDS``
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from asgi_redis import ChannelFull, RedisChannelLayer
 
 
 def main(url: str, prefix: str, reply_channel: str, rate: float, seconds: float) -> None:
-    """Sends ``rate`` jobs a second, waiting where the channel is full, and prints how many there were."""
+    """Send ``rate`` jobs a second, wait while the channel is full; print their number."""
     with RedisChannelLayer(hosts=[url], prefix=prefix) as layer:
         started = time.monotonic()
         jobs = int(rate * seconds)

@@ -1,1 +1,1 @@
-"""The classic stack (daphne 1.4.2, Channels 1.1.8) with asgi_redis 1.4.3 and with this layer, side by side."""
+"""The classic stack of daphne 1.4.2 and Channels 1.1.8, with old and new layer."""

@@ -1,18 +1,19 @@
 """
-``python -m benchmarks.channels1``, from the root of the checkout: a Django view and a websocket echo through daphne
-1.4.2 and one worker process of Channels 1.1.8, with asgi_redis 1.4.3 and with this layer.
+``python -m benchmarks.channels1``: a view and a websocket through daphne 1.4.2.
 
-It makes what it needs: a virtual environment for each of the two (from PyPI, kept in
-``~/.cache/asgi_redis-benchmarks``; Channels, daphne and Django as in ``tests/channels1/requirements.txt``) and a
-Redis of its own on a free port. It needs Linux, Python 3.11 or older and a ``redis-server`` on the PATH. ::
+To be called in the root of the checkout. A Django view and a websocket echo go through daphne and one worker process
+of Channels 1.1.8, with asgi_redis 1.4.3 and with this layer. It makes a virtual environment for each of the two (from
+PyPI, kept in ``~/.cache/asgi_redis-benchmarks``; Channels, daphne and Django as in
+``tests/channels1/requirements.txt``) and starts a Redis on a free port. It needs Linux, Python 3.11 or older and a
+``redis-server`` on the PATH. ::
 
     python -m benchmarks.channels1                    # three rounds, about four minutes
     python -m benchmarks.channels1 --quick            # one short round: does it work?
     python -m benchmarks.channels1 --subjects ours    # the subjects whose key matches
 
 Each subject in each round has a new Redis, a new daphne and a new worker. The subjects take turns, and each round
-starts with another one; the table has the medians. The clients are threads of this process, and ask the next thing
-when they have the answer to the last, each over a connection of its own that is kept. Nothing is pinned: on a machine
+starts with another one; the table has the medians. The clients are threads of this process with a lasting connection
+each, and send the next request when they have the answer to the last. Nothing is pinned: on a machine
 with fewer than four CPUs the four processes share them.
 
 "Twisted" is daphne's native mode, "busy loop" its other one, where it looks for messages 20 times a second as long as
@@ -44,7 +45,7 @@ _FIGURES = {"p50": "p50, ms", "p99": "p99, ms", "rate": "answers/s"}
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command."""
+    """Run the command; return the exit code."""
     arguments = _parser().parse_args(argv)
     subjects = [subject for subject in SUBJECTS if re.search(arguments.subjects, subject.key)]
     if not subjects:

@@ -1,4 +1,4 @@
-"""HTTP and websocket connections as small as they get, so that the client costs next to nothing."""
+"""HTTP and websocket clients that cost next to nothing."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Http(_Connection):
         self._request = f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
 
     def get(self) -> bytes:
-        """Returns the body of ``/``; raises unless the status is 200."""
+        """Return the body of ``/``, or raise when the status is not 200."""
         self._socket.sendall(self._request)
         status, headers = self._head()
         if " 200 " not in status:
@@ -78,7 +78,7 @@ class Http(_Connection):
 
 
 class WebSocket(_Connection):
-    """A websocket for short text messages. Raises ``Refused`` unless the server opens it."""
+    """A websocket for short text messages; raises ``Refused`` if it does not open."""
 
     def __init__(self, port: int, path: str, headers: Mapping[str, str] | None = None, timeout: float = 20) -> None:
         super().__init__(port, timeout)
@@ -98,11 +98,11 @@ class WebSocket(_Connection):
             raise Refused(status)
 
     def send(self, text: str) -> None:
-        """Sends one text message of less than 64 KiB."""
+        """Send one text message of less than 64 KiB."""
         self._send(TEXT, text.encode())
 
     def receive(self) -> str:
-        """Returns the next text message; answers pings on the way. Raises ``Closed`` when there is none left."""
+        """Return the next text message, or raise ``Closed``; answer pings on the way."""
         while True:
             opcode, payload = self._frame()
             if opcode == CLOSE:

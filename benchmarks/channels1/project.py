@@ -1,4 +1,4 @@
-"""A Django project in one file: its settings, its routing, its URLs, and what daphne is given."""
+"""A Django project in one file: settings, routing, URLs, and daphne's layer."""
 
 from __future__ import annotations
 

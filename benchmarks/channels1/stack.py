@@ -15,7 +15,7 @@ from .client import Http
 from .subjects import Subject
 
 _ROOT = Path(__file__).parent.parent.parent
-# Last on the path: what an environment has installed under our name goes before this checkout.
+# Last on the path: an installed package of our name goes before this checkout.
 _START = f"import sys; sys.path.append({str(_ROOT)!r}); "
 _DAPHNE = _START + "from daphne.cli import CommandLineInterface; CommandLineInterface.entrypoint()"
 _MANAGE = _START + "from django.core.management import execute_from_command_line as run; run(sys.argv)"
@@ -24,7 +24,7 @@ _PROJECT = "benchmarks.channels1.project"
 
 @contextlib.contextmanager
 def running(python: str, redis_url: str, subject: Subject) -> Iterator[int]:
-    """Yields daphne's port once the worker answers."""
+    """Yield daphne's port once the worker answers."""
     env = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": _PROJECT,
@@ -52,7 +52,7 @@ def running(python: str, redis_url: str, subject: Subject) -> Iterator[int]:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port: int = listener.getsockname()[1]
             fd = listener.fileno()
-            # No access log, which is not what is measured.
+            # No access log, which would be measured, too.
             options = ("--fd", str(fd), "-v", "0", *subject.daphne)
             start(_DAPHNE, *options, f"{_PROJECT}:channel_layer", fd=fd)
         start(_MANAGE, "runworker", "-v", "0")

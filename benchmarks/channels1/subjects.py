@@ -1,4 +1,4 @@
-"""Who is measured: a layer, the way in which daphne reads it, and whose worker runs."""
+"""The subjects: a layer, how daphne reads it, and the worker."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REQUIREMENTS[BEFORE] = (*_STACK, "asgi_redis==1.4.3", "redis==2.10.6", "msgpack-
 
 
 class Subject(NamedTuple):
-    """``daphne`` are its options; ``our_worker`` says whether ``runworker`` is that of ``workers``."""
+    """``daphne`` are its options; ``our_worker``: ``runworker`` is that of ``workers``."""
 
     key: str
     title: str

@@ -1,4 +1,4 @@
-"""What is measured: answers to one client and to ten, over HTTP and over websockets."""
+"""The workloads: one client and ten, over HTTP and over websockets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Workload(NamedTuple):
     aim: str = ""
 
     def measure(self, port: int, seconds: float) -> dict[str, float]:
-        """Returns answers a second, and the median and the 99th percentile of the milliseconds that one took."""
+        """Return answers a second, and the median and p99 of their milliseconds."""
         taken: list[float] = []
         begin = time.perf_counter() + WARM_UP * seconds
         end = begin + seconds

@@ -1,1 +1,1 @@
-"""The worker beside Channels 4's and beside task queues: see ``__main__.py``."""
+"""The worker compared with that of Channels 4 and with task queues."""

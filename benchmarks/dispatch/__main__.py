@@ -1,9 +1,10 @@
 """
-``python -m benchmarks.dispatch``, from the root of the checkout: one worker process of ours beside one of Channels
-4's ``runworker``, dramatiq, huey, celery and rq, with the same consumer, on the same Redis.
+``python -m benchmarks.dispatch``: our worker compared with others.
 
-It makes what it needs: a virtual environment for each subject (from PyPI, the newest release of the day it is made,
-kept in ``~/.cache/asgi_redis-benchmarks``) and a Redis of its own on a free port. It needs Linux, ``taskset``, and a
+To be called in the root of the checkout. It compares one worker process with one of Channels 4's ``runworker``,
+dramatiq, huey, celery and rq, with the same consumer, on the same Redis. It makes a virtual environment for each
+subject (from PyPI, the newest releases of that day, kept in ``~/.cache/asgi_redis-benchmarks``) and starts a Redis on
+a free port. It needs Linux, ``taskset``, and a
 ``redis-server`` on the PATH. ::
 
     python -m benchmarks.dispatch                     # three rounds, about twenty minutes
@@ -19,12 +20,12 @@ How it measures
 A queue is filled, by the subject's own way to send, with as many messages as last for a second; then the worker is
 started, as its users start it. Its consumer, the same code for all (``recorder.py``), counts within the worker
 process, and takes the time from the beginning of the first message to the end of the last, so that neither the start
-of the worker nor its end counts. How many messages that are is found out with a few hundred before the first round.
-The subjects take turns, workload by workload; each round starts with another one, and with a new Redis. The tables
-have the medians.
+of the worker nor its end counts. The number of messages comes from a trial with a few hundred, before round one. The
+subjects take turns, workload by workload; each round starts with another one, and with a new Redis. The tables have
+the medians.
 
 ``--cpus one``, the default, puts worker and Redis on one CPU, ``two`` on one each (with two CPUs in all, producers
-then share Redis's). Producers have a CPU of their own where there is one left.
+then share Redis's). Producers get another CPU where there is one left.
 
 What the figures mean
 =====================
@@ -34,18 +35,18 @@ msg/s
 msg/CPU s
     Messages for each second of CPU time, user and system, of the worker process and all its children.
 half load
-    The queue is empty, and four other processes send at a steady rate. It is half of the highest at which this
-    subject's messages come through while they are being sent, found out before: the same processes sending as fast as
-    they can. p50 and p99 are the times from before the send to the first line of the consumer; "sent/s" is the rate.
-    The first fifth of the messages does not count.
+    The queue is empty, and four other processes send at a steady rate: half of the rate at which this subject runs
+    messages while the same processes send as fast as they can, which is measured before. p50 and p99 are the times
+    from before the send to the first line of the consumer; "sent/s" is the rate. The first fifth of the messages
+    does not count.
 slots
     Threads or greenlets. Channels 4's worker and rq's ``SimpleWorker`` have one message in hand at a time.
 sleeps
     ``time.sleep``, which is the greenlet's in the gevent pools (``asyncio.sleep`` for Channels 4's async consumer).
     1,000 slots that sleep for 50 ms could do 20,000 messages a second.
 
-What differs between them is what they are: dramatiq and celery fetch messages ahead and hold them in the process
-(256 or more; 64 for each slot), Channels 4's worker without a limit; huey and ours do not. The settings are those
+The subjects differ in kind: dramatiq and celery fetch messages ahead and hold them in the process (256 or more; 64
+for each slot), Channels 4's worker without a limit; huey and ours do not. The settings are those
 that their documentation gives for many short tasks, or the fastest that were found, with no results and no log: see
 ``subjects.py`` and ``apps/``.
 """
@@ -73,7 +74,7 @@ from .workloads import QUICK, WORKLOADS, Workload
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command."""
+    """Run the command; return the exit code."""
     arguments = _parser().parse_args(argv)
     workloads = [
         one for one in _matching(WORKLOADS, arguments.only, "name") if one.slots in QUICK or not arguments.quick
@@ -136,7 +137,8 @@ def _matching(everything: tuple, pattern: str | None, attribute: str) -> list:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.dispatch", description="The worker beside Channels 4's and beside task queues."
+        prog="python -m benchmarks.dispatch",
+        description="The worker compared with that of Channels 4 and with task queues.",
     )
     parser.add_argument("--quick", action="store_true", help="one short round with 1 and 8 slots")
     parser.add_argument("--rounds", type=count, metavar="N", help="interleaved rounds (3; 1 with --quick)")

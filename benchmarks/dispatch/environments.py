@@ -1,4 +1,4 @@
-"""The workers' virtual environments: made, kept and named as those of the layer's benchmark."""
+"""The virtual environments of the workers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 
 from ..environments import LIST, REQUIREMENTS, Environments
 
-_FOR_ALL = ("hiredis", "gevent")  # the fast parser for everybody
+_FOR_ALL = ("hiredis", "gevent")  # the fast parser, and greenlets
 _PACKAGES = {
     "ours": ("redis", "msgpack"),
     "dramatiq": ("dramatiq[redis]",),
@@ -24,10 +24,10 @@ REQUIREMENTS.update({f"dispatch_{name}": (*packages, *_FOR_ALL) for name, packag
 
 
 class DispatchEnvironments(Environments):
-    """They differ in the packages that matter."""
+    """The environments of the workers, which differ in the packages that matter."""
 
     def versions(self, name: str) -> str:
-        """The packages that matter to the figures, as installed."""
+        """Return the installed versions of the packages that matter."""
         said = subprocess.run([self.python[name], "-I", "-c", LIST], capture_output=True, text=True, check=True)
         found = {key.lower().replace("_", "-"): version for key, version in json.loads(said.stdout).items()}
         return ", ".join(f"{package} {found[package.lower()]}" for package in _SHOWN if package.lower() in found)

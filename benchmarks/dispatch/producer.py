@@ -1,6 +1,8 @@
 """
-The process that sends: ``python -m benchmarks.dispatch.producer APP COUNT RATE``, in the subject's environment and
-through the subject's own way to send. RATE is in messages a second; 0 is as fast as it goes.
+The process that sends: ``python -m benchmarks.dispatch.producer APP COUNT RATE``.
+
+It runs in the subject's environment, and sends as its users do. RATE is in messages a second; 0 is as fast as it
+goes.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections.abc import Callable
 
 
 def main(app: str, count: int, rate: float) -> None:
-    """Sends, and prints the rate that it has kept."""
+    """Send, and print the rate that it has kept."""
     send = importlib.import_module(f"{__package__}.apps.{app}").send
     began = time.monotonic()
     if rate:
@@ -23,13 +25,13 @@ def main(app: str, count: int, rate: float) -> None:
         for _ in range(count):
             send(time.monotonic())
     print(json.dumps({"rate": count / (time.monotonic() - began)}), flush=True)
-    os._exit(0)  # clients' threads and loops are nobody's concern any more
+    os._exit(0)  # without waiting for the threads and loops of clients
 
 
 def _send_steadily(send: Callable[[float], object], count: int, rate: float) -> None:
     began = time.monotonic()
     for number in range(count):
-        # Due times, not pauses: who was late catches up, so that the rate is kept.
+        # Due times, not pauses: after a delay it catches up, so that the rate is kept.
         early = began + number / rate - time.monotonic()
         if early > 0:
             time.sleep(early)

@@ -1,8 +1,8 @@
 """
-What every subject's consumer calls: when the first one began, when the last one ended, how old the messages
-were. It is the same code in the same place for all, within the worker process.
+Records when the first message began, when the last one ended, and their ages.
 
-The order for it, which the command gives to workers and producers alike, is JSON in ``BENCH_ORDER``.
+Each subject's consumer calls it, within the worker process. Its order, which the command gives to workers and
+producers alike, is JSON in ``BENCH_ORDER``.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 
 def the_order() -> dict[str, Any]:
-    """``port`` of Redis, ``count`` of messages, the first ``skip`` of which do not count, ``sleep``, ``answer``."""
+    """Return the order; its ``skip`` is the number of first messages left out."""
     return json.loads(os.environ[VARIABLE])
 
 
 class Recorder:
     """
-    ``begin`` and ``end`` are called around each message, from any thread or greenlet.
+    Counts messages: ``begin`` and ``end`` are called around each, from any thread.
 
     The first ``begin`` makes the file ``answer`` + ``.begun``; the last ``end`` writes the figures to ``answer``.
     """
@@ -43,7 +43,7 @@ class Recorder:
         self._wall = self._cpu = 0.0
 
     def begin(self, sent: float) -> None:
-        """A message begins that was sent at ``sent`` (``time.monotonic``)."""
+        """Note that a message begins, sent at ``sent`` (``time.monotonic``)."""
         now = time.monotonic()
         self._ages.append(now - sent)
         number = next(self._begun)
@@ -53,7 +53,7 @@ class Recorder:
             self._wall, self._cpu = now, _cpu_seconds()
 
     def end(self) -> None:
-        """It has ended."""
+        """Note that it has ended."""
         if next(self._ended) == self._count:
             wall, cpu = time.monotonic() - self._wall, _cpu_seconds() - self._cpu
             ages = quantiles(self._ages[self._skip :], n=100, method="inclusive")
@@ -65,10 +65,10 @@ class Recorder:
             }
             whole = self._answer.with_suffix(".part")
             whole.write_text(json.dumps(figures))
-            whole.rename(self._answer)  # so that nobody reads a part of it
+            whole.rename(self._answer)  # so that no reader sees a part of it
 
     def work(self, sent: float) -> None:
-        """A whole consumer: does nothing, or sleeps."""
+        """Do the work of a consumer: nothing, or a sleep."""
         self.begin(sent)
         if self.sleep:
             time.sleep(self.sleep)  # the greenlet's, where the worker has patched it
@@ -76,7 +76,7 @@ class Recorder:
 
 
 def _cpu_seconds() -> float:
-    """User and system time of the worker: this process and the others of its session, which it has to itself."""
+    """Return the CPU time of this worker: of all processes in its session."""
     used, session = own_cpu_seconds(), os.getsid(0)
     for stat in Path("/proc").glob("[0-9]*/stat"):
         if stat.parent.name == str(os.getpid()):

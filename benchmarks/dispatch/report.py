@@ -1,4 +1,4 @@
-"""The figures as plain text: one table for each pool and kind of figure, ours beside the best peer."""
+"""The figures as plain text: one table for each pool."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LESS = (P50, P99)  # is better
 
 
 def report(workloads: Sequence[Workload], subjects: Sequence[Subject], results: Results) -> str:
-    """Everything that is printed at the end."""
+    """Return the text that is printed at the end."""
     blocks = []
     for pool, title in _TITLES.items():
         columns = [subject for subject in subjects if subject.pool == pool]
@@ -37,7 +37,7 @@ def _table(title: str, rows: list[Workload], columns: list[Subject], results: Re
         ["", "", *(top for top, _, _ in heads), "ours :", ""],
         [title, "", *(bottom for _, _, bottom in heads), "best peer", "target"],
     ]
-    # By figure first: rates beside rates.
+    # By figure first: rates next to rates.
     figures = list(dict.fromkeys(figure for row in rows for figure in row.figures))
     for figure in figures:
         lines += [_line(row, figure, columns, results) for row in rows if figure in row.figures]

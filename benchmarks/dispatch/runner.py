@@ -1,4 +1,4 @@
-"""Runs one measurement: fills or feeds the queue, starts the worker, waits for its figures, ends it."""
+"""Runs one measurement: messages, a worker, its figures."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .subjects import Subject
 from .workloads import Workload
 
 ROOT = Path(__file__).parent.parent.parent
-PROBE = 300  # messages for finding out how fast somebody is, and for each slot above one in fifty
+PROBE = 300  # messages of the trial, and as many again for every 50 slots
 LEAST, MOST = 300, 100_000
-PATIENCE = 60.0  # seconds for one measurement
+TIMEOUT_SECONDS = 60.0  # for one measurement
 WARM_UP = 0.2  # of the messages that are sent while the worker works; those do not count
 PRODUCERS = 4  # processes that send together: one alone would spend its time waiting for replies
-POLL = 0.02
+POLL_SECONDS = 0.02
 
 
 class Failed(Exception):
@@ -32,7 +32,7 @@ class Failed(Exception):
 
 
 class Runner:
-    """``pythons`` by environment; workers and producers are pinned to a CPU each; ``seconds`` for a measurement."""
+    """Measures with ``pythons`` by environment, ``seconds`` for each figure."""
 
     def __init__(self, pythons: Mapping[str, str], worker_cpu: int, producer_cpu: int, seconds: float) -> None:
         self._pythons = pythons
@@ -41,7 +41,7 @@ class Runner:
         self._rates: dict[tuple[str, str], float] = {}
 
     def measure(self, port: int, workload: Workload, subject: Subject) -> dict[str, Any]:
-        """The figures, or ``{"error": …}``."""
+        """Return the figures, or ``{"error": …}``."""
         try:
             rate = self._rates.get((workload.name, subject.key)) or self._first_rate(port, workload, subject)
             if workload.half_load:
@@ -56,7 +56,7 @@ class Runner:
     def _first_rate(self, port: int, workload: Workload, subject: Subject) -> float:
         rate = self._filled(port, workload, subject, PROBE * (1 + workload.slots // 50))["rate"]
         if workload.half_load:
-            # What comes through while it is sent: less, since the senders keep Redis busy, too.
+            # The rate while messages are sent is lower, since the senders keep Redis busy, too.
             rate = self._fed(port, workload, subject, rate, 0.0)["rate"]
         self._rates[workload.name, subject.key] = rate
         return rate
@@ -71,7 +71,7 @@ class Runner:
                 return _wait_for(answer, worker)
 
     def _fed(self, port: int, workload: Workload, subject: Subject, expected: float, rate: float) -> dict[str, Any]:
-        # Sent at ``rate``, or with 0 as fast as it goes; ``expected`` says how many they are to be.
+        # Sent at ``rate``, or with 0 as fast as it goes; ``expected`` gives their number.
         each = self._count(expected) // PRODUCERS
         steady = each * PRODUCERS
         first = 1  # a message that shows that the worker works
@@ -135,7 +135,7 @@ class Runner:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # so that all its processes can be told from others
+                start_new_session=True,  # so that all its processes can be found
             )
             try:
                 yield worker
@@ -152,29 +152,29 @@ def _pinned(cpu: int, command: list[str]) -> list[str]:
 
 
 def _wait_for(path: Path, worker: subprocess.Popen[bytes]) -> Any:
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + TIMEOUT_SECONDS
     while not path.exists():
         if worker.poll() is not None:
             raise Failed(f"the worker has ended with {worker.returncode}")
         if time.monotonic() > until:
-            raise Failed(f"not done within {PATIENCE:g} s")
-        time.sleep(POLL)
+            raise Failed(f"not done within {TIMEOUT_SECONDS:g} s")
+        time.sleep(POLL_SECONDS)
     text = path.read_text()
     return json.loads(text) if text else None
 
 
 def _rate_of(producer: subprocess.Popen[str]) -> float:
     try:
-        said, complaint = producer.communicate(timeout=PATIENCE)
+        said, complaint = producer.communicate(timeout=TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
-        raise Failed(f"the messages were not sent within {PATIENCE:g} s") from None
+        raise Failed(f"the messages were not sent within {TIMEOUT_SECONDS:g} s") from None
     if producer.returncode:
         raise Failed(f"the producer: {_last_line(complaint)}")
     return float(json.loads(said)["rate"])
 
 
 def _end(worker: subprocess.Popen[bytes]) -> None:
-    # How they stop is not measured, and takes some of them many seconds. The session is the worker's own.
+    # Their stop is not measured, and takes some of them many seconds. The session has no other processes.
     with contextlib.suppress(ProcessLookupError):
         os.killpg(worker.pid, signal.SIGKILL)
     worker.wait()
@@ -182,4 +182,4 @@ def _end(worker: subprocess.Popen[bytes]) -> None:
 
 def _last_line(text: str) -> str:
     lines = text.strip().splitlines()
-    return lines[-1] if lines else "it has said nothing"
+    return lines[-1] if lines else "it has written nothing"

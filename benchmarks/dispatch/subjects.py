@@ -1,4 +1,4 @@
-"""Who is measured: how its worker is started, and in which table it stands."""
+"""The subjects: how their workers are started, and in which table they stand."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Variables = Callable[[int], dict[str, str]]  # of slots
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """One column of a table. ``command`` follows the environment's ``bin/``, so it starts with a script or python."""
+    """One column of a table; ``command`` starts with a script or python of ``bin/``."""
 
     key: str
     title: str  # column heading, two lines at most
@@ -27,7 +27,7 @@ class Subject:
 
     @property
     def environment(self) -> str:
-        """The name of its environment."""
+        """The name of the virtual environment."""
         return f"dispatch_{self.app}"
 
 
@@ -55,7 +55,7 @@ def _huey_patched(slots: int, port: int) -> list[str]:
 
 
 def _celery(pool: str) -> Command:
-    # Without what it tells other workers: one is all there are.
+    # Without messages to other workers: there are none.
     return lambda slots, port: [
         *("celery", "-A", f"{_APPS}.celery", "worker", "--pool", pool, "--concurrency", str(slots)),
         *("--loglevel", "ERROR", "--without-gossip", "--without-mingle", "--without-heartbeat"),

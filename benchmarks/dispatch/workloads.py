@@ -1,4 +1,4 @@
-"""What is measured, and what the figures are to reach. A workload is plain data."""
+"""The workloads and their targets, as plain data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SLOTS = (1, 2, 4, 8, 16, 32)
 
 @dataclass(frozen=True)
 class Target:
-    """Ours is to have at least, or at most, ``factor`` times the best peer's figure; or ``value`` itself."""
+    """Our figure is to reach ``factor`` times the best peer's, or ``value``."""
 
     figure: str
     factor: float | None = None
@@ -22,7 +22,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Workload:
-    """A queue that is full, worked off; or, with ``half_load``, one that is sent to at a steady rate."""
+    """A full queue; or with ``half_load`` an empty one, and a steady rate of sends."""
 
     name: str
     slots: int
@@ -38,7 +38,7 @@ class Workload:
         return (P50, P99, LOAD) if self.half_load else (RATE, PER_CPU)
 
     def subjects(self) -> list[Subject]:
-        """Who takes part."""
+        """Return the subjects that take part."""
         return [one for one in SUBJECTS if one.pool in self.pools and self.slots <= max(1, one.most_slots)]
 
 

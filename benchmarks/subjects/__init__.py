@@ -1,12 +1,12 @@
 """
-Who is measured. Each module beside this one adapts one of them to the same few calls.
+The subjects: each module here adapts a layer to the same few calls.
 
 A subject's class is made with the port of Redis and the encryption keys (or None), and has
 
 * ``asynchronous``: whether the calls below are coroutines, all run in one event loop;
 * ``send(channel, message)``, ``receive(channel, block)`` → message or None, ``group_send(group, message)``;
 * ``queued(channel, message)``: the raw Redis commands that put one message into its queue;
-* ``grouped(group, channels)``: those that make a group; ``depth(channel)``: the one that counts a queue.
+* ``grouped(group, channels)``: the commands that make a group; ``depth(channel)``: the command that counts a queue.
 
 Floors have ``send`` only.
 """
@@ -35,7 +35,7 @@ class Subject:
     kind: str  # ours, peer or floor
 
     def load(self) -> Any:
-        """The adapter's class; to be called in the subject's own environment only."""
+        """Return the adapter's class; to be called in the subject's environment only."""
         module, _, name = self.adapter.partition(":")
         return getattr(importlib.import_module(f"{__name__}.{module}"), name)
 

@@ -12,7 +12,7 @@ from . import CAPACITY, PREFIX, Command
 
 
 class AsgiRedis1:
-    """The layer of the same name, before ours; one object for all threads, as its worker has it."""
+    """The layer of asgi_redis 1.4.3; one object for all threads, as in its worker."""
 
     asynchronous = False
 

@@ -1,9 +1,9 @@
 """
 channels_redis as synchronous code calls it: ``async_to_sync`` around each call.
 
-Each call then has an event loop and a connection of its own. A bare ``async_to_sync(layer.receive)``
+Each call then makes an event loop and a connection. A bare ``async_to_sync(layer.receive)``
 returns the same message for ever on redis-py 8, since the loop ends before the task that acknowledges it
-has run, so this one waits for that task as well, which is the least that works.
+has run, so this subject waits for that task, too.
 """
 
 from __future__ import annotations

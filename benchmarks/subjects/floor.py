@@ -1,4 +1,4 @@
-"""The bare floor: what the work in Redis, and one round trip, cost without a channel layer around them."""
+"""The floor: the cost of the script, and of a round trip, without a layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Queues and groups as channels_redis 4 and we keep them, for filling them from outside."""
+"""Fills the queues and groups of channels_redis 4 and of ours from outside."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from . import PREFIX, Command
 
 
 class SortedSets:
-    """What a subject on the wire format of channels_redis has in common; ``layer`` is its channel layer."""
+    """The base of subjects on the wire format of channels_redis, with a ``layer``."""
 
     layer: Any
 

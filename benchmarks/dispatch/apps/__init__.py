@@ -1,7 +1,7 @@
 """
-One module for each kind of worker, for its environment only: the consumer, and ``send(sent)``, which sends one
-message with the time ``sent`` in it, as an application of that kind would.
+One module for each kind of worker, to be imported in its environment only.
 
-Each has the configuration that its documentation gives for many short tasks: no results, no retries, no log. The
-reasons are beside the settings; the command lines are in ``subjects.py``.
+It has the consumer, and ``send(sent)``, which sends one message with the time ``sent`` in it, as an application of
+that kind would. Each has the configuration that its documentation gives for many short tasks: no results, no retries,
+no log. The reasons are next to the settings; the command lines are in ``subjects.py``.
 """

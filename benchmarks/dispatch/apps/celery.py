@@ -12,7 +12,7 @@ app = Celery("bench", broker=f"redis://127.0.0.1:{_order['port']}/0", backend=No
 app.conf.update(
     task_ignore_result=True,
     task_store_errors_even_if_ignored=False,
-    # What the guide "Optimizing" gives for many short tasks: 64 or 128.
+    # The guide "Optimizing" has 64 or 128 for many short tasks.
     worker_prefetch_multiplier=64,
     worker_disable_rate_limits=True,
     worker_send_task_events=False,
@@ -22,7 +22,7 @@ app.conf.update(
 
 @app.task
 def work(sent: float) -> None:
-    """The task."""
+    """Run the task."""
     _recorder.work(sent)
 
 

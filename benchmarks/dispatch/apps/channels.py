@@ -1,8 +1,9 @@
 """
-Channels 4's ``runworker`` on channels_redis; this module is the settings, too. It runs one message at a time.
+Channels 4's ``runworker`` on channels_redis; this module is the settings, too.
 
-``SyncConsumer`` runs in a thread of asgiref's, ``AsyncConsumer`` in the event loop; both are as the documentation
-has them. The database wrapping of ``SyncConsumer`` finds no database here, and has nothing to do.
+It runs one message at a time. ``SyncConsumer`` runs in a thread of asgiref's, ``AsyncConsumer`` in the event loop;
+both are as the documentation has them. The database wrapping of ``SyncConsumer`` finds no database here, and has
+nothing to do.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ dramatiq.set_broker(RedisBroker(url=f"redis://127.0.0.1:{_order['port']}/0", mid
 
 @dramatiq.actor
 def work(sent: float) -> None:
-    """The task."""
+    """Run the task."""
     _recorder.work(sent)
 
 

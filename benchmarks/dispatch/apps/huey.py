@@ -14,7 +14,7 @@ huey = RedisHuey(results=False, url=f"redis://127.0.0.1:{_order['port']}/0")
 
 @huey.task()
 def work(sent: float) -> None:
-    """The task."""
+    """Run the task."""
     _recorder.work(sent)
 
 

@@ -11,12 +11,12 @@ from ..recorder import Recorder, the_order
 
 _order = the_order()
 _recorder = Recorder(_order)
-# For sending: nothing is ever full, however many are filled in. The worker has a layer of its own.
+# For sending: no channel is ever full. The worker has another layer.
 _layer = RedisChannelLayer(hosts=[f"redis://127.0.0.1:{_order['port']}/0"], capacity=10_000_000)
 
 
 def work(message: Any) -> None:
-    """The consumer."""
+    """Run the consumer."""
     _recorder.work(message["sent"])
 
 

@@ -1,4 +1,4 @@
-"""RQ. Its ``SimpleWorker`` runs the job in the worker process, the fastest that RQ's own benchmark knows."""
+"""RQ. Its ``SimpleWorker``, the fastest, runs the job in the worker process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _recorder = Recorder(_order)
 
 
 def work(sent: float) -> None:
-    """The job."""
+    """Run the job."""
     _recorder.work(sent)
 
 

@@ -1,1 +1,1 @@
-"""A chat: Channels 4 for the websockets, and plain synchronous code that speaks in its rooms."""
+"""A chat: Channels 4 for websockets, and synchronous code that sends to its rooms."""

@@ -1,4 +1,4 @@
-"""What daphne serves: pages by Django, websockets by the consumer."""
+"""The ASGI application: pages by Django, websockets by the consumer."""
 
 import os
 

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 
 class ChatConsumer(AsyncJsonWebsocketConsumer):
-    """Passes on what the page says to its room, and what is said in the room to the page."""
+    """Passes messages from the page to its room, and from the room to the page."""
 
     async def connect(self) -> None:
         self.room = self.scope["url_route"]["kwargs"]["room"]
@@ -22,7 +22,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
             await self.channel_layer.group_discard(f"chat.{self.room}", self.channel_name)
 
     async def receive_json(self, content: dict[str, Any]) -> None:
-        """Takes a message from the page."""
+        """Take a message from the page."""
         try:
             await self.say(str(content.get("sender"))[:30], str(content.get("text"))[:500])
         except RedisError:
@@ -44,5 +44,5 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
             await self.channel_layer.send("dice", {"room": self.room, "player": sender})
 
     async def chat_message(self, event: dict[str, Any]) -> None:
-        """Somebody has said something in the room, from wherever."""
+        """Pass a message of the room to the page."""
         await self.send_json({"sender": event["sender"], "text": event["text"]})

@@ -1,4 +1,4 @@
-"""Work in a thread of its own, as the worker of a task queue does it."""
+"""Work in a thread, as the worker of a task queue does it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from asgi_redis import get_channel_layer
 
 
 def report(room: str) -> None:
-    """Says in the room how many pages are open there."""
+    """Send the number of open pages to their room."""
     layer = get_channel_layer()
     pages = len(layer.group_channels(f"chat.{room}"))
     text = f"{pages} pages are open in this room"

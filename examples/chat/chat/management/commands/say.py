@@ -1,4 +1,4 @@
-"""``manage.py say "hello"``: synchronous code that speaks to asynchronous consumers."""
+"""``manage.py say "hello"``: sends to asynchronous consumers from plain code."""
 
 from __future__ import annotations
 

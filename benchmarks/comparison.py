@@ -1,7 +1,7 @@
 """
-The command of the benchmarks that put an asynchronous layer beside stock channels_redis.
+The command of benchmarks that compare asynchronous layers with channels_redis.
 
-Each figure is taken in a process of its own, in one event loop; within a run the layers take turns.
+Each figure comes from a fresh process, in one event loop; within a run the layers take turns.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -21,16 +20,17 @@ import redis
 from asgi_redis.embedded import RedisServer
 
 SUBJECTS = ("ours", "channels_redis")
+HANG_SECONDS = 60.0
 MakeLayer = Callable[[str, str], Any]
-"""Gets one of ``SUBJECTS`` and the URL of a Redis."""
+"""Called with one of ``SUBJECTS`` and the URL of a Redis."""
 Figure = tuple[str, Callable[..., Awaitable[Any]], tuple[Any, ...]]
-"""The units of what it measures, the coroutine function that does, and what that gets after layer and seconds."""
+"""Units, the coroutine function that measures, and its arguments after layer and seconds."""
 
 
 def command(module: str, make_layer: MakeLayer, figures: dict[str, Figure]) -> int:
-    """The command ``python -m module``."""
+    """Run the command ``python -m module``; return the exit code."""
     parser = argparse.ArgumentParser(
-        prog=f"python -m {module}", description="A layer of asgi_redis.aio beside that of channels_redis."
+        prog=f"python -m {module}", description="A layer of asgi_redis.aio compared with channels_redis."
     )
     parser.add_argument("--quick", action="store_true", help="one short run, to see that everything works")
     parser.add_argument("--runs", type=int, default=3, metavar="N")
@@ -43,16 +43,19 @@ def command(module: str, make_layer: MakeLayer, figures: dict[str, Figure]) -> i
         return 0
     runs, seconds = (1, 0.1) if arguments.quick else (arguments.runs, arguments.seconds)
     names = [name for name in figures if arguments.only in name]
-    samples: dict[tuple[str, str], list[list[float]]] = {}
+    samples: dict[tuple[str, str], list[list[float]]] = {(name, each): [] for name in names for each in SUBJECTS}
     with RedisServer() as server:
         for run in range(runs):
             for name in names:
                 for subject in SUBJECTS[:: 1 if run % 2 else -1]:
-                    sample = _in_process(module, name, subject, server.url, seconds)
-                    samples.setdefault((name, subject), []).append(sample)
+                    samples[name, subject] += _in_process(module, name, subject, server.url, seconds)
     print(f"Medians of {runs} interleaved runs, {seconds} s a figure; Python {sys.version.split()[0]}.\n")
     print(f"{'':52}{'ours':>12}{'channels_redis':>16}{'times':>8}")
     for name in names:
+        hanging = [subject for subject in SUBJECTS if not samples[name, subject]]
+        if hanging:
+            print(f"{name + ', ' + ' and '.join(hanging)} did not end")
+            continue
         for position, unit in enumerate(figures[name][0].split("|")):
             ours, stock = (
                 statistics.median(sample[position] for sample in samples[name, subject]) for subject in SUBJECTS
@@ -63,13 +66,17 @@ def command(module: str, make_layer: MakeLayer, figures: dict[str, Figure]) -> i
     return 0
 
 
-def _in_process(module: str, name: str, subject: str, url: str, seconds: float) -> list[float]:
+def _in_process(module: str, name: str, subject: str, url: str, seconds: float) -> list[list[float]]:
+    """Return one sample, or none when the subject hangs: channels_redis does with many waiting tasks."""
     command = [sys.executable, "-m", module, "--seconds", str(seconds), "--one", name, subject, url]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ})
+    try:
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=HANG_SECONDS)
+    except subprocess.TimeoutExpired:
+        return []
     if ended.returncode:
         raise RuntimeError(f"{name}, {subject}:\n{ended.stderr[-2000:]}")
     figures: list[float] = json.loads(ended.stdout)
-    return figures
+    return [figures]
 
 
 def _measure(
