@@ -165,7 +165,7 @@ class Mailboxes:
         if mailbox is None:
             return
         if waiter in mailbox.notified:
-            self._pass_on([waiter])
+            self._notify(self._successors([waiter]))
         elif waiter in mailbox.waiters:
             mailbox.waiters.remove(waiter)
             self.receiver.remove(waiter, interrupt=True)
@@ -183,8 +183,6 @@ class Mailboxes:
         with self.lock:
             channels = [channel for channel, one in self.by_channel.items() if one.waiters and "!" in channel]
         self.deliver([(channel, dict(message)) for channel in dict.fromkeys([*channels, *others])])
-
-    # For the threads that receive
 
     def discard_collected(self) -> None:
         """Let the waiters leave whose coroutine was collected. With the lock held."""
@@ -226,17 +224,19 @@ class Mailboxes:
         return waiter
 
     def _notify(self, waiters: list[MessageWaiter]) -> None:
-        unreached = settle([(waiter.future, None) for waiter in waiters])
-        if unreached:
-            self._pass_on([waiter for waiter in waiters if waiter.future in unreached])
+        while waiters:
+            unreached = set(settle([(waiter.future, None) for waiter in waiters]))
+            waiters = self._successors([waiter for waiter in waiters if waiter.future in unreached])
 
-    def _pass_on(self, gone: Iterable[MessageWaiter]) -> None:
-        """Notify the next waiters in place of notified ones that will not come."""
+    def _successors(self, gone: Iterable[MessageWaiter]) -> list[MessageWaiter]:
+        """Return the waiters to notify in place of notified ones that will not come."""
+        successors = []
         for waiter in gone:
             mailbox = self.by_channel[waiter.channel]
             mailbox.notified.discard(waiter)
             if mailbox.messages and mailbox.waiters:
-                self._notify([self._reserve(mailbox)])
+                successors.append(self._reserve(mailbox))
+        return successors
 
     def fail(self, waiters: Sequence[MessageWaiter], error: Exception) -> None:
         """Give an error to waiters that are not notified. With the lock held."""

@@ -100,6 +100,22 @@ class TestALoopThatIsClosed:
         assert asyncio.run(asyncio.wait_for(layer.receive("work"), 5)) == HELLO
         self.forget(task)
 
+    def test_a_message_passes_by_any_number_of_its_waiters(self, layer):
+        loop = asyncio.new_event_loop()
+        tasks = [loop.create_task(layer.receive("work")) for _ in range(2000)]
+        loop.run_until_complete(until(lambda: waits(layer, "work")))
+
+        async def run():
+            waiting = asyncio.ensure_future(layer.receive("work"))
+            await asyncio.sleep(0)
+            loop.close()
+            await layer.send("work", HELLO)
+            assert await asyncio.wait_for(waiting, 5) == HELLO
+
+        asyncio.run(run())
+        for task in tasks:
+            self.forget(task)
+
     def test_its_message_is_for_the_next_also_when_it_was_told_before(self, layer):
         loop, task = self.start_waiting(layer, "work")
         layer._mailboxes.deliver([("work", HELLO)])
