@@ -44,7 +44,6 @@ class BlockingPop(Take):
     _end_timeout = HANG_TIMEOUT_SECONDS
 
     def _prepare(self, connection: Any, fail_fast: bool) -> None:
-        super()._prepare(connection, fail_fast)
         if self.operation.end is None:
             self._client = self.shard.client_id(connection, _CLIENT_ID, fail_fast)
 
@@ -84,7 +83,7 @@ class BlockingPop(Take):
         """Return the message in a list, or none; wait as ``Exchange.result`` does."""
         while True:
             replies = self._replies()
-            postponed = bool(replies) and is_unblocked(replies[0])
+            postponed = bool(replies) and isinstance(replies[0], ResponseError) and is_unblocked(replies[0])
             if postponed:
                 # A server that has postponed the pop, in a CLIENT PAUSE or FAILOVER, does it when it goes on, all the
                 # same: its reply comes then, and after it that to the TIME.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import ConnectionError, InvalidResponse, NoScriptError, RedisError, TimeoutError
 
 from asgi_redis.connection.redis_py import Unsent, descriptor, parse_error, read_some, write_rest
+from asgi_redis.process import fork
 from asgi_redis.process.wakeup import poll
 from asgi_redis.wire import resp
 from asgi_redis.wire.operation import Operation
@@ -42,8 +43,11 @@ class Exchange:
     """
     Sends ``operation`` to ``shard`` on a connection of its own, and reads the replies.
 
-    Each step goes on where an interruption has ended it, and no byte is sent twice.
+    Each step goes on where an interruption has ended it, and no byte is sent twice. ``generation`` is that of the
+    process (``fork.check``) that may send it; None: any.
     """
+
+    generation: int | None = None
 
     def __init__(self, shard: Shard, operation: Operation) -> None:
         self.shard = shard
@@ -79,6 +83,8 @@ class Exchange:
         """
         connection = self.shard.checkout(fail_fast, spare)
         try:
+            if self.generation is not None and fork.generation != self.generation:
+                raise fork.forked()
             self._prepare(connection, fail_fast)
             self._connection = connection
             try:

@@ -15,7 +15,6 @@ from redis.exceptions import RedisError, ResponseError, TimeoutError
 from asgi_redis.connection.exchange import Exchange, NoAnswer
 from asgi_redis.connection.shard import Shard
 from asgi_redis.exceptions import UnsupportedRedis
-from asgi_redis.process import fork
 from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS
 from asgi_redis.wire.operation import Operation
 from asgi_redis.wire.taking import Taken
@@ -29,8 +28,8 @@ class Take(Exchange):
     """
     A request for messages. ``taken`` are those that the shard has given, None until that is known.
 
-    ``requeue`` makes the operation that puts a message back. ``generation`` is that of the process (``fork.check``)
-    in which the call has begun: a process that a signal handler has forked since must take nothing for it.
+    ``requeue`` makes the operation that puts a message back. ``generation`` is that of the process in which the call
+    has begun: a process that a signal handler has forked since must take nothing for it.
     """
 
     taken: list[Any] | None = None
@@ -44,11 +43,7 @@ class Take(Exchange):
     ) -> None:
         super().__init__(shard, operation)
         self._requeue = requeue
-        self._generation = generation
-
-    def _prepare(self, connection: Any, fail_fast: bool) -> None:
-        if fork.generation != self._generation:
-            raise fork.forked()
+        self.generation = generation
 
     def take(self, fail_fast: bool) -> list[Any]:
         """

@@ -72,7 +72,8 @@ class FanOutBuffer:
 
     def __init__(self, dropped: Callable[[str, int], object] = lambda channel, number: None) -> None:
         self._lock = _thread.RLock()
-        self._queues: OrderedDict[str, deque[SharedMessage]] = OrderedDict()
+        self.queues: OrderedDict[str, deque[SharedMessage]] = OrderedDict()
+        """The messages by queue, for a quick look whether there are any; not to be changed."""
         self._size = 0
         self._dropped = dropped
 
@@ -95,12 +96,12 @@ class FanOutBuffer:
         origin = [None] if entries is None else entries
         with self._lock:
             self._drop_expired(time.monotonic())
-            messages = self._queues.setdefault(shared.queue, deque())
+            messages = self.queues.setdefault(shared.queue, deque())
             shared.score = score if score is not None else messages[-1].score if messages else 0.0
             # One call in C, which no interruption can divide: the message is in one of the two places, never in both.
             messages.extend(map(_FIRST, zip((shared,), map(origin.pop, (position,)))))
             if len(messages) > 1 and messages[-2].score > shared.score:
-                self._queues[shared.queue] = deque(sorted(messages, key=_SCORE))
+                self.queues[shared.queue] = deque(sorted(messages, key=_SCORE))
             self._size += shared.size
             lost = self._drop_oldest() if self._size > MOST_BYTES else []
         for one in lost:
@@ -109,7 +110,7 @@ class FanOutBuffer:
     def newest(self) -> dict[str, float]:
         """Return the highest score of each queue."""
         with self._lock:
-            return {queue: messages[-1].score for queue, messages in self._queues.items() if messages}
+            return {queue: messages[-1].score for queue, messages in self.queues.items() if messages}
 
     def take(
         self, queues: Collection[str], limit: int, taken: list[Share], newest: Mapping[str, float] | None = None
@@ -118,8 +119,8 @@ class FanOutBuffer:
         with self._lock:
             now = time.monotonic()
             full = len(taken) + limit
-            for queue in [queue for queue in self._queues if queue in queues]:
-                messages = self._queues[queue]
+            for queue in [queue for queue in self.queues if queue in queues]:
+                messages = self.queues[queue]
                 last = math.inf if newest is None else newest.get(queue, -math.inf)
                 while messages and len(taken) < full and messages[0].score <= last:
                     shared = messages[0]
@@ -142,7 +143,7 @@ class FanOutBuffer:
                 self._lock.release()
         with self._lock:
             for shared, channel in reversed(taken):
-                messages = self._queues.setdefault(shared.queue, deque())
+                messages = self.queues.setdefault(shared.queue, deque())
                 shared.channels.appendleft(channel)
                 if not messages or messages[0] is not shared:
                     messages.appendleft(shared)
@@ -150,19 +151,19 @@ class FanOutBuffer:
 
     def _drop_expired(self, now: float) -> None:
         """Drop the expired messages of two queues, others each time, which may have no reader any more."""
-        for _ in range(min(2, len(self._queues))):
-            queue, messages = next(iter(self._queues.items()))
+        for _ in range(min(2, len(self.queues))):
+            queue, messages = next(iter(self.queues.items()))
             while messages and is_over(messages[0].expires, now):
                 self._size -= messages.popleft().size
             if messages:
-                self._queues.move_to_end(queue)
+                self.queues.move_to_end(queue)
             else:
                 self._forget(queue)
 
     def _drop_oldest(self) -> list[SharedMessage]:
         lost = []
-        while self._size > MOST_BYTES and self._queues:
-            queue, messages = next(iter(self._queues.items()))
+        while self._size > MOST_BYTES and self.queues:
+            queue, messages = next(iter(self.queues.items()))
             if messages:
                 lost.append(messages.popleft())
                 self._size -= lost[-1].size
@@ -171,12 +172,6 @@ class FanOutBuffer:
         return lost
 
     def _forget(self, queue: str) -> None:
-        del self._queues[queue]
-        if not self._queues:
+        del self.queues[queue]
+        if not self.queues:
             self._size = 0  # an interruption may have left some in it
-
-    def __contains__(self, queue: str) -> bool:
-        return queue in self._queues
-
-    def __bool__(self) -> bool:
-        return bool(self._queues)

@@ -12,7 +12,6 @@ from asgi_redis.engine.health import Health
 from asgi_redis.engine.layer_reader import LayerReader
 from asgi_redis.engine.receive_call import Batch, FailurePolicy, Turn
 from asgi_redis.engine.receiver import Receiver
-from asgi_redis.process.wakeup import WakeupPipe
 
 
 class Reader(LayerReader, FailurePolicy):
@@ -25,7 +24,6 @@ class Reader(LayerReader, FailurePolicy):
     leaves_out = True
     complete = False
     _waits = False
-    _pipe: WakeupPipe | None = None
 
     def __init__(self, receiver: Receiver, health: Health | None = None) -> None:
         self._receiver = receiver
@@ -89,7 +87,7 @@ class Reader(LayerReader, FailurePolicy):
 
     def wake(self) -> None:
         """End the wait that is going on."""
-        pipe = self._pipe
+        pipe = self.pipe
         if pipe is not None:
             pipe.wake()
 
@@ -123,7 +121,3 @@ class Reader(LayerReader, FailurePolicy):
     def served(self, number: int, waiting: bool = False) -> None:
         """Note that a source has answered; ``waiting``: to a wait."""
         self._health.served(number, waiting)
-
-    def waits(self, pipe: WakeupPipe | None) -> None:
-        """Note the pipe that ends the current wait; None when there is no wait any more."""
-        self._pipe = pipe

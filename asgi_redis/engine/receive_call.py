@@ -48,6 +48,8 @@ class FailurePolicy:
     """Whether a source that fails is left out, and a server that hangs soon fails; so no ``RedisError`` is raised."""
     woken = False
     """Whether to return at once, with the messages that are there."""
+    pipe: WakeupPipe | None = None
+    """The pipe that ends the current wait, of a policy for one thread."""
 
     @property
     def absent(self) -> Collection[int]:
@@ -64,9 +66,6 @@ class FailurePolicy:
 
     def served(self, number: int, waiting: bool = False) -> None:
         """Note that a source has answered; ``waiting``: to a wait."""
-
-    def waits(self, pipe: WakeupPipe | None) -> None:
-        """Note the pipe that ends the current wait; None when there is no wait any more."""
 
 
 RAISE_ERRORS = FailurePolicy()

@@ -24,6 +24,7 @@ from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.process import fork
 from asgi_redis.process.wakeup import WakeupPipe
 from asgi_redis.wire import ChannelSet, Keys, ReceiveOperations
+from asgi_redis.wire.expiry import is_expired
 
 logger = logging.getLogger("asgi_redis")
 
@@ -178,7 +179,6 @@ class Receiver:
         policy, room = call.policy, call.limit
         queue_limits = QueueLimits(call.limits, self._keys.queue) if call.limits else None
         limits: Sequence[int] = ()
-        call.forget()
         self._unpacker.order.begin(call)
         for number, keys in turn:
             source = self._shards[number]
@@ -204,7 +204,9 @@ class Receiver:
                 break
         received = self._unpacker.unpack(call) if room < call.limit else []
         self._unpacker.order.end(call)
-        call.has_dropped = room < call.limit and not received
+        if not received:
+            call.has_dropped = room < call.limit
+            call.forget()
         return received
 
     def _count_expired(self, shard: Shard, expired: Mapping[bytes, int]) -> None:
@@ -225,14 +227,14 @@ class Receiver:
             call.looks, timeout = True, min(timeout, call.next_pause())
         pipe = self._idle_pipe()
         self._waiting.add(pipe)
-        call.policy.waits(pipe)
+        call.policy.pipe = pipe
         try:
             # Messages that another thread has buffered before it could see this pipe have to be seen now.
             received = self._look_here(call)
             if not received and not self._is_ended(call):
                 self._wait_for_first(call, waiting, timeout, pipe)
         finally:
-            call.policy.waits(None)
+            call.policy.pipe = None
             self._waiting.discard(pipe)
             self._idle_pipes.append(pipe)
         return received or self._take_popped(call)
@@ -249,7 +251,6 @@ class Receiver:
 
     def _wait_for_first(self, call: ReceiveCall, turn: Turn, timeout: float, pipe: WakeupPipe) -> None:
         timeout = min(timeout, _LONGEST_WAIT_SECONDS)
-        call.forget()
         self._unpacker.order.begin(call)
         pops = [self._shards[number].pop(call, keys, timeout) for number, keys in turn]
         # Redis counts whole seconds. It ends those itself, which saves waking up to do it; others it ends too late.
@@ -267,14 +268,17 @@ class Receiver:
                 policy.failed(number, error, keys, waiting=True)
 
     def _take_popped(self, call: ReceiveCall) -> Batch:
-        received: Batch = []
+        """Return the message that a pop has taken, if there is one."""
         for take in call.takes:
             if take.taken:
-                if self._operations.is_expired(take.taken[0]):
+                if is_expired(take.taken[0].age, self._expiry):
                     self._count_expired(take.shard, {take.taken[0].key: 1})
                     take.taken = []
                 received = self._unpacker.unpack(call)
-                call.looks, call.has_dropped = True, not received  # there may be more behind a dropped one
+                if received:
+                    return received
+                call.looks = call.has_dropped = True  # there may be more behind a dropped one
                 break
         self._unpacker.order.end(call)
-        return received
+        call.forget()
+        return []

@@ -55,49 +55,46 @@ class Unpacker:
     def unpack(self, call: ReceiveCall) -> Batch:
         """Return the messages that a call has taken; buffer those that are for several channels."""
         received: Batch = []
-        alone = not call.is_registered or self.order.is_alone()
-        if not alone:
-            if self.order.have_waiting(call):
-                _let_replies_come(call)
-            alone = not self.order.have_taken(call)
-        has_buffered = False
+        alone, has_buffered = self._is_alone(call), False
         for take in call.takes:
-            if take.taken:
-                has_buffered |= self._unpack_taken(call, take.taken, alone, received)
+            entries = take.taken or []
+            position = 0
+            while position < len(entries):
+                one = entries[position]
+                try:
+                    queue, channels, message, payload = self.decode(one)
+                except Exception as error:  # noqa: BLE001  a serialiser may raise anything; no reader may die of it
+                    self._decoder.drop(self._keys.queue_name(one.key), error)
+                    del entries[position]
+                    continue
+                is_shared = len(channels) > 1 or queue in self.buffer.queues
+                if not is_shared and (alone or queue not in call.channels.process_local):
+                    received.append((channels[0], message))
+                    position += 1
+                    continue
+                expires = time.monotonic() + self._expiry - one.age
+                shared = SharedMessage(queue, channels, payload, self.message, expires, message)
+                self.buffer.put(shared, float(one.score), entries, position)
+                has_buffered = True
         self.order.end(call)
         if has_buffered:
             received += self.take_buffered(call, call.limit - len(received))
-            if self.buffer:
+            if self.buffer.queues:
                 self._wake()  # another thread may be waiting for the rest
         return received
 
-    def _unpack_taken(self, call: ReceiveCall, entries: list[Taken], alone: bool, received: Batch) -> bool:
-        """Add the messages to ``received``, or buffer them; return whether some were buffered."""
-        has_buffered = False
-        position = 0
-        while position < len(entries):
-            one = entries[position]
-            try:
-                queue, channels, message, payload = self.decode(one)
-            except Exception as error:  # noqa: BLE001  a serialiser may raise anything; no reader may die of it
-                self._decoder.drop(self._keys.queue_name(one.key), error)
-                del entries[position]
-                continue
-            is_shared = len(channels) > 1 or queue in self.buffer
-            if not is_shared and (alone or queue not in call.channels.process_local):
-                received.append((channels[0], message))
-                position += 1
-                continue
-            expires = time.monotonic() + self._expiry - one.age
-            shared = SharedMessage(queue, channels, payload, self.message, expires, message)
-            self.buffer.put(shared, float(one.score), entries, position)
-            has_buffered = True
-        return has_buffered
+    def _is_alone(self, call: ReceiveCall) -> bool:
+        """Return whether no other call may have taken messages of the same queues that came earlier."""
+        if not call.is_registered or self.order.is_alone():
+            return True
+        if self.order.have_waiting(call):
+            _let_replies_come(call)
+        return not self.order.have_taken(call)
 
     def take_buffered(self, call: ReceiveCall, limit: int) -> Batch:
         """Return up to ``limit`` buffered messages."""
         received: Batch = []
-        if not self.buffer:
+        if not self.buffer.queues:
             return received
         newest = self.buffer.newest()
         self.order.wait(call)

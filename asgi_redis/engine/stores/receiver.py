@@ -132,7 +132,7 @@ class StoreReceiver:
         if len(queues) > 1:  # a busy channel that comes first would let the others starve
             first = next(self._turns) % len(queues)
             queues = queues[first:] + queues[:first]
-        if self._buffer:
+        if self._buffer.queues:
             shares: list[Share] = []
             self._buffer.take(queues, limit, shares)
             if shares:
