@@ -1,5 +1,5 @@
 """
-Blocking pops on several servers at once, so that no message is lost however the wait ends.
+Blocking pops on several servers at once, whose ends lose no message.
 
 A blocking pop is never ended by closing its socket: Redis may just have written the message into it. It is ended with
 ``CLIENT UNBLOCK`` (Redis 5), then its reply is read, and a message in it is returned or put back.
@@ -48,7 +48,7 @@ class BlockingPop(Take):
             self._client = self.shard.client_id(connection, _CLIENT_ID, fail_fast)
 
     def may_have_taken(self) -> bool:
-        """Return whether the pop has come to its end: while it waits it has taken nothing."""
+        """Return whether the pop has ended; while it waits it holds nothing."""
         if self._connection is None:
             return bool(self.taken)
         try:
@@ -59,7 +59,7 @@ class BlockingPop(Take):
 
     def end(self, ready: bool, timeout: float) -> None:
         """
-        End the pop unless its reply is ``ready``, and take the message if it has one.
+        End the pop unless its reply is ``ready``, and read the reply.
 
         Raises ``redis.exceptions.RedisError``: ``TimeoutError`` when it has not ended after ``timeout`` seconds; then
         a thread waits for it, and puts back the message that it may take.
@@ -71,7 +71,7 @@ class BlockingPop(Take):
         self.finish()
 
     def rescue(self) -> None:
-        """End the pop, and find out what was taken, after an interruption. Raises the server's errors."""
+        """End the pop and read its reply, after an interruption."""
         if self._connection is not None and self._sent and self._reading is None and not self._chunks:
             self._send_rest()
             if not self._unblock(HANG_TIMEOUT_SECONDS):
@@ -80,7 +80,7 @@ class BlockingPop(Take):
         super().rescue()
 
     def result(self, timeout: float | None = None) -> list[Any]:
-        """Return the message in a list, or none; wait as ``Exchange.result`` does."""
+        """Return a list of the message, or an empty list."""
         while True:
             replies = self._replies()
             postponed = bool(replies) and isinstance(replies[0], ResponseError) and is_unblocked(replies[0])
@@ -107,7 +107,7 @@ class BlockingPop(Take):
             except TimeoutError:
                 return bool(poll([self], max(0.0, started + timeout - time.monotonic())))
             except RedisError:
-                pass  # the pop's own connection shows what is wrong
+                pass  # the pop's own connection shows the error
             # A pop that Redis has not read yet cannot be ended: then it waits on, and is asked again.
             if not poll([self], _UNBLOCK_RETRY_SECONDS) and time.monotonic() > started + timeout:
                 return False
@@ -122,11 +122,12 @@ def wait_for_first(
     others: Sequence[Readable] = (),
 ) -> dict[BlockingPop, RedisError]:
     """
-    Wait on all the shards at once, until one has a message, or ``wakeup`` or another is readable; then end all pops.
+    Wait on all the shards at once, until one has a message; then end all the pops.
 
     The message is in ``taken`` of its pop. Should two shards have one in the same moment, the second is put back in
-    its place. When a shard fails, the wait ends. With ``fail_fast`` the errors are returned; otherwise the first is
-    raised, unless another shard has a message. After an exception the pops are to be given to ``requeue_taken``.
+    its place. The wait ends, too, after ``timeout`` seconds, once ``wakeup`` or one of ``others`` is readable, and
+    when a shard fails. With ``fail_fast`` the errors are returned; otherwise the first is raised, unless another
+    shard has a message. After an exception the pops are to be given to ``requeue_taken``.
     """
     failures: dict[BlockingPop, RedisError] = {}
     started: list[BlockingPop] = []
@@ -161,7 +162,7 @@ def wait_for_first(
 
 
 def _end_all(pops: Sequence[BlockingPop], ready: Sequence[Any], timeout: float) -> dict[BlockingPop, Exception]:
-    """End all the pops: one left behind would take a message for no reader. Return the errors."""
+    """End all the pops, as one left behind would take a message; return the errors."""
     errors: dict[BlockingPop, Exception] = {}
     for pop in pops:
         try:

@@ -1,5 +1,5 @@
 """
-One request on one connection and the bytes of its replies: an interruption anywhere loses neither.
+One request and its replies as bytes: an interruption anywhere loses neither.
 
 A signal handler's exception, or a gevent.Timeout, may come between any two instructions. redis-py's parsers lose a
 reply to an exception that comes after they have read from the socket, or have taken the reply out of their buffer.
@@ -41,10 +41,10 @@ class NoAnswer(TimeoutError):
 
 class Exchange:
     """
-    Sends ``operation`` to ``shard`` on a connection of its own, and reads the replies.
+    A request to one shard, which has a connection to itself, and its replies.
 
-    Each step goes on where an interruption has ended it, and no byte is sent twice. ``generation`` is that of the
-    process (``fork.check``) that may send it; None: any.
+    Each step goes on where an interruption has ended it, and no byte is sent twice. With a ``generation``, only the
+    process of that number (``fork.check``) may send it.
     """
 
     generation: int | None = None
@@ -59,9 +59,10 @@ class Exchange:
 
     def run(self) -> None:
         """
-        Do all of it, or the rest, on a connection that may be one more than ``max_connections``.
+        Send the request and read the replies, or do the rest of that.
 
-        Raises ``redis.exceptions.RedisError`` and ``UnsupportedRedis``.
+        The connection may be one more than ``max_connections``. Raises ``redis.exceptions.RedisError`` and
+        ``UnsupportedRedis``.
         """
         if not self._sent:
             self._chunks = []
@@ -77,9 +78,10 @@ class Exchange:
 
     def start(self, fail_fast: bool = False, spare: bool = False) -> None:
         """
-        Check a connection out and send the request; connect anew where it was closed before a byte went out.
+        Check a connection out and send the request.
 
-        Raises ``redis.exceptions.RedisError`` and ``UnsupportedRedis``.
+        A connection that was closed before a byte went out is connected anew. Raises ``redis.exceptions.RedisError``
+        and ``UnsupportedRedis``.
         """
         connection = self.shard.checkout(fail_fast, spare)
         try:
@@ -101,11 +103,11 @@ class Exchange:
             raise
 
     def _prepare(self, connection: Any, fail_fast: bool) -> None:
-        """Find out what has to be known of a connection before the request is sent."""
+        """Learn facts about a connection before the request is sent."""
 
     def fileno(self) -> int:
         """
-        Return a descriptor to poll: it is readable when there is more of a reply.
+        Return the descriptor to poll: it is readable when there is more of a reply.
 
         Raises ``redis.exceptions.ConnectionError`` when the connection is closed.
         """
@@ -116,9 +118,10 @@ class Exchange:
 
     def result(self, timeout: float | None = None) -> Any:
         """
-        Return what the replies mean; wait for each part of them as long as the socket does, or ``timeout`` seconds.
+        Return the meaning of the replies.
 
-        Raises ``NoAnswer`` after that; ``redis.exceptions.RedisError`` and ``UnsupportedRedis``.
+        Waits for each part of them up to ``timeout`` seconds, by default as long as the socket does. Raises
+        ``NoAnswer`` after that; ``redis.exceptions.RedisError`` and ``UnsupportedRedis``.
         """
         operation = self.operation
         if not self._chunks:
@@ -131,7 +134,7 @@ class Exchange:
                 self._receive(timeout)
             elif isinstance(replies[0], NoScriptError) and self._packed is operation.packed:
                 # Redis has run nothing: asking again cannot repeat anything.
-                self._sent = []  # first: it is what says whether anything may have been done
+                self._sent = []  # first: it tells whether anything may have been done
                 self._chunks = []
                 self._packed = operation.with_text()
                 self._send_rest()
@@ -156,7 +159,7 @@ class Exchange:
         return _replies(chunks[0] if len(chunks) == 1 else b"".join(chunks))
 
     def _meaning(self, replies: list[Any]) -> Any:
-        """Return what all the replies mean; raise the first that is an error."""
+        """Return the meaning of all the replies; raise the first that is an error."""
         for reply in replies:
             if isinstance(reply, RedisError):
                 explained = self.shard.explain(reply)

@@ -26,17 +26,18 @@ _LATE_REPLY_SECONDS = 60.0  # of each wait for a late reply, one after the other
 
 class Take(Exchange):
     """
-    A request for messages. ``taken`` are those that the shard has given, None until that is known.
+    A request for messages, for a call that began in the process ``generation``.
 
-    ``requeue`` makes the operation that puts a message back. ``generation`` is that of the process in which the call
-    has begun: a process that a signal handler has forked since must take nothing for it.
+    A process that a signal handler has forked since must take nothing for the call. ``requeue`` makes the operation
+    that puts a message back.
     """
 
     taken: list[Any] | None = None
+    """The messages of the reply; None until that has come."""
     _requeues: list[Exchange] | None = None
-    # A thread that waits for a late reply, and the rescue, must not both read it: who takes this out, does.
+    # A background thread and the rescue must not both read a late reply: the first to pop this item does.
     _reading: list[None] | None = None
-    _is_left = False  # whether that thread has surely been started
+    _is_left = False  # whether the thread has surely been started
 
     def __init__(
         self, shard: Shard, operation: Operation, requeue: Callable[[Taken], Operation], generation: int
@@ -49,14 +50,14 @@ class Take(Exchange):
         """
         Send the request and return the messages.
 
-        With ``fail_fast`` it waits up to ``HANG_TIMEOUT_SECONDS`` for each step; then a thread waits for the reply,
-        and requeues the messages in it. Raises ``redis.exceptions.RedisError`` and ``UnsupportedRedis``.
+        With ``fail_fast`` each step takes up to ``HANG_TIMEOUT_SECONDS``; then a thread waits for the reply, and
+        requeues the messages in it. Raises ``redis.exceptions.RedisError`` and ``UnsupportedRedis``.
         """
         self.start(fail_fast)
         return self.finish(HANG_TIMEOUT_SECONDS if fail_fast else None)
 
     def finish(self, timeout: float | None = None) -> list[Any]:
-        """Return the messages in the reply; go on where it was interrupted. Raises as ``take`` does."""
+        """Return the messages in the reply. Raises as ``take`` does."""
         try:
             taken: list[Any] = self.result(timeout)
             self.taken = taken
@@ -73,11 +74,11 @@ class Take(Exchange):
         return taken
 
     def may_have_taken(self) -> bool:
-        """Return whether it may hold messages, for other threads too: before it is known to have sent a byte."""
+        """Return whether it may hold messages, as seen by any thread."""
         return self._connection is not None or bool(self.taken)
 
     def rescue(self) -> None:
-        """Find out what was taken, after an interruption. Raises the server's errors."""
+        """Read the rest of the reply, after an interruption. Raises the server's errors."""
         if self._connection is None or self._is_left or not self._may_read():
             return
         if self.taken is not None:
@@ -88,7 +89,7 @@ class Take(Exchange):
             self.drop()
 
     def requeues(self) -> list[Exchange]:
-        """Return the exchanges that put the messages back; always the same, so that none is put back twice."""
+        """Return the exchanges that put the messages back: always the same ones."""
         if self._requeues is None:
             self._requeues = [Exchange(self.shard, self._requeue(one)) for one in self.taken or ()]
         return self._requeues
@@ -124,7 +125,7 @@ class Take(Exchange):
 
 
 def requeue_all(requeues: Iterable[Exchange]) -> None:
-    """Put messages back where they were taken; log a message that cannot be put back as lost."""
+    """Put messages back; log a message that cannot be put back as lost."""
     interruption: BaseException | None = None
     for requeue in requeues:
         for _ in range(2):
@@ -141,14 +142,14 @@ def requeue_all(requeues: Iterable[Exchange]) -> None:
 
 
 def requeue_taken(takes: Collection[Take]) -> None:
-    """End the requests of an interrupted call, and put back the messages that they have taken."""
+    """End the requests of an interrupted call, and put their messages back."""
     for take in takes:
         _rescue(take)
     requeue_all([requeue for take in takes for requeue in take.requeues()])
 
 
 def _rescue(take: Take) -> None:
-    """Rescue a request, once more where that is interrupted. Log that a message may be lost."""
+    """Rescue a request, twice where the first time is interrupted."""
     for attempt in (1, 2):
         try:
             take.rescue()

@@ -1,4 +1,4 @@
-"""The fan-out of groups in one process: messages off Redis that are for several channels of the process."""
+"""The fan-out of groups: messages for several channels of this process."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ _CHANNEL_BYTES = 200  # that a channel's name takes up, or a little less
 
 class SharedMessage:
     """
-    One message for several channels of a queue, as ``data``: each gets an object for itself, by ``decode``.
+    One message for several channels of a queue.
 
-    ``expires`` is a time of ``time.monotonic``. ``decoded`` is a first such object, if there is one already.
+    Each channel gets an object for itself, which ``decode`` makes of ``data``; the first gets ``decoded``, if that is
+    there. ``expires`` is a time of ``time.monotonic``.
     """
 
     __slots__ = ("_data", "_decode", "_decoded", "channels", "expires", "queue", "score", "size")
@@ -52,7 +53,7 @@ class SharedMessage:
         self._decoded = {0: decoded}
 
     def message(self) -> Message:
-        """Return the message, a new object each time. Raises what the serialiser raises."""
+        """Return the message, a new object each time. Raises any error of the serialiser."""
         message = self._decoded.pop(0, None)  # one call in C, so that only one thread gets it
         return self._decode(self._data) if message is None else message
 
@@ -73,12 +74,12 @@ class FanOutBuffer:
     def __init__(self, dropped: Callable[[str, int], object] = lambda channel, number: None) -> None:
         self._lock = _thread.RLock()
         self.queues: OrderedDict[str, deque[SharedMessage]] = OrderedDict()
-        """The messages by queue, for a quick look whether there are any; not to be changed."""
+        """The messages by queue. Other objects only look whether there are any."""
         self._size = 0
         self._dropped = dropped
 
     def add(self, channel: str, message: Message, expiry: float) -> None:
-        """Buffer a message that was received and not used, for the next reader of its channel."""
+        """Buffer an unused message for the next reader of its channel."""
         self.put(SharedMessage(queue_of(channel), [channel], message, copy.deepcopy, time.monotonic() + expiry))
 
     def put(
@@ -89,9 +90,9 @@ class FanOutBuffer:
         position: int = 0,
     ) -> None:
         """
-        Buffer a message, before those with a higher ``score``; by default behind all others.
+        Buffer a message: before messages with a higher ``score``, by default last.
 
-        In the same step the entry that it was made of is removed from ``entries``, where it is at ``position``.
+        In the same step its origin, the entry at ``position``, is removed from ``entries``.
         """
         origin = [None] if entries is None else entries
         with self._lock:
@@ -115,7 +116,7 @@ class FanOutBuffer:
     def take(
         self, queues: Collection[str], limit: int, taken: list[Share], newest: Mapping[str, float] | None = None
     ) -> None:
-        """Add up to ``limit`` shares for ``queues`` to ``taken``, of messages that are no newer than ``newest``."""
+        """Move up to ``limit`` shares to ``taken``, of messages no newer than ``newest``."""
         with self._lock:
             now = time.monotonic()
             full = len(taken) + limit
@@ -136,7 +137,7 @@ class FanOutBuffer:
                     self._forget(queue)
 
     def requeue(self, taken: Sequence[Share]) -> None:
-        """Put shares back, after an interruption of a call that may have been in here."""
+        """Put shares back, after an interruption that may have come in here."""
         # An interruption at the end of a ``with`` has left the lock with this thread.
         with contextlib.suppress(RuntimeError):  # raised when it is not
             while True:
@@ -150,7 +151,7 @@ class FanOutBuffer:
                     self._size += shared.size
 
     def _drop_expired(self, now: float) -> None:
-        """Drop the expired messages of two queues, others each time, which may have no reader any more."""
+        """Drop expired messages of two queues, which may have no reader any more."""
         for _ in range(min(2, len(self.queues))):
             queue, messages = next(iter(self.queues.items()))
             while messages and is_over(messages[0].expires, now):

@@ -1,4 +1,4 @@
-"""How many messages a reader may take from each channel, and a look at Redis from each queue."""
+"""The limits of a reader by channel, and of a look at Redis by queue."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from asgi_redis.wire import Taken
 
 class ReceiveLimits(Mapping[str, int]):
     """
-    The rest of the limits of ``channels``: by name, for the limited ones; 0 or less for none.
+    The number of messages that may be taken from each limited channel.
 
-    ``each`` holds for channels that ``some`` does not name; None: they have no limit. So it is small, however many
-    channels there are.
+    0 or less is none. ``each`` holds for ``channels`` that ``some`` does not name; None: they have no limit. So it is
+    small, however many channels there are.
     """
 
     def __init__(self, channels: Collection[str], each: int | None, some: Mapping[str, int]) -> None:
@@ -40,7 +40,7 @@ def exhausted(limits: Mapping[str, int] | None) -> set[str]:
 
 
 class QueueLimits:
-    """The limits of one look at Redis, by the keys of the queues, which ``key`` makes of names."""
+    """The limits of one look at Redis, by the keys of queues; ``key`` makes them."""
 
     def __init__(self, limits: Mapping[str, int], key: Callable[[bytes], bytes]) -> None:
         self._each, some = (limits.each, limits.some) if isinstance(limits, ReceiveLimits) else (None, limits)
@@ -51,16 +51,16 @@ class QueueLimits:
         return [key for key in keys if self._left.get(key, 1) > 0]
 
     def of(self, keys: Sequence[bytes], room: int) -> list[int]:
-        """Return how many messages each queue may give, where ``room`` are wanted; a single number is for all."""
+        """Return the limit of each queue, or one for all, or none, for ``room`` messages."""
         each, left = self._each, self._left
         if room == 1:
-            return []  # which all of them may
-        if all(number <= 0 for number in left.values()):  # those are not among them any more
-            return [] if each is None else [each]
+            return []  # no queue gives more
+        if all(number <= 0 for number in left.values()):  # such queues are not among the keys any more
+            return [] if each is None else [each]  # one limit is for all
         return [left.get(key, room if each is None else each) for key in keys]
 
     def count(self, taken: Sequence[Taken], limit: int) -> None:
-        """Note that messages were taken by a call that wants up to ``limit``."""
+        """Count messages that a call has taken, which wants up to ``limit``."""
         each = limit if self._each is None else self._each
         for one in taken:
             self._left[one.key] = self._left.get(one.key, each) - 1

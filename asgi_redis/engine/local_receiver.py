@@ -1,4 +1,4 @@
-"""Receiving from Redis and from this machine: each comes first in turn, and a wait is for both at once."""
+"""Receiving from Redis and from this machine at once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class StoreSource:
-    """The store of this machine as a source of messages; ``name`` is what the log calls it."""
+    """The store of this machine as a source; the log calls it ``name``."""
 
     def __init__(self, name: object, receiver: StoreReceiver) -> None:
         self.name = name
@@ -35,7 +35,7 @@ class StoreSource:
         return self.receiver.receive(names, call.limit, 0, call.limits)
 
     def listen(self, call: ReceiveCall, names: tuple[str, ...]) -> StoreListener:
-        """Return a listener, a context manager, that becomes readable when there may be more messages."""
+        """Return a listener: readable when there may be more messages."""
         full = exhausted(call.limits)
         return self.receiver.store.listen([name for name in names if name not in full])
 
@@ -59,7 +59,8 @@ class LocalReceiver(Receiver):
     """
     The reading side of one layer whose normal channels are in ``source``.
 
-    All messages that one call returns are from one side: those of the store could not be put back.
+    All messages that one call returns are from one side, as messages of the store cannot be put back. Each side comes
+    first in turn, and a wait is for both at once.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class LocalReceiver(Receiver):
         self.sources.append(source)
 
     def buffer(self, channel: str, message: dict[str, Any]) -> None:
-        """Give a message that was received and not used to the next reader of its channel."""
+        """Buffer an unused message for the next reader of its channel."""
         if is_normal(channel):
             self._store.receiver.buffer(channel, message)
             self.wake()
@@ -123,7 +124,7 @@ class LocalReceiver(Receiver):
         return received
 
     def _guarded(self, call: ReceiveCall, do: Callable[[ReceiveCall, tuple[str, ...]], T]) -> T | None:
-        """Return what the store does; None where there is nothing to do, or the policy leaves the store out."""
+        """Return the result of a call of the store; None where there is none."""
         names, policy = call.channels.here, call.policy
         if not names or self._number in policy.absent:
             return None

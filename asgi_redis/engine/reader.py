@@ -1,5 +1,5 @@
 """
-The reading of a worker: it goes on with the servers that serve messages, while others do not.
+The reader of a worker, which goes on with the servers that serve messages.
 
 A server that fails is left out, tried again in the background, and taken in again.
 """
@@ -16,9 +16,9 @@ from asgi_redis.engine.receiver import Receiver
 
 class Reader(LayerReader, FailurePolicy):
     """
-    Receives for one thread, and is the failure policy of its calls. Any other thread may ``unblock`` or ``close`` it.
+    Receives for one thread, and is the failure policy of its calls.
 
-    ``health`` is that of another reader, which this one shares.
+    Any other thread may ``unblock`` or ``close`` it. ``health`` is that of another reader, which this one shares.
     """
 
     leaves_out = True
@@ -51,11 +51,11 @@ class Reader(LayerReader, FailurePolicy):
 
     @property
     def error(self) -> Exception | None:
-        """The reason for which a server was left out, the last time that one was."""
+        """The error for which a server was last left out."""
         return self._health.error
 
     def watch(self, watch: Callable[[bool], object]) -> None:
-        """Have ``watch`` called with True when an outage begins, and with False when all the servers serve again."""
+        """Call ``watch`` with True when an outage begins, with False when it is over."""
         self._health.watch = watch
 
     def receive_batch(
@@ -67,7 +67,7 @@ class Reader(LayerReader, FailurePolicy):
         shared: bool = False,
     ) -> Batch:
         """
-        Receive as the layer's ``receive_batch`` does, from as many servers as can be reached.
+        Receive messages from all servers that can be reached.
 
         With no server at all it waits for one, up to ``timeout`` seconds. Raises ``UnsupportedRedis``, and no
         ``RedisError``.
@@ -78,7 +78,7 @@ class Reader(LayerReader, FailurePolicy):
         names = tuple(channels)
         try:
             batch = self._receiver.receive(names, limit, 0, self, limits, shared) if look else []
-            # It need not be one that these channels are on: looking is then no reason to come back at once.
+            # The server may have none of these channels: looking is then no reason to return at once.
             if not batch and (timeout > 0 or not look):
                 batch = self._receiver.receive(names, limit, timeout, self, limits, shared)
             return batch
@@ -86,22 +86,22 @@ class Reader(LayerReader, FailurePolicy):
             self.woken = False
 
     def wake(self) -> None:
-        """End the wait that is going on."""
+        """Make the wait that is going on look at ``woken``."""
         pipe = self.pipe
         if pipe is not None:
             pipe.wake()
 
     def retry(self) -> None:
-        """Try at once whether the servers that are left out can be reached. Raises nothing."""
+        """Try at once to reach the servers that are left out. Raises nothing."""
         self._health.retry()
 
     def close(self) -> None:
-        """Stop trying to reach servers that fail, if there is no sibling that wants them."""
+        """End the attempts to reach servers, unless a sibling needs them."""
         self._health.detach(self)
 
     def settle(self, deadline: float) -> bool:
         """
-        Wait for replies that servers owe to ended calls, and requeue the messages in them.
+        Wait for replies that servers owe to ended calls, and requeue their messages.
 
         ``deadline`` is a time of ``time.monotonic``; returns whether all replies were there by then.
         """
@@ -114,7 +114,7 @@ class Reader(LayerReader, FailurePolicy):
         return self._health.readable(turn, self._waits)
 
     def failed(self, number: int, error: Exception, keys: Sequence[bytes] = (), waiting: bool = False) -> None:
-        """Leave a source out, or those of ``keys`` that are no queues; ``waiting``: a wait has failed."""
+        """Leave a source out, or the keys among ``keys`` that are no queues."""
         if self._health.failed(number, error, keys, waiting):
             self.complete = False
 

@@ -1,4 +1,4 @@
-"""One call of a receiver: which messages it wants and has taken so far, and its policy for a source that fails."""
+"""One call of a receiver, its sources, and its policy for a source that fails."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.01, 0.25  # between two looks a
 
 
 class Source(Protocol):
-    """A place that messages come from: a Redis server, or the store of this machine. They are known by numbers."""
+    """A place that messages come from: a Redis server, or the store of this machine."""
 
     @property
     def name(self) -> object:
-        """What the log calls it."""
+        """The name in the log."""
 
     def probe(self) -> object:
         """Raise an error unless messages can be taken."""
@@ -35,17 +35,17 @@ class Source(Protocol):
         """Raise ``redis.exceptions.RedisError`` unless a wait for messages works."""
 
     def wrong_types(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Return the keys that are no queues, with their types. Raises ``redis.exceptions.RedisError``."""
+        """Return the keys that are no queues, with their types. Raises ``RedisError``."""
 
     def settle(self, deadline: float) -> bool:
-        """Wait for late replies; return whether all are there by ``deadline`` (``time.monotonic``)."""
+        """Wait for late replies; return whether all are there by ``deadline``."""
 
 
 class FailurePolicy:
-    """Decides what becomes of a source that fails. This one, of a layer's own calls, raises its error."""
+    """Decides about a source that fails. By default its error is raised."""
 
     leaves_out = False
-    """Whether a source that fails is left out, and a server that hangs soon fails; so no ``RedisError`` is raised."""
+    """Whether sources that fail are left out, and servers that hang soon fail. Then no ``RedisError`` is raised."""
     woken = False
     """Whether to return at once, with the messages that are there."""
     pipe: WakeupPipe | None = None
@@ -61,7 +61,7 @@ class FailurePolicy:
         return turn
 
     def failed(self, number: int, error: Exception, keys: Sequence[bytes] = (), waiting: bool = False) -> None:
-        """Leave a source out, or some of the ``keys`` that it was asked for; ``waiting``: a wait has failed."""
+        """Leave a source out, or some of ``keys``; ``waiting``: a wait has failed."""
         raise error
 
     def served(self, number: int, waiting: bool = False) -> None:
@@ -73,14 +73,14 @@ RAISE_ERRORS = FailurePolicy()
 
 class ReceiveCall:
     """
-    One call. ``takes`` hold messages off Redis, ``shares`` those out of the buffer: requeued if the call fails.
+    One call: the messages that it wants, and has taken so far.
 
-    ``full`` are the channels that have no room left in ``limits``. With ``shared``, a message for several channels
-    is returned as a ``SharedMessage``.
+    ``takes`` hold messages off Redis, ``shares`` messages out of the buffer; both are put back when the call fails.
+    With ``shared``, a message for several channels is returned as a ``SharedMessage``.
     """
 
     listener: StoreListener | None = None
-    """What tells of messages on this machine while the call waits."""
+    """It tells of messages on this machine while the call waits."""
     unblocked = 0
     """How often the receiver was unblocked before the call began."""
     looks = False
@@ -90,6 +90,7 @@ class ReceiveCall:
     is_registered = False
     """Whether the call is in the ``ReceiveOrder``."""
     full: Collection[str] = ()
+    """The channels that have no room left in ``limits``."""
     _pause = _FIRST_PAUSE_SECONDS
 
     def __init__(
@@ -117,7 +118,7 @@ class ReceiveCall:
         self.shares.clear()
 
     def next_pause(self) -> float:
-        """Return the seconds until the next look at a server where one may not wait: longer each time."""
+        """Return the seconds until the next look where one may not wait: ever more."""
         pause = self._pause
         self._pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
         return pause

@@ -1,5 +1,5 @@
 """
-The order of messages where several threads of one process read the same process-local queue.
+The order of messages where several threads read the same process-local queue.
 
 Redis returns a queue in order, but its replies reach the threads in any order. The rest of a group's message, which
 is in the buffer for its other channels, must come before messages that were sent later. So each call registers before
@@ -35,7 +35,7 @@ class ReceiveOrder:
             self._calls[weakref.ref(call)] = None
 
     def end(self, call: ReceiveCall) -> None:
-        """End the registration, when the messages that the call took are buffered, or there were none."""
+        """End the registration, when the messages of the call are buffered."""
         if call.is_registered:
             self._calls.pop(weakref.ref(call), None)
             for pipe in list(self._behind):
@@ -55,15 +55,15 @@ class ReceiveOrder:
                 yield other
 
     def have_taken(self, call: ReceiveCall) -> list[ReceiveCall]:
-        """Return the other calls that may have taken messages of the same queues, and not buffered them yet."""
+        """Return the other calls that may hold messages of the same queues."""
         return [other for other in self._others(call) if _may_have_taken(other)]
 
     def have_waiting(self, call: ReceiveCall) -> bool:
-        """Return whether another call waits for messages of the same queues, as far as its connection shows."""
+        """Return whether another call seems to wait for messages of the same queues."""
         return not all(map(_may_have_taken, self._others(call)))
 
     def wait(self, call: ReceiveCall) -> None:
-        """Wait until the others that have asked by now have buffered what they took; for a second at most."""
+        """Wait, up to a second, until the other calls of now have ended."""
         others = self.have_taken(call) if self._calls else []
         if not others:
             return
@@ -86,5 +86,5 @@ class ReceiveOrder:
 
 
 def _may_have_taken(call: ReceiveCall) -> bool:
-    """Return whether a call may hold messages that are not buffered yet; a wait that goes on has taken none."""
+    """Return whether a call may hold messages; a wait that goes on has taken none."""
     return any(take.may_have_taken() for take in list(call.takes))

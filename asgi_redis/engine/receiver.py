@@ -1,4 +1,4 @@
-"""How a layer receives from Redis: it looks, waits, decodes, and buffers messages for several readers."""
+"""Receiving from Redis: looks, and waits where there is no message."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class ReceiveRules(Protocol):
 
 
 class Receiver:
-    """The reading side of one layer. ``sources`` are its shards, and the store of this machine if it has one."""
+    """The reading side of one layer; ``sources`` are the places of its messages."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Receiver:
         fork.register(self)
 
     def start_process(self) -> None:
-        """Set up the parts that a process must not share with the one that it was forked from."""
+        """Set up the parts that processes must not share."""
         self._expired = ExpiredMessages()
         self._waiting: set[WakeupPipe] = set()
         self._idle_pipes: deque[WakeupPipe] = deque(maxlen=100)
@@ -87,12 +87,11 @@ class Receiver:
         shared: bool = False,
     ) -> Batch:
         """
-        Return up to ``limit`` (channel, message) tuples of ``channels``; wait ``timeout`` seconds for one.
+        Return up to ``limit`` messages; wait ``timeout`` seconds for one.
 
-        ``policy`` says what becomes of a source that fails. ``limits`` are lower limits of single channels; 0 leaves
-        one out. With ``shared``, messages for several channels are returned as they are buffered.
-
-        Until it returns, an exception from anywhere puts back what it has taken.
+        ``limits`` are lower limits of single channels; 0 leaves a channel out. With ``shared``, messages for several
+        channels are returned as they are buffered. Until it returns, an exception from anywhere puts the messages
+        that were taken back.
         """
         fork.check()
         call = ReceiveCall(self._channel_sets(channels), limit, policy, limits, shared)
@@ -142,7 +141,7 @@ class Receiver:
         return self._unblocked != call.unblocked or call.policy.woken
 
     def wake(self) -> None:
-        """Let all calls that wait look again whether they are to go on waiting."""
+        """Have all waiting calls look again whether to go on waiting."""
         fork.check()
         for pipe in list(self._waiting):
             pipe.wake()
@@ -154,7 +153,7 @@ class Receiver:
         self.wake()
 
     def buffer(self, channel: str, message: dict[str, Any]) -> None:
-        """Give a message that was received and not used to the next reader of its channel."""
+        """Buffer an unused message for the next reader of its channel."""
         fork.check()
         self._unpacker.buffer.add(channel, message, self._expiry)
         self.wake()
@@ -175,7 +174,7 @@ class Receiver:
     # Looking
 
     def _look(self, call: ReceiveCall, turn: Turn) -> Batch:
-        """Take the messages that are there, from one shard after the other until there are enough."""
+        """Take messages from one shard after the other until there are enough."""
         policy, room = call.policy, call.limit
         queue_limits = QueueLimits(call.limits, self._keys.queue) if call.limits else None
         limits: Sequence[int] = ()
@@ -221,7 +220,7 @@ class Receiver:
     # Waiting
 
     def _wait(self, call: ReceiveCall, turn: Turn, timeout: float) -> Batch:
-        """Wait for a message, up to ``timeout`` seconds; return none, too, where there is a reason to look again."""
+        """Wait for a message; return none, too, where there is a reason to look again."""
         waiting = [one for one in turn if self._shards[one[0]].can_wait()]
         if len(waiting) < len(turn):
             call.looks, timeout = True, min(timeout, call.next_pause())

@@ -1,4 +1,4 @@
-"""One Redis server as a source of messages: looks, blocking pops, and whether the user may wait there."""
+"""One Redis server as a source of messages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ShardSource:
         self._probe = operations.probe()
 
     def take(self, call: ReceiveCall, keys: Sequence[bytes], limit: int, limits: Sequence[int]) -> TakenMessages:
-        """Take up to ``limit`` messages that are there, no more than ``limits`` of each queue. Raises as ``Take``."""
+        """Take up to ``limit`` messages, of each queue no more than its limit."""
         operations = self._operations
         take = Take(self.shard, operations.receive(keys, limit, limits), operations.requeue, call.generation)
         call.takes.append(take)
@@ -42,7 +42,7 @@ class ShardSource:
         return pop
 
     def can_wait(self) -> bool:
-        """Return whether the user may wait here; otherwise it has to be looked at again and again."""
+        """Return whether the user may wait here, and not only look."""
         permissions = self.shard.permissions
         if not permissions.are_full:
             self.shard.learn_permissions(self._parts_of_pop)
@@ -53,17 +53,17 @@ class ShardSource:
         return self.shard.execute(self._probe)
 
     def try_to_wait(self) -> None:
-        """Begin and end a wait that nothing ends. Raises ``redis.exceptions.RedisError`` where that fails."""
+        """Begin and end a wait. Raises ``redis.exceptions.RedisError`` where that fails."""
         operation = self._operations.pop_nothing(self.shard.permissions.wake())
         pop = BlockingPop(self.shard, operation, self._operations.requeue, fork.generation)
         for error in wait_for_first([pop], WakeupPipe(), 0, fail_fast=True).values():
             raise error
 
     def wrong_types(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Return the keys that are no queues, with their types. Raises ``redis.exceptions.RedisError``."""
+        """Return the keys that are no queues, with their types. Raises ``RedisError``."""
         found = zip(keys, self.shard.execute(types(keys), fail_fast=True))
         return {key: kind for key, kind in found if kind not in _QUEUE_TYPES}
 
     def settle(self, deadline: float) -> bool:
-        """Wait for late replies; return whether all are there by ``deadline`` (``time.monotonic``)."""
+        """Wait for late replies; return whether all are there by ``deadline``."""
         return self.shard.background_replies.settle(deadline)

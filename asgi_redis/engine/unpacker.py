@@ -1,4 +1,4 @@
-"""What a call has taken off Redis becomes messages; the rest of a group's message is buffered for other readers."""
+"""Unpacking the entries of queues: which messages they hold, for which channels."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _PING = ping()
 
 class Unpacker:
     """
-    Decodes the entries of queues, and drops those that are no messages.
+    Decodes the entries of queues, and drops entries that are no messages.
 
-    An entry of a process-local queue may be for several channels of the process. ``expiry`` is in seconds; ``wake``
-    is called when there are messages for other calls.
+    An entry of a process-local queue may be for several channels of the process: it is buffered for their readers.
+    ``expiry`` is in seconds; ``wake`` is called when there are messages for other calls.
     """
 
     def __init__(self, keys: Keys, decoder: MessageDecoder, expiry: float, wake: Callable[[], object]) -> None:
@@ -43,7 +43,7 @@ class Unpacker:
         self._crowded_out = DroppedMessages("that its group's members have not received in time")
 
     def start_process(self, idle_pipes: deque[WakeupPipe]) -> None:
-        """Set up the parts that a process must not share with the one that it was forked from."""
+        """Set up the parts that processes must not share."""
         self.order = ReceiveOrder(idle_pipes)
         self.clear_buffer()
 
@@ -53,7 +53,7 @@ class Unpacker:
         self.buffer = FanOutBuffer(lambda queue, number: self._crowded_out.add(queue, why, number))
 
     def unpack(self, call: ReceiveCall) -> Batch:
-        """Return the messages that a call has taken; buffer those that are for several channels."""
+        """Return the messages that a call has taken, and buffer the rest for others."""
         received: Batch = []
         alone, has_buffered = self._is_alone(call), False
         for take in call.takes:
@@ -84,7 +84,7 @@ class Unpacker:
         return received
 
     def _is_alone(self, call: ReceiveCall) -> bool:
-        """Return whether no other call may have taken messages of the same queues that came earlier."""
+        """Return whether no other call may hold earlier messages of the same queues."""
         if not call.is_registered or self.order.is_alone():
             return True
         if self.order.have_waiting(call):
@@ -115,10 +115,10 @@ class Unpacker:
 
     def decode(self, taken: Taken) -> tuple[str, list[str], Message, bytes]:
         """
-        Return the name of the queue, the channels that an entry is for, at least one, the message, and its payload.
+        Return the queue of an entry, its channels, its message and its payload.
 
         A process-local queue's message names its channel, or all of them when it was sent to a group.
-        Raises ``UndecodableMessage``, or what the serialiser raises.
+        Raises ``UndecodableMessage``, or any error of the serialiser.
         """
         decoder = self._decoder
         queue = self._keys.queue_name(taken.key)
@@ -142,14 +142,14 @@ class Unpacker:
         return queue, names, message, payload
 
     def message(self, payload: bytes) -> Message:
-        """Return the message, a new object each time, that was decoded with this payload."""
+        """Return the message of a payload, a new object each time."""
         message = self._decoder.decode(payload)
         message.pop("__asgi_channel__", None)
         return message
 
 
 def _let_replies_come(call: ReceiveCall) -> None:
-    """Make a round trip: the replies to requests that Redis has served before have come then, too."""
+    """Make a round trip: the replies to earlier requests have come then, too."""
     for take in call.takes:
         if take.taken:
             try:

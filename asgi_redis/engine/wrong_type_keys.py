@@ -1,4 +1,4 @@
-"""Keys of another type in the place of queues: such a channel cannot be read, and costs the others nothing."""
+"""Keys of another type in the place of queues: only their channels cannot be read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LOOK_AGAIN_SECONDS = 2.0
 
 class WrongTypeKeys:
     """
-    Finds out which keys of ``sources`` are to be left out, and when one may be read again.
+    The keys of ``sources`` to leave out until they are queues again.
 
     Each makes two lines in the log: one when it is found, one when it is a queue again.
     """
@@ -29,7 +29,7 @@ class WrongTypeKeys:
         self._look_at = 0.0
 
     def find(self, number: int, keys: Sequence[bytes]) -> bool:
-        """Look at ``keys`` of a source, reading which was refused; return whether one of them is no queue."""
+        """Look at keys that a source refuses to read; return whether one is no queue."""
         source = self._sources[number]
         try:
             wrong = source.wrong_types(keys)
@@ -45,7 +45,7 @@ class WrongTypeKeys:
         return True
 
     def without(self, turn: Turn) -> Turn:
-        """Return the sources of ``turn``, and of their keys those that are queues."""
+        """Return ``turn`` without the keys that are no queues."""
         if not self._found:
             return turn
         if time.monotonic() >= self._look_at:

@@ -1,4 +1,4 @@
-"""A pipe that ends a wait for messages, from any thread or signal handler."""
+"""The wake-up pipe: it ends a wait, from any thread or signal handler."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from asgi_redis.process import fork
 
 
 class WakeupPipe:
-    """Ends a wait: ``wake`` makes it readable, from any thread or signal handler; ``clear`` makes it ready again."""
+    """
+    A pipe to poll in a wait: ``wake`` makes it readable and so ends the wait.
+
+    ``wake`` may be called by any thread and any signal handler.
+    """
 
     _ends: tuple[int, ...] = ()
 
@@ -22,23 +26,23 @@ class WakeupPipe:
         fork.register(self)
 
     def start_process(self) -> None:
-        """Replaces the pipe, which is the parent's, too: one of them would take what wakes the other."""
+        """Replace the pipe: the parent would read the bytes for this process."""
         for end, own in zip(_pipe(), self._ends):
             os.dup2(end, own, inheritable=False)  # the number stays: a wait may go on in the forked process
             os.close(end)
 
     def fileno(self) -> int:
-        """What can be polled: readable once woken."""
+        """Return the descriptor to poll: it is readable once woken."""
         return self._read_end
 
     def wake(self) -> None:
-        """Ends the wait that is going on, or the next one."""
+        """End the current wait, or the next one."""
         fork.check()
-        with contextlib.suppress(BlockingIOError):  # full of wakes that nobody has waited for
+        with contextlib.suppress(BlockingIOError):  # full of wakes that no wait has cleared
             os.write(self._write_end, b"\0")
 
     def clear(self) -> None:
-        """Makes ready for the next wait, after one that was woken."""
+        """Make ready for the next wait, after a wake."""
         with contextlib.suppress(BlockingIOError):
             os.read(self._read_end, 1 << 16)  # as much as a pipe holds
 
@@ -56,9 +60,9 @@ def _pipe() -> tuple[int, int]:
 
 def poll(readable: Sequence[Any], timeout: float) -> list[Any]:
     """
-    Wait up to ``timeout`` seconds until an object with a ``fileno()`` is readable; return all that are.
+    Wait for an object to be readable, up to ``timeout`` seconds; return all.
 
-    Raises ``ValueError`` for one that is closed, unless its ``fileno`` raises something else.
+    Each object has a ``fileno()``, whose errors pass through. Raises ``ValueError`` for a negative one.
     """
     poller = select.poll()
     by_descriptor = {}

@@ -11,10 +11,10 @@ from asgi_redis.wire.keys import Keys
 
 class ChannelSet:
     """
-    The queues of one set of channels, shard by shard; those of ``here`` are on this machine instead.
+    The queues of one set of channels, shard by shard.
 
     Redis serves queues in the given order, so the order moves on with every call: each queue, and each shard, comes
-    first in turn, and a busy one cannot starve the others.
+    first in turn, and a busy one cannot starve the others. The channels ``here`` are on this machine instead.
     """
 
     def __init__(self, channels: Iterable[str], keys: Keys, shards: int, here: tuple[str, ...] = ()) -> None:
@@ -34,7 +34,7 @@ class ChannelSet:
         self._here_turns = itertools.count(random.randrange(2))
 
     def turn(self) -> list[tuple[int, list[bytes]]]:
-        """Return each shard with the keys of its queues, in the order of this turn; not to be changed."""
+        """Return each shard with the keys of its queues, in the order of this turn."""
         by_shard = self._by_shard
         if len(self.names) <= 1 and len(by_shard) <= 1:
             return by_shard
@@ -45,5 +45,6 @@ class ChannelSet:
         return [(shard, keys[turn % len(keys) :] + keys[: turn % len(keys)]) for shard, keys in order]
 
     def is_here_first(self) -> bool:
-        """Return whether this machine comes first: every other time, or Redis would starve when it is busy."""
+        """Return whether this machine comes first in this turn."""
+        # Every other time: a busy machine would starve Redis.
         return not self.names or bool(next(self._here_turns) % 2)
