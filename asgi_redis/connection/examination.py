@@ -27,12 +27,7 @@ class Examination:
         self.version = "?"
 
     def examine(self, connection: Any) -> None:
-        """
-        Examine the server of a connection, unless that was done.
-
-        Raises ``UnsupportedRedis`` for a server in cluster mode, ``redis.exceptions.ConnectionError`` where none
-        answers. Logs an eviction policy that deletes queues.
-        """
+        """Raise ``UnsupportedRedis`` for a cluster; warn of a policy that deletes queues."""
         address = (getattr(connection, "host", ""), getattr(connection, "port", 0))
         if address in self._examined:
             return

@@ -38,11 +38,7 @@ def run_plan(plan: Plan[T]) -> T:
 
 
 def execute_on_shards(requests: Sequence[tuple[Shard, Operation]]) -> list[Any]:
-    """
-    Send operations to several shards at once, and return their results.
-
-    A shard that fails does not keep the others from being served; its error is raised when all have answered.
-    """
+    """Return the results of all, or raise the first error when all have answered."""
     if len(requests) == 1:
         shard, operation = requests[0]
         return [shard.execute(operation)]

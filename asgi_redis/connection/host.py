@@ -79,11 +79,7 @@ class Host:
         return self._connection_class(**self._options)
 
     def connect(self) -> Any:
-        """
-        Return a new connection of redis-py, connected.
-
-        Raises ``redis.exceptions.ConnectionError``, also where a provider of credentials raises any other error.
-        """
+        """Return a new connection of redis-py. Raises redis-py's ``ConnectionError``."""
         refuse_eventlet()  # it may have patched since the layer was made
         connection = self._make()
         self.reconnect(connection)

@@ -33,11 +33,7 @@ class Permissions:
         self.may_unblock = True
 
     def learn(self, execute: Execute, parts: Sequence[Operation]) -> None:
-        """
-        Ask whether the ``parts`` of a wait are allowed, unless that is known.
-
-        Raises nothing: the wait itself shows any other trouble.
-        """
+        """Ask whether the ``parts`` of a wait are allowed, unless that is known."""
         if self._known:
             return
         may_unblock = True

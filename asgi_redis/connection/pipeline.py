@@ -22,11 +22,7 @@ _SMALL = 1 << 14  # bytes that fit into the buffer of a socket whose last reques
 
 
 def begin(shard: Shard, operation: Operation) -> Any | None:
-    """
-    Send an operation if that takes no waiting; return the connection.
-
-    Raises ``redis.exceptions.RedisError``.
-    """
+    """Send an operation if that takes no waiting; return the connection."""
     connection = shard.checkout_warm() if len(operation.packed) <= _SMALL else None
     if connection is not None:
         try:

@@ -215,11 +215,7 @@ class ConnectionPool:
             raise ConnectionError(str(error)) from None
 
     def send(self, connection: Any, packed: bytes, fail_fast: bool = False) -> None:
-        """
-        Send a request on a connection that was checked out.
-
-        If the connection turns out to be closed before a byte has gone out, it is connected anew.
-        """
+        """Send a request; connect anew if it was closed before a byte went out."""
         try:
             write(connection, packed)
         except Unsent as error:

@@ -39,11 +39,7 @@ class Unsent(ConnectionError):
 
 
 def connect(connection: Any) -> None:
-    """
-    Connect within the connect timeout, a TLS handshake included.
-
-    redis-py alone would wait for a TLS handshake as long as for a reply.
-    """
+    """Connect, with the TLS handshake within the connect timeout, not the socket's."""
     timeout, connect_timeout = connection.socket_timeout, getattr(connection, "socket_connect_timeout", None)
     custom = connection.redis_connect_func
 
@@ -94,11 +90,7 @@ def write(connection: Any, packed: bytes) -> None:
 
 
 def write_rest(connection: Any, packed: bytes, written: list[int]) -> None:
-    """
-    Write the rest of a request, and add the numbers of bytes to ``written``.
-
-    Raises ``Unsent`` when Redis has certainly seen no byte of it.
-    """
+    """Write the rest of a request; add the numbers of bytes to ``written``."""
     sock = connection._sock
     if sock is None:
         raise _closed(written, "")
@@ -142,12 +134,7 @@ def read_reply(connection: Any) -> Any:
 
 
 def read_pushed(connection: Any, limit: int, is_polled: bool) -> list[Any]:
-    """
-    Return up to ``limit`` replies and messages that are there, also errors.
-
-    With ``is_polled`` a poll has shown that there is one. Makes few system calls: at each another thread may take
-    the processor.
-    """
+    """Return up to ``limit`` replies, messages and errors that are there."""
     replies: list[Any] = []
     is_plain = not isinstance(connection, SSLConnection)  # TLS sends more than our bytes, and keeps some
     is_there = is_polled and is_plain

@@ -76,12 +76,7 @@ class SentinelCluster:
             return self._own.clients
 
     def services(self) -> list[str]:
-        """
-        Return the names of all the services that the Sentinels watch, sorted.
-
-        Raises ``redis.exceptions.ConnectionError`` when none of them answers, ``ConfigurationError`` when they watch
-        none.
-        """
+        """Return the names of all the services that the Sentinels watch, sorted."""
         problem: Exception | None = None
         for sentinel in self._clients().sentinels:
             try:
@@ -136,11 +131,7 @@ class SentinelHost(Host):
         super().__init__(f"sentinel service {service}", kind, known)
 
     def _connect(self, connection: Any) -> None:
-        """
-        Ask the Sentinels for the master, and connect to it.
-
-        Raises ``redis.exceptions.ConnectionError`` also for a server that is, or has become, no master.
-        """
+        """Ask the Sentinels for the master, connect, and check that it is one."""
         address = self._cluster.master(self._service)
         connection.host, connection.port = address
         try:

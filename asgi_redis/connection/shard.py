@@ -92,11 +92,7 @@ class Shard(ConnectionPool):
         return explain(self.host, "?" if self._examination is None else self._examination.version, error)
 
     def with_key(self, error: Exception, operation: Operation) -> Exception:
-        """
-        Return the error of ``operation``, with a key of another type in its text.
-
-        Asks Redis, and so comes after the operation has released its connection.
-        """
+        """Ask Redis for the key of another type that an error is about; add its name."""
         if not is_wrong_type(error):
             return error
         keys = operation.keys()[:_KEYS_LOOKED_AT]
@@ -132,11 +128,7 @@ class Shard(ConnectionPool):
 
 
 def delete_matching(shard: Shard, pattern: bytes, is_own: Callable[[bytes], bool]) -> None:
-    """
-    Delete the keys that match a glob and are ``is_own``.
-
-    Some at a time, so that other clients are served in between.
-    """
+    """Delete the keys that match a glob and are ``is_own``, some at a time."""
     cursor = b"0"
     while True:
         cursor, found = shard.execute(scan(cursor, pattern))

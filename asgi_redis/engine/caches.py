@@ -43,11 +43,7 @@ class SizedCache(Generic[T]):
 
 
 class ChannelSets(SizedCache[T]):
-    """
-    Results of ``make`` for tuples of channels, cached for the next call.
-
-    It raises the errors of ``make``, also for a name that is not hashable.
-    """
+    """Results of ``make`` for tuples of channels, cached for the next call."""
 
     def __init__(self, make: Callable[[tuple[str, ...]], T]) -> None:
         super().__init__(_SETS_BYTES, _SETS)

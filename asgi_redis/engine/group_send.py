@@ -37,11 +37,7 @@ class _Placement(NamedTuple):
 
 
 class _Frames(NamedTuple):
-    """
-    Requests of a group send without the head, to which some add bytes.
-
-    ``longest``: the bytes of the longest tail with one name.
-    """
+    """Requests without their heads, with bytes that some add, and the longest tail."""
 
     frames: list[tuple[Shard, GroupFrame, bytes]]
     longest: int

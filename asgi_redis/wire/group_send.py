@@ -53,11 +53,7 @@ class GroupSendOperations:
         self._arguments = send_arguments(expiry)
 
     def frame(self, parts: Sequence[GroupPart], tails: Sequence[bytes], count_full: bool) -> GroupFrame:
-        """
-        Return the frame of a send to ``parts``, each completed by its tail.
-
-        ``count_full`` is for parts that are tried nowhere else.
-        """
+        """Return the frame of a send to ``parts``, each completed by its tail."""
         keys = [self._keys.queue(part.queue) for part in parts]
         keys += [self._keys.counters(part.queue) for part in parts]
         keys.append(self._keys.global_counters)

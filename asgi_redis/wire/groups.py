@@ -51,11 +51,7 @@ class GroupOperations:
         return Operation(packed, _read_members, 2, scripts.GROUP_EXPIRE)
 
     def scan(self, group: str, cursor: bytes) -> Operation:
-        """
-        Reads as the next cursor, ``b"0"`` at the end, and a dict of scores by members.
-
-        However the group changes meanwhile, no member that stays is missed.
-        """
+        """Reads as the next cursor, ``b"0"`` at the end, and a dict of scores by members."""
         packed = command(b"ZSCAN", self._keys.group(group), cursor, b"COUNT", b"%d" % (_MOST_MEMBERS // 4))
         return Operation(packed, _read_scan)
 

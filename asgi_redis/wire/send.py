@@ -26,11 +26,7 @@ class SendOperations:
         self._arguments = send_arguments(expiry)
 
     def send_head(self, queue: bytes, capacity: int, count_full: bool) -> bytes:
-        """
-        Return the start of a send to ``queue``; it is the same for each message.
-
-        ``count_full`` is for the last shard that is tried: a refusal there is the channel's.
-        """
+        """Return the start of a send to ``queue``; the last shard tried counts refusals."""
         keys = (self._keys.queue(queue), self._keys.counters(queue), self._keys.global_counters)
         arguments = (b"%d" % capacity, *self._arguments, b"1" if count_full else b"0")
         return script_head(scripts.SEND, keys, arguments, more=1)

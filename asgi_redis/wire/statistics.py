@@ -15,11 +15,7 @@ class StatisticsOperations:
         self._expiry = number(expiry)
 
     def of_channel(self, queue: bytes) -> Operation:
-        """
-        Reads as the messages sent, refused, expired and pending, and the greatest age.
-
-        The age is in seconds.
-        """
+        """Reads as messages sent, refused, expired, pending; the greatest age in seconds."""
         keys = (self._keys.queue(queue), self._keys.counters(queue))
         return run_script(scripts.CHANNEL_STATISTICS, keys, (self._expiry,), _read_of_channel)
 
