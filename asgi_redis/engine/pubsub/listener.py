@@ -129,7 +129,7 @@ class Listener:
         """Note a failure; return the seconds to wait before the next attempt."""
         self.shard.host.lost()
         delay = self._outage.failed(error)
-        with self._lock:
+        with self._owner.delivering():
             established = self._link is not None and self._link.established
             for subscription in list(self.subscriptions.values()):
                 subscription.confirmed = False
@@ -197,7 +197,7 @@ class Listener:
         self._outage.succeeded()
         if self._was_connected:
             self._was_connected = False
-            with self._lock:
+            with self._owner.delivering():
                 self._owner.notices.end()
 
     def _take(self, link: _Link) -> None:
