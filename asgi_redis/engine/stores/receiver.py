@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import select
 import time
 from collections.abc import Collection, Mapping
 from typing import cast
@@ -20,6 +19,7 @@ from asgi_redis.engine.stores.store import Store, StoreListener, Taken
 from asgi_redis.exceptions import UndecodableMessage
 from asgi_redis.process import fork
 from asgi_redis.process.patches import is_patched
+from asgi_redis.process.wakeup import poll
 from asgi_redis.wire.message import Batch, Message
 from asgi_redis.wire.names import is_channel_name, queue_of
 
@@ -83,9 +83,7 @@ class StoreReceiver:
                     remaining = deadline - time.monotonic()
                     if received or remaining <= 0 or self._is_ended(unblocked, reader):
                         return received
-                    poll = select.poll()
-                    poll.register(listener.fileno(), select.POLLIN)
-                    poll.poll(math.ceil(min(remaining, listener.look_seconds) * 1000))
+                    poll([listener], min(remaining, listener.look_seconds))
             finally:
                 self._listeners.discard(listener)
 
@@ -151,12 +149,13 @@ class StoreReceiver:
                 return []
 
     def _decode(self, taken: Taken) -> Batch:
+        decoder = self._decoder
         received: Batch = []
-        for queue, channel, data in taken:
+        for queue, channel, entry in taken:
             if channel != queue and (not is_channel_name(channel) or queue_of(channel) != queue):
-                self._decoder.drop(queue, UndecodableMessage("the name of another queue's channel"))
+                decoder.drop(queue, UndecodableMessage("the name of another queue's channel"))
                 continue
-            message = self._decoder.decode_or_drop(queue, data)
+            message = decoder.decode_or_drop(queue, entry)
             if message is not None:
                 received.append((channel, message))
         return received

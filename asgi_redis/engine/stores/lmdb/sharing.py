@@ -58,7 +58,10 @@ class EnvironmentUser:
     def transact(self, work: Callable[..., T], *arguments: Any) -> T:
         """Return ``work(environment, txn, now, *arguments)``, done in one transaction."""
         while True:
-            environment = self.environment()
+            fork.check()
+            environment = self._environment  # as ``environment`` does, without a call
+            if environment is None or not environment.is_current:
+                environment = self.environment()
             try:
                 with environment.lock:
                     if environment.busy:
