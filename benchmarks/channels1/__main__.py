@@ -98,7 +98,8 @@ def _measure(arguments: argparse.Namespace, subjects: list[Subject]) -> tuple[li
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.channels1", description="The layer under Channels 1, beside asgi_redis 1.4.3."
+        prog="python -m benchmarks.channels1",
+        description="The layer under Channels 1, and asgi_redis 1.4.3.",
     )
     parser.add_argument("--quick", action="store_true", help="one short round")
     parser.add_argument("--rounds", type=count, metavar="N", help="interleaved rounds (3; 1 with --quick)")

@@ -23,6 +23,16 @@ PREFIX = "bench"
 Command = tuple  # of str, bytes and numbers, as it goes to Redis
 
 
+def settings(port: int, keys: list[str] | None) -> dict[str, Any]:
+    """Return the settings of a layer, which have the same names for all of them."""
+    return {
+        "hosts": [f"redis://127.0.0.1:{port}/0"],
+        "prefix": PREFIX,
+        "capacity": CAPACITY,
+        "symmetric_encryption_keys": keys,
+    }
+
+
 @dataclass(frozen=True)
 class Subject:
     """One column of the table (or one floor)."""

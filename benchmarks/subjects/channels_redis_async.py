@@ -11,22 +11,17 @@ from typing import Any
 
 from channels_redis.core import RedisChannelLayer
 
-from . import CAPACITY, PREFIX
+from . import settings
 from .sorted_sets import SortedSets
 
 
 class ChannelsRedisAsync(SortedSets):
-    """Its coroutines as they are."""
+    """The layer of channels_redis, with its coroutines as they are."""
 
     asynchronous = True
 
     def __init__(self, port: int, keys: list[str] | None) -> None:
-        self.layer = RedisChannelLayer(
-            hosts=[f"redis://127.0.0.1:{port}/0"],
-            prefix=PREFIX,
-            capacity=CAPACITY,
-            symmetric_encryption_keys=keys,
-        )
+        self.layer = RedisChannelLayer(**settings(port, keys))
         self.send = self.layer.send
         self.group_send = self.layer.group_send
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from asgi_redis import RedisChannelLayer
 
-from . import CAPACITY, PREFIX
+from . import settings
 from .sorted_sets import SortedSets
 
 
@@ -16,12 +16,7 @@ class Ours(SortedSets):
     asynchronous = False
 
     def __init__(self, port: int, keys: list[str] | None) -> None:
-        self.layer = RedisChannelLayer(
-            hosts=[f"redis://127.0.0.1:{port}/0"],
-            prefix=PREFIX,
-            capacity=CAPACITY,
-            symmetric_encryption_keys=keys,
-        )
+        self.layer = RedisChannelLayer(**settings(port, keys))
         self.send = self.layer.send
         self.group_send = self.layer.send_group
 
