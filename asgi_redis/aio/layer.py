@@ -215,14 +215,11 @@ class AsyncChannelLayer(Names):
 
     def serialize(self, message: Message) -> bytes:
         """Return ``message`` as it is sent."""
-        layer: Any = self.layer  # a layer of a project need not have it
-        serialized: bytes = layer.serialize(message)
-        return serialized
+        return self.layer.serialize(message)
 
     def deserialize(self, message: bytes) -> Any:
         """Return the message that ``serialize`` was given."""
-        layer: Any = self.layer  # as above
-        return layer.deserialize(message)
+        return self.layer.deserialize(message)
 
     async def _call(self, call: Callable[..., T], *arguments: Any) -> T:
         return await self._calls.submit(functools.partial(call, *arguments), asyncio.get_running_loop())

@@ -64,7 +64,7 @@ class LayerReader(ABC):
         """
 
     def unblock(self) -> None:
-        """End the ``receive_batch`` that waits as if its time had run out, or else the next one."""
+        """End the current ``receive_batch``, or else the next one."""
         self.woken = True
         self.wake()
 
