@@ -47,7 +47,7 @@ def test_sets_are_bounded_by_the_bytes_of_their_names():
     sets = ChannelSets(list)
     for number in range(30):
         sets(tuple(f"{number}.{one}" for one in range(5000)))
-    assert 10 < len(sets._made) < 25
+    assert 10 < len(sets) < 25
 
 
 def test_a_name_that_cannot_be_looked_up_is_left_to_what_is_made():
