@@ -49,8 +49,8 @@ class Examination:
             return
         _warned.add(known)
         logger.warning(
-            "%s has the maxmemory-policy %s: when its memory is used up it deletes queues and groups, and nobody is "
-            "told. Set noeviction, which makes it refuse messages instead",
+            "%s has the maxmemory-policy %s: when its memory is used up it deletes queues and groups without an "
+            "error. Set noeviction, which makes it refuse messages instead",
             self._host,
             policy.decode(errors="replace"),
         )

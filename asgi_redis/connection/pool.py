@@ -59,7 +59,7 @@ class ConnectionPool:
         # Also those in use: a call that a signal handler has forked from goes on in this process, too.
         for connection in self._connections:
             leave_to_parent(connection)
-            connection.retire_at = -math.inf  # it is not kept when that call gives it back
+            connection.retire_at = -math.inf  # it is closed when that call releases it
         self._connections = WeakSet()
         self._idle = idle_connections()
         self._sweep_at = 0.0

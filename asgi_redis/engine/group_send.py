@@ -19,7 +19,7 @@ from asgi_redis.wire.server import types
 _QUEUE_COST = 2048  # a queue takes a script as long as so many bytes do, in addition to those of its entry
 _REQUESTS_AT_ONCE = 16  # each on its own connection
 _BYTES_AT_ONCE = 4 * MAX_SCRIPT_BYTES  # in requests that were made and not answered
-_MOST_NAMES = 1 << 20  # bytes of the names in one entry
+_MAX_NAME_BYTES = 1 << 20  # of the names in one entry
 _CACHE_BYTES = 32 << 20
 
 
@@ -61,7 +61,7 @@ class GroupSender:
         self._spliceable = encoder.spliceable
         self._rules = rules
         self._turns = itertools.count()
-        self._most_names = min(_MOST_NAMES, encoder.max_message_bytes)
+        self._name_bytes = min(_MAX_NAME_BYTES, encoder.max_message_bytes)
         cache_bytes = _CACHE_BYTES if rules.keeps_capacities else 0
         self._placements: SizedCache[_Placement] = SizedCache(cache_bytes)
         self._frames: SizedCache[_Frames] = SizedCache(cache_bytes)
@@ -183,7 +183,7 @@ class GroupSender:
         return self._operations.frame(parts, [b""], count_full), tails[0]
 
     def _place(self, members: tuple[bytes, ...], turn: int, last: bool) -> _Placement:
-        by_shard = plan_group(members, len(self._shards), turn, self._rules.get_capacity, self._most_names)
+        by_shard = plan_group(members, len(self._shards), turn, self._rules.get_capacity, self._name_bytes)
         placed: list[tuple[Shard, list[GroupPart], bool]] = []
         for shard, parts in zip(self._shards, by_shard):
             for count_full in (True, False):

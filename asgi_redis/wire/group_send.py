@@ -69,12 +69,12 @@ class GroupSendOperations:
 
 
 def plan_group(
-    members: Iterable[bytes], shards: int, turn: int, get_capacity: Callable[[str], int], most_names: int = 1 << 20
+    members: Iterable[bytes], shards: int, turn: int, get_capacity: Callable[[str], int], name_bytes: int = 1 << 20
 ) -> list[list[GroupPart]]:
     """
     Return the parts of a group send, for each shard.
 
-    One entry of a queue serves all the members that share it, or as many as have ``most_names`` bytes together. A
+    One entry of a queue serves all the members that share it, or as many as have ``name_bytes`` bytes together. A
     channel that is on all shards gets this one on a shard that moves on with ``turn``.
     """
     queues: dict[bytes, list[bytes]] = {}
@@ -91,21 +91,21 @@ def plan_group(
         if elsewhere:
             shard = (shard + turn) % shards
             capacity = share(capacity, shard, shards)
-        for some in _split(channels, most_names):
+        for some in _split(channels, name_bytes):
             parts[shard].append(GroupPart(queue, capacity, some, elsewhere))
     return parts
 
 
-def _split(names: list[bytes], most: int) -> Iterable[list[bytes]]:
-    """Yields the names in lists of about ``most`` bytes, at least one in each."""
-    at_once = max(1, most // _LONGEST_NAME)
+def _split(names: list[bytes], limit: int) -> Iterable[list[bytes]]:
+    """Yield the names in lists of about ``limit`` bytes, at least one in each."""
+    at_once = max(1, limit // _LONGEST_NAME)
     if len(names) <= at_once:  # nearly always
         yield names
         return
     size, some = 0, list[bytes]()
     for name in names:
         size += len(name) + _NAME_OVERHEAD
-        if some and size > most:
+        if some and size > limit:
             yield some
             size, some = len(name) + _NAME_OVERHEAD, []
         some.append(name)

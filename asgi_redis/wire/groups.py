@@ -9,7 +9,7 @@ from asgi_redis.wire import scripts
 from asgi_redis.wire.keys import Keys
 from asgi_redis.wire.operation import Operation, command, milliseconds, number, run_script, script_head
 
-_MOST_MEMBERS = 10_000  # in one command
+_MEMBERS_AT_ONCE = 10_000  # in one command
 _CACHED = 256  # requests
 
 
@@ -33,7 +33,7 @@ class GroupOperations:
         self._expiry = number(group_expiry)
         self._ttl = milliseconds(group_expiry)
         self.members = functools.lru_cache(maxsize=_CACHED)(self._make_members)
-        """``members(group)`` reads as ``GroupMembers``, oldest first. Removes those that have expired."""
+        """``members(group)`` reads as ``GroupMembers``, oldest first. Removes expired members."""
 
     def add(self, group: str, channel: str) -> Operation:
         """Add or renew a member."""
@@ -46,13 +46,13 @@ class GroupOperations:
     def _make_members(self, group: str) -> Operation:
         key = self._keys.group(group)
         # A separate command reads the members: a script would copy each of them twice.
-        packed = script_head(scripts.GROUP_EXPIRE, (key,), (self._expiry, b"%d" % (_MOST_MEMBERS // 4)))
-        packed += command(b"ZRANGE", key, b"0", b"%d" % (_MOST_MEMBERS - 1))
+        packed = script_head(scripts.GROUP_EXPIRE, (key,), (self._expiry, b"%d" % (_MEMBERS_AT_ONCE // 4)))
+        packed += command(b"ZRANGE", key, b"0", b"%d" % (_MEMBERS_AT_ONCE - 1))
         return Operation(packed, _read_members, 2, scripts.GROUP_EXPIRE)
 
     def scan(self, group: str, cursor: bytes) -> Operation:
         """Reads as the next cursor, ``b"0"`` at the end, and a dict of scores by members."""
-        packed = command(b"ZSCAN", self._keys.group(group), cursor, b"COUNT", b"%d" % (_MOST_MEMBERS // 4))
+        packed = command(b"ZSCAN", self._keys.group(group), cursor, b"COUNT", b"%d" % (_MEMBERS_AT_ONCE // 4))
         return Operation(packed, _read_scan)
 
 

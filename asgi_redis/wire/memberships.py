@@ -61,7 +61,7 @@ class MembershipOperations:
         return run_script(scripts.BEGIN_ROUND, (self._ledger,), arguments)
 
     def renew(self, memberships: Sequence[Membership]) -> Operation:
-        """Renew memberships, or put them back. Reads as those that others removed."""
+        """Renew memberships, or put them back. Reads as the removed ones."""
         keys = [self._ledger, *(self._keys.group(one.group) for one in memberships)]
         arguments = [*self._durations, *(one.channel.encode() for one in memberships)]
         arguments += (b"%d" % one.number for one in memberships)

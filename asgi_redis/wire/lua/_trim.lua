@@ -1,6 +1,6 @@
 -- Drops expired messages of queue, the oldest first: sets dropped to their number, and left to that of the expired
--- ones that are still there. Needs the locals call, queue, now, expiry and to_trim, the bytes to drop at most in this
--- script, with 1 KiB added for each message, so that no other client waits for long.
+-- messages that are still there. Needs the locals call, queue, now, expiry and to_trim, the bytes to drop at most in
+-- this script, with 1 KiB added for each message, so that no other client waits for long.
 local expired = call('ZCOUNT', queue, '-inf', string.format('(%.17g', now - expiry))
 if expired > 0 and expired == call('ZCARD', queue) then
     call('UNLINK', queue) -- takes no time, however many there are

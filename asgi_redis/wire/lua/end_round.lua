@@ -4,7 +4,7 @@
 -- ARGV[1] number     of the process's last join when the round began
 -- ARGV[2] round      number of the round
 -- ARGV[3] ledger_ttl milliseconds, less than the lease of a membership
--- Returns 1, or 0 when the data are not those that the round began with.
+-- Returns 1, or 0 when data were lost since the round began.
 --
 -- Atomic, because it must change only what it has looked at.
 local ledger, number, round, ledger_ttl = KEYS[1], tonumber(ARGV[1]), ARGV[2], ARGV[3]

@@ -4,7 +4,7 @@
 -- KEYS[2] waiting_queues sorted set {prefix}:waiting, names of queues
 -- ARGV[1] name           that of the queue
 -- ARGV[2] limit          messages
--- ARGV[3] margin         seconds that messages past their time are kept
+-- ARGV[3] margin         seconds that messages past their time stay
 -- Returns a list of the members, each with its score.
 --
 -- Atomic, because a queue that messages wait for must never be forgotten, and TTLs are renewed together.

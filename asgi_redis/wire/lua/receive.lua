@@ -3,7 +3,7 @@
 -- KEYS[1..n] queues sorted sets {prefix}{channel}; score: Unix seconds
 -- ARGV[1]    expiry seconds, may be a fraction
 -- ARGV[2]    limit  messages
--- ARGV[3..]  most   messages of each queue, in the order of KEYS; one is for all, none stands for limit
+-- ARGV[3..]  quotas messages of each queue, in the order of KEYS; one is for all, none stands for limit
 -- Returns the number of messages; for each of them the queue, the member, its age in microseconds, and its score;
 -- then for each queue with expired messages the queue, and how many were dropped.
 --
@@ -12,12 +12,12 @@ local expiry, limit = ARGV[1], tonumber(ARGV[2])
 local call = redis.call
 -- include _clock
 
--- At most so many bytes are taken, and dropped, with 1 KiB added for each message: others want to be served.
+-- At most so many bytes are taken, and dropped, with 1 KiB added for each message: other clients wait meanwhile.
 local size, to_trim = 1048576, 1048576
 local reply, expired_ones, to_take = {0}, nil, {}
 for i, queue in ipairs(KEYS) do
-    local most = ARGV[2 + math.min(i, #ARGV - 2)] -- limit where there are none
-    to_take[queue] = tonumber(most)
+    local quota = ARGV[2 + math.min(i, #ARGV - 2)] -- limit where there are none
+    to_take[queue] = tonumber(quota)
 end
 local refused
 local queues = KEYS

@@ -1,4 +1,4 @@
--- Renew memberships, and put back those that were lost with the data.
+-- Renew memberships, and put back the ones lost with the data.
 --
 -- KEYS[1]         ledger       hash {prefix}:joined:{client}: which joins these data contain
 -- KEYS[2..n+1]    groups       sorted sets {prefix}:group:{group}, one for each membership
@@ -6,7 +6,7 @@
 -- ARGV[2]         lease        seconds until a membership expires unless it is renewed again
 -- ARGV[3..n+2]    channels     full channel name of each membership
 -- ARGV[n+3..2n+2] numbers      of the join of each membership
--- Returns the positions, from 1, of those that were removed from their groups: their joins are in the data.
+-- Returns the positions, from 1, of memberships that other processes have removed: their joins are in the data.
 --
 -- Atomic, because data that are lost in between would look like memberships that were removed.
 local ledger, group_expiry, lease = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])

@@ -2,7 +2,7 @@
 --
 -- KEYS[1] queue  sorted set {prefix}{channel}
 -- ARGV[1] member bytes
--- ARGV[2] score  Unix seconds, the one that it was taken with
+-- ARGV[2] score  Unix seconds, as it was when the message was taken
 -- ARGV[3] ttl    milliseconds that the queue outlives its last message
 -- Returns 1.
 --

@@ -5,7 +5,7 @@
 -- KEYS[3]      waiting_queues sorted set {prefix}:waiting, names of queues; score: Unix seconds of the next try
 -- ARGV[1]      name           that of the queue
 -- ARGV[2]      retry          seconds until the next try
--- ARGV[3]      margin         seconds that messages past their time are kept
+-- ARGV[3]      margin         seconds that messages past their time stay
 -- ARGV[4]      taken          '1' when they were taken out of all sets before, '0' to move them
 -- ARGV[5,7..]  entries        bytes, the members of the delayed set
 -- ARGV[6,8..]  due            Unix seconds
