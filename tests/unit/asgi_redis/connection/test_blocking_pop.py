@@ -30,10 +30,10 @@ class TestPop:
         assert connections_are_sound(shards)
 
     def test_a_wake_ends_it_at_once_and_leaves_no_pop_behind(self, wait, shards, three_redis_servers):
-        waiter = WakeupPipe()
-        waiter.wake()
+        wakeup = WakeupPipe()
+        wakeup.wake()
         started = time.monotonic()
-        assert wait(30, waiter) is None
+        assert wait(30, wakeup) is None
         assert time.monotonic() - started < 1
         assert [blocked_clients(server) for server in three_redis_servers] == [0] * 3
         assert connections_are_sound(shards)

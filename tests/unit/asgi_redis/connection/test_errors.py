@@ -67,11 +67,9 @@ class TestWithoutAPassword:
             layer.send("a", {})
 
     def test_redis_7_s_refusal_of_a_long_request_is_that_too(self, password_server):
-        from asgi_redis.connection.errors import explained
+        from asgi_redis.connection.errors import explain
 
-        error = explained(
-            "x", "7", redis.exceptions.ResponseError("Protocol error: unauthenticated multibulk length")
-        )
+        error = explain("x", "7", redis.exceptions.ResponseError("Protocol error: unauthenticated multibulk length"))
         assert "wants a password" in str(error)
 
 

@@ -14,42 +14,42 @@ from tests.support.threads import in_threads
 
 
 class TestWakeupPipe:
-    def readable(self, waiter):
+    def readable(self, pipe):
         poll = select.poll()
-        poll.register(waiter, select.POLLIN)
+        poll.register(pipe, select.POLLIN)
         return bool(poll.poll(0))
 
     def test_it_can_be_read_once_woken_and_not_once_cleared(self):
-        waiter = WakeupPipe()
-        assert not self.readable(waiter)
-        waiter.wake()
-        waiter.wake()
-        assert self.readable(waiter)
-        waiter.clear()
-        assert not self.readable(waiter)
-        waiter.clear()
-        waiter.wake()
-        assert self.readable(waiter)
+        pipe = WakeupPipe()
+        assert not self.readable(pipe)
+        pipe.wake()
+        pipe.wake()
+        assert self.readable(pipe)
+        pipe.clear()
+        assert not self.readable(pipe)
+        pipe.clear()
+        pipe.wake()
+        assert self.readable(pipe)
 
     def test_however_often_it_is_woken_it_never_blocks(self):
-        waiter = WakeupPipe()
+        pipe = WakeupPipe()
         for _ in range(100_000):
-            waiter.wake()
-        assert self.readable(waiter)
+            pipe.wake()
+        assert self.readable(pipe)
 
     def test_wakes_from_many_threads_are_never_left_behind_for_ever(self):
-        waiter = WakeupPipe()
+        pipe = WakeupPipe()
         for _ in range(50):
-            in_threads(lambda _: waiter.wake(), range(4))
-            waiter.clear()
-            assert not self.readable(waiter)
+            in_threads(lambda _: pipe.wake(), range(4))
+            pipe.clear()
+            assert not self.readable(pipe)
 
     @pytest.mark.native("gevent keeps what it has waited on for a while")
     def test_its_pipe_goes_with_it(self):
-        waiter = WakeupPipe()
-        descriptor = waiter.fileno()
+        pipe = WakeupPipe()
+        descriptor = pipe.fileno()
         os.fstat(descriptor)
-        del waiter
+        del pipe
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(descriptor)
 
@@ -75,10 +75,10 @@ except OSError as error:
 
     @pytest.mark.native("forks")
     def test_a_forked_process_has_a_pipe_of_its_own_under_the_same_number(self):
-        waiter = WakeupPipe()
+        pipe = WakeupPipe()
         pid = os.fork()
         if not pid:
-            waiter.wake()
-            os._exit(0 if self.readable(waiter) else 1)
+            pipe.wake()
+            os._exit(0 if self.readable(pipe) else 1)
         assert os.waitpid(pid, 0)[1] == 0
-        assert not self.readable(waiter)
+        assert not self.readable(pipe)
