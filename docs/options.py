@@ -1,11 +1,12 @@
 """
 Writes ``options.rst``, the reference of the options, from their declarations: ``python docs/options.py [FILE]``.
 
-Each class that declares options is a section.
+Each class that declares options is a section, and the flags of ``runworker`` are the last.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import sys
 import textwrap
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from asgi_redis.layers import options
 from asgi_redis.layers.local import LocalOptions
+from workers.command.cli import CommandOptions
 
 LAYERS = {
     "RedisChannelLayer": options.RedisOptions,
@@ -29,8 +31,9 @@ Options
 =======
 
 The keyword arguments of each layer, which are the keys of ``CONFIG`` in Django's ``CHANNEL_LAYERS``, with their types
-and defaults. ``python docs/options.py`` has written this page from the declarations in
-``asgi_redis/layers/options.py``. The README and `The layers <layers.rst>`_ tell more of some.
+and defaults; and the flags of the worker. ``python docs/options.py`` has written this page from the declarations in
+``asgi_redis/layers/options.py`` and ``workers/command/arguments.py``. The README and `The layers <layers.rst>`_ tell
+more of some.
 """
 MEBIBYTE = 1024 * 1024
 
@@ -44,6 +47,18 @@ def page() -> str:
         seen.update(new)
         if new:
             parts.append(section(kind, new))
+    return "\n".join([*parts, flags()])
+
+
+def flags() -> str:
+    """Return the section of the worker's flags."""
+    title = "Flags of the worker"
+    parts = [f"{title}\n{'-' * len(title)}\n"]
+    parts.append("``manage.py runworker`` has the flags up to ``--verbosity``, ``runworker`` has all of them.\n")
+    for field in dataclasses.fields(CommandOptions):
+        value = field.metadata.get("metavar") or "|".join(map(str, field.metadata.get("choices", ())))
+        flag = value if "nargs" in field.metadata else f"--{field.name.replace('_', '-')} {value}".rstrip()
+        parts.append(f"``{flag}``\n    {wrapped(field.metadata['help'] % {'default': field.default}, 4)}\n")
     return "\n".join(parts)
 
 

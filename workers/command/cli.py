@@ -45,7 +45,7 @@ class CommandOptions(WorkerOptions):
     layer_url_file: str | None = flag(
         None, "a file with the URLs, for a password is seen on a command line", metavar="PATH"
     )
-    prefix: str | None = flag(None, "key prefix on the Redis of those URLs (default: asgi)")
+    prefix: str | None = flag(None, "key prefix on the Redis of those URLs (default: asgi)", metavar="PREFIX")
     settings: str | None = flag(None, "Django settings (default: DJANGO_SETTINGS_MODULE)", metavar="MODULE")
     verbosity: int = flag(
         1, "0 warnings, 1 start and stop, 2 each message (default: %(default)s)", "-v", type=int, choices=range(4)
