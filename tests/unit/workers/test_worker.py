@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
@@ -75,6 +76,7 @@ def test_it_can_be_started_and_stopped_without_run(layer: QueueLayer, consumer: 
     assert not worker.stop(time.monotonic() + 0.05)
     consumer.may_end.set()
     assert worker.stop(time.monotonic() + 5)
+    assert "handle" not in vars(logging.getLogger("workers.worker")), "the log stays guarded behind the worker"
 
 
 def test_the_ready_signals_come_before_the_first_message(layer: QueueLayer, consumer: Consumer) -> None:
