@@ -83,7 +83,7 @@ _names = must_be(
 
 
 def _check_capacities(name: str, value: object) -> None:
-    if value is None:
+    if not value:
         return
     if not isinstance(value, Mapping):
         raise ConfigurationError(f'{name} must be a dict such as {{"http.request": 200}}, not {value!r}')

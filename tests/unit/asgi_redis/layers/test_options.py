@@ -127,6 +127,8 @@ def test_a_subclass_with_a_constructor_that_passes_options_on_keeps_working():
         Tenant(capasity=7)
     with pytest.raises(UnknownSetting, match="Tenant has no setting 'tenan'; did you mean 'tenant'"):
         Tenant(tenan="one")
+    with pytest.raises(UnknownSetting, match="it has: tenant, expiry, "):
+        Tenant(zzz=1)
 
 
 def test_a_local_layer_gets_the_options_that_were_given_and_are_the_same_on_both_sides():
