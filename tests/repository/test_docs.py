@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
     ROOT / "README.rst",
+    ROOT / "CONTRIBUTING.rst",
     ROOT / "docs" / "layers.rst",
     ROOT / "docs" / "channels4.rst",
     ROOT / "docs" / "options.rst",
@@ -21,6 +22,7 @@ DOCUMENTS = [
     ROOT / "examples" / "chat" / "README.rst",
     ROOT / "benchmarks" / "README.rst",
 ]
+CONTRIBUTING = (ROOT / "CONTRIBUTING.rst").read_text()
 PICTURES = ["redis", "shards", "sentinel", "local", "ipc", "memory"]
 
 
@@ -72,3 +74,15 @@ def test_prose_is_not_wider_than_118_characters(name):
         if len(line) > 118 and not in_table and "://" not in line:
             wide.append(f"{name}:{number}")
     assert wide == []
+
+
+def test_every_path_that_contributing_names_is_there():
+    paths = re.findall(r"``((?:asgi_redis|workers|tests|layers|engine|connection|aio|wire)/[\w/.]*\w)``", CONTRIBUTING)
+    assert len(paths) > 30
+    assert [path for path in paths if not any((ROOT / base / path).exists() for base in ("", "asgi_redis"))] == []
+
+
+def test_contributing_has_the_two_commands_of_the_readme():
+    commands = re.findall(r"^    python3 -m venv .*", (ROOT / "README.rst").read_text(), re.MULTILINE)
+    assert len(commands) == 2
+    assert [command for command in commands if command not in CONTRIBUTING] == []
