@@ -78,7 +78,7 @@ class UnsupportedExtension(ChannelLayerError, NotImplementedError):
 
 
 class UnsupportedRedis(ChannelLayerError, RuntimeError):
-    """This Redis is too old, or lacks a command that is needed."""
+    """The Redis server is too old, or lacks a command that is needed."""
 
 
 class UnsupportedPatches(ChannelLayerError, RuntimeError):

@@ -157,7 +157,7 @@ consumer_finished.connect(pending_message_store.flush)
 
 
 class Channel(_Destination):
-    """A channel to send to, by its name, on the layer of an alias or a given layer."""
+    """A channel to send to, on the layer of an alias or on a given layer."""
 
     def send(self, content: Content, immediately: bool = False) -> None:
         """

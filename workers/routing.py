@@ -103,7 +103,7 @@ class RouteClass(Route):
 
 class Include(Routable):
     """
-    Another routing, or its dotted path, for messages whose fields start with prefixes.
+    Another routing, or its path, for messages whose fields start with prefixes.
 
     Each prefix is a pattern. The included entries see the field without the part that it matched, and its named
     groups are added to their keyword arguments. Raises as ``resolve_routing`` does.

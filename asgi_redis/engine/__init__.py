@@ -1,1 +1,1 @@
-"""How a call is carried out: sending, receiving, delayed messages and statistics, on Redis and on other stores."""
+"""Carries out the calls of layers, on Redis and on other stores."""
