@@ -9,7 +9,7 @@ from redis.exceptions import AuthenticationError, ConnectionError, ResponseError
 
 from asgi_redis.connection.errors import authentication_error, cluster_error
 from asgi_redis.connection.host import Host
-from asgi_redis.connection.redis_py import read_reply, write
+from asgi_redis.connection.redis_py import read, write
 from asgi_redis.wire.operation import command
 
 logger = logging.getLogger("asgi_redis")
@@ -60,7 +60,7 @@ def ask_info(host: Host, connection: Any) -> dict[bytes, bytes]:
     """Return the ``INFO`` of a server; empty where a user may not ask."""
     try:
         write(connection, _INFO)
-        reply = read_reply(connection)
+        reply = read(connection)
     except AuthenticationError as error:
         raise authentication_error(host, error) from error
     except ResponseError:

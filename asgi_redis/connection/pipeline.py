@@ -12,8 +12,8 @@ from typing import Any
 
 from redis.exceptions import AuthenticationError, NoScriptError, ResponseError
 
-from asgi_redis.connection.redis_py import Unsent, write
-from asgi_redis.connection.shard import Shard, read_replies
+from asgi_redis.connection.redis_py import Unsent, read, write
+from asgi_redis.connection.shard import Shard
 from asgi_redis.exceptions import CallInterrupted
 from asgi_redis.wire.operation import Operation
 
@@ -108,7 +108,7 @@ def is_error(outcome: Any) -> bool:
 def _read(connection: Any, operation: Operation) -> Any:
     """Return the result, or the error reply; raise when there is no reply."""
     try:
-        reply = read_replies(connection, operation)
+        reply = read(connection, operation.replies)
     except ResponseError as error:
         return error
     return operation.read(reply)

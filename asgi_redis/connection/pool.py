@@ -29,7 +29,7 @@ from asgi_redis.connection.redis_py import (
     is_connected,
     is_dead,
     leave_to_parent,
-    write,
+    write_rest,
 )
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.process import fork
@@ -217,10 +217,10 @@ class ConnectionPool:
     def send(self, connection: Any, packed: bytes, fail_fast: bool = False) -> None:
         """Send a request; connect anew if it was closed before a byte went out."""
         try:
-            write(connection, packed)
+            write_rest(connection, packed, [])
         except Unsent as error:
             self.renew(connection, error, fail_fast)
-            write(connection, packed)
+            write_rest(connection, packed, [])
 
     def renew(self, connection: Any, error: Unsent, fail_fast: bool = False) -> None:
         """Connect a connection anew that was closed before a byte went out."""

@@ -128,9 +128,20 @@ def has_reply(connection: Any, timeout: float) -> bool:
     return bool(connection.can_read(timeout))
 
 
-def read_reply(connection: Any) -> Any:
-    """Return one reply; raise an error reply without closing the connection."""
-    return connection.read_response(disable_decoding=True, disconnect_on_error=False)
+def read(connection: Any, number: int = 1) -> Any:
+    """Return a reply, or a list of several, or raise the first error reply of them."""
+    if number == 1:
+        return connection.read_response(disable_decoding=True, disconnect_on_error=False)
+    replies: list[Any] = []
+    refused: ResponseError | None = None
+    for _ in range(number):
+        try:
+            replies.append(connection.read_response(disable_decoding=True, disconnect_on_error=False))
+        except ResponseError as error:
+            refused = refused or error
+    if refused is not None:
+        raise refused
+    return replies
 
 
 def read_pushed(connection: Any, limit: int, is_polled: bool) -> list[Any]:
@@ -181,7 +192,7 @@ def answers(connection: Any, timeout: float) -> bool:
         write(connection, _PING)
         if not has_reply(connection, timeout):
             return False
-        read_reply(connection)
+        read(connection)
     except ResponseError:
         return True  # a user who may not ask
     except (RedisError, OSError):

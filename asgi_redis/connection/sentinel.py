@@ -23,7 +23,7 @@ from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
 
 from asgi_redis.connection.host import Host
-from asgi_redis.connection.redis_py import read_reply, write
+from asgi_redis.connection.redis_py import read, write
 from asgi_redis.exceptions import ConfigurationError
 from asgi_redis.process.patches import is_patched, original
 from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS, within
@@ -172,7 +172,7 @@ class SentinelHost(Host):
     def _check_role(self, connection: Any) -> None:
         write(connection, _ROLE)
         try:
-            role = read_reply(connection)[0]
+            role = read(connection)[0]
         except ResponseError:
             return  # a user who may not ask
         if role != b"master":

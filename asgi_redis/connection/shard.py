@@ -22,11 +22,11 @@ from redis.exceptions import (
     TimeoutError,
 )
 
+from asgi_redis.connection import redis_py
 from asgi_redis.connection.errors import explain, wrong_type_error
 from asgi_redis.connection.host import Host
 from asgi_redis.connection.permissions import Permissions
 from asgi_redis.connection.pool import ConnectionPool
-from asgi_redis.connection.redis_py import has_reply, is_wrong_type, read_reply, write
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS, BackgroundReplies
 from asgi_redis.wire.operation import Operation
@@ -56,7 +56,9 @@ class Shard(ConnectionPool):
         connection = self.checkout(fail_fast, spare)
         try:
             self.send(connection, operation.packed, fail_fast)
-            reply = self._await_reply(connection, operation, fail_fast)
+            if fail_fast:
+                self._await_reply(connection)
+            reply = self.read(connection, operation)
         except BaseException as error:
             self.after_error(connection, error)
             if isinstance(error, ResponseError):
@@ -67,20 +69,19 @@ class Shard(ConnectionPool):
         self.release(connection)
         return operation.read(reply)
 
-    def _await_reply(self, connection: Any, operation: Operation, fail_fast: bool) -> Any:
-        if fail_fast and not has_reply(connection, HANG_TIMEOUT_SECONDS):
+    def _await_reply(self, connection: Any) -> None:
+        if not redis_py.has_reply(connection, HANG_TIMEOUT_SECONDS):
             raise TimeoutError(f"{self.host} has not answered within {HANG_TIMEOUT_SECONDS:g} s")
-        return self.read(connection, operation)
 
     def read(self, connection: Any, operation: Operation) -> Any:
         """Return the reply to an operation that was sent, or the list of its replies."""
         try:
             try:
-                return read_replies(connection, operation)
+                return redis_py.read(connection, operation.replies)
             except NoScriptError:
                 # Redis has run nothing: asking again cannot repeat anything.
-                write(connection, operation.with_text())
-                return read_replies(connection, operation)
+                redis_py.write(connection, operation.with_text())
+                return redis_py.read(connection, operation.replies)
         except (ResponseError, AuthenticationError) as error:
             explained = self.explain(error)
             if explained is error:
@@ -93,7 +94,7 @@ class Shard(ConnectionPool):
 
     def with_key(self, error: Exception, operation: Operation) -> Exception:
         """Ask Redis for the key of another type that an error is about; add its name."""
-        if not is_wrong_type(error):
+        if not redis_py.is_wrong_type(error):
             return error
         keys = operation.keys()[:_KEYS_LOOKED_AT]
         try:
@@ -108,8 +109,10 @@ class Shard(ConnectionPool):
         """Return the number that Redis knows ``connection`` by; ``ask`` asks for it."""
         client = self._client_ids.get(connection)
         if client is None:
-            write(connection, ask.packed)
-            client = self._client_ids[connection] = int(ask.read(self._await_reply(connection, ask, fail_fast)))
+            redis_py.write(connection, ask.packed)
+            if fail_fast:
+                self._await_reply(connection)
+            client = self._client_ids[connection] = int(ask.read(self.read(connection, ask)))
         return client
 
     def learn_permissions(self, parts: Sequence[Operation]) -> None:
@@ -137,19 +140,3 @@ def delete_matching(shard: Shard, pattern: bytes, is_own: Callable[[bytes], bool
             shard.execute(unlink(keys))
         if cursor == b"0":
             return
-
-
-def read_replies(connection: Any, operation: Operation) -> Any:
-    """Read all replies of an operation, then raise the first error."""
-    if operation.replies == 1:
-        return read_reply(connection)
-    replies: list[Any] = []
-    refused: ResponseError | None = None
-    for _ in range(operation.replies):
-        try:
-            replies.append(read_reply(connection))
-        except ResponseError as error:
-            refused = refused or error
-    if refused is not None:
-        raise refused
-    return replies

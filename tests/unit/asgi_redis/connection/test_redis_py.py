@@ -91,13 +91,13 @@ def test_connecting_bounds_the_handshake_by_the_connect_timeout_and_replies_by_t
 def test_a_reply_written_past_redis_py_is_read_by_it_as_bytes(connection):
     redis_py.write(connection, command(b"ECHO", b"hello"))
     assert redis_py.has_reply(connection, 5)
-    assert redis_py.read_reply(connection) == b"hello", CHANGED + "what read_response returns"
+    assert redis_py.read(connection) == b"hello", CHANGED + "what read_response returns"
 
 
 def test_an_error_reply_leaves_the_connection_open(connection):
     redis_py.write(connection, command(b"NOSUCH"))
     with pytest.raises(exceptions.ResponseError) as raised:
-        redis_py.read_reply(connection)
+        redis_py.read(connection)
     assert redis_py.is_connected(connection), CHANGED + "disconnect_on_error"
     assert redis_py.lacks_command(raised.value), CHANGED + f"the text of an unknown command: {raised.value}"
 
@@ -137,7 +137,7 @@ def test_a_connection_left_to_the_parent_stays_open_there_and_is_refused_here(co
     assert os.read(read_end, 100) == b"refused", CHANGED + "connection.connect can no longer be replaced"
     os.close(read_end)
     redis_py.write(connection, command(b"ECHO", b"still open"))
-    assert redis_py.read_reply(connection) == b"still open", CHANGED + "disconnect closes the parent's socket, too"
+    assert redis_py.read(connection) == b"still open", CHANGED + "disconnect closes the parent's socket, too"
 
 
 class TestTexts:
