@@ -49,7 +49,6 @@ def find_redis_server() -> str:
 
     Raises:
         FileNotFoundError: There is neither.
-
     """
     for name in ("redis-server", "valkey-server"):
         installed = shutil.which(name)
@@ -84,7 +83,6 @@ class RedisServer:
         sentinel: Whether to run the binary as a Sentinel.
         binary: The binary, by default that of ``find_redis_server``.
         timeout: Seconds within which the server must answer.
-
     """
 
     def __init__(
@@ -174,7 +172,6 @@ class RedisServer:
 
         Raises:
             RedisServerError: It ends, or does not answer in time.
-
         """
         if self.running:
             return

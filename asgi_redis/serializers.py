@@ -123,14 +123,12 @@ class MsgPackSerializer(BaseMessageSerializer):
     """msgpack, with str and bytes kept apart."""
 
     def as_bytes(self, message: Any, *args: Any, **kwargs: Any) -> bytes:
-        """Return ``message`` as msgpack."""
         if not (args or kwargs):
             return _packed(message)
         packed: bytes = msgpack.packb(message, *args, **kwargs)
         return packed
 
     def from_bytes(self, message: bytes, *args: Any, **kwargs: Any) -> Any:
-        """Return the message of msgpack data."""
         return msgpack.unpackb(message, *args, **kwargs)
 
     def head(self, message: dict[str, Any]) -> bytes:
@@ -151,11 +149,9 @@ class JSONSerializer(BaseMessageSerializer):
     """JSON in UTF-8; it has no bytes, and tuples come back as lists."""
 
     def as_bytes(self, message: Any, *args: Any, **kwargs: Any) -> bytes:
-        """Return ``message`` as JSON."""
         return json.dumps(message, *args, **kwargs).encode()
 
     def from_bytes(self, message: bytes, *args: Any, **kwargs: Any) -> Any:
-        """Return the message of JSON text."""
         return json.loads(message, *args, **kwargs)
 
     def head(self, message: dict[str, Any]) -> bytes:

@@ -39,16 +39,13 @@ class ForeignLayer(BaseChannelLayer):
                     vars(self)[name] = getattr(layer, name)
 
     def send(self, channel: str, message: Message) -> None:
-        """Send by the layer."""
         self._layer.send(channel, message)
 
     def receive_batch(self, channels: Collection[str], limit: int, timeout: float = 0) -> Batch:
-        """Receive by the layer."""
         received: Batch = self._layer.receive_batch(channels, limit, timeout)
         return received
 
     def unblock(self) -> None:
-        """End all waits of the layer."""
         self._layer.unblock()
 
     def valid_channel_name(self, name: object, receive: bool = False) -> bool:
@@ -57,7 +54,6 @@ class ForeignLayer(BaseChannelLayer):
 
     @property
     def undecodable_count(self) -> int | None:
-        """How many messages the layer has dropped."""
         number: int | None = getattr(self._layer, "undecodable_count", None)
         return number
 
@@ -71,8 +67,6 @@ def adapted(channel_layer: Any) -> BaseChannelLayer:
 
     Raises:
         ConfigurationError: A worker cannot receive from it.
-
-
     """
     if isinstance(channel_layer, BaseChannelLayer):
         return channel_layer

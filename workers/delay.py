@@ -108,7 +108,6 @@ class Delivery(LifecycleHook):
             raise RuntimeError("delivering delayed messages fails again and again")
 
     def quiet(self) -> None:
-        """Stop delivering."""
         self._quieted = True
         self._stored.set()
 

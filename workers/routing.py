@@ -79,7 +79,6 @@ class Route(Routable):
         return self.consumer, {name: value for match in found.values() for name, value in match.groupdict().items()}
 
     def channel_names(self) -> set[str]:
-        """Return the channels to listen on."""
         return set(self.channels)
 
     def __str__(self) -> str:
@@ -133,7 +132,6 @@ class Include(Routable):
         return None
 
     def channel_names(self) -> set[str]:
-        """Return the channels that the included entries listen on."""
         return {name for entry in self.routing for name in entry.channel_names()}
 
 

@@ -50,7 +50,6 @@ class AsyncChannelLayer(Names):
 
     Raises:
         ValueError: ``layer`` is neither. Wrong settings raise the errors of the layer's class.
-
     """
 
     extensions = ["groups", "flush"]
@@ -106,7 +105,6 @@ class AsyncChannelLayer(Names):
             MessageTooLarge: The message is larger than ``max_message_bytes``.
             TypeError: The name is not valid, or a value cannot be serialised.
             ValueError: The message has a reserved key.
-
         """
         try:
             await self._call(self.layer.send, channel, message)
@@ -123,7 +121,6 @@ class AsyncChannelLayer(Names):
         Raises:
             TypeError: The channel is a process-local one of another process.
             LayerClosed: The layer was closed meanwhile.
-
         """
         self._check_receive(channel)
         try:
@@ -179,7 +176,6 @@ class AsyncChannelLayer(Names):
 
         Returns:
             The number of channels for which it was dropped, because they were full.
-
         """
         return await self._call(self.layer.send_group, group, message)
 

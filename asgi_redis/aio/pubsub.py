@@ -40,7 +40,6 @@ class CoroutineWaiter(LoopWaiter):
             self._subscriptions.when_delivered(settle, (self.future, None))
 
     def is_gone(self) -> bool:
-        """Whether the loop is closed."""
         return self.future.get_loop().is_closed()
 
 
@@ -99,7 +98,6 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
             MessageTooLarge: The message is larger than ``max_message_bytes``.
             TypeError: The name is not valid, or a value cannot be serialised.
             ValueError: The message has a reserved key.
-
         """
         await self._carry(self.layer.plans.send(channel, message))
 
@@ -121,7 +119,6 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
 
         Raises:
             LayerClosed: The layer was closed meanwhile.
-
         """
         closed, subscriptions = self._closed, self._subscriptions
         while True:
@@ -187,7 +184,6 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
 
         Raises:
             RuntimeError: This process does not listen to the channel: the process that does must add it.
-
         """
         await self._confirm([self.layer.join(group, channel)])
 

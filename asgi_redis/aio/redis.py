@@ -139,12 +139,10 @@ class RedisChannelLayer(AsyncChannelLayer):
 
         Returns:
             The number of channels for which it was dropped, because they were full.
-
         """
         return await self._carry(self.layer.plans.group_send(group, message))
 
     async def flush(self) -> None:
-        """Delete all messages and groups."""
         for memberships in self._memberships.values():
             memberships.forget()
         await super().flush()

@@ -113,7 +113,6 @@ class Pipeline(IOThreads[Request]):
         self._shard = shard
 
     def start_process(self) -> None:
-        """Start without threads and work."""
         super().start_process()
         self._at_rest = False
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
-from asgi_redis.wire.message import Batch
+from asgi_redis.wire.message import Batch, Limits
 
 _LOOK_SECONDS = 1.0
 
@@ -44,12 +44,7 @@ class LayerReader(ABC):
 
     @abstractmethod
     def receive_batch(
-        self,
-        channels: Collection[str],
-        limit: int,
-        timeout: float = 0,
-        limits: Mapping[str, int] | None = None,
-        shared: bool = False,
+        self, channels: Collection[str], limit: int, timeout: float = 0, limits: Limits = None, shared: bool = False
     ) -> Batch:
         """
         Take several messages; where there is none, wait for one.
@@ -60,7 +55,6 @@ class LayerReader(ABC):
             timeout: Seconds to wait.
             limits: The most messages to take from single channels; 0 leaves a channel out.
             shared: Whether a ``SharedMessage`` may take the place of one for several channels of this process.
-
         """
 
     def unblock(self) -> None:
@@ -111,14 +105,8 @@ class BatchReader(LayerReader):
         self._turn = 0
 
     def receive_batch(
-        self,
-        channels: Collection[str],
-        limit: int,
-        timeout: float = 0,
-        limits: Mapping[str, int] | None = None,
-        shared: bool = False,
+        self, channels: Collection[str], limit: int, timeout: float = 0, limits: Limits = None, shared: bool = False
     ) -> Batch:
-        """Take messages as ``LayerReader.receive_batch`` says; none is ``shared``."""
         limits = limits or {}
         names = [name for name in channels if limits.get(name, 1) > 0]
         # The first call shows at once that messages are served.
@@ -143,5 +131,4 @@ class BatchReader(LayerReader):
         return batch
 
     def wake(self) -> None:
-        """End all waits of the layer."""
         self._layer.unblock()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from asgi_redis.wire import Taken
+from asgi_redis.wire.message import Limits
 
 
 class ReceiveLimits(Mapping[str, int]):
@@ -33,7 +34,7 @@ class ReceiveLimits(Mapping[str, int]):
         return len(self._channels if self.each is not None else self.some)
 
 
-def exhausted(limits: Mapping[str, int] | None) -> set[str]:
+def exhausted(limits: Limits) -> set[str]:
     """Return the channels from which nothing may be taken."""
     some = limits.some if isinstance(limits, ReceiveLimits) else limits or {}
     return {name for name, left in some.items() if left <= 0}

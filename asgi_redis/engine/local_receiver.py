@@ -12,7 +12,8 @@ from asgi_redis.connection import Shard
 from asgi_redis.engine.codec import MessageDecoder
 from asgi_redis.engine.limits import exhausted
 from asgi_redis.engine.receive_call import Batch, ReceiveCall, Turn
-from asgi_redis.engine.receiver import Receiver, ReceiveRules
+from asgi_redis.engine.receiver import Receiver
+from asgi_redis.engine.rules import CallRules
 from asgi_redis.engine.stores.receiver import StoreReceiver
 from asgi_redis.engine.stores.store import StoreListener
 from asgi_redis.wire import ChannelSet, Keys, ReceiveOperations
@@ -40,7 +41,6 @@ class StoreSource:
         return self.receiver.store.listen([name for name in names if name not in full])
 
     def probe(self) -> object:
-        """Raise an error unless messages can be taken."""
         return self.receiver.store.global_statistics()
 
     def try_to_wait(self) -> None:
@@ -70,7 +70,7 @@ class LocalReceiver(Receiver):
         keys: Keys,
         operations: ReceiveOperations,
         decoder: MessageDecoder,
-        rules: ReceiveRules,
+        rules: CallRules,
     ) -> None:
         super().__init__(shards, keys, operations, decoder, rules)
         self._store = source
@@ -78,7 +78,6 @@ class LocalReceiver(Receiver):
         self.sources.append(source)
 
     def buffer(self, channel: str, message: dict[str, Any]) -> None:
-        """Buffer an unused message for the next reader of its channel."""
         if is_normal(channel):
             self._store.receiver.buffer(channel, message)
             self.wake()

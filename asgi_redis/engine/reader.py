@@ -6,12 +6,13 @@ A server that fails is left out, tried again in the background, and taken in aga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from asgi_redis.engine.health import Health
 from asgi_redis.engine.layer_reader import LayerReader
 from asgi_redis.engine.receive_call import Batch, FailurePolicy, Turn
 from asgi_redis.engine.receiver import Receiver
+from asgi_redis.wire.message import Limits
 
 
 class Reader(LayerReader, FailurePolicy):
@@ -36,22 +37,18 @@ class Reader(LayerReader, FailurePolicy):
 
     @property
     def serving(self) -> bool:
-        """Whether a server has answered the last call; false before the first one."""
         return bool(self._health.serving)
 
     @property
     def absent(self) -> Collection[int]:
-        """The sources that are left out."""
         return self._health.absent
 
     @property
     def down(self) -> bool:
-        """Whether all the servers that were tried have failed."""
         return bool(self._health.absent) and not self._health.serving
 
     @property
     def error(self) -> Exception | None:
-        """The error for which a server was last left out."""
         return self._health.error
 
     def watch(self, watch: Callable[[bool], object]) -> None:
@@ -59,12 +56,7 @@ class Reader(LayerReader, FailurePolicy):
         self._health.watch = watch
 
     def receive_batch(
-        self,
-        channels: Collection[str],
-        limit: int,
-        timeout: float = 0,
-        limits: Mapping[str, int] | None = None,
-        shared: bool = False,
+        self, channels: Collection[str], limit: int, timeout: float = 0, limits: Limits = None, shared: bool = False
     ) -> Batch:
         """
         Receive messages from all servers that can be reached.
@@ -86,13 +78,11 @@ class Reader(LayerReader, FailurePolicy):
             self.woken = False
 
     def wake(self) -> None:
-        """Make the wait that is going on look at ``woken``."""
         pipe = self.pipe
         if pipe is not None:
             pipe.wake()
 
     def retry(self) -> None:
-        """Try at once to reach the servers that are left out. Raises nothing."""
         self._health.retry()
 
     def close(self) -> None:
@@ -100,24 +90,16 @@ class Reader(LayerReader, FailurePolicy):
         self._health.detach(self)
 
     def settle(self, deadline: float) -> bool:
-        """
-        Wait for replies that servers owe to ended calls, and requeue their messages.
-
-        ``deadline`` is a time of ``time.monotonic``; returns whether all replies were there by then.
-        """
         return all(source.settle(deadline) for source in self._receiver.sources)
 
     # The failure policy
 
     def readable(self, turn: Turn) -> Turn:
-        """Return the sources and keys that can be read at present."""
         return self._health.readable(turn, self._waits)
 
     def failed(self, number: int, error: Exception, keys: Sequence[bytes] = (), waiting: bool = False) -> None:
-        """Leave a source out, or the keys among ``keys`` that are no queues."""
         if self._health.failed(number, error, keys, waiting):
             self.complete = False
 
     def served(self, number: int, waiting: bool = False) -> None:
-        """Note that a source has answered; ``waiting``: to a wait."""
         self._health.served(number, waiting)

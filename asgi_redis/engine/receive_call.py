@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 from asgi_redis.connection import Take
@@ -12,6 +12,7 @@ from asgi_redis.engine.stores.store import StoreListener
 from asgi_redis.process import fork
 from asgi_redis.process.wakeup import WakeupPipe
 from asgi_redis.wire import ChannelSet
+from asgi_redis.wire.message import Limits
 
 Batch = list[tuple[str, Any]]
 """Each message with its channel; where it is asked for, a ``SharedMessage`` in place of a group's message."""
@@ -93,14 +94,7 @@ class ReceiveCall:
     """The channels that have no room left in ``limits``."""
     _pause = _FIRST_PAUSE_SECONDS
 
-    def __init__(
-        self,
-        channels: ChannelSet,
-        limit: int,
-        policy: FailurePolicy,
-        limits: Mapping[str, int] | None,
-        shared: bool,
-    ) -> None:
+    def __init__(self, channels: ChannelSet, limit: int, policy: FailurePolicy, limits: Limits, shared: bool) -> None:
         self.channels = channels
         self.limit = limit
         self.limits = limits

@@ -8,7 +8,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from redis.exceptions import RedisError
 
@@ -18,6 +18,7 @@ from asgi_redis.engine.codec import MessageDecoder
 from asgi_redis.engine.dropped import FLOOD_SECONDS, ExpiredMessages
 from asgi_redis.engine.limits import QueueLimits
 from asgi_redis.engine.receive_call import RAISE_ERRORS, Batch, FailurePolicy, ReceiveCall, Source, Turn
+from asgi_redis.engine.rules import CallRules
 from asgi_redis.engine.shard_source import ShardSource
 from asgi_redis.engine.unpacker import Unpacker
 from asgi_redis.exceptions import UnsupportedRedis
@@ -25,6 +26,7 @@ from asgi_redis.process import fork
 from asgi_redis.process.wakeup import WakeupPipe
 from asgi_redis.wire import ChannelSet, Keys, ReceiveOperations
 from asgi_redis.wire.expiry import is_expired
+from asgi_redis.wire.message import Limits
 
 logger = logging.getLogger("asgi_redis")
 
@@ -32,17 +34,6 @@ _NAMES = 4096  # the latest ones that were right
 _NEARLY_SECONDS = 0.01  # that a wait may be short of a whole number
 _LONGEST_WAIT_SECONDS = 60.0  # then its connection is released: it may be to be replaced
 _LATE_SECONDS = 0.5  # that Redis may end a pop too late; it looks ten times a second
-
-
-class ReceiveRules(Protocol):
-    """The settings and rules of a layer that its receiver needs."""
-
-    @property
-    def expiry(self) -> float:
-        """Seconds that a message may be received."""
-
-    def valid_channel_name(self, name: object, receive: bool = False) -> bool:
-        """Return True, or raise ``TypeError``."""
 
 
 class Receiver:
@@ -54,7 +45,7 @@ class Receiver:
         keys: Keys,
         operations: ReceiveOperations,
         decoder: MessageDecoder,
-        rules: ReceiveRules,
+        rules: CallRules,
     ) -> None:
         self._shards = [ShardSource(shard, operations) for shard in shards]
         self.sources: list[Source] = [*self._shards]
@@ -83,7 +74,7 @@ class Receiver:
         limit: int,
         timeout: float,
         policy: FailurePolicy = RAISE_ERRORS,
-        limits: Mapping[str, int] | None = None,
+        limits: Limits = None,
         shared: bool = False,
     ) -> Batch:
         """

@@ -45,7 +45,6 @@ def get_channel_layer(alias: str = "default") -> BaseChannelLayer:
             has no synchronous layer. It is a ``ValueError``.
         ConfigurationError: An option in ``CONFIG`` has a value that cannot work.
         UnknownSetting: ``CONFIG`` has an option that the layer does not know. It is a ``TypeError``.
-
     """
     with _lock.value:
         if alias not in _layers:

@@ -111,7 +111,6 @@ class BaseChannelLayer(LayerRules, ABC, _OfAsgiref1):
             MessageTooLarge: The serialised message is larger than ``max_message_bytes``.
             TypeError: The name is not valid, or the message holds a value that cannot be serialised.
             ValueError: The message holds the reserved key ``__asgi_channel__``.
-
         """
 
     @abstractmethod
@@ -128,7 +127,6 @@ class BaseChannelLayer(LayerRules, ABC, _OfAsgiref1):
 
         Returns:
             (channel, message) tuples.
-
         """
 
     @abstractmethod
@@ -145,7 +143,6 @@ class BaseChannelLayer(LayerRules, ABC, _OfAsgiref1):
 
         Returns:
             The full name of the channel and the message, or (None, None).
-
         """
         refuse_await()
         received = self.receive_batch(channels, 1, self.block_timeout if block else 0)
@@ -202,7 +199,6 @@ class BaseChannelLayer(LayerRules, ABC, _OfAsgiref1):
 
         Returns:
             The number of channels for which the message was dropped.
-
         """
         self.check_message(message)
         channels = self.group_channels(group)

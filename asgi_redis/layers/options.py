@@ -257,7 +257,6 @@ def resolve(layer: object, kind: type[T], given: T) -> T:
     Raises:
         UnknownSetting: ``kind`` does not declare an option.
         ConfigurationError: The value of an option cannot work.
-
     """
     options = declarations(kind)
     for name in given:

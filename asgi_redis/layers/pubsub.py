@@ -84,7 +84,6 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
             TypeError: A name or value is not valid.
             ValueError: The message has the reserved key.
             redis.exceptions.ConnectionError: The message may or may not have been sent; or ``TimeoutError``.
-
         """
         refuse_await()
         run_plan(self.plans.send(channel, message))
@@ -123,11 +122,9 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         return self.subscriptions.open(dict.fromkeys(channels), self.get_capacity)
 
     def reader(self) -> PubSubReader:
-        """Return a reader for one thread of a worker."""
         return PubSubReader(self._receiver, self.listen, self.decoder)
 
     def unblock(self) -> None:
-        """End all waits of this process in a receive call, as if their time had run out."""
         self._receiver.unblock()
 
     @property

@@ -98,7 +98,6 @@ class RedisChannelLayer(BaseChannelLayer):
         return Reader(self._receiver)
 
     def unblock(self) -> None:
-        """End all receive calls that wait in this process, as if their time had run out."""
         self._receiver.unblock()
 
     def requeue(self, channel: str, message: Message) -> None:
@@ -118,7 +117,6 @@ class RedisChannelLayer(BaseChannelLayer):
         run_plan(self.plans.group_discard(group, channel))
 
     def group_channels(self, group: str) -> list[str]:
-        """Return the channels of ``group`` whose membership has not expired."""
         names = [name.decode() for name in run_plan(self.plans.group_members(group))]
         return list(filter(is_channel_name, names))
 
@@ -132,7 +130,6 @@ class RedisChannelLayer(BaseChannelLayer):
 
         Returns:
             The number of channels for which the message was dropped because they were full.
-
         """
         refuse_await()
         if self.sends_each:

@@ -103,7 +103,6 @@ class LayerRules(ClassicNames):
         Raises:
             TypeError: ``channels`` is a str.
             ValueError: ``limit`` is no whole number above 0, or ``timeout`` no number up to ``MAX_WAIT_SECONDS``.
-
         """
         if isinstance(channels, str):
             raise InvalidName(f"channels must be a list of names, not the str {channels!r}")

@@ -44,7 +44,6 @@ class StoreChannelLayer(BaseChannelLayer):
             MessageTooLarge: The message has more than ``max_message_bytes``.
             TypeError: A name or value is not valid.
             ValueError: The message has the reserved key.
-
         """
         refuse_await()
         if not isinstance(channel, str):
@@ -64,11 +63,6 @@ class StoreChannelLayer(BaseChannelLayer):
     # Receiving
 
     def receive_batch(self, channels: Collection[str], limit: int, timeout: float = 0) -> Batch:
-        """
-        Take up to ``limit`` messages at once, one from each channel in turn.
-
-        Where there is none, wait up to ``timeout`` seconds for one.
-        """
         refuse_await()
         self.check_receive(channels, limit, timeout)
         names = tuple(channels)
@@ -79,11 +73,9 @@ class StoreChannelLayer(BaseChannelLayer):
         return received
 
     def reader(self) -> StoreReader:
-        """Return a reader for one thread of a worker."""
         return StoreReader(self.receiver)
 
     def unblock(self) -> None:
-        """End all waits of this process in a receive call, as if their time had run out."""
         self.receiver.unblock()
 
     def requeue(self, channel: str, message: Message) -> None:
@@ -93,21 +85,18 @@ class StoreChannelLayer(BaseChannelLayer):
     # Groups
 
     def group_add(self, group: str, channel: str) -> None:
-        """Add ``channel`` to ``group`` for ``group_expiry`` seconds, or renew that."""
         refuse_await()
         self.valid_group_name(group)
         self.valid_channel_name(channel)
         self.store.group_add(group, channel, self.group_expiry)
 
     def group_discard(self, group: str, channel: str) -> None:
-        """Remove ``channel`` from ``group``, if it is in there."""
         refuse_await()
         self.valid_group_name(group)
         self.valid_channel_name(channel)
         self.store.group_discard(group, channel)
 
     def group_channels(self, group: str) -> list[str]:
-        """Return the channels of ``group`` whose membership has not expired."""
         self.valid_group_name(group)
         return self.store.group_channels(group, self.group_expiry)
 
@@ -184,11 +173,9 @@ class StoreChannelLayer(BaseChannelLayer):
         }
 
     def flush(self) -> None:
-        """Delete all messages, groups and counters of this layer's store."""
         refuse_await()
         self.store.flush()
         self.receiver.clear_buffer()
 
     def close(self) -> None:
-        """Release the resources of the store. The layer stays usable."""
         self.store.close()

@@ -16,7 +16,6 @@ def lazy_attributes(package: str, homes: Mapping[str, str], modules: Collection[
         package: The name of the package.
         homes: The module that each name is defined in.
         modules: Names of the package's own modules that need no import statement.
-
     """
 
     def find(name: str) -> Any:

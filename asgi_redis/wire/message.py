@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict, Union
+from collections.abc import Mapping
+from typing import Any, Optional, TypedDict, Union
 
 Message = dict[str, Any]
 Received = Union[tuple[str, Message], tuple[None, None]]
 """A message with its channel, or twice None."""
 Batch = list[tuple[str, Message]]
 """Messages, each with its channel."""
+Limits = Optional[Mapping[str, int]]
+"""The most messages to take from single channels; 0 leaves a channel out."""
 
 
 class GlobalStatistics(TypedDict):

@@ -63,7 +63,6 @@ class SupervisorLink(LifecycleHook):
         self._requests = socket.socket(fileno=sockets.requests)
 
     def start(self, worker: HookedWorker) -> None:
-        """Begin to answer."""
         metrics = WorkerMetrics(worker, str(self._index)) if self._serves_metrics else None
         threading.Thread(target=self._answer, args=(worker, metrics), name="supervisor", daemon=True).start()
         self.check(worker)

@@ -60,12 +60,10 @@ class MetricsServer(LifecycleHook):
         self._server = serve(address, self._document)
 
     def start(self, worker: HookedWorker) -> None:
-        """Begin to count."""
         self._metrics = WorkerMetrics(worker)
         logger.info("Metrics are at http://%s:%d/metrics", *self._server.address)
 
     def stop(self) -> None:
-        """End the server."""
         self._server.close()
 
     def _document(self) -> bytes:

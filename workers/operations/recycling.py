@@ -34,7 +34,6 @@ class MessageLimit(LifecycleHook):
         self._limit = max(1, round(_moved(number)))
 
     def start(self, worker: HookedWorker) -> None:
-        """Begin to count."""
         # An iterator, because "+= 1" in several threads at once loses counts.
         numbers = itertools.count(1)
 

@@ -68,7 +68,6 @@ class SystemdNotifier(LifecycleHook):
         self._notify("STOPPING=1\nSTATUS=Waiting for running consumers")
 
     def stop(self) -> None:
-        """Close the socket."""
         self._socket.close()
 
     def _notify(self, lines: str) -> bool:

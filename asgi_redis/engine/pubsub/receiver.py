@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from threading import Condition
 
 from asgi_redis.engine.codec import MessageDecoder
@@ -14,7 +14,7 @@ from asgi_redis.engine.outage import Outage
 from asgi_redis.engine.pubsub.subscription import Inbox
 from asgi_redis.engine.pubsub.subscriptions import Subscriptions
 from asgi_redis.process import fork
-from asgi_redis.wire.message import Batch
+from asgi_redis.wire.message import Batch, Limits
 
 _FIRST_CALL_SECONDS = 0.5  # that a first call of a reader waits to be subscribed, at least
 
@@ -59,7 +59,7 @@ class PubSubReceiver:
         inboxes: Sequence[Inbox],
         limit: int,
         timeout: float,
-        limits: Mapping[str, int] | None = None,
+        limits: Limits = None,
         is_ended: Callable[[], bool] | None = None,
     ) -> _Taken:
         """
@@ -93,7 +93,7 @@ class PubSubReceiver:
                     inbox.waiting.discard(condition)
             return taken
 
-    def _take(self, inboxes: Sequence[Inbox], limit: int, limits: Mapping[str, int] | None) -> _Taken:
+    def _take(self, inboxes: Sequence[Inbox], limit: int, limits: Limits) -> _Taken:
         now = time.monotonic()
         full: list[tuple[Inbox, int]] = []
         for inbox in inboxes:
@@ -149,14 +149,8 @@ class PubSubReader(LayerReader):
         self._refused = Outage("Redis, asked to subscribe,")
 
     def receive_batch(
-        self,
-        channels: Collection[str],
-        limit: int,
-        timeout: float = 0,
-        limits: Mapping[str, int] | None = None,
-        shared: bool = False,
+        self, channels: Collection[str], limit: int, timeout: float = 0, limits: Limits = None, shared: bool = False
     ) -> Batch:
-        """Take messages as ``LayerReader.receive_batch`` says; none is ``shared``."""
         inboxes = self._listen(channels)
         # The first call, and the first after an outage, return as soon as Redis has confirmed a subscription.
         was_serving = self.serving
@@ -178,5 +172,4 @@ class PubSubReader(LayerReader):
         return self._decoder.decode_all(taken)
 
     def wake(self) -> None:
-        """Make the waiting threads of this process look whether to go on."""
         self._receiver.wake()

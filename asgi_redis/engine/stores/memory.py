@@ -6,7 +6,7 @@ import _thread  # whose RLock gevent leaves as it is: all hubs and native thread
 import functools
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar, cast
 
 from asgi_redis.engine.stores.store import KEPT_SECONDS, TOTAL_KEPT_SECONDS, ChannelCounters, Counters, Push, Taken
@@ -14,6 +14,7 @@ from asgi_redis.exceptions import UnsafeSignalHandler
 from asgi_redis.process import fork
 from asgi_redis.process.wakeup import WakeupPipe
 from asgi_redis.wire.expiry import is_expired
+from asgi_redis.wire.message import Limits
 
 _COUNTED = 100_000  # queues whose counters are kept, at most
 _SWEPT = 20  # queues that are looked at in one sweep
@@ -150,7 +151,7 @@ class MemoryStore:
             self._counters.pop(queue, None)
 
     @_step
-    def pop(self, queues: Sequence[str], limit: int, expiry: float, limits: Mapping[str, int] | None = None) -> Taken:
+    def pop(self, queues: Sequence[str], limit: int, expiry: float, limits: Limits = None) -> Taken:
         """Take up to ``limit`` messages, one of each queue in turn."""
         taken: Taken = []
         now = time.monotonic()
@@ -289,7 +290,7 @@ class MemoryListener:
         """Return the descriptor to poll."""
         return self._pipe.fileno()
 
-    def pop(self, queues: Sequence[str], limit: int, expiry: float, limits: Mapping[str, int] | None = None) -> Taken:
+    def pop(self, queues: Sequence[str], limit: int, expiry: float, limits: Limits = None) -> Taken:
         """Take messages; it is unreadable until the next one comes."""
         self._pipe.clear()
         return self._store.pop(queues, limit, expiry, limits)

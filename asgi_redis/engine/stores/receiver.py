@@ -20,7 +20,7 @@ from asgi_redis.exceptions import UndecodableMessage
 from asgi_redis.process import fork
 from asgi_redis.process.patches import is_patched
 from asgi_redis.process.wakeup import poll
-from asgi_redis.wire.message import Batch, Message
+from asgi_redis.wire.message import Batch, Limits, Message
 from asgi_redis.wire.names import is_channel_name, queue_of
 
 
@@ -53,7 +53,7 @@ class StoreReceiver:
         channels: tuple[str, ...],
         limit: int,
         timeout: float,
-        limits: Mapping[str, int] | None = None,
+        limits: Limits = None,
         reader: LayerReader | None = None,
     ) -> Batch:
         """
@@ -117,16 +117,12 @@ class StoreReceiver:
             self._rules.valid_channel_name(channel, receive=True)
         return tuple(dict.fromkeys(channels))
 
-    def take(
-        self, listener: StoreListener, channels: tuple[str, ...], limit: int, limits: Mapping[str, int] | None
-    ) -> Batch:
+    def take(self, listener: StoreListener, channels: tuple[str, ...], limit: int, limits: Limits) -> Batch:
         """Return up to ``limit`` messages; without one, ``listener`` begins to wait."""
         queues = self._queues(channels)
         return self._look(listener, queues if limits is None else _with_room(queues, limits), limit, limits)
 
-    def _look(
-        self, source: Store | StoreListener, queues: tuple[str, ...], limit: int, limits: Mapping[str, int] | None
-    ) -> Batch:
+    def _look(self, source: Store | StoreListener, queues: tuple[str, ...], limit: int, limits: Limits) -> Batch:
         if len(queues) > 1:  # a busy channel that comes first would let the others starve
             first = next(self._turns) % len(queues)
             queues = queues[first:] + queues[:first]
@@ -179,14 +175,8 @@ class StoreReader(LayerReader):
         self._receiver = receiver
 
     def receive_batch(
-        self,
-        channels: Collection[str],
-        limit: int,
-        timeout: float = 0,
-        limits: Mapping[str, int] | None = None,
-        shared: bool = False,
+        self, channels: Collection[str], limit: int, timeout: float = 0, limits: Limits = None, shared: bool = False
     ) -> Batch:
-        """Take messages as ``LayerReader.receive_batch`` says; none is ``shared``."""
         # The first call shows at once that messages are served.
         timeout = timeout if self.serving else 0
         fork.check()
@@ -202,5 +192,4 @@ class StoreReader(LayerReader):
             self.woken = False
 
     def wake(self) -> None:
-        """Make the receivers of this process look whether to go on."""
         self._receiver.wake()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
+
+from asgi_redis.wire.message import Limits
 
 KEPT_SECONDS = 3600.0
 """How long the counters of a queue are kept after its last message."""
@@ -48,7 +50,7 @@ class StoreListener(Protocol):
     def fileno(self) -> int:
         """Return a descriptor that is readable once there may be a message."""
 
-    def pop(self, queues: Sequence[str], limit: int, expiry: float, limits: Mapping[str, int] | None = None) -> Taken:
+    def pop(self, queues: Sequence[str], limit: int, expiry: float, limits: Limits = None) -> Taken:
         """
         Take messages as ``Store.pop`` does.
 
@@ -76,7 +78,7 @@ class Store(Protocol):
         up. Both are counted.
         """
 
-    def pop(self, queues: Sequence[str], limit: int, expiry: float, limits: Mapping[str, int] | None = None) -> Taken:
+    def pop(self, queues: Sequence[str], limit: int, expiry: float, limits: Limits = None) -> Taken:
         """
         Take up to ``limit`` messages that have not expired.
 

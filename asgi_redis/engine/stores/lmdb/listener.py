@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import lmdb
 
@@ -15,6 +15,7 @@ from asgi_redis.engine.stores.lmdb.records import Txn
 from asgi_redis.engine.stores.lmdb.sharing import EnvironmentUser
 from asgi_redis.engine.stores.store import Taken
 from asgi_redis.exceptions import UnusableStore
+from asgi_redis.wire.message import Limits
 
 logger = logging.getLogger("asgi_redis")
 
@@ -44,7 +45,7 @@ class LMDBListener:
         """Return the socket to poll."""
         return self._wakeup.socket.fileno()
 
-    def pop(self, queues: Sequence[str], limit: int, expiry: float, limits: Mapping[str, int] | None = None) -> Taken:
+    def pop(self, queues: Sequence[str], limit: int, expiry: float, limits: Limits = None) -> Taken:
         """Take messages; begin to wait where there is none."""
         readable = True  # perhaps
         if not self._waits:
@@ -96,7 +97,7 @@ def _take_or_wait(
     queues: Sequence[str],
     limit: int,
     expiry: float,
-    limits: Mapping[str, int] | None,
+    limits: Limits,
 ) -> tuple[Taken, bool, Environment]:
     if not readable:
         environment.data.check_replaced()

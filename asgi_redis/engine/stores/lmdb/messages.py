@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from asgi_redis.engine.stores.lmdb.data_file import FEW, DataFile
 from asgi_redis.engine.stores.lmdb.environment import Environment
@@ -26,6 +26,7 @@ from asgi_redis.engine.stores.lmdb.sweeper import Sweeper
 from asgi_redis.engine.stores.lmdb.waiters import wake_one
 from asgi_redis.engine.stores.store import KEPT_SECONDS, Push, Taken, TakenMessage
 from asgi_redis.wire.expiry import is_expired
+from asgi_redis.wire.message import Limits
 
 _SHORT = 1024  # bytes of a message that takes no more pages than are kept spare
 _ANY, _TRY_AGAIN = 1 << 62, -(1 << 62)
@@ -118,7 +119,7 @@ def take(
     queues: Sequence[str],
     limit: int,
     expiry: float,
-    limits: Mapping[str, int] | None,
+    limits: Limits,
     address: bytes | None = None,
 ) -> tuple[Taken, list[str] | None]:
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from asgi_redis.engine.stores.lmdb import groups, statistics, waiters
@@ -15,6 +15,7 @@ from asgi_redis.engine.stores.lmdb.sharing import EnvironmentUser
 from asgi_redis.engine.stores.lmdb.sweeper import Sweeper
 from asgi_redis.engine.stores.store import ChannelCounters, Counters, Push, Taken
 from asgi_redis.exceptions import ChannelFull
+from asgi_redis.wire.message import Limits
 
 _EASE = 1 << 18  # bytes of room that are made at a time: not a few with each message
 
@@ -39,7 +40,7 @@ class LMDBStore(EnvironmentUser):
             middle = len(entries) // 2
             return self.push(entries[:middle], expiry) + self.push(entries[middle:], expiry)
 
-    def pop(self, queues: Sequence[str], limit: int, expiry: float, limits: Mapping[str, int] | None = None) -> Taken:
+    def pop(self, queues: Sequence[str], limit: int, expiry: float, limits: Limits = None) -> Taken:
         """Take up to ``limit`` messages, one of each queue in turn."""
         while True:
             taken, rest = self.transact(take, queues, limit, expiry, limits)
