@@ -15,15 +15,20 @@ from typing import TYPE_CHECKING
 from asgi_redis.process.lazy import lazy_attributes
 
 if TYPE_CHECKING:
-    from asgi_redis import core, exceptions, local, sentinel, serializers  # noqa: F401
-    from asgi_redis.exceptions import ChannelFull, MessageTooLarge
-    from asgi_redis.integrations.django import get_channel_layer
-    from asgi_redis.layers.ipc import IPCChannelLayer
-    from asgi_redis.layers.local import RedisLocalChannelLayer
-    from asgi_redis.layers.memory import InMemoryChannelLayer
-    from asgi_redis.layers.pubsub import RedisPubSubChannelLayer
-    from asgi_redis.layers.redis import RedisChannelLayer
-    from asgi_redis.layers.sentinel import RedisSentinelChannelLayer
+    from asgi_redis import core as core
+    from asgi_redis import exceptions as exceptions
+    from asgi_redis import local as local
+    from asgi_redis import sentinel as sentinel
+    from asgi_redis import serializers as serializers
+    from asgi_redis.exceptions import ChannelFull as ChannelFull
+    from asgi_redis.exceptions import MessageTooLarge as MessageTooLarge
+    from asgi_redis.integrations.django import get_channel_layer as get_channel_layer
+    from asgi_redis.layers.ipc import IPCChannelLayer as IPCChannelLayer
+    from asgi_redis.layers.local import RedisLocalChannelLayer as RedisLocalChannelLayer
+    from asgi_redis.layers.memory import InMemoryChannelLayer as InMemoryChannelLayer
+    from asgi_redis.layers.pubsub import RedisPubSubChannelLayer as RedisPubSubChannelLayer
+    from asgi_redis.layers.redis import RedisChannelLayer as RedisChannelLayer
+    from asgi_redis.layers.sentinel import RedisSentinelChannelLayer as RedisSentinelChannelLayer
 
 __version__ = "2.0.0"
 
@@ -42,18 +47,6 @@ _HOMES = {
 }
 _MODULES = ("core", "exceptions", "local", "sentinel", "serializers")  # need no import statement
 
-__all__ = [
-    "ChannelFull",
-    "IPCChannelLayer",
-    "InMemoryChannelLayer",
-    "MessageTooLarge",
-    "RedisChannelLayer",
-    "RedisLocalChannelLayer",
-    "RedisPubSubChannelLayer",
-    "RedisSentinelChannelLayer",
-    "__version__",
-    "get_channel_layer",
-]
-
 if not TYPE_CHECKING:  # a type checker would take every name for known
+    __all__ = [*_HOMES, "__version__"]
     __getattr__ = lazy_attributes(__name__, _HOMES, _MODULES)

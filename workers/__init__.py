@@ -14,12 +14,17 @@ from typing import TYPE_CHECKING
 from asgi_redis.process.lazy import lazy_attributes
 
 if TYPE_CHECKING:
-    from workers.channel import Channel, Group
-    from workers.exceptions import ConsumeLater, DenyConnection, WebsocketCloseException
-    from workers.message import Message
-    from workers.routing import include, route, route_class
-    from workers.runtime.pool import Pool
-    from workers.worker import Worker
+    from workers.channel import Channel as Channel
+    from workers.channel import Group as Group
+    from workers.exceptions import ConsumeLater as ConsumeLater
+    from workers.exceptions import DenyConnection as DenyConnection
+    from workers.exceptions import WebsocketCloseException as WebsocketCloseException
+    from workers.message import Message as Message
+    from workers.routing import include as include
+    from workers.routing import route as route
+    from workers.routing import route_class as route_class
+    from workers.runtime.pool import Pool as Pool
+    from workers.worker import Worker as Worker
 
 default_app_config = "workers.apps.WorkersConfig"  # for Django before 3.2
 
@@ -37,19 +42,6 @@ _HOMES = {
     "route_class": "workers.routing",
 }
 
-__all__ = [
-    "Channel",
-    "ConsumeLater",
-    "DenyConnection",
-    "Group",
-    "Message",
-    "Pool",
-    "WebsocketCloseException",
-    "Worker",
-    "include",
-    "route",
-    "route_class",
-]
-
 if not TYPE_CHECKING:  # a type checker would take every name for known
+    __all__ = [*_HOMES]
     __getattr__ = lazy_attributes(__name__, _HOMES)
