@@ -86,6 +86,12 @@ def test_settings_that_can_work_are_passed(path: str, config: Any) -> None:
             "Write CHANNEL_LAYERS['default'] and its CONFIG as dicts",
         ),
         ("asgi_redis.RedisSentinelChannelLayer", {"hosts": ["redis://h"]}, "not URLs", "Correct CHANNEL_LAYERS"),
+        (
+            "asgi_redis.RedisSentinelChannelLayer",
+            {"hosts": [("127.0.0.1", 1)], "services": "one"},
+            "services must be a list of names",
+            "Correct 'services' in",
+        ),
         ("asgi_redis.RedisLocalChannelLayer", {"local_layer": {"BACKEND": "x.y"}}, "'x.y' of local_layer", "Correct"),
         ("asgi_redis.IPCChannelLayer", {"max_bytes": 1}, "max_bytes", "'max_bytes'"),
         (
