@@ -161,7 +161,11 @@ class Channel(_Destination):
 
     def send(self, content: Content, immediately: bool = False) -> None:
         """
-        Send a message: inside a consumer when it is done or ``immediately``, elsewhere at once.
+        Send a message: at once, but in a consumer when it is done.
+
+        Args:
+            content: The message.
+            immediately: Whether to send at once in a consumer, too.
 
         Raises:
             TypeError: ``content`` is not a dict.
