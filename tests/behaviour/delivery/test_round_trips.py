@@ -36,7 +36,7 @@ class TestRoundTrips:
     )
     def test_a_call_takes_no_more_than_its_round_trips(self, layer, proxy, call, args, most):
         getattr(layer, call)(*args)
-        assert proxy.round_trips <= most
+        assert 0 < proxy.round_trips <= most
         assert proxy.connections == 0
 
     def test_a_group_send_to_many_takes_two(self, layer, proxy):
@@ -44,7 +44,7 @@ class TestRoundTrips:
             layer.group_add("chat", f"specific.{member}!x")
         proxy.reset_counters()
         layer.send_group("chat", {"payload": "x" * 1000})
-        assert proxy.round_trips <= 2
+        assert 0 < proxy.round_trips <= 2
 
     def test_a_group_sends_payload_crosses_the_line_once_for_each_mebibyte_of_entries(self, layer, proxy):
         for member in range(50):

@@ -52,6 +52,17 @@ class TestGarbage:
         assert "short" not in caplog.text
         assert "xxxxxxxxxxxx" not in caplog.text
 
+    def test_the_message_behind_it_is_read_though_the_time_of_the_wait_is_over(
+        self, layer_for, redis_server, proxy, prefix
+    ):
+        layer = layer_for(proxy.url)
+        assert layer.receive_batch(["work"], 1, 0.01) == []  # connects
+        with redis.Redis.from_url(redis_server.unix_url, protocol=2) as client:
+            client.zadd(f"{prefix}work", {b"garbage" * 5: time.time()})
+        layer_for(redis_server).send("work", {"number": 1})
+        proxy.delay = 0.25  # so the time is over when the garbage comes
+        assert layer.receive_batch(["work"], 1, 0.2) == [("work", {"number": 1})]
+
     def test_of_a_message_under_another_key_neither_content_nor_key_is_logged(self, layer_for, redis_server, caplog):
         theirs = layer_for(redis_server, symmetric_encryption_keys=["their-key"])
         ours = layer_for(redis_server, symmetric_encryption_keys=["our-key"])

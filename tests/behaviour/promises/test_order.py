@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+import redis
 
 from tests.support.reading import each_way_to_read
 from tests.support.threads import in_threads
@@ -56,6 +57,25 @@ class TestOrder:
             sender.send("work", {"number": number})
         skews[0] = 0
         assert [layer.receive(["work"])[1]["number"] for _ in range(999)] == list(range(999))
+
+    @each_way_to_read
+    @pytest.mark.parametrize("way", ["send", "send_group", "delayed"])
+    def test_nor_does_it_matter_that_the_clock_of_redis_was_set_back(self, layer_for, redis_server, read, way):
+        """A message that was sent before has a score in the future, and bytes that sort behind all others."""
+        layer = layer_for(redis_server)
+        layer.group_add("chat", "work")
+        with redis.Redis.from_url(redis_server.unix_url, protocol=2) as client:
+            entry = b"\xff" * 12 + layer.serialize({"number": 0})[12:]
+            client.zadd(f"{layer.prefix}work", {entry: time.time() + 30})
+        for number in (1, 2):
+            if way == "send":
+                layer.send("work", {"number": number})
+            elif way == "send_group":
+                layer.send_group("chat", {"number": number})
+            else:
+                layer.delayed.send("work", {"number": number}, 0)
+                layer.delayed.deliver()
+        assert [read(layer, ["work"])[1]["number"] for _ in range(3)] == [0, 1, 2]
 
     def test_each_senders_messages_keep_their_order_when_eight_send_at_once(self, layer_for, redis_server):
         layer = layer_for(redis_server, capacity=2_000)
