@@ -165,6 +165,8 @@ class TestRedisDies:
             traffic.flows()
         received = traffic.received + drain(layer, "work")
         assert len(received) == len(set(received)), "received twice"
+        lost = set(traffic.acknowledged) - set(received)
+        assert len(lost) <= 5 * 2, "more than the two that were on their way to the readers each time"
 
 
 class TestRedisHangs:

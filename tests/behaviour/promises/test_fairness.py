@@ -40,6 +40,17 @@ class TestFairness:
         received = [layer.receive([*busy, "quiet"])[0] for _ in range(200)]
         assert "quiet" in received
 
+    @pytest.mark.parametrize("read", [one, one_blocking])
+    def test_nor_does_one_that_is_busy_on_two_shards(self, layer_for, three_redis_servers, read):
+        servers = three_redis_servers[:2]
+        layer = layer_for(*servers, capacity=1_000)
+        for _ in range(200):
+            layer.send("busy", {})
+        for server in servers:
+            for order in (["busy", "quiet"], ["quiet", "busy"]):
+                layer_for(server).send("quiet", {})
+                assert "quiet" in [read(layer, order)[0] for _ in range(self.SOON)]
+
     def test_nor_one_shard_the_others(self, layer_for, three_redis_servers):
         layer = layer_for(*three_redis_servers, capacity=1_000)
         busy, quiet = layer_for(three_redis_servers[0], capacity=1_000), layer_for(three_redis_servers[2])
