@@ -59,7 +59,7 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
     @takes(PubSubOptions)
     def __init__(self, hosts: Hosts | None = None, /, **options: Unpack[PubSubOptions]) -> None:
         if hosts is not None:
-            options["hosts"] = hosts
+            options = PubSubOptions(hosts=hosts, **options)  # TypeError where it is given twice
         super().__init__(pubsub.RedisPubSubChannelLayer(**options))
         self._subscriptions = self.layer.subscriptions
         self._pipelines = {shard: Pipeline(shard) for shard in self.layer.plans.shards}

@@ -43,7 +43,7 @@ class RedisChannelLayer(AsyncChannelLayer):
     @takes(AsyncRedisOptions)
     def __init__(self, hosts: Hosts | None = None, /, **options: Unpack[AsyncRedisOptions]) -> None:
         if hosts is not None:
-            options["hosts"] = hosts
+            options = AsyncRedisOptions(hosts=hosts, **options)  # TypeError where it is given twice
         settings = resolve(self, AsyncRedisOptions, options)
         layer = redis.RedisChannelLayer(**select(RedisOptions, settings))
         self.on_disconnect = settings["on_disconnect"]

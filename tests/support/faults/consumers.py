@@ -1,17 +1,14 @@
-"""Consumers that raise whatever there is to raise, and one that has an exception raised in other slots."""
+"""Consumers that raise whatever there is to raise."""
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import json
 import pickle
 import sys
-import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from tests.support.workers.consumers import note, work
+from tests.support.workers.consumers import work
 from workers import route
 from workers.message import Message
 
@@ -77,21 +74,4 @@ def fail(message: Message) -> None:
     RAISE[message["kind"]]()
 
 
-def strike(message: Message) -> None:
-    """Has SystemExit or GreenletExit raised in ``number`` other slots, as time limits of libraries do."""
-    slots = [thread for thread in threading.enumerate() if thread.name.startswith("slot-")]
-    slots.remove(threading.current_thread())
-    idents = {thread.ident for thread in slots[: message["number"]]}
-    if "gevent.monkey" in sys.modules:
-        import gevent
-
-        for one in gc.get_objects():
-            if isinstance(one, gevent.Greenlet) and id(one) in idents:
-                one.kill(block=False)
-    else:
-        for ident in idents:
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident or 0), ctypes.py_object(SystemExit))
-    note("struck", len(idents))
-
-
-routing = [route("fail", fail), route("strike", strike), route("work", work)]
+routing = [route("fail", fail), route("work", work)]

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from asgi_redis.aio import RedisChannelLayer
 from asgi_redis.exceptions import UnknownSetting
 from tests.support.async_waiting import nothing_from, until, waits
 
@@ -273,3 +274,10 @@ def test_a_misspelt_setting_is_named_with_the_one_that_is_meant(aio_for, redis_s
 def test_an_unknown_setting_is_named_with_all_that_there_are(aio_for, redis_server):
     with pytest.raises(UnknownSetting, match=r"'zzz'; it has: hosts, .*capacity, .*, group_lease"):
         aio_for(redis_server, zzz=1)
+
+
+def test_hosts_come_by_position_or_by_name_and_not_twice():
+    url = "redis://localhost:1"
+    assert str(RedisChannelLayer([url]).layer) == str(RedisChannelLayer(hosts=[url]).layer)
+    with pytest.raises(TypeError, match="multiple values for keyword argument 'hosts'"):
+        RedisChannelLayer([url], hosts=[url])
