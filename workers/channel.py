@@ -32,10 +32,7 @@ RETRY_SECONDS = 0.05
 
 class _Destination(ABC):
     def __init__(
-        self,
-        name: str | bytes,
-        alias: str = DEFAULT_CHANNEL_LAYER,
-        channel_layer: BaseChannelLayer | None = None,
+        self, name: str | bytes, alias: str = DEFAULT_CHANNEL_LAYER, channel_layer: BaseChannelLayer | None = None
     ) -> None:
         self.name = name.decode("ascii") if isinstance(name, bytes) else name
         self.channel_layer = layer_for(alias) if channel_layer is None else channel_layer

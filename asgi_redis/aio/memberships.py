@@ -49,12 +49,7 @@ class Memberships:
     """
 
     def __init__(
-        self,
-        pipeline: Pipeline,
-        operations: MembershipOperations,
-        attendance: Attendance,
-        lease: float,
-        name: str,
+        self, pipeline: Pipeline, operations: MembershipOperations, attendance: Attendance, lease: float, name: str
     ) -> None:
         self._pipeline = pipeline
         self._operations = operations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from re import Pattern
 
 from asgi_redis.layers.base import BaseChannelLayer
@@ -37,7 +36,7 @@ class Names(LayerFacade):
         """The patterns of the channels that have another capacity, with it."""
         return self.layer.channel_capacity
 
-    def compile_capacities(self, channel_capacity: Capacities) -> list[tuple[re.Pattern[str], int]]:
+    def compile_capacities(self, channel_capacity: Capacities) -> list[tuple[Pattern[str], int]]:
         """Return the patterns of ``channel_capacity``, compiled, each with its capacity."""
         return self.layer.compile_capacities(channel_capacity)
 

@@ -90,14 +90,9 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
 
     async def send(self, channel: str, message: Message) -> None:
         """
-        Publish ``message`` to ``channel``, in one round trip.
+        Publish ``message`` to ``channel``, in one round trip; it is never full.
 
         After a ``redis.exceptions.ConnectionError`` or ``TimeoutError`` the message may or may not have been sent.
-
-        Raises:
-            MessageTooLarge: The message is larger than ``max_message_bytes``.
-            TypeError: The name is not valid, or a value cannot be serialised.
-            ValueError: The message has a reserved key.
         """
         await self._carry(self.layer.plans.send(channel, message))
 

@@ -132,14 +132,7 @@ class RedisChannelLayer(AsyncChannelLayer):
         await self._carry(self.layer.plans.group_discard(group, channel))
 
     async def group_send(self, group: str, message: Message) -> int:
-        """
-        Send ``message`` to every channel of ``group``, in two round trips.
-
-        Raises as ``send`` does, but no ``ChannelFull``.
-
-        Returns:
-            The number of channels for which it was dropped, because they were full.
-        """
+        """Send as ``AsyncChannelLayer.group_send`` does, in two round trips."""
         return await self._carry(self.layer.plans.group_send(group, message))
 
     async def flush(self) -> None:

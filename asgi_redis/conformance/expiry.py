@@ -45,39 +45,35 @@ class ExpiryTests(Suite):
 
     def test_many_expired_messages_hide_none_behind_them(self, layer_for: MakeLayer) -> None:
         """One call finds the message."""
-        expiry = 6 * self.resolution
-        layer = layer_for(expiry=expiry, capacity=1000)
+        layer = layer_for(expiry=6 * self.resolution, capacity=1000)
         send_all(layer, "own!a", range(300))
-        wait_until(time.monotonic() + expiry + self.resolution)
+        wait_until(time.monotonic() + layer.expiry + self.resolution)
         layer.send("own!b", {"n": 1})
         assert layer.receive(["own!"]) == ("own!b", {"n": 1})
         assert layer.receive(["own!"]) == (None, None)
 
     def test_expired_messages_of_one_channel_leave_another_readable(self, layer_for: MakeLayer) -> None:
-        expiry = 6 * self.resolution
-        layer = layer_for(expiry=expiry)
+        layer = layer_for(expiry=6 * self.resolution)
         layer.send("a", {"n": 1})
-        wait_until(time.monotonic() + expiry + self.resolution)
+        wait_until(time.monotonic() + layer.expiry + self.resolution)
         layer.send("b", {"n": 2})
         assert drain(layer, "a", "b") == [2]
 
     def test_expiry_holds_for_batches(self, layer_for: MakeLayer) -> None:
         self.needs("receive_batch")
-        expiry = 6 * self.resolution
-        layer = layer_for(expiry=expiry)
+        layer = layer_for(expiry=6 * self.resolution)
         send_all(layer, "a", range(5))
-        wait_until(time.monotonic() + expiry + self.resolution)
+        wait_until(time.monotonic() + layer.expiry + self.resolution)
         send_all(layer, "a", (5,))
         assert layer.receive_batch(["a"], 10) == [("a", {"n": 5})]
 
     def test_expiry_holds_for_messages_to_a_group(self, layer_for: MakeLayer) -> None:
         """That includes the second of two members of one process."""
-        expiry = 6 * self.resolution
-        layer = layer_for(expiry=expiry)
+        layer = layer_for(expiry=6 * self.resolution)
         self.needs_extension(layer, "groups")
         layer.group_add("g", "own!a")
         layer.group_add("g", "own!b")
         layer.send_group("g", {"n": 1})
         assert layer.receive(["own!"])[1] == {"n": 1}
-        wait_until(time.monotonic() + expiry + self.resolution)
+        wait_until(time.monotonic() + layer.expiry + self.resolution)
         assert layer.receive(["own!"]) == (None, None)

@@ -13,15 +13,7 @@ from typing import Any
 
 import pytest
 
-from asgi_redis.conformance.suite import (
-    PATIENCE_SECONDS,
-    Layer,
-    MakeLayer,
-    Suite,
-    drain,
-    receive_within,
-    send_all,
-)
+from asgi_redis.conformance.suite import PATIENCE_SECONDS, Layer, MakeLayer, Suite, drain, receive_within, send_all
 
 
 class Child:

@@ -3,20 +3,17 @@
 from asgi_redis.connection.blocking_pop import BlockingPop, wait_for_first
 from asgi_redis.connection.errors import describe_wrong_type
 from asgi_redis.connection.execute import Plan, Request, execute_on_shards, run_plan
-from asgi_redis.connection.host import Host
 from asgi_redis.connection.hosts import parse_hosts, parse_sentinels
 from asgi_redis.connection.pipeline import as_exception, begin, each_its_own, is_error, pipeline_execute
-from asgi_redis.connection.sentinel import SentinelCluster, SentinelHost
+from asgi_redis.connection.sentinel import SentinelCluster
 from asgi_redis.connection.shard import Shard, delete_matching
 from asgi_redis.connection.take import Take, requeue_taken
 
 __all__ = [
     "BlockingPop",
-    "Host",
     "Plan",
     "Request",
     "SentinelCluster",
-    "SentinelHost",
     "Shard",
     "Take",
     "as_exception",

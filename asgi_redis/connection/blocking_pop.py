@@ -115,11 +115,7 @@ class BlockingPop(Take):
 
 
 def wait_for_first(
-    pops: Sequence[BlockingPop],
-    wakeup: WakeupPipe,
-    timeout: float,
-    fail_fast: bool,
-    others: Sequence[Readable] = (),
+    pops: Sequence[BlockingPop], wakeup: WakeupPipe, timeout: float, fail_fast: bool, others: Sequence[Readable] = ()
 ) -> dict[BlockingPop, RedisError]:
     """
     Wait on all the shards at once, until one has a message; then end all the pops.

@@ -83,11 +83,7 @@ class FanOutBuffer:
         self.put(SharedMessage(queue_of(channel), [channel], message, copy.deepcopy, time.monotonic() + expiry))
 
     def put(
-        self,
-        shared: SharedMessage,
-        score: float | None = None,
-        entries: list[Any] | None = None,
-        position: int = 0,
+        self, shared: SharedMessage, score: float | None = None, entries: list[Any] | None = None, position: int = 0
     ) -> None:
         """
         Buffer a message: before messages with a higher ``score``, by default last.

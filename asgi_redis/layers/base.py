@@ -195,7 +195,7 @@ class BaseChannelLayer(LayerRules, ABC, _OfAsgiref1):
         Send ``message`` to every channel of ``group``.
 
         Channels that are full are left out and counted, and never raise ``ChannelFull``. Other errors are raised as
-        by ``send``.
+        by ``send``: those of the message before anything was sent.
 
         Returns:
             The number of channels for which the message was dropped.
@@ -218,11 +218,16 @@ class BaseChannelLayer(LayerRules, ABC, _OfAsgiref1):
     # The extensions "statistics" and "flush"
 
     def global_statistics(self) -> GlobalStatistics:
-        """Return the counters of all channels."""
+        """Return the counters of all channels, which are kept for about a day."""
         raise self._lacks("statistics")
 
     def channel_statistics(self, channel: str) -> ChannelStatistics:
-        """Return the counters of ``channel``, and the number and age of its messages."""
+        """
+        Return the counters of ``channel``, and the number and age of its messages.
+
+        ``messages_count`` were sent, ``channel_full_count`` refused, ``messages_expired`` found expired. They are
+        kept for about an hour after the last message. ``messages_max_age`` is in seconds.
+        """
         raise self._lacks("statistics")
 
     def many_channel_statistics(self, channels: Iterable[str]) -> dict[str, ChannelStatistics]:

@@ -77,23 +77,15 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
 
     def send(self, channel: str, message: Message) -> None:
         """
-        Publish ``message`` to ``channel``, in one round trip.
+        Publish ``message`` to ``channel``, in one round trip; it is never full.
 
-        Raises:
-            MessageTooLarge: The message has more than ``max_message_bytes``.
-            TypeError: A name or value is not valid.
-            ValueError: The message has the reserved key.
-            redis.exceptions.ConnectionError: The message may or may not have been sent; or ``TimeoutError``.
+        After a ``redis.exceptions.ConnectionError`` or ``TimeoutError`` the message may or may not have been sent.
         """
         refuse_await()
         run_plan(self.plans.send(channel, message))
 
     def send_group(self, group: str, message: Message) -> int:
-        """
-        Publish ``message`` to ``group``, in one round trip.
-
-        Raises as ``send`` does. Return 0: the number of channels that drop the message is not known.
-        """
+        """Publish ``message`` to ``group``; return 0, as drops are not known."""
         refuse_await()
         return run_plan(self.plans.group_send(group, message))
 
@@ -216,9 +208,7 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         """
         End listening, and close the connections.
 
-        A receive that waits returns as if its time had run out.
-
-        The layer stays usable, and begins as a new one.
+        A receive that waits returns as if its time had run out. The layer stays usable, and begins as a new one.
         """
         for listener in self.subscriptions.stop():
             listener.join(_JOIN_SECONDS)

@@ -124,12 +124,7 @@ class RedisChannelLayer(BaseChannelLayer):
         """
         Send ``message`` to every channel of ``group``, in two round trips.
 
-        Raises:
-            MessageTooLarge: As in ``send``; like ``TypeError`` and ``ValueError``, before anything was sent.
-            redis.exceptions.ResponseError: The key of a queue has another type. All other queues were served.
-
-        Returns:
-            The number of channels for which the message was dropped because they were full.
+        Raises ``redis.exceptions.ResponseError`` where the key of a queue has another type; all others were served.
         """
         refuse_await()
         if self.sends_each:
@@ -141,19 +136,13 @@ class RedisChannelLayer(BaseChannelLayer):
     # Statistics and flush
 
     def global_statistics(self) -> GlobalStatistics:
-        """
-        Return the counters of all channels on all shards.
-
-        They are kept for about a day after the last message.
-        """
         return self._statistics.of_all()
 
     def channel_statistics(self, channel: str) -> ChannelStatistics:
         """
-        Return the counters of ``channel`` on all its shards.
+        Return the statistics of ``channel`` on all its shards.
 
-        They are kept for about an hour after the last message. Messages that go with their queue, ``expiry`` seconds
-        after its last message, are not counted as expired.
+        Messages that go with their queue, ``expiry`` seconds after its last message, are not counted as expired.
         """
         self.valid_channel_name(channel)
         return self._statistics.of_channel(self.non_local_name(channel))

@@ -36,15 +36,7 @@ class StoreChannelLayer(BaseChannelLayer):
     # Sending
 
     def send(self, channel: str, message: Message) -> None:
-        """
-        Send ``message`` to the end of ``channel``.
-
-        Raises:
-            ChannelFull: The channel is full, or the memory of the store.
-            MessageTooLarge: The message has more than ``max_message_bytes``.
-            TypeError: A name or value is not valid.
-            ValueError: The message has the reserved key.
-        """
+        """Put ``message`` at the end of ``channel``, unless it or the store is full."""
         refuse_await()
         if not isinstance(channel, str):
             self.valid_channel_name(channel)
@@ -101,12 +93,6 @@ class StoreChannelLayer(BaseChannelLayer):
         return self.store.group_channels(group, self.group_expiry)
 
     def send_group(self, group: str, message: Message) -> int:
-        """
-        Send ``message`` to ``group``; return the number of channels that dropped it.
-
-        Full channels are left out and counted, and never raise ``ChannelFull``. All other errors of ``send`` are
-        raised before anything was sent.
-        """
         refuse_await()
         if self.sends_each:
             return BaseChannelLayer.send_group(self, group, message)
@@ -141,12 +127,6 @@ class StoreChannelLayer(BaseChannelLayer):
     # Statistics and flush
 
     def global_statistics(self) -> GlobalStatistics:
-        """
-        Return the counters of all channels.
-
-        ``messages_count`` are sent, ``channel_full_count`` refused, ``messages_expired`` found expired. They are kept
-        for about a day after the last message.
-        """
         counters = self.store.global_statistics()
         return {
             "messages_count": counters.sent,
@@ -155,13 +135,7 @@ class StoreChannelLayer(BaseChannelLayer):
         }
 
     def channel_statistics(self, channel: str) -> ChannelStatistics:
-        """
-        Return the counters of ``channel``, and the number and age of its messages.
-
-        ``messages_count`` sent, ``channel_full_count`` refused and ``messages_expired`` found expired are kept for
-        about an hour after the last message, those of a single-reader channel until it is empty. ``messages_pending``
-        is a number of messages, ``messages_max_age`` the age of the oldest in seconds.
-        """
+        """Return its statistics; a single-reader channel has them until it is empty."""
         self.valid_channel_name(channel)
         counters = self.store.channel_statistics(self.non_local_name(channel), self.expiry)
         return {

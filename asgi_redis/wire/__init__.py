@@ -3,7 +3,7 @@
 from asgi_redis.wire.channel_set import ChannelSet
 from asgi_redis.wire.delayed import DelayedEntry, DelayOperations, DueNow
 from asgi_redis.wire.group_send import GroupFrame, GroupPart, GroupSendOperations, plan_group
-from asgi_redis.wire.groups import GroupMembers, GroupOperations
+from asgi_redis.wire.groups import GroupOperations
 from asgi_redis.wire.keys import Keys
 from asgi_redis.wire.memberships import MembershipOperations
 from asgi_redis.wire.names import shard_of, share
@@ -19,7 +19,6 @@ __all__ = [
     "DelayedEntry",
     "DueNow",
     "GroupFrame",
-    "GroupMembers",
     "GroupOperations",
     "GroupPart",
     "GroupSendOperations",

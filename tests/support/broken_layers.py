@@ -146,7 +146,7 @@ class SharesWithItsChildren(InMemoryChannelLayer):
 FOUND_BY = {
     Sound: "test_first_in_first_out",
     LastInFirstOut: "test_first_in_first_out",
-    KeepsTheSendersDict: "test_changing_the_message_after_it_was_sent_changes_nothing",
+    KeepsTheSendersDict: "test_sending_neither_changes_nor_keeps_the_senders_object",
     CountsExpiredMessages: "test_expired_messages_do_not_count",
     TakesOneTooMany: "test_a_channel_takes_exactly_its_capacity",
     ExpiresAfterWholeSeconds: "test_a_message_is_there_until_it_expires_and_then_gone",

@@ -6,12 +6,7 @@ import dataclasses
 
 from workers.command.arguments import WorkerOptions
 from workers.command.launcher import launch, when_served
-from workers.compat.django import (
-    has_channels1,
-    layer_of_project,
-    routing_of_layer,
-    treat_messages_as_requests,
-)
+from workers.compat.django import has_channels1, layer_of_project, routing_of_layer, treat_messages_as_requests
 from workers.exceptions import ConfigurationError
 from workers.routing import Router
 from workers.runtime.dispatcher import OWN

@@ -74,10 +74,7 @@ class Shutdown:
     """
 
     def __init__(
-        self,
-        wake: Callable[[], object],
-        timeout: float = math.inf,
-        report: Callable[[], None] = lambda: None,
+        self, wake: Callable[[], object], timeout: float = math.inf, report: Callable[[], None] = lambda: None
     ) -> None:
         self.began_at: float | None = None
         self.signal: int | None = None

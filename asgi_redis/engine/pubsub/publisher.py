@@ -16,13 +16,7 @@ from asgi_redis.wire.pubsub import group_name, publish
 class Publisher:
     """The sending side of a layer."""
 
-    def __init__(
-        self,
-        shards: Sequence[Shard],
-        prefix: str,
-        encoder: MessageEncoder,
-        rules: CallRules,
-    ) -> None:
+    def __init__(self, shards: Sequence[Shard], prefix: str, encoder: MessageEncoder, rules: CallRules) -> None:
         self.shards = shards
         self._prefix = prefix
         self._encode = encoder.encode

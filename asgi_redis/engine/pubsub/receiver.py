@@ -138,10 +138,7 @@ class PubSubReader(LayerReader):
     serving = False
 
     def __init__(
-        self,
-        receiver: PubSubReceiver,
-        listen: Callable[[Collection[str]], list[Inbox]],
-        decoder: MessageDecoder,
+        self, receiver: PubSubReceiver, listen: Callable[[Collection[str]], list[Inbox]], decoder: MessageDecoder
     ) -> None:
         self._receiver = receiver
         self._listen = listen

@@ -13,13 +13,7 @@ _READ_AT_ONCE = 2000  # members, so that no process waits long for the writer's 
 
 
 def add(
-    environment: Environment,
-    txn: Txn,
-    at: float,
-    sweeper: Sweeper,
-    group: str,
-    channel: str,
-    group_expiry: float,
+    environment: Environment, txn: Txn, at: float, sweeper: Sweeper, group: str, channel: str, group_expiry: float
 ) -> bool:
     """Add a member, or renew it; return False when there may be room in the next try."""
     if at >= sweeper.next:

@@ -112,12 +112,7 @@ def _take_or_wait(
 
 
 def _end(
-    environment: Environment,
-    txn: Txn,
-    at: float,
-    own: Environment,
-    address: bytes,
-    queues: Sequence[str],
+    environment: Environment, txn: Txn, at: float, own: Environment, address: bytes, queues: Sequence[str]
 ) -> None:
     if environment is own:
         waiters.end(environment.sockets, txn, address)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from asgi_redis.wire import GroupMembers, GroupOperations, Keys, scripts
+from asgi_redis.wire import GroupOperations, Keys, scripts
+from asgi_redis.wire.groups import GroupMembers
 from tests.support.resp import commands, named, script_call
 
 KEYS = Keys("p:", "s:")
