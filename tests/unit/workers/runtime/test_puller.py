@@ -189,8 +189,10 @@ def test_with_every_channel_at_its_limit_nothing_is_received(
     start(4, gate, limits=[("*", 1)])
     eventually(lambda: len(handled) == 2)
     assert not layer.receiving
+    before = time.monotonic()
     gate.set()
     eventually(lambda: len(handled) == 3)
+    assert time.monotonic() - before < 1  # looking for room lasts two seconds
 
 
 def test_quiet_with_every_channel_at_its_limit_ends_pulling_at_once(

@@ -81,11 +81,13 @@ class TestMemoryUsed:
     """Expired messages and members are removed though they are never read."""
 
     def test_messages_that_are_never_read(self, store, clock):
+        push(store, b"x")
         for number in range(500):
             push(store, b"x", queue=f"reply?{number}")
         clock.now += 61
         for _ in range(300):
-            push(store, b"x")
+            push(store, b"x")  # in use, and in front of the others
+            clock.now += 0.02
         assert list(store._queues) == ["a"]
 
     def test_queues_that_were_read(self, store):
@@ -111,6 +113,7 @@ class TestMemoryUsed:
         assert store.channel_statistics("reply.149", 60).sent == 1
 
     def test_groups_that_are_never_sent_to(self, store, clock):
+        store.group_add("g", "a", 60)  # in use, and in front of the others
         for number in range(500):
             store.group_add(f"g{number}", "a", 60)
         clock.now += 61
@@ -177,6 +180,11 @@ class TestListening:
             assert [readable(one), readable(two), readable(other)] == [True, True, False]
             assert [message for _, _, message in one.pop(["a", "b"], 1, 60)] == [b"1"]
             assert not readable(one)
+
+    def test_messages_to_several_queues_wake_the_receivers_of_each(self, store):
+        with store.listen(["a"]) as one, store.listen(["b"]) as two:
+            store.push([("a", "a", b"1", 10), ("b", "b", b"2", 10)], 60)
+            assert [readable(one), readable(two)] == [True, True]
 
     def test_wake_wakes_one(self, store):
         with store.listen(["a"]) as one, store.listen(["a"]) as other:

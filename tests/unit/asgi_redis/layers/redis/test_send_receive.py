@@ -201,6 +201,19 @@ class TestUnblock:
         assert layer.receive(["work"], block=True) == (None, None)
         assert time.monotonic() - started < 5
 
+    def test_a_message_that_is_requeued_when_a_wait_is_about_to_begin_is_seen(self, layer, monkeypatch):
+        receiver = layer._receiver
+        idle_pipe = receiver._idle_pipe
+
+        def requeued_just_before():
+            layer.requeue("own!x", {"n": 1})  # nothing waits yet
+            return idle_pipe()
+
+        monkeypatch.setattr(receiver, "_idle_pipe", requeued_just_before)
+        started = time.monotonic()
+        assert layer.receive(["own!"], block=True) == ("own!x", {"n": 1})
+        assert time.monotonic() - started < 3
+
     def test_it_does_nothing_to_a_later_wait(self, layer):
         layer.unblock()
         layer.block_timeout = 0.1
