@@ -60,7 +60,7 @@ class RedisPlans:
         """Send a message to the members of a group; returns how many of them were full."""
         self._rules.valid_group_name(group)
         self._rules.check_message(message)
-        members = yield from self.group_members(group)
+        members = yield from self._members(group)
         dropped = yield from self._group_sender.send(members, message)
         self._rules.log_dropped(dropped, len(members), group)
         return dropped
@@ -72,6 +72,9 @@ class RedisPlans:
     def group_members(self, group: str) -> Plan[list[bytes]]:
         """Return the names in a group whose membership has not expired."""
         self._rules.valid_group_name(group)
+        return self._members(group)
+
+    def _members(self, group: str) -> Plan[list[bytes]]:
         shard = self.group_shard(group)
         while True:
             (found,) = yield [(shard, self._groups.members(group))]
