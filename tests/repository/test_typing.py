@@ -41,6 +41,7 @@ def test_a_project_that_uses_all_of_it_has_no_errors(errors: list[re.Match[str]]
     assert [error[0] for error in errors if error[1] != "rejected.py"] == []
 
 
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="the last mypy for Python 3.9 has other codes for some")
 def test_mistakes_are_found(errors: list[re.Match[str]]) -> None:
     lines = (HERE / "rejected.py").read_text().split("\n")
     expected = {

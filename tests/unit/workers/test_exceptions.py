@@ -49,4 +49,3 @@ def test_what_consumers_raise_and_pools_are_names_of_the_package() -> None:
     assert workers.DenyConnection is exceptions.DenyConnection
     assert workers.WebsocketCloseException is exceptions.WebsocketCloseException
     assert workers.Pool is Pool
-    assert set(workers.__all__) == set(workers._HOMES)
