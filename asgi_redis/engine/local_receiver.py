@@ -11,12 +11,13 @@ from redis.exceptions import RedisError
 from asgi_redis.connection import Shard
 from asgi_redis.engine.codec import MessageDecoder
 from asgi_redis.engine.limits import exhausted
-from asgi_redis.engine.receive_call import Batch, ReceiveCall, Turn
+from asgi_redis.engine.receive_call import ReceiveCall, Turn
 from asgi_redis.engine.receiver import Receiver
 from asgi_redis.engine.rules import CallRules
 from asgi_redis.engine.stores.receiver import StoreReceiver
 from asgi_redis.engine.stores.store import StoreListener
 from asgi_redis.wire import ChannelSet, Keys, ReceiveOperations
+from asgi_redis.wire.message import Batch
 from asgi_redis.wire.names import is_normal
 
 T = TypeVar("T")

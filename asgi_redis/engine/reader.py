@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection, Sequence
 
 from asgi_redis.engine.health import Health
 from asgi_redis.engine.layer_reader import LayerReader
-from asgi_redis.engine.receive_call import Batch, FailurePolicy, Turn
+from asgi_redis.engine.receive_call import FailurePolicy, Turn
 from asgi_redis.engine.receiver import Receiver
-from asgi_redis.wire.message import Limits
+from asgi_redis.wire.message import Batch, Limits
 
 
 class Reader(LayerReader, FailurePolicy):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from asgi_redis.connection import Take
 from asgi_redis.engine.fanout import Share
@@ -14,8 +14,6 @@ from asgi_redis.process.wakeup import WakeupPipe
 from asgi_redis.wire import ChannelSet
 from asgi_redis.wire.message import Limits
 
-Batch = list[tuple[str, Any]]
-"""Each message with its channel; where it is asked for, a ``SharedMessage`` in place of a group's message."""
 Turn = list[tuple[int, list[bytes]]]
 """The numbers of sources, each with the keys of the queues to read there, in the order of this turn."""
 

@@ -17,7 +17,7 @@ from asgi_redis.engine.caches import ChannelSets
 from asgi_redis.engine.codec import MessageDecoder
 from asgi_redis.engine.dropped import FLOOD_SECONDS, ExpiredMessages
 from asgi_redis.engine.limits import QueueLimits
-from asgi_redis.engine.receive_call import RAISE_ERRORS, Batch, FailurePolicy, ReceiveCall, Source, Turn
+from asgi_redis.engine.receive_call import RAISE_ERRORS, FailurePolicy, ReceiveCall, Source, Turn
 from asgi_redis.engine.rules import CallRules
 from asgi_redis.engine.shard_source import ShardSource
 from asgi_redis.engine.unpacker import Unpacker
@@ -26,12 +26,13 @@ from asgi_redis.process import fork
 from asgi_redis.process.wakeup import WakeupPipe
 from asgi_redis.wire import ChannelSet, Keys, ReceiveOperations
 from asgi_redis.wire.expiry import is_expired
-from asgi_redis.wire.message import Limits
+from asgi_redis.wire.message import Batch, Limits
 
 logger = logging.getLogger("asgi_redis")
 
 _NAMES = 4096  # the latest ones that were right
 _NEARLY_SECONDS = 0.01  # that a wait may be short of a whole number
+_SHORT_WAIT_SECONDS = 0.01  # no longer waits look first: their time may be over before they wait
 _LONGEST_WAIT_SECONDS = 60.0  # then its connection is released: it may be to be replaced
 _LATE_SECONDS = 0.5  # that Redis may end a pop too late; it looks ten times a second
 
@@ -103,7 +104,7 @@ class Receiver:
         call.unblocked = self._unblocked
         # Waiting takes a message that is there just as well as looking. But on several shards it would take one
         # from each, and it takes no more than one.
-        call.looks = timeout <= 0 or call.limit > 1 or call.channels.is_spread
+        call.looks = timeout <= _SHORT_WAIT_SECONDS or call.limit > 1 or call.channels.is_spread
         while True:
             turn = call.channels.turn()
             if call.full:

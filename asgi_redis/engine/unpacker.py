@@ -6,18 +6,19 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Collection
+from typing import Any
 
 from redis.exceptions import RedisError
 
 from asgi_redis.engine.codec import MessageDecoder
 from asgi_redis.engine.dropped import DroppedMessages
 from asgi_redis.engine.fanout import FanOutBuffer, SharedMessage
-from asgi_redis.engine.receive_call import Batch, ReceiveCall
+from asgi_redis.engine.receive_call import ReceiveCall
 from asgi_redis.engine.receive_order import ReceiveOrder
 from asgi_redis.exceptions import UndecodableMessage
 from asgi_redis.process.wakeup import WakeupPipe
 from asgi_redis.wire import Keys, Taken
-from asgi_redis.wire.message import Message
+from asgi_redis.wire.message import Batch, Message
 from asgi_redis.wire.names import is_channel_name
 from asgi_redis.wire.server import ping
 
@@ -93,7 +94,7 @@ class Unpacker:
 
     def take_buffered(self, call: ReceiveCall, limit: int) -> Batch:
         """Return up to ``limit`` buffered messages."""
-        received: Batch = []
+        received: list[tuple[str, Any]] = []  # with a SharedMessage where the call wants these
         if not self.buffer.queues:
             return received
         newest = self.buffer.newest()

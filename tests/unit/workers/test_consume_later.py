@@ -29,7 +29,7 @@ class Postponed:
         self.sent.append(row)
 
 
-def put_off(later: ConsumeLater, postpone: Any, layer: FakeLayer, **content: Any) -> Dispatcher:
+def run_later(later: ConsumeLater, postpone: Any, layer: FakeLayer, **content: Any) -> Dispatcher:
     def consumer(message: Message) -> None:
         raise later
 
@@ -41,7 +41,7 @@ def put_off(later: ConsumeLater, postpone: Any, layer: FakeLayer, **content: Any
 @pytest.mark.parametrize(("retries", "seconds"), [(0, 1.5), (1, 3.0), (4, 24.0)])
 def test_the_message_comes_back_after_its_delay_which_grows(retries: int, seconds: float) -> None:
     postpone = Postponed()
-    done = put_off(ConsumeLater(delay=1.5, backoff=2), postpone, FakeLayer(), n=1, __retries__=retries)
+    done = run_later(ConsumeLater(delay=1.5, backoff=2), postpone, FakeLayer(), n=1, __retries__=retries)
     assert postpone.sent == [("c", {"n": 1, "__retries__": retries + 1}, seconds)]
     assert done.failed == 0
 
@@ -53,7 +53,7 @@ def test_the_delay_is_the_same_each_time_without_a_backoff_and_no_more_than_a_da
 
 def test_it_comes_back_ten_times_at_most(caplog: pytest.LogCaptureFixture) -> None:
     postpone = Postponed()
-    done = put_off(ConsumeLater(delay=1), postpone, FakeLayer(), __retries__=10)
+    done = run_later(ConsumeLater(delay=1), postpone, FakeLayer(), __retries__=10)
     assert postpone.sent == []
     assert done.failed == 1
     assert "postponed 10 times" in caplog.text
@@ -61,7 +61,7 @@ def test_it_comes_back_ten_times_at_most(caplog: pytest.LogCaptureFixture) -> No
 
 def test_without_a_delay_it_comes_back_at_once() -> None:
     postpone, layer = Postponed(), FakeLayer()
-    put_off(ConsumeLater("not now"), postpone, layer)
+    run_later(ConsumeLater("not now"), postpone, layer)
     assert postpone.sent == []
     assert layer.sent == [("c", {"__retries__": 1})]
 
@@ -70,7 +70,7 @@ def test_where_the_layer_delays_no_messages_it_comes_back_at_once_with_a_warning
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     layer = FakeLayer()
-    assert put_off(ConsumeLater(delay=1), None, layer).failed == 0
+    assert run_later(ConsumeLater(delay=1), None, layer).failed == 0
     assert layer.sent == [("c", {"__retries__": 1})]
     assert "delays no messages" in caplog.text
 
@@ -95,11 +95,11 @@ def test_where_a_consumer_has_asgi_delay_it_gets_the_message_as_in_channels_1(
     """A full ``asgi.delay`` is tried again, as a full channel is."""
     monkeypatch.setattr(dispatcher, "RESEND_SECONDS", 0.001)
     layer = FakeLayer()
-    put_off(ConsumeLater(delay=1.5), delay.by_channel(layer), layer, n=1)
+    run_later(ConsumeLater(delay=1.5), delay.by_channel(layer), layer, n=1)
     delayed = {"channel": "c", "content": {"n": 1, "__retries__": 1}, "delay": 1500}
     assert layer.sent == [("asgi.delay", delayed)]
     layer.full.add("asgi.delay")
-    assert put_off(ConsumeLater(delay=1.5), delay.by_channel(layer), layer).failed == 1
+    assert run_later(ConsumeLater(delay=1.5), delay.by_channel(layer), layer).failed == 1
     assert layer.attempts == 1 + 10
 
 

@@ -106,7 +106,7 @@ class TestClusterMode:
             with pytest.raises(UnsupportedRedis, match="is in cluster mode"):
                 CALLS[call](layer)
 
-    def test_a_delayed_message_is_not_put_off_for_ever(self, layer_for, cluster_server):
+    def test_a_delayed_message_is_not_postponed_for_ever(self, layer_for, cluster_server):
         """Where it was taken, as nobody could know."""
         layer = layer_for(cluster_server)
 

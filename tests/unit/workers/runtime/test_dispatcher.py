@@ -172,7 +172,7 @@ def test_after_ten_times_the_message_is_doomed_and_dropped(
     assert "hunter2" not in caplog.text
 
 
-def test_a_message_put_off_to_a_full_channel_is_tried_again_then_dropped(
+def test_a_message_postponed_to_a_full_channel_is_tried_again_then_dropped(
     layer: FakeLayer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatcher, "RESEND_SECONDS", 0.001)

@@ -149,7 +149,7 @@ class TestGroups:
         assert layer.receive(["normal"]) == ("normal", {"n": 1})
 
 
-class TestUpkeep:
+class TestStatistics:
     def test_statistics_are_those_of_the_place_where_the_channel_is_and_global_ones_of_both(self, local_layer_for):
         layer = local_layer_for(capacity=2)
         for channel, number in (("normal", 3), ("mine!1", 4)):

@@ -92,3 +92,10 @@ class TestGroups:
         monkeypatch.setattr(execute, "execute_on_shards", lambda sent: requests.append(len(sent)) or run(sent))
         assert layer.send_group("chat", {}) == 0
         assert requests == [1, 24]  # the first asks for the members
+
+
+def test_a_group_lives_as_long_as_its_last_membership(layer_for, redis_server, client):
+    layer = layer_for(redis_server, group_expiry=500)
+    layer.group_add("chat", "a")
+    layer.group_add("chat", "b")
+    assert 450_000 < client.pttl(f"{layer.prefix}:group:chat") <= 500_000

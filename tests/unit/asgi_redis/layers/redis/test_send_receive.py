@@ -248,3 +248,9 @@ class TestUnblock:
         assert layer.receive(["work"], block=True) == (None, None)
         assert time.monotonic() - started >= 0.2
         assert len(asked) <= 4, "the wait was ended and begun again and again"
+
+
+def test_a_wait_however_short_finds_a_message_that_is_there(layer):
+    layer.send("work", {"n": 1})
+    assert layer.receive_batch(["work"], 1, 1e-9) == [("work", {"n": 1})]
+    assert layer.receive_batch(["work"], 1, 1e-9) == []

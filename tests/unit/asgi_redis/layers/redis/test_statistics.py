@@ -32,6 +32,13 @@ class TestStatistics:
         client.zadd(f"{prefix}work", {b"a": time.time() - 20, b"b": time.time()})
         assert math.isclose(layer.channel_statistics("work")["messages_max_age"], 20, abs_tol=5)
 
+    def test_the_age_is_that_of_the_oldest_on_any_shard(self, sharded, three_redis_servers):
+        key = f"{sharded.prefix}work"
+        for server, age in zip(three_redis_servers, (5, 40, 20)):
+            with redis.Redis.from_url(server.url) as client:
+                client.zadd(key, {b"a": time.time() - age})
+        assert math.isclose(sharded.channel_statistics("work")["messages_max_age"], 40, abs_tol=4)
+
     def test_expired_messages_do_not_wait(self, layer, client, prefix):
         client.zadd(f"{prefix}work", {b"a": time.time() - 100})
         statistics = layer.channel_statistics("work")
