@@ -27,6 +27,7 @@ FLOORS = [
     "asgi_redis.layers",
     "asgi_redis.aio",
     "asgi_redis.integrations",
+    "asgi_redis.interface",
     "asgi_redis.embedded",
     "asgi_redis.conformance",
     "asgi_redis.core",
