@@ -24,6 +24,7 @@ from asgi_redis.aio.runner import BlockingCalls, Closable, IOThreads, call_in_th
 from asgi_redis.engine.layer_reader import LayerReader
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.from_setting import layer_from_setting
+from asgi_redis.layers.memory import InMemoryChannelLayer
 from asgi_redis.process import fork
 from asgi_redis.wire.message import Message
 
@@ -68,6 +69,7 @@ class AsyncChannelLayer(Names):
             "a synchronous layer of asgi_redis",
             {},
         )
+        self._never_waits = isinstance(self.layer, InMemoryChannelLayer)  # its calls do not block a loop
         self._exiting = False  # whether the interpreter ends
         name = type(self.layer).__name__
         self._calls = BlockingCalls(f"calls of {name}", self.threads)
@@ -218,6 +220,8 @@ class AsyncChannelLayer(Names):
         return self.layer.deserialize(message)
 
     async def _call(self, call: Callable[..., T], *arguments: Any) -> T:
+        if self._never_waits:
+            return call(*arguments)
         return await self._calls.submit(functools.partial(call, *arguments), asyncio.get_running_loop())
 
     def __str__(self) -> str:

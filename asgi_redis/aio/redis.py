@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from asgi_redis import exceptions
 from asgi_redis.aio.attendance import Attendance
-from asgi_redis.aio.layer import AsyncChannelLayer, ChannelFull
 from asgi_redis.aio.memberships import Memberships, restore_all
-from asgi_redis.aio.runner import Pipeline, run_plan
-from asgi_redis.connection import Plan
+from asgi_redis.aio.pipelined import PipelinedChannelLayer
 from asgi_redis.engine.outage import OutageNotices
 from asgi_redis.engine.reader import Reader
 from asgi_redis.layers import redis
@@ -22,12 +20,10 @@ from asgi_redis.wire.message import Message
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-T = TypeVar("T")
-
 _MAX_RECEIVE_THREADS = 128
 
 
-class RedisChannelLayer(AsyncChannelLayer):
+class RedisChannelLayer(PipelinedChannelLayer):
     """
     A Channels 4 back end over one or more Redis servers.
 
@@ -36,9 +32,6 @@ class RedisChannelLayer(AsyncChannelLayer):
 
     Its options include those of ``channels_redis.core``.
     """
-
-    layer: redis.RedisChannelLayer
-    threads = 1  # for flush() only
 
     @takes(AsyncRedisOptions)
     def __init__(self, hosts: Hosts | None = None, /, **options: Unpack[AsyncRedisOptions]) -> None:
@@ -51,7 +44,6 @@ class RedisChannelLayer(AsyncChannelLayer):
         lease = settings["group_lease"]
         self.group_lease = layer.group_expiry if lease is None else min(lease, layer.group_expiry)
         super().__init__(layer)
-        self._pipelines = {shard: Pipeline(shard) for shard in layer.plans.shards}
         mailboxes = self._mailboxes
         mailboxes.fails_fast = self.on_disconnect is None
         attendance = self._attendance = Attendance(mailboxes.waits, layer.group_expiry, self.group_lease)
@@ -69,7 +61,7 @@ class RedisChannelLayer(AsyncChannelLayer):
             lambda message: mailboxes.deliver_to_local(message, attendance.channels()),
         )
         self._readers.watch(functools.partial(_outage_changed, notices, all_memberships))
-        self._parts += [*all_memberships, *self._pipelines.values()]
+        self._parts[-len(self._pipelines) : -len(self._pipelines)] = all_memberships  # they need the pipelines
 
     def _reader_factory(self) -> tuple[Callable[[], Reader], int]:
         self._readers = self.layer.reader()
@@ -97,18 +89,6 @@ class RedisChannelLayer(AsyncChannelLayer):
         note(channel, True)
         return message
 
-    async def send(self, channel: str, message: Message) -> None:
-        """
-        Put ``message`` at the end of ``channel``, in one round trip.
-
-        Raises as ``AsyncChannelLayer.send`` does. After a ``redis.exceptions.ConnectionError`` or ``TimeoutError``
-        the message may or may not have been sent.
-        """
-        try:
-            await self._carry(self.layer.plans.send(channel, message))
-        except exceptions.ChannelFull as error:
-            raise ChannelFull(str(error)) from None
-
     async def group_add(self, group: str, channel: str) -> None:
         """
         Add ``channel`` to ``group``, in one round trip.
@@ -131,17 +111,10 @@ class RedisChannelLayer(AsyncChannelLayer):
         self._memberships[self.layer.plans.group_shard(group)].leave(group, channel)
         await self._carry(self.layer.plans.group_discard(group, channel))
 
-    async def group_send(self, group: str, message: Message) -> int:
-        """Send as ``AsyncChannelLayer.group_send`` does, in two round trips."""
-        return await self._carry(self.layer.plans.group_send(group, message))
-
     async def flush(self) -> None:
         for memberships in self._memberships.values():
             memberships.forget()
         await super().flush()
-
-    async def _carry(self, plan: Plan[T]) -> T:
-        return await run_plan(plan, self._pipelines)
 
     @property
     def prefix(self) -> str:

@@ -1,7 +1,7 @@
 """The way to Redis: hosts, connections, and the runners of operations and plans."""
 
 from asgi_redis.connection.blocking_pop import BlockingPop, wait_for_first
-from asgi_redis.connection.errors import describe_wrong_type
+from asgi_redis.connection.errors import describe_wrong_type, is_unsent
 from asgi_redis.connection.execute import Plan, Request, execute_on_shards, run_plan
 from asgi_redis.connection.hosts import parse_hosts, parse_sentinels
 from asgi_redis.connection.pipeline import as_exception, begin, each_its_own, is_error, pipeline_execute
@@ -23,6 +23,7 @@ __all__ = [
     "each_its_own",
     "execute_on_shards",
     "is_error",
+    "is_unsent",
     "parse_hosts",
     "parse_sentinels",
     "pipeline_execute",

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
-from redis.exceptions import AuthenticationError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    MasterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+)
 
 from asgi_redis.connection import redis_py
 from asgi_redis.exceptions import UnsupportedRedis
+
+_REFUSALS = (redis_py.Unsent, BusyLoadingError, MasterDownError, OutOfMemoryError, ReadOnlyError)
+
+
+def mark_unsent(error: Exception) -> None:
+    """Note in an error that it came before a byte of the request was written."""
+    vars(error)["unsent"] = True
+
+
+def is_unsent(error: Exception) -> bool:
+    """Return whether Redis has certainly not carried out the request: it may be made again."""
+    return isinstance(error, _REFUSALS) or "unsent" in vars(error)
 
 
 def authentication_error(name: object, error: Exception) -> AuthenticationError:

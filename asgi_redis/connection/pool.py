@@ -17,8 +17,16 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from weakref import WeakSet
 
-from redis.exceptions import ConnectionError, MasterDownError, ReadOnlyError, ResponseError, TimeoutError
+from redis.exceptions import (
+    ConnectionError,
+    MasterDownError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TimeoutError,
+)
 
+from asgi_redis.connection.errors import mark_unsent
 from asgi_redis.connection.examination import Examination, ask_info
 from asgi_redis.connection.host import Host
 from asgi_redis.connection.idle import IdleOfHub, idle_connections
@@ -75,7 +83,11 @@ class ConnectionPool:
         than ``max_connections``: for requests that let other connections go.
         """
         fork.check()
-        return self._take_idle() or self._connect(fail_fast, spare)
+        try:
+            return self._take_idle() or self._connect(fail_fast, spare)
+        except RedisError as error:
+            mark_unsent(error)
+            raise
 
     def _take_idle(self) -> Any | None:
         while True:
@@ -226,10 +238,11 @@ class ConnectionPool:
         """Connect a connection anew that was closed before a byte went out."""
         self.after_error(connection, error)
         reconnect = functools.partial(self._reconnect, connection)
-        if fail_fast:
-            self._within_hang_timeout(reconnect)
-        else:
-            reconnect()
+        try:
+            self._within_hang_timeout(reconnect) if fail_fast else reconnect()
+        except RedisError as failure:
+            mark_unsent(failure)
+            raise
 
     def release(self, connection: Any) -> None:
         """Return a connection to the pool, all of whose replies were read."""

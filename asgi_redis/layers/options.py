@@ -60,10 +60,11 @@ def _is_whole(value: object, least: int) -> bool:
 
 
 _check_capacity = must_be("a whole number of messages above 0", lambda value: _is_whole(value, 1))
-_message_bytes = must_be("a number of bytes", lambda value: _is_whole(value, 1))
+check_whole = must_be("a whole number above 0", lambda value: _is_whole(value, 1))
+check_bytes = must_be("a number of bytes", lambda value: _is_whole(value, 1))
 _memory = must_be(f"a number of bytes, at least {_MEBIBYTE}", lambda value: _is_whole(value, _MEBIBYTE))
 _random_prefix = must_be("at least 4 bytes, or equal messages become one", lambda value: _is_whole(value, 4))
-_seconds = must_be(
+check_seconds = must_be(
     f"a number of seconds above 0, at most {MAX_EXPIRY_SECONDS}",
     lambda value: _is_number(value) and 0 < value <= MAX_EXPIRY_SECONDS,
 )
@@ -96,8 +97,8 @@ def _check_capacities(name: str, value: object) -> None:
 class CommonOptions(TypedDict, total=False):
     """Options of all layers."""
 
-    expiry: Annotated[float, Option("Seconds until a message expires; may be a fraction.", 60, _seconds)]
-    group_expiry: Annotated[float, Option("Seconds that a channel stays in a group.", 86400, _seconds)]
+    expiry: Annotated[float, Option("Seconds until a message expires; may be a fraction.", 60, check_seconds)]
+    group_expiry: Annotated[float, Option("Seconds that a channel stays in a group.", 86400, check_seconds)]
     capacity: Annotated[int, Option("Messages that a channel holds.", 100, _check_capacity)]
     channel_capacity: Annotated[
         Optional[Capacities],
@@ -105,9 +106,7 @@ class CommonOptions(TypedDict, total=False):
     ]
     symmetric_encryption_keys: Annotated[Optional[Sequence[Key]], Option("The first encrypts, all decrypt.")]
     serializer_format: Annotated[str, Option("``msgpack``, ``json`` or a format that was registered.", "msgpack")]
-    max_message_bytes: Annotated[
-        int, Option("Bytes of a serialised message, at most.", 8 * _MEBIBYTE, _message_bytes)
-    ]
+    max_message_bytes: Annotated[int, Option("Bytes of a serialised message, at most.", 8 * _MEBIBYTE, check_bytes)]
 
 
 class SharedOptions(CommonOptions, total=False):
@@ -214,7 +213,7 @@ class SentinelOptions(QueueOptions, total=False):
     sentinel_kwargs: Annotated[ConnectionOptions, Option("Options of redis-py's connections to the Sentinels.")]
 
 
-T = TypeVar("T", bound=CommonOptions)
+T = TypeVar("T", bound=Mapping[str, object])
 F = TypeVar("F", bound=Callable[..., None])
 
 _RAISES = "Raises:\n    ValueError: An option has a value that cannot work.\n    TypeError: An option is not known."
@@ -231,7 +230,7 @@ def declarations(kind: type) -> dict[str, Option]:
     return _declarations[kind]
 
 
-def takes(kind: type) -> Callable[[F], F]:
+def takes(kind: type, summary: str = "Make the layer.") -> Callable[[F], F]:
     """Decorate a constructor so that its signature and docstring show each option."""
     options = declarations(kind)
 
@@ -244,7 +243,7 @@ def takes(kind: type) -> Callable[[F], F]:
         shown = signature.replace(parameters=list(parameters.values()))
         constructor.__signature__ = shown  # type: ignore[attr-defined]  # inspect reads it
         lines = "\n".join(f"    {name}: {option.help}" for name, option in options.items())
-        constructor.__doc__ = f"Make the layer.\n\nArgs:\n{lines}\n\n{_RAISES}"
+        constructor.__doc__ = f"{summary}\n\nArgs:\n{lines}\n\n{_RAISES}"
         return constructor
 
     return decorate

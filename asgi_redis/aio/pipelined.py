@@ -1,0 +1,59 @@
+"""An asynchronous layer around a ``RedisChannelLayer``, with pipelines."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from asgi_redis import exceptions
+from asgi_redis.aio.layer import AsyncChannelLayer, ChannelFull
+from asgi_redis.aio.runner import Pipeline, run_plan
+from asgi_redis.connection import Plan
+from asgi_redis.layers import redis
+from asgi_redis.layers.base import BaseChannelLayer
+from asgi_redis.wire.message import Message
+
+T = TypeVar("T")
+
+
+class PipelinedChannelLayer(AsyncChannelLayer):
+    """
+    An asynchronous layer around a ``RedisChannelLayer`` or one of Sentinels.
+
+    For each server a thread makes one round trip for all the messages that were sent in the meantime.
+    """
+
+    layer: redis.RedisChannelLayer
+    threads = 1  # for all other calls
+
+    def __init__(self, layer: redis.RedisChannelLayer) -> None:
+        super().__init__(layer)
+        self._pipelines = {shard: Pipeline(shard) for shard in layer.plans.shards}
+        self._parts += self._pipelines.values()
+
+    async def send(self, channel: str, message: Message) -> None:
+        """
+        Put ``message`` at the end of ``channel``, in one round trip.
+
+        Raises as ``AsyncChannelLayer.send`` does. After a ``redis.exceptions.ConnectionError`` or ``TimeoutError``
+        the message may or may not have been sent.
+        """
+        try:
+            await self._carry(self.layer.plans.send(channel, message))
+        except exceptions.ChannelFull as error:
+            raise ChannelFull(str(error)) from None
+
+    async def group_send(self, group: str, message: Message) -> int:
+        """Send as ``AsyncChannelLayer.group_send`` does, in two round trips."""
+        return await self._carry(self.layer.plans.group_send(group, message))
+
+    async def _carry(self, plan: Plan[T]) -> T:
+        return await run_plan(plan, self._pipelines)
+
+
+def asynchronous(layer: BaseChannelLayer | AsyncChannelLayer) -> AsyncChannelLayer:
+    """Return the asynchronous layer around ``layer`` that suits it, or ``layer`` itself if it is one."""
+    if isinstance(layer, AsyncChannelLayer):
+        return layer
+    if isinstance(layer, redis.RedisChannelLayer) and type(layer).send is redis.RedisChannelLayer.send:
+        return PipelinedChannelLayer(layer)
+    return AsyncChannelLayer(layer)

@@ -1,0 +1,118 @@
+"""The way from connections to the channels of workers, which waits where it has to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+
+from redis.exceptions import RedisError
+
+from asgi_redis.aio import AsyncChannelLayer
+from asgi_redis.connection import is_unsent
+from asgi_redis.exceptions import ChannelFull
+from asgi_redis.wire.message import Message
+
+logger = logging.getLogger("asgi_redis")
+
+_FIRST_DELAY_SECONDS = 0.01
+_LONGEST_DELAY_SECONDS = 0.5
+
+
+class _Line:
+    """The messages that wait for one channel. ``error`` is the reason."""
+
+    def __init__(self, error: Exception) -> None:
+        self.turn = asyncio.Lock()
+        self.length = 0
+        self.error = error
+
+
+class Gate:
+    """
+    Sends messages to channels; they line up where a channel is full or Redis is away.
+
+    The first in a line tries again and again, the others wait for their turn. A message goes out once at most: it is
+    tried again only where Redis has certainly not seen it.
+
+    Args:
+        layer: The layer to send on.
+        full_timeout: Seconds that a message waits at a full channel.
+        outage_timeout: Seconds that a message waits for a Redis that is away.
+    """
+
+    def __init__(self, layer: AsyncChannelLayer, full_timeout: float, outage_timeout: float) -> None:
+        self._layer = layer
+        self._full_timeout = full_timeout
+        self._outage_timeout = outage_timeout
+        # By channel and loop. A line exists only while messages wait in it.
+        self._lines: dict[tuple[str, asyncio.AbstractEventLoop], _Line] = {}
+
+    async def send_now(self, channel: str, message: Message) -> None:
+        """Send without waiting. Raises all that the layer raises."""
+        await self._layer.send(channel, message)
+
+    async def send(self, channel: str, message: Message, timeout: float | None = None) -> None:
+        """
+        Send, and wait for room and for Redis up to the two timeouts, or up to ``timeout``.
+
+        Raises:
+            ChannelFull: There was no room in time.
+            RedisError: Redis was not back in time. Or, if ``is_unsent`` is false for it, the message may or may not
+                have been sent.
+        """
+        key = (channel, asyncio.get_running_loop()) if self._lines else None
+        line = None if key is None else self._lines.get(key)
+        if line is None:
+            error = await self._try(channel, message)
+            if error is None:
+                return
+            line = self._lines.setdefault((channel, asyncio.get_running_loop()), _Line(error))
+        await self._stand_in(line, channel, message, timeout)
+
+    async def _try(self, channel: str, message: Message) -> Exception | None:
+        """Send; return an error after which the message may be sent again, and raise others."""
+        try:
+            await self._layer.send(channel, message)
+        except ChannelFull as error:
+            return error
+        except RedisError as error:
+            if not is_unsent(error):
+                raise
+            return error
+        return None
+
+    async def _stand_in(self, line: _Line, channel: str, message: Message, timeout: float | None) -> None:
+        begin = time.monotonic()
+        line.length += 1
+        try:
+            await asyncio.wait_for(line.turn.acquire(), self._limit(line.error) if timeout is None else timeout)
+            try:
+                await self._try_again(line, channel, message, begin, timeout)
+            finally:
+                line.turn.release()
+        except asyncio.TimeoutError:
+            raise line.error from None
+        finally:
+            line.length -= 1
+            if not line.length:
+                self._lines.pop((channel, asyncio.get_running_loop()), None)
+
+    async def _try_again(
+        self, line: _Line, channel: str, message: Message, begin: float, timeout: float | None
+    ) -> None:
+        delay = _FIRST_DELAY_SECONDS
+        while True:
+            error = await self._try(channel, message)
+            if error is None:
+                return
+            line.error = error
+            if time.monotonic() - begin >= (self._limit(error) if timeout is None else timeout):
+                raise error
+            # Random, so that the lines of many processes do not all come back in the same moment.
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+            delay = min(delay * 2, _LONGEST_DELAY_SECONDS)
+
+    def _limit(self, error: Exception) -> float:
+        return self._full_timeout if isinstance(error, ChannelFull) else self._outage_timeout

@@ -1,0 +1,81 @@
+"""The options of the interface, which are also the keys of Django's ``CHANNEL_INTERFACE``."""
+
+# No "from __future__ import annotations": reading the declarations is faster when Python has evaluated them.
+
+from typing import Annotated, TypedDict
+
+from asgi_redis.layers.options import Option, check_bytes, check_seconds, check_whole
+
+_KIBIBYTE = 1024
+_MEBIBYTE = 1024 * _KIBIBYTE
+
+
+class InterfaceOptions(TypedDict, total=False):
+    """Options of ``Interface``."""
+
+    http_timeout: Annotated[
+        float,
+        Option(
+            "Seconds until a request is answered with 504, or a response that stops is cut.", 120.0, check_seconds
+        ),
+    ]
+    websocket_handshake_timeout: Annotated[
+        float, Option("Seconds until a websocket that no consumer accepts is refused.", 5.0, check_seconds)
+    ]
+    websocket_timeout: Annotated[
+        float, Option("Seconds that a websocket lives; then it is closed with 1000.", 86400.0, check_seconds)
+    ]
+    full_channel_timeout: Annotated[
+        float,
+        Option(
+            "Seconds that a frame waits at a full channel; then its websocket is closed with 1013.",
+            10.0,
+            check_seconds,
+        ),
+    ]
+    outage_timeout: Annotated[
+        float,
+        Option(
+            "Seconds that a frame waits for a Redis that is away; then its websocket is closed with 1013.",
+            60.0,
+            check_seconds,
+        ),
+    ]
+    body_timeout: Annotated[
+        float,
+        Option(
+            "Seconds that the body of a request may take, and one more for each 500 bytes; then it is answered "
+            "with 408.",
+            30.0,
+            check_seconds,
+        ),
+    ]
+    max_sockets: Annotated[
+        int, Option("Open websockets of a process; more are refused with 503.", 10_000, check_whole)
+    ]
+    max_frame_bytes: Annotated[
+        int, Option("Bytes of a frame; a larger one closes its websocket with 1009.", _MEBIBYTE, check_bytes)
+    ]
+    max_header_bytes: Annotated[
+        int, Option("Bytes of path, query and headers; with more the answer is 431.", 64 * _KIBIBYTE, check_bytes)
+    ]
+    max_body_bytes: Annotated[
+        int, Option("Bytes of a request's body; with more the answer is 413.", 256 * _MEBIBYTE, check_bytes)
+    ]
+    max_buffered_bytes: Annotated[
+        int,
+        Option(
+            "Bytes of frames that wait for a client who does not read them; more close its websocket with 1013.",
+            _MEBIBYTE,
+            check_bytes,
+        ),
+    ]
+    max_buffered_response_bytes: Annotated[
+        int,
+        Option(
+            "Bytes of a response that wait likewise; more cut it. Responses of this package's workers wait "
+            "at the worker instead.",
+            16 * _MEBIBYTE,
+            check_bytes,
+        ),
+    ]

@@ -1,0 +1,186 @@
+"""Replies of workers on their way to connections: one thread for each process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from asgi_redis.aio import AsyncChannelLayer
+from asgi_redis.engine.fanout import SharedMessage
+from asgi_redis.engine.layer_reader import LayerReader
+from asgi_redis.process import fork
+from asgi_redis.wire.message import Batch, Message
+
+logger = logging.getLogger("asgi_redis")
+
+HTTP = "http.response"
+WEBSOCKET = "websocket.send"
+
+_MAX_BATCH = 1024  # messages in one round trip
+_WAIT_SECONDS = 5.0
+_HANDOVER_SECONDS = 1.0
+_RETRY_SECONDS = 1.0
+
+
+class Connection(Protocol):
+    """A connection of a client, as the thread sees it."""
+
+    loop: asyncio.AbstractEventLoop
+
+    @property
+    def parse(self) -> Callable[[Message], Any]:
+        """A function that returns the reply in a message, or raises ``ValueError``."""
+
+    def deliver(self, reply: Any) -> None:
+        """Take a reply that ``parse`` has returned; called in ``loop``."""
+
+
+Delivery = tuple[Connection, Any]
+
+
+class Replies:
+    """
+    The reply channels of a process, and the thread that receives from them.
+
+    Each kind of connection has one queue. The thread takes all that is there, so that a client who reads slowly costs
+    others nothing of its capacity. It runs while there are connections.
+    """
+
+    def __init__(self, layer: AsyncChannelLayer) -> None:
+        self._layer = layer
+        self.start_process()
+        fork.register(self)
+
+    def start_process(self) -> None:
+        """Start without connections and thread: both are the parent's."""
+        self._lock = threading.Lock()
+        self._connections: dict[str, Connection] = {}
+        self._thread: threading.Thread | None = None
+        self._reader: LayerReader | None = None
+        self._stopping = threading.Event()
+        self._last: tuple[Any, Any, Any] = (None, None, None)
+
+    def add(self, kind: str, connection: Connection) -> str:
+        """Return the reply channel of a new connection of one ``kind``."""
+        fork.check()
+        # An id that no consumer can guess: it is all that a consumer needs to write to the connection.
+        channel = f"{kind}.{self._layer.client_prefix}!{os.urandom(9).hex()}"
+        with self._lock:
+            self._connections[channel] = connection
+            if self._thread is None:
+                self._start()
+        return channel
+
+    def remove(self, channel: str) -> None:
+        """Drop replies to this channel from now on."""
+        self._connections.pop(channel, None)
+
+    def of_loop(self, loop: asyncio.AbstractEventLoop) -> list[Connection]:
+        """Return the connections of one event loop."""
+        return [connection for connection in list(self._connections.values()) if connection.loop is loop]
+
+    def close(self, timeout: float) -> None:
+        """End the thread within ``timeout`` seconds; the next connection starts another."""
+        with self._lock:
+            thread, reader = self._thread, self._reader
+            self._stopping.set()
+        if thread is not None and reader is not None:
+            reader.unblock()
+            thread.join(timeout)
+
+    # The thread
+
+    def _start(self) -> None:
+        self._stopping = threading.Event()
+        self._reader = self._layer.layer.reader()
+        self._thread = threading.Thread(
+            target=self._run, args=(self._reader, self._stopping), name="replies", daemon=True
+        )
+        self._thread.start()
+
+    def _run(self, reader: LayerReader, stopping: threading.Event) -> None:
+        prefix = self._layer.client_prefix
+        queues = [f"{kind}.{prefix}!" for kind in (HTTP, WEBSOCKET)]
+        taken: list[threading.Event] = []
+        try:
+            while self._goes_on(stopping):
+                try:
+                    batch = reader.receive_batch(queues, _MAX_BATCH, _WAIT_SECONDS, shared=True)
+                except Exception:
+                    logger.exception("Replies of workers cannot be received; trying again")
+                    stopping.wait(_RETRY_SECONDS)
+                    continue
+                # One batch is on its way while the next is received: a loop that cannot keep up slows this down, and
+                # then the queue fills up and slows the workers down.
+                for event in taken:
+                    event.wait(_HANDOVER_SECONDS)
+                taken = self._hand_over(batch)
+        finally:
+            reader.close()
+
+    def _goes_on(self, stopping: threading.Event) -> bool:
+        with self._lock:
+            if self._connections and not stopping.is_set():
+                return True
+            if self._thread is threading.current_thread():
+                self._thread = None
+            return False
+
+    def _hand_over(self, batch: Batch) -> list[threading.Event]:
+        by_loop: dict[asyncio.AbstractEventLoop, list[Delivery]] = {}
+        for channel, message in batch:
+            connection = self._connections.get(channel)
+            if connection is None:
+                logger.debug("A reply to channel %r comes too late, or from elsewhere: no connection has it", channel)
+                continue
+            reply = self._parsed(connection, channel, message)
+            if reply is not None:
+                by_loop.setdefault(connection.loop, []).append((connection, reply))
+        taken = []
+        for loop, deliveries in by_loop.items():
+            event = threading.Event()
+            try:
+                loop.call_soon_threadsafe(_deliver, deliveries, event)
+            except RuntimeError:
+                continue  # the loop is closed, and its connections have gone with it
+            taken.append(event)
+        return taken
+
+    def _parsed(self, connection: Connection, channel: str, message: Message | SharedMessage) -> Any:
+        """Return the reply in a message; None, and a line in the log, where it is none."""
+        if not isinstance(message, SharedMessage):
+            return _parse(connection, channel, message)
+        # The members of a group come in a row: their message is decoded once.
+        shared, parse, reply = self._last
+        if shared is not message or parse is not connection.parse:
+            try:
+                content = message.message()
+            except Exception as error:  # noqa: BLE001  a serialiser may raise anything
+                logger.warning("Dropped a reply to channel %r: %s: %s", channel, type(error).__name__, error)
+                reply = None
+            else:
+                reply = _parse(connection, channel, content)
+            self._last = message, connection.parse, reply
+        return reply
+
+
+def _parse(connection: Connection, channel: str, message: Message) -> Any:
+    try:
+        return connection.parse(message)
+    except ValueError as error:
+        logger.warning("Dropped a reply to channel %r: %s", channel, error)
+        return None
+
+
+def _deliver(deliveries: Sequence[Delivery] | Iterable[Delivery], taken: threading.Event) -> None:
+    """Give replies to their connections, in their event loop."""
+    for connection, reply in deliveries:
+        try:
+            connection.deliver(reply)
+        except Exception:  # the other connections get their replies
+            logger.exception("A reply could not be delivered")
+    taken.set()

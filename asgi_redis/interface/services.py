@@ -1,0 +1,79 @@
+"""The parts of the interface that all connections of a process share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from redis.exceptions import RedisError
+
+from asgi_redis.aio import AsyncChannelLayer
+from asgi_redis.exceptions import ChannelFull, ChannelLayerError
+from asgi_redis.interface.gate import Gate
+from asgi_redis.interface.options import InterfaceOptions
+from asgi_redis.interface.replies import Replies
+from asgi_redis.wire.message import Message
+
+logger = logging.getLogger("asgi_redis")
+
+DISCONNECT = "websocket.disconnect"
+
+_EXIT_TIMEOUT_SECONDS = 2.0
+
+
+class Farewells:
+    """
+    Sends the ``websocket.disconnect`` of each websocket.
+
+    It is sent in a task: a server that cancels the connection does not cancel it.
+    """
+
+    def __init__(self, layer: AsyncChannelLayer, gate: Gate) -> None:
+        self._layer = layer
+        self._gate = gate
+        self._tasks: dict[asyncio.Task[None], Message] = {}
+
+    async def send(self, message: Message, timeout: float) -> None:
+        """Send a message; try for ``timeout`` seconds."""
+        task = asyncio.get_running_loop().create_task(self._send(message, timeout))
+        self._tasks[task] = message
+        task.add_done_callback(self._tasks.pop)
+        await asyncio.shield(task)
+
+    async def _send(self, message: Message, timeout: float) -> None:
+        try:
+            await self._gate.send(DISCONNECT, message, timeout)
+        except (ChannelFull, RedisError) as error:
+            logger.warning(
+                "The %s of %s could not be sent: %s: %s", DISCONNECT, message["path"], type(error).__name__, error
+            )
+
+    def send_at_exit(self, messages: Iterable[Message]) -> None:
+        """Send messages at the end of the interpreter, where no event loop runs."""
+        deadline = time.monotonic() + _EXIT_TIMEOUT_SECONDS
+        for message in messages:
+            try:
+                self._layer.layer.send(DISCONNECT, message)
+            except (ChannelLayerError, RedisError) as error:
+                logger.warning("A %s could not be sent: %s: %s", DISCONNECT, type(error).__name__, error)
+            if time.monotonic() >= deadline:
+                return
+
+
+class Services(NamedTuple):
+    """The parts that all connections share."""
+
+    settings: InterfaceOptions
+    layer: AsyncChannelLayer
+    gate: Gate
+    replies: Replies
+    farewells: Farewells
+
+    @classmethod
+    def on(cls, layer: AsyncChannelLayer, settings: InterfaceOptions) -> Services:
+        """Return the services over a layer."""
+        gate = Gate(layer, settings["full_channel_timeout"], settings["outage_timeout"])
+        return cls(settings, layer, gate, Replies(layer), Farewells(layer, gate))

@@ -1,0 +1,320 @@
+"""
+One websocket: frames to the channels of workers, and their replies to the client.
+
+The messages are those of "WebSocket" in the "HTTP & WebSocket ASGI Message Format" of ASGI 1.x.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import NamedTuple
+
+from redis.exceptions import RedisError
+
+from asgi_redis.connection import is_unsent
+from asgi_redis.exceptions import ChannelFull, ChannelLayerError
+from asgi_redis.interface.asgi import (
+    Event,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    checked_bytes,
+    checked_headers,
+    checked_status,
+    facts_of,
+    header_bytes,
+)
+from asgi_redis.interface.outbox import Outbox
+from asgi_redis.interface.replies import WEBSOCKET
+from asgi_redis.interface.services import Services
+from asgi_redis.wire.message import Message
+
+logger = logging.getLogger("asgi_redis")
+
+NORMAL = 1000
+TOO_LARGE = 1009
+ERROR = 1011
+RESTART = 1012
+TRY_AGAIN = 1013
+_NO_CODE = 1005
+
+_KEYS = {"accept", "subprotocol", "text", "bytes", "close", "status", "headers", "content"}
+_DENIAL = "websocket.http.response"
+_CLOSE_SECONDS = 5.0  # for the close to be written to a client who does not read
+_LEAVING_SECONDS = 10.0  # for the last messages of a server that ends
+
+
+class Denial(NamedTuple):
+    """The HTTP response to a websocket that is refused."""
+
+    status: int
+    headers: Headers
+    content: bytes
+
+
+class SocketReply(NamedTuple):
+    """A consumer's reply. ``accept`` is None where it is not mentioned."""
+
+    accept: bool | None
+    subprotocol: str | None
+    frame: Event | None
+    size: int
+    close: int | None
+    denial: Denial | None
+
+
+def parse_reply(message: Message) -> SocketReply:
+    """Return the reply in a message. Raises ``ValueError`` where it is none."""
+    unknown = message.keys() - _KEYS
+    if unknown:
+        raise ValueError(f"a reply to a websocket has the keys accept, text, bytes and close, not {sorted(unknown)}")
+    text, data = message.get("text"), message.get("bytes")
+    if not isinstance(text, (str, type(None))) or not isinstance(data, (bytes, type(None))):
+        raise ValueError("text is a str, and bytes is bytes")
+    if text is not None and data is not None:
+        raise ValueError("a frame is text or bytes, not both")
+    frame: Event | None = None
+    if text is not None:
+        frame = {"type": "websocket.send", "text": text}
+    elif data is not None:
+        frame = {"type": "websocket.send", "bytes": data}
+    accept, close, subprotocol = message.get("accept"), message.get("close"), message.get("subprotocol")
+    if not isinstance(accept, (bool, type(None))):
+        raise ValueError("accept is true or false")
+    if not isinstance(close, (int, type(None))):
+        raise ValueError("close is true, or a code")
+    if not isinstance(subprotocol, (str, type(None))):
+        raise ValueError("subprotocol is a str")
+    code = None if not close else NORMAL if close is True else close
+    denial = _parse_denial(message) if "status" in message else None
+    return SocketReply(accept, subprotocol, frame, len(text or data or b""), code, denial)
+
+
+def _parse_denial(message: Message) -> Denial:
+    return Denial(
+        checked_status(message["status"]),
+        checked_headers(message.get("headers", [])),
+        checked_bytes(message, "content"),
+    )
+
+
+class WebSocket:
+    """A websocket of one client, from its handshake to its end."""
+
+    parse = staticmethod(parse_reply)
+
+    def __init__(self, services: Services, scope: Scope, receive: Receive, send: Send) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.channel = ""
+        self.joined = False
+        """Whether ``websocket.connect`` was sent, so that ``websocket.disconnect`` has to follow."""
+        self._services = services
+        self._settings = services.settings
+        self._scope = scope
+        self._receive = receive
+        self._outbox = Outbox(self.loop, send, self._written, self._failed)
+        self._accepted = False
+        self._ending = False
+        self._code = _NO_CODE
+        self._order = 0
+        self._left = False  # whether there is nothing more to do for the client
+        self._reader: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def run(self, too_many: bool = False) -> None:
+        """Serve the websocket to its end; refuse it where there are ``too_many``."""
+        await self._receive()  # websocket.connect
+        replies = self._services.replies
+        self.channel = replies.add(WEBSOCKET, self)
+        reader: asyncio.Task[None] | None = None
+        try:
+            reads = await self._join(too_many)
+            # A task, to be cancelled once the last event is written: some servers never end a receive() then.
+            reader = self._reader = self.loop.create_task(self._read() if reads else self._wait())
+            if self._left:
+                reader.cancel()
+            await asyncio.wait([reader])
+            if not reader.cancelled():
+                reader.result()
+        except asyncio.CancelledError:
+            self._code = RESTART
+            raise
+        finally:
+            if reader is not None:
+                reader.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
+            self._outbox.clear()
+            replies.remove(self.channel)
+            if self.joined:
+                await self._part()
+
+    # From the client
+
+    async def _join(self, too_many: bool) -> bool:
+        """Send ``websocket.connect``; return whether that has gone well."""
+        if header_bytes(self._scope) > self._settings["max_header_bytes"]:
+            self._refuse(431)
+            return False
+        if too_many:
+            self._refuse(503)
+            return False
+        message = {
+            "reply_channel": self.channel,
+            **facts_of(self._scope),
+            "subprotocols": list(self._scope.get("subprotocols", ())),
+            "order": 0,
+        }
+        try:
+            await self._services.gate.send_now("websocket.connect", message)
+        except (ChannelFull, RedisError) as error:
+            logger.warning("Refused a websocket to %s: %s: %s", self._path, type(error).__name__, error)
+            self._refuse(503)
+            return False
+        self.joined = True
+        if not (self._accepted or self._ending):
+            self._after(self._settings["websocket_handshake_timeout"], self._refuse_late)
+        return True
+
+    async def _read(self) -> None:
+        """Send the client's frames to ``websocket.receive``, one after the other."""
+        while True:
+            event = await self._receive()
+            if event["type"] == "websocket.disconnect":
+                if not self._ending:
+                    self._code = event.get("code", _NO_CODE)
+                return
+            if self._ending:
+                continue
+            text, data = event.get("text"), event.get("bytes")
+            limit = self._settings["max_frame_bytes"]
+            if len(data or text or b"") > limit or (text and 4 * len(text) > limit < len(text.encode())):
+                self.close(TOO_LARGE)
+                continue
+            self._order += 1
+            content = {"bytes": data} if text is None else {"text": text}
+            await self._pass_on({"reply_channel": self.channel, "path": self._path, **content, "order": self._order})
+
+    async def _pass_on(self, message: Message) -> None:
+        try:
+            await self._services.gate.send("websocket.receive", message)
+        except ChannelFull as error:
+            logger.warning("Closed a websocket to %s, which has waited too long: %s", self._path, error)
+            self.close(TRY_AGAIN)
+        except RedisError as error:
+            if is_unsent(error):
+                logger.warning("Closed a websocket to %s, which has waited too long: %s", self._path, error)
+                self.close(TRY_AGAIN)
+            else:
+                # The next frame gets its number: consumers that enforce the order would wait for it in vain.
+                self._order -= 1
+                logger.warning("A frame to %s may be lost: %s: %s", self._path, type(error).__name__, error)
+        except ChannelLayerError as error:
+            logger.warning("Closed a websocket to %s: %s: %s", self._path, type(error).__name__, error)
+            self.close(ERROR)
+
+    async def _wait(self) -> None:
+        """Wait until the refusal is written, or the client has gone."""
+        while (await self._receive())["type"] != "websocket.disconnect":
+            pass
+
+    async def _part(self) -> None:
+        await self._services.farewells.send(
+            self.farewell(self._code),
+            _LEAVING_SECONDS if self._code == RESTART else self._services.layer.expiry,
+        )
+
+    def farewell(self, code: int) -> Message:
+        """Return the ``websocket.disconnect`` message."""
+        return {"reply_channel": self.channel, "path": self._path, "code": code, "order": self._order + 1}
+
+    # To the client
+
+    def deliver(self, reply: SocketReply) -> None:
+        """Do as a consumer's reply says."""
+        if self._ending:
+            logger.debug("A reply to %s comes after the close", self._path)
+            return
+        if not self._accepted and not self._answer(reply):
+            return
+        if reply.frame is not None:
+            if not self._outbox.has_room(reply.size, self._settings["max_buffered_bytes"]):
+                logger.warning("Closed a websocket to %s, whose client does not read what it gets", self._path)
+                self._outbox.clear()
+                self.close(TRY_AGAIN)
+                return
+            self._outbox.put(reply.frame, reply.size)
+        if reply.close is not None:
+            self.close(reply.close)
+
+    def _answer(self, reply: SocketReply) -> bool:
+        """Answer the handshake as a reply says; return whether the websocket is open."""
+        if reply.accept is False or reply.denial is not None:
+            self._refuse(403, reply.denial)
+        elif reply.accept or reply.frame is not None:
+            self._accepted = True
+            self._outbox.put({"type": "websocket.accept", "subprotocol": reply.subprotocol, "headers": []})
+            self._after(self._settings["websocket_timeout"], self.close)
+        elif reply.close is not None:
+            self._refuse(403)
+        return self._accepted
+
+    def close(self, code: int = NORMAL) -> None:
+        """Close the websocket, or refuse it where it is not open yet."""
+        if self._ending:
+            return
+        if not self._accepted:
+            self._refuse(503)
+            return
+        self._end(code)
+        self._outbox.put({"type": "websocket.close", "code": code}, last=True)
+
+    def _refuse_late(self) -> None:
+        logger.warning("Refused a websocket to %s: no consumer has accepted it in time", self._path)
+        self._refuse(403)
+
+    def _refuse(self, status: int, denial: Denial | None = None) -> None:
+        if self._ending:
+            return
+        self._end(NORMAL)
+        if denial is None and status != 403:
+            denial = Denial(status, [(b"retry-after", b"1")] if status == 503 else [], b"")
+        if denial is None or _DENIAL not in self._scope.get("extensions", {}):
+            self._outbox.put({"type": "websocket.close", "code": NORMAL}, last=True)
+            return
+        start = {"type": f"{_DENIAL}.start", "status": denial.status, "headers": denial.headers}
+        self._outbox.put(start)
+        body = {"type": f"{_DENIAL}.body", "body": denial.content, "more_body": False}
+        self._outbox.put(body, len(denial.content), last=True)
+
+    def _end(self, code: int) -> None:
+        self._ending = True
+        self._code = code
+        self._after(_CLOSE_SECONDS, self._leave)
+
+    def _after(self, seconds: float, call: Callable[[], object]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.loop.call_later(seconds, call)
+
+    def _leave(self) -> None:
+        self._left = True
+        if self._reader is not None:
+            self._reader.cancel()
+
+    def _written(self, size: int, last: bool) -> None:
+        if last:
+            self._leave()
+
+    def _failed(self, error: Exception) -> None:
+        logger.debug("The client of a websocket to %s has gone: %s: %s", self._path, type(error).__name__, error)
+        if self._ending:
+            self._leave()
+
+    @property
+    def _path(self) -> str:
+        path: str = self._scope["path"]
+        return path
