@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from asgi_redis.interface import Interface
 
 from asgi_redis import InMemoryChannelLayer
+from asgi_redis.interface import Interface
 from asgi_redis.layers.base import BaseChannelLayer
 from tests.support.interface.serving import UvicornThread
 from tests.support.interface.stand_in import Message, StandIn
