@@ -38,7 +38,7 @@ NORMAL = 1000
 TOO_LARGE = 1009
 ERROR = 1011
 RESTART = 1012
-TRY_AGAIN = 1013
+OVERLOADED = 1013
 _NO_CODE = 1005
 
 _KEYS = {"accept", "subprotocol", "text", "bytes", "close", "status", "headers", "content"}
@@ -203,11 +203,11 @@ class WebSocket:
             await self._services.gate.send("websocket.receive", message)
         except ChannelFull as error:
             logger.warning("Closed a websocket to %s, which has waited too long: %s", self._path, error)
-            self.close(TRY_AGAIN)
+            self.close(OVERLOADED)
         except RedisError as error:
             if is_unsent(error):
                 logger.warning("Closed a websocket to %s, which has waited too long: %s", self._path, error)
-                self.close(TRY_AGAIN)
+                self.close(OVERLOADED)
             else:
                 # The next frame gets its number: consumers that enforce the order would wait for it in vain.
                 self._order -= 1
@@ -244,7 +244,7 @@ class WebSocket:
             if not self._outbox.has_room(reply.size, self._settings["max_buffered_bytes"]):
                 logger.warning("Closed a websocket to %s, whose client does not read what it gets", self._path)
                 self._outbox.clear()
-                self.close(TRY_AGAIN)
+                self.close(OVERLOADED)
                 return
             self._outbox.put(reply.frame, reply.size)
         if reply.close is not None:
