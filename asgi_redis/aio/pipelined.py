@@ -51,7 +51,7 @@ class PipelinedChannelLayer(AsyncChannelLayer):
 
 
 def asynchronous(layer: BaseChannelLayer | AsyncChannelLayer) -> AsyncChannelLayer:
-    """Return the asynchronous layer around ``layer`` that suits it, or ``layer`` itself if it is one."""
+    """Return the asynchronous layer for ``layer``, which may be one itself."""
     if isinstance(layer, AsyncChannelLayer):
         return layer
     if isinstance(layer, redis.RedisChannelLayer) and type(layer).send is redis.RedisChannelLayer.send:

@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
     MasterDownError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisError,
     ResponseError,
 )
 
 from asgi_redis.connection import redis_py
 from asgi_redis.exceptions import UnsupportedRedis
 
+Call = TypeVar("Call", bound=Callable[..., Any])
+
 _REFUSALS = (redis_py.Unsent, BusyLoadingError, MasterDownError, OutOfMemoryError, ReadOnlyError)
 
 
-def mark_unsent(error: Exception) -> None:
-    """Note in an error that it came before a byte of the request was written."""
-    vars(error)["unsent"] = True
+def before_sending(call: Call) -> Call:
+    """Decorate a call that comes before a request: its errors are ``is_unsent``."""
+
+    @functools.wraps(call)
+    def marking(*arguments: Any, **named: Any) -> Any:
+        try:
+            return call(*arguments, **named)
+        except RedisError as error:
+            vars(error)["unsent"] = True
+            raise
+
+    return cast("Call", marking)
 
 
 def is_unsent(error: Exception) -> bool:
-    """Return whether Redis has certainly not carried out the request: it may be made again."""
+    """Return whether Redis has not carried out the request, so it may be made again."""
     return isinstance(error, _REFUSALS) or "unsent" in vars(error)
 
 

@@ -17,16 +17,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from weakref import WeakSet
 
-from redis.exceptions import (
-    ConnectionError,
-    MasterDownError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-    TimeoutError,
-)
+from redis.exceptions import ConnectionError, MasterDownError, ReadOnlyError, ResponseError, TimeoutError
 
-from asgi_redis.connection.errors import mark_unsent
+from asgi_redis.connection.errors import before_sending
 from asgi_redis.connection.examination import Examination, ask_info
 from asgi_redis.connection.host import Host
 from asgi_redis.connection.idle import IdleOfHub, idle_connections
@@ -83,11 +76,7 @@ class ConnectionPool:
         than ``max_connections``: for requests that let other connections go.
         """
         fork.check()
-        try:
-            return self._take_idle() or self._connect(fail_fast, spare)
-        except RedisError as error:
-            mark_unsent(error)
-            raise
+        return self._take_idle() or self._connect(fail_fast, spare)
 
     def _take_idle(self) -> Any | None:
         while True:
@@ -136,6 +125,7 @@ class ConnectionPool:
         self._idle.append((connection, used))
         return None
 
+    @before_sending
     def _connect(self, fail_fast: bool, spare: bool) -> Any:
         if self._limits.max_connections == math.inf or spare:
             return self._make(fail_fast)
@@ -234,15 +224,15 @@ class ConnectionPool:
             self.renew(connection, error, fail_fast)
             write_rest(connection, packed, [])
 
+    @before_sending
     def renew(self, connection: Any, error: Unsent, fail_fast: bool = False) -> None:
         """Connect a connection anew that was closed before a byte went out."""
         self.after_error(connection, error)
         reconnect = functools.partial(self._reconnect, connection)
-        try:
-            self._within_hang_timeout(reconnect) if fail_fast else reconnect()
-        except RedisError as failure:
-            mark_unsent(failure)
-            raise
+        if fail_fast:
+            self._within_hang_timeout(reconnect)
+        else:
+            reconnect()
 
     def release(self, connection: Any) -> None:
         """Return a connection to the pool, all of whose replies were read."""

@@ -1,5 +1,5 @@
 """
-An ASGI 3 application that holds the connections of clients, for classic consumers.
+An ASGI 3 application that holds the connections for classic consumers.
 
 ``application`` uses the layer ``default`` of Django's ``CHANNEL_LAYERS``:
 ``uvicorn asgi_redis.interface:application``.

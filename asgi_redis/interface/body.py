@@ -1,4 +1,4 @@
-"""The body of an HTTP request: its first part in the request's message, the rest in chunks."""
+"""The body of an HTTP request, in chunks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BYTES_PER_SECOND = 500  # that a client has to send, in the long run
 
 
 class BodyError(Exception):
-    """The body is none that is taken. ``status`` is the answer; None: the client has gone."""
+    """The body is refused with ``status``, or with None the client has gone."""
 
     def __init__(self, status: int | None) -> None:
         super().__init__(status)

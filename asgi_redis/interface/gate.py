@@ -1,4 +1,4 @@
-"""The way from connections to the channels of workers, which waits where it has to."""
+"""The way from connections to the channels of workers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Line:
 
 class Gate:
     """
-    Sends messages to channels; they line up where a channel is full or Redis is away.
+    Sends messages; they line up where a channel is full or Redis is away.
 
     The first in a line tries again and again, the others wait for their turn. A message goes out once at most: it is
     tried again only where Redis has certainly not seen it.
@@ -55,7 +55,7 @@ class Gate:
 
     async def send(self, channel: str, message: Message, timeout: float | None = None) -> None:
         """
-        Send, and wait for room and for Redis up to the two timeouts, or up to ``timeout``.
+        Send; wait for room and for Redis up to the two timeouts, or ``timeout``.
 
         Raises:
             ChannelFull: There was no room in time.
@@ -72,7 +72,7 @@ class Gate:
         await self._stand_in(line, channel, message, timeout)
 
     async def _try(self, channel: str, message: Message) -> Exception | None:
-        """Send; return an error after which the message may be sent again, and raise others."""
+        """Send; return an error after which it may be sent again, and raise others."""
         try:
             await self._layer.send(channel, message)
         except ChannelFull as error:

@@ -12,7 +12,6 @@ import asyncio
 import logging
 import os
 from http import HTTPStatus
-from typing import NamedTuple
 
 from redis.exceptions import RedisError
 
@@ -22,15 +21,13 @@ from asgi_redis.interface.asgi import (
     Receive,
     Scope,
     Send,
-    checked_bytes,
-    checked_headers,
-    checked_status,
     facts_of,
     header_bytes,
 )
 from asgi_redis.interface.body import BodyError, RequestBody
 from asgi_redis.interface.outbox import Outbox
 from asgi_redis.interface.replies import HTTP
+from asgi_redis.interface.reply import HTTPReply, parse_http_reply
 from asgi_redis.interface.services import Services
 from asgi_redis.wire.message import Message
 
@@ -41,30 +38,10 @@ _ACK_TIMEOUT_SECONDS = 5.0
 _RETRY_AFTER = (b"retry-after", b"1")
 
 
-class HTTPReply(NamedTuple):
-    """A consumer's reply, or the ``error`` in it. ``status`` is None after the first."""
-
-    status: int | None
-    headers: Headers
-    content: bytes
-    more: bool
-    error: str | None = None
-
-
-def parse_reply(message: Message) -> HTTPReply:
-    """Return the reply in a message, or the error in it."""
-    try:
-        status = checked_status(message["status"]) if "status" in message else None
-        headers = checked_headers(message.get("headers", []))
-        return HTTPReply(status, headers, checked_bytes(message, "content"), bool(message.get("more_content")))
-    except ValueError as error:
-        return HTTPReply(None, [], b"", False, str(error))
-
-
 class HTTPRequest:
     """A request of one client, to the end of its response."""
 
-    parse = staticmethod(parse_reply)
+    parse = staticmethod(parse_http_reply)
 
     def __init__(self, services: Services, scope: Scope, receive: Receive, send: Send) -> None:
         self.loop = asyncio.get_running_loop()

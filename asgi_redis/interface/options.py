@@ -1,4 +1,4 @@
-"""The options of the interface, which are also the keys of Django's ``CHANNEL_INTERFACE``."""
+"""The options of the interface: the keys of Django's ``CHANNEL_INTERFACE``."""
 
 # No "from __future__ import annotations": reading the declarations is faster when Python has evaluated them.
 

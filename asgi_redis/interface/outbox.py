@@ -50,7 +50,7 @@ class Outbox:
             self._task = self._loop.create_task(self._write())
 
     def clear(self) -> None:
-        """Drop the events, also the one that is being written."""
+        """Drop the events, and stop writing."""
         self._events.clear()
         self.size = 0
         if self._task is not None:

@@ -1,5 +1,5 @@
 """
-One websocket: frames to the channels of workers, and their replies to the client.
+One websocket: frames to the channels of workers, and replies to the client.
 
 The messages are those of "WebSocket" in the "HTTP & WebSocket ASGI Message Format" of ASGI 1.x.
 """
@@ -9,102 +9,41 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import NamedTuple
 
 from redis.exceptions import RedisError
 
 from asgi_redis.connection import is_unsent
 from asgi_redis.exceptions import ChannelFull, ChannelLayerError
 from asgi_redis.interface.asgi import (
-    Event,
-    Headers,
     Receive,
     Scope,
     Send,
-    checked_bytes,
-    checked_headers,
-    checked_status,
     facts_of,
     header_bytes,
 )
 from asgi_redis.interface.outbox import Outbox
 from asgi_redis.interface.replies import WEBSOCKET
+from asgi_redis.interface.reply import CLOSE_NORMAL, Denial, SocketReply, parse_socket_reply
 from asgi_redis.interface.services import Services
 from asgi_redis.wire.message import Message
 
 logger = logging.getLogger("asgi_redis")
 
-NORMAL = 1000
 TOO_LARGE = 1009
 ERROR = 1011
 RESTART = 1012
 OVERLOADED = 1013
 _NO_CODE = 1005
 
-_KEYS = {"accept", "subprotocol", "text", "bytes", "close", "status", "headers", "content"}
 _DENIAL = "websocket.http.response"
 _CLOSE_SECONDS = 5.0  # for the close to be written to a client who does not read
 _LEAVING_SECONDS = 10.0  # for the last messages of a server that ends
 
 
-class Denial(NamedTuple):
-    """The HTTP response to a websocket that is refused."""
-
-    status: int
-    headers: Headers
-    content: bytes
-
-
-class SocketReply(NamedTuple):
-    """A consumer's reply. ``accept`` is None where it is not mentioned."""
-
-    accept: bool | None
-    subprotocol: str | None
-    frame: Event | None
-    size: int
-    close: int | None
-    denial: Denial | None
-
-
-def parse_reply(message: Message) -> SocketReply:
-    """Return the reply in a message. Raises ``ValueError`` where it is none."""
-    unknown = message.keys() - _KEYS
-    if unknown:
-        raise ValueError(f"a reply to a websocket has the keys accept, text, bytes and close, not {sorted(unknown)}")
-    text, data = message.get("text"), message.get("bytes")
-    if not isinstance(text, (str, type(None))) or not isinstance(data, (bytes, type(None))):
-        raise ValueError("text is a str, and bytes is bytes")
-    if text is not None and data is not None:
-        raise ValueError("a frame is text or bytes, not both")
-    frame: Event | None = None
-    if text is not None:
-        frame = {"type": "websocket.send", "text": text}
-    elif data is not None:
-        frame = {"type": "websocket.send", "bytes": data}
-    accept, close, subprotocol = message.get("accept"), message.get("close"), message.get("subprotocol")
-    if not isinstance(accept, (bool, type(None))):
-        raise ValueError("accept is true or false")
-    if not isinstance(close, (int, type(None))):
-        raise ValueError("close is true, or a code")
-    if not isinstance(subprotocol, (str, type(None))):
-        raise ValueError("subprotocol is a str")
-    code = None if not close else NORMAL if close is True else close
-    denial = _parse_denial(message) if "status" in message else None
-    return SocketReply(accept, subprotocol, frame, len(text or data or b""), code, denial)
-
-
-def _parse_denial(message: Message) -> Denial:
-    return Denial(
-        checked_status(message["status"]),
-        checked_headers(message.get("headers", [])),
-        checked_bytes(message, "content"),
-    )
-
-
 class WebSocket:
     """A websocket of one client, from its handshake to its end."""
 
-    parse = staticmethod(parse_reply)
+    parse = staticmethod(parse_socket_reply)
 
     def __init__(self, services: Services, scope: Scope, receive: Receive, send: Send) -> None:
         self.loop = asyncio.get_running_loop()
@@ -262,7 +201,7 @@ class WebSocket:
             self._refuse(403)
         return self._accepted
 
-    def close(self, code: int = NORMAL) -> None:
+    def close(self, code: int = CLOSE_NORMAL) -> None:
         """Close the websocket, or refuse it where it is not open yet."""
         if self._ending:
             return
@@ -279,11 +218,11 @@ class WebSocket:
     def _refuse(self, status: int, denial: Denial | None = None) -> None:
         if self._ending:
             return
-        self._end(NORMAL)
+        self._end(CLOSE_NORMAL)
         if denial is None and status != 403:
             denial = Denial(status, [(b"retry-after", b"1")] if status == 503 else [], b"")
         if denial is None or _DENIAL not in self._scope.get("extensions", {}):
-            self._outbox.put({"type": "websocket.close", "code": NORMAL}, last=True)
+            self._outbox.put({"type": "websocket.close", "code": CLOSE_NORMAL}, last=True)
             return
         start = {"type": f"{_DENIAL}.start", "status": denial.status, "headers": denial.headers}
         self._outbox.put(start)
