@@ -28,8 +28,7 @@ REQUIREMENTS = {
     "channels_redis": (*_CHANNELS, "hiredis"),
     "channels_redis_plain": _CHANNELS,
 }
-_SHOWN = ("asgi-redis", "channels-redis", "channels", "redis", "hiredis", "msgpack", "msgpack-python")
-LIST = """
+_LIST = """
 import importlib.metadata, json
 print(json.dumps({d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}))
 """
@@ -37,6 +36,11 @@ print(json.dumps({d.metadata["Name"]: d.version for d in importlib.metadata.dist
 
 class Environments:
     """The environments, all on one interpreter; ``python`` has each one's by name."""
+
+    shown: tuple[str, ...] = (
+        *("asgi-redis", "channels-redis", "channels", "redis", "hiredis", "msgpack", "msgpack-python"),
+    )
+    """The packages that matter."""
 
     def __init__(self, directory: Path = CACHE) -> None:
         self._directory = directory
@@ -56,9 +60,9 @@ class Environments:
 
     def versions(self, name: str) -> str:
         """Return the installed versions of the packages that matter."""
-        said = subprocess.run([self.python[name], "-I", "-c", LIST], capture_output=True, text=True, check=True)
+        said = subprocess.run([self.python[name], "-I", "-c", _LIST], capture_output=True, text=True, check=True)
         found = {key.lower().replace("_", "-"): version for key, version in json.loads(said.stdout).items()}
-        return ", ".join(f"{package} {found[package]}" for package in _SHOWN if package in found)
+        return ", ".join(f"{package} {found[package.lower()]}" for package in self.shown if package.lower() in found)
 
     def _made(self, name: str) -> Path:
         wanted = f"{self._base}\n" + "\n".join(REQUIREMENTS[name]) + "\n"

@@ -1,4 +1,4 @@
-"""A Redis on a free port, pinned to one CPU."""
+"""A Redis on a free port, pinned to one CPU, or to some."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _EMBEDDED = Path(__file__).parent.parent / "asgi_redis" / "embedded.py"
 
 
 @contextmanager
-def redis_on(cpu: int) -> Iterator[Any]:
+def redis_on(*cpus: int) -> Iterator[Any]:
     """Run a ``RedisServer`` that saves nothing, and yield it."""
     # From its file: importing the package would need redis-py, which only the environments have.
     server = runpy.run_path(str(_EMBEDDED))["RedisServer"]()
     allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {cpu})  # inherited by all the server's threads
+    os.sched_setaffinity(0, set(cpus))  # inherited by all the server's threads
     try:
         server.start()
     finally:

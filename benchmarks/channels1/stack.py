@@ -17,9 +17,9 @@ from .subjects import Subject
 _ROOT = Path(__file__).parent.parent.parent
 # Last on the path: an installed package of our name goes before this checkout.
 _START = f"import sys; sys.path.append({str(_ROOT)!r}); "
-_DAPHNE = _START + "from daphne.cli import CommandLineInterface; CommandLineInterface.entrypoint()"
-_MANAGE = _START + "from django.core.management import execute_from_command_line as run; run(sys.argv)"
-_PROJECT = "benchmarks.channels1.project"
+DAPHNE = _START + "from daphne.cli import CommandLineInterface; CommandLineInterface.entrypoint()"
+MANAGE = _START + "from django.core.management import execute_from_command_line as run; run(sys.argv)"
+PROJECT = "benchmarks.channels1.project"
 
 
 @contextlib.contextmanager
@@ -27,7 +27,7 @@ def running(python: str, redis_url: str, subject: Subject) -> Iterator[int]:
     """Yield daphne's port once the worker answers."""
     env = {
         **os.environ,
-        "DJANGO_SETTINGS_MODULE": _PROJECT,
+        "DJANGO_SETTINGS_MODULE": PROJECT,
         "BENCH_REDIS": redis_url,
         "BENCH_OUR_WORKER": "1" if subject.our_worker else "",
     }
@@ -54,8 +54,8 @@ def running(python: str, redis_url: str, subject: Subject) -> Iterator[int]:
             fd = listener.fileno()
             # No access log, which would be measured, too.
             options = ("--fd", str(fd), "-v", "0", *subject.daphne)
-            start(_DAPHNE, *options, f"{_PROJECT}:channel_layer", fd=fd)
-        start(_MANAGE, "runworker", "-v", "0")
+            start(DAPHNE, *options, f"{PROJECT}:channel_layer", fd=fd)
+        start(MANAGE, "runworker", "-v", "0")
         _wait(port, log)
         yield port
 

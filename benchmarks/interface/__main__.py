@@ -1,0 +1,155 @@
+"""
+``python -m benchmarks.interface``: the interface and a worker, and what else serves websockets and Django's views.
+
+To be called in the root of the checkout. It compares uvicorn with ``asgi_redis.interface`` and one worker process
+with the consumers of Channels 4 (on channels_redis where they need a layer), with daphne 1.4.2, Channels 1.1.8 and
+asgi_redis 1.4.3, and with Django's own applications for ASGI and WSGI. It makes a virtual environment for each (from
+PyPI, in the versions of ``environments.py``, kept in ``~/.cache/asgi_redis-benchmarks``). It needs Linux,
+``taskset``, Python 3.11 or older and a ``redis-server`` on the PATH. ::
+
+    python -m benchmarks.interface                     # all of it, about fifteen minutes
+    python -m benchmarks.interface --quick             # one short round: does it work?
+    python -m benchmarks.interface --only "Echo|HTTP"  # the workloads whose table or name matches
+    python -m benchmarks.interface --subjects ours     # the subjects whose key matches
+    python -m benchmarks.interface --cpus one          # servers, workers and Redis on one CPU, the client on another
+    python -m benchmarks.interface --json all.json     # keeps every sample
+
+How it measures
+===============
+
+All subjects run at the same time, each with a Redis for itself, and take turns; each round starts with another one.
+So only one of them has something to do at a time, and what else the machine does meets all alike. The tables have
+the medians. A figure of idle websockets, or of a restart, comes from a subject that has just been started.
+
+The client is one process with an epoll and prebuilt frames (``client.py``). With ``--cpus both``, the default,
+servers, workers, Redis and client share all CPUs; with ``one``, all but the client share one.
+
+What the figures mean
+=====================
+
+Echo
+    Each websocket sends a text of 64 bytes, and the next one when it is back. Channels 4's consumers have no layer.
+Group
+    Every websocket is in one group. A script sends a message, and the next one when all have it: ours with
+    ``Group.send``, Channels 4's with ``group_send`` in one event loop for all messages.
+HTTP
+    A view that answers "hello", over keep-alive connections; no middleware.
+Idle
+    The resident memory of server, worker and Redis with the websockets open, each in a group, less that before, for
+    each of them; and their CPU time while nothing but uvicorn's pings is sent.
+Restart
+    Echoes of 50 websockets over six seconds; meanwhile the worker is replaced. Channels 4 would close them all.
+CPU
+    User and system time of server, worker, Redis and sender for each frame, message or answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import re
+import resource
+import sys
+import time
+from pathlib import Path
+
+from ..__main__ import count, cpu_model, say
+from ..environments import CACHE
+from ..results import Results
+from ..server import redis_on
+from .environments import InterfaceEnvironments
+from .report import costs, report
+from .runner import Runner
+from .stack import Stack
+from .subjects import SUBJECTS, Subject
+from .workloads import WORKLOADS, Workload
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return the exit code."""
+    arguments = _parser().parse_args(argv)
+    workloads = [one for one in WORKLOADS if re.search(arguments.only, f"{one.table}, {one.name}")]
+    subjects = [one for one in SUBJECTS if re.search(arguments.subjects, one.key)]
+    if not workloads or not subjects:
+        names = [f"{one.table}, {one.name}" for one in WORKLOADS] + [one.key for one in SUBJECTS]
+        raise SystemExit("nothing matches; there are\n  " + "\n  ".join(names))
+    about, results = _measure(arguments, workloads, subjects)
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"about": about, "results": results.to_json()}, indent=1))
+    print("\n".join(about), "", report(results), "", costs(results), sep="\n")
+    return 0
+
+
+def _measure(
+    arguments: argparse.Namespace, workloads: list[Workload], subjects: list[Subject]
+) -> tuple[list[str], Results]:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    cpus = sorted(os.sched_getaffinity(0))
+    if arguments.cpus == "one" and len(cpus) < 2:
+        raise SystemExit("--cpus one: the client needs another CPU")
+    servers, client = (cpus, cpus) if arguments.cpus == "both" else (cpus[:1], cpus[1:])
+    rounds, seconds = arguments.rounds or (1 if arguments.quick else 5), 0.3 if arguments.quick else 1.0
+    environments = InterfaceEnvironments(arguments.environments)
+    environments.make({one.environment for one in subjects})
+    runner = Runner(environments.python, servers, client, seconds)
+    results, loads, began = Results(), [os.getloadavg()[0]], time.monotonic()
+    for turn in range(rounds):
+        for table in dict.fromkeys(one.table for one in workloads):
+            _round(runner, turn, [one for one in workloads if one.table == table], subjects, results)
+        loads.append(os.getloadavg()[0])
+    with redis_on(*servers) as redis:
+        version = redis.version
+    how = f"Medians of {rounds} interleaved round{'s' * (rounds != 1)}, {seconds:g} s a measurement"
+    where = f"servers, workers and Redis on CPU {servers}, the client on {client}"
+    machine = f"{cpu_model()}; {platform.system()} {platform.release()}; Redis {version}"
+    took = f"{time.strftime('%Y-%m-%d')}; {time.monotonic() - began:.0f} s in all"
+    about = [
+        f"{how}; {where}; load average {min(loads):.1f} to {max(loads):.1f}.",
+        f"{machine}; Python {environments.python_version}; {took}.",
+    ]
+    return about + [f"{name}: {environments.versions(name)}" for name in environments.python], results
+
+
+def _round(runner: Runner, turn: int, workloads: list[Workload], subjects: list[Subject], results: Results) -> None:
+    with contextlib.ExitStack() as resources:
+        stacks: dict[Subject, Stack] = {}
+        for workload in workloads:
+            taking_part = [one for one in workload.subjects if one in subjects]
+            for at in range(len(taking_part)):
+                subject = taking_part[(at + turn) % len(taking_part)]
+                if workload.apart:
+                    with runner.running(subject) as stack:
+                        answer = runner.measure(workload, stack)
+                else:
+                    if subject not in stacks:
+                        stacks[subject] = resources.enter_context(runner.running(subject))
+                    answer = runner.measure(workload, stacks[subject])
+                results.add(workload, subject, answer)
+                shown = ", ".join(f"{name} {value:,.2f}" for name, value in answer.items() if name != "error")
+                say(f"{turn + 1} {workload.table}, {workload.name}: {subject.key}: {answer.get('error') or shown}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.interface",
+        description="The interface and its workers compared with Channels 4, the classic stack and Django alone.",
+    )
+    parser.add_argument("--quick", action="store_true", help="one short round")
+    parser.add_argument("--rounds", type=count, metavar="N", help="interleaved rounds (5; 1 with --quick)")
+    parser.add_argument("--only", metavar="REGEX", default="", help="workloads whose table or name matches")
+    parser.add_argument("--subjects", metavar="REGEX", default="", help="subjects whose key matches")
+    parser.add_argument("--cpus", choices=("one", "both"), default="both", help="for all but the client, or for all")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample")
+    parser.add_argument("--environments", type=Path, metavar="DIR", default=CACHE, help=f"default {CACHE}")
+    return parser
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

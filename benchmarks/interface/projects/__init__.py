@@ -1,0 +1,1 @@
+"""One Django project for each kind of subject, in one file each."""
