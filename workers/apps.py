@@ -6,17 +6,19 @@ from django.apps import AppConfig
 from django.core.checks import Tags, register
 
 from asgi_redis.integrations.checks import check_channel_layers
+from workers.binding.base import BindingMetaclass
 from workers.compat.checks import check_command, check_hidden_package, check_routings
 
 
 class WorkersConfig(AppConfig):
-    """Provides ``manage.py runworker``, and system checks of the settings."""
+    """Provides ``manage.py runworker``, system checks, and the bindings of models."""
 
     name = "workers"
 
     def ready(self) -> None:
-        """Register the checks."""
+        """Register the checks, and connect the bindings."""
         register(check_channel_layers, Tags.compatibility)
         register(check_command, Tags.compatibility)
         register(check_hidden_package, Tags.compatibility)
         register(check_routings, Tags.compatibility)
+        BindingMetaclass.register_all()

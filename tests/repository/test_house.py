@@ -48,6 +48,8 @@ FLOORS = [
     "workers.sessions",
     "workers.auth",
     "workers.generic",
+    "workers.binding",
+    "workers.security",
     "workers.runtime",
     "workers.delay",
     "workers.worker",
