@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from asgi_redis.process.lazy import lazy_attributes
 
 if TYPE_CHECKING:
+    from workers.asgi import DEFAULT_CHANNEL_LAYER as DEFAULT_CHANNEL_LAYER
+    from workers.asgi import channel_layers as channel_layers
     from workers.channel import Channel as Channel
     from workers.channel import Group as Group
     from workers.exceptions import ConsumeLater as ConsumeLater
@@ -31,12 +33,14 @@ default_app_config = "workers.apps.WorkersConfig"  # for Django before 3.2
 _HOMES = {
     "Channel": "workers.channel",
     "ConsumeLater": "workers.exceptions",
+    "DEFAULT_CHANNEL_LAYER": "workers.asgi",
     "DenyConnection": "workers.exceptions",
     "Group": "workers.channel",
     "Message": "workers.message",
     "Pool": "workers.runtime.pool",
     "WebsocketCloseException": "workers.exceptions",
     "Worker": "workers.worker",
+    "channel_layers": "workers.asgi",
     "include": "workers.routing",
     "route": "workers.routing",
     "route_class": "workers.routing",

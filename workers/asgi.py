@@ -1,24 +1,24 @@
-"""
-Layers by alias and by path, and layers of ASGI 1.x of other projects.
-
-Without Django there are no settings to look an alias up in, so a worker registers the layer that it was
-started with; ``Group("chat").send(...)`` then works in its consumers as it does in a Django project.
-"""
+"""Layers by alias with their routings, layers by path, and foreign layers."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from redis.exceptions import RedisError
 
+from asgi_redis.exceptions import InvalidChannelLayerError as InvalidChannelLayerError
+from asgi_redis.integrations.django import DEFAULT_ALIAS, make_channel_layer, register_layer
+from asgi_redis.integrations.django import get_channel_layer as raw_channel_layer
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.wire.message import Batch, Message
 from workers.exceptions import ConfigurationError
 from workers.importing import import_path, reason
+from workers.routing import Router, Routing
+from workers.utils import name_that_thing
 
-DEFAULT_CHANNEL_LAYER = "default"
+DEFAULT_CHANNEL_LAYER = DEFAULT_ALIAS
 
 
 class ForeignLayer(BaseChannelLayer):
@@ -63,11 +63,13 @@ class ForeignLayer(BaseChannelLayer):
 
 def adapted(channel_layer: Any) -> BaseChannelLayer:
     """
-    Return ``channel_layer``, or a ``ForeignLayer`` of it.
+    Return ``channel_layer``, the layer that it wraps, or a ``ForeignLayer`` of it.
 
     Raises:
         ConfigurationError: A worker cannot receive from it.
     """
+    if isinstance(channel_layer, ChannelLayerWrapper):
+        channel_layer = channel_layer.channel_layer
     if isinstance(channel_layer, BaseChannelLayer):
         return channel_layer
     if not callable(getattr(channel_layer, "reader", None)):
@@ -77,12 +79,23 @@ def adapted(channel_layer: Any) -> BaseChannelLayer:
     return ForeignLayer(channel_layer)
 
 
-_registered: dict[str, BaseChannelLayer] = {}
+def router_for(channel_layer: Any, routing: Router | Routing | None) -> Router:
+    """
+    Return ``routing`` as a router; without a routing, the router of the layer.
 
-
-def register_layer(alias: str, channel_layer: BaseChannelLayer) -> None:
-    """Make ``alias`` stand for a layer in this process, before Django's settings."""
-    _registered[alias] = channel_layer
+    Raises:
+        ConfigurationError: There is neither, or no routing.
+    """
+    if isinstance(routing, Router):
+        return routing
+    if routing is not None:
+        return Router(routing)
+    if not isinstance(channel_layer, ChannelLayerWrapper):
+        raise ConfigurationError(
+            f'a worker needs a routing, or a layer that has one, such as channel_layers["default"], unlike '
+            f"{channel_layer}"
+        )
+    return channel_layer.router
 
 
 def layer_from_path(path: str) -> BaseChannelLayer:
@@ -113,15 +126,123 @@ def layer_from_path(path: str) -> BaseChannelLayer:
     )
 
 
-def layer_for(alias: str) -> BaseChannelLayer:
+class ChannelLayerWrapper:
     """
-    Return the registered layer, or else that of Django's ``CHANNEL_LAYERS``.
+    A channel layer with its routing.
 
-    Raises:
-        InvalidChannelLayerError: There is neither.
+    It has all attributes of the layer. A ``Worker`` takes it in the place of both, and receives from the layer.
+
+    Attributes:
+        channel_layer: The layer itself.
+        alias: The name of the layer in ``CHANNEL_LAYERS``.
+        routing: The routing, as it is written.
+        router: A ``workers.routing.Router`` of it.
     """
-    if alias in _registered:
-        return _registered[alias]
-    from asgi_redis.integrations.django import get_channel_layer  # here: not needed for a registered layer
 
-    return get_channel_layer(alias)
+    def __init__(self, channel_layer: BaseChannelLayer, alias: str, routing: Routing) -> None:
+        self.channel_layer = channel_layer
+        self.alias = alias
+        self.routing = routing
+        self.router = Router(routing)
+
+    def local_only(self) -> bool:
+        """Return whether the messages stay within one process."""
+        return not self.channel_layer.crosses_processes
+
+    def __str__(self) -> str:
+        return f"{self.alias} ({name_that_thing(self.channel_layer)})"
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.channel_layer, name)
+
+
+class ChannelLayerManager:
+    """
+    The layers of Django's ``CHANNEL_LAYERS`` by their aliases, with their routings.
+
+    The layers are those of ``asgi_redis.get_channel_layer``: one for each alias in a process, for all managers.
+    """
+
+    def __init__(self) -> None:
+        self._wrappers: dict[str, ChannelLayerWrapper] = {}
+
+    @property
+    def configs(self) -> Mapping[str, Any]:
+        """The setting ``CHANNEL_LAYERS``."""
+        from django.conf import settings  # here: a worker need not have Django
+
+        configs: Mapping[str, Any] = getattr(settings, "CHANNEL_LAYERS", {})
+        return configs
+
+    def make_backend(self, name: str) -> ChannelLayerWrapper:
+        """
+        Return a new layer for an alias, by its ``CONFIG``.
+
+        Raises:
+            InvalidChannelLayerError: The setting describes no layer with a routing. It is a ``ValueError``.
+        """
+        return ChannelLayerWrapper(make_channel_layer(name, self.configs), name, self._routing(name))
+
+    def make_test_backend(self, name: str) -> ChannelLayerWrapper:
+        """Return a new layer likewise, by its ``TEST_CONFIG``, which has to be there."""
+        entry = self.configs.get(name, {})
+        if "TEST_CONFIG" not in entry:
+            raise InvalidChannelLayerError(
+                f"no TEST_CONFIG in CHANNEL_LAYERS[{name!r}], the CONFIG of a layer for tests"
+            )
+        layer = make_channel_layer(name, {name: {**entry, "CONFIG": entry["TEST_CONFIG"]}})
+        return ChannelLayerWrapper(layer, name, self._routing(name))
+
+    def set(self, key: str, layer: ChannelLayerWrapper | None) -> ChannelLayerWrapper | None:
+        """
+        Make an alias stand for a layer in this process, also for ``get_channel_layer``.
+
+        Args:
+            key: The alias.
+            layer: A layer with its routing, or None for that of the settings.
+
+        Returns:
+            The last argument for this alias, which sets the alias back.
+        """
+        before = register_layer(key, None if layer is None else layer.channel_layer)
+        wrapper = self._wrappers.pop(key, None)
+        if layer is not None:
+            self._wrappers[key] = layer
+        return wrapper if before is not None else None
+
+    def __getitem__(self, key: str) -> ChannelLayerWrapper:
+        layer = raw_channel_layer(key)
+        wrapper = self._wrappers.get(key)
+        if wrapper is None or wrapper.channel_layer is not layer:
+            wrapper = self._wrappers[key] = ChannelLayerWrapper(layer, key, self._routing(key))
+        return wrapper
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.configs
+
+    def _routing(self, name: str) -> Routing:
+        try:
+            routing: Routing = self.configs[name]["ROUTING"]
+        except KeyError:
+            raise InvalidChannelLayerError(
+                f"no ROUTING in CHANNEL_LAYERS[{name!r}]: write the path of the routing there, or use --routing; "
+                f"for the consumers of an ASGI application, name their channels"
+            ) from None
+        return routing
+
+
+channel_layers = ChannelLayerManager()
+
+
+def get_channel_layer(alias: str = DEFAULT_CHANNEL_LAYER) -> BaseChannelLayer:
+    """
+    Return the layer of an alias, after setting up Django if need be.
+
+    For an ``asgi.py`` that was written for Channels 1; otherwise ``asgi_redis.get_channel_layer``.
+    """
+    import django  # here: a worker need not have Django
+    from django.apps import apps
+
+    if not apps.apps_ready:
+        django.setup(set_prefix=False)
+    return raw_channel_layer(alias)

@@ -18,10 +18,10 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from asgi_redis.integrations.django import DEFAULT_ALIAS, get_channel_layer
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.process.awaiting import refuse_await
 from asgi_redis.wire.message import Message as Content
-from workers.asgi import DEFAULT_CHANNEL_LAYER, layer_for
 from workers.signals import consumer_finished, consumer_started
 
 logger = logging.getLogger(__name__)
@@ -32,13 +32,13 @@ RETRY_SECONDS = 0.05
 
 class _Destination(ABC):
     def __init__(
-        self, name: str | bytes, alias: str = DEFAULT_CHANNEL_LAYER, channel_layer: BaseChannelLayer | None = None
+        self, name: str | bytes, alias: str = DEFAULT_ALIAS, channel_layer: BaseChannelLayer | None = None
     ) -> None:
         self.name = name.decode("ascii") if isinstance(name, bytes) else name
-        self.channel_layer = layer_for(alias) if channel_layer is None else channel_layer
+        self.channel_layer = get_channel_layer(alias) if channel_layer is None else channel_layer
 
     def __str__(self) -> str:
-        return self.name
+        return str(self.name)  # in tests a message may have no channel
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"

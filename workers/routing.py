@@ -8,7 +8,6 @@ start of the field; their named groups become keyword arguments of the consumer.
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable, Optional, Protocol, Union, runtime_checkable
@@ -17,6 +16,7 @@ from asgi_redis.wire.names import queue_of
 from workers.exceptions import RoutingError, RoutingImportError
 from workers.importing import import_path
 from workers.message import Message
+from workers.utils import name_that_thing
 
 Consumer = Callable[..., Any]
 Match = Optional[tuple[Consumer, dict[str, Any]]]
@@ -83,7 +83,7 @@ class Route(Routable):
 
     def __str__(self) -> str:
         filters = ", ".join(f"{field}={pattern.pattern}" for field, pattern in self.filters.items())
-        return f"{'/'.join(self.channels)} ({filters}) -> {consumer_name(self.consumer)}"
+        return f"{'/'.join(self.channels)} ({filters}) -> {name_that_thing(self.consumer)}"
 
 
 class RouteClass(Route):
@@ -136,11 +136,22 @@ class Include(Routable):
 
 
 class Router:
-    """A whole routing: ``channels`` is the set of names to listen on."""
+    """
+    A whole routing.
+
+    Attributes:
+        root: Its entries, as one ``Include``.
+        channels: The names to listen on.
+    """
 
     def __init__(self, routing: Routing) -> None:
-        self._root = Include(routing)
-        self.channels = self._root.channel_names()
+        self.root = Include(routing)
+        self.channels = self.root.channel_names()
+
+    def add_route(self, route: Routable) -> None:
+        """Add an entry at the end. A worker that has been made does not see it."""
+        self.root = Include([*self.root.routing, route])
+        self.channels = self.root.channel_names()
 
     def match(self, message: Message) -> Match:
         """
@@ -148,15 +159,15 @@ class Router:
 
         A message of a process-local channel ``x.y!abc`` that no entry takes is routed as one of ``x.y!``.
         """
-        found = self._root.match(message)
+        found = self.root.match(message)
         name = message.channel.name
         if found is None and "!" in name and not name.endswith("!"):
-            found = self._root.match(type(message)(message.content, queue_of(name), message.channel_layer))
+            found = self.root.match(type(message)(message.content, queue_of(name), message.channel_layer))
         return found
 
     def with_route(self, entry: Routable) -> Router:
         """Return this routing with one more entry at its end."""
-        return Router([self._root, entry])
+        return Router([*self.root.routing, entry])
 
     def with_websockets(self) -> Router:
         """
@@ -205,14 +216,6 @@ def resolve_routing(routing: Routing) -> list[Routable]:
         if not isinstance(entry, Routable):
             raise RoutingError(f"a routing is a list of route() and include(), or a dict; {entry!r} is neither")
     return entries
-
-
-def consumer_name(consumer: Consumer) -> str:
-    """Return the name of a consumer for the log."""
-    if isinstance(consumer, functools.partial):
-        consumer = consumer.func
-    named = consumer if getattr(consumer, "__qualname__", None) else type(consumer)
-    return f"{named.__module__}.{named.__qualname__}"
 
 
 def _sorted_by_channel(entries: list[Routable]) -> tuple[dict[str, list[Routable]], list[Routable]]:

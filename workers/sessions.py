@@ -27,7 +27,7 @@ except ImportError as error:
 
 from workers.exceptions import ConsumeLater
 from workers.message import Message
-from workers.routing import consumer_name
+from workers.utils import name_that_thing
 
 Consumer = TypeVar("Consumer", bound=Callable[..., Any])
 
@@ -42,7 +42,7 @@ def plain(func: Consumer) -> Consumer:
     Raises ``TypeError`` if it is: at once, or when a call returns a coroutine.
     """
     if inspect.iscoroutinefunction(func):
-        raise _refusal(consumer_name(func))
+        raise _refusal(name_that_thing(func))
 
     @functools.wraps(func)
     def inner(*args: Any, **kwargs: Any) -> Any:
@@ -88,7 +88,7 @@ def channel_session(func: Consumer) -> Consumer:
         # First or, for a method that was decorated in its class, second.
         message = next((argument for argument in args[:2] if isinstance(argument, Message)), None)
         if message is None:
-            raise ValueError("a channel_session consumer is called with a Message")
+            raise ValueError("channel_session called without Message instance as its first or second argument")
         if "channel_session" not in vars(message):
             message.channel_session = _existing_session(message)
         try:
@@ -166,7 +166,7 @@ def _ordered(func: Consumer) -> Consumer:
         except layer.ChannelFull:
             raise layer.ChannelFull(f"too many messages of {name} wait for their turn") from None
         # The message before may have been done after this one had loaded the session and before it waited.
-        if order == session_for_reply_channel(name).get(NEXT_ORDER, 0):
+        if order == session.load().get(NEXT_ORDER, 0):
             requeue_messages(message)
 
     return inner  # type: ignore[return-value]  # as above

@@ -19,14 +19,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Iterable
 from queue import Empty, SimpleQueue
+from typing import Any
 
 from asgi_redis.exceptions import ChannelLayerError
 from asgi_redis.layers.base import BaseChannelLayer
 from workers import delay
-from workers.asgi import adapted
+from workers.asgi import ChannelLayerWrapper, adapted, router_for
 from workers.channel import pending_message_store
 from workers.exceptions import ConfigurationError
 from workers.loops.greenlets import keep_running_loops_apart
@@ -55,8 +57,8 @@ class Worker:
     Also serves ``asgi.delay`` where the layer stores delayed messages.
 
     Args:
-        channel_layer: The layer to receive from.
-        routing: A ``Router``, or an argument for one.
+        channel_layer: The layer to receive from, or a ``ChannelLayerWrapper`` of it.
+        routing: A ``Router``, or an argument for one; by default that of a ``ChannelLayerWrapper``.
         pool: The slots, by default one thread.
         only_channels: Globs; channels that match none of them are left out.
         exclude_channels: Globs; channels that match one of them are left out.
@@ -72,10 +74,13 @@ class Worker:
         ConfigurationError: No channel is left to listen on.
     """
 
+    termed = False
+    """Whether to stop; looked at twice a second. As in Channels 1: ``quiet`` stops at once."""
+
     def __init__(
         self,
-        channel_layer: BaseChannelLayer,
-        routing: Router | Routing,
+        channel_layer: BaseChannelLayer | ChannelLayerWrapper,
+        routing: Router | Routing | None = None,
         *,
         pool: Pool | None = None,
         only_channels: Iterable[str] | None = None,
@@ -88,20 +93,20 @@ class Worker:
         hooks: Iterable[LifecycleHook] = (),
         consumer_api: ConsumerAPI = OWN,
     ) -> None:
-        router = routing if isinstance(routing, Router) else Router(routing)
+        router = router_for(channel_layer, routing)
         nothing_to_do = not router.channels and delay.CHANNEL not in (only_channels or ())
         self.channel_layer = adapted(channel_layer)
         router, postpone, delivery = delay.with_delivery(router.with_websockets(), self.channel_layer)
         self.channels = chosen(router.channels, only_channels, exclude_channels)
         if nothing_to_do or not self.channels:
             raise ConfigurationError("no channels to listen on: the routing, or what is left of it, is empty")
-        # Wakes ``run``: by None, or by the exception that pulling has raised. Unlike an Event's ``set``, its ``put``
-        # is safe within a signal handler.
+        # Wakes ``run``: by None, or by an exception of pulling. Its ``put`` is safe within a signal handler.
         self._events: SimpleQueue[BaseException | None] = SimpleQueue()
         self._failure = Failure(lambda: self._events.put(None))
         self._crashes = CrashLimiter()
         self.shutdown = Shutdown(lambda: self._events.put(None), shutdown_timeout, self._log_left_behind)
-        self.dispatcher = Dispatcher(router, channel_layer, type(self), consumer_api, self._failure.note, postpone)
+        given: Any = channel_layer  # consumers get it as it is
+        self.dispatcher = Dispatcher(router, given, type(self), consumer_api, self._failure.note, postpone)
         self._reader = self.channel_layer.reader()
         self._puller = Puller(
             self._reader, ChannelLimits(self.channels, limits), self.dispatcher.dispatch, burst, burst_timeout
@@ -212,7 +217,7 @@ class Worker:
 
     def _serve(self) -> None:
         """Wait for a reason to stop: step 1."""
-        while not self._puller.quieted and not self._failure.failed:
+        while not self._puller.quieted and not self._failure.failed and not self.termed:
             # Never for long: a signal that comes just before the wait does not end it, and Python calls the handler
             # only afterwards.
             with contextlib.suppress(Empty):
@@ -278,6 +283,15 @@ class Worker:
     def _stop_hooks(self) -> None:
         while self._hooks:
             self._failure.attempt(self._hooks.pop(0).stop)
+
+
+class WorkerGroup(Worker):
+    """A ``Worker`` with ``n_threads`` slots, by default one for each CPU."""
+
+    def __init__(
+        self, *args: Any, n_threads: int | None = None, stop_gracefully: bool = False, **options: Any
+    ) -> None:
+        super().__init__(*args, pool=Pool(n_threads or os.cpu_count() or 1), graceful=stop_gracefully, **options)
 
 
 def _counted(number: int, noun: str) -> str:

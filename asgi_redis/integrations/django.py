@@ -23,16 +23,40 @@ IN_MEMORY = "channels.layers.InMemoryChannelLayer"
 # TEST_CONFIG is for the tests of Channels 4, ROUTING for workers.
 _KEYS = ("BACKEND", "CONFIG", "ROUTING", "TEST_CONFIG")
 
+DEFAULT_ALIAS = "default"
+
 _layers: dict[str, BaseChannelLayer] = {}
+_registered: dict[str, BaseChannelLayer] = {}
 # Reentrant: importing a back end may import code that asks for a layer, too.
 _lock = fork.Own(threading.RLock)
 
 
-def get_channel_layer(alias: str = "default") -> BaseChannelLayer:
+def register_layer(alias: str, channel_layer: BaseChannelLayer | None) -> BaseChannelLayer | None:
+    """
+    Make ``alias`` stand for a layer in this process, before Django's settings.
+
+    Without Django there are no settings to look an alias up in. In tests another layer takes the place of theirs.
+
+    Args:
+        alias: An alias, which need not be in ``CHANNEL_LAYERS``.
+        channel_layer: The layer; with None ``alias`` stands for that of the settings again.
+
+    Returns:
+        The layer that was registered before, or None.
+    """
+    with _lock.value:
+        before = _registered.pop(alias, None)
+        if channel_layer is not None:
+            _registered[alias] = channel_layer
+    return before
+
+
+def get_channel_layer(alias: str = DEFAULT_ALIAS) -> BaseChannelLayer:
     """
     Return the synchronous channel layer for an alias in ``CHANNEL_LAYERS``.
 
-    A process has one for each alias. Its ``BACKEND`` in Django's settings is the dotted path of
+    A process has one for each alias. A layer that is registered comes first. Otherwise its ``BACKEND`` in Django's
+    settings is the dotted path of
 
     * a synchronous layer,
     * a layer of ``asgi_redis.aio``, which stands for the synchronous layer in it: where Channels 4 is installed, in
@@ -46,6 +70,9 @@ def get_channel_layer(alias: str = "default") -> BaseChannelLayer:
         ConfigurationError: An option in ``CONFIG`` has a value that cannot work.
         UnknownSetting: ``CONFIG`` has an option that the layer does not know. It is a ``TypeError``.
     """
+    registered = _registered.get(alias)
+    if registered is not None:
+        return registered
     with _lock.value:
         if alias not in _layers:
             _layers[alias] = _layer(alias, _configured())

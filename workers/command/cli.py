@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable
 
+from asgi_redis.integrations.django import register_layer
 from asgi_redis.layers.base import BaseChannelLayer
-from workers.asgi import DEFAULT_CHANNEL_LAYER, layer_from_path, register_layer
+from workers.asgi import DEFAULT_CHANNEL_LAYER, layer_from_path
 from workers.command import supervisor
 from workers.command.arguments import WorkerOptions, flag
 from workers.command.launcher import launch, when_served

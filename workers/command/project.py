@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
+from workers.asgi import channel_layers
 from workers.command.arguments import WorkerOptions
 from workers.command.launcher import launch, when_served
-from workers.compat.django import has_channels1, layer_of_project, routing_of_layer, treat_messages_as_requests
+from workers.compat.django import has_channels1, layer_of_project, treat_messages_as_requests
 from workers.exceptions import ConfigurationError
 from workers.routing import Router
 from workers.runtime.dispatcher import OWN
@@ -33,7 +34,7 @@ def launch_in_project(options: WorkerOptions) -> int:
     else:
         consumer_api = OWN
         channel_layer = when_served(lambda: layer_of_project(options.layer), options)
-        router = Router(options.routing or routing_of_layer(options.layer))
+        router = Router(options.routing) if options.routing else channel_layers[options.layer].router
     treat_messages_as_requests(consumer_api)
     return launch(channel_layer, router, options, consumer_api)
 

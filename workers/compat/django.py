@@ -112,14 +112,3 @@ def layer_of_project(alias: str) -> BaseChannelLayer:
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"channel layer {alias!r}: {error}") from error
     return channel_layer
-
-
-def routing_of_layer(alias: str) -> Any:
-    """Return the ``ROUTING`` of a layer, or raise ``ConfigurationError``."""
-    try:
-        return settings.CHANNEL_LAYERS[alias]["ROUTING"]
-    except KeyError:
-        raise ConfigurationError(
-            f"no ROUTING in CHANNEL_LAYERS[{alias!r}]: write the path of the routing there, or use --routing; "
-            f"for the consumers of an ASGI application, name their channels"
-        ) from None

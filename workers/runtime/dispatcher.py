@@ -21,9 +21,10 @@ from asgi_redis.wire.message import Message as Content
 from workers import exceptions, signals
 from workers.exceptions import ConsumeLater
 from workers.message import Message
-from workers.routing import Consumer, Router, consumer_name
+from workers.routing import Consumer, Router
 from workers.runtime.contexts import run_apart
 from workers.signals import Errors, sending
+from workers.utils import name_that_thing
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +125,7 @@ class Dispatcher:
                 logger.error("No route for a message on channel %r: check the routing and its filters", channel)
             else:
                 consumer, arguments = match
-                name = consumer_name(consumer)
+                name = name_that_thing(consumer)
                 logger.debug("Message on channel %r goes to consumer %s", channel, name)
                 failed = not self._run(consumer, name, message, arguments)
         except BaseException:
@@ -138,7 +139,7 @@ class Dispatcher:
             try:
                 observe(channel, name, seconds, failed)
             except BaseException as error:  # noqa: BLE001  the worker acts on it
-                self._on_failure(f"the observer {consumer_name(observe)}", error)
+                self._on_failure(f"the observer {name_that_thing(observe)}", error)
 
     def _run(self, consumer: Consumer, name: str, message: Any, arguments: dict[str, Any]) -> bool:
         with self._lock:

@@ -1,33 +1,30 @@
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from asgi_redis import InMemoryChannelLayer
+from asgi_redis import InMemoryChannelLayer, get_channel_layer
 from asgi_redis.exceptions import UnsupportedExtension
+from asgi_redis.integrations.django import register_layer
 from tests.support.workers.fakes import FakeLayer
-from workers import Group, Message, Worker, asgi
+from workers import Group, Message, Worker, asgi, channel_layers, route
 from workers.exceptions import ConfigurationError
 
 
 @pytest.fixture(autouse=True)
 def _registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asgi, "_registered", {})
+    monkeypatch.setattr("asgi_redis.integrations.django._registered", {})
 
 
 def test_a_registered_layer_is_what_its_alias_stands_for() -> None:
     layer = FakeLayer()
-    asgi.register_layer("other", layer)
-    assert asgi.layer_for("other") is layer
+    assert register_layer("other", layer) is None
+    assert get_channel_layer("other") is layer
     assert Group("g", alias="other").channel_layer is layer
-
-
-def test_other_aliases_are_looked_up_in_djangos_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = pytest.importorskip("asgi_redis.integrations.django")
-    layer = FakeLayer()
-    monkeypatch.setattr(settings, "get_channel_layer", {"default": layer}.__getitem__)
-    assert Group("g").channel_layer is layer
+    assert register_layer("other", None) is layer
 
 
 class Queue:
@@ -114,3 +111,78 @@ def test_a_layer_of_this_package_is_its_own_contract() -> None:
 def test_an_object_without_a_reader_cannot_be_received_from() -> None:
     with pytest.raises(ConfigurationError, match="the worker cannot receive from "):
         asgi.adapted(object())
+
+
+SETTINGS = {
+    "default": {
+        "BACKEND": "asgi_redis.InMemoryChannelLayer",
+        "CONFIG": {"capacity": 5},
+        "TEST_CONFIG": {"capacity": 7},
+        "ROUTING": [route("a", print)],
+    },
+    "bare": {"BACKEND": "asgi_redis.InMemoryChannelLayer"},
+}
+
+
+class TestLayersOfTheSettings:
+    @pytest.fixture(autouse=True)
+    def _settings(self) -> Iterator[None]:
+        test = pytest.importorskip("django.test")
+        pytest.importorskip("tests.support.workers.project")
+        with test.override_settings(CHANNEL_LAYERS=SETTINGS):
+            yield
+
+    def test_one_is_the_layer_with_its_routing(self) -> None:
+        wrapper = channel_layers["default"]
+        assert wrapper is channel_layers["default"]
+        assert wrapper.channel_layer is get_channel_layer() is asgi.get_channel_layer()
+        assert wrapper.router.channels == {"a"}
+        assert (wrapper.alias, wrapper.capacity, wrapper.local_only()) == ("default", 5, True)
+        assert str(wrapper) == "default (asgi_redis.layers.memory.InMemoryChannelLayer)"
+        assert "default" in channel_layers
+        assert "other" not in channel_layers
+
+    def test_a_new_one_is_made_by_its_config_or_test_config(self) -> None:
+        made, for_tests = channel_layers.make_backend("default"), channel_layers.make_test_backend("default")
+        assert (made.capacity, for_tests.capacity) == (5, 7)
+        assert made.channel_layer is not channel_layers["default"].channel_layer
+        assert for_tests.router.channels == {"a"}
+
+    def test_what_is_missing_in_the_settings_is_named(self) -> None:
+        with pytest.raises(asgi.InvalidChannelLayerError, match="no ROUTING in CHANNEL_LAYERS\\['bare'\\]"):
+            channel_layers["bare"]
+        with pytest.raises(asgi.InvalidChannelLayerError, match="no TEST_CONFIG in CHANNEL_LAYERS\\['bare'\\]"):
+            channel_layers.make_test_backend("bare")
+        with pytest.raises(asgi.InvalidChannelLayerError, match="no channel layer 'other'"):
+            channel_layers["other"]
+
+    def test_an_alias_can_stand_for_another_one_and_be_set_back(self) -> None:
+        of_settings = channel_layers["default"]
+        mine = asgi.ChannelLayerWrapper(InMemoryChannelLayer(), "default", [])
+        assert channel_layers.set("default", mine) is None
+        assert channel_layers["default"] is mine
+        assert Group("g").channel_layer is mine.channel_layer
+        other = asgi.ChannelLayerWrapper(InMemoryChannelLayer(), "default", [])
+        assert channel_layers.set("default", other) is mine
+        channel_layers.set("default", None)
+        assert channel_layers["default"].channel_layer is of_settings.channel_layer
+
+    def test_a_worker_takes_the_routing_of_its_layer(self) -> None:
+        ran = threading.Event()
+        wrapper = asgi.ChannelLayerWrapper(InMemoryChannelLayer(), "default", [])
+        wrapper.router.add_route(route("b", lambda message: ran.set()))
+        wrapper.send("b", {})
+        worker = Worker(wrapper)
+        assert worker.channels == ["b"]
+        thread = threading.Thread(target=worker.run)
+        thread.start()
+        try:
+            assert ran.wait(10)
+        finally:
+            worker.termed = True
+            thread.join(10)
+        assert not thread.is_alive()
+
+    def test_a_worker_needs_one(self) -> None:
+        with pytest.raises(ConfigurationError, match="a worker needs a routing"):
+            Worker(InMemoryChannelLayer())

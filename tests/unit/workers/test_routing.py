@@ -9,7 +9,8 @@ import pytest
 from tests.support.workers.fakes import message
 from workers import include, route
 from workers.exceptions import RoutingError, RoutingImportError
-from workers.routing import Router, consumer_name
+from workers.routing import Router
+from workers.utils import name_that_thing
 
 
 def first(message: Any, **kwargs: Any) -> None:
@@ -142,11 +143,11 @@ def test_consumers_are_called_by_their_names_in_the_log() -> None:
         def method(self, message: Any) -> None:
             pass
 
-    assert consumer_name(first) == f"{__name__}.first"
-    assert consumer_name(functools.partial(first, x=1)) == f"{__name__}.first"
-    assert consumer_name(Consumer).endswith("Consumer")
-    assert consumer_name(Consumer()).endswith("Consumer")
-    assert consumer_name(Consumer().method).endswith("Consumer.method")
+    assert name_that_thing(first) == f"{__name__}.first"
+    assert name_that_thing(functools.partial(first, x=1)) == f"{__name__}.first"
+    assert name_that_thing(Consumer).endswith("Consumer")
+    assert name_that_thing(Consumer()).endswith("Consumer")
+    assert name_that_thing(Consumer().method).endswith("Consumer.method")
 
 
 def test_a_route_reads_well() -> None:

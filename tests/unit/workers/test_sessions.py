@@ -137,7 +137,7 @@ def test_a_method_may_be_decorated_and_decorators_share_a_session(client: str) -
 def test_what_a_channel_session_cannot_do_is_an_error(client: str) -> None:
     with pytest.raises(ValueError, match="reply_channel"):
         channel_session(lambda message: None)(message(None))
-    with pytest.raises(ValueError, match="with a Message"):
+    with pytest.raises(ValueError, match="without Message"):
         channel_session(lambda message: None)("message")
     with override_settings(SESSION_ENGINE=f"{BACKENDS}.signed_cookies"), pytest.raises(ValueError, match="signed"):
         session_for_reply_channel(client)

@@ -158,7 +158,7 @@ def test_usage_errors_exit_with_2(
 def test_a_wrong_configuration_exits_with_1_and_one_line(
     changed: dict[str, Any], complaint: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.asgi._registered", {})
+    monkeypatch.setattr("asgi_redis.integrations.django._registered", {})
     flags: dict[str, Any] = {
         "--layer-url": "redis://127.0.0.1:1",
         "--routing": "tests.support.workers.consumers.routing",

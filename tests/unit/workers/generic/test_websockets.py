@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import datetime
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from asgi_redis.integrations.django import register_layer
 from tests.support.workers.fakes import FakeLayer, message
-from workers import asgi
 from workers.exceptions import SendNotAvailableOnDemultiplexer
 from workers.generic.websockets import (
     JsonWebsocketConsumer,
@@ -20,10 +21,11 @@ CONNECT, RECEIVE, DISCONNECT = "websocket.connect", "websocket.receive", "websoc
 
 
 @pytest.fixture
-def layer(monkeypatch: pytest.MonkeyPatch) -> FakeLayer:
+def layer() -> Iterator[FakeLayer]:
     layer = FakeLayer()
-    monkeypatch.setitem(asgi._registered, asgi.DEFAULT_CHANNEL_LAYER, layer)
-    return layer
+    before = register_layer("default", layer)
+    yield layer
+    register_layer("default", before)
 
 
 def websocket(layer: FakeLayer, channel: str, **content: Any) -> Any:
