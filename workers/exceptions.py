@@ -96,6 +96,29 @@ class WebsocketCloseException(ChannelSocketException):
         reply.send({"close": self._code or True})
 
 
+class ResponseLater(ChannelSocketException):
+    """
+    Raised by a view, or a consumer of ``http.request``, that leaves the response to another consumer.
+
+    The other consumer sends it to the same reply channel.
+    """
+
+    def run(self, message: _Message) -> None:
+        """Do nothing: the message is done."""
+
+
+class RequestTimeout(WorkersError, OSError):
+    """
+    The rest of a request's body has not come for a while.
+
+    Django makes an ``UnreadablePostError`` of it where a view reads the body.
+    """
+
+
+class RequestAborted(WorkersError, OSError):
+    """The client has gone before the whole body of its request was there; likewise."""
+
+
 class SendNotAvailableOnDemultiplexer(WorkersError):
     """Raised by ``send`` of a demultiplexer: only a multiplexer knows the stream."""
 

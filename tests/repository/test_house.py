@@ -53,6 +53,8 @@ FLOORS = [
     "workers.security",
     "workers.test",
     "workers.runtime",
+    "workers.handler",
+    "workers.staticfiles",
     "workers.delay",
     "workers.worker",
     "workers.operations",

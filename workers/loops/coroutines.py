@@ -50,11 +50,10 @@ def call_around(hook: Hook | None) -> None:
 
 def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Run a coroutine, end the tasks that it has left, and return its result."""
-    if _hook is not None:
-        coroutine = _between(_hook, coroutine)
+    coroutine = surrounded(coroutine)
     patching = sys.modules.get("gevent.monkey")
     if patching is not None and patching.is_module_patched("threading"):
-        return _greenlets_loop().run(coroutine)
+        return shared_loop().run(coroutine)
     try:
         loop: asyncio.AbstractEventLoop = _local.owner.loop
     except AttributeError:
@@ -66,6 +65,11 @@ def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
         left = asyncio.all_tasks(loop)
         if left:
             loop.run_until_complete(end_tasks(left))
+
+
+def surrounded(coroutine: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:
+    """Return a coroutine that awaits the hook before and after another."""
+    return coroutine if _hook is None else _between(_hook, coroutine)
 
 
 async def _between(hook: Hook, coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -83,7 +87,8 @@ async def _logged(hook: Hook) -> None:
         logger.exception("Error in %r, called around an async consumer", hook)
 
 
-def _greenlets_loop() -> SharedLoop:
+def shared_loop() -> SharedLoop:
+    """Return the loop that greenlets share, and asynchronous iterators."""
     global _shared_loop
     with _lock:
         if _shared_loop is None:

@@ -1,0 +1,98 @@
+"""Asynchronous iterators, in code that is not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from workers.loops.iteration import iterate
+
+
+async def numbers(count: int, log: list[Any], pause: float = 0) -> AsyncIterator[int]:
+    try:
+        for number in range(count):
+            await asyncio.sleep(pause)
+            log.append(number)
+            yield number
+    finally:
+        await asyncio.sleep(0)
+        log.append("closed")
+
+
+def test_all_items_come_one_ahead() -> None:
+    log: list[Any] = []
+    iterator = iterate(numbers(3, log), 10)
+    assert next(iterator) == 0
+    assert log == [0]
+    assert [*iterator] == [1, 2]
+    assert log == [0, 1, 2, "closed"]
+
+
+def test_leaving_early_closes_the_iterator() -> None:
+    log: list[Any] = []
+    iterator: Any = iterate(numbers(3, log), 10)
+    next(iterator)
+    iterator.close()
+    assert log[-1] == "closed"
+    assert 2 not in log
+
+
+def test_leaving_it_while_it_waits_cancels_it() -> None:
+    log: list[Any] = []
+    iterator: Any = iterate(numbers(3, log, pause=600), 0.01)
+    assert next(iterator) is None
+    assert next(iterator) is None
+    iterator.close()
+    assert log == ["closed"]
+
+
+def test_an_error_is_raised_after_the_items_before_it() -> None:
+    async def failing() -> AsyncIterator[int]:
+        yield 1
+        raise KeyError("lost")
+
+    iterator = iterate(failing(), 10)
+    assert next(iterator) == 1
+    with pytest.raises(KeyError, match="lost"):
+        next(iterator)
+
+
+def test_one_task_goes_through_it_in_the_callers_context() -> None:
+    """So time limits and tasks of the iterator may span items."""
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable")
+    variable.set("the caller's")
+
+    async def own() -> AsyncIterator[Any]:
+        queue: asyncio.Queue[int] = asyncio.Queue()
+        producer = asyncio.ensure_future(queue.put(1))
+        yield asyncio.current_task(), variable.get()
+        yield asyncio.current_task(), variable.get()
+        yield await queue.get()
+        await producer
+
+    first, second, last = iterate(own(), 10)
+    assert first == second
+    assert (first[1], last) == ("the caller's", 1)
+
+
+def test_several_threads_go_on_at_a_time() -> None:
+    barrier = threading.Barrier(3)
+    results: list[Any] = []
+
+    def go() -> None:
+        iterator = iterate(numbers(5, [], pause=0.01), 10)
+        first = next(iterator)
+        barrier.wait(10)
+        results.append([first, *iterator])
+
+    threads = [threading.Thread(target=go) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert results == [[0, 1, 2, 3, 4]] * 3

@@ -1,0 +1,80 @@
+"""Goes through asynchronous iterators for code that is not asynchronous."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import AsyncIterable, Iterator
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, TypeVar
+
+from workers.loops.coroutines import shared_loop, surrounded
+
+T = TypeVar("T")
+
+
+def iterate(iterable: AsyncIterable[T], silence: float) -> Iterator[T | None]:
+    """
+    Yield the items of an asynchronous iterable; None after ``silence`` seconds.
+
+    One task in the shared loop goes through it, one item ahead. It ends with the iterator that is returned.
+    """
+    iteration = _Iteration(iterable)
+    loop = shared_loop()
+    loop.call(iteration.start)
+    try:
+        while True:
+            try:
+                found = iteration.found.get(timeout=silence)
+            except Empty:
+                yield None
+                continue
+            if found is None:
+                break
+            yield found[0]
+            loop.call(iteration.go_on)
+    finally:
+        loop.call(iteration.cancel)
+        iteration.ended.wait()
+    if iteration.error is not None:
+        raise iteration.error
+
+
+class _Iteration(Generic[T]):
+    def __init__(self, iterable: AsyncIterable[T]) -> None:
+        self.found: SimpleQueue[tuple[T] | None] = SimpleQueue()
+        """An item, in a tuple; None at the end."""
+        self.ended = threading.Event()
+        self.error: BaseException | None = None
+        self._iterator: Any = iterable.__aiter__()
+        self._context = contextvars.copy_context()
+
+    def start(self) -> None:
+        self._wanted = asyncio.Event()
+        self._task = self._context.run(asyncio.ensure_future, surrounded(self._run()))
+        self._task.add_done_callback(self._end)  # it may be cancelled before it begins
+
+    def go_on(self) -> None:
+        self._wanted.set()
+
+    def cancel(self) -> None:
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        try:
+            async for item in self._iterator:
+                self.found.put((item,))
+                await self._wanted.wait()
+                self._wanted.clear()
+        except BaseException as error:  # noqa: BLE001  raised again where the items are wanted
+            self.error = error
+        finally:
+            if hasattr(self._iterator, "aclose"):
+                await self._iterator.aclose()
+
+    def _end(self, task: asyncio.Future[Any]) -> None:
+        if not task.cancelled() and self.error is None:
+            self.error = task.exception()
+        self.found.put(None)
+        self.ended.set()
