@@ -38,7 +38,11 @@ def consumer(tmp_path: Path) -> Iterator[StaticFilesConsumer]:
 
 @pytest.mark.parametrize(
     ("path", "status", "content"),
-    [("/static/shop.css", 200, b"body {}"), ("/static/none.css", 404, b"could not be found"), ("/cookies/", 200, b"ok")],
+    [
+        ("/static/shop.css", 200, b"body {}"),
+        ("/static/none.css", 404, b"could not be found"),
+        ("/cookies/", 200, b"ok"),
+    ],
 )
 def test_files_below_static_url_are_served_and_other_paths_go_to_views(
     path: str, status: int, content: bytes, consumer: StaticFilesConsumer

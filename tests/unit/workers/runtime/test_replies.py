@@ -105,6 +105,7 @@ def test_a_full_channel_is_waited_for(layer: InMemoryChannelLayer, monkeypatch: 
     thread.join(10)
     assert [len(message["content"]) for message in received if message] == [0, 1, 2, 3, 4]
     monkeypatch.setattr(module, "FULL_SECONDS", 0.05)
+    sender.send(chunk(1))
+    sender.send(chunk(1))
     with pytest.raises(layer.ChannelFull):
-        for _ in range(3):
-            sender.send(chunk(1))
+        sender.send(chunk(1))
