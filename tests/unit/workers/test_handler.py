@@ -251,9 +251,7 @@ class ImpatientConsumer(ViewConsumer):
 def test_a_body_that_does_not_come(size: int, why: str, layer: InMemoryChannelLayer) -> None:
     if why == "closed":
         layer.send("http.request.body?b", {"closed": True})
-    ImpatientConsumer()(
-        request(layer, "/echo/", method="POST", body=b"x" * size, body_channel="http.request.body?b")
-    )
+    ImpatientConsumer()(request(layer, "/echo/", method="POST", body=b"x" * size, body_channel="http.request.body?b"))
     assert [reply["status"] for reply in replies(layer)] == ([408] if why == "late" else [])
 
 
