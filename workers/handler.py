@@ -17,8 +17,8 @@ from workers.asgi import adapted
 from workers.exceptions import RequestAborted, RequestTimeout, ResponseLater
 from workers.loops.iteration import iterate
 from workers.message import Message
-from workers.runtime.replies import Replies
-from workers.runtime.request_body import RequestBody
+from workers.runtime.body_stream import BodyStream
+from workers.runtime.response_sender import ResponseSender
 
 try:
     from asgiref.sync import async_to_sync, iscoroutinefunction
@@ -72,12 +72,12 @@ class AsgiRequest(ASGIRequest):
         self.reply_channel = message.reply_channel
         self.answers_later = False
         """Whether the view has raised ``ResponseLater``."""
-        self.received_body: RequestBody | None = None
+        self.received_body: BodyStream | None = None
         """The source of a body that does not fit into the message."""
         body: Any = io.BytesIO(message.get("body") or b"")
         channel = message.get("body_channel")
         if channel:
-            self.received_body = RequestBody(
+            self.received_body = BodyStream(
                 body.getvalue(), channel, adapted(message.channel_layer), self.body_receive_timeout
             )
             body = io.BufferedReader(self.received_body, CHUNK_BYTES)
@@ -164,7 +164,8 @@ class AsgiHandler(BaseHandler):
         """Return a view that commits where it raises ``ResponseLater``."""
         if iscoroutinefunction(view):
             # Django refuses ATOMIC_REQUESTS, and would not see that the wrapped view is a coroutine function.
-            return _answering_later(async_to_sync(super().make_view_atomic(view)))
+            coroutine_function: Any = super().make_view_atomic(view)
+            return _answering_later(async_to_sync(coroutine_function))
         atomic: View = super().make_view_atomic(_answering_later(view))
         return atomic
 
@@ -219,14 +220,14 @@ class ViewConsumer:
 
     def __call__(self, message: Message) -> None:
         """Answer a request."""
-        replies = Replies(message)
-        encoded: Any = self.handler(message)
+        sender = ResponseSender(message)
+        replies: Any = self.handler(message)
         try:
-            for reply in encoded:
-                if not replies.send(reply):
+            for reply in replies:
+                if not sender.send(reply):
                     break
         finally:
-            encoded.close()
+            replies.close()
 
 
 def _script_name(message: Message) -> str:

@@ -143,8 +143,7 @@ class HTTPRequest:
         await self._tell("http.disconnect", {"reply_channel": self._channel, "path": self._path})
         if self._body_channel and self._body.rest:
             await self._tell(self._body_channel, {"closed": True})
-        if self._got > WINDOW_BYTES // 2:
-            await self._tell(self._ack_channel, {"closed": True})
+        await self._tell(self._ack_channel, {"closed": True})
 
     async def _tell(self, channel: str, message: Message) -> None:
         """Send a message that is only a hint: without it the worker waits for its timeout."""

@@ -25,6 +25,8 @@ class HTTPReply(NamedTuple):
 
 def parse_http_reply(message: Message) -> HTTPReply:
     """Return the reply in a message, or the error in it."""
+    if message.get("closed"):
+        return HTTPReply(None, [], b"", False, "the consumer has failed in the middle of the response")
     try:
         status = _checked_status(message["status"]) if "status" in message else None
         headers = _checked_headers(message.get("headers", []))

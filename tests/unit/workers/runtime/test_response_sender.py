@@ -10,8 +10,8 @@ import pytest
 
 from asgi_redis import InMemoryChannelLayer
 from workers import Message
-from workers.runtime import replies as module
-from workers.runtime.replies import Replies
+from workers.runtime import response_sender as module
+from workers.runtime.response_sender import ResponseSender
 
 REPLY, ACK = "http.response.client!1", "http.response.ack?a"
 
@@ -22,8 +22,8 @@ def layer() -> Iterator[InMemoryChannelLayer]:
         yield layer
 
 
-def replies(layer: Any, **content: Any) -> Replies:
-    return Replies(Message({"reply_channel": REPLY, **content}, "http.request", layer))
+def replies(layer: Any, **content: Any) -> ResponseSender:
+    return ResponseSender(Message({"reply_channel": REPLY, **content}, "http.request", layer))
 
 
 def chunk(size: int) -> dict[str, Any]:

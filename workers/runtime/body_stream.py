@@ -13,7 +13,7 @@ from workers.exceptions import RequestAborted, RequestTimeout
 _BATCH = 4  # chunks that are received at once, of 128 KiB each
 
 
-class RequestBody(io.RawIOBase):
+class BodyStream(io.RawIOBase):
     """
     A body as a file, which receives each part as it is read and then forgets it.
 

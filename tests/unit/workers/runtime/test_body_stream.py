@@ -11,19 +11,19 @@ import pytest
 
 from asgi_redis import InMemoryChannelLayer, RedisChannelLayer
 from workers.exceptions import RequestAborted, RequestTimeout
-from workers.runtime.request_body import RequestBody
+from workers.runtime.body_stream import BodyStream
 
 CHANNEL = "http.request.body?x"
 
 
-def body(layer: InMemoryChannelLayer, first: bytes = b"", timeout: float = 10) -> RequestBody:
-    return RequestBody(first, CHANNEL, layer, timeout)
+def body(layer: InMemoryChannelLayer, first: bytes = b"", timeout: float = 10) -> BodyStream:
+    return BodyStream(first, CHANNEL, layer, timeout)
 
 
 def test_it_reads_what_comes_in_order(layer: RedisChannelLayer) -> None:
     for part in (b"b\nc", b"", b"d\n", b"e"):
         layer.send(CHANNEL, {"content": part, "more_content": part != b"e"})
-    file = io.BufferedReader(RequestBody(b"a", CHANNEL, layer, 10))
+    file = io.BufferedReader(BodyStream(b"a", CHANNEL, layer, 10))
     assert [file.read(1), file.readline(), file.read(2)] == [b"a", b"b\n", b"cd"]
     assert [file.read(), file.read()] == [b"\ne", b""]
 

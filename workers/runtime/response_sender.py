@@ -20,7 +20,7 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.005, 0.25
 _BATCH = 16
 
 
-class Replies:
+class ResponseSender:
     """
     The way of one response to the client of a request.
 
