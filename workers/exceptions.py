@@ -98,9 +98,9 @@ class WebsocketCloseException(ChannelSocketException):
 
 class ResponseLater(ChannelSocketException):
     """
-    Raised by a view, or a consumer of ``http.request``, that leaves the response to another consumer.
+    Raised by a view that leaves the response to another consumer.
 
-    The other consumer sends it to the same reply channel.
+    Also by a consumer of ``http.request``. The other consumer sends the response to the same reply channel.
     """
 
     def run(self, message: _Message) -> None:

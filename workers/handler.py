@@ -1,6 +1,7 @@
 """
-Django's views as the consumer of ``http.request``, as in ``channels.handler`` of Channels 1.1.8.
+Django's views as the consumer of ``http.request``.
 
+The names are those of ``channels.handler`` in Channels 1.1.8.
 Requests, URLs, middleware and views are those of Django's own classes, in their synchronous mode.
 """
 

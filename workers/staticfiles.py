@@ -15,7 +15,7 @@ except ImportError as error:
 
 
 class StaticFilesHandler(StaticFilesHandlerMixin, AsgiHandler):
-    """Serves the files under ``STATIC_URL`` as ``runserver`` does, and calls other views."""
+    """Serves files under ``STATIC_URL`` as ``runserver`` does, and other views."""
 
     def __init__(self) -> None:
         super().__init__()

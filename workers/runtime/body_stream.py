@@ -1,4 +1,8 @@
-"""The body of a request: the first part is in its message, the rest comes by a channel."""
+"""
+The body of a request, as a file.
+
+The first part is in the message of the request, the rest comes by a channel.
+"""
 
 from __future__ import annotations
 

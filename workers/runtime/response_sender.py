@@ -61,7 +61,11 @@ class ResponseSender:
         return True
 
     def _parts(self, reply: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """Yield a message in parts of half a window at most: the last half is not always acknowledged."""
+        """
+        Yield a message in parts of half a window at most.
+
+        The last half of a response is not always acknowledged.
+        """
         content = reply.get("content") or b""
         most = self._window // 2
         if self._ack_channel is None or not most or len(content) <= most:
@@ -73,7 +77,11 @@ class ResponseSender:
             yield part if begin else {**reply, **part}
 
     def _wait_for_room(self, ack_channel: str, size: int) -> None:
-        """Wait until the window has room; look at least once a second if the client is there."""
+        """
+        Wait until the window has room.
+
+        Looks at least once a second whether the client is still there.
+        """
         if time.monotonic() - self._looked_at >= LOOK_SECONDS:
             self._look(ack_channel, 0.0)
         deadline = time.monotonic() + ACKNOWLEDGED_SECONDS
