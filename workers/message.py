@@ -8,6 +8,8 @@ from typing import Any
 
 from asgi_redis.layers.base import BaseChannelLayer
 from workers.channel import Channel
+from workers.channel import PendingMessageStore as PendingMessageStore
+from workers.channel import pending_message_store as pending_message_store
 
 
 class Message:

@@ -19,6 +19,7 @@ DOCUMENTS = [
     ROOT / "docs" / "channels4.rst",
     ROOT / "docs" / "options.rst",
     ROOT / "docs" / "own_layer.rst",
+    ROOT / "docs" / "porting.rst",
     ROOT / "examples" / "chat" / "README.rst",
     ROOT / "benchmarks" / "README.rst",
 ]
