@@ -9,25 +9,32 @@ of a consumer, and to the tasks that an ``async def`` consumer starts.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import logging
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
 from asgi_redis.integrations.django import DEFAULT_ALIAS, get_channel_layer
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.process.awaiting import refuse_await
+from asgi_redis.wire import Witness
 from asgi_redis.wire.message import Message as Content
 from workers.signals import consumer_finished, consumer_started
 
 logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 2.0
+OUTAGE_SECONDS = 10.0
 RETRY_SECONDS = 0.05
+
+_numbers = itertools.count()
 
 
 class _Destination(ABC):
@@ -77,8 +84,10 @@ class PendingMessageStore:
         """
         Send the collected messages in order, and stop collecting.
 
-        A full channel is retried for up to two seconds from the start of the flush; all messages share this
-        deadline. A message that cannot be sent is dropped, counted and logged; no error is raised for it.
+        A full channel is retried for up to two seconds from the start of the flush, and a Redis that is away for up
+        to ten; all messages share these deadlines. A message to a group is not tried again after an error of Redis,
+        which may have seen it. A message that cannot be sent is dropped, counted and logged; no error is raised for
+        it.
         """
         batch = self._batch.get()
         if batch is None:
@@ -86,7 +95,7 @@ class PendingMessageStore:
         messages, batch.messages = batch.messages, None
         if not messages:
             return
-        dropped = _send_all(messages, time.monotonic() + FLUSH_SECONDS)
+        dropped = _send_all(messages, time.monotonic())
         if dropped:
             with self._lock:
                 self.dropped += len(dropped)
@@ -113,18 +122,18 @@ class _Batch:
         self.messages: list[tuple[_Destination, Content]] | None = []
 
 
-def _send_all(messages: list[tuple[_Destination, Content]], deadline: float) -> list[_Destination]:
+def _send_all(messages: list[tuple[_Destination, Content]], begin: float) -> list[_Destination]:
     """Send messages in order; return the destinations of dropped messages."""
     dropped: list[_Destination] = []
     for position, (sender, content) in enumerate(messages):
         try:
-            _send(sender, content, deadline)
+            _send(sender, content, begin)
         except RedisError as error:
-            # Not sent again: Redis may have seen it. Past the deadline, each of the other messages would wait for
-            # an unreachable Redis while it occupies the slot.
+            # Past the deadline, each of the other messages would wait for an unreachable Redis while it occupies
+            # the slot.
             logger.error("Could not send to %r: %s: %s", sender, type(error).__name__, error)
             dropped.append(sender)
-            if time.monotonic() >= deadline:
+            if time.monotonic() >= begin + FLUSH_SECONDS:
                 dropped.extend(left for left, _ in messages[position + 1 :])
                 break
         except sender.channel_layer.ChannelFull:
@@ -135,17 +144,35 @@ def _send_all(messages: list[tuple[_Destination, Content]], deadline: float) -> 
     return dropped
 
 
-def _send(sender: _Destination, content: Content, deadline: float) -> None:
+def _send(sender: _Destination, content: Content, begin: float) -> None:
+    """Send a message; try again where that cannot send it twice."""
+    attempt, may_repeat = _attempt(sender, content)
     while True:
         try:
-            sender.send(content, immediately=True)
+            attempt()
         except sender.channel_layer.ChannelFull:
-            left = deadline - time.monotonic()
+            left = begin + FLUSH_SECONDS - time.monotonic()
             if left <= 0:
                 raise
-            time.sleep(min(RETRY_SECONDS, left))
+        except (ConnectionError, TimeoutError):
+            left = begin + OUTAGE_SECONDS - time.monotonic()
+            if left <= 0 or not may_repeat:
+                raise
         else:
             return
+        time.sleep(min(RETRY_SECONDS, left))
+
+
+def _attempt(sender: _Destination, content: Content) -> tuple[Callable[[], None], bool]:
+    """Return a function that sends, and whether it may be called again after an error."""
+    layer = sender.channel_layer
+    if isinstance(sender, Channel) and isinstance(layer, BaseChannelLayer):
+        # A slot sends one message after the other, and the numbers of a process rise.
+        witness = Witness(f"{layer.client_prefix}.{threading.get_ident()}", next(_numbers))
+        repeatable = layer.repeatable_send(sender.name, content, witness)
+        if repeatable is not None:
+            return repeatable, True
+    return functools.partial(sender.send, content, immediately=True), False
 
 
 pending_message_store = PendingMessageStore()

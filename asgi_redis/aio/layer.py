@@ -13,7 +13,7 @@ import functools
 import time
 import uuid
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from asgi_redis import exceptions
@@ -26,6 +26,7 @@ from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.from_setting import layer_from_setting
 from asgi_redis.layers.memory import InMemoryChannelLayer
 from asgi_redis.process import fork
+from asgi_redis.wire import Witness
 from asgi_redis.wire.message import Message
 
 T = TypeVar("T")
@@ -112,6 +113,13 @@ class AsyncChannelLayer(Names):
             await self._call(self.layer.send, channel, message)
         except exceptions.ChannelFull as error:
             raise ChannelFull(str(error)) from None
+
+    def repeatable_send(
+        self, channel: str, message: Message, witness: Witness
+    ) -> Callable[[], Awaitable[None]] | None:
+        """Return a coroutine function; see ``BaseChannelLayer.repeatable_send``."""
+        attempt = self.layer.repeatable_send(channel, message, witness)
+        return None if attempt is None else functools.partial(self._call, attempt)
 
     async def receive(self, channel: str) -> Message:
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from asgi_redis import exceptions
@@ -10,6 +11,7 @@ from asgi_redis.aio.runner import Pipeline, run_plan
 from asgi_redis.connection import Plan
 from asgi_redis.layers import redis
 from asgi_redis.layers.base import BaseChannelLayer
+from asgi_redis.wire import Witness
 from asgi_redis.wire.message import Message
 
 T = TypeVar("T")
@@ -41,6 +43,15 @@ class PipelinedChannelLayer(AsyncChannelLayer):
             await self._carry(self.layer.plans.send(channel, message))
         except exceptions.ChannelFull as error:
             raise ChannelFull(str(error)) from None
+
+    def repeatable_send(
+        self, channel: str, message: Message, witness: Witness
+    ) -> Callable[[], Awaitable[None]] | None:
+        """Return a coroutine function; see ``BaseChannelLayer.repeatable_send``."""
+        if self.layer.sends_each:
+            return None
+        attempt = self.layer.plans.once(channel, message, witness)
+        return lambda: self._carry(attempt())
 
     async def group_send(self, group: str, message: Message) -> int:
         """Send as ``AsyncChannelLayer.group_send`` does, in two round trips."""

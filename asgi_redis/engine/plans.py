@@ -7,14 +7,14 @@ A plan does no I/O, so the blocking layer and the asynchronous one share it, and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from asgi_redis.connection import Plan, Shard
 from asgi_redis.engine.codec import MessageEncoder
 from asgi_redis.engine.group_send import GroupSender
 from asgi_redis.engine.rules import CallRules
 from asgi_redis.engine.send import Sender
-from asgi_redis.wire import GroupOperations, GroupSendOperations, Keys, SendOperations, shard_of
+from asgi_redis.wire import GroupOperations, GroupSendOperations, Keys, SendOperations, Witness, shard_of
 from asgi_redis.wire.message import Message
 
 
@@ -41,6 +41,21 @@ class RedisPlans:
         rules.check_message(message)
         if not (yield from self._sender.send(channel, message)):
             raise rules.ChannelFull(f"channel {channel} holds {rules.get_capacity(channel)} messages, its capacity")
+
+    def once(self, channel: str, message: Message, witness: Witness) -> Callable[[], Plan[None]]:
+        """Return a function that plans to send a message, which arrives once at most."""
+        rules = self._rules
+        rules.valid_channel_name(channel)
+        rules.check_message(message)
+        sending = self._sender.once(channel, message, witness)
+
+        def attempt() -> Plan[None]:
+            if not (yield from sending.attempt()):
+                raise rules.ChannelFull(
+                    f"channel {channel} holds {rules.get_capacity(channel)} messages, its capacity"
+                )
+
+        return attempt
 
     def group_add(self, group: str, channel: str) -> Plan[None]:
         """Add a channel to a group, or renew its membership."""

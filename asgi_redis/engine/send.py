@@ -10,17 +10,48 @@ from typing import NamedTuple
 from asgi_redis.connection import Plan, Shard
 from asgi_redis.engine.codec import MessageEncoder
 from asgi_redis.engine.rules import CallRules
-from asgi_redis.wire import SendOperations
+from asgi_redis.wire import SendOperations, Witness
 from asgi_redis.wire.message import Message
 from asgi_redis.wire.names import queue_of, shares
 
 
 class _Route(NamedTuple):
-    """One shard of a channel. ``last_head`` also counts a refusal."""
+    """One shard of a channel. ``last_head`` and ``last_middle`` also count a refusal."""
 
     shard: Shard
     head: bytes
     last_head: bytes
+    middle: bytes
+    last_middle: bytes
+
+
+class OnceSend:
+    """
+    A message that may be sent again after an error: it arrives once at most.
+
+    Where a reply was lost, the next attempt begins with the same shard, which knows by the ``witness`` whether the
+    message was sent.
+    """
+
+    def __init__(self, routes: list[_Route], operations: SendOperations, witness: Witness, entry: bytes) -> None:
+        self._routes = routes
+        self._operations = operations
+        self._witness = witness
+        self._entry = entry
+        self._uncertain = False
+
+    def attempt(self) -> Plan[bool]:
+        """Return whether the message was sent, now or before; False: all shards are full."""
+        routes = self._routes
+        for left in reversed(range(len(routes))):
+            shard, middle = routes[0].shard, routes[0].middle if left else routes[0].last_middle
+            look, self._uncertain = self._uncertain, True
+            sent = yield [(shard, self._operations.send_once(middle, self._witness, look, self._entry))]
+            self._uncertain = False
+            if sent[0]:
+                return True
+            routes.append(routes.pop(0))
+        return False
 
 
 class Sender:
@@ -50,6 +81,12 @@ class Sender:
                 return True
         return False
 
+    def once(self, channel: str, message: Message, witness: Witness) -> OnceSend:
+        """Return a send that may be repeated."""
+        routes = self._routes(channel)
+        turn = next(self._turns) % len(routes) if len(routes) > 1 else 0
+        return OnceSend([*routes[turn:], *routes[:turn]], self._operations, witness, self._encode(channel, message))
+
     def _make_routes(self, channel: str) -> list[_Route]:
         self._rules.valid_channel_name(channel)
         name = queue_of(channel)
@@ -59,6 +96,8 @@ class Sender:
                 self._shards[shard],
                 self._operations.send_head(queue, part, count_full=False),
                 self._operations.send_head(queue, part, count_full=True),
+                self._operations.once_middle(queue, part, count_full=False),
+                self._operations.once_middle(queue, part, count_full=True),
             )
             for shard, part in shares(name, self._rules.get_capacity(channel), len(self._shards)).items()
         ]

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import functools
 import random
 import time
 
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
 from asgi_redis.aio import AsyncChannelLayer
 from asgi_redis.connection import is_unsent
 from asgi_redis.exceptions import ChannelFull
+from asgi_redis.wire import Witness
 from asgi_redis.wire.message import Message
-
-logger = logging.getLogger("asgi_redis")
 
 _FIRST_DELAY_SECONDS = 0.01
 _LONGEST_DELAY_SECONDS = 0.5
@@ -34,7 +33,7 @@ class Gate:
     Sends messages; they line up where a channel is full or Redis is away.
 
     The first in a line tries again and again, the others wait for their turn. A message goes out once at most: it is
-    tried again only where Redis has certainly not seen it.
+    tried again only where Redis has certainly not seen it, or can tell by a witness.
 
     Args:
         layer: The layer to send on.
@@ -53,43 +52,34 @@ class Gate:
         """Send without waiting. Raises all that the layer raises."""
         await self._layer.send(channel, message)
 
-    async def send(self, channel: str, message: Message, timeout: float | None = None) -> None:
+    async def send(
+        self, channel: str, message: Message, timeout: float | None = None, witness: Witness | None = None
+    ) -> None:
         """
         Send; wait for room and for Redis up to the two timeouts, or ``timeout``.
 
         Raises:
             ChannelFull: There was no room in time.
-            RedisError: Redis was not back in time. Or, if ``is_unsent`` is false for it, the message may or may not
-                have been sent.
+            RedisError: Redis was not back in time, or refuses the message. Without a ``witness`` the message may or
+                may not have been sent.
         """
+        attempt = _Attempt(self._layer, channel, message, witness)
         key = (channel, asyncio.get_running_loop()) if self._lines else None
         line = None if key is None else self._lines.get(key)
         if line is None:
-            error = await self._try(channel, message)
+            error = await attempt.make()
             if error is None:
                 return
             line = self._lines.setdefault((channel, asyncio.get_running_loop()), _Line(error))
-        await self._stand_in(line, channel, message, timeout)
+        await self._stand_in(line, channel, attempt, timeout)
 
-    async def _try(self, channel: str, message: Message) -> Exception | None:
-        """Send; return an error after which it may be sent again, and raise others."""
-        try:
-            await self._layer.send(channel, message)
-        except ChannelFull as error:
-            return error
-        except RedisError as error:
-            if not is_unsent(error):
-                raise
-            return error
-        return None
-
-    async def _stand_in(self, line: _Line, channel: str, message: Message, timeout: float | None) -> None:
+    async def _stand_in(self, line: _Line, channel: str, attempt: _Attempt, timeout: float | None) -> None:
         begin = time.monotonic()
         line.length += 1
         try:
             await asyncio.wait_for(line.turn.acquire(), self._limit(line.error) if timeout is None else timeout)
             try:
-                await self._try_again(line, channel, message, begin, timeout)
+                await self._try_again(line, attempt, begin, timeout)
             finally:
                 line.turn.release()
         except asyncio.TimeoutError:
@@ -99,12 +89,10 @@ class Gate:
             if not line.length:
                 self._lines.pop((channel, asyncio.get_running_loop()), None)
 
-    async def _try_again(
-        self, line: _Line, channel: str, message: Message, begin: float, timeout: float | None
-    ) -> None:
+    async def _try_again(self, line: _Line, attempt: _Attempt, begin: float, timeout: float | None) -> None:
         delay = _FIRST_DELAY_SECONDS
         while True:
-            error = await self._try(channel, message)
+            error = await attempt.make()
             if error is None:
                 return
             line.error = error
@@ -115,4 +103,31 @@ class Gate:
             delay = min(delay * 2, _LONGEST_DELAY_SECONDS)
 
     def _limit(self, error: Exception) -> float:
-        return self._full_timeout if isinstance(error, ChannelFull) else self._outage_timeout
+        if isinstance(error, ChannelFull):
+            return self._full_timeout
+        return min(self._outage_timeout, self._layer.expiry)  # after that, a witness is gone
+
+
+class _Attempt:
+    """A message, and the way to send it as often as it takes."""
+
+    def __init__(self, layer: AsyncChannelLayer, channel: str, message: Message, witness: Witness | None) -> None:
+        repeatable = None if witness is None else layer.repeatable_send(channel, message, witness)
+        self._may_repeat = repeatable is not None
+        self._send = repeatable or functools.partial(layer.send, channel, message)
+
+    async def make(self) -> Exception | None:
+        """Send; return an error after which it may be sent again, and raise others."""
+        try:
+            await self._send()
+        except ChannelFull as error:
+            return error
+        except (ConnectionError, TimeoutError) as error:
+            if self._may_repeat or is_unsent(error):
+                return error
+            raise
+        except RedisError as error:
+            if is_unsent(error):
+                return error
+            raise
+        return None

@@ -15,6 +15,7 @@ from asgi_redis.exceptions import ChannelFull, ChannelLayerError
 from asgi_redis.interface.gate import Gate
 from asgi_redis.interface.options import InterfaceOptions
 from asgi_redis.interface.replies import Replies
+from asgi_redis.wire import Witness
 from asgi_redis.wire.message import Message
 
 logger = logging.getLogger("asgi_redis")
@@ -36,16 +37,16 @@ class Farewells:
         self._gate = gate
         self._tasks: dict[asyncio.Task[None], Message] = {}
 
-    async def send(self, message: Message, timeout: float) -> None:
+    async def send(self, message: Message, witness: Witness, timeout: float) -> None:
         """Send a message; try for ``timeout`` seconds."""
-        task = asyncio.get_running_loop().create_task(self._send(message, timeout))
+        task = asyncio.get_running_loop().create_task(self._send(message, witness, timeout))
         self._tasks[task] = message
         task.add_done_callback(self._tasks.pop)
         await asyncio.shield(task)
 
-    async def _send(self, message: Message, timeout: float) -> None:
+    async def _send(self, message: Message, witness: Witness, timeout: float) -> None:
         try:
-            await self._gate.send(DISCONNECT, message, timeout)
+            await self._gate.send(DISCONNECT, message, timeout, witness)
         except (ChannelFull, RedisError) as error:
             logger.warning(
                 "The %s of %s could not be sent: %s: %s", DISCONNECT, message["path"], type(error).__name__, error

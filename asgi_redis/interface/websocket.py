@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 from redis.exceptions import RedisError
 
-from asgi_redis.connection import is_unsent
 from asgi_redis.exceptions import ChannelFull, ChannelLayerError
 from asgi_redis.interface.asgi import (
     Receive,
@@ -25,6 +24,7 @@ from asgi_redis.interface.outbox import Outbox
 from asgi_redis.interface.replies import WEBSOCKET
 from asgi_redis.interface.reply import CLOSE_NORMAL, Denial, SocketReply, parse_socket_reply
 from asgi_redis.interface.services import Services
+from asgi_redis.wire import Witness
 from asgi_redis.wire.message import Message
 
 logger = logging.getLogger("asgi_redis")
@@ -139,18 +139,15 @@ class WebSocket:
 
     async def _pass_on(self, message: Message) -> None:
         try:
-            await self._services.gate.send("websocket.receive", message)
-        except ChannelFull as error:
-            logger.warning("Closed a websocket to %s, which has waited too long: %s", self._path, error)
+            await self._services.gate.send("websocket.receive", message, witness=Witness(self._id, self._order))
+        except (ChannelFull, RedisError) as error:
+            logger.warning(
+                "Closed a websocket to %s, whose frame could not be sent: %s: %s",
+                self._path,
+                type(error).__name__,
+                error,
+            )
             self.close(OVERLOADED)
-        except RedisError as error:
-            if is_unsent(error):
-                logger.warning("Closed a websocket to %s, which has waited too long: %s", self._path, error)
-                self.close(OVERLOADED)
-            else:
-                # The next frame gets its number: consumers that enforce the order would wait for it in vain.
-                self._order -= 1
-                logger.warning("A frame to %s may be lost: %s: %s", self._path, type(error).__name__, error)
         except ChannelLayerError as error:
             logger.warning("Closed a websocket to %s: %s: %s", self._path, type(error).__name__, error)
             self.close(ERROR)
@@ -163,6 +160,7 @@ class WebSocket:
     async def _part(self) -> None:
         await self._services.farewells.send(
             self.farewell(self._code),
+            Witness(self._id, self._order + 1),
             _LEAVING_SECONDS if self._code == RESTART else self._services.layer.expiry,
         )
 
@@ -252,6 +250,10 @@ class WebSocket:
         logger.debug("The client of a websocket to %s has gone: %s: %s", self._path, type(error).__name__, error)
         if self._ending:
             self._leave()
+
+    @property
+    def _id(self) -> str:
+        return self.channel.partition("!")[2]
 
     @property
     def _path(self) -> str:

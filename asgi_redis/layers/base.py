@@ -7,7 +7,7 @@ import random
 import string
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from asgi_redis.engine.codec import MessageDecoder, MessageEncoder
@@ -19,6 +19,7 @@ from asgi_redis.layers.rules import LayerRules
 from asgi_redis.process.awaiting import refuse_await
 from asgi_redis.process.patches import refuse_eventlet
 from asgi_redis.serializers import registry
+from asgi_redis.wire import Witness
 from asgi_redis.wire.message import Batch, ChannelStatistics, GlobalStatistics, Message, Received
 
 if TYPE_CHECKING:
@@ -163,6 +164,20 @@ class BaseChannelLayer(LayerRules, ABC, _OfAsgiref1):
     def requeue(self, channel: str, message: Message) -> None:
         """Return a message that was received in vain to its channel."""
         self.send(channel, message)
+
+    def repeatable_send(self, channel: str, message: Message, witness: Witness) -> Callable[[], None] | None:
+        """
+        Return a function that sends ``message``, and may be called again.
+
+        However often it is called after errors, within ``expiry`` seconds, the message is sent once at most. None
+        where the layer cannot tell, after an error, whether a message was sent.
+
+        Args:
+            channel: The channel.
+            message: The message.
+            witness: The sender, a name for one thread or connection, and the number of the message, which rises.
+        """
+        return None
 
     def reader(self) -> LayerReader:
         """Return a reader for one thread of a worker."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Union
 
 from asgi_redis.connection import run_plan
@@ -14,7 +14,7 @@ from asgi_redis.layers.options import Option, RedisOptions, SharedOptions, resol
 from asgi_redis.layers.redis import RedisChannelLayer
 from asgi_redis.layers.store import StoreChannelLayer
 from asgi_redis.process.awaiting import refuse_await
-from asgi_redis.wire import DelayOperations
+from asgi_redis.wire import DelayOperations, Witness
 from asgi_redis.wire.message import ChannelStatistics, GlobalStatistics, Message
 from asgi_redis.wire.names import is_normal
 
@@ -95,6 +95,10 @@ class RedisLocalChannelLayer(RedisChannelLayer):
             self._local.send(channel, message)
         else:
             super().send(channel, message)
+
+    def repeatable_send(self, channel: str, message: Message, witness: Witness) -> Callable[[], None] | None:
+        """Return a function that sends ``message`` to Redis; None for a normal channel."""
+        return None if is_normal(channel) else super().repeatable_send(channel, message, witness)
 
     @property
     def undecodable_count(self) -> int:

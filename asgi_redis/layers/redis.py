@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from asgi_redis import wire
@@ -15,6 +15,7 @@ from asgi_redis.engine.statistics import Statistics
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.options import CommonOptions, RedisOptions, resolve, select, takes
 from asgi_redis.process.awaiting import refuse_await
+from asgi_redis.wire import Witness
 from asgi_redis.wire.message import Batch, ChannelStatistics, GlobalStatistics, Message
 from asgi_redis.wire.names import is_channel_name
 from asgi_redis.wire.send import CHANNEL_COUNTERS_SECONDS, GLOBAL_COUNTERS_SECONDS
@@ -83,6 +84,13 @@ class RedisChannelLayer(BaseChannelLayer):
         """
         refuse_await()
         run_plan(self.plans.send(channel, message))
+
+    def repeatable_send(self, channel: str, message: Message, witness: Witness) -> Callable[[], None] | None:
+        """Return a function that sends ``message``; see ``wire/lua/send_once.lua``."""
+        if self.sends_each:
+            return None
+        attempt = self.plans.once(channel, message, witness)
+        return lambda: run_plan(attempt())
 
     # Receiving
 

@@ -47,6 +47,10 @@ class Keys:
         """Return the sorted set that ends a wait; no channel has the name of its queue."""
         return self._prefix + b":wake:" + name
 
+    def sent(self, sender: str) -> bytes:
+        """Return the string with the number of the last message of a sender."""
+        return self._prefix + b":sent:" + sender.encode()
+
     def queue_name(self, key: bytes) -> str:
         """Return the name of the queue with that key, a channel name cut after its ``!``."""
         return key[len(self._prefix) :].decode()
@@ -84,7 +88,7 @@ class Keys:
 def _own_keys(prefix: str, stats_prefix: str) -> re.Pattern[bytes]:
     # channels_redis keeps in "$inflight" what its readers have in hand.
     of_layer = (
-        rf"(?:{CHANNEL_PATTERN}(?:\$inflight)?|:(?:group|joined|wake):{GROUP_PATTERN}"
+        rf"(?:{CHANNEL_PATTERN}(?:\$inflight)?|:(?:group|joined|sent|wake):{GROUP_PATTERN}"
         rf"|:delayed|:waiting|:waiting:{CHANNEL_PATTERN})"
     )
     pattern = rf"{re.escape(prefix)}{of_layer}|{re.escape(stats_prefix)}(?:{CHANNEL_PATTERN}|#global#)"
@@ -98,10 +102,10 @@ def _overlap(prefix: str, stats_prefix: str) -> bool:
     if not stats_prefix.startswith(prefix):
         return False
     between = stats_prefix[len(prefix) :]
-    others = (":group:", ":joined:", ":wake:", ":waiting:", ":delayed", ":waiting")
+    others = (":group:", ":joined:", ":sent:", ":wake:", ":waiting:", ":delayed", ":waiting")
     return (
         re.fullmatch(_ANY, between) is not None
-        or between.startswith(others[:4])
+        or between.startswith(others[:5])
         or any(other.startswith(between) and re.fullmatch(CHANNEL_PATTERN, other[len(between) :]) for other in others)
     )
 

@@ -36,6 +36,7 @@ def _text(name: str) -> bytes:
 
 
 SEND = Script("send")
+SEND_ONCE = Script("send_once")
 SEND_GROUP = Script("send_group")
 RECEIVE = Script("receive")
 REQUEUE = Script("requeue")

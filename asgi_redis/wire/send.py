@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from asgi_redis.wire import scripts
 from asgi_redis.wire.keys import Keys
@@ -16,6 +17,19 @@ GLOBAL_COUNTERS_SECONDS = 86400
 
 MAX_SCRIPT_BYTES = 1 << 20
 """Bytes in one script, 1 KiB added for each message: Redis serves no other client meanwhile."""
+
+_ONCE_HEAD = b"*16\r\n" + b"".join(map(bulk, (b"EVALSHA", scripts.SEND_ONCE.sha, b"4")))
+
+
+class Witness(NamedTuple):
+    """
+    The proof in Redis that a message was sent.
+
+    ``sender`` is a name that sends one message after the other, ``number`` that of the message, which rises.
+    """
+
+    sender: str
+    number: int
 
 
 class SendOperations:
@@ -34,6 +48,17 @@ class SendOperations:
     def send(self, head: bytes, entry: bytes) -> Operation:
         """Reads as whether the message was sent; False: the channel is full."""
         return Operation(head + bulk(entry), bool, 1, scripts.SEND)
+
+    def once_middle(self, queue: bytes, capacity: int, count_full: bool) -> bytes:
+        """Return the middle of a ``send_once`` to ``queue``; as for ``send_head``."""
+        keys = (self._keys.queue(queue), self._keys.counters(queue), self._keys.global_counters)
+        return b"".join(map(bulk, (*keys, b"%d" % capacity, *self._arguments, b"1" if count_full else b"0")))
+
+    def send_once(self, middle: bytes, witness: Witness, look: bool, entry: bytes) -> Operation:
+        """Reads as ``send`` does. With ``look`` it first looks for the ``witness``."""
+        sent = bulk(self._keys.sent(witness.sender))
+        rest = bulk(b"%d" % witness.number) + bulk(b"1" if look else b"0") + bulk(entry)
+        return Operation(_ONCE_HEAD + sent + middle + rest, bool, 1, scripts.SEND_ONCE)
 
 
 def send_arguments(expiry: float) -> tuple[bytes, ...]:

@@ -34,6 +34,11 @@ def send(client, queue):
     return run(client, scripts.SEND, [queue, queue + "c", queue + "g"], 1, *SENDING, "1", "m") == 1
 
 
+def send_once(client, queue):
+    keys = [queue + "s", queue, queue + "c", queue + "g"]
+    return run(client, scripts.SEND_ONCE, keys, 1, *SENDING, "1", "1", "0", "m") == 1
+
+
 def send_group(client, queue):
     return run(client, scripts.SEND_GROUP, [queue, queue + "c", queue + "g"], *SENDING, "1", "m", 1, "") == []
 
@@ -63,7 +68,16 @@ def group_expire(client, group):
     return run(client, scripts.GROUP_EXPIRE, [group], EXPIRY, 10)[1] == 0
 
 
-CALLS = (send, send_group, deliver_delayed, receive, receive_behind_a_flood, channel_statistics, group_expire)
+CALLS = (
+    send,
+    send_once,
+    send_group,
+    deliver_delayed,
+    receive,
+    receive_behind_a_flood,
+    channel_statistics,
+    group_expire,
+)
 
 
 @pytest.mark.parametrize("age", AGES)

@@ -83,12 +83,12 @@ def test_an_empty_prefix_is_refused(prefix, stats_prefix):
 
 
 OWN = (
-    "asgiwork asgia.b! asgir?x asgiwork$inflight asgi:group:g asgi:joined:1f asgi:wake:1f asgi:delayed "
-    "asgi:waiting asgi:waiting:p! asgi-meta:work asgi-meta:p! asgi-meta:#global#"
+    "asgiwork asgia.b! asgir?x asgiwork$inflight asgi:group:g asgi:joined:1f asgi:wake:1f asgi:sent:1f.2 "
+    "asgi:delayed asgi:waiting asgi:waiting:p! asgi-meta:work asgi-meta:p! asgi-meta:#global#"
 )
 OTHERS = (
-    "asgi asgi2:group:x asgi_sessions:1 asgi: asgi:group: asgi:group:a! asgi:other asgi2:delayed asgi-meta: "
-    "asgi-meta2:work asgi-meta:#global#2 other xasgiwork"
+    "asgi asgi2:group:x asgi_sessions:1 asgi: asgi:group: asgi:group:a! asgi:other asgi:sent: asgi2:delayed "
+    "asgi-meta: asgi-meta2:work asgi-meta:#global#2 other xasgiwork"
 )
 
 

@@ -1,0 +1,158 @@
+"""A send that may be repeated after any error, and never sends twice."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+import redis
+
+from asgi_redis import InMemoryChannelLayer, RedisChannelLayer
+from asgi_redis.aio.pipelined import asynchronous
+from asgi_redis.embedded import RedisServer
+from asgi_redis.wire import Witness
+from tests.support.delivery.queues import drain
+from tests.support.proxy import Proxy
+from workers import Channel, Message
+from workers.channel import PendingMessageStore
+
+
+def send(layer, number, attempts=2):
+    """Call the repeatable send of one message until it raises nothing; return the number of calls."""
+    attempt = layer.repeatable_send("work", {"number": number}, Witness("a", number))
+    for calls in range(1, attempts):
+        with contextlib.suppress(redis.exceptions.ConnectionError):
+            attempt()
+            return calls
+    attempt()
+    return attempts
+
+
+@pytest.mark.parametrize("forward", [True, False])
+def test_a_message_whose_line_was_cut_arrives_once(layer_for, proxy, redis_server, forward):
+    layer, direct = layer_for(proxy.url), layer_for(redis_server.url)
+    assert send(layer, 0) == 1
+    proxy.cut_on(b"EVAL", forward=forward)
+    assert send(layer, 1) == 2
+    assert send(layer, 2) == 1
+    assert proxy.cuts == 1
+    assert drain(direct, "work") == [0, 1, 2]
+
+
+def test_a_message_that_was_taken_meanwhile_does_not_come_again(layer_for, proxy, redis_server):
+    layer, direct = layer_for(proxy.url), layer_for(redis_server.url)
+    attempt = layer.repeatable_send("work", {"number": 0}, Witness("a", 0))
+    proxy.cut_on(b"EVAL")
+    with pytest.raises(redis.exceptions.ConnectionError):
+        attempt()
+    assert drain(direct, "work") == [0]
+    attempt()
+    assert drain(direct, "work") == []
+
+
+def test_senders_do_not_know_of_each_other(layer_for, proxy, redis_server):
+    layer, direct = layer_for(proxy.url), layer_for(redis_server.url)
+    layer.repeatable_send("work", {"number": 7}, Witness("b", 7))()
+    proxy.cut_on(b"EVAL", forward=False)
+    assert send(layer, 1) == 2
+    assert drain(direct, "work") == [7, 1]
+
+
+def test_a_full_channel_is_channel_full_and_leaves_no_witness(layer_for, redis_server):
+    layer = layer_for(redis_server.url, capacity=1)
+    layer.send("work", {"number": 0})
+    attempt = layer.repeatable_send("work", {"number": 1}, Witness("a", 1))
+    for _ in range(2):
+        with pytest.raises(layer.ChannelFull, match="work"):
+            attempt()
+    assert drain(layer, "work") == [0]
+    attempt()
+    assert drain(layer, "work") == [1]
+
+
+def test_with_shards_the_same_shard_is_asked_again(redis_server, prefix):
+    with (
+        RedisServer() as second,
+        Proxy((redis_server.host, redis_server.port)) as one,
+        Proxy((second.host, second.port)) as two,
+    ):
+        hosts = [one.url, two.url]
+        with RedisChannelLayer(hosts=hosts, prefix=prefix) as layer:
+            for number in range(10):
+                (one, two)[number % 2].cut_on(b"EVAL", forward=number % 3 == 0)
+                attempt = layer.repeatable_send("work", {"number": number}, Witness("a", number))
+                for _ in range(3):
+                    with contextlib.suppress(redis.exceptions.ConnectionError):
+                        attempt()
+                        break
+            while one.armed or two.armed:
+                with contextlib.suppress(redis.exceptions.ConnectionError):
+                    layer.send("other", {})
+            assert sorted(drain(layer, "work")) == list(range(10))
+
+
+def test_the_witness_expires_with_the_message(layer_for, redis_server, prefix):
+    layer = layer_for(redis_server.url, expiry=30)
+    send(layer, 1)
+    with redis.Redis.from_url(redis_server.url) as client:
+        assert 0 < client.ttl(f"{prefix}:sent:a") <= 31
+        assert client.get(f"{prefix}:sent:a") == b"1"
+    layer.flush()
+    with redis.Redis.from_url(redis_server.url) as client:
+        assert not client.exists(f"{prefix}:sent:a")
+
+
+def test_it_survives_script_flush(layer_for, redis_server):
+    layer = layer_for(redis_server.url)
+    send(layer, 1)
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.script_flush()
+    send(layer, 2)
+    assert drain(layer, "work") == [1, 2]
+
+
+@pytest.mark.parametrize("forward", [True, False])
+def test_the_asynchronous_layer_has_it_too(layer_for, proxy, redis_server, forward):
+    layer, direct = layer_for(proxy.url), layer_for(redis_server.url)
+
+    async def run():
+        asynchronous_layer = asynchronous(layer)
+        attempt = asynchronous_layer.repeatable_send("work", {"number": 0}, Witness("a", 0))
+        proxy.cut_on(b"EVAL", forward=forward)
+        with pytest.raises(redis.exceptions.ConnectionError):
+            await attempt()
+        await attempt()
+        await asynchronous_layer.close()
+
+    asyncio.run(run())
+    assert drain(direct, "work") == [0]
+
+
+@pytest.mark.parametrize("forward", [True, False])
+def test_the_messages_of_a_consumer_arrive_once(layer_for, proxy, redis_server, forward):
+    layer, direct = layer_for(proxy.url), layer_for(redis_server.url)
+    store = PendingMessageStore()
+    store.prepare()
+    reply = Message({"reply_channel": "answers.1!a"}, "work", layer).reply_channel
+    for number in range(3):
+        store.append(reply, {"number": number})
+        store.append(Channel("work", channel_layer=layer), {"number": number})
+    proxy.cut_on(b"EVAL", forward=forward, times=4)
+    store.flush()
+    assert proxy.cuts == 4
+    assert store.dropped == 0
+    assert drain(direct, "work") == drain(direct, "answers.1!") == [0, 1, 2]
+
+
+class Overridden(RedisChannelLayer):
+    """A layer whose ``send`` does more."""
+
+    def send(self, channel, message):
+        super().send(channel, {**message, "more": True})
+
+
+def test_a_layer_that_cannot_tell_has_none(redis_server):
+    with Overridden(hosts=[redis_server.url]) as layer:
+        assert layer.repeatable_send("work", {}, Witness("a", 1)) is None
+    assert InMemoryChannelLayer().repeatable_send("work", {}, Witness("a", 1)) is None
