@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 _CLOSE_TIMEOUT_SECONDS = 5.0
+_EXIT_TIMEOUT_SECONDS = 1.0
 
 
 class Interface:
@@ -119,12 +120,13 @@ class Interface:
             await asyncio.sleep(0.01)
 
     def close_at_exit(self) -> None:
-        """Say the farewells that no event loop will send any more."""
+        """Say the farewells that no event loop will send any more, and end the thread."""
         fork.check()
-        if self._services is not None and self._sockets:
-            self._services.farewells.send_at_exit(
-                [socket.farewell(RESTART) for socket in list(self._sockets) if socket.joined]
-            )
+        services = self._services
+        if services is not None:
+            joined = [socket for socket in list(self._sockets) if socket.joined]
+            services.farewells.send_at_exit([socket.farewell(RESTART) for socket in joined])
+            services.replies.close(_EXIT_TIMEOUT_SECONDS)
 
 
 _interfaces: weakref.WeakSet[Interface] = weakref.WeakSet()

@@ -110,7 +110,7 @@ class HTTPRequest:
         try:
             await self._services.gate.send_now("http.request", message)
         except (ChannelFull, RedisError) as error:
-            logger.warning("Answered %s with 503: %s: %s", self._path, type(error).__name__, error)
+            self._warn("Answered a request with 503", error)
             self._answer(503)
             return False
         self._wait()
@@ -131,7 +131,7 @@ class HTTPRequest:
                 await self._tell(self._body_channel, {"closed": True})
                 return
         except (ChannelFull, RedisError) as error:
-            logger.warning("Cut a request to %s: its body waits: %s: %s", self._path, type(error).__name__, error)
+            self._warn("Cut a request whose body is not taken", error)
             self._answer(503)
             return
         await self._client_gone()
@@ -160,11 +160,11 @@ class HTTPRequest:
             logger.debug("A reply to %s comes after its end", self._path)
             return
         if reply.error is not None or (reply.status is None and not self._started):
-            logger.warning("A reply to %s is none: %s", self._path, reply.error or "the first has a status")
+            self._warn("Dropped a reply to a request", reply.error or "the first has to have a status")
             self._answer(500)
             return
         if not self._outbox.has_room(len(reply.content), self._settings["max_buffered_response_bytes"]):
-            logger.warning("Cut the response to %s: its client does not read it", self._path)
+            self._warn("Cut a response", "its client does not read it")
             self._finish()
             return
         if not self._started:
@@ -203,7 +203,7 @@ class HTTPRequest:
         self._timer = self.loop.call_later(self._settings["http_timeout"], self._timed_out)
 
     def _timed_out(self) -> None:
-        logger.warning("No consumer has answered a request to %s in time", self._path)
+        self._warn("Answered a request with 504", "no consumer has answered in time")
         self._answer(504)
 
     def _written(self, size: int, last: bool) -> None:
@@ -220,6 +220,9 @@ class HTTPRequest:
         logger.debug("The client of a request to %s has gone: %s: %s", self._path, type(error).__name__, error)
         if self._complete:
             self._finish()
+
+    def _warn(self, event: str, reason: object) -> None:
+        self._services.notices.add(event, self._path, reason)
 
     def _finish(self) -> None:
         self._complete = True

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from asgi_redis.aio import AsyncChannelLayer
 from asgi_redis.engine.fanout import SharedMessage
 from asgi_redis.engine.layer_reader import LayerReader
+from asgi_redis.interface.notices import Notices
 from asgi_redis.process import fork
 from asgi_redis.wire.message import Batch, Message
 
@@ -50,8 +51,9 @@ class Replies:
     others nothing of its capacity. It runs while there are connections.
     """
 
-    def __init__(self, layer: AsyncChannelLayer) -> None:
+    def __init__(self, layer: AsyncChannelLayer, notices: Notices) -> None:
         self._layer = layer
+        self._notices = notices
         self.start_process()
         fork.register(self)
 
@@ -70,9 +72,9 @@ class Replies:
         # An id that no consumer can guess: it is all that a consumer needs to write to the connection.
         channel = f"{kind}.{self._layer.client_prefix}!{os.urandom(9).hex()}"
         with self._lock:
-            self._connections[channel] = connection
             if self._thread is None:
                 self._start()
+            self._connections[channel] = connection
         return channel
 
     def remove(self, channel: str) -> None:
@@ -153,27 +155,26 @@ class Replies:
     def _parsed(self, connection: Connection, channel: str, message: Message | SharedMessage) -> Any:
         """Return the reply in a message; None, and a line in the log, where it is none."""
         if not isinstance(message, SharedMessage):
-            return _parse(connection, channel, message)
+            return self._parse(connection, channel, message)
         # The members of a group come in a row: their message is decoded once.
         shared, parse, reply = self._last
         if shared is not message or parse is not connection.parse:
             try:
                 content = message.message()
             except Exception as error:  # noqa: BLE001  a serialiser may raise anything
-                logger.warning("Dropped a reply to channel %r: %s: %s", channel, type(error).__name__, error)
+                self._notices.add("Dropped a reply", channel, error)
                 reply = None
             else:
-                reply = _parse(connection, channel, content)
+                reply = self._parse(connection, channel, content)
             self._last = message, connection.parse, reply
         return reply
 
-
-def _parse(connection: Connection, channel: str, message: Message) -> Any:
-    try:
-        return connection.parse(message)
-    except ValueError as error:
-        logger.warning("Dropped a reply to channel %r: %s", channel, error)
-        return None
+    def _parse(self, connection: Connection, channel: str, message: Message) -> Any:
+        try:
+            return connection.parse(message)
+        except ValueError as error:
+            self._notices.add("Dropped a reply", channel, str(error))
+            return None
 
 
 def _deliver(deliveries: Sequence[Delivery] | Iterable[Delivery], taken: threading.Event) -> None:

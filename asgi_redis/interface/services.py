@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -13,12 +12,11 @@ from redis.exceptions import RedisError
 from asgi_redis.aio import AsyncChannelLayer
 from asgi_redis.exceptions import ChannelFull, ChannelLayerError
 from asgi_redis.interface.gate import Gate
+from asgi_redis.interface.notices import Notices
 from asgi_redis.interface.options import InterfaceOptions
 from asgi_redis.interface.replies import Replies
 from asgi_redis.wire import Witness
 from asgi_redis.wire.message import Message
-
-logger = logging.getLogger("asgi_redis")
 
 DISCONNECT = "websocket.disconnect"
 
@@ -32,9 +30,10 @@ class Farewells:
     It is sent in a task: a server that cancels the connection does not cancel it.
     """
 
-    def __init__(self, layer: AsyncChannelLayer, gate: Gate) -> None:
+    def __init__(self, layer: AsyncChannelLayer, gate: Gate, notices: Notices) -> None:
         self._layer = layer
         self._gate = gate
+        self._notices = notices
         self._tasks: dict[asyncio.Task[None], Message] = {}
 
     async def send(self, message: Message, witness: Witness, timeout: float) -> None:
@@ -48,9 +47,7 @@ class Farewells:
         try:
             await self._gate.send(DISCONNECT, message, timeout, witness)
         except (ChannelFull, RedisError) as error:
-            logger.warning(
-                "The %s of %s could not be sent: %s: %s", DISCONNECT, message["path"], type(error).__name__, error
-            )
+            self._notices.add(f"Could not send the {DISCONNECT} of a websocket", message["path"], error)
 
     def send_at_exit(self, messages: Iterable[Message]) -> None:
         """Send messages at the end of the interpreter, where no event loop runs."""
@@ -59,7 +56,7 @@ class Farewells:
             try:
                 self._layer.layer.send(DISCONNECT, message)
             except (ChannelLayerError, RedisError) as error:
-                logger.warning("A %s could not be sent: %s: %s", DISCONNECT, type(error).__name__, error)
+                self._notices.add(f"Could not send the {DISCONNECT} of a websocket", message["path"], error)
             if time.monotonic() >= deadline:
                 return
 
@@ -72,9 +69,11 @@ class Services(NamedTuple):
     gate: Gate
     replies: Replies
     farewells: Farewells
+    notices: Notices
 
     @classmethod
     def on(cls, layer: AsyncChannelLayer, settings: InterfaceOptions) -> Services:
         """Return the services over a layer."""
         gate = Gate(layer, settings["full_channel_timeout"], settings["outage_timeout"])
-        return cls(settings, layer, gate, Replies(layer), Farewells(layer, gate))
+        notices = Notices()
+        return cls(settings, layer, gate, Replies(layer, notices), Farewells(layer, gate, notices), notices)

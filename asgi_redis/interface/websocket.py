@@ -110,7 +110,7 @@ class WebSocket:
         try:
             await self._services.gate.send_now("websocket.connect", message)
         except (ChannelFull, RedisError) as error:
-            logger.warning("Refused a websocket to %s: %s: %s", self._path, type(error).__name__, error)
+            self._warn("Refused a websocket", error)
             self._refuse(503)
             return False
         self.joined = True
@@ -141,15 +141,10 @@ class WebSocket:
         try:
             await self._services.gate.send("websocket.receive", message, witness=Witness(self._id, self._order))
         except (ChannelFull, RedisError) as error:
-            logger.warning(
-                "Closed a websocket to %s, whose frame could not be sent: %s: %s",
-                self._path,
-                type(error).__name__,
-                error,
-            )
+            self._warn("Closed a websocket whose frame could not be sent", error)
             self.close(OVERLOADED)
         except ChannelLayerError as error:
-            logger.warning("Closed a websocket to %s: %s: %s", self._path, type(error).__name__, error)
+            self._warn("Closed a websocket whose frame is refused", error)
             self.close(ERROR)
 
     async def _wait(self) -> None:
@@ -179,7 +174,7 @@ class WebSocket:
             return
         if reply.frame is not None:
             if not self._outbox.has_room(reply.size, self._settings["max_buffered_bytes"]):
-                logger.warning("Closed a websocket to %s, whose client does not read what it gets", self._path)
+                self._warn("Closed a websocket", "its client does not read what it gets")
                 self._outbox.clear()
                 self.close(OVERLOADED)
                 return
@@ -210,7 +205,7 @@ class WebSocket:
         self._outbox.put({"type": "websocket.close", "code": code}, last=True)
 
     def _refuse_late(self) -> None:
-        logger.warning("Refused a websocket to %s: no consumer has accepted it in time", self._path)
+        self._warn("Refused a late websocket", "no consumer has accepted it in time")
         self._refuse(403)
 
     def _refuse(self, status: int, denial: Denial | None = None) -> None:
@@ -250,6 +245,9 @@ class WebSocket:
         logger.debug("The client of a websocket to %s has gone: %s: %s", self._path, type(error).__name__, error)
         if self._ending:
             self._leave()
+
+    def _warn(self, event: str, reason: object) -> None:
+        self._services.notices.add(event, self._path, reason)
 
     @property
     def _id(self) -> str:
