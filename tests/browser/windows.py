@@ -1,4 +1,4 @@
-"""The windows of one browser, each with the page of the chat example."""
+"""The windows of one browser, each with the page of a chat example."""
 
 from __future__ import annotations
 
@@ -12,18 +12,24 @@ PATIENCE = 30  # seconds
 
 
 class Window:
-    """A window of ``driver`` on ``url``; whoever sits at it is called ``name``."""
+    """A window of ``driver`` on ``url``, the page of examples/chat; whoever sits at it is called ``name``."""
+
+    selector = "#messages li"
+    size = 480, 520
 
     def __init__(self, driver: Any, url: str, name: str) -> None:
         self._driver = driver
         driver.switch_to.new_window("window")
         self._handle = driver.current_window_handle
-        driver.set_window_size(480, 520)
+        driver.set_window_size(*self.size)
         driver.get(url)
-        field = driver.find_element(By.ID, "sender")
+        self._introduce(name)
+        self.shows_state("connected")
+
+    def _introduce(self, name: str) -> None:
+        field = self._driver.find_element(By.ID, "sender")
         field.clear()
         field.send_keys(name)
-        self.shows_state("connected")
 
     def say(self, text: str) -> None:
         self._show()
@@ -48,7 +54,7 @@ class Window:
     def lines(self) -> list[str]:
         """The messages as they stand there."""
         self._show()
-        return [item.text for item in self._driver.find_elements(By.CSS_SELECTOR, "#messages li")]
+        return [item.text for item in self._driver.find_elements(By.CSS_SELECTOR, self.selector)]
 
     @property
     def connections(self) -> int:
@@ -74,6 +80,25 @@ class Window:
     def _wait(self, condition: Callable[[], object], what: str) -> None:
         self._show()
         WebDriverWait(self._driver, PATIENCE, 0.02).until(lambda _: condition(), f"the page does not show {what}")
+
+
+class ClassicWindow(Window):
+    """A window on a room of examples/classic."""
+
+    selector = "#lines li"
+    size = 560, 560
+
+    def _introduce(self, name: str) -> None:
+        self._driver.find_element(By.ID, "name").send_keys(name + "\n")
+
+    def shows_people(self, *names: str) -> None:
+        """Returns when these are in the room."""
+        self._wait(lambda: self.people == list(names), f"the people {names}")
+
+    @property
+    def people(self) -> list[str]:
+        self._show()
+        return [item.text for item in self._driver.find_elements(By.CSS_SELECTOR, "#people li")]
 
 
 def side_by_side(driver: Any, windows: list[Window]) -> bytes:

@@ -21,6 +21,7 @@ DOCUMENTS = [
     ROOT / "docs" / "own_layer.rst",
     ROOT / "docs" / "porting.rst",
     ROOT / "examples" / "chat" / "README.rst",
+    ROOT / "examples" / "classic" / "README.rst",
     ROOT / "benchmarks" / "README.rst",
 ]
 CONTRIBUTING = (ROOT / "CONTRIBUTING.rst").read_text()
