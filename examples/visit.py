@@ -31,7 +31,9 @@ class Visitor:
 
     def __init__(self, site: ChatSite, name: str, headers: Mapping[str, str] | None = None) -> None:
         address = f"{site.url.replace('http', 'ws', 1)}ws/demo/?{urlencode({'name': name})}"
-        self._connection = connect(address, additional_headers=headers, close_timeout=1)
+        self._connection = connect(
+            address, origin=site.url.rstrip("/"), additional_headers=headers, close_timeout=1
+        )
         self.name = ""
         self.texts: list[str] = []
         self.people: list[str] = []

@@ -11,9 +11,11 @@ from django.http import QueryDict
 from talk.models import Room, frame
 from workers import Channel, Message
 from workers.auth import channel_session_user_from_http
+from workers.security.websockets import allowed_hosts_only
 from workers.sessions import channel_session, enforce_ordering
 
 
+@allowed_hosts_only
 @enforce_ordering
 @channel_session_user_from_http
 def connect(message: Message, room: str) -> None:
