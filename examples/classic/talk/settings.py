@@ -7,8 +7,8 @@ import django
 
 FOLDER = Path(__file__).parents[1]
 
-SECRET_KEY = os.environ.get("SECRET_KEY", "only for a demonstration")
 DEBUG = os.environ.get("DEBUG", "1") == "1"
+SECRET_KEY = os.environ.get("SECRET_KEY", "only for a demonstration" if DEBUG else "")  # Django refuses an empty one
 ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost 127.0.0.1 [::1]").split()
 
 INSTALLED_APPS = [
