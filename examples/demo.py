@@ -59,7 +59,7 @@ def show(url: str, options: argparse.Namespace, console: Console, signals: Seque
     with ChatSite(url, options.port) as site:
         if not site.serves(signals):
             if not signals:
-                console.print(f"The chat does not start. Its log:\n{site.log}", markup=False)
+                console.print(f"The chat does not start. Its log:\n{site.log}", markup=False, soft_wrap=True)
             return False
         console.print(f"Chat: {site.url} ({site})", soft_wrap=True)
         good = show_jobs(url, options.seconds, console, signals) and visit(site, console, signals)
@@ -68,7 +68,7 @@ def show(url: str, options: argparse.Namespace, console: Console, signals: Seque
         while options.serve and site.alive and not signals:
             time.sleep(0.1)
         if not signals and not (good and site.alive):
-            console.print(f"The log of the chat:\n{site.log}", markup=False)
+            console.print(f"The log of the chat:\n{site.log}", markup=False, soft_wrap=True)
         return good and site.alive
 
 

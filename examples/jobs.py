@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import subprocess
 import tempfile
 import time
 import uuid
 from collections.abc import Sequence
+from typing import IO
 
 from rich.console import Console
 
@@ -38,6 +41,7 @@ def show_jobs(url: str, seconds: float, console: Console, signals: Sequence[int]
             )
         )
         console.print(f"Worker: process {worker.pid}, four threads")
+        await_listening(worker, log, signals)
         sender = stack.enter_context(
             running("-m", "examples.send_jobs", url, prefix, f"{mine}jobs", str(RATE), str(seconds))
         )
@@ -75,6 +79,16 @@ def show_jobs(url: str, seconds: float, console: Console, signals: Sequence[int]
             f"{announcements} messages to a group of two channels: {len(progress.announced)} arrived."
         )
         if not once:
-            log.seek(0)
-            console.print(f"The worker's log:\n{log.read()}")
+            console.print(f"The worker's log:\n{written(log)}", markup=False, soft_wrap=True)
     return once and len(progress.announced) == 2 * announcements
+
+
+def await_listening(worker: subprocess.Popen[str], log: IO[str], signals: Sequence[int]) -> None:
+    """Return when the worker says that it listens, has ended, or is to be ended."""
+    while not signals and worker.poll() is None and "Listening" not in written(log):
+        time.sleep(0.05)
+
+
+def written(log: IO[str]) -> str:
+    """Return the content of a file that a process writes, and leave it to go on at the end."""
+    return os.pread(log.fileno(), 1 << 20, 0).decode()
