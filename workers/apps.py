@@ -7,11 +7,11 @@ from django.core.checks import Tags, register
 
 from asgi_redis.integrations.checks import check_channel_layers
 from workers.binding.base import BindingMetaclass
-from workers.compat.checks import check_command, check_hidden_package, check_routings
+from workers.compat.checks import check_command, check_hidden_package, check_routings, check_runserver
 
 
 class WorkersConfig(AppConfig):
-    """Provides ``manage.py runworker``, system checks, and the bindings of models."""
+    """Provides two commands, system checks, and the bindings of models."""
 
     name = "workers"
 
@@ -21,4 +21,5 @@ class WorkersConfig(AppConfig):
         register(check_command, Tags.compatibility)
         register(check_hidden_package, Tags.compatibility)
         register(check_routings, Tags.compatibility)
+        register(check_runserver, Tags.compatibility)
         BindingMetaclass.register_all()

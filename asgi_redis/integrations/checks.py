@@ -67,6 +67,8 @@ def check_workers(**_: object) -> list[CheckMessage]:
 def _check(alias: str, entry: object) -> Iterator[CheckMessage]:
     yield from _check_hosts(alias, entry)
     path = entry.get("BACKEND") if isinstance(entry, Mapping) else None
+    if settings.DEBUG and alias == "default" and isinstance(entry, Mapping) and set(entry) == {"ROUTING"}:
+        return  # the development server gives it a layer in memory
     if path == IN_MEMORY:
         yield from _warn_of_memory(alias, path, "asgi_redis.aio.RedisChannelLayer")
         return

@@ -181,7 +181,7 @@ def _status_hooks(options: WorkerOptions) -> list[LifecycleHook]:
     return hooks
 
 
-def show_log(verbosity: int) -> None:
+def show_log(verbosity: int, layout: str = LOG_FORMAT, time_format: str | None = None) -> None:
     """
     Write the log of both packages to stderr, unless the project has set up logging.
 
@@ -189,7 +189,7 @@ def show_log(verbosity: int) -> None:
     that were imported by then, which depends on the command; they are enabled again.
     """
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter(LOG_FORMAT))
+    handler.setFormatter(logging.Formatter(layout, time_format))
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] in LOGGERS:
             logging.getLogger(name).disabled = False
@@ -198,4 +198,4 @@ def show_log(verbosity: int) -> None:
         if not logger.hasHandlers():
             logger.addHandler(handler)
             if logger.level == logging.NOTSET:
-                logger.setLevel(LOG_LEVELS[min(verbosity, 2)])
+                logger.setLevel(LOG_LEVELS[max(0, min(verbosity, 2))])

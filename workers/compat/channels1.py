@@ -20,6 +20,7 @@ from channels import (  # type: ignore[import-untyped]  # it has no types
 from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand
 
 from workers.asgi import adapted
 from workers.exceptions import ConfigurationError
@@ -50,3 +51,11 @@ def layer_and_router(alias: str, routing_path: str | None) -> tuple[Any, Router]
     serve_static = settings.DEBUG and apps.is_installed("django.contrib.staticfiles")
     channel_layer.router.check_default(http_consumer=staticfiles.StaticFilesConsumer() if serve_static else None)
     return channel_layer, Router([channel_layer.router.root])
+
+
+def runserver_command() -> type[BaseCommand]:
+    """Return the ``manage.py runserver`` of Channels 1."""
+    from channels.management.commands.runserver import Command  # type: ignore[import-untyped]  # it needs daphne
+
+    command: type[BaseCommand] = Command
+    return command

@@ -8,11 +8,16 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
+from django.core.management import get_commands
 
 from asgi_redis.wire.names import check_channel_name
+from workers.compat.django import has_channels1
 from workers.exceptions import ConfigurationError, RoutingImportError
 from workers.importing import hidden_package, place
 from workers.routing import Router
+
+# Not those of other packages: they may be made to run the command that comes next, as that of whitenoise.
+OTHER_RUNSERVERS = {"channels", "daphne", "django.contrib.staticfiles"}
 
 
 def check_command(**_: Any) -> list[CheckMessage]:
@@ -25,6 +30,23 @@ def check_command(**_: Any) -> list[CheckMessage]:
             "manage.py runworker is the command of Channels, which comes first in INSTALLED_APPS.",
             hint="Put 'workers' before 'channels'.",
             id="workers.W001",
+        )
+    ]
+
+
+def check_runserver(**_: Any) -> list[CheckMessage]:
+    """Return a warning where ``manage.py runserver`` serves no consumers."""
+    layers = getattr(settings, "CHANNEL_LAYERS", {})
+    routed = isinstance(layers, Mapping) and any("ROUTING" in entry for entry in layers.values() if entry)
+    owner = str(get_commands().get("runserver", ""))
+    if not routed or owner not in OTHER_RUNSERVERS or has_channels1():
+        return []
+    return [
+        Warning(
+            f"manage.py runserver is the command of {owner}, which comes first in INSTALLED_APPS; it serves no "
+            f"consumers of a ROUTING.",
+            hint=f"Put 'workers' before '{owner}'.",
+            id="workers.W003",
         )
     ]
 
