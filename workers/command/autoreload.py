@@ -78,7 +78,7 @@ class ReloadingParent:
             for number, handler in previous.items():
                 signal.signal(number, handler)
         if self._signal is not None and (code < 0 or code == RELOAD_CODE):
-            return 0  # the signal has met a child that was only starting, or one that was about to be replaced
+            return 0  # the signal came while the child was starting, or was to be replaced
         return code
 
     def _run_child(self) -> int:

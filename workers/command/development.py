@@ -44,7 +44,7 @@ End = Callable[[int], None]
 
 class DevelopmentServer:
     """
-    Web server and worker, each in threads of its own name.
+    Web server and worker, in threads.
 
     Args:
         application: The ASGI application to serve.
