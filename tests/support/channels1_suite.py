@@ -30,7 +30,9 @@ REPLACEMENTS = [
     (r"asgiref\.inmemory\.ChannelLayer", "asgi_redis.InMemoryChannelLayer"),
     (r"from asgiref\.inmemory import ChannelLayer", "from asgi_redis import InMemoryChannelLayer as ChannelLayer"),
     # Django
-    (r"from django\.utils import six", "import six"),
+    (r"from django\.utils import six\n", ""),
+    (r"from six import", "from io import"),
+    (r"six\.text_type", "str"),
     (r"from django\.test import TestCase, mock", "from django.test import TestCase\nfrom unittest import mock"),
 ]
 COPIED_HELPERS = ("base.py", "http.py")  # of 1.0.3, which had them among the tests
