@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from redis.exceptions import RedisError
 
+from asgi_redis.connection import is_unsent
 from asgi_redis.exceptions import ChannelFull, ChannelLayerError
 from asgi_redis.interface.asgi import (
     Receive,
@@ -49,7 +50,7 @@ class WebSocket:
         self.loop = asyncio.get_running_loop()
         self.channel = ""
         self.joined = False
-        """Whether ``websocket.connect`` was sent, so that ``websocket.disconnect`` has to follow."""
+        """Whether ``websocket.connect`` was or may have been sent: ``websocket.disconnect`` has to follow."""
         self._services = services
         self._settings = services.settings
         self._scope = scope
@@ -107,13 +108,14 @@ class WebSocket:
             "subprotocols": list(self._scope.get("subprotocols", ())),
             "order": 0,
         }
+        self.joined = True
         try:
             await self._services.gate.send_now("websocket.connect", message)
         except (ChannelFull, RedisError) as error:
+            self.joined = isinstance(error, RedisError) and not is_unsent(error)
             self._warn("Refused a websocket", error)
             self._refuse(503)
             return False
-        self.joined = True
         if not (self._accepted or self._ending):
             self._after(self._settings["websocket_handshake_timeout"], self._refuse_late)
         return True
