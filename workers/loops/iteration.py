@@ -18,7 +18,8 @@ def iterate(iterable: AsyncIterable[T], silence: float) -> Iterator[T | None]:
     """
     Yield the items of an asynchronous iterable; None after ``silence`` seconds.
 
-    One task in the shared loop goes through it, one item ahead. It ends with the iterator that is returned.
+    One task in the shared loop goes through it, one item ahead. It is cancelled when the iterator that is returned is
+    closed.
     """
     iteration = _Iteration(iterable)
     loop = shared_loop()
@@ -32,8 +33,8 @@ def iterate(iterable: AsyncIterable[T], silence: float) -> Iterator[T | None]:
                 continue
             if found is None:
                 break
-            yield found[0]
             loop.call(iteration.go_on)
+            yield found[0]
     finally:
         loop.call(iteration.cancel)
         iteration.ended.wait()

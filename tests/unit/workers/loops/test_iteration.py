@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -24,22 +24,22 @@ async def numbers(count: int, log: list[Any], pause: float = 0) -> AsyncIterator
         log.append("closed")
 
 
-def test_all_items_come_one_ahead() -> None:
+def test_all_items_come_one_ahead(eventually: Callable[..., object]) -> None:
     log: list[Any] = []
-    iterator = iterate(numbers(3, log), 10)
+    iterator = iterate(numbers(4, log), 10)
     assert next(iterator) == 0
-    assert log == [0]
-    assert [*iterator] == [1, 2]
-    assert log == [0, 1, 2, "closed"]
+    eventually(lambda: log == [0, 1])
+    assert [*iterator] == [1, 2, 3]
+    assert log == [0, 1, 2, 3, "closed"]
 
 
 def test_leaving_early_closes_the_iterator() -> None:
     log: list[Any] = []
-    iterator: Any = iterate(numbers(3, log), 10)
+    iterator: Any = iterate(numbers(9, log), 10)
     next(iterator)
     iterator.close()
     assert log[-1] == "closed"
-    assert 2 not in log
+    assert len(log) <= 3
 
 
 def test_leaving_it_while_it_waits_cancels_it() -> None:
