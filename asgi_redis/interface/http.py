@@ -127,8 +127,8 @@ class HTTPRequest:
                 pass
         except BodyError as error:
             if error.status is not None:
+                await self._tell(self._body_channel, {"closed": True})  # first: the answer ends this task
                 self._answer(error.status)
-                await self._tell(self._body_channel, {"closed": True})
                 return
         except (ChannelFull, RedisError) as error:
             self._warn("Cut a request whose body is not taken", error)
@@ -139,11 +139,14 @@ class HTTPRequest:
     async def _client_gone(self) -> None:
         if self._complete:
             return
-        self._finish()
-        await self._tell("http.disconnect", {"reply_channel": self._channel, "path": self._path})
-        if self._body_channel and self._body.rest:
-            await self._tell(self._body_channel, {"closed": True})
-        await self._tell(self._ack_channel, {"closed": True})
+        self._complete = True
+        try:
+            await self._tell("http.disconnect", {"reply_channel": self._channel, "path": self._path})
+            if self._body_channel and self._body.rest:
+                await self._tell(self._body_channel, {"closed": True})
+            await self._tell(self._ack_channel, {"closed": True})
+        finally:
+            self._finish()  # at the end: it ends this task
 
     async def _tell(self, channel: str, message: Message) -> None:
         """Send a message that is only a hint: without it the worker waits for its timeout."""
