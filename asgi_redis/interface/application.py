@@ -14,10 +14,12 @@ from asgi_redis.integrations.django import get_channel_layer
 from asgi_redis.interface.asgi import Receive, Scope, Send
 from asgi_redis.interface.http import HTTPRequest
 from asgi_redis.interface.options import InterfaceOptions
+from asgi_redis.interface.server_end import watch_for_end
 from asgi_redis.interface.services import Services
 from asgi_redis.interface.websocket import RESTART, WebSocket
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.options import resolve, takes
+from asgi_redis.layers.pubsub import RedisPubSubChannelLayer
 from asgi_redis.process import fork
 
 if TYPE_CHECKING:
@@ -85,10 +87,14 @@ class Interface:
             from django.conf import settings  # here: a layer object needs no Django
 
             options = cast(InterfaceOptions, {**getattr(settings, "CHANNEL_INTERFACE", {}), **options})
-        return Services.on(asynchronous(layer), resolve(self, InterfaceOptions, options))
+        layer = asynchronous(layer)
+        if isinstance(layer.layer, RedisPubSubChannelLayer):
+            raise ValueError("the interface needs a layer with queues, and RedisPubSubChannelLayer has none")
+        return Services.on(layer, resolve(self, InterfaceOptions, options))
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         services = self.services()
+        watch_for_end(asyncio.get_running_loop(), _close_all_sockets)
         socket = WebSocket(services, scope, receive, send)
         too_many = len(self._sockets) >= services.settings["max_sockets"]
         self._sockets.add(socket)
@@ -106,10 +112,10 @@ class Interface:
             raise
         await send({"type": "lifespan.startup.complete"})
         await receive()  # lifespan.shutdown
-        await self._close_sockets()
+        await self.close_sockets()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _close_sockets(self) -> None:
+    async def close_sockets(self) -> None:
         """Close the websockets of this loop with 1012, and wait for their ends."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _CLOSE_TIMEOUT_SECONDS
@@ -130,6 +136,10 @@ class Interface:
 
 
 _interfaces: weakref.WeakSet[Interface] = weakref.WeakSet()
+
+
+async def _close_all_sockets() -> None:
+    await asyncio.gather(*(interface.close_sockets() for interface in list(_interfaces)))
 
 
 @atexit.register

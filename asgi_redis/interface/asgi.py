@@ -23,7 +23,7 @@ def facts_of(scope: Scope) -> Message:
     See "HTTP & WebSocket ASGI Message Format" of ASGI 1.x, "Request" and "Connection".
     """
     facts: Message = {
-        "scheme": scope.get("scheme", "http"),
+        "scheme": scope.get("scheme", "ws" if scope["type"] == "websocket" else "http"),
         "path": scope["path"],
         "query_string": scope.get("query_string", b""),
         "root_path": scope.get("root_path", ""),

@@ -59,6 +59,7 @@ class RequestBody:
     async def _more(self) -> None:
         if self._may_be_slow:
             left = self._begin + self._timeout + self._read / _BYTES_PER_SECOND - time.monotonic()
+            left = min(left, self._timeout)
             try:
                 event = await asyncio.wait_for(self._receive(), max(0.0, left))
             except asyncio.TimeoutError:

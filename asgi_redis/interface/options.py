@@ -44,8 +44,8 @@ class InterfaceOptions(TypedDict, total=False):
     body_timeout: Annotated[
         float,
         Option(
-            "Seconds that the body of a request may take, and one more for each 500 bytes; then it is answered "
-            "with 408.",
+            "Seconds that the body of a request may take, and one more for each 500 bytes, and that it may stop; "
+            "then it is answered with 408.",
             30.0,
             check_seconds,
         ),

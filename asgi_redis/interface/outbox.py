@@ -73,6 +73,7 @@ class Outbox:
             if self._task is task:
                 events.clear()
                 self.size = 0
+                self._task = None  # so that another event can be put
                 self._failed(error)
         finally:
             if self._task is task:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import threading
@@ -42,6 +43,8 @@ class Connection(Protocol):
 
 Delivery = tuple[Connection, Any]
 
+_numbers = itertools.count(1)
+
 
 class Replies:
     """
@@ -54,6 +57,9 @@ class Replies:
     def __init__(self, layer: AsyncChannelLayer, notices: Notices) -> None:
         self._layer = layer
         self._notices = notices
+        # Interfaces over one layer must not take each other's replies.
+        number = next(_numbers)
+        self._own = "" if number == 1 else f"{number}."
         self.start_process()
         fork.register(self)
 
@@ -70,12 +76,15 @@ class Replies:
         """Return the reply channel of a new connection of one ``kind``."""
         fork.check()
         # An id that no consumer can guess: it is all that a consumer needs to write to the connection.
-        channel = f"{kind}.{self._layer.client_prefix}!{os.urandom(9).hex()}"
+        channel = f"{self._queue(kind)}{os.urandom(9).hex()}"
         with self._lock:
             if self._thread is None:
                 self._start()
             self._connections[channel] = connection
         return channel
+
+    def _queue(self, kind: str) -> str:
+        return f"{kind}.{self._own}{self._layer.client_prefix}!"
 
     def remove(self, channel: str) -> None:
         """Drop replies to this channel from now on."""
@@ -105,8 +114,7 @@ class Replies:
         self._thread.start()
 
     def _run(self, reader: LayerReader, stopping: threading.Event) -> None:
-        prefix = self._layer.client_prefix
-        queues = [f"{kind}.{prefix}!" for kind in (HTTP, WEBSOCKET)]
+        queues = [self._queue(HTTP), self._queue(WEBSOCKET)]
         taken: list[threading.Event] = []
         try:
             while self._goes_on(stopping):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -11,6 +12,9 @@ from asgi_redis.wire.message import Message
 CLOSE_NORMAL = 1000
 
 _KEYS = {"accept", "subprotocol", "text", "bytes", "close", "status", "headers", "content"}
+_MEANT = {"accept", "text", "bytes", "close", "status"}  # a reply has one of them at least
+_HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token, see RFC 9110, 5.6.2
+_NOT_IN_A_HEADER = re.compile(rb"[\r\n\0]")
 
 
 class HTTPReply(NamedTuple):
@@ -29,6 +33,8 @@ def parse_http_reply(message: Message) -> HTTPReply:
         return HTTPReply(None, [], b"", False, "the consumer has failed in the middle of the response")
     try:
         status = _checked_status(message["status"]) if "status" in message else None
+        if status is None and "content" not in message:
+            raise ValueError(f"it has the keys status and content, not {sorted(message)}")
         headers = _checked_headers(message.get("headers", []))
         return HTTPReply(status, headers, _checked_bytes(message, "content"), bool(message.get("more_content")))
     except ValueError as error:
@@ -56,9 +62,8 @@ class SocketReply(NamedTuple):
 
 def parse_socket_reply(message: Message) -> SocketReply:
     """Return the reply in a message. Raises ``ValueError`` where it is none."""
-    unknown = message.keys() - _KEYS
-    if unknown:
-        raise ValueError(f"a reply to a websocket has the keys accept, text, bytes and close, not {sorted(unknown)}")
+    if message.keys() - _KEYS or not message.keys() & _MEANT:
+        raise ValueError(f"a reply to a websocket has the keys accept, text, bytes and close, not {sorted(message)}")
     text, data = message.get("text"), message.get("bytes")
     if not isinstance(text, (str, type(None))) or not isinstance(data, (bytes, type(None))):
         raise ValueError("text is a str, and bytes is bytes")
@@ -72,13 +77,24 @@ def parse_socket_reply(message: Message) -> SocketReply:
     accept, close, subprotocol = message.get("accept"), message.get("close"), message.get("subprotocol")
     if not isinstance(accept, (bool, type(None))):
         raise ValueError("accept is true or false")
-    if not isinstance(close, (int, type(None))):
-        raise ValueError("close is true, or a code")
+    code = _checked_close(close)
     if not isinstance(subprotocol, (str, type(None))):
         raise ValueError("subprotocol is a str")
-    code = None if not close else CLOSE_NORMAL if close is True else close
     denial = _parse_denial(message) if "status" in message else None
     return SocketReply(accept, subprotocol, frame, len(text or data or b""), code, denial)
+
+
+def _checked_close(close: Any) -> int | None:
+    """Return the code of a close; None without a close. See RFC 6455, 7.4, and the registry of IANA."""
+    if close is None or close is False:
+        return None
+    if close is True:
+        return CLOSE_NORMAL
+    if not isinstance(close, int) or not (
+        1000 <= close <= 1003 or 1007 <= close <= 1014 or 3000 <= close <= 4999
+    ):
+        raise ValueError(f"close is true, or a code that may be sent, not {close!r}")
+    return close
 
 
 def _parse_denial(message: Message) -> Denial:
@@ -99,8 +115,8 @@ def _checked_headers(headers: Any) -> Headers:
         if not (isinstance(pair, (list, tuple)) and len(pair) == 2 and all(isinstance(part, bytes) for part in pair)):
             raise ValueError("headers is a list of pairs of bytes, and one of them is something else")
         name, value = pair
-        if b"\n" in name + value or b"\r" in name + value:
-            raise ValueError("a header has a line break in it")
+        if not _HEADER_NAME.fullmatch(name) or _NOT_IN_A_HEADER.search(value):
+            raise ValueError(f"the header {name!r} has characters that none may have")
         checked.append((name.lower(), value))
     return checked
 

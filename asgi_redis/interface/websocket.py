@@ -38,6 +38,7 @@ _NO_CODE = 1005
 
 _DENIAL = "websocket.http.response"
 _CLOSE_SECONDS = 5.0  # for the close to be written to a client who does not read
+_CANCELLED_SECONDS = 1.0  # for the close where the server has cancelled the websocket
 _LEAVING_SECONDS = 10.0  # for the last messages of a server that ends
 
 
@@ -55,10 +56,12 @@ class WebSocket:
         self._settings = services.settings
         self._scope = scope
         self._receive = receive
+        self._send = send
         self._outbox = Outbox(self.loop, send, self._written, self._failed)
         self._accepted = False
         self._ending = False
         self._code = _NO_CODE
+        self._sent_code = 0  # the code of the close frame
         self._order = 0
         self._left = False  # whether there is nothing more to do for the client
         self._reader: asyncio.Task[None] | None = None
@@ -80,7 +83,7 @@ class WebSocket:
             if not reader.cancelled():
                 reader.result()
         except asyncio.CancelledError:
-            self._code = RESTART
+            await self._cancelled()
             raise
         finally:
             if reader is not None:
@@ -91,6 +94,17 @@ class WebSocket:
             replies.remove(self.channel)
             if self.joined:
                 await self._part()
+
+    async def _cancelled(self) -> None:
+        """Close the websocket where the server ends without another sign."""
+        self._outbox.clear()
+        if self._accepted and not self._ending:
+            try:
+                close = self._send({"type": "websocket.close", "code": RESTART})
+                await asyncio.wait_for(close, _CANCELLED_SECONDS)
+            except Exception as error:  # noqa: BLE001  each server has other errors for a client who has gone
+                logger.debug("No close for the client of %s: %s: %s", self._path, type(error).__name__, error)
+        self._code = RESTART
 
     # From the client
 
@@ -183,6 +197,8 @@ class WebSocket:
             self._outbox.put(reply.frame, reply.size)
         if reply.close is not None:
             self.close(reply.close)
+        elif reply.accept is False:
+            self.close()
 
     def _answer(self, reply: SocketReply) -> bool:
         """Answer the handshake as a reply says; return whether the websocket is open."""
@@ -190,11 +206,23 @@ class WebSocket:
             self._refuse(403, reply.denial)
         elif reply.accept or reply.frame is not None:
             self._accepted = True
-            self._outbox.put({"type": "websocket.accept", "subprotocol": reply.subprotocol, "headers": []})
+            subprotocol = self._offered(reply.subprotocol)
+            self._outbox.put({"type": "websocket.accept", "subprotocol": subprotocol, "headers": []})
             self._after(self._settings["websocket_timeout"], self.close)
         elif reply.close is not None:
             self._refuse(403)
         return self._accepted
+
+    def _offered(self, subprotocol: str | None) -> str | None:
+        """Return the subprotocol if the client has offered it: with another one it has to fail."""
+        if subprotocol is None or subprotocol in self._scope.get("subprotocols", ()):
+            return subprotocol
+        logger.warning(
+            "Left the subprotocol %r out of a reply to channel %r: the client has not offered it",
+            subprotocol,
+            self.channel,
+        )
+        return None
 
     def close(self, code: int = CLOSE_NORMAL) -> None:
         """Close the websocket, or refuse it where it is not open yet."""
@@ -204,6 +232,10 @@ class WebSocket:
             self._refuse(503)
             return
         self._end(code)
+        self._put_close(code)
+
+    def _put_close(self, code: int) -> None:
+        self._sent_code = code
         self._outbox.put({"type": "websocket.close", "code": code}, last=True)
 
     def _refuse_late(self) -> None:
@@ -245,7 +277,10 @@ class WebSocket:
 
     def _failed(self, error: Exception) -> None:
         logger.debug("The client of a websocket to %s has gone: %s: %s", self._path, type(error).__name__, error)
-        if self._ending:
+        if 1000 < self._sent_code < 3000:
+            # daphne refuses to send these codes.
+            self._put_close(self._sent_code + 3000)
+        elif self._ending:
             self._leave()
 
     def _warn(self, event: str, reason: object) -> None:
