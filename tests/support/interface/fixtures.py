@@ -40,8 +40,8 @@ def interface_for(memory_layer: InMemoryChannelLayer) -> Iterator[Callable[..., 
     """
     ``interface_for(answer, layer=None, server={}, worker_layer=None, **options)`` runs an interface under uvicorn.
 
-    The worker is a stand-in that answers with ``answer``; ``server`` are settings of uvicorn, ``options`` those of
-    the interface.
+    Layers are closed in the end. The worker is a stand-in that answers with ``answer``; ``server`` are settings of
+    uvicorn, ``options`` those of the interface.
     """
     with contextlib.ExitStack() as stack:
 
@@ -53,6 +53,11 @@ def interface_for(memory_layer: InMemoryChannelLayer) -> Iterator[Callable[..., 
             **options: Any,
         ) -> Running:
             layer = memory_layer if layer is None else layer
+            for given in (layer, worker_layer):
+                if isinstance(given, BaseChannelLayer):
+                    stack.enter_context(given)
+                elif given is not None:
+                    stack.enter_context(given.layer)
             worker = stack.enter_context(StandIn(worker_layer or layer, answer))
             interface = Interface(layer, **options)
             site = stack.enter_context(UvicornThread(interface, **(server or {})))

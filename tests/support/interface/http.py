@@ -47,7 +47,11 @@ class HttpConnection(Connection):
         return self.answer(method)
 
     def start(
-        self, method: str, target: str, body: bytes | Iterable[bytes] | None = None, headers: Headers = ()
+        self,
+        method: str = "GET",
+        target: str = "/",
+        body: bytes | Iterable[bytes] | None = None,
+        headers: Headers = (),
     ) -> None:
         """The same, and reads nothing."""
         if body is None:

@@ -92,7 +92,7 @@ SERVERS = {
     "uvicorn-sansio": lambda port: uvicorn_command(port, "--ws", "websockets-sansio"),
     "uvicorn-h11-wsproto": lambda port: uvicorn_command(port, "--http", "h11", "--ws", "wsproto"),
     "daphne": lambda port: ["daphne", "-b", "127.0.0.1", "-p", str(port), APPLICATION],
-    "hypercorn": lambda port: ["hypercorn", "-b", f"127.0.0.1:{port}", "--graceful-timeout", "10", APPLICATION],
+    "hypercorn": lambda port: ["hypercorn", "--workers", "0", "-b", f"127.0.0.1:{port}", APPLICATION],
     "granian": lambda port: ["granian", "--interface", "asgi", "--port", str(port), APPLICATION],
 }
 

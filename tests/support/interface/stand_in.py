@@ -60,7 +60,13 @@ class StandIn:
         self.layer.send(channel, message)
 
     def reply(self, to: Message, message: Message) -> None:
-        self.layer.send(to["reply_channel"], message)
+        """Sends a reply, and tries again while Redis is away."""
+        while True:
+            try:
+                return self.layer.send(to["reply_channel"], message)
+            except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError):
+                if self._ended.wait(0.05):
+                    raise
 
     def of(self, channel: str) -> list[Message]:
         """The messages of a channel that it has seen."""
@@ -73,7 +79,7 @@ class StandIn:
 
     def whole_body(self, message: Message) -> bytes | None:
         """The body of a request, read to its end; None where the client has gone."""
-        body = message.get("body", b"")
+        body = bytearray(message.get("body", b""))
         channel = message.get("body_channel")
         while channel:
             _, chunk = self.layer.receive([channel], block=True)
@@ -83,7 +89,7 @@ class StandIn:
                 return None
             body += chunk["content"]
             channel = channel if chunk["more_content"] else None
-        return body
+        return bytes(body)
 
     def _run(self) -> None:
         while not self._ended.is_set():

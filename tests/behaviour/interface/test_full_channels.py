@@ -1,0 +1,148 @@
+"""Channels that are full: frames wait, then the client's writing does, and nothing is lost or out of order."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from asgi_redis import InMemoryChannelLayer
+from tests.support.interface.stand_in import Echo, Quiet
+from tests.support.interface.websockets import data_frame
+from tests.support.waiting import eventually
+
+
+def queued(layer, channel):
+    return layer.channel_statistics(channel)["messages_count"]
+
+
+def numbers(running, path="/"):
+    return [int(m["text"][:8]) for m in running.worker.of("websocket.receive") if m["path"] == path]
+
+
+def test_a_full_channel_makes_the_client_wait_and_loses_nothing(interface_for):
+    """Frames of 8 KiB until TCP takes no more: what the interface holds of them is little."""
+    layer = InMemoryChannelLayer(capacity=3)
+    running = interface_for(Quiet(), layer=layer, full_channel_timeout=60)
+    client = running.site.websocket()
+    running.worker.hold()
+    frames = [data_frame(f"{number:08d}" + "x" * 8192) for number in range(4000)]
+    taken = client.write_until_refused(b"".join(frames), limit=sum(map(len, frames)))
+    assert taken < sum(map(len, frames)), "TCP never pushed back"
+    assert queued(layer, "websocket.receive") == 3
+    running.worker.go()
+    client.write(b"".join(frames)[taken:])
+    running.worker.sees("websocket.receive", len(frames), 40)
+    assert numbers(running) == list(range(len(frames)))
+    assert [m["order"] for m in running.worker.of("websocket.receive")] == list(range(1, len(frames) + 1))
+
+
+def test_a_channel_that_stays_full_closes_with_1013(interface_for):
+    layer = InMemoryChannelLayer(capacity=3)
+    running = interface_for(Quiet(), layer=layer, full_channel_timeout=0.4)
+    client = running.site.websocket()
+    running.worker.hold()
+    for number in range(6):
+        client.send(f"{number:08d}")
+    assert client.close_code() == 1013
+    running.worker.go()
+    (disconnect,) = running.worker.sees("websocket.disconnect")
+    assert disconnect["code"] == 1013
+    # The first three were in the channel, the fourth was given up: no later one comes in its place.
+    assert numbers(running) == [0, 1, 2]
+
+
+def test_a_full_channel_refuses_new_websockets_with_503(interface_for):
+    layer = InMemoryChannelLayer(channel_capacity={"websocket.connect": 1})
+    running = interface_for(layer=layer)
+    running.worker.hold()
+    waiting = running.site.handshake()
+    eventually(lambda: queued(layer, "websocket.connect") == 1)
+    assert running.site.handshake().refused().status == 503
+    running.worker.go()
+    waiting.opened()
+
+
+def test_sockets_that_wait_at_a_full_channel_keep_their_own_order(interface_for):
+    layer = InMemoryChannelLayer(capacity=2)
+    running = interface_for(Quiet(), layer=layer, full_channel_timeout=60)
+    clients = [running.site.websocket(f"/{number}") for number in range(8)]
+    running.worker.hold()
+
+    def talk(client):
+        for number in range(50):
+            client.send(f"{number:08d}")
+
+    threads = [threading.Thread(target=talk, args=(client,)) for client in clients]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    running.worker.go()
+    running.worker.sees("websocket.receive", 50 * len(clients))
+    for number in range(len(clients)):
+        assert numbers(running, f"/{number}") == list(range(50))
+
+
+def test_a_full_channel_of_frames_keeps_no_handshake_and_no_request_waiting(interface_for):
+    layer = InMemoryChannelLayer(channel_capacity={"websocket.receive": 1})
+    running = interface_for(layer=layer, full_channel_timeout=60)
+    client = running.site.websocket()
+    for number in range(5):
+        layer.send("websocket.receive", {"reply_channel": "x!y", "text": str(number)}) if number == 0 else None
+    running.worker.hold()
+    for number in range(5):
+        client.send(f"{number:08d}")
+    running.worker.go()
+    assert running.site.http().request().status == 200
+    running.site.websocket("/other")
+    assert [client.receive() for _ in range(5)] == [f"{number:08d}" for number in range(5)]
+
+
+@pytest.mark.parametrize("count", [5])
+def test_disconnects_wait_for_room_and_are_all_delivered(interface_for, count):
+    layer = InMemoryChannelLayer(channel_capacity={"websocket.disconnect": 1})
+    running = interface_for(layer=layer, full_channel_timeout=0.1)
+    clients = [running.site.websocket(f"/{number}") for number in range(count)]
+    running.worker.hold()
+    for client in clients:
+        client.close_with(1000)
+        assert client.close_code() == 1000
+    eventually(lambda: queued(layer, "websocket.disconnect") == 1)
+    running.worker.go()
+    disconnects = running.worker.sees("websocket.disconnect", count)
+    assert {message["path"] for message in disconnects} == {f"/{number}" for number in range(count)}
+
+
+def test_the_disconnect_comes_after_the_frames_that_wait(interface_for):
+    layer = InMemoryChannelLayer(capacity=2)
+    running = interface_for(Quiet(), layer=layer, full_channel_timeout=60)
+    client = running.site.websocket()
+    running.worker.hold()
+    for number in range(6):
+        client.send(f"{number:08d}")
+    client.close_with(4000)
+    running.worker.go()
+    running.worker.sees("websocket.disconnect")
+    assert numbers(running) == list(range(6))
+    assert [channel for channel, _ in running.worker.seen][-1] == "websocket.disconnect"
+
+
+class Flooding(Echo):
+    """Sends many frames for one that comes; where the reply channel is full it tries again."""
+
+    def __init__(self, count, size):
+        self.count = count
+        self.size = size
+
+    def receive(self, worker, message):
+        for number in range(self.count):
+            text = f"{number:08d}" + "x" * self.size
+            eventually(lambda text=text: worker.reply(message, {"text": text}) is None)
+
+
+def test_a_burst_of_replies_to_a_client_that_reads_loses_nothing(interface_for):
+    running = interface_for(Flooding(2000, 1000), max_buffered_bytes=8 << 20)
+    client = running.site.websocket()
+    client.send("go")
+    assert [int(client.receive()[:8]) for _ in range(2000)] == list(range(2000))
