@@ -163,7 +163,8 @@ class HTTPRequest:
             logger.debug("A reply to %s comes after its end", self._path)
             return
         if reply.error is not None or (reply.status is None and not self._started):
-            self._warn("Dropped a reply to a request", reply.error or "the first has to have a status")
+            error = reply.error or "the first has to have a status"
+            self._services.notices.add("Dropped a reply", self._channel, f"{error} (a request to {self._path})")
             self._answer(500)
             return
         if not self._outbox.has_room(len(reply.content), self._settings["max_buffered_response_bytes"]):

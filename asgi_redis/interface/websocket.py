@@ -217,11 +217,8 @@ class WebSocket:
         """Return the subprotocol if the client has offered it: with another one it has to fail."""
         if subprotocol is None or subprotocol in self._scope.get("subprotocols", ()):
             return subprotocol
-        logger.warning(
-            "Left the subprotocol %r out of a reply to channel %r: the client has not offered it",
-            subprotocol,
-            self.channel,
-        )
+        reason = f"the client has not offered {subprotocol!r}"
+        self._services.notices.add("Left out the subprotocol of a reply", self.channel, reason)
         return None
 
     def close(self, code: int = CLOSE_NORMAL) -> None:
