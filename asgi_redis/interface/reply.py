@@ -90,9 +90,7 @@ def _checked_close(close: Any) -> int | None:
         return None
     if close is True:
         return CLOSE_NORMAL
-    if not isinstance(close, int) or not (
-        1000 <= close <= 1003 or 1007 <= close <= 1014 or 3000 <= close <= 4999
-    ):
+    if not isinstance(close, int) or not (1000 <= close <= 1003 or 1007 <= close <= 1014 or 3000 <= close <= 4999):
         raise ValueError(f"close is true, or a code that may be sent, not {close!r}")
     return close
 
