@@ -85,7 +85,7 @@ def parse_socket_reply(message: Message) -> SocketReply:
 
 
 def _checked_close(close: Any) -> int | None:
-    """Return the code of a close; None without a close. See RFC 6455, 7.4, and the registry of IANA."""
+    """Return the code of a close, if it may be sent. See RFC 6455, 7.4."""
     if close is None or close is False:
         return None
     if close is True:

@@ -21,7 +21,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 class ServerEnd:
     """
-    Holds SIGINT and SIGTERM back while ``close`` runs; a second one goes through at once.
+    Holds SIGINT and SIGTERM back while ``close`` runs; a second one goes through.
 
     Signals reach a server in two ways: by a handler, as under Twisted, and by the descriptor that an event loop is
     woken with, as by ``add_signal_handler`` of asyncio and uvloop. Both are passed on as they would have come.
@@ -90,7 +90,7 @@ _watched: dict[int, asyncio.AbstractEventLoop] = {}  # by process
 
 
 def watch_for_end(loop: asyncio.AbstractEventLoop, close: Callable[[], Awaitable[None]]) -> None:
-    """Call ``close`` before the server of this loop gets SIGINT or SIGTERM, if it is the main thread's."""
+    """Call ``close`` before the main thread's server gets SIGINT or SIGTERM."""
     if _watched.get(os.getpid()) is loop or threading.current_thread() is not threading.main_thread():
         return
     _watched.clear()

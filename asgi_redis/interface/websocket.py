@@ -214,7 +214,7 @@ class WebSocket:
         return self._accepted
 
     def _offered(self, subprotocol: str | None) -> str | None:
-        """Return the subprotocol if the client has offered it: with another one it has to fail."""
+        """Return the subprotocol if the client has offered it, as it has to be."""
         if subprotocol is None or subprotocol in self._scope.get("subprotocols", ()):
             return subprotocol
         reason = f"the client has not offered {subprotocol!r}"
