@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Callable, ClassVar, TypeVar
 
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 from django.test import TestCase, TransactionTestCase
 
 from asgi_redis import InMemoryChannelLayer
@@ -90,6 +92,22 @@ def layers_in_memory(aliases: Iterable[str]) -> Iterator[None]:
     finally:
         for alias, layer in before.items():
             register_layer(alias, layer)
+
+
+@contextlib.contextmanager
+def connections_left_open() -> Iterator[None]:
+    """
+    Have views leave database connections as they are.
+
+    At both ends of a request Django would close the one that is within the transaction of a test.
+    """
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    try:
+        yield
+    finally:
+        for signal in (request_started, request_finished):
+            signal.connect(close_old_connections)
 
 
 def next_message(channel: str, alias: str) -> Message | None:
@@ -171,8 +189,9 @@ class Client:
     def _run(self, message: Message, consumer: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         consumer_started.send(type(self), environ={})
         try:
-            result = consumer(message, **arguments)
-            return run(result) if inspect.iscoroutine(result) else result
+            with connections_left_open():
+                result = consumer(message, **arguments)
+                return run(result) if inspect.iscoroutine(result) else result
         except ChannelSocketException as exception:
             exception.run(message)
         finally:

@@ -9,14 +9,18 @@ import pytest
 
 pytest.importorskip("django")
 
+from django.contrib.auth import get_user_model
 from django.db import connection
+from django.http import HttpResponse
 from django.test import SimpleTestCase, override_settings
+from django.urls import path
 
 import asgi_redis
 from asgi_redis import InMemoryChannelLayer
 from asgi_redis.integrations.django import register_layer
 from tests.support.workers.project import database
 from workers import Channel, DenyConnection, Group, Message, WebsocketCloseException, channel_layers, include, route
+from workers.handler import ViewConsumer
 from workers.test import ChannelTestCase, Client, TransactionChannelTestCase, apply_routes
 from workers.test.base import ChannelTestCaseMixin
 
@@ -29,6 +33,10 @@ UNREACHABLE = {"BACKEND": "asgi_redis.RedisChannelLayer", "CONFIG": {"hosts": ["
 def echo(message: Message, **arguments: Any) -> Any:
     message.reply_channel.send({"echo": message["n"], **arguments})
     return "done"
+
+
+class Urls:
+    urlpatterns = (path("", lambda request: HttpResponse(f"{get_user_model().objects.count()} user")),)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -166,6 +174,13 @@ class TestClients(ChannelTestCase):
             assert self.client.receive() == {"close": 4001}
             with pytest.raises(DenyConnection):
                 self.client.send_and_consume("websocket.connect")
+
+    def test_a_view_sees_the_data_of_the_test_and_leaves_its_transaction_alone(self) -> None:
+        get_user_model().objects.create_user("ada")
+        with apply_routes(route("http.request", ViewConsumer())), override_settings(ROOT_URLCONF=Urls):
+            self.client.send_and_consume("http.request", {"method": "GET", "path": "/", "http_version": "1.1"})
+        assert self.client.receive()["content"] == b"1 user"
+        assert get_user_model().objects.count() == 1
 
     def test_it_joins_groups(self) -> None:
         self.client.join_group("g")
