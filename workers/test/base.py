@@ -99,7 +99,7 @@ def connections_left_open() -> Iterator[None]:
     """
     Have views leave database connections as they are.
 
-    At both ends of a request Django would close the one that is within the transaction of a test.
+    At both ends of a request Django would close the connection of a test that is in a transaction.
     """
     for signal in (request_started, request_finished):
         signal.disconnect(close_old_connections)
