@@ -21,6 +21,7 @@ from typing import Any
 
 from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
+from asgi_redis.connection import is_unsent
 from asgi_redis.integrations.django import DEFAULT_ALIAS, get_channel_layer
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.process.awaiting import refuse_await
@@ -85,14 +86,23 @@ class PendingMessageStore:
         Send the collected messages in order, and stop collecting.
 
         A full channel is retried for up to two seconds from the start of the flush, and a Redis that is away for up
-        to ten; all messages share these deadlines. A message to a group is not tried again after an error of Redis,
-        which may have seen it. A message that cannot be sent is dropped, counted and logged; no error is raised for
+        to ten; all messages share these deadlines. A message to a group is not tried again where Redis may have seen
+        it. A message that cannot be sent is dropped, counted and logged; no error is raised for
         it.
         """
         batch = self._batch.get()
-        if batch is None:
-            return
-        messages, batch.messages = batch.messages, None
+        if batch is not None:
+            messages, batch.messages = batch.messages, None
+            self._send(messages)
+
+    def send_collected(self) -> None:
+        """Send the messages so far, as ``flush`` does, and go on collecting."""
+        batch = self._batch.get()
+        if batch is not None and batch.messages:
+            messages, batch.messages = batch.messages, []
+            self._send(messages)
+
+    def _send(self, messages: list[tuple[_Destination, Content]] | None) -> None:
         if not messages:
             return
         dropped = _send_all(messages, time.monotonic())
@@ -127,7 +137,7 @@ def _send_all(messages: list[tuple[_Destination, Content]], begin: float) -> lis
     dropped: list[_Destination] = []
     for position, (sender, content) in enumerate(messages):
         try:
-            _send(sender, content, begin)
+            send_persistently(sender, content, begin)
         except RedisError as error:
             # Past the deadline, each of the other messages would wait for an unreachable Redis while it occupies
             # the slot.
@@ -144,8 +154,12 @@ def _send_all(messages: list[tuple[_Destination, Content]], begin: float) -> lis
     return dropped
 
 
-def _send(sender: _Destination, content: Content, begin: float) -> None:
-    """Send a message; try again where that cannot send it twice."""
+def send_persistently(sender: _Destination, content: Content, begin: float) -> None:
+    """
+    Send a message; try again where that cannot send it twice.
+
+    ``begin`` is the time (``time.monotonic``) from which it is tried. Raises the errors of the layer.
+    """
     attempt, may_repeat = _attempt(sender, content)
     while True:
         try:
@@ -154,9 +168,9 @@ def _send(sender: _Destination, content: Content, begin: float) -> None:
             left = begin + FLUSH_SECONDS - time.monotonic()
             if left <= 0:
                 raise
-        except (ConnectionError, TimeoutError):
+        except (ConnectionError, TimeoutError) as error:
             left = begin + OUTAGE_SECONDS - time.monotonic()
-            if left <= 0 or not may_repeat:
+            if left <= 0 or not (may_repeat or is_unsent(error)):
                 raise
         else:
             return

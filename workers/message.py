@@ -21,6 +21,8 @@ class Message:
         channel: The channel that it was received from.
         reply_channel: The channel that its content names for the answer, or None.
         channel_layer: The layer of these channels.
+        then: Channel and content of messages that the worker runs after this one, in the same slot. None where no
+            worker runs it.
         channel_session: Set by the decorators of ``workers.sessions``, as is ``http_session``.
         user: Set by the decorators of ``workers.auth``.
     """
@@ -34,6 +36,7 @@ class Message:
     def __init__(self, content: dict[str, Any], channel_name: str, channel_layer: BaseChannelLayer) -> None:
         self.content = content
         self.channel_layer = channel_layer
+        self.then: list[tuple[str, dict[str, Any]]] | None = None
         self.channel = Channel(channel_name, channel_layer=channel_layer)
         reply = content.get("reply_channel")
         self.reply_channel = Channel(reply, channel_layer=channel_layer) if reply else None

@@ -5,15 +5,18 @@ A channel session belongs to a reply channel, so to one client for as long as it
 client are handled at the same time, each saves its own changes only, so that neither undoes those of the other.
 The consumers are plain functions: Django's sessions cannot be used in an event loop.
 
-The only file that uses a private part of Django: ``_session_key``.
+The only file that uses a private part of Django: ``_session_key``. It is over 300 lines: the order of messages is
+kept in the sessions, with the same steps to load and save them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import hashlib
 import inspect
+import time
 from importlib import import_module
 from typing import Any, Callable, TypeVar, overload
 
@@ -25,6 +28,9 @@ try:
 except ImportError as error:
     raise ImportError(f'sessions need Django: pip install "asgi_redis[django]" ({error})') from error
 
+from redis.exceptions import RedisError
+
+from workers.channel import OUTAGE_SECONDS, Channel, pending_message_store, send_persistently
 from workers.exceptions import ConsumeLater
 from workers.message import Message
 from workers.utils import name_that_thing
@@ -32,6 +38,9 @@ from workers.utils import name_that_thing
 Consumer = TypeVar("Consumer", bound=Callable[..., Any])
 
 NEXT_ORDER = "__channels_next_order"
+MAX_EARLY = 100  # messages of a client that wait for their turn
+STANDSTILL_SECONDS = 2.0  # after which waiting messages count as stuck
+POLL_SECONDS = 0.25
 _MISSING = object()
 
 
@@ -65,13 +74,16 @@ def session_for_reply_channel(reply_channel: str) -> Any:
     engine = import_module(getattr(settings, "CHANNEL_SESSION_ENGINE", settings.SESSION_ENGINE))
     if engine is signed_cookies:
         raise ValueError("channel sessions cannot be kept in signed cookies: set CHANNEL_SESSION_ENGINE to another")
-    # The key is that of Channels 1, so that both find the same sessions; it keeps no secret.
-    hashed = hashlib.sha1(reply_channel.encode("utf8"), usedforsecurity=False).hexdigest()
-    key = f"chn{hashed[:29]}"
+    key = _session_key(reply_channel)
     session = engine.SessionStore(session_key=key)
     session.channels_loaded = copy.deepcopy(dict(session.items()))
     session._session_key = key  # no public way: a session that does not exist loses its key when it is loaded
     return session
+
+
+def _session_key(reply_channel: str) -> str:
+    # That of Channels 1, so that both find the same sessions; it keeps no secret.
+    return f"chn{hashlib.sha1(reply_channel.encode('utf8'), usedforsecurity=False).hexdigest()[:29]}"
 
 
 def channel_session(func: Consumer) -> Consumer:
@@ -151,25 +163,78 @@ def _ordered(func: Consumer) -> Consumer:
             raise ValueError(f"a message on channel {message.channel} has no order to enforce")
         order = int(message.content["order"])
         session = message.channel_session
-        if order == session.get(NEXT_ORDER, 0):
+        # One whose turn is over has its number twice: the interface was not sure whether Redis had the first.
+        if order <= session.get(NEXT_ORDER, 0):
             func(message, *args, **kwargs)
-            session[NEXT_ORDER] = order + 1
+            # Before another worker may begin with the next message: its answers must not overtake these.
+            pending_message_store.send_collected()
+            session[NEXT_ORDER] = next_order = max(session.get(NEXT_ORDER, 0), order + 1)
             _save(session, message)
             session.modified = False
-            requeue_messages(message)
+            _call_next(message, next_order)
             return
-        layer = message.channel_layer
-        name = _reply_channel_name(message)
-        message.content["original_channel"] = message.channel.name
-        try:
-            layer.send(wait_channel_name(name), message.content)
-        except layer.ChannelFull:
-            raise layer.ChannelFull(f"too many messages of {name} wait for their turn") from None
+        _wait(message, order, session.get(NEXT_ORDER, 0))
         # The message before may have been done after this one had loaded the session and before it waited.
         if order == session.load().get(NEXT_ORDER, 0):
-            requeue_messages(message)
+            _call_next(message, order)
 
     return inner  # type: ignore[return-value]  # as above
+
+
+def _call_next(message: Message, order: int) -> None:
+    """
+    Let the message with ``order`` of a client come, if it waits.
+
+    The worker runs it after this one. Where no worker runs this one, all messages of the client that wait go back to
+    their channels.
+    """
+    if message.then is None:
+        requeue_messages(message)
+        return
+    turn, deadline = _turn_channel_name(message, order), time.monotonic() + OUTAGE_SECONDS
+    while True:
+        try:
+            _, content = message.channel_layer.receive([turn], block=False)
+            break
+        except RedisError:
+            # Also where Redis may have taken it, and it is lost: another receive finds nothing then.
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(POLL_SECONDS)
+    if content is not None:
+        message.then.append((content.pop("original_channel"), content))
+
+
+def _wait(message: Message, order: int, next_order: int) -> None:
+    """
+    Let a message wait for its turn.
+
+    While too many messages of the client wait, it holds the slot, as long as they are being worked off: frames
+    that come too fast then stay in the channel, and in the end with the client. Raises the layer's ``ChannelFull``.
+    """
+    name = _reply_channel_name(message)
+    layer = message.channel_layer
+    message.content["original_channel"] = message.channel.name
+    if message.then is not None:
+        deadline = time.monotonic() + STANDSTILL_SECONDS
+        while order - next_order > MAX_EARLY and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+            latest = session_for_reply_channel(name).get(NEXT_ORDER, 0)
+            if latest != next_order:
+                next_order, deadline = latest, time.monotonic() + STANDSTILL_SECONDS
+        if order - next_order <= MAX_EARLY:
+            turn = Channel(_turn_channel_name(message, order), channel_layer=layer)
+            send_persistently(turn, message.content, time.monotonic())
+            return
+    else:
+        with contextlib.suppress(layer.ChannelFull):
+            layer.send(wait_channel_name(name), message.content)
+            return
+    raise layer.ChannelFull(f"too many messages of {name} wait for their turn")
+
+
+def _turn_channel_name(message: Message, order: int) -> str:
+    return f"__wait__?{_session_key(_reply_channel_name(message))}.{order}"
 
 
 def http_session(func: Consumer) -> Consumer:

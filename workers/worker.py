@@ -155,6 +155,7 @@ class Worker:
     def quiet(self) -> None:
         """Stop pulling for good: step 2. From any thread, also before ``start``."""
         self.shutdown.begin()  # first: the rest may wait for Redis
+        self.dispatcher.quieted = True
         self._puller.quiet()
         self._events.put(None)
 

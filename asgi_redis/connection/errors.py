@@ -40,7 +40,13 @@ def before_sending(call: Call) -> Call:
 
 def is_unsent(error: Exception) -> bool:
     """Return whether Redis has not carried out the request, so it may be made again."""
-    return isinstance(error, _REFUSALS) or "unsent" in vars(error)
+    noted: bool | None = vars(error).get("unsent")
+    return isinstance(error, _REFUSALS) if noted is None else noted
+
+
+def note_partly_sent(error: Exception) -> None:
+    """Note that other requests of the same call may have been carried out."""
+    vars(error)["unsent"] = False
 
 
 def authentication_error(name: object, error: Exception) -> AuthenticationError:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from redis.exceptions import RedisError
 
+from asgi_redis.connection.errors import note_partly_sent
 from asgi_redis.connection.shard import Shard
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.process import fork
@@ -26,12 +27,20 @@ Plan = Generator[list[Request], list[Any], T]
 def run_plan(plan: Plan[T]) -> T:
     """Run a plan with blocking requests, and return its result."""
     generation = fork.check()
+    executed = 0
+    requests: Sequence[Request] = ()
     try:
         requests = next(plan)
         while True:
             if fork.generation != generation:
                 raise fork.forked()
-            requests = plan.send(execute_on_shards(requests))
+            results = execute_on_shards(requests)
+            executed += 1
+            requests = plan.send(results)
+    except RedisError as error:
+        if executed or len(requests) > 1:
+            note_partly_sent(error)
+        raise
     except StopIteration as ended:
         result: T = ended.value
         return result

@@ -11,11 +11,13 @@ import itertools
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from types import CoroutineType, ModuleType
 from typing import Any, Callable, NamedTuple
 
 from redis.exceptions import RedisError
 
+from asgi_redis.connection import is_unsent
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.wire.message import Message as Content
 from workers import exceptions, signals
@@ -72,7 +74,7 @@ class Dispatcher:
 
     ``done`` counts the messages that it has finished, ``failed`` those among them that were lost to an error.
     ``observers`` are called after each message, in its slot, with the channel, the name of the consumer, the seconds
-    that it ran, and whether it failed.
+    that it ran, and whether it failed. ``quieted`` is set when the worker stops.
 
     ``sender`` is the sender of the signals. ``on_failure`` is called when an observer or a receiver of the signals
     has raised, with its name and the exception. ``postpone`` sends a message to a channel after some seconds, for
@@ -91,6 +93,7 @@ class Dispatcher:
         self.done = 0
         self.failed = 0
         self.observers: list[Observer] = []
+        self.quieted = False
         self._router = router
         self._layer = channel_layer
         self._sender = sender
@@ -109,15 +112,38 @@ class Dispatcher:
             return list(self._running.values())
 
     def dispatch(self, channel: str, content: Content) -> None:
-        """Run one message to its end, in this thread, in a new context. Never raises."""
-        run_apart(self._dispatch, channel, content)
+        """
+        Run one message to its end, in this thread, in a new context. Never raises.
 
-    def _dispatch(self, channel: str, content: Content) -> None:
+        Then run the messages that its consumer has left in ``then``, likewise. During a stop they go back to their
+        channels, if there is room.
+        """
+        following = [*run_apart(self._dispatch, channel, content)]
+        while following:
+            channel, content = following.pop(0)
+            if not (self.quieted and self._sent_back(channel, content)):
+                following.extend(run_apart(self._dispatch, channel, content))
+
+    def _sent_back(self, channel: str, content: Content) -> bool:
+        """Return whether a message is, or may be, in its channel again."""
+        try:
+            self._layer.send(channel, content)
+        except self._layer.ChannelFull:
+            return False
+        except BaseException as error:
+            if isinstance(error, RedisError) and is_unsent(error):
+                return False
+            logger.exception("A message could not go back to channel %r", channel)
+        return True
+
+    def _dispatch(self, channel: str, content: Content) -> Sequence[tuple[str, Content]]:
         name = "?"
+        then: list[tuple[str, Content]] = []
         failed = True
         started = time.monotonic()
         try:
             message = self._message(content, channel, self._layer)
+            message.then = then
             if content.get("__retries__", 0) == MAX_RETRIES:
                 message.__doomed__ = True
             match = self._router.match(message)
@@ -140,6 +166,7 @@ class Dispatcher:
                 observe(channel, name, seconds, failed)
             except BaseException as error:  # noqa: BLE001  the worker acts on it
                 self._on_failure(f"the observer {name_that_thing(observe)}", error)
+        return then
 
     def _run(self, consumer: Consumer, name: str, message: Any, arguments: dict[str, Any]) -> bool:
         with self._lock:

@@ -7,8 +7,9 @@ import time
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from asgi_redis.connection.redis_py import Unsent
 from tests.support.workers.fakes import FakeLayer
-from workers import Channel, channel
+from workers import Channel, Group, channel
 from workers.channel import PendingMessageStore, pending_message_store
 from workers.signals import consumer_finished, consumer_started
 
@@ -136,3 +137,31 @@ def test_what_a_copied_context_sends_goes_out_with_the_consumer(store: PendingMe
     assert layer.sent == []
     store.flush()
     assert layer.sent == [("a", {"n": 1})]
+
+
+def test_what_was_collected_may_be_sent_before_the_end(store: PendingMessageStore, layer: FakeLayer) -> None:
+    fill(store, layer, "a")
+    store.send_collected()
+    assert layer.sent == [("a", {"n": 0})]
+    assert store.active
+    store.append(Channel("b", channel_layer=layer), {"n": 1})
+    store.flush()
+    assert layer.sent == [("a", {"n": 0}), ("b", {"n": 1})]
+
+
+def test_what_redis_has_not_seen_is_sent_when_it_is_back(store: PendingMessageStore, layer: FakeLayer) -> None:
+    """Also to a group, where a lost answer would leave it open."""
+    refusals = [Unsent("away"), Unsent("away")]
+
+    def send_group(group: str, message: object) -> int:
+        if refusals:
+            raise refusals.pop()
+        layer.sent.append((group, {}))
+        return 0
+
+    layer.send_group = send_group  # type: ignore[method-assign]
+    store.prepare()
+    store.append(Group("g", channel_layer=layer), {})  # type: ignore[arg-type]
+    store.flush()
+    assert layer.sent == [("g", {})]
+    assert store.dropped == 0

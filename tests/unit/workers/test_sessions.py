@@ -194,6 +194,91 @@ def test_full_channels_are_told(client: str, layer: RedisChannelLayer) -> None:
         requeue_messages(message(client, layer))
 
 
+def run_by_worker(consumer: Any, client: str, layer: Any, **content: Any) -> list[tuple[str, Any]]:
+    """Calls a consumer as a worker does, and returns the messages to run after it."""
+    given = message(client, layer, **content)
+    given.then = []
+    consumer(given)
+    return given.then
+
+
+def test_in_a_worker_the_next_message_comes_at_once(engine: str, client: str, layer: RedisChannelLayer) -> None:
+    """Also where the channel is full: only its readers make room."""
+    for _ in range(3):
+        layer.send("c", {})
+    consumer = enforce_ordering(lambda message: None)
+    assert run_by_worker(consumer, client, layer, order=2) == []
+    assert run_by_worker(consumer, client, layer, order=1) == []
+    then = run_by_worker(consumer, client, layer, order=0)
+    assert then == [("c", {"order": 1, "reply_channel": client})]
+    assert run_by_worker(consumer, client, layer, order=1) == [("c", {"order": 2, "reply_channel": client})]
+
+
+def test_in_a_worker_a_message_whose_turn_comes_while_it_goes_to_wait_follows(
+    client: str, layer: RedisChannelLayer
+) -> None:
+    consumer = enforce_ordering(lambda message: None)
+    given = message(client, layer, order=1)
+    given.then = []
+    send = layer.repeatable_send
+
+    def slow(channel: str, content: Any, witness: Any) -> Any:
+        if channel.startswith("__wait__"):
+            consumer(message(client, layer, order=0))
+        return send(channel, content, witness)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layer, "repeatable_send", slow)
+        consumer(given)
+    assert given.then == [("c", {"order": 1, "reply_channel": client})]
+
+
+def test_a_message_far_ahead_of_its_turn_holds_its_slot(
+    client: str, layer: RedisChannelLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as those before it are worked off."""
+    monkeypatch.setattr(sessions, "MAX_EARLY", 1)
+    monkeypatch.setattr(sessions, "POLL_SECONDS", 0.01)
+    consumer = enforce_ordering(lambda message: None)
+    ended = threading.Event()
+
+    def far_ahead() -> None:
+        run_by_worker(consumer, client, layer, order=2)
+        connections.close_all()
+        ended.set()
+
+    thread = threading.Thread(target=far_ahead)
+    thread.start()
+    assert not ended.wait(0.2)
+    run_by_worker(consumer, client, layer, order=0)
+    thread.join(10)
+    assert ended.is_set()
+    monkeypatch.setattr(sessions, "STANDSTILL_SECONDS", 0.05)
+    with pytest.raises(layer.ChannelFull, match="wait for their turn"):
+        run_by_worker(consumer, client, layer, order=9)
+
+
+def test_a_number_that_comes_twice_holds_up_nothing(client: str, layer: RedisChannelLayer) -> None:
+    handled: list[int] = []
+    consumer = enforce_ordering(lambda message: handled.append(message["n"]))
+    for order, n in ((0, 0), (1, 1), (1, 2), (2, 3)):
+        run_by_worker(consumer, client, layer, order=order, n=n)
+    assert handled == [0, 1, 2, 3]
+
+
+def test_answers_are_sent_before_the_next_message_may_begin(client: str, layer: RedisChannelLayer) -> None:
+    seen: list[int] = []
+
+    class Store:
+        def send_collected(self) -> None:
+            seen.append(session_for_reply_channel(client).get(sessions.NEXT_ORDER, 0))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sessions, "pending_message_store", Store())
+        enforce_ordering(lambda message: None)(message(client, layer, order=0))
+    assert seen == [0]
+
+
 def test_ordering_needs_an_order_and_knows_no_slight_one(client: str) -> None:
     with pytest.raises(ValueError, match="no order"):
         enforce_ordering(lambda message: None)(message(client))

@@ -7,7 +7,7 @@ import time
 import pytest
 import redis
 
-from asgi_redis.connection import execute_on_shards
+from asgi_redis.connection import execute_on_shards, is_unsent, run_plan
 from asgi_redis.wire import Operation
 from asgi_redis.wire.operation import command
 from tests.support.shards import echo, incr, shard_at
@@ -51,3 +51,22 @@ class TestExecuteAll:
         with pytest.raises(KeyboardInterrupt):
             execute_on_shards([(shard, echo(b"first")) for shard in shards])
         assert [shard.execute(echo(b"second")) for shard in shards[1:]] == [b"second"] * 2
+
+
+def test_a_call_that_may_have_been_carried_out_in_part_is_not_unsent(redis_server, fresh_redis_server, prefix):
+    """It must not be made again, although the request that failed has not left this process."""
+    up, down = shard_at(redis_server), shard_at(fresh_redis_server)
+    key = prefix.encode()
+    fresh_redis_server.kill()
+
+    def plan(*rounds):
+        yield from rounds
+
+    def error_of(*rounds):
+        with pytest.raises(redis.exceptions.ConnectionError) as caught:
+            run_plan(plan(*rounds))
+        return caught.value
+
+    assert is_unsent(error_of([(down, incr(key))]))
+    assert not is_unsent(error_of([(up, incr(key))], [(down, incr(key))]))
+    assert not is_unsent(error_of([(down, incr(key)), (up, incr(key))]))

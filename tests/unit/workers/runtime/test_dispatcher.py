@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
+from asgi_redis.connection.redis_py import Unsent
 from tests.support.workers.fakes import FakeLayer
 from workers import Channel, route
 from workers.exceptions import ConsumeLater, DenyConnection, WebsocketCloseException
@@ -202,3 +204,47 @@ def test_running_shows_what_runs_and_for_how_long(layer: FakeLayer) -> None:
     may_end.set()
     thread.join()
     assert done.running() == []
+
+
+def counting_down(handled: list[int]) -> Any:
+    """A consumer that lets a message follow, with a number that is lower by one."""
+
+    def consumer(message: Message) -> None:
+        handled.append(message["n"])
+        if message["n"]:
+            message.then.append((message.channel.name, {"n": message["n"] - 1}))
+
+    return consumer
+
+
+def test_messages_that_a_consumer_leaves_follow_in_the_same_slot(layer: FakeLayer) -> None:
+    handled: list[int] = []
+    dispatcher = Dispatcher(Router([route("c", counting_down(handled))]), layer, SENDER)
+    dispatcher.dispatch("c", {"n": 2})
+    assert handled == [2, 1, 0]
+    assert dispatcher.done == 3
+    assert layer.sent == []
+
+
+def test_during_a_stop_they_go_back_to_their_channel_where_it_has_room(layer: FakeLayer) -> None:
+    handled: list[int] = []
+    dispatcher = Dispatcher(Router([route(["c", "full"], counting_down(handled))]), layer, SENDER)
+    dispatcher.quieted = True
+    dispatcher.dispatch("c", {"n": 2})
+    assert handled == [2]
+    assert layer.sent == [("c", {"n": 1})]
+    layer.full.add("full")
+    dispatcher.dispatch("full", {"n": 1})
+    assert handled == [2, 1, 0]
+
+
+def test_after_an_error_they_are_run_only_if_they_were_not_sent(layer: FakeLayer) -> None:
+    handled: list[int] = []
+    dispatcher = Dispatcher(Router([route("c", counting_down(handled))]), layer, SENDER)
+    dispatcher.quieted = True
+    layer.errors["c"] = RedisConnectionError("maybe")
+    dispatcher.dispatch("c", {"n": 1})
+    assert handled == [1]
+    layer.errors["c"] = Unsent("certainly not")
+    dispatcher.dispatch("c", {"n": 1})
+    assert handled == [1, 1, 0]
