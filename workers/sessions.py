@@ -300,18 +300,24 @@ def _existing_session(message: Message) -> Any:
 
 def _save(session: Any, message: Message) -> None:
     """Save the changes to a session on top of the changes of others."""
-    stored = session_for_reply_channel(_reply_channel_name(message))
-    if stored.session_key == session.session_key:
-        before, now, merged = session.channels_loaded, dict(session.items()), dict(stored.items())
-        for key in {*before, *now}:
-            if key not in now:
-                merged.pop(key, None)
-            elif before.get(key, _MISSING) != now[key]:
-                merged[key] = now[key]
-        session.clear()
-        session.update(merged)
-        session.channels_loaded = copy.deepcopy(merged)
+    if message.reply_channel is not None:  # a test may set a session without one
+        _merge(session, session_for_reply_channel(message.reply_channel.name))
     session.save()
+
+
+def _merge(session: Any, stored: Any) -> None:
+    """Add the changes of others to a session, unless it is another one."""
+    if stored.session_key != session.session_key:
+        return
+    before, now, merged = session.channels_loaded, dict(session.items()), dict(stored.items())
+    for key in {*before, *now}:
+        if key not in now:
+            merged.pop(key, None)
+        elif before.get(key, _MISSING) != now[key]:
+            merged[key] = now[key]
+    session.clear()
+    session.update(merged)
+    session.channels_loaded = copy.deepcopy(merged)
 
 
 def _reply_channel_name(message: Message) -> str:

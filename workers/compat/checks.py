@@ -17,7 +17,7 @@ from workers.importing import hidden_package, place
 from workers.routing import Router
 
 # Not those of other packages: they may be made to run the command that comes next, as that of whitenoise.
-OTHER_RUNSERVERS = {"channels", "daphne", "django.contrib.staticfiles"}
+OTHER_RUNSERVERS = {"channels", "daphne"}
 
 
 def check_command(**_: Any) -> list[CheckMessage]:
@@ -36,10 +36,8 @@ def check_command(**_: Any) -> list[CheckMessage]:
 
 def check_runserver(**_: Any) -> list[CheckMessage]:
     """Return a warning where ``manage.py runserver`` serves no consumers."""
-    layers = getattr(settings, "CHANNEL_LAYERS", {})
-    routed = isinstance(layers, Mapping) and any("ROUTING" in entry for entry in layers.values() if entry)
     owner = str(get_commands().get("runserver", ""))
-    if not routed or owner not in OTHER_RUNSERVERS or has_channels1():
+    if not has_routing() or owner not in OTHER_RUNSERVERS or has_channels1():
         return []
     return [
         Warning(
@@ -49,6 +47,12 @@ def check_runserver(**_: Any) -> list[CheckMessage]:
             id="workers.W003",
         )
     ]
+
+
+def has_routing() -> bool:
+    """Return whether the settings have a layer with a ``ROUTING``."""
+    layers = getattr(settings, "CHANNEL_LAYERS", {})
+    return isinstance(layers, Mapping) and any("ROUTING" in entry for entry in layers.values() if entry)
 
 
 def check_hidden_package(**_: Any) -> list[CheckMessage]:

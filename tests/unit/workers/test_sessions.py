@@ -134,6 +134,18 @@ def test_a_method_may_be_decorated_and_decorators_share_a_session(client: str) -
     assert session_for_reply_channel(client)["a"] == 1
 
 
+def test_a_session_that_a_test_has_set_is_saved_without_a_reply_channel(engine: str, client: str) -> None:
+    @channel_session
+    def consumer(message: Any) -> None:
+        message.channel_session["a"] = 1
+
+    received: Any = message(None)
+    received.channel_session = session_for_reply_channel(client)
+    received.channel_session.save(must_create=True)
+    consumer(received)
+    assert session_for_reply_channel(client)["a"] == 1
+
+
 def test_what_a_channel_session_cannot_do_is_an_error(client: str) -> None:
     with pytest.raises(ValueError, match="reply_channel"):
         channel_session(lambda message: None)(message(None))
