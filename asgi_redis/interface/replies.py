@@ -26,6 +26,7 @@ _MAX_BATCH = 1024  # messages in one round trip
 _WAIT_SECONDS = 5.0
 _HANDOVER_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
+_GATHER_SECONDS = 0.0005  # before the next round trip, while many replies come
 
 
 class Connection(Protocol):
@@ -116,14 +117,21 @@ class Replies:
     def _run(self, reader: LayerReader, stopping: threading.Event) -> None:
         queues = [self._queue(HTTP), self._queue(WEBSOCKET)]
         taken: list[threading.Event] = []
+        limit, size = 1, 0
         try:
             while self._goes_on(stopping):
+                if size > 1:
+                    # A round trip, and waking the loop, cost more than the replies in it: the more, the better.
+                    stopping.wait(_GATHER_SECONDS)
+                # Where replies come one at a time, to look for more before waiting is a round trip in vain.
+                limit = 1 if size <= 1 and limit > 1 else _MAX_BATCH
                 try:
-                    batch = reader.receive_batch(queues, _MAX_BATCH, _WAIT_SECONDS, shared=True)
+                    batch = reader.receive_batch(queues, limit, _WAIT_SECONDS, shared=True)
                 except Exception:
                     logger.exception("Replies of workers cannot be received; trying again")
                     stopping.wait(_RETRY_SECONDS)
                     continue
+                size = len(batch)
                 # One batch is on its way while the next is received: a loop that cannot keep up slows this down, and
                 # then the queue fills up and slows the workers down.
                 for event in taken:
