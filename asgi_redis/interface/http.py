@@ -113,6 +113,10 @@ class HTTPRequest:
             self._warn("Answered a request with 503", error)
             self._answer(503)
             return False
+        except ChannelLayerError as error:
+            self._warn("Answered a request with 500", error)
+            self._answer(500)
+            return False
         self._wait()
         return True
 

@@ -130,6 +130,11 @@ class WebSocket:
             self._warn("Refused a websocket", error)
             self._refuse(503)
             return False
+        except ChannelLayerError as error:
+            self.joined = False
+            self._warn("Refused a websocket with 500", error)
+            self._refuse(500)
+            return False
         if not (self._accepted or self._ending):
             self._after(self._settings["websocket_handshake_timeout"], self._refuse_late)
         return True

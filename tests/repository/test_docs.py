@@ -11,12 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from asgi_redis.interface.options import InterfaceOptions
+from asgi_redis.layers.options import declarations
+
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
     ROOT / "README.rst",
     ROOT / "CONTRIBUTING.rst",
     ROOT / "docs" / "layers.rst",
     ROOT / "docs" / "channels4.rst",
+    ROOT / "docs" / "interface.rst",
     ROOT / "docs" / "options.rst",
     ROOT / "docs" / "own_layer.rst",
     ROOT / "docs" / "porting.rst",
@@ -41,6 +45,12 @@ def test_the_page_of_the_options_is_that_of_the_declarations(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, ROOT / "docs" / "options.py", written], check=True, env=environment)
     assert (ROOT / "docs" / "options.rst").read_text() == written.read_text(), "run docs/options.py"
+
+
+def test_the_page_of_the_interface_has_each_option_with_its_default():
+    text = (ROOT / "docs" / "interface.rst").read_text()
+    shown = dict(re.findall(r"^   \* - ``(\w+)``\n     - ([\d.]+)\n", text, re.MULTILINE))
+    assert shown == {name: str(option.default) for name, option in declarations(InterfaceOptions).items()}
 
 
 def test_the_page_of_an_own_layer_shows_the_example_which_has_sixty_lines():

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from asgi_redis import InMemoryChannelLayer, RedisChannelLayer
 from tests.support.interface.stand_in import Echo, Quiet
 from tests.support.waiting import eventually
 
@@ -89,10 +90,18 @@ def test_a_body_that_no_worker_reads_is_not_taken_in(interface_for):
     assert answer.bodies[0] == part * (size // MEBIBYTE)
 
 
+@pytest.fixture(params=["memory", "redis"])
+def layer(request, prefix):
+    """A layer whose calls end at once, and one whose calls take their time."""
+    if request.param == "memory":
+        return InMemoryChannelLayer()
+    return RedisChannelLayer(hosts=[request.getfixturevalue("redis_server").url], prefix=prefix)
+
+
 @pytest.mark.parametrize("how", ["close", "reset"])
-def test_a_client_that_goes_in_the_middle_of_its_body_closes_the_channel(interface_for, how):
+def test_a_client_that_goes_in_the_middle_of_its_body_closes_the_channel(layer, interface_for, how):
     answer = Uploads()
-    running = interface_for(answer)
+    running = interface_for(answer, layer=layer)
     client = running.site.http()
     client.write(b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + noise(300_000))
     running.worker.sees("http.request")
@@ -154,9 +163,9 @@ class Downloads(Quiet):
             worker.reply(message, {**head, "content": part, "more_content": sent < len(content)})
 
 
-def test_a_long_response_to_a_slow_client_waits_at_the_worker(interface_for):
+def test_a_long_response_to_a_slow_client_waits_at_the_worker(layer, interface_for):
     answer = Downloads(40 * MEBIBYTE)
-    running = interface_for(answer)
+    running = interface_for(answer, layer=layer)
     client = running.site.http(receive_buffer=4096)
     client.start()
     client.answer_head()
@@ -171,9 +180,9 @@ def test_a_long_response_to_a_slow_client_waits_at_the_worker(interface_for):
     assert written == sorted(written)
 
 
-def test_the_worker_of_a_long_response_hears_that_the_client_has_gone(interface_for):
+def test_the_worker_of_a_long_response_hears_that_the_client_has_gone(layer, interface_for):
     answer = Downloads(40 * MEBIBYTE)
-    running = interface_for(answer)
+    running = interface_for(answer, layer=layer)
     client = running.site.http(receive_buffer=4096)
     client.start()
     client.answer_head()

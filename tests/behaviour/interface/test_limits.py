@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asgi_redis import InMemoryChannelLayer
+from asgi_redis import InMemoryChannelLayer, RedisChannelLayer
 from asgi_redis.interface import Interface
 from tests.support.interface.stand_in import Quiet
 from tests.support.waiting import eventually
@@ -65,6 +65,20 @@ def test_a_limit_on_sockets_is_none_on_requests(interface_for):
     running = interface_for(max_sockets=1)
     running.site.websocket()
     assert running.site.http().request().status == 200
+
+
+def test_messages_that_the_layer_refuses_cost_no_connection_of_others(interface_for, redis_server, prefix, caplog):
+    layer = RedisChannelLayer(hosts=[redis_server.url], prefix=prefix, max_message_bytes=2000)
+    running = interface_for(layer=layer)
+    site = running.site
+    assert site.http().request("POST", "/", b"x" * 3000).status == 500
+    assert site.handshake("/", [("X", "a" * 3000)]).refused().status == 500
+    client = site.websocket()
+    client.send("x" * 3000)
+    assert client.close_code() == 1011
+    assert running.worker.sees("websocket.disconnect")[0]["code"] == 1011
+    assert caplog.text.count("MessageTooLarge") == 3
+    assert site.http().request("POST", "/", b"fine").body == b"fine"
 
 
 @pytest.mark.parametrize(

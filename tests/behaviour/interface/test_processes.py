@@ -54,11 +54,13 @@ def test_an_interface_outlives_its_loop():
                 assert client.receive() == str(number)
 
 
+UVICORN = "uvicorn.workers.UvicornWorker"
 FORKING = {
     "uvicorn": ["uvicorn", "--workers", "2", "--port", "{port}", "--timeout-graceful-shutdown", "10", APPLICATION],
-    "gunicorn": ["gunicorn", "-k", "WORKER", "-w", "2", "-b", "127.0.0.1:{port}", APPLICATION],
-    "gunicorn-preload": ["gunicorn", "-k", "WORKER", "-w", "2", "--preload", "-b", "127.0.0.1:{port}", APPLICATION],
-    "hypercorn": ["hypercorn", "-w", "2", "-b", "127.0.0.1:{port}", APPLICATION],
+    "gunicorn": ["gunicorn", "-k", "asgi", "-w", "2", "-b", "127.0.0.1:{port}", APPLICATION],
+    "gunicorn-uvicorn": ["gunicorn", "-k", UVICORN, "-w", "2", "-b", "127.0.0.1:{port}", APPLICATION],
+    "gunicorn-preload": ["gunicorn", "-k", UVICORN, "-w", "2", "--preload", "-b", "127.0.0.1:{port}", APPLICATION],
+    "hypercorn": ["hypercorn", "-w", "2", "--graceful-timeout", "1", "-b", "127.0.0.1:{port}", APPLICATION],
     "granian": ["granian", "--interface", "asgi", "--workers", "2", "--port", "{port}", APPLICATION],
 }
 
@@ -69,14 +71,12 @@ FORKING = {
 def test_processes_of_one_server_have_reply_channels_of_their_own(kind, redis_server, prefix, tmp_path):
     config = {"hosts": [redis_server.url], "prefix": prefix}
     settings = {"CHANNEL_LAYERS": {"default": {"BACKEND": "asgi_redis.RedisChannelLayer", "CONFIG": config}}}
-    worker_class = "uvicorn.workers.UvicornWorker"
-    if kind.startswith("gunicorn") and importlib.util.find_spec("uvicorn.workers") is None:
-        pytest.skip("uvicorn has no worker for gunicorn any more")
-    command = [part.replace("WORKER", worker_class) for part in FORKING[kind]]
+    if UVICORN in FORKING[kind] and importlib.util.find_spec("uvicorn.workers") is None:
+        pytest.skip("this uvicorn has no worker for gunicorn")
     with contextlib.ExitStack() as stack:
         layer = stack.enter_context(RedisChannelLayer(**config))
         worker = stack.enter_context(StandIn(layer, Room()))
-        site = stack.enter_context(ServerProcess(command, settings, tmp_path))
+        site = stack.enter_context(ServerProcess(FORKING[kind], settings, tmp_path))
         eventually(lambda: site.http().request().status == 200, 30)
         clients = []
 
