@@ -8,12 +8,15 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from redis.exceptions import RedisError
+
+from asgi_redis.connection import is_unsent
 from workers.asgi import adapted
 from workers.message import Message
 
 logger = logging.getLogger(__name__)
 
-FULL_SECONDS = 30.0
+BLOCKED_SECONDS = 30.0
 ACKNOWLEDGED_SECONDS = 120.0
 LOOK_SECONDS = 1.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.005, 0.25
@@ -48,7 +51,7 @@ class ResponseSender:
 
         Raises:
             ChannelFull: The reply channel was full for half a minute.
-            RedisError: The layer's server has failed.
+            RedisError: The layer's server was away for as long; or it may have seen the message, and has not answered.
         """
         for part in self._parts(reply):
             size = len(part.get("content") or b"")
@@ -103,13 +106,14 @@ class ResponseSender:
         return bool(acknowledged)
 
     def _send(self, reply: dict[str, Any]) -> None:
-        deadline = time.monotonic() + FULL_SECONDS
+        deadline = time.monotonic() + BLOCKED_SECONDS
         pause = _FIRST_PAUSE_SECONDS
         while True:
             try:
                 self._channel.send(reply, immediately=True)
-            except self._layer.ChannelFull:
-                if time.monotonic() >= deadline:
+            except (self._layer.ChannelFull, RedisError) as error:
+                lost = isinstance(error, RedisError) and not is_unsent(error)
+                if lost or time.monotonic() >= deadline:
                     raise
             else:
                 return

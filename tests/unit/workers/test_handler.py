@@ -342,6 +342,41 @@ def test_a_consumer_may_answer_by_hand_or_later(layer: InMemoryChannelLayer) -> 
     assert [reply["content"] for reply in replies(layer)] == [b"by hand: /hand/", b"ok"]
 
 
+@pytest.mark.usefixtures("database")
+def test_a_consumer_of_requests_knows_the_user_of_the_browser(layer: InMemoryChannelLayer) -> None:
+    from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model
+    from django.contrib.sessions.backends.db import SessionStore
+
+    from workers.auth import http_session_user
+
+    user = get_user_model().objects.create_user("ada")
+    session = SessionStore()
+    session[SESSION_KEY] = str(user.pk)
+    session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    session.save()
+
+    @http_session_user
+    def name(message: Message) -> None:
+        message.http_session["seen"] = AsgiRequest(message).path
+        for chunk in AsgiHandler.encode_response(HttpResponse(message.user.username)):
+            message.reply_channel.send(chunk)
+
+    name(request(layer, headers=[[b"host", b"shop"], [b"cookie", f"sessionid={session.session_key}".encode()]]))
+    assert body_of(replies(layer)) == b"ada"
+    assert SessionStore(session_key=session.session_key)["seen"] == "/facts/"
+
+
+@pytest.mark.parametrize("wrong", [{"headers": [[b"host"]]}, {"headers": None}, {"body": 5}])
+def test_a_message_that_is_no_request_is_a_500_and_an_error_of_the_consumer(
+    wrong: Any, layer: InMemoryChannelLayer
+) -> None:
+    content = {**request(layer).content, **wrong}
+    with pytest.raises((TypeError, ValueError, AttributeError)):
+        ViewConsumer()(Message(content, "http.request", layer))
+    assert [reply["status"] for reply in replies(layer)] == [500]
+
+
 @pytest.mark.parametrize("response", [StreamingHttpResponse([], status=304), HttpResponse(b"", status=304)])
 def test_an_empty_response_is_one_message(response: Any) -> None:
     (reply,) = AsgiHandler.encode_response(response)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from asgi_redis import InMemoryChannelLayer
+from asgi_redis import InMemoryChannelLayer, RedisChannelLayer
+from asgi_redis.embedded import RedisServer
 from workers import Message
 from workers.runtime import response_sender as module
 from workers.runtime.response_sender import ResponseSender
@@ -104,8 +105,25 @@ def test_a_full_channel_is_waited_for(layer: InMemoryChannelLayer, monkeypatch: 
     received = [layer.receive(["http.response.small!"], block=True)[1] for _ in range(5)]
     thread.join(10)
     assert [len(message["content"]) for message in received if message] == [0, 1, 2, 3, 4]
-    monkeypatch.setattr(module, "FULL_SECONDS", 0.05)
+    monkeypatch.setattr(module, "BLOCKED_SECONDS", 0.05)
     sender.send(chunk(1))
     sender.send(chunk(1))
     with pytest.raises(layer.ChannelFull):
         sender.send(chunk(1))
+
+
+def test_a_server_that_is_away_is_waited_for(
+    fresh_redis_server: RedisServer, layer_for: Callable[..., RedisChannelLayer]
+) -> None:
+    layer = layer_for(fresh_redis_server)
+    sender = replies(layer)
+    fresh_redis_server.kill()
+    sent: list[bool] = []
+    thread = threading.Thread(target=lambda: sent.append(sender.send(chunk(2))))
+    thread.start()
+    thread.join(0.1)
+    assert sent == []
+    fresh_redis_server.start()
+    thread.join(10)
+    assert sent == [True]
+    assert sizes(layer) == [2]
