@@ -51,7 +51,7 @@ class ResponseSender:
 
         Raises:
             ChannelFull: The reply channel was full for half a minute.
-            RedisError: The layer's server was away for as long; or it may have seen the message, and has not answered.
+            RedisError: The layer's server was away for as long, or has not answered and may have seen the message.
         """
         for part in self._parts(reply):
             size = len(part.get("content") or b"")
