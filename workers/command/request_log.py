@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from typing import Any
@@ -13,6 +14,8 @@ from asgi_redis.interface.asgi import Application, Event, Receive, Scope, Send
 logger = logging.getLogger("django.server")
 
 SERVER_ERROR = 500
+UNAVAILABLE = 503
+CLOSE = [(b"content-length", b"0"), (b"connection", b"close")]
 TIME_FORMAT = "%d/%b/%Y %H:%M:%S"
 
 
@@ -39,8 +42,13 @@ class RequestLog:
 
     async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = _Response(scope)
+        send = response.sending(send)
         try:
-            await self._application(scope, receive, response.sending(send))
+            await self._application(scope, receive, send)
+        except asyncio.CancelledError:  # the server stops; it would log this as a fault of the application
+            if response.status is None:
+                await send({"type": "http.response.start", "status": UNAVAILABLE, "headers": CLOSE})
+            await send({"type": "http.response.body"})
         except Exception:
             if response.status is None:
                 response.status = SERVER_ERROR  # the server answers so
