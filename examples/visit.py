@@ -26,14 +26,14 @@ class Visitor:
     """
     A page without a browser.
 
-    ``people`` are those who are in the room, ``name`` is this page's own.
+    ``texts`` are the lines that came, in order; ``people`` are those in the room, ``name`` is this page's own.
     """
 
     def __init__(self, site: ChatSite, name: str, headers: Mapping[str, str] | None = None) -> None:
         address = f"{site.url.replace('http', 'ws', 1)}ws/demo/?{urlencode({'name': name})}"
         self._connection = connect(address, origin=site.url.rstrip("/"), additional_headers=headers, close_timeout=1)
         self.name = ""
-        self._lines: dict[int, str] = {}
+        self.texts: list[str] = []
         self.people: list[str] = []
         self.closed = False
         self._change = 0
@@ -44,11 +44,6 @@ class Visitor:
 
     def __exit__(self, *exc_info: Any) -> None:
         self._connection.__exit__(*exc_info)
-
-    @property
-    def texts(self) -> list[str]:
-        """The lines in the order in which a page shows them."""
-        return [text for _, text in sorted(self._lines.items())]
 
     @property
     def numbers(self) -> list[int]:
@@ -71,7 +66,7 @@ class Visitor:
             self.name = content.get("name", self.name)
             if content.get("change", 0) > self._change:
                 self._change, self.people = content["change"], content["people"]
-            self._lines.update((line["id"], line["text"]) for line in content.get("lines", ()))
+            self.texts += [line["text"] for line in content.get("lines", ())]
 
     @contextlib.contextmanager
     def _noting_its_end(self) -> Any:

@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+import redis
 
 from examples.chat_site import ChatSite
+from examples.processes import end
 from tests.support.waiting import eventually
 from tests.support.workers.processes import ROOT
 
@@ -18,7 +20,14 @@ ARTIFACTS = Path(os.environ.get("CI_ARTIFACTS") or ROOT / ".ci" / "artifacts")
 
 
 @pytest.fixture
-def site(fresh_redis_server):
+def heartbeat():
+    """The seconds between two heartbeats: after four without an answer a page connects again."""
+    return "30"
+
+
+@pytest.fixture
+def site(fresh_redis_server, heartbeat, monkeypatch):
+    monkeypatch.setenv("HEARTBEAT_SECONDS", heartbeat)
     with ChatSite(fresh_redis_server.url, 0) as running:
         assert running.serves([]), running.log
         yield running
@@ -88,3 +97,22 @@ def test_after_a_restart_of_the_interface_pages_connect_again_and_miss_nothing(s
         window.shows("manage.py in between")
         window.shows("anna before")
         assert window.connections == 2
+
+
+@pytest.mark.parametrize("heartbeat", ["2"])
+def test_a_page_of_which_a_frame_was_lost_connects_again(site, windows, fresh_redis_server):
+    """With a worker that is killed, for instance: the later frames of the page wait for the turn of the lost one."""
+    anna = windows[0]
+    end(site.worker)
+    anna.say("to be lost")
+    with redis.Redis.from_url(fresh_redis_server.url) as client:
+        (queue,) = eventually(lambda: client.keys("asgi-demo*websocket.receive"))
+        eventually(lambda: any(b"to be lost" in frame for frame in client.zrange(queue, 0, -1)))
+        client.delete(queue)
+    site.restart_worker()
+    eventually(lambda: all(window.connections > 1 for window in windows), timeout=60)
+    anna.say("found")
+    for window in windows:
+        window.shows("anna found")
+        window.shows_people("anna", "ben")
+        window.shows("anna to be lost", times=0)

@@ -97,8 +97,11 @@ class ClassicWindow(Window):
 
     @property
     def people(self) -> list[str]:
+        """As one list: the page replaces it as a whole."""
         self._show()
-        return [item.text for item in self._driver.find_elements(By.CSS_SELECTOR, "#people li")]
+        names = "return Array.from(document.querySelectorAll('#people li'), item => item.textContent)"
+        found: list[str] = self._driver.execute_script(names)
+        return found
 
 
 def side_by_side(driver: Any, windows: list[Window]) -> bytes:
