@@ -71,7 +71,7 @@ def unpacked(version: str, directory: Path) -> Path:
     with tarfile.open(archive) as tar:
         for member in tar:
             if member.isfile() and member.name.endswith(".py"):
-                tar.extract(member, directory)
+                tar.extract(member, directory, filter="data")
     return directory / f"channels-{version}" / "channels"
 
 
