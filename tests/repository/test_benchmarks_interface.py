@@ -21,7 +21,7 @@ BY_NAME = {f"{workload.table}, {workload.name}": workload for workload in WORKLO
 def runner():
     if shutil.which("taskset") is None:
         pytest.skip("it pins processes with Linux's taskset")
-    pythons = dict.fromkeys([subject.environment for subject in (ASGI, ASYNC)], sys.executable)
+    pythons = dict.fromkeys([subject.environment for subject in (THREADS, ASGI, ASYNC)], sys.executable)
     cpus = sorted(os.sched_getaffinity(0))
     return Runner(pythons, cpus, cpus, seconds=0.05)
 
@@ -35,16 +35,25 @@ def measured(runner, stack, name: str, number: int):
     return answer
 
 
-def test_websockets_echo_get_a_group_message_and_idle(runner):
-    with runner.running(ASYNC) as stack:
+@pytest.mark.parametrize("subject", [THREADS, ASYNC], ids=lambda subject: subject.key)
+def test_websockets_echo_get_a_group_message_and_idle(runner, subject):
+    with runner.running(subject) as stack:
         assert measured(runner, stack, "Echo, 10 websockets", 3)["rate"] > 10
         assert measured(runner, stack, "Group, to 1,000", 3)["rate"] > 10
         assert measured(runner, stack, "Idle, 10,000", 3)["opened"] > 1
 
 
-def test_a_view_is_asked_by_some_clients(runner):
-    with runner.running(ASGI) as stack:
+@pytest.mark.parametrize("subject", [THREADS, ASGI], ids=lambda subject: subject.key)
+def test_a_view_is_asked_by_some_clients(runner, subject):
+    with runner.running(subject) as stack:
         assert measured(runner, stack, "HTTP, 10 clients", 3)["rate"] > 10
+
+
+def test_the_worker_is_replaced_while_websockets_echo(runner):
+    with runner.running(THREADS) as stack:
+        before = stack.roles["worker"]
+        measured(runner, stack, "Restart, start, then stop", 3)
+        assert not set(before) & set(stack.roles["worker"])
 
 
 def test_a_server_that_has_gone_is_a_result_that_says_why(runner):
