@@ -14,6 +14,8 @@ from asgi_redis.wire import SendOperations, Witness
 from asgi_redis.wire.message import Message
 from asgi_redis.wire.names import queue_of, shares
 
+_NAMES = 1024  # the latest ones
+
 
 class _Route(NamedTuple):
     """One shard of a channel. ``last_head`` and ``last_middle`` also count a refusal."""
@@ -65,7 +67,9 @@ class Sender:
         self._encode = encoder.encode_for
         self._rules = rules
         self._turns = itertools.count()
-        self._routes = functools.lru_cache(maxsize=1024 if rules.keeps_capacities else 0)(self._make_routes)
+        self._routes = functools.lru_cache(maxsize=_NAMES if rules.keeps_capacities else 0)(self._find_routes)
+        # Of the many process-local channels of one process, which come once each, only the queue comes again.
+        self._routes_to = functools.lru_cache(maxsize=_NAMES)(self._make_routes)
 
     def send(self, channel: str, message: Message) -> Plan[bool]:
         """Return whether the message was sent; False: all shards of the channel are full."""
@@ -87,9 +91,11 @@ class Sender:
         turn = next(self._turns) % len(routes) if len(routes) > 1 else 0
         return OnceSend([*routes[turn:], *routes[:turn]], self._operations, witness, self._encode(channel, message))
 
-    def _make_routes(self, channel: str) -> list[_Route]:
+    def _find_routes(self, channel: str) -> list[_Route]:
         self._rules.valid_channel_name(channel)
-        name = queue_of(channel)
+        return self._routes_to(queue_of(channel), self._rules.get_capacity(channel))
+
+    def _make_routes(self, name: str, capacity: int) -> list[_Route]:
         queue = name.encode()
         return [
             _Route(
@@ -99,5 +105,5 @@ class Sender:
                 self._operations.once_middle(queue, part, count_full=False),
                 self._operations.once_middle(queue, part, count_full=True),
             )
-            for shard, part in shares(name, self._rules.get_capacity(channel), len(self._shards)).items()
+            for shard, part in shares(name, capacity, len(self._shards)).items()
         ]
