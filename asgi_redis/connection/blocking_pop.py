@@ -12,8 +12,9 @@ import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from redis.exceptions import RedisError, ResponseError, TimeoutError
+from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
+from asgi_redis.connection.exchange import NoAnswer
 from asgi_redis.connection.redis_py import is_unblocked
 from asgi_redis.connection.take import Take, requeue_all
 from asgi_redis.exceptions import UnsupportedRedis
@@ -40,6 +41,7 @@ class BlockingPop(Take):
 
     is_ending = False
     """Whether the wait is over, and the reply is about to be read."""
+    _is_broken = False  # whether a reply may still come
     _client = 0
     _end_timeout = HANG_TIMEOUT_SECONDS
 
@@ -91,9 +93,25 @@ class BlockingPop(Take):
                 if replies and isinstance(replies[0], list) and len(replies[0]) == 2:
                     replies.insert(0, None)
             if len(replies) >= 2:
-                taken = self._meaning(replies[:2])
-                return [] if taken is None else [taken]
-            self._receive(self._end_timeout if postponed and timeout is None else timeout)
+                break
+            try:
+                self._receive(self._end_timeout if postponed and timeout is None else timeout)
+            except (ConnectionError, NoAnswer):
+                if not (replies and isinstance(replies[0], list)):
+                    raise
+                # A server that is paused and then ended, for a restart, gives the message and not its time; the clock
+                # of this machine has to do.
+                self._is_broken = True
+                replies.append((time.time(), 0))
+                break
+        taken = self._meaning(replies[:2])
+        return [] if taken is None else [taken]
+
+    def release(self) -> None:
+        if self._is_broken:
+            self.drop()
+        else:
+            super().release()
 
     def _unblock(self, timeout: float) -> bool:
         started = time.monotonic()

@@ -9,6 +9,11 @@ from pathlib import Path
 # Every command is in the file, none is rewritten, and the file is complete after SIGTERM.
 PERSISTENT = {"appendonly": "yes", "aof-use-rdb-preamble": "no", "auto-aof-rewrite-percentage": 0}
 
+ANSWER_TAKEN = "answers that the interface had Redis take, and did not get"
+FRAME_TAKEN = "frames that a worker had Redis take, and did not get"
+ANSWER_UNSENT = "answers that did not reach Redis"
+FRAME_UNSENT = "frames that did not reach Redis"
+
 _TEXT = re.compile(rb"[\xa0-\xbf]((\d+):(\d+)(:\d+:\d+)?)")  # a short string in MessagePack
 
 
@@ -29,9 +34,9 @@ def places(lost: list[tuple[int, int]], begun: Counter[str], directory: Path) ->
 
 def _place(frame: str, frames: set[str], begun: Counter[str], answers: set[str]) -> str:
     if frame in answers:
-        return "the interface had Redis take the answer, and did not get it"
+        return ANSWER_TAKEN
     if begun[frame]:
-        return "the answer did not reach Redis"
+        return ANSWER_UNSENT
     if frame in frames:
-        return "a worker had Redis take the frame, and did not get it"
-    return "the frame did not reach Redis"
+        return FRAME_TAKEN
+    return FRAME_UNSENT

@@ -17,12 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import redis
+
 from asgi_redis.embedded import RedisServer
 from tests.support.waiting import eventually
 from tests.support.workers.processes import MODULE, ROOT, WorkerProcess
 
 PROJECT = Path(__file__).parent / "project"
 THREADS = ("--threads", "4")
+START_SECONDS = 120  # for a process on a machine with a lot to do
 GEVENT = ("--pool", "gevent", "--concurrency", "50")
 
 
@@ -118,6 +121,14 @@ class Stack(contextlib.ExitStack):
         }
 
     def __enter__(self) -> Stack:
+        try:
+            self._start_all()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _start_all(self) -> None:
         shutil.copytree(PROJECT, self._directory / "deployed")
         for server in (self.redis, self._sessions):
             self.enter_context(server)
@@ -126,8 +137,7 @@ class Stack(contextlib.ExitStack):
         self.start_interface()
         self.workers = [self._start_worker() for _ in range(self._number)]
         for worker in self.workers:
-            worker.listens()
-        return self
+            self.eventually_logs(worker, "Listening on")
 
     def start_interface(self) -> None:
         """Starts the web server."""
@@ -142,8 +152,7 @@ class Stack(contextlib.ExitStack):
             "--no-access-log",
         ]
         self.interface = self._start(command)
-        eventually(lambda: "Uvicorn running" in self.interface.log or not self.interface.running, timeout=30)
-        assert self.interface.running, self.interface.log
+        self.eventually_logs(self.interface, "Uvicorn running")
 
     def clients(self, path: str, sockets: int, rate: float, limit: int = 0) -> Clients:
         """Returns sockets that have begun to send."""
@@ -166,13 +175,14 @@ class Stack(contextlib.ExitStack):
             if stop_first:
                 self.stop_worker(old)
             self.workers[index] = self._start_worker()
-            self.workers[index].listens()
+            self.eventually_logs(self.workers[index], "Listening on")
             if not stop_first:
                 self.stop_worker(old)
 
     def stop_worker(self, worker: WorkerProcess) -> None:
         """Ends a worker by SIGTERM, which leaves nothing undone."""
-        worker.stop()
+        worker.signal(signal.SIGTERM)
+        assert worker.wait(START_SECONDS) == 0, worker.log
         self.stopped.append(worker)
         assert "0 of them failed; 0 pending messages dropped" in worker.log, worker.log
 
@@ -182,7 +192,7 @@ class Stack(contextlib.ExitStack):
         killed.signal(signal.SIGKILL)
         killed.wait()
         self.workers[index] = self._start_worker()
-        self.workers[index].listens()
+        self.eventually_logs(self.workers[index], "Listening on")
         return killed.pid
 
     def records(self, pid: int | None = None) -> dict[str, Counter[str]]:
@@ -196,21 +206,25 @@ class Stack(contextlib.ExitStack):
 
     def eventually_holds(self, number: int) -> None:
         """Returns when so many consumers hold."""
-        eventually(lambda: self.records()["holds"].total() == number, timeout=30)
+        eventually(lambda: self.records()["holds"].total() == number, timeout=START_SECONDS)
 
     def eventually_logs(self, process: WorkerProcess, words: str) -> None:
         """Returns when a process has logged these words."""
-        eventually(lambda: words in process.log, timeout=30)
+        eventually(lambda: words in process.log or not process.running, timeout=START_SECONDS, interval=0.05)
+        assert words in process.log, process.log
 
     def await_answers(self, number: int) -> None:
         """Returns when so many more frames are done."""
         before = self.records()["done"].total()
-        eventually(lambda: self.records()["done"].total() >= before + number, timeout=60, interval=0.2)
+        eventually(lambda: self.records()["done"].total() >= before + number, timeout=START_SECONDS, interval=0.2)
 
-    @property
-    def readers(self) -> int:
-        """How many receives may be in progress: one for each worker, and one for the interface."""
-        return len(self.workers) + 1
+    def restart_redis(self, paused: bool) -> None:
+        """Restarts Redis by SIGTERM; ``paused``: so that what it has handed out is delivered first."""
+        if paused:
+            with redis.Redis.from_url(self.redis.url, protocol=2) as client:
+                client.client_pause(60_000)
+        self.redis.stop(timeout=START_SECONDS)
+        self.redis.start()
 
     def go(self) -> None:
         """Lets the consumers go on that hold."""

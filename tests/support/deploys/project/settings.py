@@ -24,5 +24,6 @@ CHANNEL_LAYERS = {
         "ROUTING": "deployed.routing.routing",
     }
 }
+CHANNEL_INTERFACE = {"full_channel_timeout": 60}  # however slow the machine is
 TIME_ZONE = "UTC"
 USE_TZ = True

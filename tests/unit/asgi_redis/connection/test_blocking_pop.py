@@ -73,6 +73,25 @@ class TestPop:
             wait(on=[shards[0], down])
         assert queued(shards, operations, key) == [b"m"]
 
+    def test_a_message_is_not_lost_where_the_server_ends_in_a_pause(self, wait, key, operations, fresh_redis_server):
+        """It has given the message then, and not the time that was asked for behind it."""
+        (shard,) = [Shard(host) for host in parse_hosts([fresh_redis_server.url], None)]
+        url = fresh_redis_server.url
+
+        def pause_and_kill():
+            eventually(lambda: blocked_clients(fresh_redis_server))
+            with redis.Redis.from_url(url, protocol=2) as client:
+                pipeline = client.pipeline(transaction=False)
+                pipeline.zadd(key, {b"0" * 12 + b"m": time.time()})
+                pipeline.client_pause(10_000)
+                pipeline.execute()
+            fresh_redis_server.kill()
+
+        killer = threading.Thread(target=pause_and_kill)
+        killer.start()
+        assert wait(20, on=[shard]) == b"0" * 12 + b"m"
+        killer.join()
+
     def test_a_shard_that_goes_down_in_the_middle_is_an_error_at_once(self, wait, shards, fresh_redis_server):
         (going,) = [Shard(host) for host in parse_hosts([fresh_redis_server.url], None)]
         killer = threading.Thread(
