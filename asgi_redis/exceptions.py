@@ -17,13 +17,13 @@ class ChannelFull(ChannelLayerError):
 
 
 def channel_full_for_channels() -> type[ChannelFull]:
-    """Return a ``ChannelFull`` that is also that of Channels, if it is installed."""
+    """Return a ``ChannelFull`` that is also that of Channels, where it has one."""
     try:
-        from channels import exceptions as of_channels  # type: ignore[import-untyped]  # has no types
-    except ImportError:
+        from channels.exceptions import ChannelFull as OfChannels  # type: ignore[import-untyped]  # has no types
+    except ImportError:  # also with Channels 1
         return ChannelFull
     names = {"__module__": "asgi_redis.aio", "__doc__": ChannelFull.__doc__}
-    return type("ChannelFull", (ChannelFull, of_channels.ChannelFull), names)
+    return type("ChannelFull", (ChannelFull, OfChannels), names)
 
 
 class MessageTooLarge(ChannelLayerError, ValueError):

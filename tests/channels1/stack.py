@@ -113,6 +113,15 @@ class Stack:
             command = [str(Path(sys.executable).parent / "daphne"), "--fd", str(fd), *options]
             return self.start("daphne", *command, "tests.channels1.project.asgi:channel_layer", fd=fd)
 
+    def interface(self) -> Process:
+        """Starts uvicorn with ``asgi_redis.interface`` on a free port, in the place of daphne."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.port = listener.getsockname()[1]
+        command = [sys.executable, "-m", "uvicorn", "--port", str(self.port), "asgi_redis.interface:application"]
+        process = self.start("interface", *command)
+        process.says("Uvicorn running on")
+        return process
+
     def worker(self, whose: str, *options: str, env: dict[str, str] | None = None) -> Process:
         """Starts ``runworker``: Channels' own ("theirs"), or that of ``workers`` ("ours")."""
         self.whose = whose

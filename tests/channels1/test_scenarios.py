@@ -22,6 +22,8 @@ WORKERS = {
     "ours-threads": ("ours", "4", []),
     "theirs-threads-sharded": ("theirs", "4", ["sharded"]),
     "ours-threads-sharded": ("ours", "4", ["sharded"]),
+    "theirs-interface": ("theirs", "4", ["interface"]),
+    "ours-interface": ("ours", "4", ["interface"]),
 }
 
 
@@ -33,11 +35,14 @@ def site(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stack]:
     """A deployment with a worker; all tests of the same worker share it."""
-    whose, threads, sharded = request.param
-    servers = request.getfixturevalue("three_redis_servers") if sharded else [redis_server]
+    whose, threads, options = request.param
+    servers = request.getfixturevalue("three_redis_servers") if "sharded" in options else [redis_server]
     layer = {"hosts": [server.url for server in servers], "prefix": f"t{uuid.uuid4().hex[:12]}"}
     with Stack(layer, database, tmp_path_factory.mktemp("logs")) as stack:
-        stack.daphne()
+        if "interface" in options:
+            stack.interface()
+        else:
+            stack.daphne()
         stack.worker(whose, "--threads", threads)
         yield stack
 

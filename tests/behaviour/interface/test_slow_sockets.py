@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from asgi_redis.exceptions import ChannelFull
 from tests.support.interface.stand_in import Quiet
 from tests.support.waiting import eventually
@@ -29,10 +31,13 @@ def send_when_there_is_room(worker, message, reply):
     eventually(sent)
 
 
-def flood(running, connect):
+NOT_READ = "its client does not read"
+
+
+def flood(running, connect, caplog):
     """Sends frames to a client until it is closed, or it has more than any buffer takes."""
     for _ in range(MANY):
-        if running.worker.of("websocket.disconnect"):
+        if NOT_READ in caplog.text:
             return
         send_when_there_is_room(running.worker, connect, {"text": FRAME})
 
@@ -41,26 +46,36 @@ def connect_of(running, path):
     return next(m for m in running.worker.sees("websocket.connect") if m["path"] == path)
 
 
-def test_a_client_that_does_not_read_is_closed_with_1013(interface_for):
+def test_a_client_that_does_not_read_is_closed_with_1013(interface_for, caplog):
     running = interface_for(Room(), max_buffered_bytes=500_000)
     slow = running.site.websocket("/slow", receive_buffer=4096)
     connect = connect_of(running, "/slow")
-    flood(running, connect)
+    flood(running, connect, caplog)
+    assert NOT_READ in caplog.text
+    assert slow.close_code() == 1013
     (disconnect,) = running.worker.sees("websocket.disconnect")
     assert (disconnect["path"], disconnect["code"]) == ("/slow", 1013)
-    assert slow.ended()
 
 
-def test_a_slow_socket_costs_others_no_message_of_a_group(interface_for):
+@pytest.mark.soak
+def test_a_client_that_never_reads_is_dropped(interface_for, caplog):
     running = interface_for(Room(), max_buffered_bytes=500_000)
     running.site.websocket("/slow", receive_buffer=4096)
+    flood(running, connect_of(running, "/slow"), caplog)
+    (disconnect,) = running.worker.sees("websocket.disconnect")
+    assert (disconnect["path"], disconnect["code"]) == ("/slow", 1013)
+
+
+def test_a_slow_socket_costs_others_no_message_of_a_group(interface_for, caplog):
+    running = interface_for(Room(), max_buffered_bytes=500_000)
+    slow = running.site.websocket("/slow", receive_buffer=4096)
     fast = [running.site.websocket(f"/fast{number}") for number in range(3)]
     for number in range(MANY):
         assert running.layer.send_group("room", {"text": f"{number:08d}{FRAME}"}) == 0, "dropped for a member"
         for client in fast:
             assert int(client.receive()[:8]) == number
-    (disconnect,) = running.worker.sees("websocket.disconnect")
-    assert disconnect["path"] == "/slow"
+    assert NOT_READ in caplog.text
+    assert slow.close_code() == 1013
 
 
 def test_a_slow_socket_costs_others_no_reply_and_no_time(interface_for):

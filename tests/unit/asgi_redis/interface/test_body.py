@@ -1,0 +1,68 @@
+"""The body of a request, read in chunks."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from asgi_redis.interface.body import CHUNK_BYTES, BodyError, RequestBody
+
+SETTINGS = {"max_body_bytes": 10 * CHUNK_BYTES, "body_timeout": 0.2}
+
+
+def body_of(*parts, headers=(), **settings):
+    """A body whose parts come as the server has them; a number is a pause in seconds."""
+    events = list(parts)
+
+    async def receive():
+        part = events.pop(0)
+        if isinstance(part, float):
+            await asyncio.sleep(part)
+            part = events.pop(0)
+        if part is None:
+            return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": part, "more_body": bool(events)}
+
+    return RequestBody({"headers": list(headers)}, receive, {**SETTINGS, **settings})
+
+
+async def chunks(body):
+    read = [await body.chunk()]
+    while body.rest:
+        read.append(await body.chunk())
+    return read
+
+
+def test_small_parts_are_joined_and_large_ones_cut():
+    size = 2 * CHUNK_BYTES + 5
+    parts = [b"x" * 1000] * (size // 1000) + [b"y" * (size % 1000)]
+    read = asyncio.run(chunks(body_of(*parts)))
+    assert b"".join(read) == b"".join(parts)
+    assert [len(chunk) for chunk in read] == [CHUNK_BYTES, CHUNK_BYTES, 5]
+
+
+def test_a_request_without_a_body_has_one_empty_chunk():
+    assert asyncio.run(chunks(body_of(b""))) == [b""]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (lambda: body_of(b"x", headers=[(b"content-length", b"%d" % (11 * CHUNK_BYTES))]), 413),
+        (lambda: body_of(*[b"x" * CHUNK_BYTES] * 11), 413),
+        (lambda: body_of(b"x", 5.0, b"y", headers=[(b"content-length", b"2")]), 408),
+        (lambda: body_of(b"x" * 100_000, 5.0, b"y", headers=[(b"transfer-encoding", b"chunked")]), 408),
+        (lambda: body_of(b"x", None, b""), None),
+    ],
+)
+def test_a_body_that_is_not_taken(body, status):
+    with pytest.raises(BodyError) as error:
+        asyncio.run(chunks(body()))
+    assert error.value.status == status
+
+
+def test_bytes_that_come_buy_time():
+    parts = [part for _ in range(5) for part in (b"x" * 200, 0.1)]
+    read = asyncio.run(chunks(body_of(*parts, b"end", headers=[(b"content-length", b"1003")])))
+    assert len(b"".join(read)) == 1003

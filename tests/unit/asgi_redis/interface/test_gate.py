@@ -1,0 +1,80 @@
+"""Sending to channels that are full, and to a Redis that is away."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from asgi_redis import ChannelFull, InMemoryChannelLayer
+from asgi_redis.aio import AsyncChannelLayer
+from asgi_redis.interface.gate import Gate
+
+
+@pytest.fixture
+def layer():
+    with InMemoryChannelLayer(capacity=1) as layer:
+        yield layer
+
+
+def test_messages_that_wait_go_out_in_the_order_of_their_senders(layer):
+    async def scenario():
+        gate = Gate(AsyncChannelLayer(layer), 10, 10)
+        await gate.send("c", {"n": 0})
+        waiting = []
+        for number in range(1, 6):
+            waiting.append(asyncio.create_task(gate.send("c", {"n": number})))
+            await asyncio.sleep(0)
+        received = []
+        while len(received) < 6:
+            _, message = layer.receive(["c"])
+            if message is not None:
+                received.append(message["n"])
+            await asyncio.sleep(0.001)
+        await asyncio.gather(*waiting)
+        return received
+
+    assert asyncio.run(scenario()) == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("timeout", [None, 0.1])
+def test_a_channel_that_stays_full_is_an_error_after_the_timeout(layer, timeout):
+    async def scenario():
+        gate = Gate(AsyncChannelLayer(layer), 0.1 if timeout is None else 60, 60)
+        await gate.send("c", {})
+        started = time.monotonic()
+        results = await asyncio.gather(*(gate.send("c", {}, timeout) for _ in range(3)), return_exceptions=True)
+        assert [type(result) for result in results] == [type(results[0])] * 3
+        assert isinstance(results[0], ChannelFull)
+        assert 0.1 <= time.monotonic() - started < 5
+
+    asyncio.run(scenario())
+
+
+def test_a_full_channel_holds_up_no_other(layer):
+    async def scenario():
+        gate = Gate(AsyncChannelLayer(layer), 60, 60)
+        await gate.send("full", {})
+        waiting = asyncio.create_task(gate.send("full", {}))
+        await asyncio.sleep(0)
+        await asyncio.wait_for(gate.send("other", {"n": 1}), 5)
+        waiting.cancel()
+        return layer.receive(["other"])
+
+    assert asyncio.run(scenario()) == ("other", {"n": 1})
+
+
+def test_one_that_is_cancelled_while_it_waits_leaves_the_line(layer):
+    async def scenario():
+        gate = Gate(AsyncChannelLayer(layer), 60, 60)
+        await gate.send("c", {"n": 0})
+        first, second = (asyncio.create_task(gate.send("c", {"n": number})) for number in (1, 2))
+        await asyncio.sleep(0.02)
+        first.cancel()
+        await asyncio.sleep(0)
+        layer.receive(["c"])
+        await asyncio.wait_for(second, 5)
+        return layer.receive(["c"])
+
+    assert asyncio.run(scenario()) == ("c", {"n": 2})
