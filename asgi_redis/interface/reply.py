@@ -115,7 +115,7 @@ def _checked_headers(headers: Any) -> Headers:
         name, value = pair
         if not _HEADER_NAME.fullmatch(name) or _NOT_IN_A_HEADER.search(value):
             raise ValueError(f"the header {name!r} has characters that none may have")
-        checked.append((name.lower(), value))
+        checked.append((name.lower(), value.strip(b" \t")))  # cookies of Django under Channels 1 begin with a space
     return checked
 
 

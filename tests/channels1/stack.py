@@ -76,7 +76,7 @@ class Stack:
     The processes of one deployment, all with the settings of ``tests.channels1.project``.
 
     ``layer`` is the CONFIG of the channel layer, ``database`` a file that has the tables. ``port`` is daphne's,
-    ``whose`` says whose worker runs.
+    ``whose`` says whose worker runs, ``interface_runs`` whether the interface does in the place of daphne.
     """
 
     def __init__(self, layer: dict[str, object], database: Path, directory: Path, **env: str) -> None:
@@ -84,6 +84,7 @@ class Stack:
         self._stack = contextlib.ExitStack()
         self.port = 0
         self.whose = ""
+        self.interface_runs = False
         self.env = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
@@ -120,6 +121,7 @@ class Stack:
         command = [sys.executable, "-m", "uvicorn", "--port", str(self.port), "asgi_redis.interface:application"]
         process = self.start("interface", *command)
         process.says("Uvicorn running on")
+        self.interface_runs = True
         return process
 
     def worker(self, whose: str, *options: str, env: dict[str, str] | None = None) -> Process:

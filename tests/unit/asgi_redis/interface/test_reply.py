@@ -24,6 +24,12 @@ def test_a_name_of_a_header_is_a_token(name):
     assert "header" in (parse_http_reply({"status": 200, "headers": [[name, b"v"]], "content": b""}).error or "")
 
 
+def test_spaces_around_a_value_are_left_out():
+    """Channels 1 begins the values of cookies with one, which h11 refuses."""
+    reply = parse_http_reply({"status": 200, "headers": [[b"Set-Cookie", b" a=b "]]})
+    assert reply.headers == [(b"set-cookie", b"a=b")]
+
+
 @pytest.mark.parametrize("value", [b"a\r\nb", b"a\nb", b"a\0b"])
 def test_a_value_of_a_header_is_one_line(value):
     assert "header" in (parse_http_reply({"status": 200, "headers": [[b"n", value]], "content": b""}).error or "")
