@@ -55,7 +55,7 @@ def stream(request: HttpRequest) -> StreamingHttpResponse:
     def parts() -> Iterator[str]:
         try:
             for number in range(int(request.GET["parts"])):
-                yield f"part {number};"
+                yield f"part {number};".ljust(int(request.GET.get("size", 0)))
                 events.append(f"part {number}")
             if "fail" in request.GET:
                 raise KeyError("in the middle")
