@@ -239,3 +239,61 @@ def test_http_timeout_and_handshake_timeout(package: Path) -> None:
     with DevelopmentSite(package.parent, "--noreload", "--http_timeout", "0.3") as site:
         assert site.get("/slow/").status == 504
         site.says('"GET /slow/ HTTP/1.1" 504')
+
+
+ASGI_PY = """
+from django.core.asgi import get_asgi_application
+from asgi_redis.interface import application as interface
+
+of_django = get_asgi_application()
+
+
+async def composed(scope, receive, send):
+    if scope["type"] == "http":
+        scope["headers"] = [*scope["headers"], (b"x-composed", b"yes")]
+        await of_django(scope, receive, send)
+    else:
+        await interface(scope, receive, send)
+"""
+
+
+@pytest.mark.parametrize("application", ["of_django", "composed"])
+def test_the_asgi_application_of_the_project_is_served_unless_it_is_djangos(package: Path, application: str) -> None:
+    (package / "asgi.py").write_text(ASGI_PY)
+    with (package / "settings.py").open("a") as settings:
+        settings.write(f'ASGI_APPLICATION = "site_of_test.asgi.{application}"\n')
+    urls = package / "urls.py"
+    urls.write_text(urls.read_text().replace('"hello")', 'request.headers.get("X-Composed", "no"))'))
+    with DevelopmentSite(package.parent, "--noreload") as site:
+        assert site.get("/hello/").body == (b"yes" if application == "composed" else b"no")
+        assert site.get("/static/style.css").status == 200
+        with site.socket() as client:
+            client.send("hi")
+            assert client.receive() == "hi"
+        site.stop()
+
+
+def test_without_uvicorn_a_routing_is_an_error_and_views_are_served_by_django(package: Path) -> None:
+    manage = package.parent / "manage.py"
+    manage.write_text(manage.read_text().replace("import os, sys", 'import os, sys\nsys.modules["uvicorn"] = None'))
+    with DevelopmentSite(package.parent, "--noreload", wait=False) as site:
+        assert site.wait(60) == 1
+        assert site.log.startswith("CommandError: uvicorn is not installed, which serves websockets: pip install")
+    with (package / "settings.py").open("a") as settings:
+        settings.write("del CHANNEL_LAYERS\n")
+    with DevelopmentSite(package.parent, "--noreload") as site:
+        assert site.log.startswith("uvicorn is not installed")
+        assert site.get("/hello/").body == b"hello"
+
+
+def test_nothreading_is_one_thread_of_the_worker(package: Path) -> None:
+    urls = package / "urls.py"
+    urls.write_text(
+        urls.read_text().replace(
+            'HttpResponse("hello")',
+            'HttpResponse(sum(t.name.startswith("slot-") for t in __import__("threading").enumerate()))',
+        )
+    )
+    for flags, threads in (((), b"4"), (("--nothreading",), b"1")):
+        with DevelopmentSite(package.parent, "--noreload", *flags) as site:
+            assert site.get("/hello/").body == threads

@@ -19,6 +19,7 @@ from django.utils import autoreload as django_autoreload
 from workers.command import autoreload
 from workers.command.launcher import show_log
 from workers.command.request_log import TIME_FORMAT
+from workers.compat.checks import has_routing
 from workers.compat.django import has_channels1
 from workers.exceptions import ConfigurationError
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from workers.command.development import DevelopmentServer, End
 
 MISSING = (
-    'uvicorn is not installed, which serves websockets: pip install "asgi_redis[server]", or use --noasgi for '
+    'uvicorn is not installed, which serves websockets: pip install "asgi_redis[server]", or use --noasgi, for '
     "Django's own server"
 )
 LOG_FORMAT = "[%(asctime)s] %(message)s"
@@ -83,17 +84,25 @@ class DevelopmentCommand(RunserverCommand):
 
     def run(self, **options: Any) -> None:
         """Serve, under the autoreloader in a child process; leave with its exit code."""
-        if not options["use_asgi"]:
+        if not options["use_asgi"] or not self._has_uvicorn():
             super().run(**options)
             return
-        if find_spec("uvicorn") is None:
-            raise CommandError(MISSING)
         if options["use_reloader"] and not autoreload.is_child():
             code = autoreload.ReloadingParent(self._bind()).run()
         else:
             code = self._serve(options)
         if code:
             sys.exit(code)
+
+    def _has_uvicorn(self) -> bool:
+        """Return whether it is installed; raise ``CommandError`` where consumers need it."""
+        if find_spec("uvicorn") is not None:
+            return True
+        if has_routing():
+            raise CommandError(MISSING)
+        if not autoreload.is_child():
+            self.stderr.write(self.style.WARNING(MISSING))
+        return False
 
     def _bind(self) -> socket.socket:
         """Return a socket with the address, or end the process, as Django does."""

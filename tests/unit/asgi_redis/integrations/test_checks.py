@@ -258,6 +258,24 @@ def test_a_runworker_that_is_not_ours_is_warned_of(apps: list[str], warned: bool
     assert ("workers.W001" in manage_check(project)) is warned
 
 
+@pytest.mark.parametrize(("apps", "warned"), [(["daphne", "workers"], True), (["workers", "daphne"], False)])
+def test_a_runserver_that_serves_no_routing_is_warned_of(apps: list[str], warned: bool, project: Path) -> None:
+    pytest.importorskip("daphne", minversion="4")
+    layers = {"default": {"BACKEND": OURS, "ROUTING": []}}
+    (project / "mysite.py").write_text(
+        f'INSTALLED_APPS = {[*apps, "django.contrib.staticfiles"]}\nSTATIC_URL = "/static/"\n'
+        f"CHANNEL_LAYERS = {layers}\n"
+    )
+    assert ("workers.W003" in manage_check(project)) is warned
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_a_routing_alone_is_enough_for_the_development_server(debug: bool) -> None:
+    with override_settings(CHANNEL_LAYERS={"default": {"ROUTING": []}}, DEBUG=debug):
+        messages = checks.check_channel_layers()
+    assert [message.id for message in messages] == ([] if debug else ["asgi_redis.E003"])
+
+
 def manage_check(project: Path) -> str:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "DJANGO_SETTINGS_MODULE": "mysite"}
     ran = subprocess.run(
@@ -267,7 +285,7 @@ def manage_check(project: Path) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=55,
     )
     assert "Traceback" not in ran.stderr
     return ran.stdout + ran.stderr
