@@ -33,4 +33,4 @@ class Notices:
         if due:
             more = f" (and {unlogged} times since the last line)" if unlogged else ""
             text = f"{type(reason).__name__}: {reason}" if isinstance(reason, Exception) else reason
-            logger.warning("%s to %s: %s%s", event, path, text, more)
+            logger.warning("%s to %r: %s%s", event, path, text, more)

@@ -20,12 +20,17 @@ def test_each_kind_of_trouble_is_a_line_a_minute_with_the_count_of_the_others(cl
         log.add("Refused a websocket", f"/{number}", "full")
     log.add("Closed a websocket", "/a", ValueError("odd"))
     assert [record.getMessage() for record in caplog.records] == [
-        "Refused a websocket to /0: full",
-        "Closed a websocket to /a: ValueError: odd",
+        "Refused a websocket to '/0': full",
+        "Closed a websocket to '/a': ValueError: odd",
     ]
     clock[0] += notices.INTERVAL_SECONDS
     log.add("Refused a websocket", "/5", "full")
     log.add("Refused a websocket", "/6", "full")
     assert [record.getMessage() for record in caplog.records][2:] == [
-        "Refused a websocket to /5: full (and 4 times since the last line)"
+        "Refused a websocket to '/5': full (and 4 times since the last line)"
     ]
+
+
+def test_a_path_forges_no_line(caplog):
+    notices.Notices().add("Refused a websocket", "/\nERROR all is lost", "full")
+    assert "\n" not in caplog.records[0].getMessage()
