@@ -27,6 +27,8 @@ class Progress:
         if "by" in reply:
             self.announced.append(f"{reply['by']}: {reply['text']}")
             return
+        if not self.waited:
+            self.started = time.monotonic()  # the process that sends has to start first
         self.done[int(str(reply["id"]))] += 1
         self.waited.append(float(str(reply["waited"])))
         self._recent.append(time.monotonic())
@@ -99,6 +101,6 @@ class Display:
         """Show the present state."""
         if self._live:
             self._live.update(self._progress.table(), refresh=True)
-        elif time.monotonic() - self._last_line >= 1:
+        elif self._progress.jobs and time.monotonic() - self._last_line >= 1:
             self._last_line = time.monotonic()
             self._console.print(self._progress.line(), soft_wrap=True)

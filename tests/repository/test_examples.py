@@ -95,12 +95,12 @@ def test_it_serves_the_chat_until_ctrl_c_on_another_port_where_that_is_taken():
 @pytest.mark.parametrize(
     ("seen", "number"),
     [
-        *(
-            (seen, signal.SIGINT)
-            for seen in ("started", "Chat:", "Worker:", "Sender:", "jobs done", "see each other")
-        ),
-        *((seen, signal.SIGTERM) for seen in ("started", "Sender:")),
+        ("started", signal.SIGINT),
+        ("Chat:", signal.SIGTERM),
         ("Worker:", signal.SIGHUP),
+        ("Sender:", signal.SIGINT),
+        ("jobs done", signal.SIGTERM),
+        ("see each other", signal.SIGINT),
     ],
 )
 def test_a_signal_at_any_time_leaves_no_process_behind(seen, number):
