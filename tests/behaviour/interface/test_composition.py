@@ -15,6 +15,8 @@ from asgi_redis.interface import Interface, application
 from tests.support.interface.serving import UvicornThread
 from tests.support.interface.stand_in import StandIn
 
+pytestmark = pytest.mark.native("event loops in native threads")
+
 urlpatterns = [path("page", lambda request: HttpResponse(f"Django: {request.method}"))]
 LAYERS = {
     "default": {"BACKEND": "asgi_redis.InMemoryChannelLayer"},

@@ -11,6 +11,8 @@ from tests.support.interface.stand_in import Echo, Quiet
 from tests.support.interface.websockets import data_frame
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.native("event loops in native threads")
+
 
 def queued(layer, channel):
     return layer.channel_statistics(channel)["messages_count"]

@@ -8,6 +8,8 @@ from asgi_redis import InMemoryChannelLayer
 from tests.support.interface.stand_in import Echo, Quiet
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.native("event loops in native threads")
+
 
 def queued(layer, channel):
     return layer.channel_statistics(channel)["messages_count"]

@@ -11,6 +11,8 @@ from asgi_redis import InMemoryChannelLayer, RedisChannelLayer
 from tests.support.interface.stand_in import Echo, Quiet
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.native("event loops in native threads")
+
 MEBIBYTE = 1 << 20
 PART = 128 * 1024
 

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.interface.stand_in import Echo
 
+pytestmark = pytest.mark.native("event loops in native threads")
+
 MEBIBYTE = 1 << 20
 
 

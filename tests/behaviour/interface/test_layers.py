@@ -16,6 +16,8 @@ from asgi_redis import (
 from asgi_redis.interface import Interface
 from tests.support.interface.stand_in import Echo
 
+pytestmark = pytest.mark.native("event loops in native threads")
+
 MEBIBYTE = 1 << 20
 
 

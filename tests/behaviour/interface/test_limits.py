@@ -9,6 +9,8 @@ from asgi_redis.interface import Interface
 from tests.support.interface.stand_in import Quiet
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.native("event loops in native threads")
+
 
 @pytest.mark.parametrize("data", ["x" * 1001, b"x" * 1001])
 def test_a_frame_over_the_limit_closes_with_1009(interface_for, data):

@@ -12,6 +12,8 @@ from tests.support import servers
 from tests.support.interface.stand_in import Echo, Quiet
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.native("event loops in native threads")
+
 AWAY = {
     "SIGTERM": (lambda server: server.stop(), lambda server: server.start()),
     "kill -9": (lambda server: server.kill(), lambda server: server.start()),

@@ -14,6 +14,8 @@ from tests.support.interface.serving import APPLICATION, ServerProcess, UvicornT
 from tests.support.interface.stand_in import Echo, StandIn
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.native("event loops in native threads")
+
 
 class Room(Echo):
     def connect(self, worker, message):

@@ -12,6 +12,8 @@ from tests.support.interface.serving import SERVERS, ServerProcess
 from tests.support.interface.stand_in import Echo, StandIn
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.native("event loops in native threads")
+
 MEBIBYTE = 1 << 20
 DENIES_WITH_A_RESPONSE = {"uvicorn", "uvicorn-sansio", "uvicorn-h11-wsproto", "hypercorn", "granian"}
 

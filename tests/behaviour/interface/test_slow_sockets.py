@@ -8,6 +8,8 @@ from asgi_redis.exceptions import ChannelFull
 from tests.support.interface.stand_in import Quiet
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.native("event loops in native threads")
+
 FRAME = "x" * 100_000
 MANY = 300  # 30 MB: more than the buffers of both kernels
 

@@ -24,6 +24,8 @@ from tests.support.workers import views
 from workers import Pool, Worker, route
 from workers.handler import ViewConsumer
 
+pytestmark = pytest.mark.native("event loops in native threads")
+
 MEBIBYTE = 1 << 20
 BOUNDARY = "not-in-the-content"
 FORM = b'--%b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n%b\r\n--%b--\r\n'

@@ -18,6 +18,8 @@ from tests.support.interface.websockets import (
 )
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.native("event loops in native threads")
+
 
 class Connecting(Echo):
     """Answers each handshake with the same replies."""
