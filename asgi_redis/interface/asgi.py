@@ -27,13 +27,22 @@ def facts_of(scope: Scope) -> Message:
         "path": scope["path"],
         "query_string": scope.get("query_string", b""),
         "root_path": scope.get("root_path", ""),
-        "headers": [[name.lower(), value] for name, value in scope.get("headers", ())],
+        "headers": _headers_of(scope),
     }
     for key in ("client", "server"):
         address = scope.get(key)
         if address is not None:
             facts[key] = list(address)
     return facts
+
+
+def _headers_of(scope: Scope) -> list[list[bytes]]:
+    headers = [[name.lower(), value] for name, value in scope.get("headers", ())]
+    cookies = [value for name, value in headers if name == b"cookie"]
+    if len(cookies) > 1:  # as HTTP/2 may split them: RFC 9113, section 8.2.3
+        headers = [header for header in headers if header[0] != b"cookie"]
+        headers.append([b"cookie", b"; ".join(cookies)])
+    return headers
 
 
 def header_bytes(scope: Scope) -> int:

@@ -145,17 +145,19 @@ class HTTPRequest:
             return
         self._complete = True
         try:
-            await self._tell("http.disconnect", {"reply_channel": self._channel, "path": self._path})
+            # Few projects have a consumer for it: where the channel is full, it is left out.
+            await self._tell("http.disconnect", {"reply_channel": self._channel, "path": self._path}, waits=False)
             if self._body_channel and self._body.rest:
                 await self._tell(self._body_channel, {"closed": True})
             await self._tell(self._ack_channel, {"closed": True})
         finally:
             self._finish()  # at the end: it ends this task
 
-    async def _tell(self, channel: str, message: Message) -> None:
+    async def _tell(self, channel: str, message: Message, waits: bool = True) -> None:
         """Send a message that is only a hint: without it the worker waits for its timeout."""
+        gate = self._services.gate
         try:
-            await self._services.gate.send(channel, message, _ACK_TIMEOUT_SECONDS)
+            await (gate.send(channel, message, _ACK_TIMEOUT_SECONDS) if waits else gate.send_now(channel, message))
         except (ChannelLayerError, RedisError) as error:
             logger.debug("No message to %s: %s: %s", channel, type(error).__name__, error)
 

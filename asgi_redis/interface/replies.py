@@ -52,7 +52,7 @@ class Replies:
     The reply channels of a process, and the thread that receives from them.
 
     Each kind of connection has one queue. The thread takes all that is there, so that a client who reads slowly costs
-    others nothing of its capacity. It runs while there are connections.
+    others nothing of its capacity. It runs while there are connections or replies, and some seconds longer.
     """
 
     def __init__(self, layer: AsyncChannelLayer, notices: Notices) -> None:
@@ -91,10 +91,6 @@ class Replies:
         """Drop replies to this channel from now on."""
         self._connections.pop(channel, None)
 
-    def of_loop(self, loop: asyncio.AbstractEventLoop) -> list[Connection]:
-        """Return the connections of one event loop."""
-        return [connection for connection in list(self._connections.values()) if connection.loop is loop]
-
     def close(self, timeout: float) -> None:
         """End the thread within ``timeout`` seconds; the next connection starts another."""
         with self._lock:
@@ -117,9 +113,9 @@ class Replies:
     def _run(self, reader: LayerReader, stopping: threading.Event) -> None:
         queues = [self._queue(HTTP), self._queue(WEBSOCKET)]
         taken: list[threading.Event] = []
-        limit, size = 1, 0
+        limit, size, idle = 1, 0, False
         try:
-            while self._goes_on(stopping):
+            while self._goes_on(stopping, idle):
                 if size > 1:
                     # A round trip, and waking the loop, cost more than the replies in it: the more, the better.
                     stopping.wait(_GATHER_SECONDS)
@@ -131,7 +127,7 @@ class Replies:
                     logger.exception("Replies of workers cannot be received; trying again")
                     stopping.wait(_RETRY_SECONDS)
                     continue
-                size = len(batch)
+                size, idle = len(batch), not batch
                 # One batch is on its way while the next is received: a loop that cannot keep up slows this down, and
                 # then the queue fills up and slows the workers down.
                 for event in taken:
@@ -140,9 +136,10 @@ class Replies:
         finally:
             reader.close()
 
-    def _goes_on(self, stopping: threading.Event) -> bool:
+    def _goes_on(self, stopping: threading.Event, idle: bool) -> bool:
+        """Return whether to receive again; while there are requests one by one, too."""
         with self._lock:
-            if self._connections and not stopping.is_set():
+            if (self._connections or not idle) and not stopping.is_set():
                 return True
             if self._thread is threading.current_thread():
                 self._thread = None

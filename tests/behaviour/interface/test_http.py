@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from asgi_redis import InMemoryChannelLayer
@@ -204,3 +206,11 @@ def test_the_timeout_counts_from_the_last_part_of_an_answer(interface_for):
         assert next(parts) == b"%d" % number
     running.worker.reply(message, {"content": b"end"})
     assert list(parts) == [b"end"]
+
+
+def test_requests_one_by_one_share_a_thread(interface_for):
+    client = interface_for().site.http()
+    client.request("POST", "/", b"0")
+    before = {thread.ident for thread in threading.enumerate() if thread.name == "replies"}
+    assert [client.request("POST", "/", b"%d" % number).body for number in range(3)] == [b"0", b"1", b"2"]
+    assert {thread.ident for thread in threading.enumerate() if thread.name == "replies"} <= before
