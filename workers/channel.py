@@ -32,6 +32,7 @@ from workers.signals import consumer_finished, consumer_started
 logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 2.0
+REPLY_SECONDS = 10.0  # at the full queue of a process, which only that one empties
 OUTAGE_SECONDS = 10.0
 RETRY_SECONDS = 0.05
 
@@ -85,10 +86,10 @@ class PendingMessageStore:
         """
         Send the collected messages in order, and stop collecting.
 
-        A full channel is retried for up to two seconds from the start of the flush, and a Redis that is away for up
-        to ten; all messages share these deadlines. A message to a group is not tried again where Redis may have seen
-        it. A message that cannot be sent is dropped, counted and logged; no error is raised for
-        it.
+        A full channel is retried for up to two seconds from the start of the flush. A full queue of replies is for up
+        to ten, and so is a Redis that is away. All messages share these deadlines. A message to a group is not tried
+        again where Redis may have seen it. A message that cannot be sent is dropped, counted and logged; no error is
+        raised for it.
         """
         batch = self._batch.get()
         if batch is not None:
@@ -110,12 +111,11 @@ class PendingMessageStore:
             with self._lock:
                 self.dropped += len(dropped)
             logger.error(
-                "Dropped %d of %d messages sent by a consumer, to %s. Where a channel was full for %g s: let "
+                "Dropped %d of %d messages sent by a consumer, to %s. Where a channel was full too long: let "
                 "more workers read it, raise its capacity, or send immediately and catch ChannelFull.",
                 len(dropped),
                 len(messages),
                 ", ".join(sorted(set(map(repr, dropped)))),
-                FLUSH_SECONDS,
             )
 
 
@@ -165,7 +165,7 @@ def send_persistently(sender: _Destination, content: Content, begin: float) -> N
         try:
             attempt()
         except sender.channel_layer.ChannelFull:
-            left = begin + FLUSH_SECONDS - time.monotonic()
+            left = begin + (REPLY_SECONDS if "!" in sender.name else FLUSH_SECONDS) - time.monotonic()
             if left <= 0:
                 raise
         except (ConnectionError, TimeoutError) as error:

@@ -165,3 +165,16 @@ def test_what_redis_has_not_seen_is_sent_when_it_is_back(store: PendingMessageSt
     store.flush()
     assert layer.sent == [("g", {})]
     assert store.dropped == 0
+
+
+def test_a_full_queue_of_replies_is_tried_for_longer(
+    store: PendingMessageStore, layer: FakeLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interface that has too little of the processor empties it some time; no other process does."""
+    monkeypatch.setattr(channel, "FLUSH_SECONDS", 0)
+    layer.full.update(["a!b", "c"])
+    fill(store, layer, "c", "a!b")
+    threading.Timer(0.05, layer.full.clear).start()
+    store.flush()
+    assert layer.sent == [("a!b", {"n": 1})]
+    assert store.dropped == 1
