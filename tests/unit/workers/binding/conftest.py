@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from asgi_redis.integrations.django import register_layer
 from tests.support.workers.fakes import FakeLayer
-from workers import asgi
 
 pytest.importorskip("django")
 
@@ -33,7 +34,8 @@ def _bindings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def layer(monkeypatch: pytest.MonkeyPatch) -> FakeLayer:
-    layer = FakeLayer()
-    monkeypatch.setitem(asgi._registered, asgi.DEFAULT_CHANNEL_LAYER, layer)
-    return layer
+def layer() -> Iterator[Any]:
+    layer: Any = FakeLayer()
+    before = register_layer("default", layer)
+    yield layer
+    register_layer("default", before)
