@@ -95,11 +95,11 @@ def test_it_serves_the_chat_until_ctrl_c_on_another_port_where_that_is_taken():
 @pytest.mark.parametrize(
     ("seen", "number"),
     [
-        ("started", signal.SIGINT),
+        pytest.param("started", signal.SIGINT, marks=pytest.mark.soak),
         ("Chat:", signal.SIGTERM),
-        ("Worker:", signal.SIGHUP),
-        ("Sender:", signal.SIGINT),
-        ("jobs done", signal.SIGTERM),
+        pytest.param("Worker:", signal.SIGHUP, marks=pytest.mark.soak),
+        pytest.param("Sender:", signal.SIGINT, marks=pytest.mark.soak),
+        pytest.param("jobs done", signal.SIGTERM, marks=pytest.mark.soak),
         ("see each other", signal.SIGINT),
     ],
 )
