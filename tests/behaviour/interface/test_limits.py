@@ -12,7 +12,7 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.native("event loops in native threads")
 
 
-@pytest.mark.parametrize("data", ["x" * 1001, b"x" * 1001])
+@pytest.mark.parametrize("data", ["x" * 1001, b"x" * 1001], ids=["text", "bytes"])
 def test_a_frame_over_the_limit_closes_with_1009(interface_for, data):
     running = interface_for(max_frame_bytes=1000)
     client = running.site.websocket()

@@ -211,6 +211,7 @@ def test_bytes_that_come_one_by_one_are_frames(interface_for):
         (frame(PING, b"too long a ping" * 10), {1002}),
         (frame(0x8, b"\x00"), {1002}),
     ],
+    ids=["no UTF-8", "cut UTF-8", "opcode", "reserved bit", "continuation of nothing", "long ping", "short close"],
 )
 def test_frames_against_the_protocol_close_their_own_websocket_only(interface_for, rubbish, codes):
     running = interface_for()
