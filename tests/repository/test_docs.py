@@ -21,6 +21,7 @@ DOCUMENTS = [
     ROOT / "docs" / "layers.rst",
     ROOT / "docs" / "channels4.rst",
     ROOT / "docs" / "interface.rst",
+    ROOT / "docs" / "deploys.rst",
     ROOT / "docs" / "options.rst",
     ROOT / "docs" / "own_layer.rst",
     ROOT / "docs" / "porting.rst",
