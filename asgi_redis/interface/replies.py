@@ -185,8 +185,9 @@ class Replies:
     def _parse(self, connection: Connection, channel: str, message: Message) -> Any:
         try:
             return connection.parse(message)
-        except ValueError as error:
-            self._notices.add("Dropped a reply", channel, str(error))
+        except Exception as error:  # noqa: BLE001  no message may end the thread, which serves all connections
+            reason = str(error) if isinstance(error, ValueError) else error
+            self._notices.add("Dropped a reply", channel, reason)
             return None
 
 

@@ -34,7 +34,7 @@ def parse_http_reply(message: Message) -> HTTPReply:
     try:
         status = _checked_status(message["status"]) if "status" in message else None
         if status is None and "content" not in message:
-            raise ValueError(f"it has the keys status and content, not {sorted(message)}")
+            raise ValueError(f"it has the keys status and content, not {_keys_of(message)}")
         headers = _checked_headers(message.get("headers", []))
         return HTTPReply(status, headers, _checked_bytes(message, "content"), bool(message.get("more_content")))
     except ValueError as error:
@@ -63,15 +63,17 @@ class SocketReply(NamedTuple):
 def parse_socket_reply(message: Message) -> SocketReply:
     """Return the reply in a message. Raises ``ValueError`` where it is none."""
     if message.keys() - _KEYS or not message.keys() & _MEANT:
-        raise ValueError(f"a reply to a websocket has the keys accept, text, bytes and close, not {sorted(message)}")
+        raise ValueError(f"a reply to a websocket has the keys accept, text, bytes and close, not {_keys_of(message)}")
     text, data = message.get("text"), message.get("bytes")
     if not isinstance(text, (str, type(None))) or not isinstance(data, (bytes, type(None))):
         raise ValueError("text is a str, and bytes is bytes")
     if text is not None and data is not None:
         raise ValueError("a frame is text or bytes, not both")
     frame: Event | None = None
+    size = len(data or b"")
     if text is not None:
         frame = {"type": "websocket.send", "text": text}
+        size = len(text.encode())  # raises an error where UTF-8 has no bytes for it
     elif data is not None:
         frame = {"type": "websocket.send", "bytes": data}
     accept, close, subprotocol = message.get("accept"), message.get("close"), message.get("subprotocol")
@@ -81,7 +83,11 @@ def parse_socket_reply(message: Message) -> SocketReply:
     if not isinstance(subprotocol, (str, type(None))):
         raise ValueError("subprotocol is a str")
     denial = _parse_denial(message) if "status" in message else None
-    return SocketReply(accept, subprotocol, frame, len(text or data or b""), code, denial)
+    return SocketReply(accept, subprotocol, frame, size, code, denial)
+
+
+def _keys_of(message: Message) -> list[str]:
+    return sorted(map(str, message))  # other programs may have sent keys of several types
 
 
 def _checked_close(close: Any) -> int | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 
+import msgpack
 import pytest
 import redis
 
@@ -108,6 +110,20 @@ def test_a_wrong_reply_to_a_request_is_500(interface_for, caplog, reply):
     assert warnings(caplog, running.worker.of("http.request")[0]["reply_channel"])
     running.worker.answer = Echo()
     assert running.site.http().request("POST", "/", b"fine").body == b"fine"
+
+
+def test_a_reply_of_another_program_does_not_end_all_replies(interface_for, caplog, redis_server, layer_for):
+    layer = layer_for(redis_server)
+    running = interface_for(layer=layer)
+    client = running.site.websocket()
+    reply_channel = running.worker.of("websocket.connect")[0]["reply_channel"]
+    foreign = msgpack.packb({b"text": "a", "other": 1, "__asgi_channel__": reply_channel})
+    queue = f"{layer.prefix}{reply_channel.partition('!')[0]}!"
+    with redis.Redis.from_url(redis_server.url) as connection:
+        connection.zadd(queue, {b"\0" * 12 + foreign: time.time()})
+    eventually(lambda: warnings(caplog, reply_channel))
+    client.send("and on")
+    assert client.receive() == "and on"
 
 
 @pytest.mark.parametrize("second", [{"content": "str"}, {"text": "a"}, {"status": 500, "headers": [["a", "b"]]}])

@@ -46,8 +46,24 @@ def test_a_code_that_may_not_be_sent_is_an_error(code):
         parse_socket_reply({"close": code})
 
 
+@pytest.mark.parametrize("parse", [parse_http_reply, parse_socket_reply])
+def test_keys_of_several_types_are_named(parse):
+    """They do not compare, and other programs send them."""
+    try:
+        error = parse({b"text": "a", "other": 1}).error
+    except ValueError as raised:
+        error = str(raised)
+    assert "not [\"b'text'\", 'other']" in error
+
+
+def test_a_text_that_has_no_bytes_is_an_error():
+    with pytest.raises(ValueError, match="surrogates"):
+        parse_socket_reply({"text": "\ud800"})
+
+
 def test_a_frame_counts_its_size():
     assert parse_socket_reply({"text": "abc"}).size == 3
+    assert parse_socket_reply({"text": "ä"}).size == 2
     assert parse_socket_reply({"bytes": b"abcd"}).size == 4
     assert parse_socket_reply({"accept": True}).size == 0
 
