@@ -34,7 +34,12 @@ class RequestBody:
         """Whether all of it was read."""
         names = dict(scope.get("headers", ()))
         self._announced = names.get(b"content-length")
-        self._may_be_slow = self._announced is not None or b"transfer-encoding" in names
+        # HTTP/2 need not announce a body.
+        self._may_be_slow = (
+            self._announced is not None
+            or b"transfer-encoding" in names
+            or scope.get("http_version") not in {"1.0", "1.1"}
+        )
 
     async def chunk(self) -> bytes:
         """

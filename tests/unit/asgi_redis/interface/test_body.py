@@ -11,7 +11,7 @@ from asgi_redis.interface.body import CHUNK_BYTES, BodyError, RequestBody
 SETTINGS = {"max_body_bytes": 10 * CHUNK_BYTES, "body_timeout": 0.2}
 
 
-def body_of(*parts, headers=(), **settings):
+def body_of(*parts, headers=(), version="1.1", **settings):
     """A body whose parts come as the server has them; a number is a pause in seconds."""
     events = list(parts)
 
@@ -24,7 +24,8 @@ def body_of(*parts, headers=(), **settings):
             return {"type": "http.disconnect"}
         return {"type": "http.request", "body": part, "more_body": bool(events)}
 
-    return RequestBody({"headers": list(headers)}, receive, {**SETTINGS, **settings})
+    scope = {"headers": list(headers), "http_version": version}
+    return RequestBody(scope, receive, {**SETTINGS, **settings})
 
 
 async def chunks(body):
@@ -53,6 +54,7 @@ def test_a_request_without_a_body_has_one_empty_chunk():
         (lambda: body_of(*[b"x" * CHUNK_BYTES] * 11), 413),
         (lambda: body_of(b"x", 5.0, b"y", headers=[(b"content-length", b"2")]), 408),
         (lambda: body_of(b"x" * 100_000, 5.0, b"y", headers=[(b"transfer-encoding", b"chunked")]), 408),
+        (lambda: body_of(b"x", 5.0, b"y", version="2"), 408),
         (lambda: body_of(b"x", None, b""), None),
     ],
 )
