@@ -37,7 +37,8 @@ def facts_of(scope: Scope) -> Message:
 
 
 def _headers_of(scope: Scope) -> list[list[bytes]]:
-    headers = [[name.lower(), value] for name, value in scope.get("headers", ())]
+    # X_Forwarded_Proto would pass for X-Forwarded-Proto, which a proxy sets: in META both have one name.
+    headers = [[name.lower(), value] for name, value in scope.get("headers", ()) if b"_" not in name]
     cookies = [value for name, value in headers if name == b"cookie"]
     if len(cookies) > 1:  # as HTTP/2 may split them: RFC 9113, section 8.2.3
         headers = [header for header in headers if header[0] != b"cookie"]

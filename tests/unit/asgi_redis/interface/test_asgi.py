@@ -12,6 +12,11 @@ def test_names_of_headers_are_lower_case_and_stay_in_order():
     assert facts_of(scope)["headers"] == [[b"b", b"1"], [b"a", b"2"], [b"b", b"3"]]
 
 
+def test_a_name_with_an_underscore_does_not_pass_for_that_of_a_proxy():
+    scope = {**SCOPE, "headers": [(b"X_Forwarded_Proto", b"https"), (b"x-forwarded-for", b"1")]}
+    assert facts_of(scope)["headers"] == [[b"x-forwarded-for", b"1"]]
+
+
 def test_cookies_that_http_2_has_split_are_one_header():
     scope = {**SCOPE, "headers": [(b"cookie", b"a=1"), (b"host", b"x"), (b"cookie", b"b=2")]}
     assert facts_of(scope)["headers"] == [[b"host", b"x"], [b"cookie", b"a=1; b=2"]]
