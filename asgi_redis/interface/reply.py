@@ -63,7 +63,7 @@ class SocketReply(NamedTuple):
 def parse_socket_reply(message: Message) -> SocketReply:
     """Return the reply in a message. Raises ``ValueError`` where it is none."""
     if message.keys() - _KEYS or not message.keys() & _MEANT:
-        raise ValueError(f"a reply to a websocket has the keys accept, text, bytes and close, not {_keys_of(message)}")
+        raise ValueError(f"a reply to a websocket has the keys accept, text, bytes, close, not {_keys_of(message)}")
     text, data = message.get("text"), message.get("bytes")
     if not isinstance(text, (str, type(None))) or not isinstance(data, (bytes, type(None))):
         raise ValueError("text is a str, and bytes is bytes")
