@@ -120,6 +120,7 @@ class ServerProcess(Site):
         super().__init__(port)
         arguments = SERVERS[kind](port) if isinstance(kind, str) else [part.format(port=port) for part in kind]
         if importlib.util.find_spec(arguments[0]) is None:
+            self._keeper.close()
             pytest.skip(f"{arguments[0]} is not installed")
         self._log = directory / f"{arguments[0]}-{port}.log"
         environment = {
@@ -150,6 +151,7 @@ class ServerProcess(Site):
         try:
             self.terminate()
         finally:
+            self._keeper.close()
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self._keeper.close()
