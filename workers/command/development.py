@@ -136,6 +136,7 @@ class DevelopmentProcess:
         self._ends: SimpleQueue[int | None] = SimpleQueue()  # exit codes, or None for a signal
         self._shutdown = Shutdown(lambda: self._ends.put(None), STOP_SECONDS)
         self._shutdown.ends_process = True
+        self._shutdown.late_code = ERROR_CODE  # the usual one means to reload, for Django's reloader and ours
 
     @property
     def interrupted(self) -> bool:
@@ -156,6 +157,7 @@ class DevelopmentProcess:
         with self._shutdown:
             start(self._ends.put)
             code = self._wait(parent)
+            self._shutdown.late_code = code or ERROR_CODE
             deadline = self._shutdown.begin()
             ended = self.server is None or self.server.stop(deadline)
         return self._shutdown.leave(code, at_once=not ended)

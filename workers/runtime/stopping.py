@@ -66,6 +66,7 @@ class Shutdown:
         second_signal: The number of a signal that came ``SAME_SIGNAL_SECONDS`` after the first or later, or None.
         ends_process: Whether the process ends with it. Then the handlers stay when it is left: the same signal again
             is ignored, any other ends the process at once.
+        late_code: The exit code of a process that is ended past the deadline.
 
     Args:
         timeout: The seconds from the beginning of the stop to the deadline.
@@ -80,6 +81,7 @@ class Shutdown:
         self.signal: int | None = None
         self.second_signal: int | None = None
         self.ends_process = False
+        self.late_code: int = ExitCode.TIMED_OUT
         self._wake = wake
         self.timeout = timeout
         self._report = report
@@ -88,7 +90,6 @@ class Shutdown:
         self._process = 0
         self._previous: dict[signal.Signals, Any] = {}
         self._deadline = 0.0
-        self._late_code: int = ExitCode.TIMED_OUT
         self._overdue = 0
         self._watchers = itertools.count()
 
@@ -136,10 +137,10 @@ class Shutdown:
         self._report = lambda: None  # it has been logged
         self._overdue = 0
         if at_once:
-            self._late_code = code
+            self.late_code = code
             self._watch_until(now)
             end_process(code)
-        self._late_code = code or ExitCode.TIMED_OUT
+        self.late_code = code or self.late_code
         self._watch_until(max((now if self.began_at is None else self.began_at) + self.timeout, now + EXIT_SECONDS))
         return code
 
@@ -174,7 +175,7 @@ class Shutdown:
                 return
             if self.second_signal is not None or time.monotonic() >= self._deadline:
                 self._overdue += 1
-        code = self._late_code if self.second_signal is None else 128 + self.second_signal
+        code = self.late_code if self.second_signal is None else 128 + self.second_signal
         _native("_thread", "start_new_thread")(self._end, (code,))
         sleep(REPORT_SECONDS)  # the log may be held up by a lock that the main thread has
         os._exit(code)

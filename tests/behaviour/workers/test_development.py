@@ -6,16 +6,14 @@ import contextlib
 import os
 import signal
 import socket
-import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.interface.websockets import WebSocket
 from tests.support.waiting import eventually
-from tests.support.workers.processes import ROOT, WorkerProcess
-from tests.support.workers.site import DevelopmentSite, make_site
+from tests.support.workers.site import RELOADING, DevelopmentSite, make_site
 
 pytest.importorskip("django")
 pytest.importorskip("uvicorn")
@@ -25,9 +23,24 @@ pytestmark = pytest.mark.timeout(180)  # Python starts up to six times, on a bus
 RESTART = 1012
 
 
+HELD_PY = """
+from asgi_redis import get_channel_layer
+get_channel_layer().close = lambda: time.sleep(60)
+"""
+
+
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
     return make_site(tmp_path)
+
+
+@pytest.fixture(
+    scope="module", params=[(), pytest.param(("--noreload",), marks=pytest.mark.soak)], ids=["reload", "noreload"]
+)
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevelopmentSite]:
+    """A server for all tests that neither change nor stop it."""
+    with DevelopmentSite(make_site(tmp_path_factory.mktemp("site")).parent, *request.param) as running:
+        yield running
 
 
 def refuses(port: int) -> bool:
@@ -36,43 +49,46 @@ def refuses(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) != 0
 
 
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+def test_views_and_static_files_are_served_and_logged(site: DevelopmentSite) -> None:
+    assert site.get("/hello/?q=1").body == b"hello"
+    assert site.get("/static/style.css").body == b"body {}"
+    assert site.get("/nothing/").status == 404
+    for line in ('hello/?q=1 HTTP/1.1" 200 5', 'static/style.css HTTP/1.1" 200 7', 'nothing/ HTTP/1.1" 404 '):
+        site.says(f'"GET /{line}')
 
 
-@pytest.mark.parametrize("flags", [(), ("--noreload",)], ids=["reload", "noreload"])
-def test_views_files_and_sockets_are_served_and_logged(package: Path, flags: tuple[str, ...]) -> None:
-    with DevelopmentSite(package.parent, *flags) as site:
-        assert site.get("/hello/?q=1").body == b"hello"
-        assert site.get("/static/style.css").body == b"body {}"
-        assert site.get("/nothing/").status == 404
-        with site.socket() as one, site.socket() as other:
-            one.send("hi all")
-            assert (one.receive(), other.receive()) == ("hi all", "hi all")
-            one.close_with(1000)
-            site.says("disconnected with 1000")
-            other.send("fail")
-            site.says("ValueError: a fault of the consumer")
-            other.send("on it goes")
-            assert other.receive() == "on it goes"
-        site.says("Channel layer InMemoryChannelLayer()\n")
-        for line in ('"GET /hello/?q=1 HTTP/1.1" 200 5', '"GET /static/style.css HTTP/1.1" 200 7', "404"):
-            site.says(line)
-        for step in ("HANDSHAKING", "CONNECT", "DISCONNECT"):
-            site.says(f"WebSocket {step} /chat/ [127.0.0.1:")
+def test_websockets_are_served_and_logged(site: DevelopmentSite) -> None:
+    with site.socket() as one, site.socket() as other:
+        one.send("hi all")
+        assert (one.receive(), other.receive()) == ("hi all", "hi all")
+        one.close_with(1000)
+        site.says("disconnected with 1000")
+    site.says("Channel layer InMemoryChannelLayer()\n")
+    for step in ("HANDSHAKING", "CONNECT", "DISCONNECT"):
+        site.says(f"WebSocket {step} /chat/ [127.0.0.1:")
+
+
+def test_the_traceback_of_a_consumer_is_shown_and_its_socket_goes_on(site: DevelopmentSite) -> None:
+    with site.socket() as client:
+        client.send("fail")
+        site.says("ValueError: a fault of the consumer")
         site.says("Error in consumer site_of_test.routing.receive with a message on channel 'websocket.receive'\n")
         assert 'routing.py", line' in site.log
-        site.stop()
+        client.send("on it goes")
+        assert client.receive() == "on it goes"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("flags", [(), ("--noreload",)], ids=["reload", "noreload"])
-def test_a_signal_ends_it_in_order_and_leaves_nothing_behind(
-    package: Path, flags: tuple[str, ...], number: int
+@pytest.mark.parametrize(
+    ("number", "flags"),
+    [
+        (signal.SIGINT, []),
+        pytest.param(signal.SIGTERM, [], marks=pytest.mark.soak),
+        pytest.param(signal.SIGINT, ["--noreload"], marks=pytest.mark.soak),
+        pytest.param(signal.SIGTERM, ["--noreload"], marks=pytest.mark.soak),
+    ],
+)
+def test_ctrl_c_ends_it_in_order_and_leaves_nothing_behind(
+    package: Path, number: int, flags: tuple[str, ...]
 ) -> None:
     """With an open socket, a consumer that runs, and a view that runs."""
     with DevelopmentSite(package.parent, *flags) as site, site.socket() as idle, site.socket() as busy:
@@ -81,47 +97,61 @@ def test_a_signal_ends_it_in_order_and_leaves_nothing_behind(
         request = site.connect()
         request.start("GET", "/slow/")
         site.says("slow has begun")
-        children, port = site.children(), site.port
-        site.signal(number)
+        port = site.port
+        assert len(site.children()) == (0 if flags else 1)
+        site.signal_all(number)
         began = time.monotonic()
         assert (idle.close_code(), busy.close_code()) == (RESTART, RESTART)
         assert site.wait(40) == 0
         assert time.monotonic() - began < 20  # a second or two on a machine that has nothing else to do
         assert request.answer().status == 503
         request.close()
+        assert site.gone
+        assert refuses(port)
         assert site.log.count(f"disconnected with {RESTART}") == 2
         assert "Left behind after" in site.log
         assert "site_of_test.routing.receive" in site.log
-        assert refuses(port)
-        assert not any(map(alive, children))
-        assert len(children) == (0 if flags else 1)
         assert "Traceback" not in site.log
 
 
-def test_ctrl_c_in_a_terminal_reaches_both_processes(package: Path) -> None:
+@pytest.mark.soak
+def test_a_signal_to_the_parent_alone_reaches_the_child(package: Path) -> None:
     with DevelopmentSite(package.parent) as site, site.socket() as client:
-        for pid in (*site.children(), site.pid):
-            os.kill(pid, signal.SIGINT)
+        site.signal(signal.SIGINT)
         assert client.close_code() == RESTART
         assert site.wait(40) == 0
+        assert site.gone
         assert f"disconnected with {RESTART}" in site.log
         assert "Traceback" not in site.log
 
 
+@pytest.mark.soak
+def test_a_child_that_cannot_stop_ends_both_at_its_deadline(package: Path) -> None:
+    """It is not taken for a child that is to be started again."""
+    with (package / "routing.py").open("a") as routing:
+        routing.write(HELD_PY)
+    with DevelopmentSite(package.parent) as site:
+        (child,) = site.children()
+        os.kill(child, signal.SIGTERM)
+        assert site.wait(40) == 1
+        assert "Something holds the main thread" in site.log
+        assert len(site.banners) == 1
+
+
+@pytest.mark.soak
 def test_the_child_ends_with_a_parent_that_was_killed(package: Path) -> None:
     with DevelopmentSite(package.parent) as site, site.socket() as client:
-        (child,) = site.children()
         site.signal(signal.SIGKILL)
         assert client.close_code() == RESTART
-        eventually(lambda: not alive(child), timeout=40)
+        site.wait()
+        eventually(lambda: site.gone, timeout=40)
 
 
 def test_a_saved_file_restarts_once_and_each_client_connects_once_more(package: Path) -> None:
     with DevelopmentSite(package.parent) as site, contextlib.ExitStack() as stack:
         before = [stack.enter_context(site.socket()) for _ in range(3)]
-        (old,) = site.children()
         urls = package / "urls.py"
-        urls.write_text(urls.read_text().replace('"hello"', '"hello again"'))
+        site.save(urls, urls.read_text().replace('"hello"', '"hello again"'))
         assert [client.close_code() for client in before] == [RESTART] * 3
         # None of them is refused while the server is away, and none gets to the old process.
         after = [stack.enter_context(site.socket()) for _ in before]
@@ -130,12 +160,13 @@ def test_a_saved_file_restarts_once_and_each_client_connects_once_more(package: 
         assert [client.receive() for client in after] == ["all here"] * 3
         assert site.get("/hello/").body == b"hello again"
         assert site.log.count(f"disconnected with {RESTART}") == 3
-        assert site.log.count("changed, reloading") == 1
-        assert not alive(old)
+        assert site.log.count(RELOADING) == 1
+        assert len(site.children()) == 1
         site.stop()
         assert len(site.banners) == 2
 
 
+@pytest.mark.soak
 def test_code_that_cannot_be_loaded_is_waited_for(package: Path) -> None:
     with DevelopmentSite(package.parent) as site, site.socket() as client:
         urls = package / "urls.py"
@@ -151,6 +182,7 @@ def test_code_that_cannot_be_loaded_is_waited_for(package: Path) -> None:
         site.stop()
 
 
+@pytest.mark.soak
 def test_an_app_that_cannot_be_loaded_at_first_is_waited_for(package: Path) -> None:
     """Then the parent process is that of Django, without a socket for its child."""
     with (package / "settings.py").open("a") as settings:
@@ -174,126 +206,20 @@ def test_a_port_that_is_in_use_is_an_error_as_djangos(package: Path) -> None:
             assert site.log == "Error: That port is already in use.\n"
 
 
-@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
-@pytest.mark.parametrize(("address", "flags"), [("0", ("--ipv6",)), ("[::1]:0", ("--noreload",))])
-def test_ipv6(package: Path, address: str, flags: tuple[str, ...]) -> None:
-    with DevelopmentSite(package.parent, *flags, address=address) as site:
-        assert site.banners[0].startswith("http://[::1]:")
-        with socket.create_connection(("::1", site.port), timeout=20) as client:
-            client.sendall(b"GET /hello/ HTTP/1.0\r\n\r\n")
-            assert b"\r\nhello" in client.makefile("rb").read()
-        site.stop()
-
-
-def test_noasgi_is_djangos_own_server(package: Path) -> None:
-    with DevelopmentSite(package.parent, "--noasgi", address="127.0.0.1:8000", wait=False) as site:
-        site.says("Quit the server")
-        assert "Channel layer" not in site.log
-    assert "Traceback" not in site.log
-
-
-def test_nostatic_and_insecure(package: Path) -> None:
-    with DevelopmentSite(package.parent, "--nostatic", "--noreload") as site:
-        assert site.get("/static/style.css").status == 404
-    with (package / "settings.py").open("a") as settings:
-        settings.write("DEBUG = False\n")
-    with DevelopmentSite(package.parent, "--noreload") as site:
-        assert site.get("/static/style.css").status == 404
-    with DevelopmentSite(package.parent, "--noreload", "--insecure") as site:
-        assert site.get("/static/style.css").status == 200
-
-
-def test_a_project_without_a_routing_has_its_views_and_refuses_websockets(package: Path) -> None:
-    with (package / "settings.py").open("a") as settings:
-        settings.write("del CHANNEL_LAYERS\n")
-    with DevelopmentSite(package.parent, "--noreload") as site:
-        assert site.get("/hello/").body == b"hello"
-        with WebSocket(site.port, "/chat/") as client:
-            assert client.refused().status == 403
-        site.says("No consumer for the websocket /chat/")
-        site.says("WebSocket REJECT /chat/ [127.0.0.1:")
-
-
-def test_noworker_leaves_the_consumers_to_runworker(package: Path) -> None:
+def test_noworker_with_a_layer_in_memory_is_an_error(package: Path) -> None:
     with DevelopmentSite(package.parent, "--noworker", "--noreload", wait=False) as site:
         assert site.wait(40) == 1
         assert "CommandError: --noworker leaves the messages to other processes" in site.log
-    with (package / "settings.py").open("a") as settings:
-        settings.write(
-            'CHANNEL_LAYERS["default"].update(BACKEND="asgi_redis.IPCChannelLayer", '
-            f'CONFIG={{"prefix": "site", "path": {str(package.parent)!r}}})\n'
-        )
-    command = [sys.executable, "manage.py", "runworker"]
-    with DevelopmentSite(package.parent, "--noworker", "--noreload") as site:
-        site.says("Channel layer IPCChannelLayer(")
-        with WorkerProcess(command, package.parent, cwd=package.parent, env={"PYTHONPATH": str(ROOT)}) as worker:
-            worker.listens()
-            assert site.get("/hello/").body == b"hello"
-            with site.socket() as client:
-                client.send("by another process")
-                assert client.receive() == "by another process"
-            worker.stop()
 
 
-def test_http_timeout_and_handshake_timeout(package: Path) -> None:
-    with DevelopmentSite(package.parent, "--noreload", "--http_timeout", "0.3") as site:
-        assert site.get("/slow/").status == 504
-        site.says('"GET /slow/ HTTP/1.1" 504')
-
-
-ASGI_PY = """
-from django.core.asgi import get_asgi_application
-from asgi_redis.interface import application as interface
-
-of_django = get_asgi_application()
-
-
-async def composed(scope, receive, send):
-    if scope["type"] == "http":
-        scope["headers"] = [*scope["headers"], (b"x-composed", b"yes")]
-        await of_django(scope, receive, send)
-    else:
-        await interface(scope, receive, send)
-"""
-
-
-@pytest.mark.parametrize("application", ["of_django", "composed"])
-def test_the_asgi_application_of_the_project_is_served_unless_it_is_djangos(package: Path, application: str) -> None:
-    (package / "asgi.py").write_text(ASGI_PY)
-    with (package / "settings.py").open("a") as settings:
-        settings.write(f'ASGI_APPLICATION = "site_of_test.asgi.{application}"\n')
-    urls = package / "urls.py"
-    urls.write_text(urls.read_text().replace('"hello")', 'request.headers.get("X-Composed", "no"))'))
-    with DevelopmentSite(package.parent, "--noreload") as site:
-        assert site.get("/hello/").body == (b"yes" if application == "composed" else b"no")
-        assert site.get("/static/style.css").status == 200
-        with site.socket() as client:
-            client.send("hi")
-            assert client.receive() == "hi"
-        site.stop()
-
-
-def test_without_uvicorn_a_routing_is_an_error_and_views_are_served_by_django(package: Path) -> None:
-    manage = package.parent / "manage.py"
-    manage.write_text(manage.read_text().replace("import os, sys", 'import os, sys\nsys.modules["uvicorn"] = None'))
-    with DevelopmentSite(package.parent, "--noreload", wait=False) as site:
-        assert site.wait(60) == 1
-        assert site.log.startswith("CommandError: uvicorn is not installed, which serves websockets: pip install")
-    with (package / "settings.py").open("a") as settings:
-        settings.write("del CHANNEL_LAYERS\n")
-    with DevelopmentSite(package.parent, "--noreload") as site:
-        assert site.log.startswith("uvicorn is not installed")
+@pytest.mark.soak
+def test_an_error_in_the_settings_is_told_and_waited_for(package: Path) -> None:
+    settings = package / "settings.py"
+    right = settings.read_text()
+    settings.write_text(right.replace('"ROUTING"', '"BACKEND": "channels.layers.InMemoryChannelLayer", "ROUTING"'))
+    with DevelopmentSite(package.parent, wait=False) as site:
+        site.says("CommandError: channel layer 'default': the BACKEND 'channels.layers.InMemoryChannelLayer'")
+        site.save(settings, right)
+        site.serves()
         assert site.get("/hello/").body == b"hello"
-
-
-def test_nothreading_is_one_thread_of_the_worker(package: Path) -> None:
-    urls = package / "urls.py"
-    urls.write_text(
-        urls.read_text().replace(
-            'HttpResponse("hello")',
-            'HttpResponse(sum(t.name.startswith("slot-") for t in __import__("threading").enumerate()))',
-        )
-    )
-    for flags, threads in (((), b"4"), (("--nothreading",), b"1")):
-        with DevelopmentSite(package.parent, "--noreload", *flags) as site:
-            assert site.get("/hello/").body == threads
+        assert "Traceback" not in site.log

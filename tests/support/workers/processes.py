@@ -21,7 +21,12 @@ class WorkerProcess:
     """A command that runs until the test is through with it; ``log`` is what it wrote."""
 
     def __init__(
-        self, command: Sequence[str], directory: Path, cwd: Path = ROOT, env: dict[str, str] | None = None
+        self,
+        command: Sequence[str],
+        directory: Path,
+        cwd: Path = ROOT,
+        env: dict[str, str] | None = None,
+        leads_group: bool = False,
     ) -> None:
         self._log = directory / f"worker-{os.urandom(4).hex()}.log"
         environment = {
@@ -31,7 +36,9 @@ class WorkerProcess:
         }
         environment.update({"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(env or {})})
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                command, cwd=cwd, env=environment, stdout=log, stderr=log, start_new_session=leads_group
+            )
 
     def __enter__(self) -> WorkerProcess:
         return self

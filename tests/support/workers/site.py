@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import re
 import signal
@@ -74,7 +73,8 @@ def receive(message):
 
 
 def disconnect(message):
-    print("disconnected with", message["code"], flush=True)
+    # In one piece: other threads write, too.
+    print(f"disconnected with {message['code']}\\n", end="", flush=True)
 
 
 routing = [
@@ -85,6 +85,8 @@ routing = [
 """
 
 
+RELOADING = "changed, reloading"
+SAVE_SECONDS = 3.0  # the reloader looks once a second
 PATIENCE_SECONDS = 60.0  # a restart takes two starts of Python, on a busy machine
 
 
@@ -109,7 +111,9 @@ class DevelopmentSite(WorkerProcess):
 
     def __init__(self, directory: Path, *flags: str, address: str = "127.0.0.1:0", wait: bool = True) -> None:
         command = [sys.executable, "-W", "ignore", "manage.py", "runserver", address, *flags]
-        super().__init__(command, directory, cwd=directory, env={"PYTHONPATH": str(ROOT)})
+        # With bytecode on disk it starts in a third of the time.
+        env = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": ""}
+        super().__init__(command, directory, cwd=directory, env=env, leads_group=True)
         if wait:
             self.serves()
 
@@ -119,10 +123,6 @@ class DevelopmentSite(WorkerProcess):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.wait(30)
         super().__exit__(*exc_info)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
 
     @property
     def banners(self) -> list[str]:
@@ -148,15 +148,20 @@ class DevelopmentSite(WorkerProcess):
 
         Django's reloader misses a change that comes while it starts, so the time of the file goes on.
         """
+        changes = self.log.count(RELOADING)
         path.write_text(text)
-        changes = self.log.count("changed, reloading")
-        times = itertools.count(int(time.time()) + 5)
+        saved = last = time.time()
 
         def noticed() -> bool:
-            os.utime(path, (0, next(times)))
-            return self.log.count("changed, reloading") > changes
+            nonlocal last
+            if self.log.count(RELOADING) > changes:  # first: with a later time the next process would reload, too
+                return True
+            if time.time() > last + SAVE_SECONDS:
+                last = time.time()
+                os.utime(path, (last, 2 * last - saved))
+            return False
 
-        eventually(noticed, timeout=PATIENCE_SECONDS, interval=1)
+        eventually(noticed, timeout=PATIENCE_SECONDS)
 
     def connect(self) -> HttpConnection:
         connection = HttpConnection(self.port)
@@ -171,6 +176,19 @@ class DevelopmentSite(WorkerProcess):
         client = WebSocket(self.port, path)
         client.socket.settimeout(PATIENCE_SECONDS)
         return client.opened()
+
+    def signal_all(self, number: int) -> None:
+        """Sends a signal to all its processes, as a terminal does at Ctrl-C."""
+        os.killpg(self.pid, number)
+
+    @property
+    def gone(self) -> bool:
+        """Whether none of its processes is there any more."""
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
 
     def children(self) -> list[int]:
         found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.pid)], capture_output=True, text=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser, SystemCheckError
 from django.db import connections
 from django.utils import autoreload as django_autoreload
 
@@ -124,7 +124,13 @@ class DevelopmentCommand(RunserverCommand):
         process = DevelopmentProcess()
 
         def load_and_start(end: End) -> None:
-            server = self._load(options)
+            try:
+                server = self._load(options)
+            except CommandError as error:
+                if options["traceback"] or not options["use_reloader"]:
+                    raise
+                self._show(error)  # the reloader waits for the remedy
+                return
             listener.listen()  # now: the banner says that clients may connect
             self._print_banner(listener, server)
             process.server = server
@@ -157,6 +163,10 @@ class DevelopmentCommand(RunserverCommand):
             return server_for_project(options)
         except ConfigurationError as error:
             raise CommandError(str(error)) from error
+
+    def _show(self, error: CommandError) -> None:
+        is_whole = isinstance(error, SystemCheckError)  # with a headline in colour
+        self.stderr.write(str(error) if is_whole else f"CommandError: {error}", str if is_whole else None)
 
     def _print_banner(self, listener: socket.socket, server: DevelopmentServer) -> None:
         address = f"[{self.addr}]" if ":" in self.addr else self.addr

@@ -82,6 +82,8 @@ def report():
 
 stopping.SAME_SIGNAL_SECONDS = 0
 with stopping.Shutdown(lambda: None, float(sys.argv[1]), report) as shutdown:
+    if "other code" in sys.argv:
+        shutdown.late_code = 1
     shutdown.begin()
     if "signals" in sys.argv:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -93,8 +95,8 @@ with stopping.Shutdown(lambda: None, float(sys.argv[1]), report) as shutdown:
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
-    [(["0.1"], 3), (["60", "signals"], 143), (["0.1", "hang"], 3)],
-    ids=["past the deadline", "by a second signal", "though the report hangs"],
+    [(["0.1"], 3), (["0.1", "other code"], 1), (["60", "signals"], 143), (["0.1", "hang"], 3)],
+    ids=["past the deadline", "with another code", "by a second signal", "though the report hangs"],
 )
 def test_a_process_whose_main_thread_is_held_is_ended(arguments: list[str], code: int) -> None:
     ended = subprocess.run(
