@@ -16,14 +16,7 @@ from http import HTTPStatus
 from redis.exceptions import RedisError
 
 from asgi_redis.exceptions import ChannelFull, ChannelLayerError
-from asgi_redis.interface.asgi import (
-    Headers,
-    Receive,
-    Scope,
-    Send,
-    facts_of,
-    header_bytes,
-)
+from asgi_redis.interface.asgi import Headers, Receive, Scope, Send, facts_of, header_bytes
 from asgi_redis.interface.body import BodyError, RequestBody
 from asgi_redis.interface.outbox import Outbox
 from asgi_redis.interface.replies import HTTP

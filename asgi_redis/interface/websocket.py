@@ -14,13 +14,7 @@ from redis.exceptions import RedisError
 
 from asgi_redis.connection import is_unsent
 from asgi_redis.exceptions import ChannelFull, ChannelLayerError
-from asgi_redis.interface.asgi import (
-    Receive,
-    Scope,
-    Send,
-    facts_of,
-    header_bytes,
-)
+from asgi_redis.interface.asgi import Receive, Scope, Send, facts_of, header_bytes
 from asgi_redis.interface.outbox import Outbox
 from asgi_redis.interface.replies import WEBSOCKET
 from asgi_redis.interface.reply import CLOSE_NORMAL, Denial, SocketReply, parse_socket_reply
@@ -141,7 +135,7 @@ class WebSocket:
 
     async def _read(self) -> None:
         """Send the client's frames to ``websocket.receive``, one after the other."""
-        while True:
+        while not self._left:  # before Python 3.12, wait_for may swallow a cancellation
             event = await self._receive()
             if event["type"] == "websocket.disconnect":
                 if not self._ending:
@@ -163,10 +157,15 @@ class WebSocket:
             await self._services.gate.send("websocket.receive", message, witness=Witness(self._id, self._order))
         except (ChannelFull, RedisError) as error:
             self._warn("Closed a websocket whose frame could not be sent", error)
-            self.close(OVERLOADED)
+            self._give_up(OVERLOADED)
         except ChannelLayerError as error:
             self._warn("Closed a websocket whose frame is refused", error)
-            self.close(ERROR)
+            self._give_up(ERROR)
+
+    def _give_up(self, code: int) -> None:
+        """Close the websocket after a frame that was not sent: the next message gets its number."""
+        self._order -= 1  # enforce_ordering would wait for the frame for ever
+        self.close(code)
 
     async def _wait(self) -> None:
         """Wait until the refusal is written, or the client has gone."""
@@ -176,7 +175,7 @@ class WebSocket:
     async def _part(self) -> None:
         await self._services.farewells.send(
             self.farewell(self._code),
-            Witness(self._id, self._order + 1),
+            Witness(self._id, self._order + 2),  # not that of a frame that was given up
             _LEAVING_SECONDS if self._code == RESTART else self._services.layer.expiry,
         )
 
