@@ -159,7 +159,7 @@ class HTTPRequest:
     def deliver(self, reply: HTTPReply) -> None:
         """Do as a consumer's reply says."""
         if self._complete:
-            logger.debug("A reply to %s comes after its end", self._path)
+            logger.debug("A reply to %r comes after its end", self._path)
             return
         if reply.error is not None or (reply.status is None and not self._started):
             error = reply.error or "the first has to have a status"
@@ -220,7 +220,7 @@ class HTTPRequest:
             task.add_done_callback(self._acks.discard)
 
     def _failed(self, error: Exception) -> None:
-        logger.debug("The client of a request to %s has gone: %s: %s", self._path, type(error).__name__, error)
+        logger.debug("The client of a request to %r has gone: %s: %s", self._path, type(error).__name__, error)
         if self._complete:
             self._finish()
 

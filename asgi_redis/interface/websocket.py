@@ -97,7 +97,7 @@ class WebSocket:
                 close = self._send({"type": "websocket.close", "code": RESTART})
                 await asyncio.wait_for(close, _CANCELLED_SECONDS)
             except Exception as error:  # noqa: BLE001  each server has other errors for a client who has gone
-                logger.debug("No close for the client of %s: %s: %s", self._path, type(error).__name__, error)
+                logger.debug("No close for the client of %r: %s: %s", self._path, type(error).__name__, error)
         self._code = RESTART
 
     # From the client
@@ -188,7 +188,7 @@ class WebSocket:
     def deliver(self, reply: SocketReply) -> None:
         """Do as a consumer's reply says."""
         if self._ending:
-            logger.debug("A reply to %s comes after the close", self._path)
+            logger.debug("A reply to %r comes after the close", self._path)
             return
         if not self._accepted and not self._answer(reply):
             return
@@ -277,7 +277,7 @@ class WebSocket:
             self._leave()
 
     def _failed(self, error: Exception) -> None:
-        logger.debug("The client of a websocket to %s has gone: %s: %s", self._path, type(error).__name__, error)
+        logger.debug("The client of a websocket to %r has gone: %s: %s", self._path, type(error).__name__, error)
         if 1000 < self._sent_code < 3000:
             # daphne refuses to send these codes.
             self._put_close(self._sent_code + 3000)

@@ -108,5 +108,5 @@ def _router(static: bool) -> Router:
 
 def refuse_websocket(message: Message) -> None:
     """Refuse a websocket of a project that has no consumers of websockets."""
-    logger.warning("No consumer for the websocket %s: the routing has none for websockets", message["path"])
+    logger.warning("No consumer for the websocket %r: the routing has none for websockets", message["path"])
     raise DenyConnection

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
 from asgi_redis.connection import is_unsent
 from workers.asgi import adapted
@@ -98,7 +98,12 @@ class ResponseSender:
 
     def _look(self, ack_channel: str, timeout: float) -> bool:
         """Receive acknowledgements; return whether there were any."""
-        acknowledged = self._layer.receive_batch([ack_channel], _BATCH, timeout)
+        try:
+            acknowledged = self._layer.receive_batch([ack_channel], _BATCH, timeout)
+        except (ConnectionError, TimeoutError):
+            # Its server is away. What may be lost with that does no harm: the next one has the total, too.
+            time.sleep(_LONGEST_PAUSE_SECONDS)
+            return False
         self._looked_at = time.monotonic()
         for _, message in acknowledged:
             self._gone = self._gone or bool(message.get("closed"))

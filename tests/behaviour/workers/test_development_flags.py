@@ -59,7 +59,7 @@ def test_a_project_without_a_routing_has_its_views_and_refuses_websockets(packag
         assert site.get("/hello/").body == b"hello"
         with WebSocket(site.port, "/chat/") as client:
             assert client.refused().status == 403
-        site.says("No consumer for the websocket /chat/")
+        site.says("No consumer for the websocket '/chat/'")
         site.says("WebSocket REJECT /chat/ [127.0.0.1:")
 
 

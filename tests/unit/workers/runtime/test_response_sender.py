@@ -127,3 +127,20 @@ def test_a_server_that_is_away_is_waited_for(
     thread.join(10)
     assert sent == [True]
     assert sizes(layer) == [2]
+
+
+def test_acknowledgements_are_waited_for_while_the_server_is_away(
+    fresh_redis_server: RedisServer, layer_for: Callable[..., RedisChannelLayer], eventually: Callable[..., object]
+) -> None:
+    layer = layer_for(fresh_redis_server)
+    sender = replies(layer, ack_channel=ACK, window=1000)
+    sent: list[bool] = []
+    thread = threading.Thread(target=lambda: sent.extend(sender.send(chunk(500)) for _ in range(3)))
+    thread.start()
+    eventually(lambda: len(sent) == 2)
+    fresh_redis_server.kill()
+    thread.join(0.1)
+    fresh_redis_server.start()
+    layer.send(ACK, {"written": 1000})
+    thread.join(10)
+    assert sent == [True] * 3
