@@ -163,7 +163,7 @@ class WebSocket:
             self._give_up(ERROR)
 
     def _give_up(self, code: int) -> None:
-        """Close the websocket after a frame that was not sent: the next message gets its number."""
+        """Close the websocket after a frame that was not sent; free its number."""
         self._order -= 1  # enforce_ordering would wait for the frame for ever
         self.close(code)
 
