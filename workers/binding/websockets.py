@@ -127,10 +127,13 @@ class WebsocketBinding(Binding):
     def _may_set(self, name: str) -> bool:
         if self.fields is not None and not _are_all(self.fields):
             return name in self.fields
-        field = self.model._meta.get_field(name)
-        names = {field.name, getattr(field, "attname", name)}  # of a foreign key: owner, owner_id
-        hidden = self.exclude if self.fields is None else None
-        return not getattr(field, "primary_key", False) and names.isdisjoint(hidden or ())
+        meta = self.model._meta
+        for field in (*meta.concrete_fields, *meta.many_to_many):
+            names = {field.name, field.attname}  # of a foreign key: owner, owner_id
+            if name in names:
+                hidden = self.exclude if self.fields is None else None
+                return not field.primary_key and names.isdisjoint(hidden or ())
+        return False
 
 
 class WebsocketBindingWithMembers(WebsocketBinding):

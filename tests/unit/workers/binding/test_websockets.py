@@ -151,6 +151,13 @@ def test_a_client_sets_no_field_that_it_does_not_see(layer: FakeLayer, attribute
     user.delete()
 
 
+@pytest.mark.parametrize("name", ["unknown", "pk", "user", "user_set"])
+def test_what_is_no_field_of_the_model_is_left_out(layer: FakeLayer, name: str) -> None:
+    """Also a relation that another model has to this one."""
+    ask(binding("auth.Group", fields=["__all__"]), "create", data={"name": "a", name: [1]})
+    models().Group.objects.get(name="a").delete()
+
+
 def test_a_foreign_key_is_set_and_is_hidden_under_both_of_its_names(layer: FakeLayer, permissions: Any) -> None:
     one = permissions[0]
     types = models().Permission._meta.get_field("content_type").related_model.objects
