@@ -26,7 +26,7 @@ _MAX_BATCH = 1024  # messages in one round trip
 _WAIT_SECONDS = 5.0
 _HANDOVER_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
-_GATHER_SECONDS = 0.0005  # before the next round trip, while many replies come
+_GATHER_SECONDS = 0.001  # before the next round trip, while many replies come
 
 
 class Connection(Protocol):
