@@ -13,6 +13,7 @@ PyPI, in the versions of ``environments.py``, kept in ``~/.cache/asgi_redis-benc
     python -m benchmarks.interface --subjects ours     # the subjects whose key matches
     python -m benchmarks.interface --cpus one          # servers, workers and Redis on one CPU, the client on another
     python -m benchmarks.interface --json all.json     # keeps every sample
+    python -m benchmarks.interface --load all.json     # shows what was kept, of one file or several
 
 How it measures
 ===============
@@ -76,11 +77,17 @@ def main(argv: list[str] | None = None) -> int:
     if not workloads or not subjects:
         names = [f"{one.table}, {one.name}" for one in WORKLOADS] + [one.key for one in SUBJECTS]
         raise SystemExit("nothing matches; there are\n  " + "\n  ".join(names))
-    about, results = _measure(arguments, workloads, subjects)
+    about, results = _load(arguments.load) if arguments.load else _measure(arguments, workloads, subjects)
     if arguments.json:
         arguments.json.write_text(json.dumps({"about": about, "results": results.to_json()}, indent=1))
     print("\n".join(about), "", report(results), "", costs(results), sep="\n")
     return 0
+
+
+def _load(files: list[Path]) -> tuple[list[str], Results]:
+    kept = [json.loads(file.read_text()) for file in files]
+    lines = dict.fromkeys(line for one in kept for line in one["about"])
+    return [*lines], Results.from_json([result for one in kept for result in one["results"]])
 
 
 def _measure(
@@ -144,6 +151,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--subjects", metavar="REGEX", default="", help="subjects whose key matches")
     parser.add_argument("--cpus", choices=("one", "both"), default="both", help="for all but the client, or for all")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample")
+    parser.add_argument(
+        "--load", type=Path, metavar="FILE", nargs="+", help="measure nothing, show what --json wrote"
+    )
     parser.add_argument("--environments", type=Path, metavar="DIR", default=CACHE, help=f"default {CACHE}")
     return parser
 

@@ -64,6 +64,9 @@ class Connections:
                 answers[one.fileno()] = b""
         while answers:
             for fd in self.readable(OPEN_SECONDS):
+                if fd not in answers:
+                    answer_ping(fd)  # it has been open for a while
+                    continue
                 answers[fd] += os.read(fd, 4096)
                 if not answers[fd].startswith(success[: len(answers[fd])]) or not answers[fd]:
                     raise Lost(f"refused: {answers[fd][:200]!r}")
@@ -108,6 +111,14 @@ def frame(payload: bytes) -> bytes:
 def answer(payload: bytes) -> bytes:
     """Return a text frame of a server."""
     return bytes([TEXT, len(payload)]) + payload
+
+
+def answer_ping(fd: int) -> None:
+    """Answer a ping, the only frame that an idle websocket gets."""
+    data = os.read(fd, 65536)
+    if data[:1] != bytes([PING]) or len(data) != 2 + data[1]:
+        raise Lost(f"{data[:100]!r} came, where there should be nothing but pings")
+    os.write(fd, bytes([PONG, 0x80 | data[1]]) + _MASK + data[2:])
 
 
 class PingPong:
@@ -281,10 +292,7 @@ def _answer_pings(connections: Connections, seconds: float) -> None:
     until = Clock() + seconds
     while Clock() < until:
         for fd in connections.ready(until - Clock()):
-            data = os.read(fd, 65536)
-            if data[:1] != bytes([PING]) or len(data) != 2 + data[1]:
-                raise Lost(f"{data[:100]!r} came, where there should be nothing but pings")
-            os.write(fd, bytes([PONG, 0x80 | data[1]]) + _MASK + data[2:])
+            answer_ping(fd)
 
 
 LOADS: dict[str, Callable[..., dict[str, float]]] = {"echo": echo, "http": http, "group": group, "idle": idle}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
 
 import pytest
 
+from benchmarks.interface.__main__ import main
 from benchmarks.interface.report import report
 from benchmarks.interface.runner import Runner
 from benchmarks.interface.subjects import ASGI, ASYNC, SYNC, THREADS
@@ -76,6 +78,17 @@ def test_a_latency_is_to_be_under_the_aim():
     workload, results = BY_NAME["Echo, 1 websocket"], Results()
     results.add(workload, THREADS, {"rate": 1.0, "p50": 0.9, "p99": 2.0, "cpu": 100.0})
     assert [line for line in report(results).splitlines() if line.endswith("≤ 1 yes")]
+
+
+def test_what_was_kept_is_shown_again(tmp_path, capsys):
+    results = Results()
+    results.add(BY_NAME["Echo, 1 websocket"], THREADS, {"rate": 1234.0, "p50": 0.9, "p99": 2.0, "cpu": 100.0})
+    kept = tmp_path / "kept.json"
+    kept.write_text(json.dumps({"about": ["on this machine"], "results": results.to_json()}))
+    assert main(["--load", str(kept)]) == 0
+    shown = capsys.readouterr().out
+    assert "on this machine" in shown
+    assert "1,234" in shown
 
 
 def test_what_failed_is_named_below_the_tables():
