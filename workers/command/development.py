@@ -23,6 +23,7 @@ from queue import Empty, SimpleQueue
 from typing import Callable
 
 import uvicorn
+from redis.exceptions import ConnectionError, TimeoutError
 
 from asgi_redis.interface.asgi import Application
 from asgi_redis.layers.base import BaseChannelLayer
@@ -114,8 +115,9 @@ class DevelopmentServer:
 
     def _finish(self, worker: Worker, deadline: float) -> None:
         """Wait until no message is left for the worker, and no consumer runs."""
-        while time.monotonic() < deadline and (worker.busy or self._pending(worker)):
-            time.sleep(POLL_SECONDS)
+        with contextlib.suppress(ConnectionError, TimeoutError):  # the server of the layer is away, as the log tells
+            while time.monotonic() < deadline and (worker.busy or self._pending(worker)):
+                time.sleep(POLL_SECONDS)
 
     def _pending(self, worker: Worker) -> bool:
         if "statistics" not in self.channel_layer.extensions:

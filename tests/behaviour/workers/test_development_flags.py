@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -79,6 +80,19 @@ def test_noworker_leaves_the_consumers_to_runworker(package: Path) -> None:
                 client.send("by another process")
                 assert client.receive() == "by another process"
             worker.stop()
+
+
+def test_it_starts_and_stops_in_order_while_redis_is_away(package: Path) -> None:
+    with (package / "settings.py").open("a") as settings:
+        settings.write(
+            'CHANNEL_LAYERS["default"].update(BACKEND="asgi_redis.RedisChannelLayer", '
+            'CONFIG={"hosts": ["redis://127.0.0.1:1"]})\n'
+        )
+    with DevelopmentSite(package.parent) as site:
+        site.says("does not serve messages")
+        site.signal_all(signal.SIGINT)
+        assert site.wait(40) == 0
+        assert "Traceback" not in site.log
 
 
 def test_http_timeout_and_handshake_timeout(package: Path) -> None:
