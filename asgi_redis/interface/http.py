@@ -51,6 +51,8 @@ class HTTPRequest:
         self._ack_channel = ""
         self._started = False
         self._complete = False
+        self._answered = False  # whether the worker has sent all of its response
+        self._gone = False  # whether the client has gone before that
         self._got = self._sent = self._acknowledged = 0  # bytes of content
         self._timer: asyncio.TimerHandle | None = None
         self._acks: set[asyncio.Task[None]] = set()
@@ -75,6 +77,9 @@ class HTTPRequest:
             if await self._pass_on(first):
                 reader = self.loop.create_task(self._read())
             await self._done
+        except asyncio.CancelledError:
+            self._gone = True
+            raise
         finally:
             if reader is not None:
                 reader.cancel()
@@ -82,6 +87,8 @@ class HTTPRequest:
                 self._timer.cancel()
             replies.remove(self._channel)
             self._outbox.clear()
+            if not self._answered and (reader is not None or self._gone):
+                await self._part()
 
     # From the client
 
@@ -124,27 +131,26 @@ class HTTPRequest:
                 pass
         except BodyError as error:
             if error.status is not None:
-                await self._tell(self._body_channel, {"closed": True})  # first: the answer ends this task
                 self._answer(error.status)
                 return
         except (ChannelFull, RedisError) as error:
             self._warn("Cut a request whose body is not taken", error)
             self._answer(503)
             return
-        await self._client_gone()
+        if not self._complete:
+            self._gone = True
+            self._finish()
 
-    async def _client_gone(self) -> None:
-        if self._complete:
-            return
-        self._complete = True
-        try:
+    async def _part(self) -> None:
+        """Tell the worker that its response is of no use any more."""
+        tells = [self._tell(self._ack_channel, {"closed": True})]
+        if self._body_channel and self._body.rest:
+            tells.append(self._tell(self._body_channel, {"closed": True}))
+        if self._gone:
             # Few projects have a consumer for it: where the channel is full, it is left out.
-            await self._tell("http.disconnect", {"reply_channel": self._channel, "path": self._path}, waits=False)
-            if self._body_channel and self._body.rest:
-                await self._tell(self._body_channel, {"closed": True})
-            await self._tell(self._ack_channel, {"closed": True})
-        finally:
-            self._finish()  # at the end: it ends this task
+            message = {"reply_channel": self._channel, "path": self._path}
+            tells.append(self._tell("http.disconnect", message, waits=False))
+        await asyncio.gather(*tells)
 
     async def _tell(self, channel: str, message: Message, waits: bool = True) -> None:
         """Send a message that is only a hint: without it the worker waits for its timeout."""
@@ -173,7 +179,7 @@ class HTTPRequest:
         if not self._started:
             self._start(reply.status or 200, reply.headers)
         self._got += len(reply.content)
-        self._complete = not reply.more
+        self._complete = self._answered = not reply.more
         content = b"" if self._scope["method"] == "HEAD" else reply.content
         event = {"type": "http.response.body", "body": content, "more_body": reply.more}
         self._outbox.put(event, len(content), last=not reply.more)

@@ -189,6 +189,9 @@ def test_an_answer_that_stops_in_the_middle_is_cut(interface_for):
     assert client.answer_head().status == 200
     with pytest.raises((EOFError, ConnectionError)):
         list(client.chunks())
+    # The worker need not wait for acknowledgements.
+    ack_channel = running.worker.of("http.request")[0]["ack_channel"]
+    assert running.layer.receive([ack_channel], block=True)[1] == {"closed": True}
 
 
 def test_the_timeout_counts_from_the_last_part_of_an_answer(interface_for):

@@ -1,0 +1,48 @@
+"""A request whose server ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from asgi_redis import InMemoryChannelLayer
+from asgi_redis.interface import Interface
+from tests.support.async_waiting import until
+
+SCOPE = {"type": "http", "method": "GET", "path": "/", "headers": []}
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_worker_hears_of_a_request_that_the_server_cancels(begun):
+    """Otherwise its slot waits for acknowledgements that never come."""
+
+    async def scenario(layer):
+        events = asyncio.Queue()
+        await events.put({"type": "http.request", "body": b"x", "more_body": True})
+        sent = []
+
+        async def send(event):
+            sent.append(event)
+
+        connection = asyncio.create_task(Interface(layer)(SCOPE, events.get, send))
+        await events.put({"type": "http.request", "body": b"x" * 1_000_000, "more_body": True})
+        await until(lambda: layer.channel_statistics("http.request")["messages_pending"])
+        _, message = layer.receive(["http.request"])
+        if begun:
+            reply = {"status": 200, "headers": [], "content": b"part", "more_content": True}
+            layer.send(message["reply_channel"], reply)
+            await until(lambda: len(sent) == 2)
+        connection.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await connection
+        body = []
+        while not body or body[-1] is not None:
+            body.append(layer.receive([message["body_channel"]])[1])
+        assert body[-2] == {"closed": True}
+        assert layer.receive([message["ack_channel"]])[1] == {"closed": True}
+        assert layer.receive(["http.disconnect"])[1] == {"reply_channel": message["reply_channel"], "path": "/"}
+
+    with InMemoryChannelLayer() as layer:
+        asyncio.run(scenario(layer))
