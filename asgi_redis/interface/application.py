@@ -119,7 +119,7 @@ class Interface:
         """Close the websockets of this loop with 1012, and wait for their ends."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _CLOSE_TIMEOUT_SECONDS
-        own = {socket for socket in self._sockets if socket.loop is loop}
+        own = {socket for socket in list(self._sockets) if socket.loop is loop}
         for socket in own:
             socket.close(RESTART)
         while own & self._sockets and loop.time() < deadline:

@@ -9,6 +9,7 @@ import time
 logger = logging.getLogger("asgi_redis")
 
 INTERVAL_SECONDS = 60.0
+_MAX_REASON = 500  # characters; a reason may show what a consumer has sent
 
 
 class Notices:
@@ -32,5 +33,6 @@ class Notices:
             self._lines[event] = (now, 0) if due else (logged_at, unlogged + 1)
         if due:
             more = f" (and {unlogged} times since the last line)" if unlogged else ""
-            text = f"{type(reason).__name__}: {reason}" if isinstance(reason, Exception) else reason
+            text = f"{type(reason).__name__}: {reason}" if isinstance(reason, Exception) else str(reason)
+            text = text if len(text) <= _MAX_REASON else f"{text[:_MAX_REASON]}…"
             logger.warning("%s to %r: %s%s", event, path, text, more)

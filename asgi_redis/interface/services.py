@@ -34,13 +34,13 @@ class Farewells:
         self._layer = layer
         self._gate = gate
         self._notices = notices
-        self._tasks: dict[asyncio.Task[None], Message] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def send(self, message: Message, witness: Witness, timeout: float) -> None:
         """Send a message; try for ``timeout`` seconds."""
         task = asyncio.get_running_loop().create_task(self._send(message, witness, timeout))
-        self._tasks[task] = message
-        task.add_done_callback(self._tasks.pop)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         await asyncio.shield(task)
 
     async def _send(self, message: Message, witness: Witness, timeout: float) -> None:

@@ -34,3 +34,8 @@ def test_each_kind_of_trouble_is_a_line_a_minute_with_the_count_of_the_others(cl
 def test_a_path_forges_no_line(caplog):
     notices.Notices().add("Refused a websocket", "/\nERROR all is lost", "full")
     assert "\n" not in caplog.records[0].getMessage()
+
+
+def test_a_long_reason_is_cut(caplog):
+    notices.Notices().add("Dropped a reply", "c", "x" * 1_000_000)
+    assert len(caplog.records[0].getMessage()) < 1000
