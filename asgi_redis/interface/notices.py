@@ -9,7 +9,7 @@ import time
 logger = logging.getLogger("asgi_redis")
 
 INTERVAL_SECONDS = 60.0
-_MAX_REASON = 500  # characters; a reason may show what a consumer has sent
+_MAX_REASON = 500  # characters; a reason may show a reply of a consumer
 
 
 class Notices:
