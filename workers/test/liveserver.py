@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -57,8 +58,17 @@ class ChannelLiveServerTestCase(TransactionTestCase):
         return f"ws://{self.host}:{self._port}"
 
     def run(self, result: Any = None) -> Any:
-        """Run the test while the server and the worker run."""
-        with self._served():
+        """Run the test while the server and the worker run. Where they cannot, that is its error, and no other's."""
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(self._served())
+            except Exception:
+                if result is None:
+                    raise
+                result.startTest(self)
+                result.addError(self, sys.exc_info())
+                result.stopTest(self)
+                return result
             return super().run(result)
 
     def debug(self) -> None:

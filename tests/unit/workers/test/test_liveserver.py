@@ -122,12 +122,20 @@ def test_the_layer_is_that_of_the_test_config() -> None:
         assert result.errors == result.failures == []
 
 
-def test_a_database_in_memory_is_refused() -> None:
+def test_a_database_in_memory_is_an_error_of_the_test_and_the_others_run() -> None:
+    class Other(unittest.TestCase):
+        def runTest(self) -> None:
+            pass
+
     class Case(ChannelLiveServerTestCase):
         def runTest(self) -> None:
             raise AssertionError("it has run")
 
     with mock.patch.object(connection, "is_in_memory_db", return_value=True):
         result = unittest.TestResult()
-        with pytest.raises(ImproperlyConfigured, match="in memory: give it a TEST NAME"):
-            Case().run(result)
+        unittest.TestSuite([Case(), Other()]).run(result)
+    assert [type(test) for test, _ in result.errors] == [Case]
+    assert "in memory: give it a TEST NAME" in result.errors[0][1]
+    assert (result.testsRun, result.failures) == (2, [])
+    with mock.patch.object(connection, "is_in_memory_db", return_value=True), pytest.raises(ImproperlyConfigured):
+        Case().debug()
