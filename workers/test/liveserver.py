@@ -58,7 +58,11 @@ class ChannelLiveServerTestCase(TransactionTestCase):
         return f"ws://{self.host}:{self._port}"
 
     def run(self, result: Any = None) -> Any:
-        """Run the test while the server and the worker run. Where they cannot, that is its error, and no other's."""
+        """
+        Run the test while the server and the worker run.
+
+        Where they cannot, that is an error of the test, and the others go on.
+        """
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(self._served())
