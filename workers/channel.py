@@ -154,23 +154,30 @@ def _send_all(messages: list[tuple[_Destination, Content]], begin: float) -> lis
     return dropped
 
 
-def send_persistently(sender: _Destination, content: Content, begin: float) -> None:
+def send_persistently(sender: _Destination, content: Content, begin: float, seconds: float | None = None) -> None:
     """
     Send a message; try again where that cannot send it twice.
 
-    ``begin`` is the time (``time.monotonic``) from which it is tried. Raises the errors of the layer.
+    Raises the errors of the layer.
+
+    Args:
+        sender: The channel or group.
+        content: The message.
+        begin: The time (``time.monotonic``) from which it is tried.
+        seconds: How long it is tried, in the place of the times of pending messages.
     """
     attempt, may_repeat = _attempt(sender, content)
     while True:
         try:
             attempt()
         except sender.channel_layer.ChannelFull:
-            left = begin + (REPLY_SECONDS if "!" in sender.name else FLUSH_SECONDS) - time.monotonic()
+            left = begin + (seconds or (REPLY_SECONDS if "!" in sender.name else FLUSH_SECONDS)) - time.monotonic()
             if left <= 0:
                 raise
-        except (ConnectionError, TimeoutError) as error:
-            left = begin + OUTAGE_SECONDS - time.monotonic()
-            if left <= 0 or not (may_repeat or is_unsent(error)):
+        except RedisError as error:
+            left = begin + (seconds or OUTAGE_SECONDS) - time.monotonic()
+            lost = isinstance(error, (ConnectionError, TimeoutError))  # the answer, perhaps
+            if left <= 0 or not (is_unsent(error) or (may_repeat and lost)):
                 raise
         else:
             return

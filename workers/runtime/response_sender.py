@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Iterator
 from typing import Any
 
-from redis.exceptions import ConnectionError, RedisError, TimeoutError
+from redis.exceptions import ConnectionError, TimeoutError
 
-from asgi_redis.connection import is_unsent
 from workers.asgi import adapted
+from workers.channel import send_persistently
 from workers.message import Message
 
 logger = logging.getLogger(__name__)
@@ -19,7 +18,7 @@ logger = logging.getLogger(__name__)
 BLOCKED_SECONDS = 30.0
 ACKNOWLEDGED_SECONDS = 120.0
 LOOK_SECONDS = 1.0
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.005, 0.25
+PAUSE_SECONDS = 0.25
 _BATCH = 16
 
 
@@ -51,7 +50,7 @@ class ResponseSender:
 
         Raises:
             ChannelFull: The reply channel was full for half a minute.
-            RedisError: The layer's server was away for as long, or has not answered and may have seen the message.
+            RedisError: The layer's server was away for as long.
         """
         for part in self._parts(reply):
             size = len(part.get("content") or b"")
@@ -102,7 +101,7 @@ class ResponseSender:
             acknowledged = self._layer.receive_batch([ack_channel], _BATCH, timeout)
         except (ConnectionError, TimeoutError):
             # Its server is away. What may be lost with that does no harm: the next one has the total, too.
-            time.sleep(_LONGEST_PAUSE_SECONDS)
+            time.sleep(PAUSE_SECONDS)
             return False
         self._looked_at = time.monotonic()
         for _, message in acknowledged:
@@ -111,16 +110,4 @@ class ResponseSender:
         return bool(acknowledged)
 
     def _send(self, reply: dict[str, Any]) -> None:
-        deadline = time.monotonic() + BLOCKED_SECONDS
-        pause = _FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                self._channel.send(reply, immediately=True)
-            except (self._layer.ChannelFull, RedisError) as error:
-                lost = isinstance(error, RedisError) and not is_unsent(error)
-                if lost or time.monotonic() >= deadline:
-                    raise
-            else:
-                return
-            time.sleep(pause * random.uniform(0.5, 1.0))  # of many workers, not all at the same time
-            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+        send_persistently(self._channel, reply, time.monotonic(), BLOCKED_SECONDS)

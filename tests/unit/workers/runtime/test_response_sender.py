@@ -117,6 +117,7 @@ def test_a_server_that_is_away_is_waited_for(
 ) -> None:
     layer = layer_for(fresh_redis_server)
     sender = replies(layer)
+    assert sender.send(chunk(1))  # on a connection that the server's end breaks
     fresh_redis_server.kill()
     sent: list[bool] = []
     thread = threading.Thread(target=lambda: sent.append(sender.send(chunk(2))))
