@@ -11,6 +11,7 @@ from workers.binding.base import BindingMetaclass
 from workers.compat.checks import (
     check_command,
     check_hidden_package,
+    check_interface,
     check_routings,
     check_runserver,
     has_routing,
@@ -28,6 +29,7 @@ class WorkersConfig(AppConfig):
         register(check_channel_layers, Tags.compatibility)
         register(check_command, Tags.compatibility)
         register(check_hidden_package, Tags.compatibility)
+        register(check_interface, Tags.compatibility)
         register(check_routings, Tags.compatibility)
         register(check_runserver, Tags.compatibility)
         BindingMetaclass.register_all()

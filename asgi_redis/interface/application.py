@@ -13,7 +13,7 @@ from asgi_redis.aio.pipelined import asynchronous
 from asgi_redis.integrations.django import get_channel_layer
 from asgi_redis.interface.asgi import Receive, Scope, Send
 from asgi_redis.interface.http import HTTPRequest
-from asgi_redis.interface.options import InterfaceOptions
+from asgi_redis.interface.options import InterfaceOptions, of_settings
 from asgi_redis.interface.server_end import watch_for_end
 from asgi_redis.interface.services import Services
 from asgi_redis.interface.websocket import RESTART, WebSocket
@@ -86,7 +86,7 @@ class Interface:
             layer = get_channel_layer(layer)
             from django.conf import settings  # here: a layer object needs no Django
 
-            options = cast(InterfaceOptions, {**getattr(settings, "CHANNEL_INTERFACE", {}), **options})
+            options = cast(InterfaceOptions, {**of_settings(settings), **options})
         layer = asynchronous(layer)
         if isinstance(layer.layer, RedisPubSubChannelLayer):
             raise ValueError("the interface needs a layer with queues, and RedisPubSubChannelLayer has none")

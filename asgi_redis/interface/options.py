@@ -2,8 +2,10 @@
 
 # No "from __future__ import annotations": reading the declarations is faster when Python has evaluated them.
 
-from typing import Annotated, TypedDict
+from collections.abc import Mapping
+from typing import Annotated, TypedDict, cast
 
+from asgi_redis.exceptions import ConfigurationError
 from asgi_redis.layers.options import Option, check_bytes, check_seconds, check_whole
 
 _KIBIBYTE = 1024
@@ -79,3 +81,16 @@ class InterfaceOptions(TypedDict, total=False):
             check_bytes,
         ),
     ]
+
+
+def of_settings(settings: object) -> InterfaceOptions:
+    """
+    Return the ``CHANNEL_INTERFACE`` of Django's settings, or nothing.
+
+    Raises:
+        ConfigurationError: It is no dict.
+    """
+    options = getattr(settings, "CHANNEL_INTERFACE", {})
+    if not isinstance(options, Mapping):
+        raise ConfigurationError(f'CHANNEL_INTERFACE must be a dict such as {{"max_sockets": 50_000}}, not {options!r}')
+    return cast(InterfaceOptions, options)

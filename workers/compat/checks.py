@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.management import get_commands
 
+from asgi_redis.exceptions import ChannelLayerError
 from asgi_redis.wire.names import check_channel_name
 from workers.compat.django import has_channels1
 from workers.exceptions import ConfigurationError, RoutingImportError
@@ -70,6 +71,21 @@ def check_routings(**_: Any) -> list[CheckMessage]:
         if isinstance(options, Mapping) and "ROUTING" in options
         for message in _check_routing(f"The ROUTING of CHANNEL_LAYERS[{alias!r}]", options["ROUTING"])
     ]
+
+
+def check_interface(**_: Any) -> list[CheckMessage]:
+    """Return the error in ``CHANNEL_INTERFACE``."""
+    if not hasattr(settings, "CHANNEL_INTERFACE"):
+        return []
+    from asgi_redis.interface import Interface  # here: workers alone do without
+    from asgi_redis.interface.options import of_settings
+
+    try:
+        Interface(**of_settings(settings))
+    except (ChannelLayerError, TypeError, ValueError) as error:
+        hint = "Correct it: the interface does not start with it."
+        return [Error(f"CHANNEL_INTERFACE cannot work: {error}.", hint=hint, id="workers.E003")]
+    return []
 
 
 def _check_routing(where: str, routing: Any) -> Iterator[CheckMessage]:

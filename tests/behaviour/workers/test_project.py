@@ -118,6 +118,25 @@ def test_check_finds_a_wrong_routing(routing: Any, complaint: str | None, hint: 
     assert hint in message.hint
 
 
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({}, None),
+        ({"max_sockets": 5}, None),
+        ({"max_socket": 5}, "did you mean 'max_sockets'?"),
+        ({"max_sockets": 0}, "max_sockets must be a whole number above 0, not 0"),
+        ([5], "CHANNEL_INTERFACE must be a dict such as"),
+    ],
+)
+def test_check_finds_wrong_options_of_the_interface(options: Any, complaint: str | None) -> None:
+    assert checks.check_interface() == []
+    with override_settings(CHANNEL_INTERFACE=options):
+        messages = checks.check_interface()
+    assert [(message.id, str(complaint) in message.msg) for message in messages] == [("workers.E003", True)] * bool(
+        complaint
+    )
+
+
 def test_check_finds_a_hidden_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert checks.check_hidden_package() == []
     (tmp_path / "workers.py").touch()
