@@ -92,5 +92,5 @@ def of_settings(settings: object) -> InterfaceOptions:
     """
     options = getattr(settings, "CHANNEL_INTERFACE", {})
     if not isinstance(options, Mapping):
-        raise ConfigurationError(f'CHANNEL_INTERFACE must be a dict such as {{"max_sockets": 50_000}}, not {options!r}')
+        raise ConfigurationError(f'CHANNEL_INTERFACE must be a dict such as {{"max_sockets": 5000}}, not {options!r}')
     return cast(InterfaceOptions, options)
