@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import threading
 from collections.abc import AsyncIterable, Iterator
 from queue import Empty, SimpleQueue
@@ -13,13 +14,17 @@ from workers.loops.coroutines import shared_loop, surrounded
 
 T = TypeVar("T")
 
+logger = logging.getLogger(__name__)
+
+END_SECONDS = 10.0
+
 
 def iterate(iterable: AsyncIterable[T], silence: float) -> Iterator[T | None]:
     """
     Yield the items of an asynchronous iterable; None after ``silence`` seconds.
 
     One task in the shared loop goes through it, one item ahead. It is cancelled when the iterator that is returned is
-    closed.
+    closed, and left behind if it has not ended ten seconds later.
     """
     iteration = _Iteration(iterable)
     loop = shared_loop()
@@ -37,7 +42,8 @@ def iterate(iterable: AsyncIterable[T], silence: float) -> Iterator[T | None]:
             yield found[0]
     finally:
         loop.call(iteration.cancel)
-        iteration.ended.wait()
+        if not iteration.ended.wait(END_SECONDS):
+            logger.error("%r has not ended %g s after it was cancelled, and is left behind", iterable, END_SECONDS)
     if iteration.error is not None:
         raise iteration.error
 

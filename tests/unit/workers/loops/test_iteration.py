@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from workers.loops import iteration
 from workers.loops.iteration import iterate
 
 
@@ -96,3 +98,24 @@ def test_several_threads_go_on_at_a_time() -> None:
     for thread in threads:
         thread.join(10)
     assert results == [[0, 1, 2, 3, 4]] * 3
+
+
+def test_an_iterable_that_does_not_end_holds_no_slot(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(iteration, "END_SECONDS", 0.1)
+    inside, go = threading.Event(), threading.Event()
+
+    async def stubborn() -> AsyncIterator[int]:
+        yield 1
+        while not go.is_set():
+            inside.set()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.01)
+
+    items: Any = iterate(stubborn(), 60)
+    assert next(items) == 1
+    assert inside.wait(10)
+    items.close()
+    go.set()
+    assert "is left behind" in caplog.text
