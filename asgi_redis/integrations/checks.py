@@ -23,6 +23,12 @@ from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.from_setting import COUNTERPARTS, import_backend, is_facade
 from asgi_redis.layers.sentinel import RedisSentinelChannelLayer
 
+# Back ends of Channels 1, whose packages are for versions of Python and Django that are gone.
+SUCCESSORS = {
+    "asgiref.inmemory.ChannelLayer": "asgi_redis.InMemoryChannelLayer",
+    "asgi_ipc.IPCChannelLayer": "asgi_redis.IPCChannelLayer",
+}
+
 
 def check_channel_layers(**_: object) -> list[CheckMessage]:
     """Return the errors and warnings about ``CHANNEL_LAYERS``."""
@@ -77,9 +83,9 @@ def _check(alias: str, entry: object) -> Iterator[CheckMessage]:
         try:
             backend = import_backend(path, f"the BACKEND {path!r} of CHANNEL_LAYERS[{alias!r}]")
         except InvalidChannelLayerError as error:
-            yield Error(
-                f"{error}.", hint="Correct the path, or install the package that it is in.", id="asgi_redis.E002"
-            )
+            successor = SUCCESSORS.get(path)
+            hint = f"Write {successor!r}." if successor else "Correct the path, or install the package that it is in."
+            yield Error(f"{error}.", hint=hint, id="asgi_redis.E002")
             return
         if not is_facade(backend) and not _is_class_of(backend, BaseChannelLayer):
             return
