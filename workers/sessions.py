@@ -165,13 +165,14 @@ def _ordered(func: Consumer) -> Consumer:
         session = message.channel_session
         # One whose turn is over has its number twice: the interface was not sure whether Redis had the first.
         if order <= session.get(NEXT_ORDER, 0):
-            func(message, *args, **kwargs)
-            # Before another worker may begin with the next message: its answers must not overtake these.
-            pending_message_store.send_collected()
-            session[NEXT_ORDER] = next_order = max(session.get(NEXT_ORDER, 0), order + 1)
-            _save(session, message)
-            session.modified = False
-            _call_next(message, next_order)
+            try:
+                func(message, *args, **kwargs)
+            except ConsumeLater:  # its turn is still to come
+                raise
+            except BaseException:  # not only of faults: a consumer may refuse or close the websocket by one
+                _end_turn(message, order)
+                raise
+            _end_turn(message, order)
             return
         _wait(message, order, session.get(NEXT_ORDER, 0))
         # The message before may have been done after this one had loaded the session and before it waited.
@@ -179,6 +180,16 @@ def _ordered(func: Consumer) -> Consumer:
             _call_next(message, order)
 
     return inner  # type: ignore[return-value]  # as above
+
+
+def _end_turn(message: Message, order: int) -> None:
+    # Before another worker may begin with the next message: its answers must not overtake these.
+    pending_message_store.send_collected()
+    session = message.channel_session
+    session[NEXT_ORDER] = next_order = max(session.get(NEXT_ORDER, 0), order + 1)
+    _save(session, message)
+    session.modified = False
+    _call_next(message, next_order)
 
 
 def _call_next(message: Message, order: int) -> None:

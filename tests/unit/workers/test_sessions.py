@@ -23,7 +23,7 @@ from tests.support.workers.fakes import FakeLayer
 from tests.support.workers.fakes import message as make_message
 from tests.support.workers.project import database
 from workers import Message, sessions
-from workers.exceptions import ConsumeLater
+from workers.exceptions import ConsumeLater, DenyConnection
 from workers.generic.websockets import WebsocketConsumer
 from workers.sessions import (
     channel_and_http_session,
@@ -224,6 +224,43 @@ def test_in_a_worker_the_next_message_comes_at_once(engine: str, client: str, la
     then = run_by_worker(consumer, client, layer, order=0)
     assert then == [("c", {"order": 1, "reply_channel": client})]
     assert run_by_worker(consumer, client, layer, order=1) == [("c", {"order": 2, "reply_channel": client})]
+
+
+@pytest.mark.parametrize("error", [KeyError, DenyConnection])
+def test_an_error_does_not_hold_up_the_next_message(
+    client: str, layer: RedisChannelLayer, error: type[Exception]
+) -> None:
+    """Such as a frame that is no JSON: the disconnect would never have its turn."""
+
+    @enforce_ordering
+    def consumer(message: Any) -> None:
+        if message["order"] == 0:
+            raise error
+
+    assert run_by_worker(consumer, client, layer, order=1) == []
+    first = message(client, layer, order=0)
+    first.then = []
+    with pytest.raises(error):
+        consumer(first)
+    assert first.then == [("c", {"order": 1, "reply_channel": client})]
+
+
+def test_a_message_that_is_consumed_later_keeps_its_turn(client: str, layer: RedisChannelLayer) -> None:
+    handled: list[int] = []
+
+    @enforce_ordering
+    def consumer(message: Any) -> None:
+        if message["order"] == 0 and "again" not in message:
+            raise ConsumeLater
+        handled.append(message["order"])
+
+    with pytest.raises(ConsumeLater):
+        consumer(message(client, layer, order=0))
+    assert run_by_worker(consumer, client, layer, order=1) == []
+    assert run_by_worker(consumer, client, layer, order=0, again=True) == [
+        ("c", {"order": 1, "reply_channel": client})
+    ]
+    assert handled == [0]
 
 
 def test_in_a_worker_a_message_whose_turn_comes_while_it_goes_to_wait_follows(
