@@ -36,7 +36,7 @@ def test_ipv6(package: Path, address: str, flags: tuple[str, ...]) -> None:
 
 
 def test_noasgi_is_djangos_own_server(package: Path) -> None:
-    with DevelopmentSite(package.parent, "--noasgi", address="127.0.0.1:8000", wait=False) as site:
+    with DevelopmentSite(package.parent, "--noasgi", wait=False) as site:
         site.says("Quit the server")
         assert "Channel layer" not in site.log
     assert "Traceback" not in site.log
