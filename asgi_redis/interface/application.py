@@ -16,7 +16,7 @@ from asgi_redis.interface.http import HTTPRequest
 from asgi_redis.interface.options import InterfaceOptions, of_settings
 from asgi_redis.interface.server_end import watch_for_end
 from asgi_redis.interface.services import Services
-from asgi_redis.interface.websocket import RESTART, WebSocket
+from asgi_redis.interface.websocket import LEAVING_SECONDS, RESTART, WebSocket
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.options import resolve, takes
 from asgi_redis.layers.pubsub import RedisPubSubChannelLayer
@@ -113,6 +113,7 @@ class Interface:
         await send({"type": "lifespan.startup.complete"})
         await receive()  # lifespan.shutdown
         await self.close_sockets()
+        await self.services().farewells.settle(LEAVING_SECONDS)
         await send({"type": "lifespan.shutdown.complete"})
 
     async def close_sockets(self) -> None:

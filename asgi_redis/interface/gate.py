@@ -6,6 +6,7 @@ import asyncio
 import functools
 import random
 import time
+from collections.abc import Awaitable, Callable
 
 from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
@@ -63,15 +64,27 @@ class Gate:
             RedisError: Redis was not back in time, or refuses the message. Without a ``witness`` the message may or
                 may not have been sent.
         """
+        rest = await self.begin(channel, message, witness)
+        if rest is not None:
+            await rest(timeout)
+
+    async def begin(
+        self, channel: str, message: Message, witness: Witness | None = None
+    ) -> Callable[[float | None], Awaitable[None]] | None:
+        """
+        Send; where that takes waiting, return a function that does the rest.
+
+        It takes the ``timeout`` of ``send``. Raises as ``send`` does.
+        """
         attempt = _Attempt(self._layer, channel, message, witness)
         key = (channel, asyncio.get_running_loop()) if self._lines else None
         line = None if key is None else self._lines.get(key)
         if line is None:
             error = await attempt.make()
             if error is None:
-                return
+                return None
             line = self._lines.setdefault((channel, asyncio.get_running_loop()), _Line(error))
-        await self._stand_in(line, channel, attempt, timeout)
+        return functools.partial(self._stand_in, line, channel, attempt)
 
     async def _stand_in(self, line: _Line, channel: str, attempt: _Attempt, timeout: float | None) -> None:
         begin = time.monotonic()
@@ -86,8 +99,9 @@ class Gate:
             raise line.error from None
         finally:
             line.length -= 1
-            if not line.length:
-                self._lines.pop((channel, asyncio.get_running_loop()), None)
+            key = channel, asyncio.get_running_loop()
+            if not line.length and self._lines.get(key) is line:
+                del self._lines[key]
 
     async def _try_again(self, line: _Line, attempt: _Attempt, begin: float, timeout: float | None) -> None:
         delay = _FIRST_DELAY_SECONDS

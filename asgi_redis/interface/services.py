@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import NamedTuple
 
 from redis.exceptions import RedisError
@@ -35,9 +36,11 @@ class Farewells:
         self._gate = gate
         self._notices = notices
         self._tasks: set[asyncio.Task[None]] = set()
+        self._unsent: dict[str, tuple[Message, Witness]] = {}  # by reply channel
 
     async def send(self, message: Message, witness: Witness, timeout: float) -> None:
         """Send a message; try for ``timeout`` seconds."""
+        self._unsent[message["reply_channel"]] = message, witness
         task = asyncio.get_running_loop().create_task(self._send(message, witness, timeout))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -48,13 +51,24 @@ class Farewells:
             await self._gate.send(DISCONNECT, message, timeout, witness)
         except (ChannelFull, RedisError) as error:
             self._notices.add(f"Could not send the {DISCONNECT} of a websocket", message["path"], error)
+        del self._unsent[message["reply_channel"]]  # not if the end of the loop has cancelled it
 
-    def send_at_exit(self, messages: Iterable[Message]) -> None:
-        """Send messages at the end of the interpreter, where no event loop runs."""
+    async def settle(self, timeout: float) -> None:
+        """Wait up to ``timeout`` seconds for the messages of this event loop."""
+        loop = asyncio.get_running_loop()
+        tasks = [task for task in self._tasks if task.get_loop() is loop]
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout)
+
+    def send_at_exit(self, messages: Iterable[tuple[Message, Witness]]) -> None:
+        """Send these and all that are not sent yet, where no event loop runs any more."""
         deadline = time.monotonic() + _EXIT_TIMEOUT_SECONDS
-        for message in messages:
+        layer = self._layer.layer
+        unsent = {message["reply_channel"]: (message, witness) for message, witness in messages}
+        for message, witness in {**unsent, **self._unsent}.values():
             try:
-                self._layer.layer.send(DISCONNECT, message)
+                # The witness tells whether a task has sent it.
+                (layer.repeatable_send(DISCONNECT, message, witness) or partial(layer.send, DISCONNECT, message))()
             except (ChannelLayerError, RedisError) as error:
                 self._notices.add(f"Could not send the {DISCONNECT} of a websocket", message["path"], error)
             if time.monotonic() >= deadline:

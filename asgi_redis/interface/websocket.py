@@ -16,6 +16,7 @@ from asgi_redis.connection import is_unsent
 from asgi_redis.exceptions import ChannelFull, ChannelLayerError
 from asgi_redis.interface.asgi import Receive, Scope, Send, facts_of, header_bytes
 from asgi_redis.interface.outbox import Outbox
+from asgi_redis.interface.read_ahead import Frame, ReadAhead
 from asgi_redis.interface.replies import WEBSOCKET
 from asgi_redis.interface.reply import CLOSE_NORMAL, Denial, SocketReply, parse_socket_reply
 from asgi_redis.interface.services import Services
@@ -33,7 +34,7 @@ _NO_CODE = 1005
 _DENIAL = "websocket.http.response"
 _CLOSE_SECONDS = 5.0  # for the close to be written to a client who does not read
 _CANCELLED_SECONDS = 1.0  # for the close where the server has cancelled the websocket
-_LEAVING_SECONDS = 10.0  # for the last messages of a server that ends
+LEAVING_SECONDS = 10.0  # for the last messages of a server that ends
 
 
 class WebSocket:
@@ -49,14 +50,17 @@ class WebSocket:
         self._services = services
         self._settings = services.settings
         self._scope = scope
+        self._path: str = scope["path"]
         self._receive = receive
         self._send = send
         self._outbox = Outbox(self.loop, send, self._written, self._failed)
+        self._frames = ReadAhead(services.gate, self._not_sent)
         self._accepted = False
         self._ending = False
         self._code = _NO_CODE
         self._sent_code = 0  # the code of the close frame
         self._order = 0
+        self._number = 0  # of the witnesses, which rise also where an order is given twice
         self._left = False  # whether there is nothing more to do for the client
         self._reader: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -86,6 +90,9 @@ class WebSocket:
                 self._timer.cancel()
             self._outbox.clear()
             replies.remove(self.channel)
+            unsent = self._frames.cancel()
+            if unsent is not None:
+                self._order = unsent.message["order"] - 1
             if self.joined:
                 await self._part()
 
@@ -140,6 +147,7 @@ class WebSocket:
             if event["type"] == "websocket.disconnect":
                 if not self._ending:
                     self._code = event.get("code", _NO_CODE)
+                await self._frames.settle(LEAVING_SECONDS if self._code == RESTART else None)
                 return
             if self._ending:
                 continue
@@ -150,22 +158,22 @@ class WebSocket:
                 continue
             self._order += 1
             content = {"bytes": data} if text is None else {"text": text}
-            await self._pass_on({"reply_channel": self.channel, "path": self._path, **content, "order": self._order})
+            message = {"reply_channel": self.channel, "path": self._path, **content, "order": self._order}
+            self._number += 1
+            await self._frames.add(Frame(message, Witness(self._id, self._number), len(data or text or b"")))
 
-    async def _pass_on(self, message: Message) -> None:
-        try:
-            await self._services.gate.send("websocket.receive", message, witness=Witness(self._id, self._order))
-        except (ChannelFull, RedisError) as error:
-            self._warn("Closed a websocket whose frame could not be sent", error)
-            self._give_up(OVERLOADED)
-        except ChannelLayerError as error:
-            self._warn("Closed a websocket whose frame is refused", error)
-            self._give_up(ERROR)
-
-    def _give_up(self, code: int) -> None:
+    def _not_sent(self, frame: Frame, error: Exception) -> None:
         """Close the websocket after a frame that was not sent; free its number."""
-        self._order -= 1  # enforce_ordering would wait for the frame for ever
-        self.close(code)
+        self._order = frame.message["order"] - 1  # enforce_ordering would wait for the frame for ever
+        if isinstance(error, (ChannelFull, RedisError)):
+            self._warn("Closed a websocket whose frame could not be sent", error)
+            self.close(OVERLOADED)
+        elif isinstance(error, ChannelLayerError):
+            self._warn("Closed a websocket whose frame is refused", error)
+            self.close(ERROR)
+        else:
+            logger.error("Closed a websocket to %r", self._path, exc_info=error)
+            self.close(ERROR)
 
     async def _wait(self) -> None:
         """Wait until the refusal is written, or the client has gone."""
@@ -173,15 +181,14 @@ class WebSocket:
             pass
 
     async def _part(self) -> None:
-        await self._services.farewells.send(
-            self.farewell(self._code),
-            Witness(self._id, self._order + 2),  # not that of a frame that was given up
-            _LEAVING_SECONDS if self._code == RESTART else self._services.layer.expiry,
-        )
+        timeout = LEAVING_SECONDS if self._code == RESTART else self._services.layer.expiry
+        await self._services.farewells.send(*self.farewell(self._code), timeout)
 
-    def farewell(self, code: int) -> Message:
-        """Return the ``websocket.disconnect`` message."""
-        return {"reply_channel": self.channel, "path": self._path, "code": code, "order": self._order + 1}
+    def farewell(self, code: int) -> tuple[Message, Witness]:
+        """Return the ``websocket.disconnect`` message, and its witness."""
+        order = self._order + 1
+        message = {"reply_channel": self.channel, "path": self._path, "code": code, "order": order}
+        return message, Witness(self._id, self._number + 1)
 
     # To the client
 
@@ -290,8 +297,3 @@ class WebSocket:
     @property
     def _id(self) -> str:
         return self.channel.partition("!")[2]
-
-    @property
-    def _path(self) -> str:
-        path: str = self._scope["path"]
-        return path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from websockets.sync.client import connect
 
 from asgi_redis import InMemoryChannelLayer
 from tests.support.interface.stand_in import Echo, Quiet
@@ -109,6 +110,7 @@ def test_disconnects_wait_for_room_and_are_all_delivered(interface_for, count):
     for client in clients:
         client.close_with(1000)
         assert client.close_code() == 1000
+        client.close()  # some servers wait ten seconds for that
     eventually(lambda: queued(layer, "websocket.disconnect") == 1)
     running.worker.go()
     disconnects = running.worker.sees("websocket.disconnect", count)
@@ -127,6 +129,21 @@ def test_the_disconnect_comes_after_the_frames_that_wait(interface_for):
     running.worker.sees("websocket.disconnect")
     assert numbers(running) == list(range(6))
     assert [channel for channel, _ in running.worker.seen][-1] == "websocket.disconnect"
+
+
+@pytest.mark.parametrize("ws", ["websockets-sansio", "wsproto"])
+def test_a_socket_whose_frames_wait_answers_the_pings_of_its_server(interface_for, ws):
+    pings = {"ws": ws, "ws_ping_interval": 0.3, "ws_ping_timeout": 0.3}
+    layer = InMemoryChannelLayer(channel_capacity={"websocket.receive": 2})
+    running = interface_for(layer=layer, full_channel_timeout=60, server=pings)
+    with connect(f"ws://127.0.0.1:{running.site.port}/") as client:
+        running.worker.hold()
+        for number in range(10):
+            client.send(f"{number:08d}")
+        with pytest.raises(TimeoutError):
+            client.recv(timeout=1.5)  # closed, it would raise ConnectionClosed
+        running.worker.go()
+        assert [client.recv(timeout=20) for _ in range(10)] == [f"{number:08d}" for number in range(10)]
 
 
 class Flooding(Echo):

@@ -150,8 +150,6 @@ class Stack(contextlib.ExitStack):
             "--port",
             str(self.port),
             "--no-access-log",
-            "--ws-ping-timeout",
-            "120",  # it reads no pong while a frame of the socket waits
         ]
         self.interface = self._start(command)
         self.eventually_logs(self.interface, "Uvicorn running")

@@ -1,0 +1,55 @@
+"""The last messages of websockets."""
+
+from __future__ import annotations
+
+import asyncio
+
+from asgi_redis import InMemoryChannelLayer
+from asgi_redis.aio.pipelined import asynchronous
+from asgi_redis.interface.gate import Gate
+from asgi_redis.interface.notices import Notices
+from asgi_redis.interface.services import Farewells
+from asgi_redis.wire import Witness
+
+CHANNEL = "websocket.disconnect"
+
+
+def farewell(name):
+    return {"reply_channel": name, "path": "/"}, Witness(name, 1)
+
+
+def test_a_farewell_that_the_end_of_the_loop_has_cut_short_is_sent_at_the_exit():
+    layer = InMemoryChannelLayer(capacity=1)
+    farewells = Farewells(asynchronous(layer), Gate(asynchronous(layer), 60, 60), Notices())
+
+    async def run():
+        await farewells.send(*farewell("a!1"), 60)
+        waiting = asyncio.ensure_future(farewells.send(*farewell("a!2"), 60))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+
+    asyncio.run(run())
+    assert layer.receive([CHANNEL])[1]["reply_channel"] == "a!1"
+    farewells.send_at_exit([])
+    assert layer.receive([CHANNEL])[1]["reply_channel"] == "a!2"
+    assert layer.receive([CHANNEL]) == (None, None)
+
+
+def test_settle_waits_for_the_farewells_of_its_loop():
+    layer = InMemoryChannelLayer(capacity=1)
+    farewells = Farewells(asynchronous(layer), Gate(asynchronous(layer), 60, 60), Notices())
+
+    async def run():
+        await farewells.send(*farewell("a!1"), 60)
+        waiting = asyncio.ensure_future(farewells.send(*farewell("a!2"), 60))
+        await asyncio.sleep(0.05)
+        await farewells.settle(0.05)
+        assert not waiting.done()
+        layer.receive([CHANNEL])
+        await farewells.settle(10)
+        await waiting
+
+    asyncio.run(run())
+    assert layer.receive([CHANNEL])[1]["reply_channel"] == "a!2"
+    farewells.send_at_exit([])
+    assert layer.receive([CHANNEL]) == (None, None)
