@@ -207,6 +207,8 @@ class HTTPRequest:
 
     def _wait(self) -> None:
         """Wait for the next reply, for a limited time."""
+        if self._complete:
+            return
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self.loop.call_later(self._settings["http_timeout"], self._timed_out)

@@ -6,6 +6,8 @@ import logging
 import threading
 import time
 
+from asgi_redis.process import fork
+
 logger = logging.getLogger("asgi_redis")
 
 INTERVAL_SECONDS = 60.0
@@ -21,6 +23,11 @@ class Notices:
     """
 
     def __init__(self) -> None:
+        self.start_process()
+        fork.register(self)
+
+    def start_process(self) -> None:
+        """Start without lines: they are the parent's."""
         self._lock = threading.Lock()
         self._lines: dict[str, tuple[float, int]] = {}  # the time of the last line, and the number since
 

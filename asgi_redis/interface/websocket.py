@@ -33,6 +33,7 @@ _NO_CODE = 1005
 
 _DENIAL = "websocket.http.response"
 _CLOSE_SECONDS = 5.0  # for the close to be written to a client who does not read
+_GONE_SECONDS = 1.0  # for the server to tell how a client has gone that cannot be written to
 _CANCELLED_SECONDS = 1.0  # for the close where the server has cancelled the websocket
 LEAVING_SECONDS = 10.0  # for the last messages of a server that ends
 
@@ -288,8 +289,8 @@ class WebSocket:
         if 1000 < self._sent_code < 3000:
             # daphne refuses to send these codes.
             self._put_close(self._sent_code + 3000)
-        elif self._ending:
-            self._leave()
+        else:
+            self._after(0.0 if self._ending else _GONE_SECONDS, self._leave)
 
     def _warn(self, event: str, reason: object) -> None:
         self._services.notices.add(event, self._path, reason)
