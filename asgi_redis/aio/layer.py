@@ -21,6 +21,7 @@ from asgi_redis.aio.mailbox import Mailboxes
 from asgi_redis.aio.names import Names
 from asgi_redis.aio.receive_thread import ReceiverSettings, ReceiveThreads
 from asgi_redis.aio.runner import BlockingCalls, Closable, IOThreads, call_in_thread
+from asgi_redis.connection import as_exception
 from asgi_redis.engine.layer_reader import LayerReader
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.from_setting import layer_from_setting
@@ -229,7 +230,13 @@ class AsyncChannelLayer(Names):
 
     async def _call(self, call: Callable[..., T], *arguments: Any) -> T:
         if self._never_waits:
-            return call(*arguments)
+            try:
+                return call(*arguments)
+            except BaseException as error:
+                failure = as_exception(error)  # as from a thread: nothing in here ends the loop
+                if failure is error:
+                    raise
+                raise failure from error
         return await self._calls.submit(functools.partial(call, *arguments), asyncio.get_running_loop())
 
     def __str__(self) -> str:
