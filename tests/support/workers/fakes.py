@@ -33,6 +33,9 @@ class FakeLayer:
             raise Full(channel)
         self.sent.append((channel, message))
 
+    def receive(self, channels: list[str], block: bool = False) -> tuple[None, None]:
+        return None, None
+
     def send_group(self, group: str, message: dict[str, Any]) -> int:
         self.sent.append((f"group {group}", message))
         return 0

@@ -60,7 +60,8 @@ def test_a_call_that_may_have_been_carried_out_in_part_is_not_unsent(redis_serve
     fresh_redis_server.kill()
 
     def plan(*rounds):
-        yield from rounds
+        for requests in rounds:
+            _ = yield requests
 
     def error_of(*rounds):
         with pytest.raises(redis.exceptions.ConnectionError) as caught:
