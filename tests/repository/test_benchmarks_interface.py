@@ -37,7 +37,9 @@ def measured(runner, stack, name: str, number: int):
     return answer
 
 
-@pytest.mark.parametrize("subject", [THREADS, ASYNC], ids=lambda subject: subject.key)
+@pytest.mark.parametrize(
+    "subject", [THREADS, pytest.param(ASYNC, marks=pytest.mark.soak)], ids=lambda subject: subject.key
+)
 def test_websockets_echo_get_a_group_message_and_idle(runner, subject):
     with runner.running(subject) as stack:
         assert measured(runner, stack, "Echo, 10 websockets", 3)["rate"] > 10
@@ -45,7 +47,9 @@ def test_websockets_echo_get_a_group_message_and_idle(runner, subject):
         assert measured(runner, stack, "Idle, 10,000", 3)["opened"] > 1
 
 
-@pytest.mark.parametrize("subject", [THREADS, ASGI], ids=lambda subject: subject.key)
+@pytest.mark.parametrize(
+    "subject", [THREADS, pytest.param(ASGI, marks=pytest.mark.soak)], ids=lambda subject: subject.key
+)
 def test_a_view_is_asked_by_some_clients(runner, subject):
     with runner.running(subject) as stack:
         assert measured(runner, stack, "HTTP, 10 clients", 3)["rate"] > 10

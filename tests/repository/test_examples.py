@@ -100,7 +100,7 @@ def test_it_serves_the_chat_until_ctrl_c_on_another_port_where_that_is_taken():
         pytest.param("Worker:", signal.SIGHUP, marks=pytest.mark.soak),
         pytest.param("Sender:", signal.SIGINT, marks=pytest.mark.soak),
         pytest.param("jobs done", signal.SIGTERM, marks=pytest.mark.soak),
-        ("see each other", signal.SIGINT),
+        pytest.param("see each other", signal.SIGINT, marks=pytest.mark.soak),
     ],
 )
 def test_a_signal_at_any_time_leaves_no_process_behind(seen, number):

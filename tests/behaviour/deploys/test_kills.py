@@ -33,6 +33,7 @@ def test_a_killed_worker_costs_the_frames_that_its_consumers_had_in_hand(stack_o
     assert frames(report.lost) == in_hand
 
 
+@pytest.mark.soak
 def test_kills_under_load_cost_no_more_than_the_slots(stack_of: Callable[..., Stack]) -> None:
     kill(stack_of(work_seconds=0.01), sockets=50, rate=2, kills=3)
 

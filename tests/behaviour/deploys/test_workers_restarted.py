@@ -60,6 +60,7 @@ def test_the_order_is_that_of_the_consumers_alone_without_enforce_ordering(stack
     assert report.disordered
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(120)
 def test_a_flood_of_ordered_frames_waits_for_its_turn(stack_of: Callable[..., Stack]) -> None:
     """However many slots take frames of one socket, and however full the channels are."""

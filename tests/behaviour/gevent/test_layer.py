@@ -49,7 +49,7 @@ assert sorted(received) == list(range(1500)), f"{len(received)} received, {len(s
 """
 
 
-@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("shards", [pytest.param(1, marks=pytest.mark.soak), 3])
 def test_timeouts_at_any_moment_lose_and_double_nothing(three_redis_servers, prefix, shards):
     urls = [server.url for server in three_redis_servers[:shards]]
     ended = subprocess.run([sys.executable, "-c", PROGRAM, prefix, *urls], capture_output=True, text=True, timeout=50)

@@ -23,6 +23,11 @@ class Room(Echo):
         worker.reply(message, {"accept": True})
 
 
+class Unanswering(Room):
+    def request(self, worker, message):
+        """Does nothing: of an upload that a crash ends, the rest never comes."""
+
+
 def test_one_interface_serves_two_event_loops():
     with contextlib.ExitStack() as stack:
         layer = stack.enter_context(InMemoryChannelLayer())
@@ -106,7 +111,7 @@ def test_a_crash_leaves_nothing_that_outlives_its_expiry(redis_server, prefix, t
     settings = {"CHANNEL_LAYERS": {"default": {"BACKEND": "asgi_redis.RedisChannelLayer", "CONFIG": config}}}
     with contextlib.ExitStack() as stack:
         layer = stack.enter_context(RedisChannelLayer(**config, stats_prefix=f"{prefix}-meta:"))
-        worker = stack.enter_context(StandIn(layer, Room()))
+        worker = stack.enter_context(StandIn(layer, Unanswering()))
         site = stack.enter_context(ServerProcess("uvicorn", settings, tmp_path))
         clients = [site.websocket() for _ in range(3)]
         clients[0].send("hello")
