@@ -34,7 +34,7 @@ def read():
                     received.append(message["n"])
 
 readers = [gevent.spawn(read) for _ in range(8)]
-for number in range(1500):
+for number in range(600):
     layer.send("work", {"n": number})
     if number % 20 == 0:
         gevent.sleep(0.005)
@@ -45,14 +45,16 @@ while batch:
     received += [message["n"] for _, message in batch]
     batch = layer.receive_batch(["work"], 1000)
 assert len(timeouts) > 50, len(timeouts)
-assert sorted(received) == list(range(1500)), f"{len(received)} received, {len(set(received))} different"
+assert sorted(received) == list(range(600)), f"{len(received)} received, {len(set(received))} different"
 """
 
 
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("shards", [pytest.param(1, marks=pytest.mark.soak), 3])
 def test_timeouts_at_any_moment_lose_and_double_nothing(three_redis_servers, prefix, shards):
     urls = [server.url for server in three_redis_servers[:shards]]
-    ended = subprocess.run([sys.executable, "-c", PROGRAM, prefix, *urls], capture_output=True, text=True, timeout=50)
+    command = [sys.executable, "-c", PROGRAM, prefix, *urls]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=110)
     assert ended.returncode == 0, ended.stderr
 
 
