@@ -166,7 +166,7 @@ def send_persistently(sender: _Destination, content: Content, begin: float, seco
         begin: The time (``time.monotonic``) from which it is tried.
         seconds: How long it is tried, in the place of the times of pending messages.
     """
-    attempt, may_repeat = _attempt(sender, content)
+    attempt, repeatable = _attempt(sender, content)
     while True:
         try:
             attempt()
@@ -177,23 +177,23 @@ def send_persistently(sender: _Destination, content: Content, begin: float, seco
         except RedisError as error:
             left = begin + (seconds or OUTAGE_SECONDS) - time.monotonic()
             lost = isinstance(error, (ConnectionError, TimeoutError))  # the answer, perhaps
-            if left <= 0 or not (is_unsent(error) or (may_repeat and lost)):
+            if left <= 0 or not (is_unsent(error) or (lost and time.monotonic() < begin + repeatable)):
                 raise
         else:
             return
         time.sleep(min(RETRY_SECONDS, left))
 
 
-def _attempt(sender: _Destination, content: Content) -> tuple[Callable[[], None], bool]:
-    """Return a function that sends, and whether it may be called again after an error."""
+def _attempt(sender: _Destination, content: Content) -> tuple[Callable[[], None], float]:
+    """Return a function that sends, and for how long it may be called after an error."""
     layer = sender.channel_layer
     if isinstance(sender, Channel) and isinstance(layer, BaseChannelLayer):
         # A slot sends one message after the other, and the numbers of a process rise.
         witness = Witness(f"{layer.client_prefix}.{threading.get_ident()}", next(_numbers))
         repeatable = layer.repeatable_send(sender.name, content, witness)
         if repeatable is not None:
-            return repeatable, True
-    return functools.partial(sender.send, content, immediately=True), False
+            return repeatable, layer.expiry  # then the witness is gone
+    return functools.partial(sender.send, content, immediately=True), 0.0
 
 
 pending_message_store = PendingMessageStore()

@@ -40,16 +40,13 @@ class OnceSend:
         self._operations = operations
         self._witness = witness
         self._entry = entry
-        self._uncertain = False
 
     def attempt(self) -> Plan[bool]:
         """Return whether the message was sent, now or before; False: all shards are full."""
         routes = self._routes
         for left in reversed(range(len(routes))):
             shard, middle = routes[0].shard, routes[0].middle if left else routes[0].last_middle
-            look, self._uncertain = self._uncertain, True
-            sent = yield [(shard, self._operations.send_once(middle, self._witness, look, self._entry))]
-            self._uncertain = False
+            sent = yield [(shard, self._operations.send_once(middle, self._witness, self._entry))]
             if sent[0]:
                 return True
             routes.append(routes.pop(0))

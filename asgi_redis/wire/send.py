@@ -18,7 +18,7 @@ GLOBAL_COUNTERS_SECONDS = 86400
 MAX_SCRIPT_BYTES = 1 << 20
 """Bytes in one script, 1 KiB added for each message: Redis serves no other client meanwhile."""
 
-_ONCE_HEAD = b"*16\r\n" + b"".join(map(bulk, (b"EVALSHA", scripts.SEND_ONCE.sha, b"4")))
+_ONCE_HEAD = b"*15\r\n" + b"".join(map(bulk, (b"EVALSHA", scripts.SEND_ONCE.sha, b"4")))
 
 
 class Witness(NamedTuple):
@@ -54,10 +54,10 @@ class SendOperations:
         keys = (self._keys.queue(queue), self._keys.counters(queue), self._keys.global_counters)
         return b"".join(map(bulk, (*keys, b"%d" % capacity, *self._arguments, b"1" if count_full else b"0")))
 
-    def send_once(self, middle: bytes, witness: Witness, look: bool, entry: bytes) -> Operation:
-        """Reads as ``send`` does. With ``look`` it first looks for the ``witness``."""
+    def send_once(self, middle: bytes, witness: Witness, entry: bytes) -> Operation:
+        """Reads as ``send`` does. Sends nothing where the ``witness`` is there."""
         sent = bulk(self._keys.sent(witness.sender))
-        rest = bulk(b"%d" % witness.number) + bulk(b"1" if look else b"0") + bulk(entry)
+        rest = bulk(b"%d" % witness.number) + bulk(entry)
         return Operation(_ONCE_HEAD + sent + middle + rest, bool, 1, scripts.SEND_ONCE)
 
 

@@ -11,16 +11,16 @@
 -- ARGV[5] global_ttl       seconds, likewise
 -- ARGV[6] count_full       '1' to count a refusal, '0' where another shard will be tried
 -- ARGV[7] number           of the message; those of a sender rise
--- ARGV[8] look             '1' to look first whether it was sent
--- ARGV[9] member           bytes
+-- ARGV[8] member           bytes
 -- Returns 1 when the message was sent, now or before, 0 when the queue is full.
 --
--- Atomic, as send is; and the note is right only when it is made with the push.
+-- Atomic, as send is; and the note is right only when it is made with the push. It is looked at each time: a request on
+-- a line that was given up may arrive after its repetition.
 local sent, queue, channel_counters, global_counters = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local capacity, expiry, ttl, channel_ttl, global_ttl = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local count_full, number, look, member = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+local count_full, number, member = ARGV[6], ARGV[7], ARGV[8]
 local call, pcall, type = redis.call, redis.pcall, type
-if look == '1' and tonumber(call('GET', sent) or -1) >= tonumber(number) then
+if tonumber(call('GET', sent) or -1) >= tonumber(number) then
     return 1
 end
 local head, tail = member, ''

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 
 import pytest
 import redis
@@ -38,6 +39,16 @@ def test_a_message_whose_line_was_cut_arrives_once(layer_for, proxy, redis_serve
     assert send(layer, 2) == 1
     assert proxy.cuts == 1
     assert drain(direct, "work") == [0, 1, 2]
+
+
+def test_a_request_that_arrives_after_its_repetition_does_nothing(layer_for, redis_server):
+    """The network may deliver what a line held that was given up, after what was sent on the next line."""
+    layer = layer_for(redis_server.url)
+    late, repeated = (layer.repeatable_send("work", {"number": 0}, Witness("a", 0)) for _ in range(2))
+    repeated()
+    layer.repeatable_send("work", {"number": 1}, Witness("a", 1))()
+    late()
+    assert drain(layer, "work") == [0, 1]
 
 
 def test_a_message_that_was_taken_meanwhile_does_not_come_again(layer_for, proxy, redis_server):
@@ -143,6 +154,19 @@ def test_the_messages_of_a_consumer_arrive_once(layer_for, proxy, redis_server, 
     assert proxy.cuts == 4
     assert store.dropped == 0
     assert drain(direct, "work") == drain(direct, "answers.1!") == [0, 1, 2]
+
+
+def test_a_consumer_repeats_a_message_for_as_long_as_its_witness_lasts(layer_for, proxy, redis_server):
+    layer, direct = layer_for(proxy.url, expiry=0.3), layer_for(redis_server.url, expiry=0.3)
+    store = PendingMessageStore()
+    store.prepare()
+    store.append(Channel("work", channel_layer=layer), {"number": 0})
+    proxy.cut_on(b"EVAL", times=1000)
+    begin = time.monotonic()
+    store.flush()
+    assert store.dropped == 1
+    assert 0.2 < time.monotonic() - begin < 5
+    assert direct.channel_statistics("work")["messages_count"] == 1
 
 
 class Overridden(RedisChannelLayer):

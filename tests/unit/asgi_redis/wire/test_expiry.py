@@ -36,7 +36,7 @@ def send(client, queue):
 
 def send_once(client, queue):
     keys = [queue + "s", queue, queue + "c", queue + "g"]
-    return run(client, scripts.SEND_ONCE, keys, 1, *SENDING, "1", "1", "0", "m") == 1
+    return run(client, scripts.SEND_ONCE, keys, 1, *SENDING, "1", "1", "m") == 1
 
 
 def send_group(client, queue):
