@@ -25,7 +25,7 @@ from asgi_redis.connection import is_unsent
 from asgi_redis.integrations.django import DEFAULT_ALIAS, get_channel_layer
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.process.awaiting import refuse_await
-from asgi_redis.wire import Witness
+from asgi_redis.wire import Witness, repeatable_seconds
 from asgi_redis.wire.message import Message as Content
 from workers.signals import consumer_finished, consumer_started
 
@@ -192,7 +192,7 @@ def _attempt(sender: _Destination, content: Content) -> tuple[Callable[[], None]
         witness = Witness(f"{layer.client_prefix}.{threading.get_ident()}", next(_numbers))
         repeatable = layer.repeatable_send(sender.name, content, witness)
         if repeatable is not None:
-            return repeatable, layer.expiry  # then the witness is gone
+            return repeatable, repeatable_seconds(layer.expiry)
     return functools.partial(sender.send, content, immediately=True), 0.0
 
 

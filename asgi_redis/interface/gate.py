@@ -13,7 +13,7 @@ from redis.exceptions import ConnectionError, RedisError, TimeoutError
 from asgi_redis.aio import AsyncChannelLayer
 from asgi_redis.connection import is_unsent
 from asgi_redis.exceptions import ChannelFull
-from asgi_redis.wire import Witness
+from asgi_redis.wire import Witness, repeatable_seconds
 from asgi_redis.wire.message import Message
 
 _FIRST_DELAY_SECONDS = 0.01
@@ -119,7 +119,7 @@ class Gate:
     def _limit(self, error: Exception) -> float:
         if isinstance(error, ChannelFull):
             return self._full_timeout
-        return min(self._outage_timeout, self._layer.expiry)  # after that, a witness is gone
+        return min(self._outage_timeout, repeatable_seconds(self._layer.expiry))
 
 
 class _Attempt:

@@ -169,8 +169,8 @@ class BaseChannelLayer(LayerRules, ABC, _OfAsgiref1):
         """
         Return a function that sends ``message``, and may be called again.
 
-        However often it is called after errors, within ``expiry`` seconds, the message is sent once at most. None
-        where the layer cannot tell, after an error, whether a message was sent.
+        However often it is called after errors, within ``repeatable_seconds(expiry)``, the message is sent once at
+        most. None where the layer cannot tell, after an error, whether a message was sent.
 
         Args:
             channel: The channel.

@@ -156,8 +156,8 @@ def test_the_messages_of_a_consumer_arrive_once(layer_for, proxy, redis_server, 
     assert drain(direct, "work") == drain(direct, "answers.1!") == [0, 1, 2]
 
 
-def test_a_consumer_repeats_a_message_for_as_long_as_its_witness_lasts(layer_for, proxy, redis_server):
-    layer, direct = layer_for(proxy.url, expiry=0.3), layer_for(redis_server.url, expiry=0.3)
+def test_a_consumer_repeats_a_message_only_while_its_witness_lasts(layer_for, proxy, redis_server):
+    layer, direct = layer_for(proxy.url, expiry=2), layer_for(redis_server.url, expiry=2)
     store = PendingMessageStore()
     store.prepare()
     store.append(Channel("work", channel_layer=layer), {"number": 0})
@@ -165,7 +165,7 @@ def test_a_consumer_repeats_a_message_for_as_long_as_its_witness_lasts(layer_for
     begin = time.monotonic()
     store.flush()
     assert store.dropped == 1
-    assert 0.2 < time.monotonic() - begin < 5
+    assert 0.5 < time.monotonic() - begin < 9
     assert direct.channel_statistics("work")["messages_count"] == 1
 
 

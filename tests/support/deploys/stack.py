@@ -87,7 +87,7 @@ class Stack(contextlib.ExitStack):
     """
     ``redis`` holds the channels, another server the sessions; ``workers`` are the running worker processes.
 
-    Consumers take ``work_seconds`` for each frame.
+    Consumers take ``work_seconds`` for a frame on average, some more and some less.
     """
 
     def __init__(

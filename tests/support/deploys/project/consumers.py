@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def receive(message: Message) -> None:
     text = message["text"]
     record("begun", text)
     if WORK_SECONDS:
-        time.sleep(WORK_SECONDS)
+        time.sleep(random.uniform(0, 2 * WORK_SECONDS))
     message.reply_channel.send({"text": f"{text}:{VERSION}:{os.getpid()}"})
     record("done", text)
 
