@@ -110,7 +110,9 @@ class DevelopmentServer:
         thread = self._threads.get(name)
         if thread is None:  # it was never started
             return True
-        thread.join(max(0.0, deadline - time.monotonic()))
+        # In pieces: a signal just before a wait is handled after it, and would be taken for a second one.
+        while thread.is_alive() and time.monotonic() < deadline:
+            thread.join(POLL_SECONDS)
         return not thread.is_alive()
 
     def _finish(self, worker: Worker, deadline: float) -> None:

@@ -110,7 +110,8 @@ def test_what_is_forbidden_while_it_waits_is_found_out(layer_for, fresh_redis_se
     with redis.Redis(port=fresh_redis_server.port, protocol=2) as client:
         rules = ["on", ">pw", "~*", "&*", "+@all"]
         client.execute_command("ACL", "SETUSER", "app", *rules)
-        assert layer.receive_batch(["work"], 1, 0.01) == []
+        # Long enough that it asks what is allowed, and waits.
+        assert layer.receive_batch(["work"], 1, 1) == []
         client.execute_command("ACL", "SETUSER", "app", "-client", "-bzpopmin")
         with pytest.raises(redis.exceptions.NoPermissionError):
             layer.receive_batch(["work"], 1, 2)

@@ -102,7 +102,7 @@ def test_ctrl_c_ends_it_in_order_and_leaves_nothing_behind(
         site.signal_all(number)
         began = time.monotonic()
         assert (idle.close_code(), busy.close_code()) == (RESTART, RESTART)
-        assert site.wait(40) == 0
+        assert site.wait(40) == 0, site.log
         assert time.monotonic() - began < 20  # a second or two on a machine that has nothing else to do
         assert request.answer().status == 503
         request.close()
@@ -119,7 +119,7 @@ def test_a_signal_to_the_parent_alone_reaches_the_child(package: Path) -> None:
     with DevelopmentSite(package.parent) as site, site.socket() as client:
         site.signal(signal.SIGINT)
         assert client.close_code() == RESTART
-        assert site.wait(40) == 0
+        assert site.wait(40) == 0, site.log
         assert site.gone
         assert f"disconnected with {RESTART}" in site.log
         assert "Traceback" not in site.log
