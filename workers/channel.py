@@ -25,7 +25,7 @@ from asgi_redis.connection import is_unsent
 from asgi_redis.integrations.django import DEFAULT_ALIAS, get_channel_layer
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.process.awaiting import refuse_await
-from asgi_redis.wire import Witness, repeatable_seconds
+from asgi_redis.wire import Witness
 from asgi_redis.wire.message import Message as Content
 from workers.signals import consumer_finished, consumer_started
 
@@ -177,23 +177,23 @@ def send_persistently(sender: _Destination, content: Content, begin: float, seco
         except RedisError as error:
             left = begin + (seconds or OUTAGE_SECONDS) - time.monotonic()
             lost = isinstance(error, (ConnectionError, TimeoutError))  # the answer, perhaps
-            if left <= 0 or not (is_unsent(error) or (lost and time.monotonic() < begin + repeatable)):
+            if left <= 0 or not (is_unsent(error) or (repeatable and lost)):
                 raise
         else:
             return
         time.sleep(min(RETRY_SECONDS, left))
 
 
-def _attempt(sender: _Destination, content: Content) -> tuple[Callable[[], None], float]:
-    """Return a function that sends, and for how long it may be called after an error."""
+def _attempt(sender: _Destination, content: Content) -> tuple[Callable[[], None], bool]:
+    """Return a function that sends, and whether it may be called after a lost reply."""
     layer = sender.channel_layer
     if isinstance(sender, Channel) and isinstance(layer, BaseChannelLayer):
         # A slot sends one message after the other, and the numbers of a process rise.
         witness = Witness(f"{layer.client_prefix}.{threading.get_ident()}", next(_numbers))
         repeatable = layer.repeatable_send(sender.name, content, witness)
         if repeatable is not None:
-            return repeatable, repeatable_seconds(layer.expiry)
-    return functools.partial(sender.send, content, immediately=True), 0.0
+            return repeatable, True
+    return functools.partial(sender.send, content, immediately=True), False
 
 
 pending_message_store = PendingMessageStore()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import functools
 import itertools
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
+
+from redis.exceptions import RedisError
 
 from asgi_redis.connection import Plan, Shard
 from asgi_redis.engine.codec import MessageEncoder
@@ -15,6 +18,7 @@ from asgi_redis.wire.message import Message
 from asgi_redis.wire.names import queue_of, shares
 
 _NAMES = 1024  # the latest ones
+_LATE_SECONDS = 10.0  # that a request may be on its way; half of expiry where that is less
 
 
 class _Route(NamedTuple):
@@ -32,25 +36,42 @@ class OnceSend:
     A message that may be sent again after an error: it arrives once at most.
 
     Where a reply was lost, the next attempt begins with the same shard, which knows by the ``witness`` whether the
-    message was sent.
+    message was sent. The witness lasts ``expiry`` seconds; an attempt that might come later is refused.
     """
 
-    def __init__(self, routes: list[_Route], operations: SendOperations, witness: Witness, entry: bytes) -> None:
+    def __init__(
+        self, routes: list[_Route], operations: SendOperations, witness: Witness, entry: bytes, expiry: float
+    ) -> None:
         self._routes = routes
         self._operations = operations
         self._witness = witness
         self._entry = entry
+        self._repeatable_seconds = expiry - min(_LATE_SECONDS, expiry / 2)
+        self._repeatable_until: float | None = None  # since a request without a reply
 
     def attempt(self) -> Plan[bool]:
-        """Return whether the message was sent, now or before; False: all shards are full."""
+        """
+        Return whether the message was sent, now or before; False: all shards are full.
+
+        Raises ``RedisError`` where it is too late to ask.
+        """
         routes = self._routes
         for left in reversed(range(len(routes))):
             shard, middle = routes[0].shard, routes[0].middle if left else routes[0].last_middle
+            self._check_time()
             sent = yield [(shard, self._operations.send_once(middle, self._witness, self._entry))]
             if sent[0]:
                 return True
+            self._repeatable_until = None
             routes.append(routes.pop(0))
         return False
+
+    def _check_time(self) -> None:
+        now = time.monotonic()
+        if self._repeatable_until is None:
+            self._repeatable_until = now + self._repeatable_seconds
+        elif now > self._repeatable_until:
+            raise RedisError("too late to send the message again: it may have been sent, which can no longer be told")
 
 
 class Sender:
@@ -86,7 +107,8 @@ class Sender:
         """Return a send that may be repeated."""
         routes = self._routes(channel)
         turn = next(self._turns) % len(routes) if len(routes) > 1 else 0
-        return OnceSend([*routes[turn:], *routes[:turn]], self._operations, witness, self._encode(channel, message))
+        entry = self._encode(channel, message)
+        return OnceSend([*routes[turn:], *routes[:turn]], self._operations, witness, entry, self._rules.expiry)
 
     def _find_routes(self, channel: str) -> list[_Route]:
         self._rules.valid_channel_name(channel)

@@ -13,7 +13,7 @@ from redis.exceptions import ConnectionError, RedisError, TimeoutError
 from asgi_redis.aio import AsyncChannelLayer
 from asgi_redis.connection import is_unsent
 from asgi_redis.exceptions import ChannelFull
-from asgi_redis.wire import Witness, repeatable_seconds
+from asgi_redis.wire import Witness
 from asgi_redis.wire.message import Message
 
 _FIRST_DELAY_SECONDS = 0.01
@@ -117,9 +117,7 @@ class Gate:
             delay = min(delay * 2, _LONGEST_DELAY_SECONDS)
 
     def _limit(self, error: Exception) -> float:
-        if isinstance(error, ChannelFull):
-            return self._full_timeout
-        return min(self._outage_timeout, repeatable_seconds(self._layer.expiry))
+        return self._full_timeout if isinstance(error, ChannelFull) else self._outage_timeout
 
 
 class _Attempt:

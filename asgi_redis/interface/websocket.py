@@ -20,7 +20,7 @@ from asgi_redis.interface.read_ahead import Frame, ReadAhead
 from asgi_redis.interface.replies import WEBSOCKET
 from asgi_redis.interface.reply import CLOSE_NORMAL, Denial, SocketReply, parse_socket_reply
 from asgi_redis.interface.services import Services
-from asgi_redis.wire import Witness, repeatable_seconds
+from asgi_redis.wire import Witness
 from asgi_redis.wire.message import Message
 
 logger = logging.getLogger("asgi_redis")
@@ -182,7 +182,7 @@ class WebSocket:
             pass
 
     async def _part(self) -> None:
-        timeout = LEAVING_SECONDS if self._code == RESTART else repeatable_seconds(self._services.layer.expiry)
+        timeout = LEAVING_SECONDS if self._code == RESTART else self._services.layer.expiry
         await self._services.farewells.send(*self.farewell(self._code), timeout)
 
     def farewell(self, code: int) -> tuple[Message, Witness]:

@@ -169,8 +169,10 @@ class BaseChannelLayer(LayerRules, ABC, _OfAsgiref1):
         """
         Return a function that sends ``message``, and may be called again.
 
-        However often it is called after errors, within ``repeatable_seconds(expiry)``, the message is sent once at
-        most. None where the layer cannot tell, after an error, whether a message was sent.
+        However often it is called after errors, the message is sent once at most. It raises
+        ``redis.exceptions.RedisError`` where an error was ten seconds less than ``expiry`` ago, or half of an
+        ``expiry`` below 20: then it is too late to tell. None where the layer can never tell, after an error, whether
+        a message was sent.
 
         Args:
             channel: The channel.

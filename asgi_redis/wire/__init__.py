@@ -8,7 +8,7 @@ from asgi_redis.wire.keys import Keys
 from asgi_redis.wire.memberships import MembershipOperations
 from asgi_redis.wire.names import shard_of, share
 from asgi_redis.wire.operation import Operation
-from asgi_redis.wire.send import MAX_SCRIPT_BYTES, SendOperations, Witness, repeatable_seconds
+from asgi_redis.wire.send import MAX_SCRIPT_BYTES, SendOperations, Witness
 from asgi_redis.wire.statistics import StatisticsOperations
 from asgi_redis.wire.taking import ReceiveOperations, Taken, TakenMessages
 
@@ -32,7 +32,6 @@ __all__ = [
     "TakenMessages",
     "Witness",
     "plan_group",
-    "repeatable_seconds",
     "shard_of",
     "share",
 ]

@@ -15,9 +15,6 @@ CHANNEL_COUNTERS_SECONDS = 3600
 GLOBAL_COUNTERS_SECONDS = 86400
 """How long the counters of a shard live on after the last message."""
 
-LATE_SECONDS = 10.0
-"""How long a request may be on its way; half of ``expiry`` where that is less."""
-
 MAX_SCRIPT_BYTES = 1 << 20
 """Bytes in one script, 1 KiB added for each message: Redis serves no other client meanwhile."""
 
@@ -62,15 +59,6 @@ class SendOperations:
         sent = bulk(self._keys.sent(witness.sender))
         rest = bulk(b"%d" % witness.number) + bulk(entry)
         return Operation(_ONCE_HEAD + sent + middle + rest, bool, 1, scripts.SEND_ONCE)
-
-
-def repeatable_seconds(expiry: float) -> float:
-    """
-    Return for how long a send may be repeated.
-
-    Its last request has to find the witness, which lasts ``expiry`` seconds after the first.
-    """
-    return expiry - min(LATE_SECONDS, expiry / 2)
 
 
 def send_arguments(expiry: float) -> tuple[bytes, ...]:

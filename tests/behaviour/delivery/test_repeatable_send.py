@@ -169,6 +169,35 @@ def test_a_consumer_repeats_a_message_only_while_its_witness_lasts(layer_for, pr
     assert direct.channel_statistics("work")["messages_count"] == 1
 
 
+@pytest.mark.parametrize("expiry", [0.5, 30])
+def test_an_attempt_that_the_witness_may_not_outlive_is_refused(layer_for, proxy, redis_server, monkeypatch, expiry):
+    """From the first attempt on, however long that has waited for its reply."""
+    now = time.monotonic()
+    layer = layer_for(proxy.url, expiry=expiry)
+    attempt = layer.repeatable_send("work", {"number": 0}, Witness("a", 0))
+    proxy.cut_on(b"EVAL")
+    with pytest.raises(redis.exceptions.ConnectionError):
+        attempt()
+    monkeypatch.setattr(time, "monotonic", lambda: now + expiry)
+    with pytest.raises(redis.exceptions.RedisError, match="too late"):
+        attempt()
+    assert drain(layer_for(redis_server.url), "work") == [0]
+
+
+def test_a_channel_that_was_full_for_long_is_tried_again(layer_for, redis_server, monkeypatch):
+    """Redis has said that it has not taken the message."""
+    layer = layer_for(redis_server.url, expiry=30, capacity=1)
+    layer.send("work", {"number": 0})
+    attempt = layer.repeatable_send("work", {"number": 1}, Witness("a", 1))
+    for later in (0, 40):
+        now = time.monotonic()
+        monkeypatch.setattr(time, "monotonic", lambda now=now, later=later: now + later)
+        with pytest.raises(layer.ChannelFull):
+            attempt()
+    monkeypatch.undo()
+    assert drain(layer, "work") == [0]
+
+
 class Overridden(RedisChannelLayer):
     """A layer whose ``send`` does more."""
 
