@@ -54,7 +54,7 @@ class ResponseSender:
         """
         for part in self._parts(reply):
             size = len(part.get("content") or b"")
-            if self._sent and self._ack_channel is not None:
+            if self._ack_channel is not None:
                 self._wait_for_room(self._ack_channel, size)
                 if self._gone:
                     return False

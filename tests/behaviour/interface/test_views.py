@@ -21,8 +21,9 @@ from tests.support.interface.http import head
 from tests.support.interface.serving import UvicornThread
 from tests.support.waiting import eventually
 from tests.support.workers import views
-from workers import Pool, Worker, route
+from workers import Pool, Worker, handler, route
 from workers.handler import ViewConsumer
+from workers.runtime import response_sender
 
 pytestmark = pytest.mark.native("event loops in native threads")
 
@@ -76,6 +77,19 @@ def test_a_view_ends_when_its_client_leaves(site: UvicornThread, worker: Worker)
         client.start("GET", f"/stream/?parts=100000&size={MEBIBYTE}")
         assert client.answer_head().status == 200
     eventually(lambda: views.events[-1:] == ["closed"])
+    eventually(lambda: not worker.busy)
+    assert worker.dispatcher.failed == 0
+
+
+def test_a_view_that_has_nothing_to_send_ends_when_its_client_leaves(
+    site: UvicornThread, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handler, "SILENCE_SECONDS", 0.05)
+    monkeypatch.setattr(response_sender, "LOOK_SECONDS", 0.0)
+    with site.http() as client:
+        client.start("GET", "/wait/")
+        assert client.answer_head().status == 200
+    eventually(lambda: views.events == ["closed"])
     eventually(lambda: not worker.busy)
     assert worker.dispatcher.failed == 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -73,6 +74,17 @@ async def stream_asynchronously(request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(parts())
 
 
+async def wait(request: HttpRequest) -> StreamingHttpResponse:
+    async def parts() -> AsyncIterator[str]:
+        try:
+            await asyncio.Event().wait()
+            yield ""
+        finally:
+            events.append("closed")
+
+    return StreamingHttpResponse(parts())
+
+
 async def asynchronous(request: HttpRequest) -> HttpResponse:
     count = await apps.get_model("auth.Group").objects.acount()
     return HttpResponse(f"{count} groups")
@@ -96,7 +108,7 @@ def save(request: HttpRequest) -> HttpResponse:
     raise {"later": ResponseLater, "error": KeyError}[request.GET["raise"]]
 
 
-VIEWS = [facts, cookies, echo, upload, stream, asynchronous, file, fail, refuse, save]
+VIEWS = [facts, cookies, echo, upload, stream, wait, asynchronous, file, fail, refuse, save]
 urlpatterns = [
     *(path(f"{view.__name__}/", view, name=view.__name__) for view in VIEWS),
     path("stream-asynchronously/", stream_asynchronously),

@@ -88,6 +88,16 @@ def test_it_looks_now_and_then_whether_the_client_is_there(
     assert sender.send(chunk(1)) is False
 
 
+def test_it_looks_also_before_there_is_any_content(
+    layer: InMemoryChannelLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0)
+    sender = replies(layer, ack_channel=ACK, window=1000)
+    assert [sender.send(chunk(0)) for _ in range(2)] == [True, True]
+    layer.send(ACK, {"closed": True})
+    assert sender.send(chunk(0)) is False
+
+
 def test_a_client_that_takes_nothing_is_given_up(
     layer: InMemoryChannelLayer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
