@@ -110,8 +110,8 @@ class AsgiHandler(BaseHandler):
         There are none when the view leaves the response to another consumer, or the client has gone.
 
         Raises:
-            Exception: Django's handling of errors has failed, or the response cannot be sent; a response with
-                status 500 was yielded before, where none had begun.
+            BaseException: Django's handling of errors has failed, the response cannot be sent, or the view has raised
+                ``SystemExit``; a response with status 500 was yielded before, where none had begun.
         """
         begun = False
         try:
@@ -124,7 +124,9 @@ class AsgiHandler(BaseHandler):
                     begun = True
             finally:
                 response.close()
-        except Exception:
+        except GeneratorExit:  # the rest of the response is not wanted
+            raise
+        except BaseException:  # also SystemExit, after which the worker goes on
             yield {"closed": True} if begun else _failure()
             raise
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -60,6 +61,8 @@ def stream(request: HttpRequest) -> StreamingHttpResponse:
                 events.append(f"part {number}")
             if "fail" in request.GET:
                 raise KeyError("in the middle")
+            if "leave" in request.GET:
+                sys.exit("in the middle")
         finally:
             events.append("closed")
 
@@ -98,6 +101,10 @@ def fail(request: HttpRequest) -> HttpResponse:
     raise KeyError("lost")
 
 
+def leave(request: HttpRequest) -> HttpResponse:
+    sys.exit("from a view")
+
+
 def refuse(request: HttpRequest) -> HttpResponse:
     raise SuspiciousOperation
 
@@ -108,7 +115,7 @@ def save(request: HttpRequest) -> HttpResponse:
     raise {"later": ResponseLater, "error": KeyError}[request.GET["raise"]]
 
 
-VIEWS = [facts, cookies, echo, upload, stream, wait, asynchronous, file, fail, refuse, save]
+VIEWS = [facts, cookies, echo, upload, stream, wait, asynchronous, file, fail, leave, refuse, save]
 urlpatterns = [
     *(path(f"{view.__name__}/", view, name=view.__name__) for view in VIEWS),
     path("stream-asynchronously/", stream_asynchronously),

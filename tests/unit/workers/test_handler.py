@@ -178,6 +178,15 @@ def test_a_response_that_cannot_be_sent_is_a_500_and_an_error_of_the_consumer(
     assert (b"AttributeError" in reply["content"]) == debug
 
 
+@pytest.mark.parametrize("path", ["/leave/", "/stream/?parts=0&leave=1"])
+def test_a_view_that_leaves_the_interpreter_is_a_500_too(path: str, layer: InMemoryChannelLayer) -> None:
+    """A worker goes on after ``SystemExit``: the client must not wait for its time to be over."""
+    with pytest.raises(SystemExit):
+        answer(layer, path)
+    (reply,) = replies(layer)
+    assert (reply["status"], reply["more_content"]) == (500, False)
+
+
 def test_the_signals_of_a_request_are_sent(layer: InMemoryChannelLayer) -> None:
     seen: list[Any] = []
 
