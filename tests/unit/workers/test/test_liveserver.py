@@ -139,3 +139,20 @@ def test_a_database_in_memory_is_an_error_of_the_test_and_the_others_run() -> No
     assert (result.testsRun, result.failures) == (2, [])
     with mock.patch.object(connection, "is_in_memory_db", return_value=True), pytest.raises(ImproperlyConfigured):
         Case().debug()
+
+
+def test_a_test_that_is_skipped_needs_no_server() -> None:
+    @unittest.skip("no browser")
+    class Skipped(ChannelLiveServerTestCase):
+        def runTest(self) -> None:
+            raise AssertionError("it has run")
+
+    class WithSkipped(ChannelLiveServerTestCase):
+        @unittest.skip("no browser")
+        def runTest(self) -> None:
+            raise AssertionError("it has run")
+
+    for case in (Skipped, WithSkipped):
+        with mock.patch.object(connection, "is_in_memory_db", return_value=True):
+            result = outcome(case)
+        assert (result.errors, len(result.skipped)) == ([], 1)
