@@ -35,6 +35,13 @@ def test_ipv6(package: Path, address: str, flags: tuple[str, ...]) -> None:
         site.stop()
 
 
+def test_the_short_form_of_all_addresses(package: Path) -> None:
+    with DevelopmentSite(package.parent, "--noreload", address="0:0") as site:
+        assert site.banners[0].startswith("http://0.0.0.0:")
+        assert site.get("/hello/").body == b"hello"
+        site.stop()
+
+
 def test_noasgi_is_djangos_own_server(package: Path) -> None:
     with DevelopmentSite(package.parent, "--noasgi", wait=False) as site:
         site.says("Quit the server")

@@ -169,7 +169,7 @@ class DevelopmentCommand(RunserverCommand):
         self.stderr.write(str(error) if is_whole else f"CommandError: {error}", str if is_whole else None)
 
     def _print_banner(self, listener: socket.socket, server: DevelopmentServer) -> None:
-        address = f"[{self.addr}]" if ":" in self.addr else self.addr
+        address = f"[{self.addr}]" if ":" in self.addr else "0.0.0.0" if self.addr == "0" else self.addr  # noqa: S104
         quit_command = "CTRL-BREAK" if sys.platform == "win32" else "CONTROL-C"
         self.stdout.write(
             f"{datetime.now():%B %d, %Y - %X}\n"
