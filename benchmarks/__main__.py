@@ -63,14 +63,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import re
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
-from .environments import CACHE, Environments
+from .command import cpu_model, matching, parser_for, run, say
+from .environments import Environments
 from .picture import Picture
 from .results import Results
 from .runner import Runner, taking_part
@@ -85,13 +82,14 @@ PICTURE = Path("docs/benchmarks.svg")
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return the exit code."""
     arguments = _parser().parse_args(argv)
+    chosen = matching(WORKLOADS, arguments.only, lambda workload: workload.name)
     if arguments.load:
         kept = json.loads(arguments.load.read_text())
         about, results = kept["about"], Results.from_json(kept["results"])
         measured = {name for name, _ in results.samples}
-        workloads = [workload for workload in _chosen(arguments.only) if workload.name in measured]
+        workloads = [workload for workload in chosen if workload.name in measured]
     else:
-        workloads = _chosen(arguments.only)
+        workloads = chosen
         about, results = _measure(arguments, workloads)
     if arguments.json:
         arguments.json.write_text(json.dumps({"about": about, "results": results.to_json()}, indent=1))
@@ -145,47 +143,13 @@ def _measure(arguments: argparse.Namespace, workloads: list[Workload]) -> tuple[
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="asgi_redis beside its peers.")
-    parser.add_argument("--quick", action="store_true", help="one short run, to see that everything works")
-    parser.add_argument("--only", metavar="REGEX", help="workloads whose name matches")
-    parser.add_argument("--runs", type=count, metavar="N", help="interleaved runs (5; 1 with --quick)")
+    parser = parser_for("benchmarks", "asgi_redis beside its peers.", "run", 5)
+    parser.add_argument("--only", metavar="REGEX", default="", help="workloads whose name matches")
     parser.add_argument("--cpus", choices=("one", "two"), default="one", help="clients and Redis on one CPU, or two")
     parser.add_argument("--output", type=Path, metavar="SVG", help=f"the picture ({PICTURE} after a complete run)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample")
     parser.add_argument("--load", type=Path, metavar="FILE", help="measure nothing, show what --json wrote")
-    parser.add_argument("--environments", type=Path, metavar="DIR", default=CACHE, help=f"default {CACHE}")
     return parser
 
 
-def count(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of runs, such as 5")
-    return int(text)
-
-
-def _chosen(pattern: str | None) -> list[Workload]:
-    try:
-        chosen = [workload for workload in WORKLOADS if re.search(pattern or "", workload.name)]
-    except re.error as error:
-        raise SystemExit(f"--only {pattern}: {error}") from None
-    if not chosen:
-        names = "\n  ".join(workload.name for workload in WORKLOADS)
-        raise SystemExit(f"no workload matches {pattern!r}; there are\n  {names}")
-    return chosen
-
-
-def cpu_model() -> str:
-    info = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*: (.+)", info.read_text()) if info.exists() else None
-    return found.group(1) if found else platform.processor()
-
-
-def say(text: Any) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
-
-
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run(main)

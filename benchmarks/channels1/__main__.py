@@ -26,13 +26,10 @@ import argparse
 import json
 import os
 import platform
-import re
-import sys
 import time
-from pathlib import Path
 
-from ..__main__ import count, cpu_model, say
-from ..environments import CACHE, Environments
+from ..command import cpu_model, matching, parser_for, run, say
+from ..environments import Environments
 from ..results import Results
 from ..server import redis_on
 from ..table import number
@@ -47,9 +44,7 @@ _FIGURES = {"p50": "p50, ms", "p99": "p99, ms", "rate": "answers/s"}
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return the exit code."""
     arguments = _parser().parse_args(argv)
-    subjects = [subject for subject in SUBJECTS if re.search(arguments.subjects, subject.key)]
-    if not subjects:
-        raise SystemExit(f"no subject matches {arguments.subjects!r}: {', '.join(one.key for one in SUBJECTS)}")
+    subjects = matching(SUBJECTS, arguments.subjects, lambda one: one.key)
     about, results = _measure(arguments, subjects)
     if arguments.json:
         arguments.json.write_text(json.dumps({"about": about, "results": results.to_json()}, indent=1))
@@ -97,20 +92,10 @@ def _measure(arguments: argparse.Namespace, subjects: list[Subject]) -> tuple[li
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.channels1",
-        description="The layer under Channels 1, and asgi_redis 1.4.3.",
-    )
-    parser.add_argument("--quick", action="store_true", help="one short round")
-    parser.add_argument("--rounds", type=count, metavar="N", help="interleaved rounds (3; 1 with --quick)")
+    parser = parser_for("benchmarks.channels1", "The layer under Channels 1, and asgi_redis 1.4.3.", "round", 3)
     parser.add_argument("--subjects", metavar="REGEX", default="", help="subjects whose key matches")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample")
-    parser.add_argument("--environments", type=Path, metavar="DIR", default=CACHE, help=f"default {CACHE}")
     return parser
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run(main)

@@ -57,13 +57,9 @@ import argparse
 import json
 import os
 import platform
-import re
-import sys
 import time
-from pathlib import Path
 
-from ..__main__ import count, cpu_model, say
-from ..environments import CACHE
+from ..command import cpu_model, matching, parser_for, run, say
 from ..results import Results
 from ..server import redis_on
 from .environments import DispatchEnvironments
@@ -76,10 +72,9 @@ from .workloads import QUICK, WORKLOADS, Workload
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return the exit code."""
     arguments = _parser().parse_args(argv)
-    workloads = [
-        one for one in _matching(WORKLOADS, arguments.only, "name") if one.slots in QUICK or not arguments.quick
-    ]
-    subjects = _matching(SUBJECTS, arguments.subjects, "key")
+    chosen = matching(WORKLOADS, arguments.only, lambda one: one.name)
+    workloads = [one for one in chosen if one.slots in QUICK or not arguments.quick]
+    subjects = matching(SUBJECTS, arguments.subjects, lambda one: one.key)
     about, results = _measure(arguments, workloads, subjects)
     if arguments.json:
         arguments.json.write_text(json.dumps({"about": about, "results": results.to_json()}, indent=1))
@@ -124,34 +119,14 @@ def _measure(
     return about, results
 
 
-def _matching(everything: tuple, pattern: str | None, attribute: str) -> list:
-    try:
-        found = [one for one in everything if re.search(pattern or "", getattr(one, attribute))]
-    except re.error as error:
-        raise SystemExit(f"{pattern}: {error}") from None
-    if not found:
-        there = "\n  ".join(getattr(one, attribute) for one in everything)
-        raise SystemExit(f"nothing matches {pattern!r}; there are\n  {there}")
-    return found
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.dispatch",
-        description="The worker compared with that of Channels 4 and with task queues.",
-    )
-    parser.add_argument("--quick", action="store_true", help="one short round with 1 and 8 slots")
-    parser.add_argument("--rounds", type=count, metavar="N", help="interleaved rounds (3; 1 with --quick)")
-    parser.add_argument("--only", metavar="REGEX", help="workloads whose name matches")
-    parser.add_argument("--subjects", metavar="REGEX", help="subjects whose key matches")
+    description = "The worker compared with that of Channels 4 and with task queues."
+    parser = parser_for("benchmarks.dispatch", description, "round", 3)
+    parser.add_argument("--only", metavar="REGEX", default="", help="workloads whose name matches")
+    parser.add_argument("--subjects", metavar="REGEX", default="", help="subjects whose key matches")
     parser.add_argument("--cpus", choices=("one", "two"), default="one", help="worker and Redis on one CPU, or two")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample")
-    parser.add_argument("--environments", type=Path, metavar="DIR", default=CACHE, help=f"default {CACHE}")
     return parser
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run(main)

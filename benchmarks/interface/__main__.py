@@ -51,14 +51,11 @@ import contextlib
 import json
 import os
 import platform
-import re
 import resource
-import sys
 import time
 from pathlib import Path
 
-from ..__main__ import count, cpu_model, say
-from ..environments import CACHE
+from ..command import cpu_model, matching, parser_for, run, say
 from ..results import Results
 from ..server import redis_on
 from .environments import InterfaceEnvironments
@@ -72,11 +69,8 @@ from .workloads import WORKLOADS, Workload
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return the exit code."""
     arguments = _parser().parse_args(argv)
-    workloads = [one for one in WORKLOADS if re.search(arguments.only, f"{one.table}, {one.name}")]
-    subjects = [one for one in SUBJECTS if re.search(arguments.subjects, one.key)]
-    if not workloads or not subjects:
-        names = [f"{one.table}, {one.name}" for one in WORKLOADS] + [one.key for one in SUBJECTS]
-        raise SystemExit("nothing matches; there are\n  " + "\n  ".join(names))
+    workloads = matching(WORKLOADS, arguments.only, lambda one: f"{one.table}, {one.name}")
+    subjects = matching(SUBJECTS, arguments.subjects, lambda one: one.key)
     about, results = _load(arguments.load) if arguments.load else _measure(arguments, workloads, subjects)
     if arguments.json:
         arguments.json.write_text(json.dumps({"about": about, "results": results.to_json()}, indent=1))
@@ -141,25 +135,16 @@ def _round(runner: Runner, turn: int, workloads: list[Workload], subjects: list[
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.interface",
-        description="The interface and its workers compared with Channels 4, the classic stack and Django alone.",
-    )
-    parser.add_argument("--quick", action="store_true", help="one short round")
-    parser.add_argument("--rounds", type=count, metavar="N", help="interleaved rounds (5; 1 with --quick)")
+    description = "The interface and its workers compared with Channels 4, the classic stack and Django alone."
+    parser = parser_for("benchmarks.interface", description, "round", 5)
     parser.add_argument("--only", metavar="REGEX", default="", help="workloads whose table or name matches")
     parser.add_argument("--subjects", metavar="REGEX", default="", help="subjects whose key matches")
     parser.add_argument("--cpus", choices=("one", "both"), default="both", help="for all but the client, or for all")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample")
     parser.add_argument(
         "--load", type=Path, metavar="FILE", nargs="+", help="measure nothing, show what --json wrote"
     )
-    parser.add_argument("--environments", type=Path, metavar="DIR", default=CACHE, help=f"default {CACHE}")
     return parser
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run(main)

@@ -8,8 +8,6 @@ from ..text import grid
 from .subjects import OURS_BOTH, SUBJECTS, Subject
 from .workloads import WORKLOADS, Aim, Workload
 
-RATES = ("rate", "opened")  # of which more is better
-
 
 def report(results: Results) -> str:
     """Return a table for each kind of workload, and the failures."""

@@ -99,3 +99,15 @@ def test_what_failed_is_named_below_the_tables():
     results = Results()
     results.add(BY_NAME["HTTP, 1 client"], ASGI, {"error": "no answer"})
     assert report(results) == "Failed: django_asgi, 1 client: no answer"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--only", "("], r"\(: missing \)"),
+        (["--only", "Echo", "--subjects", "daphne"], "matches 'daphne'; there are\n  ours_threads\n  ours_gevent"),
+    ],
+)
+def test_a_choice_of_nothing_is_an_error_that_names_what_there_is(arguments, words):
+    with pytest.raises(SystemExit, match=words):
+        main(arguments)
