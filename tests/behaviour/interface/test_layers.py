@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import redis
 
 from asgi_redis import (
     InMemoryChannelLayer,
@@ -120,6 +121,9 @@ def test_failover_of_a_sentinel_closes_no_socket(fresh_sentinel, prefix, interfa
     client = running.site.websocket()
     client.send("before")
     assert client.receive() == "before"
+    with redis.Redis.from_url(fresh_sentinel.master.url) as server:
+        server.set(f"{prefix}mark", 1)
+        assert server.wait(1, 20_000) == 1  # otherwise the replica may still have "before"
     fresh_sentinel.master.kill()
     client.send("during")
     assert client.receive() == "during"
