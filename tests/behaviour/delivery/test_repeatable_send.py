@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import threading
 import time
 
 import pytest
@@ -16,7 +18,7 @@ from asgi_redis.wire import Witness
 from tests.support.delivery.queues import drain
 from tests.support.proxy import Proxy
 from workers import Channel, Message
-from workers.channel import PendingMessageStore
+from workers.channel import PendingMessageStore, send_persistently
 
 
 def send(layer, number, attempts=2):
@@ -103,11 +105,33 @@ def test_with_shards_the_same_shard_is_asked_again(redis_server, prefix):
             assert sorted(drain(layer, "work")) == list(range(10))
 
 
+def test_shards_take_turns_and_share_the_capacity(redis_server, prefix):
+    """A full one is passed over; only where all are full is that a refusal, which is counted once."""
+    with (
+        RedisServer() as second,
+        RedisChannelLayer(hosts=[redis_server.url, second.url], prefix=prefix, capacity=6) as layer,
+        redis.Redis.from_url(redis_server.url) as one,
+        redis.Redis.from_url(second.url) as two,
+    ):
+        attempts = (layer.repeatable_send("work", {"number": n}, Witness("a", n)) for n in itertools.count())
+        for sent in (1, 2, 3):
+            next(attempts)()
+            next(attempts)()
+            assert [shard.zcard(f"{prefix}work") for shard in (one, two)] == [sent, sent]
+        for _ in range(2):  # the turn is at the full one once
+            one.zpopmin(f"{prefix}work")
+            next(attempts)()
+        with pytest.raises(layer.ChannelFull):
+            next(attempts)()
+        statistics = layer.channel_statistics("work")
+        assert (statistics["messages_count"], statistics["channel_full_count"]) == (8, 1)
+
+
 def test_the_witness_expires_with_the_message(layer_for, redis_server, prefix):
-    layer = layer_for(redis_server.url, expiry=30)
+    layer = layer_for(redis_server.url, expiry=300)
     send(layer, 1)
     with redis.Redis.from_url(redis_server.url) as client:
-        assert 0 < client.ttl(f"{prefix}:sent:a") <= 31
+        assert 200 < client.ttl(f"{prefix}:sent:a") <= 301
         assert client.get(f"{prefix}:sent:a") == b"1"
     layer.flush()
     with redis.Redis.from_url(redis_server.url) as client:
@@ -140,6 +164,26 @@ def test_the_asynchronous_layer_has_it_too(layer_for, proxy, redis_server, forwa
     assert drain(direct, "work") == [0]
 
 
+def test_of_the_asynchronous_layer_too_a_late_attempt_is_refused(layer_for, proxy, redis_server, monkeypatch):
+    layer = layer_for(proxy.url, expiry=30)
+    now = time.monotonic()
+
+    async def run():
+        asynchronous_layer = asynchronous(layer)
+        attempt = asynchronous_layer.repeatable_send("work", {"number": 0}, Witness("a", 0))
+        proxy.cut_on(b"EVAL")
+        with pytest.raises(redis.exceptions.ConnectionError):
+            await attempt()
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "monotonic", lambda: now + 30)
+            with pytest.raises(redis.exceptions.RedisError, match="too late"):
+                await attempt()
+        await asynchronous_layer.close()
+
+    asyncio.run(run())
+    assert drain(layer_for(redis_server.url), "work") == [0]
+
+
 @pytest.mark.parametrize("forward", [True, False])
 def test_the_messages_of_a_consumer_arrive_once(layer_for, proxy, redis_server, forward):
     layer, direct = layer_for(proxy.url), layer_for(redis_server.url)
@@ -154,6 +198,25 @@ def test_the_messages_of_a_consumer_arrive_once(layer_for, proxy, redis_server, 
     assert proxy.cuts == 4
     assert store.dropped == 0
     assert drain(direct, "work") == drain(direct, "answers.1!") == [0, 1, 2]
+
+
+def test_what_another_slot_sends_in_between_does_not_stand_for_a_message(layer_for, proxy, redis_server, monkeypatch):
+    layer, direct = layer_for(proxy.url), layer_for(redis_server.url)
+
+    def send(number):
+        send_persistently(Channel("work", channel_layer=layer), {"number": number}, time.monotonic())
+
+    def pause(seconds):
+        """The time between two attempts."""
+        slot = threading.Thread(target=send, args=(1,))
+        slot.start()
+        slot.join()
+
+    proxy.cut_on(b"EVAL", forward=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "sleep", pause)
+        send(0)
+    assert drain(direct, "work") == [1, 0]
 
 
 def test_a_consumer_repeats_a_message_only_while_its_witness_lasts(layer_for, proxy, redis_server):
@@ -205,7 +268,16 @@ class Overridden(RedisChannelLayer):
         super().send(channel, {**message, "more": True})
 
 
-def test_a_layer_that_cannot_tell_has_none(redis_server):
-    with Overridden(hosts=[redis_server.url]) as layer:
+def test_a_layer_that_cannot_tell_has_none(redis_server, prefix):
+    with Overridden(hosts=[redis_server.url], prefix=prefix) as layer:
         assert layer.repeatable_send("work", {}, Witness("a", 1)) is None
+
+        async def run():
+            asynchronous_layer = asynchronous(layer)
+            assert asynchronous_layer.repeatable_send("work", {}, Witness("a", 1)) is None
+            await asynchronous_layer.send("work", {})
+            await asynchronous_layer.close()
+
+        asyncio.run(run())
+        assert layer.receive(["work"]) == ("work", {"more": True})
     assert InMemoryChannelLayer().repeatable_send("work", {}, Witness("a", 1)) is None

@@ -10,7 +10,7 @@ import pytest
 
 from asgi_redis import InMemoryChannelLayer, RedisChannelLayer
 from asgi_redis.embedded import RedisServer
-from workers import Message
+from workers import Message, channel
 from workers.runtime import response_sender as module
 from workers.runtime.response_sender import ResponseSender
 
@@ -108,6 +108,8 @@ def test_a_client_that_takes_nothing_is_given_up(
 
 
 def test_a_full_channel_is_waited_for(layer: InMemoryChannelLayer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the response's own time, not that of a consumer's messages."""
+    monkeypatch.setattr(channel, "REPLY_SECONDS", 0)
     sender = replies(layer, reply_channel="http.response.small!1")
     sent: list[bool] = []
     thread = threading.Thread(target=lambda: sent.extend(sender.send(chunk(number)) for number in range(5)))
@@ -123,8 +125,9 @@ def test_a_full_channel_is_waited_for(layer: InMemoryChannelLayer, monkeypatch: 
 
 
 def test_a_server_that_is_away_is_waited_for(
-    fresh_redis_server: RedisServer, layer_for: Callable[..., RedisChannelLayer]
+    fresh_redis_server: RedisServer, layer_for: Callable[..., RedisChannelLayer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(channel, "OUTAGE_SECONDS", 0)
     layer = layer_for(fresh_redis_server)
     sender = replies(layer)
     assert sender.send(chunk(1))  # on a connection that the server's end breaks
