@@ -152,7 +152,7 @@ def test_what_was_collected_may_be_sent_before_the_end(store: PendingMessageStor
 def test_what_redis_has_not_seen_is_sent_when_it_is_back(
     store: PendingMessageStore, layer: FakeLayer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also to a group, where a lost answer would leave it open; a Redis may be away for longer than a channel full."""
+    """Also to a group, where a lost answer would leave it open. It takes longer than a full channel may."""
     monkeypatch.setattr(channel, "FLUSH_SECONDS", 0)
     refusals = [Unsent("away"), Unsent("away")]
 
