@@ -301,7 +301,7 @@ def channel_and_http_session(func: Consumer) -> Consumer:
 def _existing_session(message: Message) -> Any:
     """Return the session of a client. Raises ``ConsumeLater`` while others create it."""
     session = session_for_reply_channel(_reply_channel_name(message))
-    if not session.exists(session.session_key):
+    if not session.channels_loaded and not session.exists(session.session_key):  # with content, it exists
         try:
             session.save(must_create=True)
         except CreateError:

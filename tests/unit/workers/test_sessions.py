@@ -14,8 +14,9 @@ import pytest
 pytest.importorskip("django")
 
 from django.contrib.sessions.backends.base import CreateError
-from django.db import connections
+from django.db import connection, connections
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
 
 from asgi_redis import RedisChannelLayer
 from asgi_redis.embedded import RedisServer
@@ -74,6 +75,16 @@ def test_a_client_keeps_its_session(engine: str, client: str) -> None:
     assert [consumer(message(client, n=n)) for n in "ab"] == [["a"], ["a", "b"]]
     assert consumer(message(f"{client}2", n="c")) == ["c"]
     assert session_for_reply_channel(client)["seen"] == ["a", "b"]
+
+
+def test_a_session_that_is_only_read_costs_one_query(client: str) -> None:
+    consumer = channel_session(lambda message: message.channel_session["a"])
+    session = session_for_reply_channel(client)
+    session["a"] = 1
+    session.save(must_create=True)
+    with CaptureQueriesContext(connection) as queries:
+        assert consumer(message(client)) == 1
+    assert len(queries) == 1
 
 
 def test_it_is_saved_when_the_consumer_raises(engine: str, client: str) -> None:
