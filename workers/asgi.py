@@ -202,7 +202,7 @@ class ChannelLayerManager:
             layer: A layer with its routing, or None for that of the settings.
 
         Returns:
-            The last argument for this alias, which sets the alias back.
+            The layer that was set before, or None. To set it again undoes this call.
         """
         before = register_layer(key, None if layer is None else layer.channel_layer)
         wrapper = self._wrappers.pop(key, None)

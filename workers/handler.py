@@ -42,7 +42,7 @@ Reply = dict[str, Any]
 AHEAD_BYTES = 512 * 1024  # the most of a body that is received before the view is called
 CHUNK_BYTES = 128 * 1024
 SILENCE_SECONDS = 5.0
-_OF_THE_MESSAGE = {"reply_channel", "body", "body_channel", "ack_channel", "window"}
+_NOT_IN_SCOPE = {"reply_channel", "body", "body_channel", "ack_channel", "window"}  # which ASGI 3 does not know
 
 
 class AsgiRequest(ASGIRequest):
@@ -240,7 +240,7 @@ def _script_name(message: Message) -> str:
 def _scope_of(message: Message) -> dict[str, Any]:
     """Return the message as a scope of ASGI 3."""
     content = message.content
-    scope = {key: content[key] for key in content if key not in _OF_THE_MESSAGE}
+    scope = {key: content[key] for key in content if key not in _NOT_IN_SCOPE}
     scope["type"] = "http"
     scope["root_path"] = _script_name(message)  # Django 4.2 looks nowhere else
     path, headers = scope["path"], scope.get("headers")

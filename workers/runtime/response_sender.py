@@ -24,7 +24,7 @@ _BATCH = 16
 
 class ResponseSender:
     """
-    The way of one response to the client of a request.
+    Sends one response to the client of a request.
 
     A request has an ``ack_channel`` and a ``window`` where its interface acknowledges the bytes that it has written
     to the client: then at most ``window`` bytes are under way.
