@@ -18,6 +18,7 @@ from asgi_redis.wire.message import Message
 
 _FIRST_DELAY_SECONDS = 0.01
 _LONGEST_DELAY_SECONDS = 0.5
+_ENOUGH_SENT = 8  # in a row, and each at once
 
 
 class _Line:
@@ -27,14 +28,30 @@ class _Line:
         self.turn = asyncio.Lock()
         self.length = 0
         self.error = error
+        self._sent = 0  # in a row, since one had to wait
+
+    def note_sent(self) -> None:
+        """Note that a message went out at once."""
+        self._sent += 1
+
+    def note_error(self, error: Exception) -> None:
+        """Note that messages have to wait."""
+        self._sent = 0
+        self.error = error
+
+    @property
+    def moves(self) -> bool:
+        """Whether messages go out again, and none waits for the reply to another."""
+        return self._sent >= _ENOUGH_SENT
 
 
 class Gate:
     """
     Sends messages; they line up where a channel is full or Redis is away.
 
-    The first in a line tries again and again, the others wait for their turn. A message goes out once at most: it is
-    tried again only where Redis has certainly not seen it, or can tell by a witness.
+    The first in a line tries again and again, the others wait for their turn. Once some went out at once, one after
+    the other, the line breaks up: a round trip for each would be slower than what keeps coming. A message goes out
+    once at most: it is tried again only where Redis has certainly not seen it, or can tell by a witness.
 
     Args:
         layer: The layer to send on.
@@ -79,22 +96,20 @@ class Gate:
         attempt = _Attempt(self._layer, channel, message, witness)
         key = (channel, asyncio.get_running_loop()) if self._lines else None
         line = None if key is None else self._lines.get(key)
-        if line is None:
+        if line is None or line.moves:
             error = await attempt.make()
             if error is None:
                 return None
             line = self._lines.setdefault((channel, asyncio.get_running_loop()), _Line(error))
+            line.note_error(error)
         return functools.partial(self._stand_in, line, channel, attempt)
 
     async def _stand_in(self, line: _Line, channel: str, attempt: _Attempt, timeout: float | None) -> None:
         begin = time.monotonic()
         line.length += 1
         try:
-            await asyncio.wait_for(line.turn.acquire(), self._limit(line.error) if timeout is None else timeout)
-            try:
-                await self._try_again(line, attempt, begin, timeout)
-            finally:
-                line.turn.release()
+            while not await self._take_turn(line, attempt, begin, timeout):
+                pass
         except asyncio.TimeoutError:
             raise line.error from None
         finally:
@@ -103,20 +118,38 @@ class Gate:
             if not line.length and self._lines.get(key) is line:
                 del self._lines[key]
 
+    async def _take_turn(self, line: _Line, attempt: _Attempt, begin: float, timeout: float | None) -> bool:
+        """Send when it is this message's turn; return False to have another turn."""
+        left = begin + self._limit(line.error, timeout) - time.monotonic()
+        await asyncio.wait_for(line.turn.acquire(), left)
+        try:
+            if not line.moves:
+                await self._try_again(line, attempt, begin, timeout)
+                return True
+        finally:
+            line.turn.release()
+        error = await attempt.make()
+        if error is not None:
+            line.note_error(error)
+        return error is None
+
     async def _try_again(self, line: _Line, attempt: _Attempt, begin: float, timeout: float | None) -> None:
+        error = await attempt.make()
+        if error is None:
+            line.note_sent()
         delay = _FIRST_DELAY_SECONDS
-        while True:
-            error = await attempt.make()
-            if error is None:
-                return
-            line.error = error
-            if time.monotonic() - begin >= (self._limit(error) if timeout is None else timeout):
+        while error is not None:
+            line.note_error(error)
+            if time.monotonic() - begin >= self._limit(error, timeout):
                 raise error
             # Random, so that the lines of many processes do not all come back in the same moment.
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))
             delay = min(delay * 2, _LONGEST_DELAY_SECONDS)
+            error = await attempt.make()
 
-    def _limit(self, error: Exception) -> float:
+    def _limit(self, error: Exception, timeout: float | None) -> float:
+        if timeout is not None:
+            return timeout
         return self._full_timeout if isinstance(error, ChannelFull) else self._outage_timeout
 
 

@@ -12,6 +12,21 @@ from asgi_redis.aio import AsyncChannelLayer
 from asgi_redis.interface.gate import Gate
 
 
+class FarLayer(AsyncChannelLayer):
+    """A layer whose server takes time to answer."""
+
+    under_way = most = 0
+
+    async def send(self, channel, message):
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        await asyncio.sleep(0.005)
+        try:
+            await super().send(channel, message)
+        finally:
+            self.under_way -= 1
+
+
 @pytest.fixture
 def layer():
     with InMemoryChannelLayer(capacity=1) as layer:
@@ -78,3 +93,39 @@ def test_one_that_is_cancelled_while_it_waits_leaves_the_line(layer):
         return layer.receive(["c"])
 
     assert asyncio.run(scenario()) == ("c", {"n": 2})
+
+
+def test_a_line_moves_faster_than_one_message_in_a_round_trip():
+    async def scenario():
+        with InMemoryChannelLayer(capacity=100) as full:
+            layer = FarLayer(full)
+            gate = Gate(layer, 60, 60)
+            for number in range(100):
+                full.send("c", {"n": number})
+            waiting = [asyncio.create_task(gate.send("c", {"n": number})) for number in range(100)]
+            await asyncio.sleep(0.1)
+            layer.most = layer.under_way
+            full.flush()
+            await asyncio.wait_for(asyncio.gather(*waiting), 30)
+            assert layer.most > 2
+            return sorted(message["n"] for _, message in full.receive_batch(["c"], 200))
+
+    assert asyncio.run(scenario()) == list(range(100))
+
+
+def test_a_line_that_moves_is_one_again_when_the_channel_is_full_again():
+    async def scenario():
+        with InMemoryChannelLayer(capacity=20) as full:
+            layer = FarLayer(full)
+            gate = Gate(layer, 60, 60)
+            for _ in range(20):
+                full.send("c", {})
+            waiting = [asyncio.create_task(gate.send("c", {})) for _ in range(100)]
+            for _ in range(6):
+                # One tries, the others wait.
+                while full.channel_statistics("c")["messages_pending"] < 20 or layer.under_way > 1:
+                    await asyncio.sleep(0.001)
+                full.flush()
+            await asyncio.wait_for(asyncio.gather(*waiting), 30)
+
+    asyncio.run(scenario())
