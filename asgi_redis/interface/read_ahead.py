@@ -47,17 +47,18 @@ class ReadAhead:
 
     async def add(self, frame: Frame) -> None:
         """Send a frame after those before it; return when another may be read."""
+        self._frames.append(frame)
+        self._size += frame.size
         if self._sender is None:
             try:
                 rest = await self._gate.begin(RECEIVE, frame.message, frame.witness)
             except Exception as error:  # noqa: BLE001  it is the websocket's
-                self._failed(frame, error)
+                self._fail(error)
                 return
             if rest is None:
+                self._sent()
                 return
             self._sender = asyncio.get_running_loop().create_task(self._send(rest))
-        self._frames.append(frame)
-        self._size += frame.size
         if len(self._frames) >= _MAX_FRAMES or self._size > _MAX_BYTES:
             self._room = asyncio.get_running_loop().create_future()
             await self._room
@@ -69,10 +70,9 @@ class ReadAhead:
 
     def cancel(self) -> Frame | None:
         """Send no more; return the first frame that may not have been sent."""
-        if self._sender is None:
-            return None
-        self._sender.cancel()
-        return self._frames[0]
+        if self._sender is not None:
+            self._sender.cancel()
+        return self._frames[0] if self._frames else None
 
     async def _send(self, rest: Callable[[float | None], Awaitable[None]]) -> None:
         frames = self._frames
@@ -83,12 +83,15 @@ class ReadAhead:
                 await self._gate.send(RECEIVE, frames[0].message, witness=frames[0].witness)
                 self._sent()
         except Exception as error:  # noqa: BLE001  it is the websocket's
-            self._failed(frames[0], error)
-            frames.clear()
-            self._size = 0
-            self._make_room()
+            self._fail(error)
         finally:
             self._sender = None
+
+    def _fail(self, error: Exception) -> None:
+        self._failed(self._frames[0], error)
+        self._frames.clear()
+        self._size = 0
+        self._make_room()
 
     def _sent(self) -> None:
         self._size -= self._frames.popleft().size

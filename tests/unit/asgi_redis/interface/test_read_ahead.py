@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from asgi_redis import InMemoryChannelLayer
+from asgi_redis.aio import AsyncChannelLayer
 from asgi_redis.aio.pipelined import asynchronous
 from asgi_redis.exceptions import ChannelFull
 from asgi_redis.interface.gate import Gate
@@ -97,3 +98,20 @@ def test_cancel_tells_which_frame_was_the_first_that_may_be_unsent():
         assert frames.cancel().message["order"] == 2
 
     assert on_full_channel(scenario) == []
+
+
+def test_a_frame_whose_sending_is_cancelled_may_be_unsent():
+    async def scenario():
+        class SilentLayer(AsyncChannelLayer):
+            async def send(self, channel, message):
+                await asyncio.Event().wait()
+
+        with InMemoryChannelLayer() as layer:
+            frames = ReadAhead(Gate(SilentLayer(layer), 60, 60), lambda frame, error: None)
+            reading = asyncio.ensure_future(frames.add(frame(1)))
+            await asyncio.sleep(0)
+            reading.cancel()
+            await asyncio.wait([reading])
+            return frames.cancel().message
+
+    assert asyncio.run(scenario()) == {"order": 1}
