@@ -70,9 +70,15 @@ class ReadAhead:
 
     def cancel(self) -> Frame | None:
         """Send no more; return the first frame that may not have been sent."""
+        if not self._frames:
+            return None
         if self._sender is not None:
             self._sender.cancel()
-        return self._frames[0] if self._frames else None
+        first = self._frames[0]
+        # Before Python 3.12, wait_for may swallow the cancellation: no other frame follows then.
+        self._frames.clear()
+        self._frames.append(first)
+        return first
 
     async def _send(self, rest: Callable[[float | None], Awaitable[None]]) -> None:
         frames = self._frames

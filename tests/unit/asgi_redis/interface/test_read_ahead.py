@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from asgi_redis import InMemoryChannelLayer
 from asgi_redis.aio import AsyncChannelLayer
 from asgi_redis.aio.pipelined import asynchronous
@@ -115,3 +117,28 @@ def test_a_frame_whose_sending_is_cancelled_may_be_unsent():
             return frames.cancel().message
 
     assert asyncio.run(scenario()) == {"order": 1}
+
+
+@pytest.mark.parametrize("steps", range(4))
+def test_no_other_frame_follows_after_cancel(steps):
+    async def scenario():
+        layer = InMemoryChannelLayer(capacity=5)
+        for _ in range(5):
+            layer.send("websocket.receive", {"order": 0})
+        gate = Gate(asynchronous(layer), 60, 60)
+        first_in_line = asyncio.ensure_future(gate.send("websocket.receive", {"order": 0}))
+        await asyncio.sleep(0.005)
+        frames = ReadAhead(gate, lambda frame, error: None)
+        for number in range(1, 4):
+            await frames.add(frame(number))
+        await asyncio.sleep(0.001)
+        layer.flush()
+        await first_in_line
+        for _ in range(steps):  # in one of them the frame's turn has just come
+            await asyncio.sleep(0)
+        received(layer)
+        first = frames.cancel()
+        await asyncio.sleep(0.05)
+        assert len(received(layer)) <= (first is not None)
+
+    asyncio.run(scenario())
