@@ -35,8 +35,9 @@ class OnceSend:
     """
     A message that may be sent again after an error: it arrives once at most.
 
-    Where a reply was lost, the next attempt begins with the same shard, which knows by the ``witness`` whether the
-    message was sent. The witness lasts ``expiry`` seconds; an attempt that might come later is refused.
+    Where a reply was lost, the next attempts ask the same shard, which knows by the ``witness`` whether the message
+    was sent, and no other shard: the request may still arrive. The witness lasts ``expiry`` seconds; an attempt that
+    might come later is refused.
     """
 
     def __init__(
@@ -56,6 +57,8 @@ class OnceSend:
         Raises ``RedisError`` where it is too late to ask.
         """
         routes = self._routes
+        if self._repeatable_until is not None:
+            del routes[1:]
         for left in reversed(range(len(routes))):
             shard, middle = routes[0].shard, routes[0].middle if left else routes[0].last_middle
             self._check_time()

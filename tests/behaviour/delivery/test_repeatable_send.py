@@ -127,6 +127,23 @@ def test_shards_take_turns_and_share_the_capacity(redis_server, prefix):
         assert (statistics["messages_count"], statistics["channel_full_count"]) == (8, 1)
 
 
+def test_only_the_shard_that_may_still_get_a_request_is_asked_again(layer_for, proxy, redis_server):
+    """Another one would not know of the message when the late request is carried out."""
+    direct = layer_for(redis_server.url)
+    with RedisServer() as second:
+        layer = layer_for(proxy.url, second.url, capacity=2)
+        late, _, attempt = (layer.repeatable_send("work", {"number": 0}, Witness("a", 0)) for _ in range(3))
+        proxy.cut_on(b"EVAL", forward=False)
+        with pytest.raises(redis.exceptions.ConnectionError):
+            attempt()
+        direct.send("work", {"number": "other"})
+        with contextlib.suppress(layer.ChannelFull):
+            attempt()
+        taken = drain(layer, "work")
+        late()
+        assert taken + drain(layer, "work") == ["other", 0]
+
+
 def test_the_witness_expires_with_the_message(layer_for, redis_server, prefix):
     layer = layer_for(redis_server.url, expiry=300)
     send(layer, 1)
