@@ -16,6 +16,7 @@ from asgi_redis.interface.gate import Gate
 from asgi_redis.interface.notices import Notices
 from asgi_redis.interface.options import InterfaceOptions
 from asgi_redis.interface.replies import Replies
+from asgi_redis.process import fork
 from asgi_redis.wire import Witness
 from asgi_redis.wire.message import Message
 
@@ -35,6 +36,11 @@ class Farewells:
         self._layer = layer
         self._gate = gate
         self._notices = notices
+        self.start_process()
+        fork.register(self)
+
+    def start_process(self) -> None:
+        """Start without messages: they are the parent's."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._unsent: dict[str, tuple[Message, Witness]] = {}  # by reply channel
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
+
+import pytest
 
 from asgi_redis import InMemoryChannelLayer
 from asgi_redis.aio.pipelined import asynchronous
 from asgi_redis.interface.gate import Gate
 from asgi_redis.interface.notices import Notices
 from asgi_redis.interface.services import Farewells
+from asgi_redis.process import fork
 from asgi_redis.wire import Witness
 
 CHANNEL = "websocket.disconnect"
@@ -53,3 +57,23 @@ def test_settle_waits_for_the_farewells_of_its_loop():
     assert layer.receive([CHANNEL])[1]["reply_channel"] == "a!2"
     farewells.send_at_exit([])
     assert layer.receive([CHANNEL]) == (None, None)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_leaves_the_farewells_to_its_parent():
+    layer = InMemoryChannelLayer(capacity=1)
+    farewells = Farewells(asynchronous(layer), Gate(asynchronous(layer), 60, 60), Notices())
+
+    async def run():
+        layer.send(CHANNEL, {"reply_channel": "a!1"})
+        waiting = asyncio.ensure_future(farewells.send(*farewell("a!2"), 60))
+        await asyncio.sleep(0.05)
+        pid = os.fork()
+        if not pid:
+            fork.check()
+            farewells.send_at_exit([])
+            os._exit(layer.receive([CHANNEL]) != (None, None))
+        assert os.waitpid(pid, 0)[1] == 0
+        waiting.cancel()
+
+    asyncio.run(run())
