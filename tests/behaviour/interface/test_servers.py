@@ -49,6 +49,9 @@ class Worker(Echo):
         elif message["path"] == "/cookies":
             cookies = [[b"Set-Cookie", b"a=1"], [b"Set-Cookie", b"b=2"]]
             worker.reply(message, {"status": 202, "headers": cookies, "content": b""})
+        elif message["path"] == "/cut":
+            worker.reply(message, {"status": 200, "headers": [], "content": b"some", "more_content": True})
+            worker.reply(message, {"closed": True})
         elif message["path"] != "/never":
             super().request(worker, message)
 
@@ -85,6 +88,7 @@ def test_a_server_serves(deployment_for, kind):
     deployment = deployment_for(kind, max_frame_bytes=100_000, max_body_bytes=3 * MEBIBYTE)
     site, worker = deployment.site, deployment.worker
     requests(site, worker)
+    cut_response(kind, site)
     websockets(kind, site, worker)
     refusals(kind, site, worker)
     limits(kind, site)
@@ -112,6 +116,20 @@ def requests(site, worker):
     eventually(lambda: any(m["path"] == "/never" for m in worker.of("http.request")))
     leaving.close()
     assert worker.sees("http.disconnect")[0]["path"] == "/never"
+
+
+def cut_response(kind, site):
+    client = site.http()
+    client.start("GET", "/cut")
+    assert client.answer_head().status == 200
+    parts = client.chunks()
+    assert next(parts) == b"some"
+    if kind == "daphne":  # an application has no way to tell it
+        assert not client.readable(0.5)
+        client.close()
+    else:
+        with pytest.raises((EOFError, ConnectionError)):
+            next(parts)
 
 
 def websockets(kind, site, worker):
