@@ -35,8 +35,9 @@ def test_ipv6(package: Path, address: str, flags: tuple[str, ...]) -> None:
         site.stop()
 
 
-def test_the_short_form_of_all_addresses(package: Path) -> None:
+def test_the_banner_is_djangos_with_the_layer(package: Path) -> None:
     with DevelopmentSite(package.parent, "--noreload", address="0:0") as site:
+        site.says("Channel layer InMemoryChannelLayer()\n")
         assert site.banners[0].startswith("http://0.0.0.0:")
         assert site.get("/hello/").body == b"hello"
         site.stop()

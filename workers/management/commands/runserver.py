@@ -6,12 +6,10 @@ import errno
 import os
 import socket
 import sys
-from datetime import datetime
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser, SystemCheckError
 from django.db import connections
 from django.utils import autoreload as django_autoreload
@@ -132,7 +130,9 @@ class DevelopmentCommand(RunserverCommand):
                 self._show(error)  # the reloader waits for the remedy
                 return
             listener.listen()  # now: the banner says that clients may connect
-            self._print_banner(listener, server)
+            self.on_bind(listener.getsockname()[1])
+            self.stdout.write(f"Channel layer {server.channel_layer}")
+            self.stdout.flush()  # for a process manager, to which it writes through a pipe
             process.server = server
             server.start(listener, end)
 
@@ -167,18 +167,6 @@ class DevelopmentCommand(RunserverCommand):
     def _show(self, error: CommandError) -> None:
         is_whole = isinstance(error, SystemCheckError)  # with a headline in colour
         self.stderr.write(str(error) if is_whole else f"CommandError: {error}", str if is_whole else None)
-
-    def _print_banner(self, listener: socket.socket, server: DevelopmentServer) -> None:
-        address = f"[{self.addr}]" if ":" in self.addr else "0.0.0.0" if self.addr == "0" else self.addr  # noqa: S104
-        quit_command = "CTRL-BREAK" if sys.platform == "win32" else "CONTROL-C"
-        self.stdout.write(
-            f"{datetime.now():%B %d, %Y - %X}\n"
-            f"Django version {self.get_version()}, using settings {settings.SETTINGS_MODULE!r}\n"
-            f"Starting Channels development server at {self.protocol}://{address}:{listener.getsockname()[1]}/\n"
-            f"Channel layer {server.channel_layer}\n"
-            f"Quit the server with {quit_command}."
-        )
-        self.stdout.flush()  # for a process manager, to which it writes through a pipe
 
 
 def _command() -> type[BaseCommand]:
