@@ -25,7 +25,6 @@ try:
     from asgiref.sync import async_to_sync, iscoroutinefunction
     from django.conf import settings
     from django.core import signals
-    from django.core.exceptions import RequestDataTooBig
     from django.core.handlers.asgi import ASGIRequest
     from django.core.handlers.base import BaseHandler
     from django.http import FileResponse, HttpResponse, HttpResponseBadRequest
@@ -139,8 +138,6 @@ class AsgiHandler(BaseHandler):
         except UnicodeDecodeError as error:
             logger.warning("Bad Request (UnicodeDecodeError)", exc_info=error, extra={"status_code": 400})
             return HttpResponseBadRequest()
-        except RequestDataTooBig:
-            return HttpResponse("413 Payload too large", status=413)
         except RequestTimeout:
             return HttpResponse("408 Request Timeout: the body did not come", status=408)
         except RequestAborted:
