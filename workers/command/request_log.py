@@ -48,7 +48,8 @@ class RequestLog:
         except asyncio.CancelledError:  # the server stops; it would log this as a fault of the application
             if response.status is None:
                 await send({"type": "http.response.start", "status": UNAVAILABLE, "headers": CLOSE})
-            await send({"type": "http.response.body"})
+                await send({"type": "http.response.body"})
+            # Otherwise the server closes the connection: an end would make a whole response of a part.
         except Exception:
             if response.status is None:
                 response.status = SERVER_ERROR  # the server answers so

@@ -110,6 +110,16 @@ def test_a_request_that_the_end_of_the_server_cuts_is_a_503(lines: Any) -> None:
     assert lines.messages == ['"GET /a%20b?q=1 HTTP/1.1" 503 0']
 
 
+def test_a_response_that_the_end_of_the_server_cuts_is_not_completed(lines: Any) -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        raise asyncio.CancelledError
+
+    assert [event.get("more_body") for event in serve(application, HTTP)] == [None, True]
+    assert lines.messages == ['"GET /a%20b?q=1 HTTP/1.1" 200 4']
+
+
 @pytest.mark.parametrize(
     ("sent", "received", "steps"),
     [
