@@ -11,6 +11,8 @@ import time
 from collections import deque
 from typing import Any
 
+from redis.exceptions import RedisError
+
 from asgi_redis.layers.base import BaseChannelLayer
 from workers.exceptions import RequestAborted, RequestTimeout
 
@@ -29,7 +31,7 @@ class BodyStream(io.RawIOBase):
     """
 
     def __init__(self, first: bytes, channel: str, channel_layer: BaseChannelLayer, timeout: float) -> None:
-        self.error: RequestTimeout | RequestAborted | None = None
+        self.error: RequestTimeout | RequestAborted | RedisError | None = None
         """The reason why the body has ended too early, if it has."""
         self._channel = channel
         self._layer = channel_layer
@@ -52,6 +54,7 @@ class BodyStream(io.RawIOBase):
         Raises:
             RequestTimeout: The next part does not come.
             RequestAborted: The client has gone.
+            RedisError: The layer's server is away. A part may be lost, so what comes later is not read.
         """
         if self.error is not None:
             raise self.error
@@ -74,7 +77,11 @@ class BodyStream(io.RawIOBase):
         while not batch:
             # Not for the whole time at once: a worker that stops ends all waits in its process.
             left = max(0.0, deadline - time.monotonic())
-            batch = list(self._layer.receive_batch([self._channel], _BATCH, left))
+            try:
+                batch = list(self._layer.receive_batch([self._channel], _BATCH, left))
+            except RedisError as error:
+                self.error = error
+                raise
             if not batch and left == 0.0:
                 self.error = RequestTimeout(f"no more of the request's body for {self._timeout:g} s")
                 raise self.error

@@ -9,7 +9,10 @@ from collections.abc import Callable
 
 import pytest
 
+from redis.exceptions import ConnectionError
+
 from asgi_redis import InMemoryChannelLayer, RedisChannelLayer
+from asgi_redis.embedded import RedisServer
 from workers.exceptions import RequestAborted, RequestTimeout
 from workers.runtime.body_stream import BodyStream
 
@@ -56,6 +59,23 @@ def test_a_client_that_has_gone_ends_it_for_good() -> None:
             with pytest.raises(RequestAborted):
                 file.read(2)
         assert isinstance(file.error, OSError)
+
+
+def test_after_an_outage_it_is_not_read_with_a_hole(
+    fresh_redis_server: RedisServer, layer_for: Callable[..., RedisChannelLayer]
+) -> None:
+    layer = layer_for(fresh_redis_server)
+    layer.send(CHANNEL, {"content": b"a", "more_content": True})
+    file = io.BufferedReader(BodyStream(b"", CHANNEL, layer, 10))
+    assert file.read(1) == b"a"
+    layer.send(CHANNEL, {"content": b"lost", "more_content": True})
+    fresh_redis_server.kill()
+    with pytest.raises(ConnectionError):
+        file.read(1)
+    fresh_redis_server.start()
+    layer.send(CHANNEL, {"content": b"rest", "more_content": False})
+    with pytest.raises(ConnectionError):
+        file.read()
 
 
 def test_a_part_that_does_not_come_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
