@@ -28,15 +28,26 @@ class BodyStream(io.RawIOBase):
         channel: The channel of the other parts.
         channel_layer: The layer of the channel.
         timeout: Seconds to wait for each part.
+        size: The number of bytes that the client has announced, if it has: parts that a slow view leaves in the
+            channel expire, which shows only there.
     """
 
-    def __init__(self, first: bytes, channel: str, channel_layer: BaseChannelLayer, timeout: float) -> None:
+    def __init__(
+        self,
+        first: bytes,
+        channel: str,
+        channel_layer: BaseChannelLayer,
+        timeout: float,
+        size: int | None = None,
+    ) -> None:
         self.error: RequestTimeout | RequestAborted | RedisError | None = None
         """The reason why the body has ended too early, if it has."""
         self._channel = channel
         self._layer = channel_layer
         self._timeout = timeout
         self._parts = deque([memoryview(first)] if first else [])
+        self._size = size
+        self._received = len(first)
         self._complete = False
 
     def receive_ahead(self, size: int) -> None:
@@ -52,7 +63,7 @@ class BodyStream(io.RawIOBase):
         Read into ``buffer``, and return the number of bytes.
 
         Raises:
-            RequestTimeout: The next part does not come.
+            RequestTimeout: The next part does not come, or parts before the last one have expired.
             RequestAborted: The client has gone.
             RedisError: The layer's server is away. A part may be lost, so what comes later is not read.
         """
@@ -92,4 +103,8 @@ class BodyStream(io.RawIOBase):
             content = chunk.get("content")
             if content:
                 self._parts.append(memoryview(content))
+                self._received += len(content)
             self._complete = not chunk.get("more_content")
+        if self._complete and self._size is not None and self._received < self._size:
+            self.error = RequestTimeout(f"{self._received} of {self._size} bytes of the request's body have come")
+            raise self.error

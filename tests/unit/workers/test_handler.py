@@ -264,6 +264,15 @@ def test_a_body_that_does_not_come(size: int, why: str, layer: InMemoryChannelLa
     assert [reply["status"] for reply in replies(layer)] == ([408] if why == "late" else [])
 
 
+@pytest.mark.parametrize("first", [b"first", b"f" * 1024 * 1024], ids=["received ahead", "read by the view"])
+def test_a_body_that_lacks_parts_which_have_expired_is_refused(first: bytes, layer: InMemoryChannelLayer) -> None:
+    whole = len(first) + len("second") + len("third")
+    layer.send("http.request.body?x", {"content": b"third", "more_content": False})
+    headers = [[b"host", b"shop"], [b"content-length", str(whole).encode()]]
+    sent = answer(layer, "/echo/", method="POST", headers=headers, body=first, body_channel="http.request.body?x")
+    assert sent[0]["status"] == 408
+
+
 def test_a_request_made_by_hand_raises_for_it(layer: InMemoryChannelLayer) -> None:
     made = request(layer, body=b"x", body_channel="http.request.body?b")
     with pytest.raises(RequestTimeout):

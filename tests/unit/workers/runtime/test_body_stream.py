@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 
 import pytest
-
 from redis.exceptions import ConnectionError
 
 from asgi_redis import InMemoryChannelLayer, RedisChannelLayer
