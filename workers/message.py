@@ -17,7 +17,8 @@ class Message:
     A received message; it is like a dict of its content.
 
     Attributes:
-        content: The dict that was sent.
+        content: The dict that was sent; for the consumer of a stream, with its payload as the text.
+        received: The dict that was sent.
         channel: The channel that it was received from.
         reply_channel: The channel that its content names for the answer, or None.
         channel_layer: The layer of these channels.
@@ -34,7 +35,7 @@ class Message:
     user: Any
 
     def __init__(self, content: dict[str, Any], channel_name: str, channel_layer: BaseChannelLayer) -> None:
-        self.content = content
+        self.content = self.received = content
         self.channel_layer = channel_layer
         self.then: list[tuple[str, dict[str, Any]]] | None = None
         self.channel = Channel(channel_name, channel_layer=channel_layer)

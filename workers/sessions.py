@@ -225,7 +225,7 @@ def _wait(message: Message, order: int, next_order: int) -> None:
     """
     name = _reply_channel_name(message)
     layer = message.channel_layer
-    message.content["original_channel"] = message.channel.name
+    content = {**message.received, "original_channel": message.channel.name}
     if message.then is not None:
         deadline = time.monotonic() + STANDSTILL_SECONDS
         while order - next_order > MAX_EARLY and time.monotonic() < deadline:
@@ -235,11 +235,11 @@ def _wait(message: Message, order: int, next_order: int) -> None:
                 next_order, deadline = latest, time.monotonic() + STANDSTILL_SECONDS
         if order - next_order <= MAX_EARLY:
             turn = Channel(_turn_channel_name(message, order), channel_layer=layer)
-            send_persistently(turn, message.content, time.monotonic())
+            send_persistently(turn, content, time.monotonic())
             return
     else:
         with contextlib.suppress(layer.ChannelFull):
-            layer.send(wait_channel_name(name), message.content)
+            layer.send(wait_channel_name(name), content)
             return
     raise layer.ChannelFull(f"too many messages of {name} wait for their turn")
 

@@ -208,7 +208,8 @@ class WebsocketDemultiplexer(JsonWebsocketConsumer):
         if not isinstance(payload, dict):
             raise ValueError("the payload of a multiplexed frame is a dict")
         consumer = self.consumers[stream]
-        self.message.content["text"] = self.encode_json(payload)
+        # The frame stays as it was: the consumer may postpone it, or have it wait for its turn.
+        self.message.content = {**self.message.content, "text": self.encode_json(payload)}
         if getattr(consumer, "send", None):
             # As in Channels 1: otherwise its messages would reach the client without its stream.
             consumer.send = self.send

@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("django")
 
+from asgi_redis import InMemoryChannelLayer
 from tests.support.workers.fakes import FakeLayer, message
 from workers.binding.websockets import WebsocketBinding, WebsocketBindingWithMembers
 from workers.generic.websockets import WebsocketDemultiplexer
@@ -257,6 +258,24 @@ def test_messages_are_handled_in_their_order_if_asked_for(layer: FakeLayer) -> N
     bound = binding("auth.Group", fields=["name"], strict_ordering=True)
     bound.consumer(message(RECEIVE, layer, reply_channel="binding!ordered", order=1, text="{}"))
     assert layer.sent[0][0] == wait_channel_name("binding!ordered")
+
+
+def test_a_frame_that_comes_early_to_a_stream_waits_as_it_was() -> None:
+    bound = binding("auth.Group", fields=["name"], strict_ordering=True, group_names=classmethod(lambda *_: []))
+
+    class Demultiplexer(WebsocketDemultiplexer):
+        consumers = {"objects": bound.consumer}
+
+    client = {"reply_channel": "binding!early", "path": "/"}
+    with InMemoryChannelLayer() as layer:
+        dispatcher = Dispatcher(Router([Demultiplexer.as_route(path="/")]), layer, None)
+        dispatcher.dispatch(CONNECT, {**client, "order": 0})
+        for order in (2, 1):
+            frame = {"stream": "objects", "payload": {"action": "create", "data": {"name": f"{order}"}}}
+            dispatcher.dispatch(RECEIVE, {**client, "order": order, "text": json.dumps(frame)})
+    groups = models().Group.objects.order_by("pk")
+    assert [group.name for group in groups] == ["1", "2"]
+    groups.delete()
 
 
 def test_a_demultiplexer_serves_it(layer: FakeLayer, caplog: pytest.LogCaptureFixture) -> None:

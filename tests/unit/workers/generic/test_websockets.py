@@ -9,13 +9,15 @@ import pytest
 
 from asgi_redis.integrations.django import register_layer
 from tests.support.workers.fakes import FakeLayer, message
-from workers.exceptions import SendNotAvailableOnDemultiplexer
+from workers.exceptions import ConsumeLater, SendNotAvailableOnDemultiplexer
 from workers.generic.websockets import (
     JsonWebsocketConsumer,
     WebsocketConsumer,
     WebsocketDemultiplexer,
     WebsocketMultiplexer,
 )
+from workers.routing import Router
+from workers.runtime.dispatcher import Dispatcher
 
 CONNECT, RECEIVE, DISCONNECT = "websocket.connect", "websocket.receive", "websocket.disconnect"
 
@@ -139,6 +141,19 @@ def test_every_stream_sees_the_client_come_and_go(layer: FakeLayer) -> None:
 def test_a_frame_goes_to_the_consumer_of_its_stream(layer: FakeLayer, stream: str, payload: Any) -> None:
     Streams(websocket(layer, RECEIVE, text=json.dumps({"stream": stream, "payload": {"n": 1}})))
     assert frames(layer) == [{"stream": stream, "payload": payload}]
+
+
+def test_a_frame_that_a_stream_postpones_comes_again_as_it_was(layer: FakeLayer) -> None:
+    def later(message: Any, **kwargs: Any) -> None:
+        raise ConsumeLater
+
+    class Postponing(WebsocketDemultiplexer):
+        consumers = {"a": later}
+
+    text = json.dumps({"stream": "a", "payload": {"n": 1}})
+    dispatcher = Dispatcher(Router([Postponing.as_route(path="/")]), layer, None)  # type: ignore[arg-type]
+    dispatcher.dispatch(RECEIVE, {"path": "/", "reply_channel": "r!1", "text": text})
+    assert [(channel, content["text"]) for channel, content in layer.sent] == [(RECEIVE, text)]
 
 
 @pytest.mark.parametrize(
