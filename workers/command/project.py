@@ -37,7 +37,7 @@ def launch_in_project(options: WorkerOptions) -> int:
         from workers.compat import views  # here, because the Django of Channels 1 is too old
 
         router = Router(options.routing) if options.routing else channel_layers[options.layer].router
-        if views.serves_requests(router, options.only_channels):
+        if views.serves_requests(router, options.only_channels, options.exclude_channels):
             router = views.with_views(router)
     treat_messages_as_requests(consumer_api)
     return launch(channel_layer, router, options, consumer_api)

@@ -11,6 +11,7 @@ from workers.exceptions import ConfigurationError
 from workers.handler import ViewConsumer
 from workers.importing import reason
 from workers.routing import Router, route
+from workers.runtime.limits import chosen
 
 CHANNEL = "http.request"
 INTERFACE = "asgi_redis.interface.application"
@@ -40,15 +41,18 @@ def with_views(router: Router, static: bool | None = None) -> Router:
         raise ConfigurationError(f"Django's views cannot be served: {reason(error)}") from error
 
 
-def serves_requests(router: Router, only_channels: Iterable[str] | None = None) -> bool:
+def serves_requests(
+    router: Router, only_channels: Iterable[str] | None = None, exclude_channels: Iterable[str] | None = None
+) -> bool:
     """
-    Return whether workers of this project are to answer its HTTP requests.
+    Return whether a worker with these globs is to answer HTTP requests.
 
-    They are, where the project has views and an interface server: its routing is empty, or has channels of HTTP or
-    websockets; or the settings have ``CHANNEL_INTERFACE``, or name the interface as ``ASGI_APPLICATION``; or
-    ``only_channels`` names ``http.request``. Otherwise a worker of background jobs reads its own channels only.
+    It is not where the globs leave ``http.request`` out. Otherwise it is, where the project has views and an
+    interface server: its routing is empty, or has channels of HTTP or websockets; or the settings have
+    ``CHANNEL_INTERFACE``, or name the interface as ``ASGI_APPLICATION``; or ``only_channels`` names ``http.request``.
+    A worker of background jobs reads its own channels only.
     """
-    if not hasattr(settings, "ROOT_URLCONF"):
+    if not hasattr(settings, "ROOT_URLCONF") or not chosen([CHANNEL], only_channels, exclude_channels):
         return False
     return (
         not router.channels

@@ -50,6 +50,12 @@ def test_requests_go_to_the_views_where_there_are_requests_and_views(
         assert serves_requests(Router(routing), only_channels) == expected
 
 
+@pytest.mark.parametrize(("only", "exclude"), [(["websocket.*"], None), (None, ["http.*"])])
+def test_a_worker_of_other_channels_does_not_load_them(only: Any, exclude: Any) -> None:
+    with override_settings(**VIEWS):
+        assert not serves_requests(Router({"websocket.receive": print}), only, exclude)
+
+
 @pytest.mark.parametrize("debug", [True, False])
 @pytest.mark.parametrize("app", [True, False])
 def test_static_files_are_served_in_debug_with_their_app(debug: bool, app: bool) -> None:
