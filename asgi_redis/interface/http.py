@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from asgi_redis.exceptions import ChannelFull, ChannelLayerError
 from asgi_redis.interface.asgi import Headers, Receive, Scope, Send, facts_of, header_bytes
 from asgi_redis.interface.body import BodyError, RequestBody
-from asgi_redis.interface.outbox import Outbox
+from asgi_redis.interface.client import ClientConnection
 from asgi_redis.interface.replies import HTTP
 from asgi_redis.interface.reply import HTTPReply, parse_http_reply
 from asgi_redis.interface.services import Services
@@ -31,22 +31,15 @@ _ACK_TIMEOUT_SECONDS = 5.0
 _RETRY_AFTER = (b"retry-after", b"1")
 
 
-class HTTPRequest:
+class HTTPRequest(ClientConnection):
     """A request of one client, to the end of its response."""
 
     parse = staticmethod(parse_http_reply)
 
     def __init__(self, services: Services, scope: Scope, receive: Receive, send: Send) -> None:
-        self.loop = asyncio.get_running_loop()
-        self._services = services
-        self._settings = services.settings
-        self._scope = scope
-        self._receive = receive
-        self._path: str = scope["path"]
-        self._outbox = Outbox(self.loop, send, self._written, self._failed)
+        super().__init__(services, scope, receive, send)
         self._body = RequestBody(scope, receive, services.settings)
         self._done: asyncio.Future[None] = self.loop.create_future()
-        self._channel = ""
         self._body_channel = ""
         self._ack_channel = ""
         self._started = False
@@ -54,7 +47,6 @@ class HTTPRequest:
         self._answered = False  # whether the worker has sent all of its response
         self._gone = False  # whether the client has gone before that
         self._got = self._sent = self._acknowledged = 0  # bytes of content
-        self._timer: asyncio.TimerHandle | None = None
         self._acks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -70,24 +62,17 @@ class HTTPRequest:
                 self._answer(error.status)
                 await self._done
             return
-        replies = self._services.replies
-        self._channel = replies.add(HTTP, self)
-        reader: asyncio.Task[None] | None = None
+        self.channel = self._services.replies.add(HTTP, self)
         try:
             if await self._pass_on(first):
-                reader = self.loop.create_task(self._read())
+                self._reader = self.loop.create_task(self._read())
             await self._done
         except asyncio.CancelledError:
             self._gone = True
             raise
         finally:
-            if reader is not None:
-                reader.cancel()
-            if self._timer is not None:
-                self._timer.cancel()
-            replies.remove(self._channel)
-            self._outbox.clear()
-            if not self._answered and (reader is not None or self._gone):
+            self._release()
+            if not self._answered and (self._reader is not None or self._gone):
                 await self._part()
 
     # From the client
@@ -97,7 +82,7 @@ class HTTPRequest:
         number = os.urandom(9).hex()
         self._ack_channel = f"http.response.ack?{number}"
         message: Message = {
-            "reply_channel": self._channel,
+            "reply_channel": self.channel,
             "http_version": self._scope.get("http_version", "1.1"),
             "method": self._scope["method"],
             **facts_of(self._scope),
@@ -148,7 +133,7 @@ class HTTPRequest:
             tells.append(self._tell(self._body_channel, {"closed": True}))
         if self._gone:
             # Few projects have a consumer for it: where the channel is full, it is left out.
-            message = {"reply_channel": self._channel, "path": self._path}
+            message = {"reply_channel": self.channel, "path": self._path}
             tells.append(self._tell("http.disconnect", message, waits=False))
         await asyncio.gather(*tells)
 
@@ -169,7 +154,7 @@ class HTTPRequest:
             return
         if reply.error is not None or (reply.status is None and not self._started):
             error = reply.error or "the first has to have a status"
-            self._services.notices.add("Dropped a reply", self._channel, f"{error} (a request to {self._path})")
+            self._services.notices.add("Dropped a reply", self.channel, f"{error} (a request to {self._path})")
             self._answer(500)
             return
         if not self._outbox.has_room(len(reply.content), self._settings["max_buffered_response_bytes"]):
@@ -185,8 +170,8 @@ class HTTPRequest:
         self._outbox.put(event, len(content), last=not reply.more)
         if reply.more:
             self._wait()
-        elif self._timer is not None:
-            self._timer.cancel()
+        else:
+            self._stop_timer()
 
     def _start(self, status: int, headers: Headers) -> None:
         self._started = True
@@ -207,11 +192,8 @@ class HTTPRequest:
 
     def _wait(self) -> None:
         """Wait for the next reply, for a limited time."""
-        if self._complete:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self.loop.call_later(self._settings["http_timeout"], self._timed_out)
+        if not self._complete:
+            self._after(self._settings["http_timeout"], self._timed_out)
 
     def _timed_out(self) -> None:
         self._warn("Answered a request with 504", "no consumer has answered in time")
@@ -231,9 +213,6 @@ class HTTPRequest:
         logger.debug("The client of a request to %r has gone: %s: %s", self._path, type(error).__name__, error)
         if self._complete:
             self._finish()
-
-    def _warn(self, event: str, reason: object) -> None:
-        self._services.notices.add(event, self._path, reason)
 
     def _finish(self) -> None:
         self._complete = True

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 
 from redis.exceptions import RedisError
 
 from asgi_redis.connection import is_unsent
 from asgi_redis.exceptions import ChannelFull, ChannelLayerError
 from asgi_redis.interface.asgi import Receive, Scope, Send, facts_of, header_bytes
-from asgi_redis.interface.outbox import Outbox
+from asgi_redis.interface.client import ClientConnection
 from asgi_redis.interface.read_ahead import Frame, ReadAhead
 from asgi_redis.interface.replies import WEBSOCKET
 from asgi_redis.interface.reply import CLOSE_NORMAL, Denial, SocketReply, parse_socket_reply
@@ -38,23 +37,15 @@ _CANCELLED_SECONDS = 1.0  # for the close where the server has cancelled the web
 LEAVING_SECONDS = 10.0  # for the last messages of a server that ends
 
 
-class WebSocket:
+class WebSocket(ClientConnection):
     """A websocket of one client, from its handshake to its end."""
 
     parse = staticmethod(parse_socket_reply)
 
     def __init__(self, services: Services, scope: Scope, receive: Receive, send: Send) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.channel = ""
+        super().__init__(services, scope, receive, send)
         self.joined = False
         """Whether ``websocket.connect`` was or may have been sent: ``websocket.disconnect`` has to follow."""
-        self._services = services
-        self._settings = services.settings
-        self._scope = scope
-        self._path: str = scope["path"]
-        self._receive = receive
-        self._send = send
-        self._outbox = Outbox(self.loop, send, self._written, self._failed)
         self._frames = ReadAhead(services.gate, self._not_sent)
         self._accepted = False
         self._ending = False
@@ -63,15 +54,11 @@ class WebSocket:
         self._order = 0
         self._number = 0  # of the witnesses, which rise also where an order is given twice
         self._left = False  # whether there is nothing more to do for the client
-        self._reader: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
 
     async def run(self, too_many: bool = False) -> None:
         """Serve the websocket to its end; refuse it where there are ``too_many``."""
         await self._receive()  # websocket.connect
-        replies = self._services.replies
-        self.channel = replies.add(WEBSOCKET, self)
-        reader: asyncio.Task[None] | None = None
+        self.channel = self._services.replies.add(WEBSOCKET, self)
         try:
             reads = await self._join(too_many)
             # A task, to be cancelled once the last event is written: some servers never end a receive() then.
@@ -85,12 +72,7 @@ class WebSocket:
             await self._cancelled()
             raise
         finally:
-            if reader is not None:
-                reader.cancel()
-            if self._timer is not None:
-                self._timer.cancel()
-            self._outbox.clear()
-            replies.remove(self.channel)
+            self._release()
             unsent = self._frames.cancel()
             if unsent is not None:
                 self._order = unsent.message["order"] - 1
@@ -270,11 +252,6 @@ class WebSocket:
         self._code = code
         self._after(_CLOSE_SECONDS, self._leave)
 
-    def _after(self, seconds: float, call: Callable[[], object]) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self.loop.call_later(seconds, call)
-
     def _leave(self) -> None:
         self._left = True
         if self._reader is not None:
@@ -291,9 +268,6 @@ class WebSocket:
             self._put_close(self._sent_code + 3000)
         else:
             self._after(0.0 if self._ending else _GONE_SECONDS, self._leave)
-
-    def _warn(self, event: str, reason: object) -> None:
-        self._services.notices.add(event, self._path, reason)
 
     @property
     def _id(self) -> str:
