@@ -42,14 +42,15 @@ class ReadAhead:
         self._failed = failed
         self._frames: deque[Frame] = deque()
         self._size = 0
-        self._sender: asyncio.Task[None] | None = None
+        self.sender: asyncio.Task[None] | None = None
+        """The task that sends the frames that wait, to the last or until one of them fails."""
         self._room: asyncio.Future[None] | None = None
 
     async def add(self, frame: Frame) -> None:
         """Send a frame after those before it; return when another may be read."""
         self._frames.append(frame)
         self._size += frame.size
-        if self._sender is None:
+        if self.sender is None:
             try:
                 rest = await self._gate.begin(RECEIVE, frame.message, frame.witness)
             except Exception as error:  # noqa: BLE001  it is the websocket's
@@ -58,22 +59,17 @@ class ReadAhead:
             if rest is None:
                 self._sent()
                 return
-            self._sender = asyncio.get_running_loop().create_task(self._send(rest))
+            self.sender = asyncio.get_running_loop().create_task(self._send(rest))
         if len(self._frames) >= _MAX_FRAMES or self._size > _MAX_BYTES:
             self._room = asyncio.get_running_loop().create_future()
             await self._room
-
-    async def settle(self, timeout: float | None) -> None:
-        """Wait until all frames are sent, one of them has failed, or for ``timeout``."""
-        if self._sender is not None:
-            await asyncio.wait([self._sender], timeout=timeout)
 
     def cancel(self) -> Frame | None:
         """Send no more; return the first frame that may not have been sent."""
         if not self._frames:
             return None
-        if self._sender is not None:
-            self._sender.cancel()
+        if self.sender is not None:
+            self.sender.cancel()
         first = self._frames[0]
         # Before Python 3.12, wait_for may swallow the cancellation: no other frame follows then.
         self._frames.clear()
@@ -91,7 +87,7 @@ class ReadAhead:
         except Exception as error:  # noqa: BLE001  it is the websocket's
             self._fail(error)
         finally:
-            self._sender = None
+            self.sender = None
 
     def _fail(self, error: Exception) -> None:
         self._failed(self._frames[0], error)

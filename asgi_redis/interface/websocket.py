@@ -53,6 +53,7 @@ class WebSocket(ClientConnection):
         self._sent_code = 0  # the code of the close frame
         self._order = 0
         self._number = 0  # of the witnesses, which rise also where an order is given twice
+        self._settles = False  # whether there is nothing more to do but to send the last frames
         self._left = False  # whether there is nothing more to do for the client
 
     async def run(self, too_many: bool = False) -> None:
@@ -68,6 +69,8 @@ class WebSocket(ClientConnection):
             await asyncio.wait([reader])
             if not reader.cancelled():
                 reader.result()
+            if self._frames.sender is not None:
+                await self._settle(self._frames.sender)
         except asyncio.CancelledError:
             await self._cancelled()
             raise
@@ -78,6 +81,21 @@ class WebSocket(ClientConnection):
                 self._order = unsent.message["order"] - 1
             if self.joined:
                 await self._part()
+
+    async def _settle(self, sender: asyncio.Task[None]) -> None:
+        """Let the frames that wait be sent; for the client there is nothing more to do."""
+        self._ending = True
+        self._outbox.clear()
+        self._stop_timer()
+        self._settles = True
+        if self._code == RESTART:
+            self._hurry()
+        await asyncio.wait([sender])
+
+    def _hurry(self) -> None:
+        """Give up the frames that are not sent in time, where the server ends."""
+        if self._settles:
+            self._after(LEAVING_SECONDS, self._frames.cancel)
 
     async def _cancelled(self) -> None:
         """Close the websocket where the server ends without another sign."""
@@ -130,7 +148,6 @@ class WebSocket(ClientConnection):
             if event["type"] == "websocket.disconnect":
                 if not self._ending:
                     self._code = event.get("code", _NO_CODE)
-                await self._frames.settle(LEAVING_SECONDS if self._code == RESTART else None)
                 return
             if self._ending:
                 continue
@@ -218,6 +235,8 @@ class WebSocket(ClientConnection):
     def close(self, code: int = CLOSE_NORMAL) -> None:
         """Close the websocket, or refuse it where it is not open yet."""
         if self._ending:
+            if code == RESTART:
+                self._hurry()
             return
         if not self._accepted:
             self._refuse(503)

@@ -146,6 +146,44 @@ def test_the_disconnect_comes_after_the_frames_that_wait(interface_for):
 
 
 @pytest.mark.parametrize("ws", ["websockets-sansio", "wsproto"])
+def test_a_reply_to_a_client_that_has_gone_costs_none_of_its_frames(interface_for, ws):
+    layer = InMemoryChannelLayer(channel_capacity={"websocket.receive": 2})
+    running = interface_for(Quiet(), layer=layer, full_channel_timeout=60, server={"ws": ws})
+    client = running.site.websocket()
+    (accepted,) = running.worker.sees("websocket.connect")
+    running.worker.hold()
+    for number in range(6):
+        client.send(f"{number:08d}")
+    client.close_with(4000)
+    assert client.close_code() == 4000
+    client.close()
+    running.worker.reply(accepted, {"text": "from a group"})
+    with pytest.raises(AssertionError):
+        eventually(lambda: queued(layer, "websocket.disconnect"), 1.5)  # its frames come first
+    running.worker.go()
+    (disconnect,) = running.worker.sees("websocket.disconnect")
+    assert numbers(running) == list(range(6))
+    assert (disconnect["code"], disconnect["order"]) == (4000, 7)
+
+
+def test_frames_that_wait_when_a_consumer_closes_are_sent(interface_for):
+    layer = InMemoryChannelLayer(channel_capacity={"websocket.receive": 2})
+    running = interface_for(Quiet(), layer=layer, full_channel_timeout=60)
+    client = running.site.websocket()
+    (accepted,) = running.worker.sees("websocket.connect")
+    running.worker.hold()
+    for number in range(6):
+        client.send(f"{number:08d}")
+    eventually(lambda: queued(layer, "websocket.receive") == 2)
+    running.worker.reply(accepted, {"close": 4001})
+    assert client.close_code() == 4001
+    running.worker.go()
+    (disconnect,) = running.worker.sees("websocket.disconnect")
+    assert numbers(running) == list(range(6))
+    assert (disconnect["code"], disconnect["order"]) == (4001, 7)
+
+
+@pytest.mark.parametrize("ws", ["websockets-sansio", "wsproto"])
 def test_a_socket_whose_frames_wait_answers_the_pings_of_its_server(interface_for, ws):
     pings = {"ws": ws, "ws_ping_interval": 0.3, "ws_ping_timeout": 0.3}
     layer = InMemoryChannelLayer(channel_capacity={"websocket.receive": 2})
