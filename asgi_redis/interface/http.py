@@ -41,6 +41,7 @@ class HTTPRequest(ClientConnection):
         self._body = RequestBody(scope, receive, services.settings)
         self._done: asyncio.Future[None] = self.loop.create_future()
         self._body_channel = ""
+        self._body_sent = False
         self._ack_channel = ""
         self._started = False
         self._complete = False
@@ -112,6 +113,8 @@ class HTTPRequest(ClientConnection):
                 chunk = await self._body.chunk()
                 content = {"content": chunk, "more_content": self._body.rest}
                 await self._services.gate.send(self._body_channel, content, self._settings["http_timeout"])
+                self._body_sent = not content["more_content"]
+                self._wait()  # anew: a view may begin when it has the whole body
             while (await self._receive())["type"] != "http.disconnect":
                 pass
         except BodyError as error:
@@ -129,7 +132,7 @@ class HTTPRequest(ClientConnection):
     async def _part(self) -> None:
         """Tell the worker that its response is of no use any more."""
         tells = [self._tell(self._ack_channel, {"closed": True})]
-        if self._body_channel and self._body.rest:
+        if self._body_channel and not self._body_sent:
             tells.append(self._tell(self._body_channel, {"closed": True}))
         if self._gone:
             # Few projects have a consumer for it: where the channel is full, it is left out.

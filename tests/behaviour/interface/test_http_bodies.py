@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from asgi_redis import InMemoryChannelLayer, RedisChannelLayer
+from tests.support.interface.connections import Connection
 from tests.support.interface.stand_in import Echo, Quiet
 from tests.support.waiting import eventually
 
@@ -52,6 +53,17 @@ def test_a_body_in_chunks_arrives_whole(interface_for, size):
     parts = [body[start : start + 10_007] for start in range(0, size, 10_007)]
     assert running.site.http().request("PUT", "/", parts).body == b"taken"
     assert answer.bodies == [body]
+
+
+def test_an_upload_may_take_longer_than_the_answer(interface_for):
+    running = interface_for(http_timeout=2.0)
+    size = 9 * PART
+    with Connection(running.site.port) as client:
+        client.write(b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % size)
+        for sent in range(9):
+            assert not client.readable(0.3), f"answered after {sent} of 9 parts"
+            client.write(bytes(PART))
+        assert client.read_until(b"\r\n").startswith(b"HTTP/1.1 200 ")
 
 
 def test_the_parts_of_a_body_are_bounded_messages_on_a_channel_of_one_reader(interface_for):

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 
 import pytest
+from redis.exceptions import ConnectionError
 
 from asgi_redis import InMemoryChannelLayer
+from asgi_redis.aio import AsyncChannelLayer
 from asgi_redis.interface import Interface
 from tests.support.async_waiting import until
 
@@ -43,6 +45,32 @@ def test_a_worker_hears_of_a_request_that_the_server_cancels(begun):
         assert body[-2] == {"closed": True}
         assert layer.receive([message["ack_channel"]])[1] == {"closed": True}
         assert layer.receive(["http.disconnect"])[1] == {"reply_channel": message["reply_channel"], "path": "/"}
+
+    with InMemoryChannelLayer() as layer:
+        asyncio.run(scenario(layer))
+
+
+def test_a_worker_hears_of_a_last_part_that_is_lost():
+    """Otherwise its view waits for the rest of the body."""
+
+    class LastPartLost(AsyncChannelLayer):
+        async def send(self, channel, message):
+            if message.get("more_content") is False:
+                raise ConnectionError("lost")
+            await super().send(channel, message)
+
+    async def scenario(layer):
+        events = asyncio.Queue()
+        await events.put({"type": "http.request", "body": bytes(200_000), "more_body": False})
+        sent = []
+
+        async def send(event):
+            sent.append(event)
+
+        await Interface(LastPartLost(layer))(SCOPE, events.get, send)
+        assert sent[0]["status"] == 503
+        (_, request) = layer.receive(["http.request"])
+        assert layer.receive([request["body_channel"]])[1] == {"closed": True}
 
     with InMemoryChannelLayer() as layer:
         asyncio.run(scenario(layer))
