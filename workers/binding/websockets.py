@@ -32,7 +32,9 @@ class WebsocketBinding(Binding):
 
     Attributes:
         stream: The name of the stream.
-        strict_ordering: Whether the messages of a client are handled one after the other, in their order.
+        strict_ordering: Whether the messages of a client are handled one after the other, in their order. For the
+            only stream of a websocket. With several, set it on the demultiplexer: here, the binding would wait
+            without end for the frames of other streams, as in Channels 1.
     """
 
     model: ClassVar[Any] = None
