@@ -14,6 +14,7 @@ from asgi_redis.engine.codec import MessageEncoder
 from asgi_redis.engine.group_send import GroupSender
 from asgi_redis.engine.rules import CallRules
 from asgi_redis.engine.send import Sender
+from asgi_redis.exceptions import ChannelFull
 from asgi_redis.wire import GroupOperations, GroupSendOperations, Keys, SendOperations, Witness, shard_of
 from asgi_redis.wire.message import Message
 
@@ -40,7 +41,7 @@ class RedisPlans:
             rules.valid_channel_name(channel)
         rules.check_message(message)
         if not (yield from self._sender.send(channel, message)):
-            raise rules.ChannelFull(f"channel {channel} holds {rules.get_capacity(channel)} messages, its capacity")
+            raise self._full(channel)
 
     def once(self, channel: str, message: Message, witness: Witness) -> Callable[[], Plan[None]]:
         """Return a function that plans to send a message, which arrives once at most."""
@@ -51,11 +52,13 @@ class RedisPlans:
 
         def attempt() -> Plan[None]:
             if not (yield from sending.attempt()):
-                raise rules.ChannelFull(
-                    f"channel {channel} holds {rules.get_capacity(channel)} messages, its capacity"
-                )
+                raise self._full(channel)
 
         return attempt
+
+    def _full(self, channel: str) -> ChannelFull:
+        rules = self._rules
+        return rules.ChannelFull(f"channel {channel} holds {rules.get_capacity(channel)} messages, its capacity")
 
     def group_add(self, group: str, channel: str) -> Plan[None]:
         """Add a channel to a group, or renew its membership."""

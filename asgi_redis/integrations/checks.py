@@ -24,7 +24,7 @@ from asgi_redis.layers.from_setting import COUNTERPARTS, import_backend, is_faca
 from asgi_redis.layers.sentinel import RedisSentinelChannelLayer
 
 # Back ends of Channels 1, whose packages are for versions of Python and Django that are gone.
-SUCCESSORS = {
+_SUCCESSORS = {
     "asgiref.inmemory.ChannelLayer": "asgi_redis.InMemoryChannelLayer",
     "asgi_ipc.IPCChannelLayer": "asgi_redis.IPCChannelLayer",
 }
@@ -83,7 +83,7 @@ def _check(alias: str, entry: object) -> Iterator[CheckMessage]:
         try:
             backend = import_backend(path, f"the BACKEND {path!r} of CHANNEL_LAYERS[{alias!r}]")
         except InvalidChannelLayerError as error:
-            successor = SUCCESSORS.get(path)
+            successor = _SUCCESSORS.get(path)
             hint = f"Write {successor!r}." if successor else "Correct the path, or install the package that it is in."
             yield Error(f"{error}.", hint=hint, id="asgi_redis.E002")
             return

@@ -7,7 +7,7 @@ import itertools
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from asgi_redis.aio import AsyncChannelLayer
@@ -191,7 +191,7 @@ class Replies:
             return None
 
 
-def _deliver(deliveries: Sequence[Delivery] | Iterable[Delivery], taken: threading.Event) -> None:
+def _deliver(deliveries: Iterable[Delivery], taken: threading.Event) -> None:
     """Give replies to their connections, in their event loop."""
     for connection, reply in deliveries:
         try:

@@ -109,7 +109,9 @@ def test_shards_take_turns_and_share_the_capacity(redis_server, prefix):
     """A full one is passed over; only where all are full is that a refusal, which is counted once."""
     with (
         RedisServer() as second,
-        RedisChannelLayer(hosts=[redis_server.url, second.url], prefix=prefix, capacity=6) as layer,
+        RedisChannelLayer(
+            hosts=[redis_server.url, second.url], prefix=prefix, stats_prefix=f"{prefix}-meta:", capacity=6
+        ) as layer,
         redis.Redis.from_url(redis_server.url) as one,
         redis.Redis.from_url(second.url) as two,
     ):
