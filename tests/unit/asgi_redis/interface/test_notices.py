@@ -29,6 +29,9 @@ def test_each_kind_of_trouble_is_a_line_a_minute_with_the_count_of_the_others(cl
     assert [record.getMessage() for record in caplog.records][2:] == [
         "Refused a websocket to '/5': full (and 4 times since the last line)"
     ]
+    clock[0] += notices.INTERVAL_SECONDS
+    log.add("Refused a websocket", "/7", "full")
+    assert caplog.records[-1].getMessage() == "Refused a websocket to '/7': full (and 1 times since the last line)"
 
 
 def test_a_path_forges_no_line(caplog):
