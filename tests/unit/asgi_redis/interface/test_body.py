@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from asgi_redis.interface import body as module
 from asgi_redis.interface.body import CHUNK_BYTES, BodyError, RequestBody
 
 SETTINGS = {"max_body_bytes": 10 * CHUNK_BYTES, "body_timeout": 0.2}
@@ -64,7 +65,21 @@ def test_a_body_that_is_not_taken(body, status):
     assert error.value.status == status
 
 
-def test_bytes_that_come_buy_time():
-    parts = [part for _ in range(5) for part in (b"x" * 200, 0.1)]
-    read = asyncio.run(chunks(body_of(*parts, b"end", headers=[(b"content-length", b"1003")])))
-    assert len(b"".join(read)) == 1003
+@pytest.mark.parametrize(("size", "enough"), [(10_000, True), (1000, False)])
+def test_bytes_that_come_buy_time(monkeypatch, size, enough):
+    """Five times a client stops for fifteen seconds; a second costs 500 bytes."""
+    now = [1000.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    events = [{"type": "http.request", "body": b"x" * size, "more_body": number < 5} for number in range(6)]
+
+    async def receive():
+        now[0] += 15
+        return events.pop(0)
+
+    scope = {"headers": [(b"content-length", b"%d" % (6 * size))], "http_version": "1.1"}
+    body = RequestBody(scope, receive, {**SETTINGS, "body_timeout": 30.0})
+    if enough:
+        assert asyncio.run(chunks(body)) == [b"x" * 6 * size]
+    else:
+        with pytest.raises(BodyError, match="408"):
+            asyncio.run(chunks(body))

@@ -7,6 +7,8 @@ import os
 
 import pytest
 
+import pytest
+
 from asgi_redis import InMemoryChannelLayer
 from asgi_redis.aio.pipelined import asynchronous
 from asgi_redis.interface.gate import Gate
@@ -22,33 +24,37 @@ def farewell(name):
     return {"reply_channel": name, "path": "/"}, Witness(name, 1)
 
 
-def test_a_farewell_that_the_end_of_the_loop_has_cut_short_is_sent_at_the_exit():
-    layer = InMemoryChannelLayer(capacity=1)
-    farewells = Farewells(asynchronous(layer), Gate(asynchronous(layer), 60, 60), Notices())
+@pytest.fixture
+def layer():
+    return InMemoryChannelLayer(capacity=1)
 
-    async def run():
-        await farewells.send(*farewell("a!1"), 60)
-        waiting = asyncio.ensure_future(farewells.send(*farewell("a!2"), 60))
-        await asyncio.sleep(0.05)
-        assert not waiting.done()
 
-    asyncio.run(run())
+@pytest.fixture
+def farewells(layer):
+    return Farewells(asynchronous(layer), Gate(asynchronous(layer), 60, 60), Notices())
+
+
+async def one_waits(farewells):
+    """Send two where there is room for one; return the task of the second."""
+    await farewells.send(*farewell("a!1"), 60)
+    waiting = asyncio.ensure_future(farewells.send(*farewell("a!2"), 60))
+    await asyncio.sleep(0)  # it begins
+    await farewells.settle(0.05)
+    assert not waiting.done()
+    return waiting
+
+
+def test_a_farewell_that_the_end_of_the_loop_has_cut_short_is_sent_at_the_exit(layer, farewells):
+    asyncio.run(one_waits(farewells))
     assert layer.receive([CHANNEL])[1]["reply_channel"] == "a!1"
     farewells.send_at_exit([])
     assert layer.receive([CHANNEL])[1]["reply_channel"] == "a!2"
     assert layer.receive([CHANNEL]) == (None, None)
 
 
-def test_settle_waits_for_the_farewells_of_its_loop():
-    layer = InMemoryChannelLayer(capacity=1)
-    farewells = Farewells(asynchronous(layer), Gate(asynchronous(layer), 60, 60), Notices())
-
+def test_settle_waits_for_the_farewells_of_its_loop(layer, farewells):
     async def run():
-        await farewells.send(*farewell("a!1"), 60)
-        waiting = asyncio.ensure_future(farewells.send(*farewell("a!2"), 60))
-        await asyncio.sleep(0.05)
-        await farewells.settle(0.05)
-        assert not waiting.done()
+        waiting = await one_waits(farewells)
         layer.receive([CHANNEL])
         await farewells.settle(10)
         await waiting
