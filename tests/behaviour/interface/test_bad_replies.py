@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from asgi_redis import InMemoryChannelLayer, RedisChannelLayer
-from tests.support.interface.stand_in import Echo, Quiet
+from tests.support.interface.stand_in import Connecting, Echo, Quiet
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.native("event loops in native threads")
@@ -85,6 +85,7 @@ def test_a_wrong_reply_to_a_handshake_is_logged_and_the_handshake_goes_on(interf
         {"status": "200", "headers": [], "content": b""},
         {"status": 1000, "headers": [], "content": b""},
         {"status": 99, "headers": [], "content": b""},
+        {"status": 101, "headers": [], "content": b""},
         {"status": True, "headers": [], "content": b""},
         {"status": 200, "headers": [["a", "b"]], "content": b""},
         {"status": 200, "headers": [[b"a"]], "content": b""},
@@ -181,24 +182,15 @@ def test_a_subprotocol_that_was_not_asked_for_is_left_out(interface_for, caplog)
 
 
 def test_a_second_accept_is_no_harm(interface_for):
-    class Twice(Echo):
-        def connect(self, worker, message):
-            worker.reply(message, {"accept": True})
-            worker.reply(message, {"accept": True, "text": "hello"})
-
-    client = interface_for(Twice()).site.websocket()
+    twice = Connecting({"accept": True}, {"accept": True, "text": "hello"})
+    client = interface_for(twice).site.websocket()
     assert client.receive() == "hello"
     client.send("fine")
     assert client.receive() == "fine"
 
 
 def test_a_refusal_after_accept_closes(interface_for):
-    class Fickle(Echo):
-        def connect(self, worker, message):
-            worker.reply(message, {"accept": True})
-            worker.reply(message, {"accept": False})
-
-    running = interface_for(Fickle())
+    running = interface_for(Connecting({"accept": True}, {"accept": False}))
     assert running.site.websocket().close_code() in (1000, 1008)
     assert running.worker.sees("websocket.disconnect")
 

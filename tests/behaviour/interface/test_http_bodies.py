@@ -177,12 +177,18 @@ class Downloads(Quiet):
             worker.reply(message, {**head, "content": part, "more_content": sent < len(content)})
 
 
-def test_a_long_response_to_a_slow_client_waits_at_the_worker(layer, interface_for):
-    answer = Downloads(40 * MEBIBYTE)
+def begun(interface_for, layer, answer):
+    """What runs, and a slow client who has read the head of a download."""
     running = interface_for(answer, layer=layer)
     client = running.site.http(receive_buffer=4096)
     client.start()
     client.answer_head()
+    return running, client
+
+
+def test_a_long_response_to_a_slow_client_waits_at_the_worker(layer, interface_for):
+    answer = Downloads(40 * MEBIBYTE)
+    running, client = begun(interface_for, layer, answer)
     chunks = client.chunks()
     received = [next(chunks)]
     (message,) = running.worker.of("http.request")
@@ -196,10 +202,7 @@ def test_a_long_response_to_a_slow_client_waits_at_the_worker(layer, interface_f
 
 def test_the_worker_of_a_long_response_hears_that_the_client_has_gone(layer, interface_for):
     answer = Downloads(40 * MEBIBYTE)
-    running = interface_for(answer, layer=layer)
-    client = running.site.http(receive_buffer=4096)
-    client.start()
-    client.answer_head()
+    running, client = begun(interface_for, layer, answer)
     client.reset()
     eventually(lambda: answer.acknowledgements[-1:] == [{"closed": True}])
     assert running.worker.sees("http.disconnect")

@@ -150,3 +150,14 @@ class Silent(Quiet):
 
     def connect(self, worker: StandIn, message: Message) -> None:
         pass
+
+
+class Connecting(Echo):
+    """Answers each handshake with the same replies."""
+
+    def __init__(self, *replies: Message) -> None:
+        self.replies = replies
+
+    def connect(self, worker: StandIn, message: Message) -> None:
+        for reply in self.replies:
+            worker.reply(message, reply)
