@@ -12,36 +12,17 @@ import itertools
 import json
 import os
 import sys
-import unittest
 from pathlib import Path
 from typing import Any
 
 import django
 from django.conf import settings
 
+from tests.support.channels1_suite import Outcomes
+
 TABLES = ("auth", "contenttypes", "sessions")
 # Replaces the insides of the management commands of its day, with no channel layer but a fake one.
 MOCKED = "test_management"
-
-
-class Outcomes(unittest.TextTestResult):
-    """Remembers every outcome by the name of its test."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.by_name: dict[str, str] = {}
-
-    def startTest(self, test: unittest.TestCase) -> None:
-        super().startTest(test)
-        self.by_name[test.id()] = "passed"
-
-    def addFailure(self, test: unittest.TestCase, err: Any) -> None:
-        super().addFailure(test, err)
-        self.by_name[test.id()] = "failed"
-
-    def addError(self, test: unittest.TestCase, err: Any) -> None:
-        super().addError(test, err)
-        self.by_name[test.id()] = "failed"
 
 
 def main(directory: str, url: str | None = None, prefix: str = "") -> None:
