@@ -62,7 +62,8 @@ def test_a_full_channel_makes_the_client_wait_and_loses_nothing(interface_for):
 
 
 def test_a_channel_that_stays_full_closes_with_1013(interface_for):
-    running, client = with_frames_on_the_way(interface_for, InMemoryChannelLayer(capacity=3), 6, full_channel_timeout=0.4)
+    layer = InMemoryChannelLayer(capacity=3)
+    running, client = with_frames_on_the_way(interface_for, layer, 6, full_channel_timeout=0.4)
     assert client.close_code() == 1013
     running.worker.go()
     (disconnect,) = running.worker.sees("websocket.disconnect")

@@ -7,8 +7,6 @@ import os
 
 import pytest
 
-import pytest
-
 from asgi_redis import InMemoryChannelLayer
 from asgi_redis.aio.pipelined import asynchronous
 from asgi_redis.interface.gate import Gate
