@@ -36,6 +36,7 @@ def warnings(caplog, channel):
         {"status": "200"},
         {"content": b"of HTTP"},
         {"nonsense": 1},
+        {"text": "a", "nonsense": 1},
         {},
     ],
     ids=repr,

@@ -10,7 +10,14 @@ from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import SuspiciousOperation
-from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import (
+    FileResponse,
+    HttpRequest,
+    HttpResponse,
+    JsonResponse,
+    StreamingHttpResponse,
+    UnreadablePostError,
+)
 from django.urls import path, reverse
 
 from workers.exceptions import ResponseLater
@@ -115,7 +122,19 @@ def save(request: HttpRequest) -> HttpResponse:
     raise {"later": ResponseLater, "error": KeyError}[request.GET["raise"]]
 
 
-VIEWS = [facts, cookies, echo, upload, stream, wait, asynchronous, file, fail, leave, refuse, save]
+async def later(request: HttpRequest) -> HttpResponse:
+    raise ResponseLater
+
+
+def patient(request: HttpRequest) -> HttpResponse:
+    """Answers also a body that does not come."""
+    try:
+        return HttpResponse(request.body)
+    except UnreadablePostError:
+        return HttpResponse("send it again", status=409)
+
+
+VIEWS = [later, patient, facts, cookies, echo, upload, stream, wait, asynchronous, file, fail, leave, refuse, save]
 urlpatterns = [
     *(path(f"{view.__name__}/", view, name=view.__name__) for view in VIEWS),
     path("stream-asynchronously/", stream_asynchronously),

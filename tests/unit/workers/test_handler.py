@@ -206,6 +206,26 @@ def test_the_signals_of_a_request_are_sent(layer: InMemoryChannelLayer) -> None:
         signals.request_finished.disconnect(finished)
 
 
+@pytest.mark.parametrize("why", ["an asynchronous view answers later", "the client has gone"])
+def test_a_request_without_an_answer_ends_too(why: str, layer: InMemoryChannelLayer) -> None:
+    """Django's own receiver closes the connections to databases."""
+    ends: list[Any] = []
+
+    def finished(**named: Any) -> None:
+        ends.append(named["sender"])
+
+    signals.request_finished.connect(finished)
+    try:
+        if why == "the client has gone":
+            layer.send("http.request.body?b", {"closed": True})
+            assert answer(layer, "/echo/", body=b"x" * 600_000, body_channel="http.request.body?b") == []
+        else:
+            assert answer(layer, "/later/") == []
+    finally:
+        signals.request_finished.disconnect(finished)
+    assert len(ends) == 1
+
+
 # Bodies
 
 
@@ -262,6 +282,12 @@ def test_a_body_that_does_not_come(size: int, why: str, layer: InMemoryChannelLa
         layer.send("http.request.body?b", {"closed": True})
     ImpatientConsumer()(request(layer, "/echo/", method="POST", body=b"x" * size, body_channel="http.request.body?b"))
     assert [reply["status"] for reply in replies(layer)] == ([408] if why == "late" else [])
+
+
+def test_a_view_may_answer_a_body_that_does_not_come(layer: InMemoryChannelLayer) -> None:
+    ImpatientConsumer()(request(layer, "/patient/", method="POST", body=b"x" * 600_000, body_channel="body?b"))
+    (reply,) = replies(layer)
+    assert (reply["status"], reply["content"]) == (409, b"send it again")
 
 
 @pytest.mark.parametrize("first", [b"first", b"f" * 1024 * 1024], ids=["received ahead", "read by the view"])

@@ -107,6 +107,40 @@ def test_a_client_that_takes_nothing_is_given_up(
     assert f"A response to {REPLY} is cut" in caplog.text
 
 
+def test_a_client_that_takes_something_now_and_then_is_not_given_up(
+    layer: InMemoryChannelLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each acknowledgement gives it the whole time again."""
+    now = [1000.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    receive_batch = layer.receive_batch
+
+    def receive_late(channels: list[str], limit: int, timeout: float) -> Any:
+        assert timeout == module.ACKNOWLEDGED_SECONDS
+        now[0] += 0.75 * timeout
+        layer.send(ACK, {"written": written.pop(0)})
+        return receive_batch(channels, limit, 10.0)
+
+    monkeypatch.setattr(layer, "receive_batch", receive_late)
+    written = [100, 200, 300, 500]
+    sender = replies(layer, ack_channel=ACK, window=1000)
+    monkeypatch.setattr(module, "LOOK_SECONDS", 1e9)
+    assert [sender.send(chunk(500)) for _ in range(3)] == [True, True, True]
+    assert written == []
+
+
+def test_acknowledgements_may_come_in_any_order(layer: InMemoryChannelLayer) -> None:
+    """Each is sent by a task of the interface."""
+    sender = replies(layer, ack_channel=ACK, window=1000)
+    assert [sender.send(chunk(500)) for _ in range(2)] == [True, True]
+    layer.send(ACK, {"written": 1000})
+    layer.send(ACK, {"written": 500})
+    assert [sender.send(chunk(500)) for _ in range(2)] == [True, True]
+    layer.send(ACK, {"closed": True})
+    layer.send(ACK, {"written": 1500})
+    assert sender.send(chunk(500)) is False
+
+
 def test_a_full_channel_is_waited_for(layer: InMemoryChannelLayer, monkeypatch: pytest.MonkeyPatch) -> None:
     """For the response's own time, not that of a consumer's messages."""
     monkeypatch.setattr(channel, "REPLY_SECONDS", 0)
