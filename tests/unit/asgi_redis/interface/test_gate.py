@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 
 import pytest
+import redis
 
-from asgi_redis import ChannelFull, InMemoryChannelLayer
+from asgi_redis import ChannelFull, InMemoryChannelLayer, RedisChannelLayer
 from asgi_redis.aio import AsyncChannelLayer
+from asgi_redis.aio.pipelined import asynchronous
 from asgi_redis.interface.gate import Gate
+from asgi_redis.wire import Witness
 
 
 class FarLayer(AsyncChannelLayer):
@@ -129,3 +133,17 @@ def test_a_line_that_moves_is_one_again_when_the_channel_is_full_again():
             await asyncio.wait_for(asyncio.gather(*waiting), 30)
 
     asyncio.run(scenario())
+
+
+def test_a_message_that_redis_cannot_have_seen_is_tried_for_the_whole_timeout():
+    """The limit of a repeatable send, half of this ``expiry``, is for those that it may have seen."""
+
+    async def scenario(layer):
+        gate = Gate(asynchronous(layer), 60, 60)
+        with pytest.raises(redis.exceptions.ConnectionError, match="refused"):
+            await gate.send("c", {}, 1.0, Witness("a", 1))
+
+    with socket.socket() as port:
+        port.bind(("127.0.0.1", 0))  # and does not listen
+        with RedisChannelLayer(hosts=[port.getsockname()], expiry=1) as layer:
+            asyncio.run(scenario(layer))
