@@ -152,7 +152,8 @@ def test_a_late_accept_of_a_refused_handshake_is_no_harm(interface_for):
 
 
 def test_a_websocket_lives_for_websocket_timeout(interface_for):
-    running = interface_for(Connecting({"accept": True, "text": "alive"}), websocket_timeout=0.2)
+    timeouts = {"websocket_timeout": 0.2, "websocket_handshake_timeout": 600}  # the latter ends with the accept
+    running = interface_for(Connecting({"accept": True, "text": "alive"}), **timeouts)
     client = running.site.websocket()
     assert client.receive() == "alive"
     assert client.close_code() == 1000

@@ -10,20 +10,20 @@ import sys
 import pytest
 
 from asgi_redis import InMemoryChannelLayer
-from asgi_redis.interface import Interface
+from asgi_redis.interface import Interface, websocket
 from tests.support.async_waiting import until
 
 pytestmark = pytest.mark.native("event loops in native threads")
 
-SCOPE = {"type": "websocket", "path": "/", "headers": []}
+SCOPE = {"type": "websocket", "path": "/", "headers": [], "extensions": {"websocket.http.response": {}}}
 
 
 class Server:
     """A server with one client. While ``held`` is set, it writes no close."""
 
-    def __init__(self, layer, **options):
+    def __init__(self, layer, interface=None):
         self.layer = layer
-        self.interface = Interface(layer, **options)
+        self.interface = interface or Interface(layer)
         self.events = asyncio.Queue()
         self.sent = []
         self.held = asyncio.Event()
@@ -93,14 +93,74 @@ def test_what_a_client_writes_after_the_close_is_not_passed_on():
         layer.send(channel, {"close": 4001})
         await server.held.wait()
         server.frame("too late")
-        await until(server.events.empty)
-        server.released.set()
+        server.events.put_nowait({"type": "websocket.disconnect", "code": 1006})
         await server.connection
         disconnect = await server.message("websocket.disconnect")
         assert (disconnect["code"], disconnect["order"]) == (4001, 1)
         assert not server.pending("websocket.receive")
 
     with_layer(scenario)
+
+
+def test_what_a_worker_replies_after_the_close_is_not_written():
+    async def scenario(layer):
+        server = Server(layer)
+        channel = await server.accepted()
+        other = Server(layer, server.interface)
+        other_channel = await other.accepted()
+        server.released.clear()
+        layer.send(channel, {"close": True})
+        await server.held.wait()
+        layer.send(channel, {"text": "too late"})
+        layer.send(other_channel, {"text": "it was looked at"})
+        await until(lambda: len(other.sent) == 2)
+        server.released.set()
+        await server.connection
+        await other.cancel()
+        assert [event["type"] for event in server.sent] == ["websocket.accept", "websocket.close"]
+
+    with_layer(scenario)
+
+
+def test_a_handshake_that_the_end_of_a_server_cuts_may_be_tried_again():
+    async def scenario(layer):
+        server = Server(layer)
+        await server.message("websocket.connect")
+        await server.interface.close_sockets()
+        start = {"type": "websocket.http.response.start", "status": 503, "headers": [(b"retry-after", b"1")]}
+        assert server.sent[0] == start
+        await server.connection
+
+    with_layer(scenario)
+
+
+def test_a_farewell_waits_for_longer_than_the_end_of_a_server(monkeypatch):
+    monkeypatch.setattr(websocket, "LEAVING_SECONDS", 0)
+
+    async def scenario(layer):
+        layer.send("websocket.disconnect", {"another's": True})
+        server = Server(layer)
+        await server.accepted()
+        server.events.put_nowait({"type": "websocket.disconnect", "code": 1000})
+        await until(lambda: layer.channel_statistics("websocket.disconnect")["channel_full_count"] > 1)
+        layer.receive(["websocket.disconnect"])
+        assert (await server.message("websocket.disconnect"))["code"] == 1000
+        await server.connection
+
+    with_layer(scenario, channel_capacity={"websocket.disconnect": 1})
+
+
+def test_the_end_of_a_server_is_not_held_up_by_a_farewell(monkeypatch):
+    monkeypatch.setattr(websocket, "LEAVING_SECONDS", 0)
+
+    async def scenario(layer):
+        layer.send("websocket.disconnect", {"another's": True})
+        server = Server(layer)
+        await server.accepted()
+        server.connection.cancel()
+        await until(server.connection.done)
+
+    with_layer(scenario, channel_capacity={"websocket.disconnect": 1})
 
 
 def test_the_end_of_the_server_waits_for_farewells_of_websockets_that_it_has_cancelled():
@@ -138,7 +198,7 @@ def test_a_worker_that_may_know_of_a_websocket_hears_of_its_end(layer_for, proxy
         proxy.cut_on(b"websocket.connect", forward=forward)
         server = Server(layer)
         await server.connection
-        assert [event["type"] for event in server.sent] == ["websocket.close"]
+        assert server.sent[0]["status"] == 503
         connect, disconnect = (direct.receive([f"websocket.{event}"])[1] for event in ("connect", "disconnect"))
         assert (disconnect["path"], disconnect["order"]) == ("/", 1)
         assert connect is None or connect["reply_channel"] == disconnect["reply_channel"]
@@ -151,7 +211,7 @@ def test_a_worker_that_knows_nothing_of_a_websocket_hears_nothing_of_its_end():
         layer.send("websocket.connect", {"another's": True})
         server = Server(layer)
         await server.connection
-        assert [event["type"] for event in server.sent] == ["websocket.close"]
+        assert server.sent[0]["status"] == 503
         assert not server.pending("websocket.disconnect")
 
     with_layer(scenario, channel_capacity={"websocket.connect": 1})
