@@ -318,6 +318,8 @@ def test_a_long_response_goes_in_chunks(layer: InMemoryChannelLayer, tmp_path: P
     assert max(len(reply["content"]) for reply in sent) == AsgiHandler.chunk_size
     sent = answer(layer, "/echo/", body=b"x" * 300_000)
     assert [len(reply["content"]) for reply in sent] == [131_072, 131_072, 37_856]
+    sent = answer(layer, "/echo/", body=b"x" * 262_144)
+    assert [(len(reply["content"]), reply["more_content"]) for reply in sent] == [(131_072, True), (131_072, False)]
 
 
 def test_a_streamed_response_goes_part_by_part(layer: InMemoryChannelLayer) -> None:

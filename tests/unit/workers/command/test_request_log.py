@@ -93,6 +93,11 @@ def test_an_application_that_fails_is_a_500(lines: Any) -> None:
     assert lines.messages == ['"GET /a%20b?q=1 HTTP/1.1" 500 0']
 
 
+def test_a_line_has_the_path_as_the_client_has_sent_it_and_is_one_line(lines: Any) -> None:
+    serve(responding(200), {**HTTP, "path": "/a/b", "raw_path": b"/a%2Fb", "query_string": b"\x85"})
+    assert lines.messages == ['"GET /a%2Fb?\\x85 HTTP/1.1" 200 0']
+
+
 def test_a_client_that_has_gone_before_the_response_is_no_line(lines: Any) -> None:
     async def application(scope: Any, receive: Any, send: Any) -> None:
         await receive()

@@ -30,6 +30,13 @@ def test_it_reads_what_comes_in_order(layer: RedisChannelLayer) -> None:
     assert [file.read(), file.read()] == [b"\ne", b""]
 
 
+def test_a_part_may_be_read_in_pieces() -> None:
+    with InMemoryChannelLayer() as layer:
+        layer.send(CHANNEL, {"content": b"fghi", "more_content": False})
+        file = body(layer, b"abcde")
+        assert [file.read(2) for _ in range(6)] == [b"ab", b"cd", b"e", b"fg", b"hi", b""]
+
+
 def test_it_never_holds_more_than_some_parts() -> None:
     with InMemoryChannelLayer(capacity=100) as layer:
         for _ in range(100):

@@ -47,12 +47,24 @@ def test_without_acknowledgements_all_goes_at_once(layer: InMemoryChannelLayer) 
     assert sizes(layer) == [1000] * 5
 
 
+def test_without_a_window_there_is_no_wait_for_acknowledgements(
+    layer: InMemoryChannelLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ACKNOWLEDGED_SECONDS", 0)
+    sender = replies(layer, ack_channel=ACK)
+    assert all(sender.send(chunk(1000)) for _ in range(5))
+    assert sizes(layer) == [1000] * 5
+
+
 def test_a_message_larger_than_half_a_window_is_split(layer: InMemoryChannelLayer) -> None:
     sender = replies(layer, ack_channel=ACK, window=1000)
     assert sender.send({"status": 200, "headers": [], "content": b"x" * 1000, "more_content": False})
     first, second = layer.receive_batch(["http.response.client!"], 5)
     assert first[1] == {"status": 200, "headers": [], "content": b"x" * 500, "more_content": True}
     assert second[1] == {"content": b"x" * 500, "more_content": False}
+    layer.send(ACK, {"written": 1000})
+    assert sender.send(chunk(1000))
+    assert [message["more_content"] for _, message in layer.receive_batch(["http.response.client!"], 5)] == [True] * 2
 
 
 def test_no_more_than_a_window_is_under_way(layer: InMemoryChannelLayer, eventually: Callable[..., object]) -> None:
