@@ -75,7 +75,6 @@ class AsgiRequest(ASGIRequest):
         self.received_body: BodyStream | None = None
         """The source of a body that does not fit into the message."""
         body: Any = io.BytesIO(message.get("body") or b"")
-        scope = _scope_of(message)
         channel = message.get("body_channel")
         if channel:
             self.received_body = BodyStream(
@@ -83,10 +82,9 @@ class AsgiRequest(ASGIRequest):
                 channel,
                 adapted(message.channel_layer),
                 self.body_receive_timeout,
-                _announced_size(scope),
             )
             body = io.BufferedReader(self.received_body, CHUNK_BYTES)
-        super().__init__(scope, body)
+        super().__init__(_scope_of(message), body)
         if self.received_body is not None:
             self.received_body.receive_ahead(AHEAD_BYTES)
 
@@ -251,11 +249,6 @@ def _scope_of(message: Message) -> dict[str, Any]:
     if isinstance(headers, dict):  # as in early versions of ASGI 1, and in tests of that time
         scope["headers"] = [(name.encode("latin-1"), value) for name, value in headers.items()]
     return scope
-
-
-def _announced_size(scope: dict[str, Any]) -> int | None:
-    announced = dict(scope.get("headers", ())).get(b"content-length", b"")
-    return int(announced) if announced.isdigit() else None
 
 
 def _answering_later(view: View) -> View:

@@ -57,6 +57,11 @@ class RequestBody:
         return chunk
 
     @property
+    def position(self) -> int:
+        """The bytes before the next chunk."""
+        return self._read - len(self._buffer)
+
+    @property
     def rest(self) -> bool:
         """Whether there is more than the chunks that were returned."""
         return bool(self._buffer) or not self.complete

@@ -110,8 +110,9 @@ class HTTPRequest(ClientConnection):
         """Send the rest of the body to its channel, then wait for the client to go."""
         try:
             while self._body.rest:
+                position = self._body.position
                 chunk = await self._body.chunk()
-                content = {"content": chunk, "more_content": self._body.rest}
+                content = {"content": chunk, "more_content": self._body.rest, "position": position}
                 await self._services.gate.send(self._body_channel, content, self._settings["http_timeout"])
                 self._body_sent = not content["more_content"]
                 self._wait()  # anew: a view may begin when it has the whole body

@@ -28,8 +28,6 @@ class BodyStream(io.RawIOBase):
         channel: The channel of the other parts.
         channel_layer: The layer of the channel.
         timeout: Seconds to wait for each part.
-        size: The number of bytes that the client has announced, if it has: parts that a slow view leaves in the
-            channel expire, which shows only there.
     """
 
     def __init__(
@@ -38,7 +36,6 @@ class BodyStream(io.RawIOBase):
         channel: str,
         channel_layer: BaseChannelLayer,
         timeout: float,
-        size: int | None = None,
     ) -> None:
         self.error: RequestTimeout | RequestAborted | RedisError | None = None
         """The reason why the body has ended too early, if it has."""
@@ -46,7 +43,6 @@ class BodyStream(io.RawIOBase):
         self._layer = channel_layer
         self._timeout = timeout
         self._parts = deque([memoryview(first)] if first else [])
-        self._size = size
         self._received = len(first)
         self._complete = False
 
@@ -63,7 +59,7 @@ class BodyStream(io.RawIOBase):
         Read into ``buffer``, and return the number of bytes.
 
         Raises:
-            RequestTimeout: The next part does not come, or parts before the last one have expired.
+            RequestTimeout: The next part does not come, or parts before it have expired.
             RequestAborted: The client has gone.
             RedisError: The layer's server is away. A part may be lost, so what comes later is not read.
         """
@@ -100,11 +96,13 @@ class BodyStream(io.RawIOBase):
             if chunk.get("closed"):
                 self.error = RequestAborted("the client has gone before its request was complete")
                 raise self.error
+            # Not from the servers of Channels 1.
+            position = chunk.get("position", self._received)
+            if position != self._received:
+                self.error = RequestTimeout(f"{position - self._received} bytes of the request's body have expired")
+                raise self.error
             content = chunk.get("content")
             if content:
                 self._parts.append(memoryview(content))
                 self._received += len(content)
             self._complete = not chunk.get("more_content")
-        if self._complete and self._size is not None and self._received < self._size:
-            self.error = RequestTimeout(f"{self._received} of {self._size} bytes of the request's body have come")
-            raise self.error

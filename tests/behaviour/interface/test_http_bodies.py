@@ -76,8 +76,9 @@ def test_the_parts_of_a_body_are_bounded_messages_on_a_channel_of_one_reader(int
     received, more = message["body"], True
     while more:
         _, part = running.layer.receive([message["body_channel"]], block=True)
-        assert set(part) == {"content", "more_content"}
+        assert set(part) == {"content", "more_content", "position"}
         assert len(part["content"]) <= PART
+        assert part["position"] == len(received)
         received += part["content"]
         more = part["more_content"]
     assert received == body

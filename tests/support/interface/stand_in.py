@@ -87,6 +87,7 @@ class StandIn:
                 raise AssertionError(f"no more of the body within {self.layer.block_timeout:g} s: {len(body)} bytes")
             if chunk.get("closed"):
                 return None
+            assert chunk["position"] == len(body)
             body += chunk["content"]
             channel = channel if chunk["more_content"] else None
         return bytes(body)
