@@ -203,12 +203,16 @@ async def run_plan(plan: Plan[T], pipelines: dict[Shard, Pipeline]) -> T:
         except StopIteration as ended:
             result: T = ended.value
             return result
-        if len(requests) == 1:
-            shard, operation = requests[0]
-            results = [await pipelines[shard].submit(operation, loop.create_future())]
-        else:
-            futures = [pipelines[shard].submit(operation, loop.create_future()) for shard, operation in requests]
-            results = await results_of(futures)
+        try:
+            if len(requests) == 1:
+                shard, operation = requests[0]
+                results = [await pipelines[shard].submit(operation, loop.create_future())]
+            else:
+                futures = [pipelines[shard].submit(operation, loop.create_future()) for shard, operation in requests]
+                results = await results_of(futures)
+        except RedisError as error:
+            plan.throw(error)
+            raise
 
 
 async def results_of(futures: Sequence[asyncio.Future[Any]]) -> list[Any]:

@@ -21,7 +21,11 @@ from asgi_redis.wire.operation import Operation
 T = TypeVar("T")
 Request = tuple[Shard, Operation]
 Plan = Generator[list[Request], list[Any], T]
-"""Yields requests to be made at once, is sent their results in the same order, and returns what the call returns."""
+"""
+Yields requests to be made at once, is sent their results in the same order, and returns what the call returns.
+
+A ``RedisError`` of the requests is thrown into it, which it may note, and has to raise.
+"""
 
 
 def run_plan(plan: Plan[T]) -> T:
@@ -34,7 +38,11 @@ def run_plan(plan: Plan[T]) -> T:
         while True:
             if fork.generation != generation:
                 raise fork.forked()
-            results = execute_on_shards(requests)
+            try:
+                results = execute_on_shards(requests)
+            except RedisError as error:
+                plan.throw(error)
+                raise
             executed += 1
             requests = plan.send(results)
     except RedisError as error:

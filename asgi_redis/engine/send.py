@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from redis.exceptions import RedisError
 
-from asgi_redis.connection import Plan, Shard
+from asgi_redis.connection import Plan, Shard, is_unsent
 from asgi_redis.engine.codec import MessageEncoder
 from asgi_redis.engine.rules import CallRules
 from asgi_redis.wire import SendOperations, Witness
@@ -37,7 +37,7 @@ class OnceSend:
 
     Where a reply was lost, the next attempts ask the same shard, which knows by the ``witness`` whether the message
     was sent, and no other shard: the request may still arrive. The witness lasts ``expiry`` seconds; an attempt that
-    might come later is refused.
+    might come later is refused. A request that has certainly not been sent counts for nothing.
     """
 
     def __init__(
@@ -61,8 +61,15 @@ class OnceSend:
             del routes[1:]
         for left in reversed(range(len(routes))):
             shard, middle = routes[0].shard, routes[0].middle if left else routes[0].last_middle
+            is_first = self._repeatable_until is None
             self._check_time()
-            sent = yield [(shard, self._operations.send_once(middle, self._witness, self._entry))]
+            try:
+                sent = yield [(shard, self._operations.send_once(middle, self._witness, self._entry))]
+            except RedisError as error:
+                if is_first and is_unsent(error):
+                    self._repeatable_until = None
+                    routes.append(routes.pop(0))
+                raise
             if sent[0]:
                 return True
             self._repeatable_until = None

@@ -157,18 +157,9 @@ class _Attempt:
     """A message, and the way to send it as often as it takes."""
 
     def __init__(self, layer: AsyncChannelLayer, channel: str, message: Message, witness: Witness | None) -> None:
-        self._layer = layer
-        self._channel = channel
-        self._message = message
-        self._witness = witness
-        self._start()
-        self._seen = False  # whether Redis may have seen the message
-
-    def _start(self) -> None:
-        channel, message, witness = self._channel, self._message, self._witness
-        repeatable = None if witness is None else self._layer.repeatable_send(channel, message, witness)
+        repeatable = None if witness is None else layer.repeatable_send(channel, message, witness)
         self._may_repeat = repeatable is not None
-        self._send = repeatable or functools.partial(self._layer.send, channel, message)
+        self._send = repeatable or functools.partial(layer.send, channel, message)
 
     async def make(self) -> Exception | None:
         """Send; return an error after which it may be sent again, and raise others."""
@@ -177,12 +168,7 @@ class _Attempt:
         except ChannelFull as error:
             return error
         except RedisError as error:
-            if is_unsent(error):
-                if not self._seen:
-                    self._start()  # anew: a repeatable send counts its time from the first request
-                return error
-            self._seen = True
-            if self._may_repeat and isinstance(error, (ConnectionError, TimeoutError)):
+            if is_unsent(error) or (self._may_repeat and isinstance(error, (ConnectionError, TimeoutError))):
                 return error
             raise
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import socket
 import threading
 import time
 
@@ -272,6 +273,20 @@ def test_an_attempt_that_the_witness_may_not_outlive_is_refused(layer_for, proxy
     assert drain(layer_for(redis_server.url), "work") == [0]
 
 
+def test_a_refused_connection_after_a_lost_reply_does_not_begin_the_time_anew(layer_for, redis_server, monkeypatch):
+    now = time.monotonic()
+    with Proxy((redis_server.host, redis_server.port)) as proxy:
+        attempt = layer_for(proxy.url, expiry=30).repeatable_send("work", {"number": 0}, Witness("a", 0))
+        proxy.cut_on(b"EVAL")
+        with pytest.raises(redis.exceptions.ConnectionError):
+            attempt()
+    with pytest.raises(redis.exceptions.ConnectionError, match="refused"):
+        attempt()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 30)
+    with pytest.raises(redis.exceptions.RedisError, match="too late"):
+        attempt()
+
+
 def test_a_channel_that_was_full_for_long_is_tried_again(layer_for, redis_server, monkeypatch):
     """Redis has said that it has not taken the message."""
     layer = layer_for(redis_server.url, expiry=30, capacity=1)
@@ -284,6 +299,31 @@ def test_a_channel_that_was_full_for_long_is_tried_again(layer_for, redis_server
             attempt()
     monkeypatch.undo()
     assert drain(layer, "work") == [0]
+
+
+@pytest.mark.parametrize("asynchronously", [False, True])
+def test_a_shard_that_refuses_connections_is_passed_over_the_next_time(redis_server, prefix, asynchronously):
+    with socket.socket() as port:
+        port.bind(("127.0.0.1", 0))  # and does not listen
+        with RedisChannelLayer(hosts=[port.getsockname(), redis_server.url], prefix=prefix) as layer:
+            for number in range(4):
+                if asynchronously:
+                    asyncio.run(send_asynchronously(layer, number))
+                else:
+                    send(layer, number)
+    with RedisChannelLayer(hosts=[redis_server.url], prefix=prefix) as direct:
+        assert drain(direct, "work") == [0, 1, 2, 3]
+
+
+async def send_asynchronously(layer, number):
+    asynchronous_layer = asynchronous(layer)
+    attempt = asynchronous_layer.repeatable_send("work", {"number": number}, Witness("a", number))
+    try:
+        await attempt()
+    except redis.exceptions.ConnectionError:
+        await attempt()
+    finally:
+        await asynchronous_layer.close()
 
 
 class Overridden(RedisChannelLayer):
