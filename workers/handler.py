@@ -78,10 +78,7 @@ class AsgiRequest(ASGIRequest):
         channel = message.get("body_channel")
         if channel:
             self.received_body = BodyStream(
-                body.getvalue(),
-                channel,
-                adapted(message.channel_layer),
-                self.body_receive_timeout,
+                body.getvalue(), channel, adapted(message.channel_layer), self.body_receive_timeout
             )
             body = io.BufferedReader(self.received_body, CHUNK_BYTES)
         super().__init__(_scope_of(message), body)

@@ -30,13 +30,7 @@ class BodyStream(io.RawIOBase):
         timeout: Seconds to wait for each part.
     """
 
-    def __init__(
-        self,
-        first: bytes,
-        channel: str,
-        channel_layer: BaseChannelLayer,
-        timeout: float,
-    ) -> None:
+    def __init__(self, first: bytes, channel: str, channel_layer: BaseChannelLayer, timeout: float) -> None:
         self.error: RequestTimeout | RequestAborted | RedisError | None = None
         """The reason why the body has ended too early, if it has."""
         self._channel = channel
