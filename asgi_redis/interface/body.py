@@ -58,7 +58,7 @@ class RequestBody:
 
     @property
     def position(self) -> int:
-        """The bytes before the next chunk."""
+        """The number of bytes before the next chunk."""
         return self._read - len(self._buffer)
 
     @property

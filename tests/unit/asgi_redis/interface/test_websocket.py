@@ -102,6 +102,20 @@ def test_what_a_client_writes_after_the_close_is_not_passed_on():
     with_layer(scenario)
 
 
+def test_a_client_that_never_takes_the_close_is_left_after_some_seconds(monkeypatch):
+    monkeypatch.setattr(websocket, "_CLOSE_SECONDS", 0.1)
+
+    async def scenario(layer):
+        server = Server(layer)
+        channel = await server.accepted()
+        server.released.clear()
+        layer.send(channel, {"close": 4001})
+        await asyncio.wait_for(server.connection, 20)
+        assert (await server.message("websocket.disconnect"))["code"] == 4001
+
+    with_layer(scenario)
+
+
 def test_what_a_worker_replies_after_the_close_is_not_written():
     async def scenario(layer):
         server = Server(layer)
