@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import pytest
@@ -184,6 +185,7 @@ def test_frames_that_wait_when_a_consumer_closes_are_sent(interface_for):
     assert (disconnect["code"], disconnect["order"]) == (4001, 7)
 
 
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="uvicorn 0.39, the last one for Python 3.9, sends no pings so")
 @pytest.mark.parametrize("ws", ["websockets-sansio", "wsproto"])
 def test_a_socket_whose_frames_wait_answers_the_pings_of_its_server(interface_for, ws):
     pings = {"ws": ws, "ws_ping_interval": 0.1, "ws_ping_timeout": 60}
