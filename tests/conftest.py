@@ -17,7 +17,7 @@ import pytest
 
 from asgi_redis import RedisChannelLayer
 from asgi_redis.embedded import RedisServer, RedisServerError, find_redis_server
-from tests.support import servers, waiting
+from tests.support import clusters, servers, waiting
 from tests.support.proxy import Proxy
 
 
@@ -85,14 +85,20 @@ def three_fresh_redis_servers() -> Iterator[list[RedisServer]]:
 def tls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.TLSServer]:
     """A server that speaks TLS with a self-signed certificate (``.url``, ``.ca_file``)."""
     with contextlib.ExitStack() as stack:
-        try:
+        with skip_without_tls():
             server = stack.enter_context(servers.run_tls_server(tmp_path_factory.mktemp("tls")))
-        except RedisServerError as error:
-            # The first is Redis's word for it, the second Valkey's.
-            if "Bad directive" not in str(error) and "Failed finding TLS support" not in str(error):
-                raise
-            pytest.skip(f"{find_redis_server()} was built without TLS")
         yield server
+
+
+@contextlib.contextmanager
+def skip_without_tls() -> Iterator[None]:
+    try:
+        yield
+    except RedisServerError as error:
+        # The first is Redis's word for it, the second Valkey's.
+        if "Bad directive" not in str(error) and "Failed finding TLS support" not in str(error):
+            raise
+        pytest.skip(f"{find_redis_server()} was built without TLS")
 
 
 @pytest.fixture(scope="session")
@@ -113,6 +119,59 @@ def sentinel() -> Iterator[servers.Sentinel]:
 def fresh_sentinel() -> Iterator[servers.Sentinel]:
     """The same, the test's own: kill the ``.master`` at will."""
     with servers.run_sentinel() as running:
+        yield running
+
+
+@pytest.fixture(scope="session", params=[find_redis_server, clusters.find_valkey_server], ids=["redis", "valkey"])
+def cluster_binary(request: pytest.FixtureRequest) -> str:
+    """The server that the nodes of a cluster run: the one that all tests run, and Valkey's newest."""
+    try:
+        return str(request.param())
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def single_node_cluster() -> Iterator[clusters.Cluster]:
+    """A cluster of one node, to be shared like ``redis_server``; under a tenth of a second."""
+    with clusters.run_single_node_cluster() as running:
+        yield running
+
+
+@pytest.fixture
+def fresh_single_node_cluster(cluster_binary: str) -> Iterator[clusters.Cluster]:
+    """The same, the test's own."""
+    with clusters.run_single_node_cluster(cluster_binary) as running:
+        yield running
+
+
+@pytest.fixture
+def three_masters(cluster_binary: str) -> Iterator[clusters.Cluster]:
+    """A cluster of three masters, the test's own: slots can move, and there is nobody to be promoted."""
+    with clusters.run_cluster(3, 0, cluster_binary) as running:
+        yield running
+
+
+@pytest.fixture
+def fresh_cluster(cluster_binary: str) -> Iterator[clusters.Cluster]:
+    """A cluster of three masters with a replica each, the test's own: kill, pause and move at will."""
+    with clusters.run_cluster(3, 1, cluster_binary) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def tls_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[clusters.TLSCluster]:
+    """A cluster of one node that speaks TLS with a self-signed certificate (``.urls``, ``.ca_file``)."""
+    with contextlib.ExitStack() as stack:
+        with skip_without_tls():
+            running = stack.enter_context(clusters.run_tls_cluster(tmp_path_factory.mktemp("tls")))
+        yield running
+
+
+@pytest.fixture(scope="session")
+def acl_cluster() -> Iterator[clusters.Cluster]:
+    """A cluster of one node that lets in only ``servers.ACL_USER`` with ``servers.ACL_PASSWORD``."""
+    with clusters.run_acl_cluster() as running:
         yield running
 
 
