@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from asgi_redis.exceptions import ChannelFull as ChannelFull
     from asgi_redis.exceptions import MessageTooLarge as MessageTooLarge
     from asgi_redis.integrations.django import get_channel_layer as get_channel_layer
+    from asgi_redis.layers.cluster import RedisClusterChannelLayer as RedisClusterChannelLayer
     from asgi_redis.layers.ipc import IPCChannelLayer as IPCChannelLayer
     from asgi_redis.layers.local import RedisLocalChannelLayer as RedisLocalChannelLayer
     from asgi_redis.layers.memory import InMemoryChannelLayer as InMemoryChannelLayer
@@ -40,6 +41,7 @@ _HOMES = {
     "InMemoryChannelLayer": "asgi_redis.layers.memory",
     "MessageTooLarge": "asgi_redis.exceptions",
     "RedisChannelLayer": "asgi_redis.layers.redis",
+    "RedisClusterChannelLayer": "asgi_redis.layers.cluster",
     "RedisLocalChannelLayer": "asgi_redis.layers.local",
     "RedisPubSubChannelLayer": "asgi_redis.layers.pubsub",
     "RedisSentinelChannelLayer": "asgi_redis.layers.sentinel",

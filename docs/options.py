@@ -13,12 +13,14 @@ import textwrap
 from pathlib import Path
 
 from asgi_redis.layers import options
+from asgi_redis.layers.cluster import ClusterOptions
 from asgi_redis.layers.local import LocalOptions
 from workers.command.cli import CommandOptions
 
 LAYERS = {
     "RedisChannelLayer": options.RedisOptions,
     "RedisSentinelChannelLayer": options.SentinelOptions,
+    "RedisClusterChannelLayer": ClusterOptions,
     "RedisLocalChannelLayer": LocalOptions,
     "RedisPubSubChannelLayer": options.PubSubOptions,
     "IPCChannelLayer": options.IPCOptions,
@@ -42,7 +44,7 @@ def page() -> str:
     """Return the text of the page."""
     kinds = [kind for kind in vars(options).values() if getattr(kind, "__total__", None) is False]
     parts, seen = [HEAD], set()
-    for kind in [*kinds, LocalOptions]:
+    for kind in [*kinds, ClusterOptions, LocalOptions]:
         new = [entry for entry in options.declarations(kind).items() if entry not in seen]
         seen.update(new)
         if new:

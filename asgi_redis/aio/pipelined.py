@@ -29,7 +29,7 @@ class PipelinedChannelLayer(AsyncChannelLayer):
 
     def __init__(self, layer: redis.RedisChannelLayer) -> None:
         super().__init__(layer)
-        self._pipelines = {shard: Pipeline(shard) for shard in layer.plans.shards}
+        self._pipelines = {shard: Pipeline(shard.server) for shard in layer.plans.shards}
         self._parts += self._pipelines.values()
 
     async def send(self, channel: str, message: Message) -> None:

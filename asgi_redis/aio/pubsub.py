@@ -62,7 +62,7 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
             options = PubSubOptions(hosts=hosts, **options)  # TypeError where it is given twice
         super().__init__(pubsub.RedisPubSubChannelLayer(**options))
         self._subscriptions = self.layer.subscriptions
-        self._pipelines = {shard: Pipeline(shard) for shard in self.layer.plans.shards}
+        self._pipelines = {shard: Pipeline(shard.server) for shard in self.layer.plans.shards}
         self._parts += self._pipelines.values()
         self._closed = 0
 

@@ -49,24 +49,28 @@ class RedisChannelLayer(PipelinedChannelLayer):
         attendance = self._attendance = Attendance(mailboxes.waits, layer.group_expiry, self.group_lease)
         # Nothing here may know this layer, or it is never collected.
         process_name = functools.partial(getattr, layer, "client_prefix")
-        operations = MembershipOperations(layer.plans.keys, process_name, layer.group_expiry, self.group_lease)
-        self._memberships = {
-            shard: Memberships(pipeline, operations, attendance, self.group_lease, f"memberships at {shard.host}")
-            for shard, pipeline in self._pipelines.items()
-        }
-        all_memberships = list(self._memberships.values())
+        self._memberships = [
+            Memberships(
+                self._pipelines[shard],
+                MembershipOperations(keys, process_name, layer.group_expiry, self.group_lease),
+                attendance,
+                self.group_lease,
+                f"memberships at {shard.name}",
+            )
+            for shard, keys in zip(layer.plans.shards, layer.plans.keys)
+        ]
         notices = OutageNotices(
             self.on_disconnect,
             self.on_reconnect,
             lambda message: mailboxes.deliver_to_local(message, attendance.channels()),
         )
-        self._readers.watch(functools.partial(_outage_changed, notices, all_memberships))
-        self._parts[-len(self._pipelines) : -len(self._pipelines)] = all_memberships  # they need the pipelines
+        self._readers.watch(functools.partial(_outage_changed, notices, self._memberships))
+        self._parts[-len(self._pipelines) : -len(self._pipelines)] = self._memberships  # they need the pipelines
 
     def _reader_factory(self) -> tuple[Callable[[], Reader], int]:
         self._readers = self.layer.reader()
         self._readers.close()  # it reads nothing itself
-        connections = min(shard.host.limits.max_connections for shard in self.layer.plans.shards)
+        connections = min(shard.limits.max_connections for shard in self.layer.plans.shards)
         return self._readers.sibling, max(1, int(min(_MAX_RECEIVE_THREADS, connections / 2)))
 
     async def receive(self, channel: str) -> Message:
@@ -112,7 +116,7 @@ class RedisChannelLayer(PipelinedChannelLayer):
         await self._carry(self.layer.plans.group_discard(group, channel))
 
     async def flush(self) -> None:
-        for memberships in self._memberships.values():
+        for memberships in self._memberships:
             memberships.forget()
         await super().flush()
 

@@ -16,7 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from redis.exceptions import RedisError
 
 from asgi_redis.aio.loop_waker import BlockingResult, Future, settle
-from asgi_redis.connection import Plan, Shard, as_exception, begin, pipeline_execute
+from asgi_redis.connection import Plan, Server, Shard, as_exception, begin, pipeline_execute
 from asgi_redis.process import fork
 from asgi_redis.process.time_limits import start_or_run
 from asgi_redis.wire import Operation
@@ -103,14 +103,14 @@ class IOThreads(Generic[Work]):
 
 class Pipeline(IOThreads[Request]):
     """
-    Makes one round trip to a shard for all operations submitted in the meantime.
+    Makes one round trip to a server for all operations submitted in the meantime.
 
     While its thread has nothing to do, the next caller sends its operation itself, and the thread reads the reply.
     """
 
-    def __init__(self, shard: Shard) -> None:
-        super().__init__(f"pipeline to {shard.host}")
-        self._shard = shard
+    def __init__(self, server: Server) -> None:
+        super().__init__(f"pipeline to {server.host}")
+        self._server = server
 
     def start_process(self) -> None:
         super().start_process()
@@ -120,11 +120,11 @@ class Pipeline(IOThreads[Request]):
         """Return ``future``, which gets the result of ``operation``."""
         with self._lock:
             if not self._can_run():
-                settle(zip([future], pipeline_execute(self._shard, [operation], None)))
+                settle(zip([future], pipeline_execute(self._server, [operation], None)))
                 return future
             at_rest, self._at_rest = self._at_rest, False  # before a call from within this one
             try:
-                begun = begin(self._shard, operation) if at_rest else None
+                begun = begin(self._server, operation) if at_rest else None
             except RedisError as error:
                 future.set_exception(error)
                 return future
@@ -150,7 +150,7 @@ class Pipeline(IOThreads[Request]):
             sent = 0 if begun is None else 1
             batch[sent:] = [one for one in batch[sent:] if not one[2].cancelled()]
             if batch:
-                outcomes = pipeline_execute(self._shard, [one[0] for one in batch], begun)
+                outcomes = pipeline_execute(self._server, [one[0] for one in batch], begun)
                 settle(zip([one[2] for one in batch], outcomes))
 
     def _next(self, queue: SimpleQueue[Request | None]) -> Request | None:

@@ -1,19 +1,27 @@
 """The way to Redis: hosts, connections, and the runners of operations and plans."""
 
 from asgi_redis.connection.blocking_pop import BlockingPop, wait_for_first
-from asgi_redis.connection.errors import describe_wrong_type, is_unsent
+from asgi_redis.connection.cluster import Cluster
+from asgi_redis.connection.cluster_shard import ClusterShard
+from asgi_redis.connection.errors import describe_wrong_type, is_refusal, is_unsent
 from asgi_redis.connection.execute import Plan, Request, execute_on_shards, run_plan
-from asgi_redis.connection.hosts import parse_hosts, parse_sentinels
+from asgi_redis.connection.hosts import parse_hosts, parse_sentinels, parse_start_nodes
 from asgi_redis.connection.pipeline import as_exception, begin, each_its_own, is_error, pipeline_execute
+from asgi_redis.connection.redirection import has_partly_moved
 from asgi_redis.connection.sentinel import SentinelCluster
-from asgi_redis.connection.shard import Shard, delete_matching
+from asgi_redis.connection.server import Server
+from asgi_redis.connection.shard import Attempt, Shard, delete_matching
 from asgi_redis.connection.take import Take, requeue_taken
 
 __all__ = [
+    "Attempt",
     "BlockingPop",
+    "Cluster",
+    "ClusterShard",
     "Plan",
     "Request",
     "SentinelCluster",
+    "Server",
     "Shard",
     "Take",
     "as_exception",
@@ -22,10 +30,13 @@ __all__ = [
     "describe_wrong_type",
     "each_its_own",
     "execute_on_shards",
+    "has_partly_moved",
     "is_error",
+    "is_refusal",
     "is_unsent",
     "parse_hosts",
     "parse_sentinels",
+    "parse_start_nodes",
     "pipeline_execute",
     "requeue_taken",
     "run_plan",

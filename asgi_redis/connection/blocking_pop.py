@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
 from asgi_redis.connection.exchange import NoAnswer
+from asgi_redis.connection.redirection import is_refused_by_cluster
 from asgi_redis.connection.redis_py import is_unblocked
 from asgi_redis.connection.take import Take, requeue_all
 from asgi_redis.exceptions import UnsupportedRedis
@@ -39,6 +40,8 @@ class Readable(Protocol):
 class BlockingPop(Take):
     """A blocking pop on one shard."""
 
+    refusal: RedisError | None = None
+    """The error by which a node of a cluster has refused the pop, which may be made elsewhere or later."""
     is_ending = False
     """Whether the wait is over, and the reply is about to be read."""
     _is_broken = False  # whether a reply may still come
@@ -47,7 +50,7 @@ class BlockingPop(Take):
 
     def _prepare(self, connection: Any, fail_fast: bool) -> None:
         if self.operation.end is None:
-            self._client = self.shard.client_id(connection, _CLIENT_ID, fail_fast)
+            self._client = self.server.client_id(connection, _CLIENT_ID, fail_fast)
 
     def may_have_taken(self) -> bool:
         """Return whether the pop has ended; while it waits it holds nothing."""
@@ -69,8 +72,18 @@ class BlockingPop(Take):
         self._end_timeout = timeout
         if not (ready or self._chunks or self._unblock(timeout)):
             self._leave()
-            raise TimeoutError(f"a blocking pop at {self.shard.host} does not end")
+            raise TimeoutError(f"a blocking pop at {self.server.host} does not end")
         self.finish()
+
+    def finish(self, timeout: float | None = None) -> list[Any]:
+        """Return the messages in the reply: none where a cluster refuses the pop."""
+        try:
+            return super().finish(timeout)
+        except RedisError as error:
+            if not (self.server.host.in_cluster and is_refused_by_cluster(error)):
+                raise
+            self.refusal, self.taken = error, []
+            return []
 
     def rescue(self) -> None:
         """End the pop and read its reply, after an interruption."""
@@ -119,7 +132,7 @@ class BlockingPop(Take):
         end = self.operation.end or unblock(self._client)
         while not poll([self], 0.0):
             try:
-                self.shard.execute(end, fail_fast=True, spare=True)
+                self.server.execute(end, fail_fast=True, spare=True)
             except ResponseError:
                 timeout = _END_TIMEOUT_SECONDS  # the server is there, and forbids it: the pop ends by itself
             except TimeoutError:

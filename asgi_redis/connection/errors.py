@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
+    ConnectionError,
     MasterDownError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -18,6 +19,11 @@ from redis.exceptions import (
 
 from asgi_redis.connection import redis_py
 from asgi_redis.exceptions import UnsupportedRedis
+
+
+class NoFreeConnection(ConnectionError):
+    """As many connections as the host may have are in use."""
+
 
 Call = TypeVar("Call", bound=Callable[..., Any])
 
@@ -32,7 +38,7 @@ def before_sending(call: Call) -> Call:
         try:
             return call(*arguments, **named)
         except RedisError as error:
-            vars(error)["unsent"] = True
+            unsent(error)
             raise
 
     return cast("Call", marking)
@@ -42,6 +48,19 @@ def is_unsent(error: Exception) -> bool:
     """Return whether Redis has not carried out the request, so it may be made again."""
     noted: bool | None = vars(error).get("unsent")
     return isinstance(error, _REFUSALS) if noted is None else noted
+
+
+def unsent(error: RedisError) -> RedisError:
+    """Return an error of which it is certain that Redis has seen no request."""
+    vars(error)["unsent"] = True
+    return error
+
+
+def is_refusal(error: Exception) -> bool:
+    """Return whether a server has not served a request, and another one might."""
+    if isinstance(error, (AuthenticationError, NoFreeConnection, OutOfMemoryError)):
+        return False
+    return is_unsent(error)
 
 
 def note_partly_sent(error: Exception) -> None:
@@ -56,7 +75,7 @@ def authentication_error(name: object, error: Exception) -> AuthenticationError:
     return AuthenticationError(f"{name} does not take the user name or password: {error}")
 
 
-def explain(name: object, version: str, error: Exception) -> Exception:
+def explain(name: object, version: str, error: Exception, in_cluster: bool) -> Exception:
     """Return the error that callers get for an error reply; mostly the same."""
     if redis_py.refuses_user(error):
         return authentication_error(name, error)
@@ -67,14 +86,16 @@ def explain(name: object, version: str, error: Exception) -> Exception:
             f"Redis {version} at {name} lacks a command; asgi_redis needs Redis 5.0 or newer, with all of its "
             f"commands: {error}"
         )
-    return redis_py.replica_error(error) or (cluster_error(name) if redis_py.is_cluster_error(error) else error)
+    of_cluster = not in_cluster and redis_py.is_cluster_error(error)
+    return redis_py.replica_error(error) or (cluster_error(name) if of_cluster else error)
 
 
 def cluster_error(name: object) -> UnsupportedRedis:
     """Return the error for a server that has only some of the keys."""
     return UnsupportedRedis(
-        f"Redis at {name} is in cluster mode, which this layer does not work with: it needs servers that have all "
-        f"keys (cluster-enabled no); several of them are shards"
+        f"Redis at {name} is a node of a Redis Cluster, which has only some of the keys: use "
+        f"asgi_redis.RedisClusterChannelLayer with the setting shards, or servers that have all keys "
+        f"(cluster-enabled no)"
     )
 
 

@@ -27,7 +27,7 @@ class Examination:
         self.version = "?"
 
     def examine(self, connection: Any) -> None:
-        """Raise ``UnsupportedRedis`` for a cluster; warn of a policy that deletes queues."""
+        """Raise ``UnsupportedRedis`` for a cluster; warn of a policy that deletes keys."""
         address = (getattr(connection, "host", ""), getattr(connection, "port", 0))
         if address in self._examined:
             return
@@ -37,7 +37,7 @@ class Examination:
             connection.disconnect()
             raise
         self.version = info.get(b"redis_version", b"?").decode(errors="replace")
-        if info.get(b"cluster_enabled") == b"1":
+        if info.get(b"cluster_enabled") == b"1" and not self._host.in_cluster:
             connection.disconnect()
             raise cluster_error(self._host)
         self._warn(info.get(b"maxmemory_policy", b"noeviction"))

@@ -28,6 +28,7 @@ except ImportError:
     hiredis = None  # redis-py does without, too
 
 if TYPE_CHECKING:
+    from asgi_redis.connection.server import Server
     from asgi_redis.connection.shard import Shard
 
 _MORE = object()
@@ -44,14 +45,17 @@ class Exchange:
     A request to one shard, which has a connection to itself, and its replies.
 
     Each step goes on where an interruption has ended it, and no byte is sent twice. With a ``generation``, only the
-    process of that number (``fork.check``) may send it.
+    process of that number (``fork.check``) may send it. ``server`` is the server to ask, by default that of the
+    shard when the request starts.
     """
 
     generation: int | None = None
+    server: Server
 
-    def __init__(self, shard: Shard, operation: Operation) -> None:
+    def __init__(self, shard: Shard, operation: Operation, server: Server | None = None) -> None:
         self.shard = shard
         self.operation = operation
+        self._given = server
         self._packed = operation.packed
         self._connection: Any = None
         self._sent: list[int] = []
@@ -83,7 +87,8 @@ class Exchange:
         A connection that was closed before a byte went out is connected anew. Raises ``redis.exceptions.RedisError``
         and ``UnsupportedRedis``.
         """
-        connection = self.shard.checkout(fail_fast, spare)
+        self.server = self._given or self.shard.server
+        connection = self.server.checkout(fail_fast, spare)
         try:
             if self.generation is not None and fork.generation != self.generation:
                 raise fork.forked()
@@ -92,12 +97,12 @@ class Exchange:
             try:
                 write_rest(connection, self._packed, self._sent)
             except Unsent as error:
-                self.shard.renew(connection, error, fail_fast)
+                self.server.renew(connection, error, fail_fast)
                 self._prepare(connection, fail_fast)
                 write_rest(connection, self._packed, self._sent)
         except BaseException as error:
             if self._connection is None:
-                self.shard.after_error(connection, error)
+                self.server.after_error(connection, error)
             elif isinstance(error, Exception):
                 self.fail(error)
             raise
@@ -132,7 +137,7 @@ class Exchange:
             replies = self._replies()
             if len(replies) < operation.replies:
                 self._receive(timeout)
-            elif isinstance(replies[0], NoScriptError) and self._packed is operation.packed:
+            elif self._packed is operation.packed and any(isinstance(one, NoScriptError) for one in replies):
                 # Redis has run nothing: asking again cannot repeat anything.
                 self._sent = []  # first: it tells whether anything may have been done
                 self._chunks = []
@@ -147,8 +152,8 @@ class Exchange:
 
     def _receive(self, timeout: float | None) -> None:
         if timeout is not None and not poll([self], timeout):
-            self.shard.distrust(self._connection)
-            raise NoAnswer(f"{self.shard.host} has not answered within {timeout:g} s")
+            self.server.distrust(self._connection)
+            raise NoAnswer(f"{self.server.host} has not answered within {timeout:g} s")
         read_some(self._connection, self._chunks)
 
     def _replies(self) -> list[Any]:
@@ -162,7 +167,7 @@ class Exchange:
         """Return the meaning of all the replies; raise the first that is an error."""
         for reply in replies:
             if isinstance(reply, RedisError):
-                explained = self.shard.explain(reply)
+                explained = self.server.explain(reply)
                 if explained is reply:
                     raise reply
                 raise explained from reply
@@ -173,19 +178,19 @@ class Exchange:
         # An interruption in here costs the connection: better than that two calls have it.
         connection, self._connection = self._connection, None
         if connection is not None:
-            self.shard.release(connection)
+            self.server.release(connection)
 
     def fail(self, error: BaseException) -> None:
         """Give the connection back, or close it, after an error."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            self.shard.after_error(connection, error)
+            self.server.after_error(connection, error)
 
     def drop(self) -> None:
         """Close the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            self.shard.discard(connection)
+            self.server.discard(connection)
 
 
 def _replies(data: bytes) -> list[Any]:

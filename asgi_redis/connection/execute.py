@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from redis.exceptions import RedisError
 
 from asgi_redis.connection.errors import note_partly_sent
+from asgi_redis.connection.server import Server
 from asgi_redis.connection.shard import Shard
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.process import fork
@@ -54,33 +55,50 @@ def run_plan(plan: Plan[T]) -> T:
         return result
 
 
-def execute_on_shards(requests: Sequence[tuple[Shard, Operation]]) -> list[Any]:
+def execute_on_shards(requests: Sequence[Request]) -> list[Any]:
     """Return the results of all, or raise the first error when all have answered."""
     if len(requests) == 1:
         shard, operation = requests[0]
         return [shard.execute(operation)]
+    outcomes = _execute_once(requests)
     errors: list[BaseException] = []
-    sent: list[tuple[Shard, Operation, Any]] = []
-    results: list[Any] = []
-    for shard, operation in requests:
-        connection = None
-        try:
-            connection = shard.checkout()
-            shard.send(connection, operation.packed)
-        except (RedisError, UnsupportedRedis) as error:
-            if connection is not None:
-                shard.after_error(connection, error)
-            errors.append(error)
-        else:
-            sent.append((shard, operation, connection))
-    for shard, operation, connection in sent:
-        try:
-            results.append(operation.read(shard.read(connection, operation)))
-        except (RedisError, UnsupportedRedis) as error:
-            shard.after_error(connection, error)
-            errors.append(shard.with_key(error, operation))
-        else:
-            shard.release(connection)
+    for position, outcome in enumerate(outcomes):
+        if isinstance(outcome, RedisError):
+            shard, operation = requests[position]
+            try:
+                outcomes[position] = shard.retry(operation, outcome)
+            except (RedisError, UnsupportedRedis) as error:
+                errors.append(error)
+        elif isinstance(outcome, UnsupportedRedis):
+            errors.append(outcome)
     if errors:
         raise errors[0]
-    return results
+    return outcomes
+
+
+def _execute_once(requests: Sequence[Request]) -> list[Any]:
+    """Return the result or the error of each."""
+    sent: list[tuple[int, Server, Any]] = []
+    outcomes: list[Any] = [None] * len(requests)
+    for position, (shard, operation) in enumerate(requests):
+        connection = None
+        try:
+            server = shard.server
+            connection = server.checkout()
+            server.send(connection, operation.packed)
+        except (RedisError, UnsupportedRedis) as error:
+            if connection is not None:
+                server.after_error(connection, error)
+            outcomes[position] = error
+        else:
+            sent.append((position, server, connection))
+    for position, server, connection in sent:
+        operation = requests[position][1]
+        try:
+            outcomes[position] = operation.read(server.read(connection, operation))
+        except (RedisError, UnsupportedRedis) as error:
+            server.after_error(connection, error)
+            outcomes[position] = server.with_key(error, operation)
+        else:
+            server.release(connection)
+    return outcomes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 import socket
 from collections.abc import Mapping
@@ -38,9 +39,10 @@ class ConnectionLimits(NamedTuple):
     health_check_interval: float = 5.0
 
     @classmethod
-    def taken_from(cls, options: dict[str, Any]) -> ConnectionLimits:
-        """Take the limits out of the options of a host; None is no limit."""
-        return cls(**{name: _limit(name, options.pop(name)) for name in cls._fields if name in options})
+    def taken_from(cls, options: Mapping[str, Any]) -> tuple[ConnectionLimits, dict[str, Any]]:
+        """Return the limits among the options of a host, and its other options."""
+        limits = {name: _limit(name, options[name]) for name in cls._fields if name in options}
+        return cls(**limits), {name: value for name, value in options.items() if name not in limits}
 
 
 def _limit(name: str, value: Any) -> float:
@@ -62,21 +64,39 @@ class Host:
     moves = False
     """Whether it may be another server at the next connection."""
 
+    in_cluster = False
+    """Whether it is a node of a Redis Cluster."""
+
     def __init__(self, name: str, connection_class: type[Any], options: Mapping[str, Any]) -> None:
         self.name = name
-        self._connection_class = connection_class
+        self.connection_class = connection_class
         # A retry of redis-py could send a request twice.
-        self._options = {**options, "retry": Retry(NoBackoff(), 0)}
-        self.limits = ConnectionLimits.taken_from(self._options)
+        self.options: Mapping[str, Any] = {**options, "retry": Retry(NoBackoff(), 0)}
+        """The arguments of ``connection_class``."""
+        self.limits, self.options = ConnectionLimits.taken_from(self.options)
         if issubclass(connection_class, (Connection, SSLConnection)):
-            self._options.setdefault("socket_keepalive", True)
-            self._options.setdefault("socket_keepalive_options", keepalive_options())
-        self.connect_timeout: float = self._options.get("socket_connect_timeout") or _CONNECT_SECONDS
+            defaults = {"socket_keepalive": True, "socket_keepalive_options": keepalive_options()}
+            self.options = {**defaults, **self.options}
+        self.connect_timeout: float = self.options.get("socket_connect_timeout") or _CONNECT_SECONDS
         """How many seconds a caller may wait for a connection."""
         self._make()  # shows a wrong option now, not at the first use
 
+    @property
+    def address(self) -> tuple[str, int]:
+        """The host and port, of a server that is connected to by TCP."""
+        return self.options.get("host", "localhost"), self.options.get("port", 6379)
+
+    def node_at(self, host: str, port: int) -> Host:
+        """Return a node of the same cluster, which is connected to with the same options."""
+        node = copy.copy(self)
+        node.in_cluster = True
+        node.options = {**self.options, "host": host, "port": port}
+        scheme = "rediss" if issubclass(self.connection_class, SSLConnection) else "redis"
+        node.name = f"{scheme}://{host}:{port}"
+        return node
+
     def _make(self) -> Any:
-        return self._connection_class(**self._options)
+        return self.connection_class(**self.options)
 
     def connect(self) -> Any:
         """Return a new connection of redis-py. Raises redis-py's ``ConnectionError``."""

@@ -130,6 +130,32 @@ def _parse_sentinel(options: dict[str, Any]) -> Host:
     return SentinelHost(cluster, service, options)
 
 
+def parse_start_nodes(hosts: Sequence[Any] | None, connection_kwargs: Mapping[str, Any] | None) -> list[Host]:
+    """
+    Return the start nodes of a Redis Cluster.
+
+    All nodes are connected to with the same options. Raises ``ConfigurationError`` for entries whose options differ,
+    or that cannot be nodes of a cluster.
+    """
+    found = parse_hosts(hosts, connection_kwargs)
+    for position, host in enumerate(found):
+        if isinstance(host, SentinelHost) or "path" in host.options:
+            raise ConfigurationError(f"hosts[{position}]: the nodes of a cluster are reached by host and port only")
+        if host.options.get("db"):
+            raise ConfigurationError(f"hosts[{position}]: a Redis Cluster has the database 0 only")
+        if _apart_from_address(host) != _apart_from_address(found[0]):
+            raise ConfigurationError(
+                f"hosts[{position}] has other options than hosts[0]: they hold for all nodes, so write them into "
+                f"connection_kwargs"
+            )
+    return found
+
+
+def _apart_from_address(host: Host) -> tuple[object, ...]:
+    options = {name: value for name, value in host.options.items() if name not in ("host", "port", "db", "retry")}
+    return host.connection_class, host.limits, options
+
+
 def parse_sentinels(sentinels: Any) -> list[tuple[str, int]]:
     """Return the addresses of Sentinels, checked."""
     if not sentinels or not isinstance(sentinels, (list, tuple)):

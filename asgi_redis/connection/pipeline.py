@@ -13,7 +13,7 @@ from typing import Any
 from redis.exceptions import AuthenticationError, NoScriptError, ResponseError
 
 from asgi_redis.connection.redis_py import Unsent, read, write
-from asgi_redis.connection.shard import Shard
+from asgi_redis.connection.server import Server
 from asgi_redis.exceptions import CallInterrupted
 from asgi_redis.wire.operation import Operation
 
@@ -21,22 +21,22 @@ _EXPLAINED = (ResponseError, AuthenticationError)
 _SMALL = 1 << 14  # bytes that fit into the buffer of a socket whose last request was answered
 
 
-def begin(shard: Shard, operation: Operation) -> Any | None:
+def begin(server: Server, operation: Operation) -> Any | None:
     """Send an operation if that takes no waiting; return the connection."""
-    connection = shard.checkout_warm() if len(operation.packed) <= _SMALL else None
+    connection = server.checkout_warm() if len(operation.packed) <= _SMALL else None
     if connection is not None:
         try:
             write(connection, operation.packed)
         except Unsent as error:
-            shard.after_error(connection, error)
+            server.after_error(connection, error)
             return None  # connecting takes waiting
         except BaseException as error:
-            shard.after_error(connection, error)
+            server.after_error(connection, error)
             raise
     return connection
 
 
-def pipeline_execute(shard: Shard, operations: Sequence[Operation], begun: Any | None = None) -> list[Any]:
+def pipeline_execute(server: Server, operations: Sequence[Operation], begun: Any | None = None) -> list[Any]:
     """
     Return the result or the ``Exception`` of each operation.
 
@@ -44,13 +44,13 @@ def pipeline_execute(shard: Shard, operations: Sequence[Operation], begun: Any |
     out an operation whose result is a ``ConnectionError`` or ``TimeoutError``.
     """
     try:
-        connection = shard.checkout() if begun is None else begun
+        connection = server.checkout() if begun is None else begun
     except BaseException as error:  # noqa: BLE001  the callers get it
         return each_its_own(as_exception(error), len(operations))
     outcomes: list[Any] = []
     try:
         if begun is None:
-            shard.send(connection, b"".join([operation.packed for operation in operations]))
+            server.send(connection, b"".join([operation.packed for operation in operations]))
         elif len(operations) > 1:
             write(connection, b"".join([operation.packed for operation in operations[1:]]))
         for operation in operations:
@@ -59,18 +59,18 @@ def pipeline_execute(shard: Shard, operations: Sequence[Operation], begun: Any |
         if again:
             _run_unknown_scripts(connection, operations, outcomes, again)
     except BaseException as interruption:  # noqa: BLE001  the callers get it
-        shard.after_error(connection, interruption)
+        server.after_error(connection, interruption)
         failure = as_exception(interruption)
         lost = [outcome if not isinstance(outcome, NoScriptError) else failure for outcome in outcomes]
-        return _explain(shard, lost + each_its_own(failure, len(operations) - len(lost)))
-    explained = _explain(shard, outcomes)
+        return _explain(server, lost + each_its_own(failure, len(operations) - len(lost)))
+    explained = _explain(server, outcomes)
     refusals = list(filter(is_error, explained))
     if refusals:
-        shard.after_error(connection, next(filter(shard.is_lost, refusals), refusals[0]))
+        server.after_error(connection, next(filter(server.is_lost, refusals), refusals[0]))
         return [
-            shard.with_key(one, operation) if is_error(one) else one for one, operation in zip(explained, operations)
+            server.with_key(one, operation) if is_error(one) else one for one, operation in zip(explained, operations)
         ]
-    shard.release(connection)
+    server.release(connection)
     return explained
 
 
@@ -123,5 +123,5 @@ def _run_unknown_scripts(
         outcomes[position] = _read(connection, operations[position])
 
 
-def _explain(shard: Shard, outcomes: Sequence[Any]) -> list[Any]:
-    return [shard.explain(outcome) if isinstance(outcome, _EXPLAINED) else outcome for outcome in outcomes]
+def _explain(server: Server, outcomes: Sequence[Any]) -> list[Any]:
+    return [server.explain(outcome) if isinstance(outcome, _EXPLAINED) else outcome for outcome in outcomes]

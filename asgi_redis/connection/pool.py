@@ -19,7 +19,7 @@ from weakref import WeakSet
 
 from redis.exceptions import ConnectionError, MasterDownError, ReadOnlyError, ResponseError, TimeoutError
 
-from asgi_redis.connection.errors import before_sending
+from asgi_redis.connection.errors import NoFreeConnection, before_sending
 from asgi_redis.connection.examination import Examination, ask_info
 from asgi_redis.connection.host import Host
 from asgi_redis.connection.idle import IdleOfHub, idle_connections
@@ -156,7 +156,7 @@ class ConnectionPool:
                         return None
                     left = deadline - time.monotonic()
                     if left <= 0:
-                        raise ConnectionError(
+                        raise NoFreeConnection(
                             f"all {limit:.0f} connections to {self.host} are in use (max_connections), and none was "
                             f"given back within {timeout:g} s"
                         )

@@ -210,7 +210,7 @@ parse_error = DefaultParser.parse_error
 _REPLICA = {"READONLY": ReadOnlyError, "MASTERDOWN": MasterDownError, "UNBLOCKED": ReadOnlyError}
 _BY_REPLICA = re.compile(r"(?:^|-)(READONLY|MASTERDOWN|UNBLOCKED(?= force)) ")
 _CLUSTER = (AskError, ClusterCrossSlotError, ClusterDownError)  # MovedError is an AskError
-_BY_CLUSTER = re.compile(r"non local key in a cluster|CROSSSLOT|CLUSTERDOWN")  # within scripts
+_BY_CLUSTER = re.compile(r"non local key in a cluster|CROSSSLOT|CLUSTERDOWN|^(?:MOVED|ASK|TRYAGAIN) ")
 
 
 def refuses_user(error: Exception) -> bool:

@@ -1,142 +1,96 @@
-"""
-One Redis server as a blocking caller sees it: operations in, results out.
-
-A connection serves one call at a time, and then the next call of any thread. No request is ever sent twice: an error
-in the middle of a call closes the connection, and the caller gets the error. Connecting, and finding out that an idle
-connection has died, come before the first byte of a request.
-"""
+"""A part of the data of a layer, and the server that has it."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
-from typing import Any
-from weakref import WeakKeyDictionary
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-from redis.exceptions import (
-    AuthenticationError,
-    NoPermissionError,
-    NoScriptError,
-    RedisError,
-    ResponseError,
-    TimeoutError,
-)
+from redis.exceptions import RedisError
 
-from asgi_redis.connection import redis_py
-from asgi_redis.connection.errors import explain, wrong_type_error
-from asgi_redis.connection.host import Host
-from asgi_redis.connection.permissions import Permissions
-from asgi_redis.connection.pool import ConnectionPool
-from asgi_redis.exceptions import UnsupportedRedis
-from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS, BackgroundReplies
+from asgi_redis.connection.host import ConnectionLimits
+from asgi_redis.connection.server import Server
 from asgi_redis.wire.operation import Operation
-from asgi_redis.wire.server import scan, types, unlink
-
-_KEYS_LOOKED_AT = 1000  # to find a key of another type
+from asgi_redis.wire.server import scan, unlink
 
 
-class Shard(ConnectionPool):
-    """The connections to one host, and the operations on them."""
+class Attempt(NamedTuple):
+    """
+    A further attempt at a request of which certainly nothing was carried out.
 
-    def __init__(self, host: Host, keeps_keys: bool = True) -> None:
-        self._client_ids: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
-        self.background_replies = BackgroundReplies(f"late reply of {host}")
-        self.permissions = Permissions()
-        super().__init__(host, keeps_keys)
+    ``asks``: the request has to be one of ``Operation.asking``. ``number`` counts the attempts before it, and no
+    other is made after ``deadline`` (``time.monotonic``).
+    """
+
+    server: Server
+    asks: bool
+    number: int
+    deadline: float
+
+
+class Shard:
+    """A part of the data of a layer, which is on one server for good."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    @property
+    def server(self) -> Server:
+        """The server where the data are, as far as is known."""
+        return self._server
+
+    @property
+    def name(self) -> object:
+        """The name in errors and logs."""
+        return self._server.host
+
+    @property
+    def limits(self) -> ConnectionLimits:
+        """The limits of the connections to each server."""
+        return self._server.host.limits
+
+    @property
+    def is_located(self) -> bool:
+        """Whether ``server`` is known without asking for it."""
+        return True
+
+    def locate(self) -> Server:
+        """Return the server where the data are now, by its account. Raises ``RedisError``."""
+        return self._server
+
+    def drop_idle(self) -> None:
+        """Close the connections that no call is using."""
+        self._server.drop_idle()
 
     def execute(self, operation: Operation, fail_fast: bool = False, spare: bool = False) -> Any:
+        """Send one operation and return its result; see ``Server.execute``."""
+        return self._server.execute(operation, fail_fast, spare)
+
+    def retry(self, operation: Operation, error: RedisError, fail_fast: bool = False, spare: bool = False) -> Any:
         """
-        Send one operation and return the meaning of its replies.
+        Return the result of further attempts after ``error``.
 
-        With ``fail_fast`` it waits up to ``HANG_TIMEOUT_SECONDS`` for the reply, then raises ``TimeoutError``.
-
-        Raises ``redis.exceptions.RedisError``. After a ``ConnectionError`` or a ``TimeoutError`` Redis may or may not
-        have carried it out.
+        Raises ``error`` where the request may have been carried out, or where no other attempt can help.
         """
-        connection = self.checkout(fail_fast, spare)
-        try:
-            self.send(connection, operation.packed, fail_fast)
-            if fail_fast:
-                self._await_reply(connection)
-            reply = self.read(connection, operation)
-        except BaseException as error:
-            self.after_error(connection, error)
-            if isinstance(error, ResponseError):
-                explained = self.with_key(error, operation)
-                if explained is not error:
-                    raise explained from error
-            raise
-        self.release(connection)
-        return operation.read(reply)
+        raise error
 
-    def _await_reply(self, connection: Any) -> None:
-        if not redis_py.has_reply(connection, HANG_TIMEOUT_SECONDS):
-            raise TimeoutError(f"{self.host} has not answered within {HANG_TIMEOUT_SECONDS:g} s")
+    def next_attempt(self, error: RedisError, fail_fast: bool = False, before: Attempt | None = None) -> Attempt:
+        """
+        Return the attempt to make after ``error``, when its time has come.
 
-    def read(self, connection: Any, operation: Operation) -> Any:
-        """Return the reply to an operation that was sent, or the list of its replies."""
-        try:
-            try:
-                return redis_py.read(connection, operation.replies)
-            except NoScriptError:
-                # Redis has run nothing: asking again cannot repeat anything.
-                redis_py.write(connection, operation.with_text())
-                return redis_py.read(connection, operation.replies)
-        except (ResponseError, AuthenticationError) as error:
-            explained = self.explain(error)
-            if explained is error:
-                raise
-            raise explained from error
-
-    def explain(self, error: Exception) -> Exception:
-        """Return the error that callers get for an error reply; mostly the same."""
-        return explain(self.host, "?" if self._examination is None else self._examination.version, error)
-
-    def with_key(self, error: Exception, operation: Operation) -> Exception:
-        """Ask Redis for the key of another type that an error is about; add its name."""
-        if not redis_py.is_wrong_type(error):
-            return error
-        keys = operation.keys()[:_KEYS_LOOKED_AT]
-        try:
-            kinds = self.execute(types(keys), fail_fast=True, spare=True)
-        except (RedisError, UnsupportedRedis):
-            return error
-        # Counters are hashes; they come after the queues.
-        wrong = next((found for found in zip(keys, kinds) if found[1] not in (b"zset", b"none")), None)
-        return wrong_type_error(self.host, *wrong) if wrong else error
-
-    def client_id(self, connection: Any, ask: Operation, fail_fast: bool = False) -> int:
-        """Return the number that Redis knows ``connection`` by; ``ask`` asks for it."""
-        client = self._client_ids.get(connection)
-        if client is None:
-            redis_py.write(connection, ask.packed)
-            if fail_fast:
-                self._await_reply(connection)
-            client = self._client_ids[connection] = int(ask.read(self.read(connection, ask)))
-        return client
-
-    def learn_permissions(self, parts: Sequence[Operation]) -> None:
-        """Ask the server, if need be, whether the ``parts`` of a wait are allowed."""
-        self.permissions.learn(functools.partial(self.execute, fail_fast=True), parts)
-
-    def after_error(self, connection: Any, error: BaseException) -> None:
-        """Release or close the connection; have permissions asked for after a refusal."""
-        if isinstance(error, NoPermissionError):
-            self.permissions.forget()
-        super().after_error(connection, error)
-
-    def _reconnect(self, connection: Any) -> None:
-        self._client_ids.pop(connection, None)
-        super()._reconnect(connection)
+        ``before`` is the attempt that has failed, unless it was the first. Raises as ``retry`` does. With
+        ``fail_fast`` it does not wait for data that are on the move.
+        """
+        raise error
 
 
 def delete_matching(shard: Shard, pattern: bytes, is_own: Callable[[bytes], bool]) -> None:
     """Delete the keys that match a glob and are ``is_own``, some at a time."""
-    cursor = b"0"
-    while True:
-        cursor, found = shard.execute(scan(cursor, pattern))
-        keys = list(filter(is_own, found))
-        if keys:
-            shard.execute(unlink(keys))
-        if cursor == b"0":
-            return
+    scanned: Server | None = None
+    while (server := shard.locate()) is not scanned:  # again, where the shard has moved meanwhile
+        cursor: bytes | None = None
+        while cursor != b"0":
+            cursor, found = server.execute(scan(cursor or b"0", pattern))
+            keys = list(filter(is_own, found))
+            if keys:
+                shard.execute(unlink(keys))
+        scanned = server

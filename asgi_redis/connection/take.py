@@ -13,6 +13,7 @@ from typing import Any
 from redis.exceptions import RedisError, ResponseError, TimeoutError
 
 from asgi_redis.connection.exchange import Exchange, NoAnswer
+from asgi_redis.connection.server import Server
 from asgi_redis.connection.shard import Shard
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS
@@ -40,9 +41,14 @@ class Take(Exchange):
     _is_left = False  # whether the thread has surely been started
 
     def __init__(
-        self, shard: Shard, operation: Operation, requeue: Callable[[Taken], Operation], generation: int
+        self,
+        shard: Shard,
+        operation: Operation,
+        requeue: Callable[[Taken], Operation],
+        generation: int,
+        server: Server | None = None,
     ) -> None:
-        super().__init__(shard, operation)
+        super().__init__(shard, operation, server)
         self._requeue = requeue
         self.generation = generation
 
@@ -66,7 +72,7 @@ class Take(Exchange):
             raise TimeoutError(str(error)) from None
         except Exception as error:
             self.fail(error)
-            explained = self.shard.with_key(error, self.operation)
+            explained = self.server.with_key(error, self.operation)
             if explained is error:
                 raise
             raise explained from error
@@ -99,7 +105,7 @@ class Take(Exchange):
     def _leave(self) -> None:
         """Have a thread wait for the reply, and requeue the messages in it."""
         self._reading = [None]
-        self.shard.background_replies.wait_for(self._read_late)
+        self.server.background_replies.wait_for(self._read_late)
         self._is_left = True
 
     def _may_read(self) -> bool:
@@ -130,15 +136,22 @@ def requeue_all(requeues: Iterable[Exchange]) -> None:
     for requeue in requeues:
         for _ in range(2):
             try:
-                requeue.run()
+                _run(requeue)
                 break
             except (RedisError, UnsupportedRedis) as error:
-                logger.error("A message could not be put back at %s and is lost: %s", requeue.shard.host, error)
+                logger.error("A message could not be put back at %s and is lost: %s", requeue.shard.name, error)
                 break
             except BaseException as error:  # noqa: BLE001  raised when all are back
                 interruption = error
     if interruption is not None:
         raise interruption
+
+
+def _run(requeue: Exchange) -> None:
+    try:
+        requeue.run()
+    except RedisError as error:
+        requeue.shard.retry(requeue.operation, error)  # the shard may have moved since the message was taken
 
 
 def requeue_taken(takes: Collection[Take]) -> None:
@@ -161,5 +174,5 @@ def _rescue(take: Take) -> None:
                 take.drop()
                 # An error's text may quote a message.
                 name = type(error).__name__
-                logger.error("An interrupted call at %s may have lost a message: %s", take.shard.host, name)
+                logger.error("An interrupted call at %s may have lost a message: %s", take.shard.name, name)
                 return

@@ -16,13 +16,13 @@ from typing import NamedTuple, Optional
 
 from redis.exceptions import RedisError, ResponseError
 
-from asgi_redis.connection import Shard
+from asgi_redis.connection import Shard, is_refusal
 from asgi_redis.engine.codec import MessageDecoder, MessageEncoder
 from asgi_redis.engine.rules import CallRules
 from asgi_redis.exceptions import ChannelFull, MessageTooLarge, UndecodableMessage
 from asgi_redis.process.awaiting import refuse_await
 from asgi_redis.serializers import Serializer
-from asgi_redis.wire import DelayedEntry, DelayOperations, DueNow
+from asgi_redis.wire import DelayedEntry, DelayOperations, DueNow, Keys
 from asgi_redis.wire.expiry import MAX_EXPIRY_SECONDS
 from asgi_redis.wire.message import Message
 from asgi_redis.wire.names import is_normal, queue_of, shares
@@ -59,7 +59,7 @@ class DelayedMessages:
     def __init__(
         self,
         shards: Sequence[Shard],
-        operations: DelayOperations,
+        keys: Sequence[Keys],
         serializer: Serializer,
         rules: CallRules,
         encoder: MessageEncoder,
@@ -67,7 +67,7 @@ class DelayedMessages:
     ) -> None:
         self._decoder = MessageDecoder(serializer, "that cannot be read or sent", "delayed message")
         self._shards = shards
-        self._operations = operations
+        self._operations = [DelayOperations(of_shard, rules.expiry) for of_shard in keys]
         self._serialize = serializer.serialize
         self._rules = rules
         self._encode = encoder.encode_for
@@ -94,8 +94,8 @@ class DelayedMessages:
         self._rules.check_message(message)
         self._encode(channel, message)  # the errors of a send belong here, where they can be seen
         member = self._serialize({"channel": channel, "message": message})
-        shard = random.choice([index for index, capacity in self._shares(channel).items() if capacity])
-        self._shards[shard].execute(self._operations.store(member, float(seconds)))
+        index = random.choice([index for index, capacity in self._shares(channel).items() if capacity])
+        self._shards[index].execute(self._operations[index].store(member, float(seconds)))
 
     def deliver(self) -> float | None:
         """
@@ -117,12 +117,12 @@ class DelayedMessages:
         return _shortest(waits)
 
     def _deliver(self, index: int) -> float | None:
-        shard = self._shards[index]
-        due: DueNow = shard.execute(self._operations.due(_AT_ONCE, RETRY_SECONDS))
+        shard, operations = self._shards[index], self._operations[index]
+        due: DueNow = shard.execute(operations.due(_AT_ONCE, RETRY_SECONDS))
         waits = [due.wait, *[self._try_queue(index, queue) for queue in due.queues]]
         full: dict[bytes, list[DelayedEntry]] = {}
         for entry in due.messages:
-            message = self._read(shard, entry)
+            message = self._read(index, entry)
             if message is None:
                 continue
             if message.queue in full:
@@ -132,23 +132,23 @@ class DelayedMessages:
                 waits.append(RETRY_SECONDS)
         for queue, entries in full.items():
             if entries:
-                shard.execute(self._operations.wait(entries, queue, RETRY_SECONDS))
+                shard.execute(operations.wait(entries, queue, RETRY_SECONDS))
         return _shortest(waits)
 
     def _try_queue(self, index: int, queue: bytes) -> float | None:
         """Deliver messages while there is room in a queue; return when to try again."""
-        shard = self._shards[index]
-        waiting: list[DelayedEntry] = shard.execute(self._operations.waiting(queue, _AT_ONCE))
+        shard, operations = self._shards[index], self._operations[index]
+        waiting: list[DelayedEntry] = shard.execute(operations.waiting(queue, _AT_ONCE))
         for entry in waiting:
-            message = self._read(shard, entry, queue)
+            message = self._read(index, entry, queue)
             if message is not None and not self._try(index, message):
                 return RETRY_SECONDS
         if not waiting:
             return None
-        shard.execute(self._operations.try_again(queue))  # after others
+        shard.execute(operations.try_again(queue))  # after others
         return 0.0
 
-    def _read(self, shard: Shard, entry: DelayedEntry, queue: bytes | None = None) -> Due | None:
+    def _read(self, index: int, entry: DelayedEntry, queue: bytes | None = None) -> Due | None:
         """Return a message, which may wait for room in ``queue``; None: it was dropped."""
         try:
             found = self._decoder.decode(self._decoder.payload(entry.member))
@@ -161,19 +161,18 @@ class DelayedMessages:
                 raise UndecodableMessage("it waits for room in another queue than its own")
             return Due(entry, queue is not None, channel, own_queue, message, self._encode(channel, message))
         except Exception as error:  # noqa: BLE001  a custom format may raise anything
-            shard.execute(self._operations.discard(entry, queue))
+            self._shards[index].execute(self._operations[index].discard(entry, queue))
             self._decoder.drop(None, error)
             return None
 
     def _try(self, index: int, due: Due) -> bool:
         """Return whether a message was delivered; otherwise it waits for room."""
-        shard = self._shards[index]
         try:
             delivered = self._put(index, due)
         except ResponseError as error:
-            if shard.is_lost(error):
+            if is_refusal(error):
                 raise
-            self._wait(shard, due)
+            self._wait(index, due)
             if due.channel not in self._refused:
                 self._refused.add(due.channel)
                 logger.error("Redis refuses the delayed messages for channel %r: %s", due.channel, error)
@@ -181,21 +180,22 @@ class DelayedMessages:
         # A message that waits behind others is not tried, and proves nothing.
         if delivered:
             self._refused.discard(due.channel)
-        elif self._wait(shard, due):
+        elif self._wait(index, due):
             logger.info("Delayed messages wait for room: channel %r is full", due.channel)
         return delivered
 
     def _put(self, index: int, due: Due) -> bool:
         """Put a message into its queue; return whether it no longer waits."""
         if self._is_local(due.channel):
-            return self._put_locally(self._shards[index], due)
+            return self._put_locally(index, due)
         capacity = self._shares(due.channel).get(index, 0)
-        operation = self._operations.deliver(due.entry, due.queue, capacity, due.member, due.waiting)
+        operation = self._operations[index].deliver(due.entry, due.queue, capacity, due.member, due.waiting)
         return self._shards[index].execute(operation) != 0  # type: ignore[no-any-return]
 
-    def _put_locally(self, shard: Shard, due: Due) -> bool:
+    def _put_locally(self, index: int, due: Due) -> bool:
         assert self._send_locally is not None
-        if not shard.execute(self._operations.discard(due.entry, due.queue if due.waiting else None)):
+        taking = self._operations[index].discard(due.entry, due.queue if due.waiting else None)
+        if not self._shards[index].execute(taking):
             return True  # another process has it
         try:
             self._send_locally(due.channel, due.message)
@@ -204,16 +204,17 @@ class DelayedMessages:
         except ChannelFull:
             return False
         except BaseException:
-            self._wait(shard, due)
+            self._wait(index, due)
             raise
         return True
 
-    def _wait(self, shard: Shard, due: Due) -> bool:
+    def _wait(self, index: int, due: Due) -> bool:
         """Let a message wait for room in its queue; return whether it is the first."""
         was_taken = self._is_local(due.channel)
         if due.waiting and not was_taken:
             return False  # it still does
-        is_first: bool = shard.execute(self._operations.wait([due.entry], due.queue, RETRY_SECONDS, was_taken))
+        waiting = self._operations[index].wait([due.entry], due.queue, RETRY_SECONDS, was_taken)
+        is_first: bool = self._shards[index].execute(waiting)
         return is_first
 
     def _is_local(self, channel: str) -> bool:

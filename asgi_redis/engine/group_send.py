@@ -31,7 +31,7 @@ class _Placement(NamedTuple):
     ``largest`` the part with the most names.
     """
 
-    parts: list[tuple[Shard, list[GroupPart], bool]]
+    parts: list[tuple[int, list[GroupPart], bool]]
     longest_name: bytes
     largest: GroupPart
 
@@ -39,7 +39,7 @@ class _Placement(NamedTuple):
 class _Frames(NamedTuple):
     """Requests without their heads, with bytes that some add, and the longest tail."""
 
-    frames: list[tuple[Shard, GroupFrame, bytes]]
+    frames: list[tuple[int, GroupFrame, bytes]]
     longest: int
 
 
@@ -49,14 +49,13 @@ class GroupSender:
     def __init__(
         self,
         shards: Sequence[Shard],
-        keys: Keys,
-        operations: GroupSendOperations,
+        keys: Sequence[Keys],
         encoder: MessageEncoder,
         rules: CallRules,
     ) -> None:
         self._shards = shards
         self._keys = keys
-        self._operations = operations
+        self._operations = [GroupSendOperations(of_shard, rules.expiry) for of_shard in keys]
         self._encoder = encoder
         self._spliceable = encoder.spliceable
         self._rules = rules
@@ -95,11 +94,11 @@ class GroupSender:
     def _refusal(self, refused: Sequence[GroupPart]) -> Plan[ResponseError]:
         first, others = refused[0], f" and {len(refused) - 1} others" if len(refused) > 1 else ""
         text = f"{first.refusal}: the queue of {first.channels[0].decode()}{others}"
-        key = self._keys.queue(first.queue)
-        kinds = yield [(shard, types([key])) for shard in self._shards]
-        for shard, (kind,) in zip(self._shards, kinds):
+        keys = [of_shard.queue(first.queue) for of_shard in self._keys]
+        kinds = yield [(shard, types([key])) for shard, key in zip(self._shards, keys)]
+        for shard, key, (kind,) in zip(self._shards, keys, kinds):
             if kind not in (b"zset", b"none"):
-                text += f": {describe_wrong_type(shard.host, key, kind)}"
+                text += f": {describe_wrong_type(shard.name, key, kind)}"
         return ResponseError(text)
 
     def _send_parts(
@@ -139,17 +138,17 @@ class GroupSender:
             size = sum(len(frame.before) + len(frame.after) + len(tail) for _, frame, tail in found.frames)
             self._frames.put(key, found, size + _size(members))
         self._encoder.check(message, len(head) + found.longest)
-        for shard, frame, tail in found.frames:
-            yield shard, self._operations.send(frame, head + tail)
+        for number, frame, tail in found.frames:
+            yield self._shards[number], self._operations[number].send(frame, head + tail)
 
     def _make_frames(self, members: tuple[bytes, ...], turn: int, last: bool, head_length: int) -> _Frames:
         assert self._spliceable is not None
         placement = self._place(members, turn, last)
         frames = []
-        for shard, parts, count_full in placement.parts:
+        for number, parts, count_full in placement.parts:
             tails = ((part, self._spliceable.tail(part.channels)) for part in parts)
             for some in _chunks(tails, head_length):
-                frames.append((shard, *self._frame(some, count_full)))
+                frames.append((number, *self._frame(number, some, count_full)))
         return _Frames(frames, len(self._spliceable.tail([placement.longest_name])))
 
     def _whole_requests(
@@ -167,29 +166,31 @@ class GroupSender:
         if self._encoder.is_too_long(length):
             length = len(encode([placement.longest_name], message))
         self._encoder.check(message, length)
-        for shard, parts, count_full in placement.parts:
+        for number, parts, count_full in placement.parts:
             entries = (
                 (part, largest if part is placement.largest else encode(part.channels, message)) for part in parts
             )
             for some in _chunks(entries):
-                yield shard, self._operations.send(*self._frame(some, count_full))
+                yield self._shards[number], self._operations[number].send(*self._frame(number, some, count_full))
 
-    def _frame(self, some: Sequence[tuple[GroupPart, bytes]], count_full: bool) -> tuple[GroupFrame, bytes]:
-        """Return the frame of a request to some queues, and the end of its head."""
+    def _frame(
+        self, number: int, some: Sequence[tuple[GroupPart, bytes]], count_full: bool
+    ) -> tuple[GroupFrame, bytes]:
+        """Return the frame of a request to queues of a shard, and the end of its head."""
         parts, tails = [part for part, _ in some], [tail for _, tail in some]
         if len(some) > 1:
-            return self._operations.frame(parts, tails, count_full), b""
+            return self._operations[number].frame(parts, tails, count_full), b""
         # A single entry comes whole: a script takes long to put together a large one.
-        return self._operations.frame(parts, [b""], count_full), tails[0]
+        return self._operations[number].frame(parts, [b""], count_full), tails[0]
 
     def _place(self, members: tuple[bytes, ...], turn: int, last: bool) -> _Placement:
         by_shard = plan_group(members, len(self._shards), turn, self._rules.get_capacity, self._name_bytes)
-        placed: list[tuple[Shard, list[GroupPart], bool]] = []
-        for shard, parts in zip(self._shards, by_shard):
+        placed: list[tuple[int, list[GroupPart], bool]] = []
+        for number, parts in enumerate(by_shard):
             for count_full in (True, False):
                 counted = [part for part in parts if count_full == (last or not part.elsewhere)]
                 if counted:
-                    placed.append((shard, counted, count_full))
+                    placed.append((number, counted, count_full))
         every_part = (part for parts in by_shard for part in parts)
         # Another program may have put names into the group that are none.
         largest = max(every_part, key=lambda part: len(part.channels), default=GroupPart(b"", 0, []))

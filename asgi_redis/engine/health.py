@@ -89,21 +89,21 @@ class Health:
         )
 
     def readable(self, turn: Turn, waits: bool) -> Turn:
-        """Return the sources and keys that can be read at present."""
+        """Return the sources and queues that can be read at present."""
         if self.absent:
             if waits and self._untried:
                 self._start_retrying()
             turn = [one for one in turn if one[0] not in self.absent]
         return self._wrong_type.without(turn)
 
-    def failed(self, number: int, error: Exception, keys: Sequence[bytes], waiting: bool) -> bool:
+    def failed(self, number: int, error: Exception, queues: Sequence[bytes], waiting: bool) -> bool:
         """
-        Leave a source out, or the keys among ``keys`` that are no queues.
+        Leave a source out, or those of ``queues`` whose keys are none.
 
         ``waiting``: a wait has failed; then the outage lasts until a wait succeeds. Returns whether the source was
         left out.
         """
-        if is_wrong_type(error) and self._wrong_type.find(number, keys):
+        if is_wrong_type(error) and self._wrong_type.find(number, queues):
             self.served(number, waiting=False)
             return False
         with self._lock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from asgi_redis.wire import Taken
 from asgi_redis.wire.message import Limits
@@ -41,27 +41,27 @@ def exhausted(limits: Limits) -> set[str]:
 
 
 class QueueLimits:
-    """The limits of one look at Redis, by the keys of queues; ``key`` makes them."""
+    """The limits of one look at Redis, by queue."""
 
-    def __init__(self, limits: Mapping[str, int], key: Callable[[bytes], bytes]) -> None:
+    def __init__(self, limits: Mapping[str, int]) -> None:
         self._each, some = (limits.each, limits.some) if isinstance(limits, ReceiveLimits) else (None, limits)
-        self._left = {key(name.encode()): number for name, number in some.items()}
+        self._left = {name.encode(): number for name, number in some.items()}
 
-    def readable(self, keys: Sequence[bytes]) -> list[bytes]:
+    def readable(self, queues: Sequence[bytes]) -> list[bytes]:
         """Return the queues of which something may be taken yet."""
-        return [key for key in keys if self._left.get(key, 1) > 0]
+        return [queue for queue in queues if self._left.get(queue, 1) > 0]
 
-    def of(self, keys: Sequence[bytes], room: int) -> list[int]:
+    def of(self, queues: Sequence[bytes], room: int) -> list[int]:
         """Return the limit of each queue, or one for all, or none, for ``room`` messages."""
         each, left = self._each, self._left
         if room == 1:
             return []  # no queue gives more
-        if all(number <= 0 for number in left.values()):  # such queues are not among the keys any more
+        if all(number <= 0 for number in left.values()):  # such queues are not among these any more
             return [] if each is None else [each]  # one limit is for all
-        return [left.get(key, room if each is None else each) for key in keys]
+        return [left.get(queue, room if each is None else each) for queue in queues]
 
     def count(self, taken: Sequence[Taken], limit: int) -> None:
         """Count messages that a call has taken, which wants up to ``limit``."""
         each = limit if self._each is None else self._each
         for one in taken:
-            self._left[one.key] = self._left.get(one.key, each) - 1
+            self._left[one.queue] = self._left.get(one.queue, each) - 1

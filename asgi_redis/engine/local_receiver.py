@@ -16,7 +16,7 @@ from asgi_redis.engine.receiver import Receiver
 from asgi_redis.engine.rules import CallRules
 from asgi_redis.engine.stores.receiver import StoreReceiver
 from asgi_redis.engine.stores.store import StoreListener
-from asgi_redis.wire import ChannelSet, Keys, ReceiveOperations
+from asgi_redis.wire import ChannelSet, Keys
 from asgi_redis.wire.message import Batch
 from asgi_redis.wire.names import is_normal
 
@@ -47,8 +47,11 @@ class StoreSource:
     def try_to_wait(self) -> None:
         """Do nothing: where messages can be taken, one can wait."""
 
-    def wrong_types(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Return no keys: each queue of a store is one."""
+    def key(self, queue: bytes) -> bytes:
+        return queue
+
+    def wrong_types(self, queues: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return no queues: a store has nothing else."""
         return {}
 
     def settle(self, deadline: float) -> bool:
@@ -68,12 +71,11 @@ class LocalReceiver(Receiver):
         self,
         source: StoreSource,
         shards: Sequence[Shard],
-        keys: Keys,
-        operations: ReceiveOperations,
+        keys: Sequence[Keys],
         decoder: MessageDecoder,
         rules: CallRules,
     ) -> None:
-        super().__init__(shards, keys, operations, decoder, rules)
+        super().__init__(shards, keys, decoder, rules)
         self._store = source
         self._number = len(self.sources)
         self.sources.append(source)
@@ -88,7 +90,7 @@ class LocalReceiver(Receiver):
     def _make_channel_set(self, channels: tuple[str, ...]) -> ChannelSet:
         self._check(channels)
         here = tuple(dict.fromkeys(filter(is_normal, channels)))
-        return ChannelSet([name for name in channels if not is_normal(name)], self._keys, len(self._shards), here)
+        return ChannelSet([name for name in channels if not is_normal(name)], len(self._shards), here)
 
     def _look(self, call: ReceiveCall, turn: Turn) -> Batch:
         here_first = call.channels.is_here_first()

@@ -15,7 +15,7 @@ from asgi_redis.engine.group_send import GroupSender
 from asgi_redis.engine.rules import CallRules
 from asgi_redis.engine.send import Sender
 from asgi_redis.exceptions import ChannelFull
-from asgi_redis.wire import GroupOperations, GroupSendOperations, Keys, SendOperations, Witness, shard_of
+from asgi_redis.wire import GroupOperations, Keys, Witness, shard_of
 from asgi_redis.wire.message import Message
 
 
@@ -23,15 +23,17 @@ class RedisPlans:
     """
     The plans of one layer.
 
-    ``shards`` are its servers, ``keys`` names the Redis keys of its channels and groups.
+    ``shards`` hold its data; ``keys`` make the names that these have there, for each shard.
     """
 
-    def __init__(self, shards: Sequence[Shard], keys: Keys, encoder: MessageEncoder, rules: CallRules) -> None:
+    def __init__(
+        self, shards: Sequence[Shard], keys: Sequence[Keys], encoder: MessageEncoder, rules: CallRules
+    ) -> None:
         self.shards = shards
         self.keys = keys
-        self._groups = GroupOperations(keys, rules.group_expiry)
-        self._sender = Sender(shards, SendOperations(keys, rules.expiry), encoder, rules)
-        self._group_sender = GroupSender(shards, keys, GroupSendOperations(keys, rules.expiry), encoder, rules)
+        self._groups = [GroupOperations(of_shard, rules.group_expiry) for of_shard in keys]
+        self._sender = Sender(shards, keys, encoder, rules)
+        self._group_sender = GroupSender(shards, keys, encoder, rules)
         self._rules = rules
 
     def send(self, channel: str, message: Message) -> Plan[None]:
@@ -63,12 +65,14 @@ class RedisPlans:
     def group_add(self, group: str, channel: str) -> Plan[None]:
         """Add a channel to a group, or renew its membership."""
         self._check_membership(group, channel)
-        yield [(self.group_shard(group), self._groups.add(group, channel))]
+        number = self.group_shard(group)
+        yield [(self.shards[number], self._groups[number].add(group, channel))]
 
     def group_discard(self, group: str, channel: str) -> Plan[None]:
         """Remove a channel from a group."""
         self._check_membership(group, channel)
-        yield [(self.group_shard(group), self._groups.discard(group, channel))]
+        number = self.group_shard(group)
+        yield [(self.shards[number], self._groups[number].discard(group, channel))]
 
     def _check_membership(self, group: str, channel: str) -> None:
         self._rules.valid_group_name(group)
@@ -93,28 +97,29 @@ class RedisPlans:
         return self._members(group)
 
     def _members(self, group: str) -> Plan[list[bytes]]:
-        shard = self.group_shard(group)
+        number = self.group_shard(group)
+        shard, operations = self.shards[number], self._groups[number]
         while True:
-            (found,) = yield [(shard, self._groups.members(group))]
+            (found,) = yield [(shard, operations.members(group))]
             if not found.expired:
                 break
         members: list[bytes] = found.names
         if found.more:
-            members = yield from self._scan_members(group, shard)
+            members = yield from self._scan_members(group, number)
         # Another program may have put anything in there.
         if b"".join(members).isascii() and max(map(len, members), default=0) < 100:
             return members
         return [name for name in members if name.isascii() and len(name) < 100]
 
-    def _scan_members(self, group: str, shard: Shard) -> Plan[list[bytes]]:
+    def _scan_members(self, group: str, number: int) -> Plan[list[bytes]]:
         scores: dict[bytes, float] = {}
         cursor = b"0"
         while True:
-            ((cursor, found),) = yield [(shard, self._groups.scan(group, cursor))]
+            ((cursor, found),) = yield [(self.shards[number], self._groups[number].scan(group, cursor))]
             scores.update(found)
             if cursor == b"0":
                 return sorted(scores, key=scores.__getitem__)
 
-    def group_shard(self, group: str) -> Shard:
-        """Return the shard that holds a group."""
-        return self.shards[shard_of(group.encode(), len(self.shards))]
+    def group_shard(self, group: str) -> int:
+        """Return the number of the shard that holds a group."""
+        return shard_of(group.encode(), len(self.shards))

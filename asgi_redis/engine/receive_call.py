@@ -15,7 +15,7 @@ from asgi_redis.wire import ChannelSet
 from asgi_redis.wire.message import Limits
 
 Turn = list[tuple[int, list[bytes]]]
-"""The numbers of sources, each with the keys of the queues to read there, in the order of this turn."""
+"""The numbers of sources, each with the names of the queues to read there, in the order of this turn."""
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.01, 0.25  # between two looks at a server where one may not wait
 
@@ -33,8 +33,11 @@ class Source(Protocol):
     def try_to_wait(self) -> None:
         """Raise ``redis.exceptions.RedisError`` unless a wait for messages works."""
 
-    def wrong_types(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Return the keys that are no queues, with their types. Raises ``RedisError``."""
+    def key(self, queue: bytes) -> bytes:
+        """Return the key of a queue."""
+
+    def wrong_types(self, queues: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return the queues whose keys are none, with their types. Raises ``RedisError``."""
 
     def settle(self, deadline: float) -> bool:
         """Wait for late replies; return whether all are there by ``deadline``."""
@@ -56,11 +59,11 @@ class FailurePolicy:
         return ()
 
     def readable(self, turn: Turn) -> Turn:
-        """Return the sources and keys that can be read at present."""
+        """Return the sources and queues that can be read at present."""
         return turn
 
-    def failed(self, number: int, error: Exception, keys: Sequence[bytes] = (), waiting: bool = False) -> None:
-        """Leave a source out, or some of ``keys``; ``waiting``: a wait has failed."""
+    def failed(self, number: int, error: Exception, queues: Sequence[bytes] = (), waiting: bool = False) -> None:
+        """Leave a source out, or some of its queues; ``waiting``: a wait has failed."""
         raise error
 
     def served(self, number: int, waiting: bool = False) -> None:

@@ -43,17 +43,16 @@ class Receiver:
     def __init__(
         self,
         shards: Sequence[Shard],
-        keys: Keys,
-        operations: ReceiveOperations,
+        keys: Sequence[Keys],
         decoder: MessageDecoder,
         rules: CallRules,
     ) -> None:
-        self._shards = [ShardSource(shard, operations) for shard in shards]
+        self._shards = [
+            ShardSource(shard, ReceiveOperations(of_shard, rules.expiry)) for shard, of_shard in zip(shards, keys)
+        ]
         self.sources: list[Source] = [*self._shards]
-        self._keys = keys
-        self._operations = operations
         self._expiry = rules.expiry
-        self._unpacker = Unpacker(keys, decoder, rules.expiry, self.wake)
+        self._unpacker = Unpacker(decoder, rules.expiry, self.wake)
         self._channel_sets = ChannelSets(self._make_channel_set)
         # Sets of channels change by one name at a time, where there are many.
         check = functools.partial(rules.valid_channel_name, receive=True)
@@ -125,8 +124,8 @@ class Receiver:
                 return received
 
     def _without(self, turn: Turn, full: Collection[str]) -> Turn:
-        left_out = {self._keys.queue(name.encode()) for name in full}
-        turn = [(number, [key for key in keys if key not in left_out]) for number, keys in turn]
+        left_out = {name.encode() for name in full}
+        turn = [(number, [queue for queue in queues if queue not in left_out]) for number, queues in turn]
         return [one for one in turn if one[1]]
 
     def _is_ended(self, call: ReceiveCall) -> bool:
@@ -156,7 +155,7 @@ class Receiver:
 
     def _make_channel_set(self, channels: tuple[str, ...]) -> ChannelSet:
         self._check(channels)
-        return ChannelSet(channels, self._keys, len(self._shards))
+        return ChannelSet(channels, len(self._shards))
 
     def _check(self, channels: tuple[str, ...]) -> None:
         for channel in channels:
@@ -168,26 +167,26 @@ class Receiver:
     def _look(self, call: ReceiveCall, turn: Turn) -> Batch:
         """Take messages from one shard after the other until there are enough."""
         policy, room = call.policy, call.limit
-        queue_limits = QueueLimits(call.limits, self._keys.queue) if call.limits else None
+        queue_limits = QueueLimits(call.limits) if call.limits else None
         limits: Sequence[int] = ()
         self._unpacker.order.begin(call)
-        for number, keys in turn:
+        for number, queues in turn:
             source = self._shards[number]
             if queue_limits is not None:
-                keys = queue_limits.readable(keys)
-                limits = queue_limits.of(keys, room)
+                queues = queue_limits.readable(queues)
+                limits = queue_limits.of(queues, room)
             try:
-                taken = source.take(call, keys, room, limits)
+                taken = source.take(call, queues, room, limits)
             except (RedisError, UnsupportedRedis) as error:
                 if policy.leaves_out and isinstance(error, RedisError):
-                    policy.failed(number, error, keys)
+                    policy.failed(number, error, queues)
                     continue
                 if room == call.limit:
                     raise
                 break  # the messages that were taken must be returned; the next call meets the error again
             policy.served(number)
             if taken.expired:
-                self._count_expired(source.shard, taken.expired)
+                self._count_expired(source, taken.expired)
             if queue_limits is not None:
                 queue_limits.count(taken, call.limit)
             room -= len(taken)
@@ -200,14 +199,14 @@ class Receiver:
             call.forget()
         return received
 
-    def _count_expired(self, shard: Shard, expired: Mapping[bytes, int]) -> None:
-        for key, number in expired.items():
-            self._expired.add(self._keys.queue_name(key), number)
+    def _count_expired(self, source: ShardSource, expired: Mapping[bytes, int]) -> None:
+        for queue, number in expired.items():
+            self._expired.add(queue.decode(), number)
         try:
-            shard.execute(self._operations.count_expired(expired), fail_fast=True)
+            source.count_expired(expired)
         except (RedisError, UnsupportedRedis) as error:
             # Counters cost no message: the messages that were taken with these are returned.
-            logger.debug("Expired messages are not counted at %s: %s", shard.host, error)
+            logger.debug("Expired messages are not counted at %s: %s", source.name, error)
 
     # Waiting
 
@@ -243,7 +242,7 @@ class Receiver:
     def _wait_for_first(self, call: ReceiveCall, turn: Turn, timeout: float, pipe: WakeupPipe) -> None:
         timeout = min(timeout, _LONGEST_WAIT_SECONDS)
         self._unpacker.order.begin(call)
-        pops = [self._shards[number].pop(call, keys, timeout) for number, keys in turn]
+        pops = [self._shards[number].pop(call, queues, timeout) for number, queues in turn]
         # Redis counts whole seconds. It ends those itself, which saves waking up to do it; others it ends too late.
         whole = math.ceil(timeout)
         if pops and whole - timeout < _NEARLY_SECONDS:
@@ -251,19 +250,31 @@ class Receiver:
         policy = call.policy
         listeners = () if call.listener is None else (call.listener,)
         failures = wait_for_first(pops, pipe, timeout, policy.leaves_out, listeners)
-        for (number, keys), pop in zip(turn, pops):
+        for (number, queues), pop in zip(turn, pops):
             error = failures.get(pop)
+            if pop.refusal is not None:
+                call.looks = True
+                error = self._refused(number, pop.refusal, policy)
             if error is None:
                 policy.served(number, waiting=True)
             else:
-                policy.failed(number, error, keys, waiting=True)
+                policy.failed(number, error, queues, waiting=True)
+
+    def _refused(self, number: int, refusal: RedisError, policy: FailurePolicy) -> RedisError | None:
+        """Return the refusal of a pop, if its shard can do no better now."""
+        try:
+            self._shards[number].refused(refusal, policy.leaves_out)
+        except RedisError as error:
+            return error
+        return None
 
     def _take_popped(self, call: ReceiveCall) -> Batch:
         """Return the message that a pop has taken, if there is one."""
         for take in call.takes:
             if take.taken:
                 if is_expired(take.taken[0].age, self._expiry):
-                    self._count_expired(take.shard, {take.taken[0].key: 1})
+                    source = next(one for one in self._shards if one.shard is take.shard)
+                    self._count_expired(source, {take.taken[0].queue: 1})
                     take.taken = []
                 received = self._unpacker.unpack(call)
                 if received:

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from asgi_redis.connection import Plan, Shard, is_unsent
 from asgi_redis.engine.codec import MessageEncoder
 from asgi_redis.engine.rules import CallRules
-from asgi_redis.wire import SendOperations, Witness
+from asgi_redis.wire import Keys, SendOperations, Witness
 from asgi_redis.wire.message import Message
 from asgi_redis.wire.names import queue_of, shares
 
@@ -25,6 +25,7 @@ class _Route(NamedTuple):
     """One shard of a channel. ``last_head`` and ``last_middle`` also count a refusal."""
 
     shard: Shard
+    operations: SendOperations
     head: bytes
     last_head: bytes
     middle: bytes
@@ -40,11 +41,8 @@ class OnceSend:
     might come later is refused. A request that has certainly not been sent counts for nothing.
     """
 
-    def __init__(
-        self, routes: list[_Route], operations: SendOperations, witness: Witness, entry: bytes, expiry: float
-    ) -> None:
+    def __init__(self, routes: list[_Route], witness: Witness, entry: bytes, expiry: float) -> None:
         self._routes = routes
-        self._operations = operations
         self._witness = witness
         self._entry = entry
         self._repeatable_seconds = expiry - min(_LATE_SECONDS, expiry / 2)
@@ -60,11 +58,12 @@ class OnceSend:
         if self._repeatable_until is not None:
             del routes[1:]
         for left in reversed(range(len(routes))):
-            shard, middle = routes[0].shard, routes[0].middle if left else routes[0].last_middle
+            route = routes[0]
+            middle = route.middle if left else route.last_middle
             is_first = self._repeatable_until is None
             self._check_time()
             try:
-                sent = yield [(shard, self._operations.send_once(middle, self._witness, self._entry))]
+                sent = yield [(route.shard, route.operations.send_once(middle, self._witness, self._entry))]
             except RedisError as error:
                 if is_first and is_unsent(error):
                     self._repeatable_until = None
@@ -88,10 +87,9 @@ class Sender:
     """Sends the messages of one layer to channels."""
 
     def __init__(
-        self, shards: Sequence[Shard], operations: SendOperations, encoder: MessageEncoder, rules: CallRules
+        self, shards: Sequence[Shard], keys: Sequence[Keys], encoder: MessageEncoder, rules: CallRules
     ) -> None:
-        self._shards = shards
-        self._operations = operations
+        self._shards = [(shard, SendOperations(of_shard, rules.expiry)) for shard, of_shard in zip(shards, keys)]
         self._encode = encoder.encode_for
         self._rules = rules
         self._turns = itertools.count()
@@ -108,7 +106,7 @@ class Sender:
         for attempt in range(last + 1):
             route = routes[(turn + attempt) % (last + 1)]
             head = route.head if attempt < last else route.last_head
-            sent = yield [(route.shard, self._operations.send(head, entry))]
+            sent = yield [(route.shard, route.operations.send(head, entry))]
             if sent[0]:
                 return True
         return False
@@ -118,7 +116,7 @@ class Sender:
         routes = self._routes(channel)
         turn = next(self._turns) % len(routes) if len(routes) > 1 else 0
         entry = self._encode(channel, message)
-        return OnceSend([*routes[turn:], *routes[:turn]], self._operations, witness, entry, self._rules.expiry)
+        return OnceSend([*routes[turn:], *routes[:turn]], witness, entry, self._rules.expiry)
 
     def _find_routes(self, channel: str) -> list[_Route]:
         self._rules.valid_channel_name(channel)
@@ -126,13 +124,10 @@ class Sender:
 
     def _make_routes(self, name: str, capacity: int) -> list[_Route]:
         queue = name.encode()
-        return [
-            _Route(
-                self._shards[shard],
-                self._operations.send_head(queue, part, count_full=False),
-                self._operations.send_head(queue, part, count_full=True),
-                self._operations.once_middle(queue, part, count_full=False),
-                self._operations.once_middle(queue, part, count_full=True),
-            )
-            for shard, part in shares(name, capacity, len(self._shards)).items()
-        ]
+        routes = []
+        for number, part in shares(name, capacity, len(self._shards)).items():
+            shard, operations = self._shards[number]
+            heads = [operations.send_head(queue, part, count_full) for count_full in (False, True)]
+            middles = [operations.once_middle(queue, part, count_full) for count_full in (False, True)]
+            routes.append(_Route(shard, operations, *heads, *middles))
+        return routes

@@ -1,10 +1,13 @@
-"""One Redis server as a source of messages."""
+"""One shard as a source of messages."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 
-from asgi_redis.connection import BlockingPop, Shard, Take, wait_for_first
+from redis.exceptions import RedisError
+
+from asgi_redis.connection import Attempt, BlockingPop, Shard, Take, has_partly_moved, wait_for_first
 from asgi_redis.engine.receive_call import ReceiveCall
 from asgi_redis.process import fork
 from asgi_redis.process.wakeup import WakeupPipe
@@ -12,6 +15,7 @@ from asgi_redis.wire import ReceiveOperations, TakenMessages
 from asgi_redis.wire.server import types
 
 _QUEUE_TYPES = (b"zset", b"none")
+_MOVING_SECONDS = 0.5  # that a shard is looked at, and not waited for, when it has shown to be on the move
 
 
 class ShardSource:
@@ -19,34 +23,84 @@ class ShardSource:
 
     def __init__(self, shard: Shard, operations: ReceiveOperations) -> None:
         self.shard = shard
-        self.name = shard.host
+        self.name = shard.name
         self._operations = operations
         self._parts_of_pop = operations.parts_of_pop()
         self._probe = operations.probe()
+        self._moves_until = 0.0
 
-    def take(self, call: ReceiveCall, keys: Sequence[bytes], limit: int, limits: Sequence[int]) -> TakenMessages:
+    def take(self, call: ReceiveCall, queues: Sequence[bytes], limit: int, limits: Sequence[int]) -> TakenMessages:
         """Take up to ``limit`` messages, of each queue no more than its limit."""
-        operations = self._operations
-        take = Take(self.shard, operations.receive(keys, limit, limits), operations.requeue, call.generation)
-        call.takes.append(take)
-        taken = take.take(call.policy.leaves_out)
-        assert isinstance(taken, TakenMessages)
+        operation = self._operations.receive(queues, limit, limits)
+        attempt: Attempt | None = None
+        while True:
+            asked, server = operation, None
+            if attempt is not None:
+                asked, server = operation.asking() if attempt.asks else operation, attempt.server
+            take = Take(self.shard, asked, self._operations.requeue, call.generation, server)
+            call.takes.append(take)
+            try:
+                taken = take.take(call.policy.leaves_out)
+            except RedisError as error:
+                if has_partly_moved(error) and len(queues) > 1:
+                    return self._take_one_by_one(call, queues, limit, limits)
+                attempt = self.shard.next_attempt(error, call.policy.leaves_out, attempt)
+                continue
+            assert isinstance(taken, TakenMessages)
+            return taken
+
+    def _take_one_by_one(
+        self, call: ReceiveCall, queues: Sequence[bytes], limit: int, limits: Sequence[int]
+    ) -> TakenMessages:
+        """Take from one queue after the other, which are not all on one node."""
+        taken, expired = TakenMessages(), dict[bytes, int]()
+        quotas = limits if len(limits) == len(queues) else [*limits, limit][:1] * len(queues)
+        for position, (queue, quota) in enumerate(zip(queues, quotas)):
+            fair_share = -(-(limit - len(taken)) // (len(queues) - position))
+            if fair_share <= 0:
+                break
+            try:
+                some = self.take(call, [queue], min(quota, fair_share), ())
+            except RedisError:
+                if not taken:
+                    raise
+                break  # the messages that were taken must be returned; the next call meets the error again
+            taken += some
+            expired.update(some.expired)
+        taken.expired = expired
         return taken
 
-    def pop(self, call: ReceiveCall, keys: Sequence[bytes], timeout: float) -> BlockingPop:
+    def pop(self, call: ReceiveCall, queues: Sequence[bytes], timeout: float) -> BlockingPop:
         """Return a blocking pop, which is not started yet."""
         operations = self._operations
-        operation = operations.pop(keys, timeout, self.shard.permissions.wake())
-        pop = BlockingPop(self.shard, operation, operations.requeue, call.generation)
+        wake = self.shard.server.permissions.wake() if self.shard.is_located else b""
+        pop = BlockingPop(self.shard, operations.pop(queues, timeout, wake), operations.requeue, call.generation)
         call.takes.append(pop)
         return pop
 
     def can_wait(self) -> bool:
-        """Return whether the user may wait here, and not only look."""
-        permissions = self.shard.permissions
-        if not permissions.are_full:
-            self.shard.learn_permissions(self._parts_of_pop)
-        return permissions.may_pop
+        """Return whether the user may wait here at present, and not only look."""
+        if not self.shard.is_located:
+            return True  # the wait shows why
+        server = self.shard.server
+        if not server.permissions.are_full:
+            server.learn_permissions(self._parts_of_pop)
+        return server.permissions.may_pop and (not self._moves_until or time.monotonic() >= self._moves_until)
+
+    def refused(self, error: RedisError, fail_fast: bool) -> None:
+        """
+        Take note that a pop was refused. Raises ``error`` where another would be, too.
+
+        A slot that moves has to be looked at: its messages come to the one node and to the other.
+        """
+        if has_partly_moved(error):
+            self._moves_until = time.monotonic() + _MOVING_SECONDS
+        else:
+            self.shard.next_attempt(error, fail_fast)
+
+    def count_expired(self, expired: Mapping[bytes, int]) -> None:
+        """Count messages that were dropped. Raises ``redis.exceptions.RedisError``."""
+        self.shard.execute(self._operations.count_expired(expired), fail_fast=True)
 
     def probe(self) -> object:
         """Raise an error unless messages can be taken."""
@@ -54,16 +108,19 @@ class ShardSource:
 
     def try_to_wait(self) -> None:
         """Begin and end a wait. Raises ``redis.exceptions.RedisError`` where that fails."""
-        operation = self._operations.pop_nothing(self.shard.permissions.wake())
+        operation = self._operations.pop_nothing(self.shard.server.permissions.wake())
         pop = BlockingPop(self.shard, operation, self._operations.requeue, fork.generation)
         for error in wait_for_first([pop], WakeupPipe(), 0, fail_fast=True).values():
             raise error
 
-    def wrong_types(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Return the keys that are no queues, with their types. Raises ``RedisError``."""
-        found = zip(keys, self.shard.execute(types(keys), fail_fast=True))
-        return {key: kind for key, kind in found if kind not in _QUEUE_TYPES}
+    def key(self, queue: bytes) -> bytes:
+        return self._operations.key(queue)
+
+    def wrong_types(self, queues: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return the queues whose keys are none, with their types. Raises ``RedisError``."""
+        found = zip(queues, self.shard.execute(types([*map(self.key, queues)]), fail_fast=True))
+        return {queue: kind for queue, kind in found if kind not in _QUEUE_TYPES}
 
     def settle(self, deadline: float) -> bool:
         """Wait for late replies; return whether all are there by ``deadline``."""
-        return self.shard.background_replies.settle(deadline)
+        return not self.shard.is_located or self.shard.server.background_replies.settle(deadline)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from asgi_redis.connection import Shard, delete_matching, execute_on_shards, is_error, pipeline_execute
-from asgi_redis.wire import Keys, StatisticsOperations
+from asgi_redis.wire import Keys, Operation, StatisticsOperations
 from asgi_redis.wire.message import ChannelStatistics, GlobalStatistics
+from asgi_redis.wire.names import place
 
 _Statistics = tuple[int, int, int, int, float]
 
@@ -16,34 +18,36 @@ _Statistics = tuple[int, int, int, int, float]
 class Statistics:
     """The counters of one layer. Each call adds up the shards."""
 
-    def __init__(self, shards: Sequence[Shard], keys: Keys, operations: StatisticsOperations) -> None:
+    def __init__(self, shards: Sequence[Shard], keys: Sequence[Keys], expiry: float) -> None:
         self._shards = shards
         self._keys = keys
-        self._operations = operations
+        self._operations = [StatisticsOperations(of_shard, expiry) for of_shard in keys]
 
     def of_all(self) -> GlobalStatistics:
         """Return the counters of all channels."""
-        results = execute_on_shards([(shard, self._operations.of_all()) for shard in self._shards])
+        pairs = zip(self._shards, self._operations)
+        results = execute_on_shards([(shard, operations.of_all()) for shard, operations in pairs])
         sent, refused, expired = map(sum, zip(*results))
         return {"messages_count": sent, "channel_full_count": refused, "messages_expired": expired}
 
     def of_channel(self, queue: str) -> ChannelStatistics:
         """Return the counters of a queue."""
-        operation = self._operations.of_channel(queue.encode())
-        return _added_up(execute_on_shards([(shard, operation) for shard in self._shards_of(queue)]))
+        name, numbers = place(queue, len(self._shards))
+        requests = [(self._shards[number], self._operations[number].of_channel(name)) for number in numbers]
+        return _added_up(execute_on_shards(requests))
 
     def of_channels(self, queues: Iterable[str]) -> dict[str, ChannelStatistics]:
         """Return those of several queues, without queues that Redis refuses."""
         found: dict[str, list[_Statistics]] = {queue: [] for queue in queues}
-        on_shards: dict[Shard, list[str]] = {}
+        on_shards: dict[int, list[str]] = {}
         for queue in found:
-            for shard in self._shards_of(queue):
-                on_shards.setdefault(shard, []).append(queue)
-        for shard, names in on_shards.items():
-            operations = [self._operations.of_channel(name.encode()) for name in names]
+            for number in place(queue, len(self._shards))[1]:
+                on_shards.setdefault(number, []).append(queue)
+        for number, names in on_shards.items():
+            operations = [self._operations[number].of_channel(name.encode()) for name in names]
             # With its text the script is known to all that follow, rather than refused for each of them.
             operations[0] = operations[0]._replace(packed=operations[0].with_text())
-            for name, result in zip(names, pipeline_execute(shard, operations)):
+            for name, result in zip(names, self._execute(self._shards[number], operations)):
                 if isinstance(result, ResponseError):
                     found.pop(name, None)
                 elif is_error(result):
@@ -52,15 +56,23 @@ class Statistics:
                     found[name].append(result)
         return {queue: _added_up(results) for queue, results in found.items()}
 
-    def _shards_of(self, queue: str) -> list[Shard]:
-        _, places = self._keys.place(queue, len(self._shards))
-        return [self._shards[place] for place in places]
+    @staticmethod
+    def _execute(shard: Shard, operations: Sequence[Operation]) -> Iterator[Any]:
+        """Yield the results, with further attempts where the shard has refused."""
+        for operation, result in zip(operations, pipeline_execute(shard.server, operations)):
+            if isinstance(result, RedisError):
+                try:
+                    yield shard.retry(operation, result)
+                except RedisError as error:
+                    yield error
+            else:
+                yield result
 
     def flush(self) -> None:
         """Delete the keys of all channels, groups and counters."""
-        for shard in self._shards:
-            for pattern in self._keys.patterns():
-                delete_matching(shard, pattern, self._keys.is_own)
+        for shard, keys in zip(self._shards, self._keys):
+            for pattern in keys.patterns():
+                delete_matching(shard, pattern, keys.is_own)
 
 
 def _added_up(results: Sequence[_Statistics]) -> ChannelStatistics:

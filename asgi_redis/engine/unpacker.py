@@ -17,7 +17,7 @@ from asgi_redis.engine.receive_call import ReceiveCall
 from asgi_redis.engine.receive_order import ReceiveOrder
 from asgi_redis.exceptions import UndecodableMessage
 from asgi_redis.process.wakeup import WakeupPipe
-from asgi_redis.wire import Keys, Taken
+from asgi_redis.wire import Taken
 from asgi_redis.wire.message import Batch, Message
 from asgi_redis.wire.names import is_channel_name
 from asgi_redis.wire.server import ping
@@ -36,8 +36,7 @@ class Unpacker:
     ``expiry`` is in seconds; ``wake`` is called when there are messages for other calls.
     """
 
-    def __init__(self, keys: Keys, decoder: MessageDecoder, expiry: float, wake: Callable[[], object]) -> None:
-        self._keys = keys
+    def __init__(self, decoder: MessageDecoder, expiry: float, wake: Callable[[], object]) -> None:
         self._decoder = decoder
         self._expiry = expiry
         self._wake = wake
@@ -65,7 +64,7 @@ class Unpacker:
                 try:
                     queue, channels, message, payload = self.decode(one)
                 except Exception as error:  # noqa: BLE001  a serialiser may raise anything; no reader may die of it
-                    self._decoder.drop(self._keys.queue_name(one.key), error)
+                    self._decoder.drop(one.queue.decode(), error)
                     del entries[position]
                     continue
                 is_shared = len(channels) > 1 or queue in self.buffer.queues
@@ -122,7 +121,7 @@ class Unpacker:
         Raises ``UndecodableMessage``, or any error of the serialiser.
         """
         decoder = self._decoder
-        queue = self._keys.queue_name(taken.key)
+        queue = taken.queue.decode()
         payload = decoder.payload(taken.member)
         message = decoder.decode(payload)
         names = message.pop("__asgi_channel__", queue)
@@ -154,6 +153,6 @@ def _let_replies_come(call: ReceiveCall) -> None:
     for take in call.takes:
         if take.taken:
             try:
-                take.shard.execute(_PING, fail_fast=True)
+                take.server.execute(_PING, fail_fast=True)
             except RedisError as error:
                 logger.debug("The order of what was received is not sure: %s", error)

@@ -28,30 +28,34 @@ class WrongTypeKeys:
         self._found: dict[int, set[bytes]] = {}
         self._look_at = 0.0
 
-    def find(self, number: int, keys: Sequence[bytes]) -> bool:
-        """Look at keys that a source refuses to read; return whether one is no queue."""
+    def find(self, number: int, queues: Sequence[bytes]) -> bool:
+        """Look at queues that a source refuses to read; return whether one is none."""
         source = self._sources[number]
         try:
-            wrong = source.wrong_types(keys)
+            wrong = source.wrong_types(queues)
         except RedisError:
             return False  # an outage then, which the next reading shows as well
         if not wrong:
             return False
         found = self._found.setdefault(number, set())
-        for key in wrong.keys() - found:
-            logger.error("A channel cannot be read: %s", describe_wrong_type(source.name, key, wrong[key]))
+        for queue in wrong.keys() - found:
+            logger.error(
+                "A channel cannot be read: %s", describe_wrong_type(source.name, source.key(queue), wrong[queue])
+            )
         found.update(wrong)
         self._look_at = time.monotonic() + _LOOK_AGAIN_SECONDS
         return True
 
     def without(self, turn: Turn) -> Turn:
-        """Return ``turn`` without the keys that are no queues."""
+        """Return ``turn`` without the queues whose keys are none."""
         if not self._found:
             return turn
         if time.monotonic() >= self._look_at:
             self._look_again()
-        left = [(number, [key for key in keys if key not in self._found.get(number, ())]) for number, keys in turn]
-        return [(number, keys) for number, keys in left if keys]
+        left = [
+            (number, [one for one in queues if one not in self._found.get(number, ())]) for number, queues in turn
+        ]
+        return [(number, queues) for number, queues in left if queues]
 
     def _look_again(self) -> None:
         self._look_at = time.monotonic() + _LOOK_AGAIN_SECONDS
@@ -61,8 +65,9 @@ class WrongTypeKeys:
                 right = found - source.wrong_types(list(found)).keys()
             except RedisError:
                 continue
-            for key in right:
-                logger.warning("Key %r at %s is a queue again", key.decode(errors="replace"), source.name)
+            for queue in right:
+                key = source.key(queue).decode(errors="replace")
+                logger.warning("Key %r at %s is a queue again", key, source.name)
             found -= right
             if not found:
                 del self._found[number]

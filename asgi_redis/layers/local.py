@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Union
 
-from asgi_redis.connection import run_plan
+from asgi_redis.connection import Shard, run_plan
 from asgi_redis.engine.delayed import DelayedMessages
 from asgi_redis.engine.local_receiver import LocalReceiver, StoreSource
+from asgi_redis.exceptions import ConfigurationError
 from asgi_redis.layers.base import BaseChannelLayer
+from asgi_redis.layers.cluster import ClusterOptions, cluster_shards
 from asgi_redis.layers.from_setting import layer_from_setting
 from asgi_redis.layers.options import Option, RedisOptions, SharedOptions, resolve, select, takes
-from asgi_redis.layers.redis import RedisChannelLayer
+from asgi_redis.layers.redis import RedisChannelLayer, server_shards
 from asgi_redis.layers.store import StoreChannelLayer
 from asgi_redis.process.awaiting import refuse_await
-from asgi_redis.wire import DelayOperations, Witness
+from asgi_redis.wire import Keys, Witness
 from asgi_redis.wire.message import ChannelStatistics, GlobalStatistics, Message
 from asgi_redis.wire.names import is_normal
 
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
 LocalLayer = Union[StoreChannelLayer, Mapping[str, object], None]
 
 
-class LocalOptions(RedisOptions, total=False):
-    """Options of ``RedisLocalChannelLayer``."""
+class LocalOptions(RedisOptions, ClusterOptions, total=False):
+    """Options of ``RedisLocalChannelLayer``; ``shards`` are those of a Redis Cluster."""
 
     local_layer: Annotated[
         LocalLayer,
@@ -56,7 +58,8 @@ class RedisLocalChannelLayer(RedisChannelLayer):
     @takes(LocalOptions)
     def __init__(self, **options: Unpack[LocalOptions]) -> None:
         settings = resolve(self, LocalOptions, options)
-        super().__init__(**select(RedisOptions, settings))
+        self.stats_prefix = settings["stats_prefix"]
+        self._set_up(settings, *_shards(settings, options))
         given = settings["local_layer"]
         self._local = layer_from_setting(
             {"BACKEND": "asgi_redis.IPCChannelLayer"} if given is None else given,
@@ -66,16 +69,11 @@ class RedisLocalChannelLayer(RedisChannelLayer):
             select(SharedOptions, options),
         )
         self.crosses_processes = self._local.crosses_processes
-        self._receiver = LocalReceiver(
-            StoreSource(self._local, self._local.receiver),
-            self._shards,
-            self._keys,
-            self._operations,
-            self.decoder,
-            self,
+        store = StoreSource(self._local, self._local.receiver)
+        self._receiver = LocalReceiver(store, self._shards, self._keys, self.decoder, self)
+        self.delayed = DelayedMessages(
+            self._shards, self._keys, self._serializer, self, self.encoder, self._local.send
         )
-        delaying = DelayOperations(self._keys, self.expiry)
-        self.delayed = DelayedMessages(self._shards, delaying, self._serializer, self, self.encoder, self._local.send)
 
     @property
     def local_layer(self) -> StoreChannelLayer:
@@ -168,5 +166,16 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         self._local.close()
 
     def __str__(self) -> str:
-        hosts = [shard.host for shard in self._shards]
+        hosts = [shard.name for shard in self._shards]
         return f"{type(self).__name__}(hosts={hosts}, local_layer={self._local})"
+
+
+def _shards(settings: LocalOptions, given: LocalOptions) -> tuple[list[Shard], list[Keys]]:
+    if settings["shards"] is None:
+        if settings["address_remap"] is not None:
+            raise ConfigurationError("address_remap is for a Redis Cluster, which needs the setting shards")
+        return server_shards(settings)
+    for name in ("host", "port", "db", "stats_prefix"):
+        if name in given:
+            raise ConfigurationError(f"{name} has no meaning with shards, which says that hosts are a Redis Cluster")
+    return cluster_shards(settings)

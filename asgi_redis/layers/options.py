@@ -168,10 +168,15 @@ class QueueOptions(ServerOptions, total=False):
     random_prefix_length: Annotated[
         int, Option("Bytes that make equal messages different, at least 4.", 12, _random_prefix)
     ]
+
+
+class CounterOptions(QueueOptions, total=False):
+    """Options of layers whose counters have a separate prefix."""
+
     stats_prefix: Annotated[str, Option("The beginning of the keys of the counters.", "asgi-meta:", _text)]
 
 
-class RedisOptions(QueueOptions, HostsOptions, total=False):
+class RedisOptions(CounterOptions, HostsOptions, total=False):
     """Options of ``RedisChannelLayer``."""
 
     host: Annotated[Optional[str], Option("With ``port`` and ``db``, short for one entry of ``hosts``.")]
@@ -192,7 +197,7 @@ class AsyncRedisOptions(RedisOptions, OutageOptions, total=False):
     ]
 
 
-class SentinelOptions(QueueOptions, total=False):
+class SentinelOptions(CounterOptions, total=False):
     """Options of ``RedisSentinelChannelLayer``."""
 
     hosts: Annotated[

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from asgi_redis.connection import Shard, parse_hosts, run_plan
+from asgi_redis.connection import Server, Shard, parse_hosts, run_plan
 from asgi_redis.engine.pubsub.publisher import Publisher
 from asgi_redis.engine.pubsub.receiver import PubSubReader, PubSubReceiver
 from asgi_redis.engine.pubsub.subscription import Inbox, LocalGroup
@@ -58,7 +58,7 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         self.on_disconnect = settings["on_disconnect"]
         self.on_reconnect = settings["on_reconnect"]
         hosts = parse_hosts(settings["hosts"], settings["connection_kwargs"])
-        self._shards = [Shard(host, keeps_keys=False) for host in hosts]
+        self._shards = [Shard(Server(host, keeps_keys=False)) for host in hosts]
         self.subscriptions = Subscriptions(
             self._shards,
             self.expiry,
@@ -213,7 +213,7 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         for listener in self.subscriptions.stop():
             listener.join(_JOIN_SECONDS)
         for shard in self._shards:
-            shard.drop_idle()
+            shard.server.drop_idle()
 
     def __str__(self) -> str:
-        return f"{type(self).__name__}(hosts={[shard.host for shard in self._shards]})"
+        return f"{type(self).__name__}(hosts={[shard.name for shard in self._shards]})"

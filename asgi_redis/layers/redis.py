@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from asgi_redis import wire
-from asgi_redis.connection import Shard, parse_hosts, run_plan
+from asgi_redis.connection import Server, Shard, parse_hosts, run_plan
 from asgi_redis.engine.delayed import DelayedMessages
 from asgi_redis.engine.plans import RedisPlans
 from asgi_redis.engine.reader import Reader
 from asgi_redis.engine.receiver import Receiver
 from asgi_redis.engine.statistics import Statistics
 from asgi_redis.layers.base import BaseChannelLayer
-from asgi_redis.layers.options import CommonOptions, RedisOptions, resolve, select, takes
+from asgi_redis.layers.options import CommonOptions, QueueOptions, RedisOptions, resolve, select, takes
 from asgi_redis.process.awaiting import refuse_await
 from asgi_redis.wire import Witness
 from asgi_redis.wire.message import Batch, ChannelStatistics, GlobalStatistics, Message
@@ -31,27 +31,26 @@ class RedisChannelLayer(BaseChannelLayer):
     One object may be shared by all threads and greenlets, and by processes that are forked later.
     """
 
+    delayed: DelayedMessages
+
     @takes(RedisOptions)
     def __init__(self, **options: Unpack[RedisOptions]) -> None:
         settings = resolve(self, RedisOptions, options)
+        self.stats_prefix = settings["stats_prefix"]
+        self._set_up(settings, *server_shards(settings))
+
+    def _set_up(self, settings: QueueOptions, shards: Sequence[Shard], keys: Sequence[wire.Keys]) -> None:
+        """Make the parts of the layer, over shards where the keys are those of ``keys``."""
         self.random_prefix_length = settings["random_prefix_length"]
         super().__init__(**select(CommonOptions, settings))
         self.prefix = settings["prefix"]
-        self.stats_prefix = settings["stats_prefix"]
-        shorthand = {"host": settings["host"], "port": settings["port"], "db": settings["db"]}
-        hosts = parse_hosts(settings["hosts"], settings["connection_kwargs"], shorthand)
-        self._shards = [Shard(host) for host in hosts]
-        self._keys = wire.Keys(self.prefix, self.stats_prefix)
-        self._operations = wire.ReceiveOperations(self._keys, self.expiry)
-        self._receiver = Receiver(self._shards, self._keys, self._operations, self.decoder, self)
-        self.plans = RedisPlans(self._shards, self._keys, self.encoder, self)
+        self._shards = shards
+        self._keys = keys
+        self._receiver = Receiver(shards, keys, self.decoder, self)
+        self.plans = RedisPlans(shards, keys, self.encoder, self)
         """The calls as plans, for another runner than this layer's blocking one."""
-        delaying = wire.DelayOperations(self._keys, self.expiry)
-        self.delayed = DelayedMessages(self._shards, delaying, self._serializer, self, self.encoder)
-        counting = wire.StatisticsOperations(self._keys, self.expiry)
-        self._statistics = Statistics(self._shards, self._keys, counting)
-
-    delayed: DelayedMessages
+        self.delayed = DelayedMessages(shards, keys, self._serializer, self, self.encoder)
+        self._statistics = Statistics(shards, keys, self.expiry)
 
     # What asgi_redis 1.4.3 had, too
 
@@ -62,7 +61,7 @@ class RedisChannelLayer(BaseChannelLayer):
     @property
     def hosts(self) -> list[str]:
         """The address of each shard, without user and password."""
-        return [str(shard.host) for shard in self._shards]
+        return [str(shard.name) for shard in self._shards]
 
     @property
     def ring_size(self) -> int:
@@ -185,4 +184,12 @@ class RedisChannelLayer(BaseChannelLayer):
             shard.drop_idle()
 
     def __str__(self) -> str:
-        return f"{type(self).__name__}(hosts={[shard.host for shard in self._shards]})"
+        return f"{type(self).__name__}(hosts={[shard.name for shard in self._shards]})"
+
+
+def server_shards(settings: RedisOptions) -> tuple[list[Shard], list[wire.Keys]]:
+    """Return the shards that are servers, and the keys on each of them."""
+    shorthand = {"host": settings["host"], "port": settings["port"], "db": settings["db"]}
+    hosts = parse_hosts(settings["hosts"], settings["connection_kwargs"], shorthand)
+    keys = wire.Keys(settings["prefix"], settings["stats_prefix"])
+    return [Shard(Server(host)) for host in hosts], [keys] * len(hosts)

@@ -9,6 +9,7 @@ from asgi_redis.wire.memberships import MembershipOperations
 from asgi_redis.wire.names import shard_of, share
 from asgi_redis.wire.operation import Operation
 from asgi_redis.wire.send import MAX_SCRIPT_BYTES, SendOperations, Witness
+from asgi_redis.wire.shards import claim_shards, keys_of_shards, shard_tag
 from asgi_redis.wire.statistics import StatisticsOperations
 from asgi_redis.wire.taking import ReceiveOperations, Taken, TakenMessages
 
@@ -31,7 +32,10 @@ __all__ = [
     "Taken",
     "TakenMessages",
     "Witness",
+    "claim_shards",
+    "keys_of_shards",
     "plan_group",
     "shard_of",
+    "shard_tag",
     "share",
 ]

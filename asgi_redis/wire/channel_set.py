@@ -6,26 +6,26 @@ import itertools
 import random
 from collections.abc import Iterable
 
-from asgi_redis.wire.keys import Keys
+from asgi_redis.wire.names import place
 
 
 class ChannelSet:
     """
-    The queues of one set of channels, shard by shard.
+    The names of the queues of one set of channels, shard by shard.
 
     Redis serves queues in the given order, so the order moves on with every call: each queue, and each shard, comes
     first in turn, and a busy one cannot starve the others. The channels ``here`` are on this machine instead.
     """
 
-    def __init__(self, channels: Iterable[str], keys: Keys, shards: int, here: tuple[str, ...] = ()) -> None:
+    def __init__(self, channels: Iterable[str], shards: int, here: tuple[str, ...] = ()) -> None:
         self.names = dict.fromkeys(channels)
         self.here = here
         self.process_local = frozenset(name for name in self.names if "!" in name)
         by_shard: dict[int, list[bytes]] = {}
         for name in self.names:
-            key, places = keys.place(name, shards)
+            queue, places = place(name, shards)
             for shard in places:
-                by_shard.setdefault(shard, []).append(key)
+                by_shard.setdefault(shard, []).append(queue)
         self._by_shard = list(by_shard.items())
         self.is_spread = len(by_shard) > 1 or bool(here)
         """Whether the queues may be in several places."""
@@ -34,7 +34,7 @@ class ChannelSet:
         self._here_turns = itertools.count(random.randrange(2))
 
     def turn(self) -> list[tuple[int, list[bytes]]]:
-        """Return each shard with the keys of its queues, in the order of this turn."""
+        """Return each shard with its queues, in the order of this turn."""
         by_shard = self._by_shard
         if len(self.names) <= 1 and len(by_shard) <= 1:
             return by_shard
@@ -42,7 +42,7 @@ class ChannelSet:
         start = turn % len(by_shard)
         turn //= len(by_shard)
         order = by_shard[start:] + by_shard[:start]
-        return [(shard, keys[turn % len(keys) :] + keys[: turn % len(keys)]) for shard, keys in order]
+        return [(shard, queues[turn % len(queues) :] + queues[: turn % len(queues)]) for shard, queues in order]
 
     def is_here_first(self) -> bool:
         """Return whether this machine comes first in this turn."""

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import re
-from collections.abc import Sequence
 
 from asgi_redis.exceptions import ConfigurationError
-from asgi_redis.wire.names import CHANNEL_PATTERN, GROUP_PATTERN, is_normal, shard_of
+from asgi_redis.wire.names import CHANNEL_PATTERN, GROUP_PATTERN
 
-_PLACES = 4096  # of the latest queues
 _ANY = r"[a-zA-Z0-9\-_.?!]*"
 
 
@@ -25,10 +22,9 @@ class Keys:
         # No name of a channel has a ":" or "#" in it. ``prefix`` and a name are joined with nothing between.
         self.delayed = self._prefix + b":delayed"
         self.waiting_queues = self._prefix + b":waiting"
+        self.shards = self._prefix + b":shards"
         self.global_counters = self._stats_prefix + b"#global#"
         self._own = _own_keys(prefix, stats_prefix)
-        self.place = functools.lru_cache(maxsize=_PLACES)(self._make_place)
-        """``place(queue, shards)`` returns the key of a queue, and the indexes of its shards."""
         if _overlap(prefix, stats_prefix):
             raise ConfigurationError(
                 f"prefix {prefix!r} and stats_prefix {stats_prefix!r} make equal keys for channels and counters: "
@@ -39,10 +35,6 @@ class Keys:
         """Return the sorted set of a queue, which is a channel name cut after its ``!``."""
         return self._prefix + queue
 
-    def _make_place(self, queue: str, shards: int) -> tuple[bytes, Sequence[int]]:
-        name = queue.encode()
-        return self.queue(name), range(shards) if is_normal(queue) else (shard_of(name, shards),)
-
     def wake(self, name: bytes) -> bytes:
         """Return the sorted set that ends a wait; no channel has the name of its queue."""
         return self._prefix + b":wake:" + name
@@ -51,9 +43,9 @@ class Keys:
         """Return the string with the number of the last message of a sender."""
         return self._prefix + b":sent:" + sender.encode()
 
-    def queue_name(self, key: bytes) -> str:
+    def queue_name(self, key: bytes) -> bytes:
         """Return the name of the queue with that key, a channel name cut after its ``!``."""
-        return key[len(self._prefix) :].decode()
+        return key[len(self._prefix) :]
 
     def counters(self, queue: bytes) -> bytes:
         """Return the hash of the counters of a channel."""
@@ -73,7 +65,10 @@ class Keys:
 
     def patterns(self) -> list[bytes]:
         """Return the ``SCAN`` patterns for the keys of this layer; see ``is_own``."""
-        return [_escaped(self._prefix) + b"*", _escaped(self._stats_prefix) + b"*"]
+        prefixes = [self._prefix, self._stats_prefix]
+        if self._stats_prefix.startswith(self._prefix):
+            del prefixes[1]
+        return [_escaped(prefix) + b"*" for prefix in prefixes]
 
     def is_own(self, key: bytes) -> bool:
         """

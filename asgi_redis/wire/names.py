@@ -8,7 +8,9 @@ underscores and periods, fewer than 100 characters, with at most one ``!`` (proc
 from __future__ import annotations
 
 import binascii
+import functools
 import re
+from collections.abc import Sequence
 
 from asgi_redis.exceptions import InvalidName
 
@@ -78,6 +80,13 @@ def is_normal(channel: str) -> bool:
 def shard_of(name: bytes, shards: int) -> int:
     """Return the index of the shard of ``name``, as channels_redis computes it."""
     return int((binascii.crc32(name) & 0xFFF) / (4096 / shards))
+
+
+@functools.lru_cache(maxsize=4096)  # the latest ones: readers ask for the same queues again and again
+def place(queue: str, shards: int) -> tuple[bytes, Sequence[int]]:
+    """Return the name of a queue in bytes, and the numbers of its shards."""
+    name = queue.encode()
+    return name, range(shards) if is_normal(queue) else (shard_of(name, shards),)
 
 
 def share(capacity: int, shard: int, shards: int) -> int:

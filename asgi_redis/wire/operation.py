@@ -30,6 +30,24 @@ class Operation(NamedTuple):
         by_name, by_text = bulk(b"EVALSHA") + bulk(self.script.sha), bulk(b"EVAL") + bulk(self.script.text)
         return self.packed.replace(by_name, by_text, 1)
 
+    def asking(self) -> Operation:
+        """
+        Return the request with ``ASKING``, for a node that is about to get its slot.
+
+        See "ASK redirection" in https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/
+        """
+        packed, position, commands = [], 0, 0
+        while position < len(self.packed):
+            end = _end_of_command(self.packed, position)
+            packed += [_ASKING, self.packed[position:end]]
+            position, commands = end, commands + 1
+        read = self.read
+
+        def read_asked(replies: list[Any]) -> Any:
+            return read(replies[1] if commands == 1 else replies[1::2])
+
+        return self._replace(packed=b"".join(packed), read=read_asked, replies=2 * commands)
+
     def keys(self) -> list[bytes]:
         """Return the keys of its first command; all arguments where that runs no script."""
         _, _, rest = self.packed.partition(b"\r\n")
@@ -44,6 +62,16 @@ class Operation(NamedTuple):
         return arguments[1:] if self.script is None else arguments[3:]
 
 
+def _end_of_command(packed: bytes, position: int) -> int:
+    """Return where the command ends that begins at ``position``."""
+    line_end = packed.index(b"\r\n", position)
+    number, position = int(packed[position + 1 : line_end]), line_end + 2
+    for _ in range(number):
+        line_end = packed.index(b"\r\n", position)
+        position = line_end + 2 + int(packed[position + 1 : line_end]) + 2
+    return position
+
+
 def bulk(value: bytes) -> bytes:
     """Return ``value`` as a RESP bulk string."""
     return b"$%d\r\n%b\r\n" % (len(value), value)
@@ -52,6 +80,9 @@ def bulk(value: bytes) -> bytes:
 def command(*arguments: bytes) -> bytes:
     """Return a command as RESP; see ``resp``."""
     return b"*%d\r\n" % len(arguments) + b"".join(map(bulk, arguments))
+
+
+_ASKING = command(b"ASKING")
 
 
 def script_head(script: Script, keys: Iterable[bytes], arguments: Iterable[bytes], more: int = 0) -> bytes:

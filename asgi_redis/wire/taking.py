@@ -19,9 +19,9 @@ _WAKE_MILLISECONDS = b"9000"  # how long an entry that ends a wait outlives that
 
 
 class Taken(NamedTuple):
-    """A message that was taken off its queue. ``age`` is in seconds."""
+    """A message that was taken off its queue, which has a name. ``age`` is in seconds."""
 
-    key: bytes
+    queue: bytes
     member: bytes
     age: float
     score: bytes
@@ -34,7 +34,7 @@ class TakenMessages(list[Taken]):
 
 
 class ReceiveOperations:
-    """Makes the operations of one layer, whose ``expiry`` is in seconds."""
+    """Makes the operations of one layer or shard, whose ``expiry`` is in seconds."""
 
     def __init__(self, keys: Keys, expiry: float) -> None:
         self._keys = keys
@@ -45,27 +45,41 @@ class ReceiveOperations:
         self._receive_of_few = functools.lru_cache(maxsize=_CACHED)(self._make_receive)
         self._pop_of_few = functools.lru_cache(maxsize=_CACHED)(self._make_pop)
 
-    def receive(self, keys: Sequence[bytes], limit: int, limits: Sequence[int] = ()) -> Operation:
+    def key(self, queue: bytes) -> bytes:
+        """Return the key of a queue."""
+        return self._keys.queue(queue)
+
+    def receive(self, queues: Sequence[bytes], limit: int, limits: Sequence[int] = ()) -> Operation:
         """
         Take up to ``limit`` messages, and no more than ``limits`` (from 1 on) of each.
 
         A single number in ``limits`` is for all. Takes one message at least, but stops at ``MAX_SCRIPT_BYTES``,
         however much waits behind them. Reads as ``TakenMessages``.
         """
-        if limits or len(keys) > _FEW_KEYS:
-            return self._make_receive(keys, limit, limits)
-        return self._receive_of_few(tuple(keys), limit)
+        if limits or len(queues) > _FEW_KEYS:
+            return self._make_receive(queues, limit, limits)
+        return self._receive_of_few(tuple(queues), limit)
 
-    def _make_receive(self, keys: Sequence[bytes], limit: int, limits: Sequence[int] = ()) -> Operation:
+    def _make_receive(self, queues: Sequence[bytes], limit: int, limits: Sequence[int] = ()) -> Operation:
         arguments = [self._expiry_argument, b"%d" % limit]
         arguments += [b"%d" % number for number in limits]
-        return run_script(scripts.RECEIVE, keys, arguments, _read_receive)
+        return run_script(scripts.RECEIVE, map(self._keys.queue, queues), arguments, self._read_receive)
+
+    def _read_receive(self, reply: list[Any]) -> TakenMessages:
+        name = self._keys.queue_name
+        end = 1 + 4 * reply[0]
+        taken = TakenMessages(
+            [Taken(name(reply[i]), reply[i + 1], reply[i + 2] / 1000000, reply[i + 3]) for i in range(1, end, 4)]
+        )
+        if len(reply) > end:
+            taken.expired = dict(zip(map(name, reply[end::2]), reply[end + 1 :: 2]))
+        return taken
 
     def probe(self) -> Operation:
         """Fails where messages cannot be taken. No channel has the name of its queue."""
         return Operation(command(b"ZPOPMIN", self._keys.queue(b":probe")), bool)
 
-    def pop(self, keys: Sequence[bytes], timeout: float, wake: bytes = b"") -> Operation:
+    def pop(self, queues: Sequence[bytes], timeout: float, wake: bytes = b"") -> Operation:
         """
         Wait ``timeout`` seconds or a little longer. Reads as a ``Taken`` or None.
 
@@ -76,22 +90,23 @@ class ReceiveOperations:
         it can be ended: for users who may not use ``unblock``.
         """
         seconds = max(1, math.ceil(timeout))
-        if wake or len(keys) > _FEW_KEYS:
-            return self._make_pop(keys, seconds, wake)
-        return self._pop_of_few(tuple(keys), seconds)
+        if wake or len(queues) > _FEW_KEYS:
+            return self._make_pop(queues, seconds, wake)
+        return self._pop_of_few(tuple(queues), seconds)
 
-    def _make_pop(self, keys: Sequence[bytes], seconds: int, wake: bytes = b"") -> Operation:
-        queues = (*keys, self._keys.wake(wake)) if wake else keys
-        packed = command(b"BZPOPMIN", *queues, b"%d" % seconds) + command(b"TIME")
+    def _make_pop(self, queues: Sequence[bytes], seconds: int, wake: bytes = b"") -> Operation:
+        keys = [*map(self._keys.queue, queues)]
+        if wake:
+            keys.append(self._keys.wake(wake))
+        packed = command(b"BZPOPMIN", *keys, b"%d" % seconds) + command(b"TIME")
         if not wake:
-            return Operation(packed, _read_pop, 2)
-        entry = Taken(queues[-1], b"", 0.0, b"0")
-        read = functools.partial(_read_wakeable_pop, entry.key)
-        return Operation(packed, read, 2, None, _requeue(entry, _WAKE_MILLISECONDS))
+            return Operation(packed, functools.partial(_read_pop, self._keys), 2)
+        read = functools.partial(_read_wakeable_pop, self._keys, keys[-1])
+        return Operation(packed, read, 2, None, _requeue(keys[-1], b"", b"0", _WAKE_MILLISECONDS))
 
     def pop_nothing(self, wake: bytes = b"") -> Operation:
         """Waits in vain: no channel has the name of its queue."""
-        return self.pop([self._keys.queue(b":probe")], 1, wake)
+        return self.pop([b":probe"], 1, wake)
 
     def parts_of_pop(self) -> list[Operation]:
         """
@@ -110,40 +125,32 @@ class ReceiveOperations:
 
     def requeue(self, taken: Taken) -> Operation:
         """Put a message that was taken back in its place."""
-        return _requeue(taken, self._ttl)
+        return _requeue(self._keys.queue(taken.queue), taken.member, taken.score, self._ttl)
 
     def count_expired(self, expired: Mapping[bytes, int]) -> Operation:
         """Count messages that a reader has dropped as expired, by their queues."""
-        keys = [self._keys.counters(self._keys.queue_name(key).encode()) for key in expired]
+        keys = [*map(self._keys.counters, expired)]
         keys.append(self._keys.global_counters)
         arguments = [*self._counter_ttls, *(b"%d" % number for number in expired.values())]
         return run_script(scripts.COUNT_EXPIRED, keys, arguments)
 
 
-def _requeue(taken: Taken, ttl: bytes) -> Operation:
-    return run_script(scripts.REQUEUE, (taken.key,), (taken.member, taken.score, ttl))
+def _requeue(key: bytes, member: bytes, score: bytes, ttl: bytes) -> Operation:
+    return run_script(scripts.REQUEUE, (key,), (member, score, ttl))
 
 
-def _read_receive(reply: list[Any]) -> TakenMessages:
-    end = 1 + 4 * reply[0]
-    taken = TakenMessages(
-        [Taken(reply[i], reply[i + 1], reply[i + 2] / 1000000, reply[i + 3]) for i in range(1, end, 4)]
-    )
-    if len(reply) > end:
-        taken.expired = dict(zip(reply[end::2], reply[end + 1 :: 2]))
-    return taken
-
-
-def _read_pop(replies: list[Any]) -> Taken | None:
+def _read_pop(keys: Keys, replies: list[Any]) -> Taken | None:
     popped, (seconds, microseconds) = replies
     if popped is None:
         return None
     key, member, score = popped
     now = int(seconds) + int(microseconds) / 1000000
     # RESP 3 has numbers for scores.
-    return Taken(key, member, now - float(score), score if isinstance(score, bytes) else number(score))
+    return Taken(
+        keys.queue_name(key), member, now - float(score), score if isinstance(score, bytes) else number(score)
+    )
 
 
-def _read_wakeable_pop(wake: bytes, replies: list[Any]) -> Taken | None:
-    taken = _read_pop(replies)
-    return None if taken is not None and taken.key == wake else taken
+def _read_wakeable_pop(keys: Keys, wake: bytes, replies: list[Any]) -> Taken | None:
+    popped = replies[0]
+    return None if popped is not None and popped[0] == wake else _read_pop(keys, replies)

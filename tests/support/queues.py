@@ -13,6 +13,7 @@ class QueueOperations(ReceiveOperations):
     def __init__(self, prefix):
         keys = Keys(prefix, f"{prefix}-stats:")
         super().__init__(keys, 60)
+        self.queue_name = keys.queue_name
         sending = SendOperations(keys, 60)
         self.send, self.send_head = sending.send, sending.send_head
         self.channel_statistics = StatisticsOperations(keys, 60).of_channel
@@ -23,7 +24,11 @@ def put(shard, operations, member):
 
 
 def queued(shards, operations, key):
-    return [taken.member for shard in shards for taken in shard.execute(operations.receive([key], 100))]
+    return [
+        taken.member
+        for shard in shards
+        for taken in shard.execute(operations.receive([operations.queue_name(key)], 100))
+    ]
 
 
 def blocked_clients(server):

@@ -1,15 +1,19 @@
-"""What the tests of a shard ask of it, and what they look at."""
+"""What the tests of a server and a shard ask of it, and what they look at."""
 
 from __future__ import annotations
 
-from asgi_redis.connection import Shard, parse_hosts
+from asgi_redis.connection import Server, Shard, parse_hosts
 from asgi_redis.wire import Operation
 from asgi_redis.wire.operation import command
 
 
-def shard_at(server, **connection_kwargs):
+def server_at(server, **connection_kwargs):
     (host,) = parse_hosts([server.url], connection_kwargs)
-    return Shard(host)
+    return Server(host)
+
+
+def shard_at(server, **connection_kwargs):
+    return Shard(server_at(server, **connection_kwargs))
 
 
 def echo(text):
@@ -20,6 +24,7 @@ def incr(key):
     return Operation(command(b"INCR", key), int)
 
 
-def connections_are_sound(shards):
+def connections_are_sound(servers):
     """No connection that was given back has anything left to be read."""
-    return all(not connection.can_read(0) for shard in shards for connection, _ in shard._idle)
+    servers = [getattr(one, "server", one) for one in servers]
+    return all(not connection.can_read(0) for server in servers for connection, _ in server._idle)

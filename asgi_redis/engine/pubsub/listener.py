@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
-from asgi_redis.connection import Shard, as_exception
+from asgi_redis.connection import Server, as_exception
 from asgi_redis.connection.redis_py import descriptor, read_pushed, write
 from asgi_redis.engine.outage import Outage, OutageNotices
 from asgi_redis.engine.pubsub.subscription import Subscription
@@ -52,10 +52,10 @@ class ListenerOwner(Protocol):
 
 
 class Listener:
-    """Keeps the subscriptions of one shard. Once stopped it is not started again."""
+    """Keeps the subscriptions of one server. Once stopped it is not started again."""
 
-    def __init__(self, shard: Shard, owner: ListenerOwner) -> None:
-        self.shard = shard
+    def __init__(self, server: Server, owner: ListenerOwner) -> None:
+        self.server = server
         self.subscriptions: dict[bytes, Subscription] = {}
         self._owner = owner
         self._lock = owner.lock
@@ -64,7 +64,7 @@ class Listener:
         self._stopped = False
         self._thread: threading.Thread | None = None
         self._link: _Link | None = None
-        self._outage = Outage(shard.host)
+        self._outage = Outage(server.host)
         self._was_connected = False
 
     # For other threads, with the lock held
@@ -72,7 +72,7 @@ class Listener:
     def add(self, subscription: Subscription) -> None:
         """Subscribe as soon as possible. Raise ``RuntimeError`` where no thread starts."""
         if self._thread is None:
-            thread = threading.Thread(target=self._run, name=f"listener at {self.shard.host}", daemon=True)
+            thread = threading.Thread(target=self._run, name=f"listener at {self.server.host}", daemon=True)
             thread.start()
             self._thread = thread
         self.subscriptions[subscription.name] = subscription
@@ -109,12 +109,12 @@ class Listener:
     def _run(self) -> None:
         while not self._stopped:
             try:
-                connection = self.shard.connect()
-                self._link = _Link(connection, self.shard.server_of(connection))
+                connection = self.server.connect()
+                self._link = _Link(connection, self.server.server_of(connection))
                 self._serve(self._link)
             except BaseException as error:  # noqa: BLE001  of a provider of credentials; no other thread tries again
                 if not self._stopped:
-                    delay = self._lost(self.shard.explain(as_exception(error)))
+                    delay = self._lost(self.server.explain(as_exception(error)))
                     self._disconnect()
                     self._pause(delay)
             finally:
@@ -127,7 +127,7 @@ class Listener:
 
     def _lost(self, error: Exception) -> float:
         """Note a failure; return the seconds to wait before the next attempt."""
-        self.shard.host.lost()
+        self.server.host.lost()
         delay = self._outage.failed(error)
         with self._owner.delivering():
             established = self._link is not None and self._link.established
@@ -170,13 +170,13 @@ class Listener:
                 self._take(link)
             now = time.monotonic()
             if now >= link.answer_by:
-                raise TimeoutError(f"{self.shard.host} does not answer")
+                raise TimeoutError(f"{self.server.host} does not answer")
             if now >= sweep_at:
                 self._owner.sweep()
                 sweep_at = now + self._owner.sweep_interval
             if now >= check_at:
-                if not self.shard.host.is_current(link.connection):
-                    raise ConnectionError(f"{self.shard.host} has another master")
+                if not self.server.host.is_current(link.connection):
+                    raise ConnectionError(f"{self.server.host} has another master")
                 if now >= link.connection.retire_at:
                     self._check_server(link)
                 link.ping(now - _CHECK_SECONDS)
@@ -185,11 +185,11 @@ class Listener:
     def _check_server(self, link: _Link) -> None:
         """Raise where the host is another server now. The old one may live on, silent."""
         try:
-            server, until = self.shard.server_now()
+            server, until = self.server.server_now()
         except RedisError:
             return  # the old connection is better than none
         if server != link.server:
-            raise ConnectionError(f"{self.shard.host} leads to another server")
+            raise ConnectionError(f"{self.server.host} leads to another server")
         link.connection.retire_at = until
 
     def _established(self, link: _Link) -> None:
@@ -217,14 +217,14 @@ class Listener:
     def _answered(self, link: _Link, reply: Any) -> None:
         if not link.expected:
             # A proxy, or a server that shuts down, which says so unasked.
-            raise reply if isinstance(reply, Exception) else ConnectionError(f"{self.shard.host} is out of step")
+            raise reply if isinstance(reply, Exception) else ConnectionError(f"{self.server.host} is out of step")
         subscription = link.expected.popleft()
         if subscription is None or subscription.ended:
             return  # any reply shows that Redis is there
         if isinstance(reply, Exception):
             if subscription.confirmed_once:
                 raise reply  # it was allowed once, and may be again
-            subscription.refusal = self.shard.explain(reply) if isinstance(reply, ResponseError) else reply
+            subscription.refusal = self.server.explain(reply) if isinstance(reply, ResponseError) else reply
             self._owner.end(subscription)
         else:
             subscription.confirmed = subscription.confirmed_once = True

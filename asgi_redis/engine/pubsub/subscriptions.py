@@ -147,7 +147,7 @@ class Subscriptions:
     def _listener(self, subscription: Subscription) -> Listener:
         shard = shard_of(subscription.name, len(self._shards))
         if shard not in self._listeners:
-            self._listeners[shard] = Listener(self._shards[shard], self)
+            self._listeners[shard] = Listener(self._shards[shard].server, self)
         return self._listeners[shard]
 
     def confirm(self, subscriptions: Sequence[Subscription]) -> None:

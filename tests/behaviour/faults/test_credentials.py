@@ -162,5 +162,5 @@ def test_those_of_the_sentinels(sentinel, tokens, prefix):
         layer.send("work", {"n": 1})
         tokens.fail = True
         for shard in layer._shards:
-            shard.host._ask_at = 0.0  # the Sentinels are to be asked again, which fails
+            shard.server.host._ask_at = 0.0  # the Sentinels are to be asked again, which fails
         assert layer.receive(["work"]) == ("work", {"n": 1})

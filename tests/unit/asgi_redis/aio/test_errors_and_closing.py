@@ -98,7 +98,7 @@ class TestClosing:
                 assert threads()
                 await layer.close()
                 assert not threads()
-                assert not layer.layer._shards[0]._idle
+                assert not layer.layer._shards[0].server._idle
 
         asyncio.run(run())
 

@@ -53,7 +53,7 @@ async def joined(layer, *groups):
 
 async def a_round(layer):
     """Returns when another round has begun and ended."""
-    (memberships,) = layer._memberships.values()
+    (memberships,) = layer._memberships
     begun = memberships._round
     await until(lambda: memberships._round >= begun + 2)
 
@@ -271,7 +271,7 @@ def test_nothing_but_a_look_now_and_then_is_asked_of_redis(aio_for, redis_server
 
     async def run():
         _, receiving = await joined(layer, *(f"group{number}" for number in range(50)))
-        (memberships,) = layer._memberships.values()
+        (memberships,) = layer._memberships
         await until(lambda: memberships._round == 1 and memberships._wakeups.empty())
         await asyncio.sleep(0.2)  # the round is over
         before = client.info("stats")["total_commands_processed"]
@@ -348,7 +348,7 @@ def test_ten_thousand_memberships_are_put_back_in_under_a_second(aio_for, fresh_
         channels = [await layer.new_channel() for _ in range(100)]
         for channel in channels:
             await asyncio.gather(*(layer.group_add(f"group{number}", channel) for number in range(100)))
-        (memberships,) = layer._memberships.values()
+        (memberships,) = layer._memberships
         await until(lambda: memberships._wakeups.empty() and memberships._round)
         times = []
         for _ in range(3):

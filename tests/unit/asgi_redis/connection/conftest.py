@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asgi_redis.connection import BlockingPop, Shard, parse_hosts, requeue_taken, wait_for_first
+from asgi_redis.connection import BlockingPop, Server, Shard, parse_hosts, requeue_taken, wait_for_first
 from asgi_redis.process import fork
 from asgi_redis.process.wakeup import WakeupPipe
 from tests.support.queues import QueueOperations
@@ -17,10 +17,10 @@ def operations(prefix):
 
 @pytest.fixture
 def shards(three_redis_servers):
-    shards = [Shard(host) for host in parse_hosts([server.url for server in three_redis_servers], None)]
+    shards = [Shard(Server(host)) for host in parse_hosts([server.url for server in three_redis_servers], None)]
     yield shards
     for shard in shards:
-        shard.drop_idle()
+        shard.server.drop_idle()
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def pops_of(operations, key):
     """Makes a blocking pop on each of the shards."""
 
     def pops_of(shards, timeout):
-        operation = operations.pop([key], timeout)
+        operation = operations.pop([b"work"], timeout)
         return [BlockingPop(shard, operation, operations.requeue, fork.check()) for shard in shards]
 
     return pops_of

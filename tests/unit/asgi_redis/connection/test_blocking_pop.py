@@ -9,7 +9,7 @@ import time
 import pytest
 import redis
 
-from asgi_redis.connection import Shard, blocking_pop, exchange, parse_hosts, wait_for_first
+from asgi_redis.connection import Server, Shard, blocking_pop, exchange, parse_hosts, wait_for_first
 from asgi_redis.process.wakeup import WakeupPipe
 from tests.support.queues import blocked_clients, put, queued
 from tests.support.shards import connections_are_sound
@@ -48,7 +48,7 @@ class TestPop:
         assert queued(shards, operations, key) == [b"b1", b"b2"]
 
     def test_putting_back_needs_no_memory(self, operations, key, fresh_redis_server, redis_server, wait):
-        shards = [Shard(host) for host in parse_hosts([redis_server.url, fresh_redis_server.url], None)]
+        shards = [Shard(Server(host)) for host in parse_hosts([redis_server.url, fresh_redis_server.url], None)]
         put(shards[0], operations, b"a")
         put(shards[1], operations, b"b")
         with redis.Redis(port=fresh_redis_server.port, protocol=2) as client:
@@ -66,7 +66,7 @@ class TestPop:
     def test_a_shard_that_is_down_is_an_error_and_what_another_gave_is_put_back(
         self, wait, shards, operations, key, fresh_redis_server
     ):
-        (down,) = [Shard(host) for host in parse_hosts([fresh_redis_server.url], None)]
+        (down,) = [Shard(Server(host)) for host in parse_hosts([fresh_redis_server.url], None)]
         fresh_redis_server.kill()
         put(shards[0], operations, b"m")
         with pytest.raises(redis.exceptions.ConnectionError):
@@ -75,7 +75,7 @@ class TestPop:
 
     def test_a_message_is_not_lost_where_the_server_ends_in_a_pause(self, wait, key, operations, fresh_redis_server):
         """It has given the message then, and not the time that was asked for behind it."""
-        (shard,) = [Shard(host) for host in parse_hosts([fresh_redis_server.url], None)]
+        (shard,) = [Shard(Server(host)) for host in parse_hosts([fresh_redis_server.url], None)]
         url = fresh_redis_server.url
 
         def pause_and_kill():
@@ -93,7 +93,7 @@ class TestPop:
         killer.join()
 
     def test_a_shard_that_goes_down_in_the_middle_is_an_error_at_once(self, wait, shards, fresh_redis_server):
-        (going,) = [Shard(host) for host in parse_hosts([fresh_redis_server.url], None)]
+        (going,) = [Shard(Server(host)) for host in parse_hosts([fresh_redis_server.url], None)]
         killer = threading.Thread(
             target=lambda: (eventually(lambda: blocked_clients(fresh_redis_server)), fresh_redis_server.kill())
         )
@@ -108,7 +108,7 @@ class TestPop:
     def test_a_message_wins_over_the_loss_of_another_shard(self, wait, shards, operations, monkeypatch, caplog):
         put(shards[0], operations, b"m")
         read_some = exchange.read_some
-        shards[1].release(lost := shards[1].checkout())
+        shards[1].server.release(lost := shards[1].server.checkout())
 
         def lose_one(connection, chunks):
             if connection is lost:
@@ -128,7 +128,7 @@ class TestPop:
         with pytest.raises(redis.exceptions.ResponseError, match="WRONGTYPE"):
             wait()
         assert connections_are_sound(shards)
-        assert [len(shard._idle) for shard in shards[:1]] == [1]
+        assert [len(shard.server._idle) for shard in shards[:1]] == [1]
 
 
 class TestPutOff:
@@ -136,8 +136,8 @@ class TestPutOff:
 
     @pytest.fixture
     def shard(self, fresh_redis_server):
-        (shard,) = [Shard(host) for host in parse_hosts([fresh_redis_server.url], None)]
-        shard.release(shard.checkout())
+        (shard,) = [Shard(Server(host)) for host in parse_hosts([fresh_redis_server.url], None)]
+        shard.server.release(shard.server.checkout())
         return shard
 
     @pytest.fixture
@@ -155,7 +155,7 @@ class TestPutOff:
         assert [type(error) for error in failures.values()] == [redis.exceptions.TimeoutError]
         assert not pops[0].taken
         client.client_unpause()
-        assert shard.background_replies.settle(time.monotonic() + 10)
+        assert shard.server.background_replies.settle(time.monotonic() + 10)
         assert queued([shard], operations, key) == [b"m"]
         assert connections_are_sound([shard])
 
@@ -178,7 +178,7 @@ class TestUnblocking:
             )
             try:
                 url = f"redis://{prefix}:secret@127.0.0.1:{redis_server.port}"
-                (shard,) = [Shard(host) for host in parse_hosts([url], None)]
+                (shard,) = [Shard(Server(host)) for host in parse_hosts([url], None)]
                 started = time.monotonic()
                 assert wait(0.1, on=[shard]) is None
                 assert time.monotonic() - started < 3
@@ -192,15 +192,15 @@ class TestUnblocking:
         self, wait, shards, operations, key, monkeypatch
     ):
         monkeypatch.setattr(blocking_pop, "_END_TIMEOUT_SECONDS", 0.05)
-        execute = Shard.execute
+        execute = Server.execute
         with monkeypatch.context() as patch:
-            patch.setattr(Shard, "execute", lambda *args, **kwargs: None)  # no unblocking gets through
+            patch.setattr(Server, "execute", lambda *args, **kwargs: None)  # no unblocking gets through
             with pytest.raises(redis.exceptions.TimeoutError, match=r"a blocking pop at .* does not end"):
                 wait(0.01, on=shards[:1])
-            assert not shards[0]._idle
-        assert Shard.execute is execute
+            assert not shards[0].server._idle
+        assert Server.execute is execute
         put(shards[0], operations, b"m")
-        eventually(lambda: len(shards[0]._idle) == 2)
+        eventually(lambda: len(shards[0].server._idle) == 2)
         assert queued(shards[:1], operations, key) == [b"m"]
 
     def test_senders_and_readers_that_give_up_all_the_time_lose_and_double_nothing(

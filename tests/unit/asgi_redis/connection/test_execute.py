@@ -47,7 +47,7 @@ class TestExecuteAll:
 
     def test_an_interruption_leaves_no_connection_with_a_reply_in_it(self, three_redis_servers, monkeypatch):
         shards = [shard_at(server) for server in three_redis_servers]
-        monkeypatch.setattr(shards[0], "read", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt()))
+        monkeypatch.setattr(shards[0].server, "read", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             execute_on_shards([(shard, echo(b"first")) for shard in shards])
         assert [shard.execute(echo(b"second")) for shard in shards[1:]] == [b"second"] * 2

@@ -11,7 +11,7 @@ import time
 import pytest
 import redis
 
-from asgi_redis.connection import Shard, exchange, parse_hosts
+from asgi_redis.connection import Server, Shard, exchange, parse_hosts
 from tests.support.proxy import Proxy
 from tests.support.queues import blocked_clients, put, queued
 from tests.support.shards import connections_are_sound
@@ -37,19 +37,19 @@ def shard(request, proxy, monkeypatch):
     elif exchange.hiredis is None:
         pytest.skip("without hiredis")
     (host,) = parse_hosts([proxy.url])
-    shard = Shard(host)
+    server = Server(host)
     # What Redis tells of itself when it is connected to has the names of errors in it.
-    for connection in [shard.checkout() for _ in range(3)]:
-        shard.release(connection)
-    yield shard
-    shard.drop_idle()
+    for connection in [server.checkout() for _ in range(3)]:
+        server.release(connection)
+    yield Shard(server)
+    server.drop_idle()
 
 
 @pytest.fixture
 def direct(redis_server):
-    (shard,) = [Shard(host) for host in parse_hosts([redis_server.url], None)]
-    yield shard
-    shard.drop_idle()
+    (server,) = [Server(host) for host in parse_hosts([redis_server.url], None)]
+    yield Shard(server)
+    server.drop_idle()
 
 
 class Parsing:
@@ -104,7 +104,7 @@ def test_a_message_is_put_back(wait, shard, direct, operations, key, proxy, inte
         wait(on=[shard])
     assert queued([direct], operations, key) == [member]
     assert connections_are_sound([shard])
-    assert len(shard._idle) == 3
+    assert len(shard.server._idle) == 3
 
 
 @pytest.mark.parametrize("length", [4, -4])
@@ -140,7 +140,7 @@ def test_what_is_lost_with_the_line_is_logged(wait, shard, direct, operations, p
     with caplog.at_level(logging.ERROR, "asgi_redis"), pytest.raises(Interruption):
         wait(on=[shard])
     (line,) = caplog.messages
-    assert str(shard.host) in line
+    assert str(shard.name) in line
     assert "mmm" not in line
 
 
@@ -165,6 +165,6 @@ def test_the_rest_of_a_reply_that_comes_late_is_waited_for_by_a_thread(
         wait(on=[shard])
     assert time.monotonic() - started < 10  # a connection's own timeout is 20 s
     proxy.release()
-    assert shard.background_replies.settle(time.monotonic() + 10)
+    assert shard.server.background_replies.settle(time.monotonic() + 10)
     assert queued([direct], operations, key) == [b"m" * 1000]
     assert connections_are_sound([shard])

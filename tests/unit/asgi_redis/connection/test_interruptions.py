@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from asgi_redis.connection import Shard, blocking_pop
+from asgi_redis.connection import Server, blocking_pop
 from tests.support.queues import blocked_clients, put, queued
 from tests.support.shards import connections_are_sound
 from tests.support.waiting import eventually
@@ -56,7 +56,7 @@ class TestInterruptions:
 
     def interrupt_putting_back(self, monkeypatch, method):
         """Makes `method` of a shard raise the first time that it is called while a message is put back."""
-        original, requeue_all, raised = getattr(Shard, method), blocking_pop.requeue_all, []
+        original, requeue_all, raised = getattr(Server, method), blocking_pop.requeue_all, []
         under_way = []
 
         def interrupted(shard, *args, **kwargs):
@@ -70,7 +70,7 @@ class TestInterruptions:
             requeue_all(*args)
             under_way.clear()
 
-        monkeypatch.setattr(Shard, method, interrupted)
+        monkeypatch.setattr(Server, method, interrupted)
         monkeypatch.setattr(blocking_pop, "requeue_all", noticed)
 
     @pytest.mark.parametrize("method", ["checkout", "release"])

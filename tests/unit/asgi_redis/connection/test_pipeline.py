@@ -6,7 +6,7 @@ import pytest
 import redis
 from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
-from asgi_redis.connection import Shard, begin, parse_hosts, pipeline_execute
+from asgi_redis.connection import Server, begin, parse_hosts, pipeline_execute
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.wire import scripts
 from asgi_redis.wire.operation import Operation, command, script_head
@@ -15,7 +15,7 @@ from tests.support import servers
 
 @pytest.fixture
 def shard(redis_server):
-    shard = Shard(parse_hosts([redis_server.url])[0])
+    shard = Server(parse_hosts([redis_server.url])[0])
     yield shard
     shard.drop_idle()
 
@@ -75,7 +75,7 @@ def test_who_may_not_tell_a_script_is_told_and_the_connection_stays_in_step(acl_
     with redis.Redis.from_url(acl_server.url, username=servers.ACL_USER, password=servers.ACL_PASSWORD) as admin:
         admin.script_flush()
         admin.acl_setuser("lame", enabled=True, passwords=["+lame"], keys=["*"], commands=["+@all", "-eval"])
-    shard = Shard(parse_hosts([{"address": acl_server.url, "username": "lame", "password": "lame"}])[0])
+    shard = Server(parse_hosts([{"address": acl_server.url, "username": "lame", "password": "lame"}])[0])
     head = script_head(scripts.GROUP_ADD, (f"{prefix}group".encode(),), (b"one", b"60"))
     add = Operation(head, bool, 1, scripts.GROUP_ADD)
     refused, answered = pipeline_execute(shard, [add, echo(b"a")])
@@ -93,14 +93,14 @@ def test_a_command_that_redis_lacks_is_named(shard):
 
 
 def test_all_get_the_error_of_a_server_that_cannot_be_reached(fresh_redis_server):
-    shard = Shard(parse_hosts([fresh_redis_server.url])[0])
+    shard = Server(parse_hosts([fresh_redis_server.url])[0])
     fresh_redis_server.kill()
     outcomes = pipeline_execute(shard, [echo(b"a"), echo(b"b")])
     assert [type(outcome) for outcome in outcomes] == [ConnectionError] * 2
 
 
 def test_what_was_answered_before_the_connection_was_lost_counts(fresh_redis_server, prefix):
-    shard = Shard(parse_hosts([{"address": fresh_redis_server.url, "socket_timeout": 0.3}])[0])
+    shard = Server(parse_hosts([{"address": fresh_redis_server.url, "socket_timeout": 0.3}])[0])
     block = Operation(command(b"BLPOP", prefix.encode(), b"0"), bytes)
     first, blocked, last = pipeline_execute(shard, [echo(b"a"), block, incr(prefix, "count")])
     assert first == b"a"

@@ -10,10 +10,10 @@ import time
 import pytest
 import redis
 
-from asgi_redis.connection import Shard, execute_on_shards, parse_hosts, pipeline_execute
+from asgi_redis.connection import Server, execute_on_shards, parse_hosts, pipeline_execute
 from asgi_redis.connection.redis_py import Unsent, write
 from tests.support.queues import blocked_clients
-from tests.support.shards import echo, incr, shard_at
+from tests.support.shards import echo, incr, server_at, shard_at
 from tests.support.threads import in_threads
 from tests.support.waiting import eventually
 
@@ -30,7 +30,7 @@ def idle(shard, number):
 
 class TestMaxConnections:
     def test_callers_wait_for_one(self, proxy, redis_server):
-        shard = shard_at(proxy, max_connections=3)
+        shard = server_at(proxy, max_connections=3)
 
         def ask(number):
             for turn in range(20):
@@ -40,7 +40,7 @@ class TestMaxConnections:
         assert proxy.connections <= 3
 
     def test_for_as_long_as_for_connecting_and_then_get_an_error_that_tells(self, redis_server):
-        shard = shard_at(redis_server, max_connections=2, socket_connect_timeout=0.2)
+        shard = server_at(redis_server, max_connections=2, socket_connect_timeout=0.2)
         held = connected(shard, 2)
         started = time.monotonic()
         with pytest.raises(redis.exceptions.ConnectionError, match=r"all 2 connections .*max_connections"):
@@ -50,7 +50,7 @@ class TestMaxConnections:
         assert shard.execute(echo(b"b")) == b"b"
 
     def test_one_that_was_lost_makes_room(self, redis_server):
-        shard = shard_at(redis_server, max_connections=1, socket_connect_timeout=10)
+        shard = server_at(redis_server, max_connections=1, socket_connect_timeout=10)
         (held,) = connected(shard, 1)
         asking = threading.Thread(target=lambda: shard.execute(echo(b"a")))
         asking.start()
@@ -83,7 +83,7 @@ class TestMaxConnections:
 
 class TestAge:
     def test_what_is_idle_for_long_is_closed_by_a_later_call(self, fresh_redis_server):
-        shard = shard_at(fresh_redis_server, max_idle_time=0.2)
+        shard = server_at(fresh_redis_server, max_idle_time=0.2)
         idle(shard, 5)
         with redis.Redis(port=fresh_redis_server.port, protocol=2) as client:
 
@@ -94,7 +94,7 @@ class TestAge:
             assert eventually(lambda: clients() <= 2)
 
     def test_what_is_idle_for_too_long_is_not_used(self, proxy):
-        shard = shard_at(proxy, max_idle_time=0.01)
+        shard = server_at(proxy, max_idle_time=0.01)
         shard.execute(echo(b"a"))
         time.sleep(0.1)
         shard.execute(echo(b"b"))
@@ -117,7 +117,7 @@ class TestAge:
         reader.close()
 
     def test_the_network_is_kept_from_forgetting_a_silent_connection(self, redis_server):
-        connection = shard_at(redis_server).checkout()
+        connection = server_at(redis_server).checkout()
         sock = connection._sock
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         if hasattr(socket, "TCP_KEEPIDLE"):
@@ -127,7 +127,7 @@ class TestAge:
         connection.disconnect()
 
     def test_the_users_options_for_that_win(self, redis_server):
-        connection = shard_at(redis_server, socket_keepalive=False, socket_keepalive_options={}).checkout()
+        connection = server_at(redis_server, socket_keepalive=False, socket_keepalive_options={}).checkout()
         assert not connection._sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         connection.disconnect()
 
@@ -136,7 +136,7 @@ class TestForgottenLines:
     """What a NAT, or a load balancer, has dropped: what is sent there is swallowed, and no answer comes."""
 
     def test_one_call_fails_and_all_that_are_as_old_are_left(self, proxy, prefix):
-        shard = shard_at(proxy, socket_timeout=0.5, health_check_interval=0)
+        shard = server_at(proxy, socket_timeout=0.5, health_check_interval=0)
         idle(shard, 6)
         proxy.forget_lines()
         with pytest.raises((redis.exceptions.TimeoutError, redis.exceptions.ConnectionError)):
@@ -145,7 +145,7 @@ class TestForgottenLines:
             assert shard.execute(incr(prefix.encode())) == n
 
     def test_what_was_used_since_is_not_left(self, proxy):
-        shard = shard_at(proxy, socket_timeout=0.5, health_check_interval=0)
+        shard = server_at(proxy, socket_timeout=0.5, health_check_interval=0)
         idle(shard, 1)
         dead = shard.checkout()
         proxy.forget_lines()
@@ -154,7 +154,7 @@ class TestForgottenLines:
         assert len(shard._idle) == 2
 
     def test_after_a_while_of_no_use_no_call_fails(self, proxy, prefix):
-        shard = shard_at(proxy, socket_timeout=5, health_check_interval=0.01)
+        shard = server_at(proxy, socket_timeout=5, health_check_interval=0.01)
         idle(shard, 6)
         proxy.forget_lines()
         time.sleep(0.1)
@@ -164,7 +164,7 @@ class TestForgottenLines:
     def test_a_blocking_pop_that_never_ends_is_such_a_sign_too(self, proxy, layer_for, redis_server):
         layer = layer_for(proxy.url, connection_kwargs={"health_check_interval": 0})
         reader = layer.reader()
-        idle(layer._shards[0], 6)
+        idle(layer._shards[0].server, 6)
         reader.receive_batch(["work"], 1, 0.01)
         waiting = threading.Thread(target=lambda: reader.receive_batch(["work"], 1, 2))
         waiting.start()
@@ -197,7 +197,7 @@ class TestClosedInTheLastMoment:
         return reset
 
     def test_nothing_was_sent_and_it_connects_anew(self, proxy, prefix, reset):
-        shard = shard_at(proxy)
+        shard = server_at(proxy)
         idle(shard, 3)
         reset(shard)
         assert shard.execute(incr(prefix.encode())) == 1
@@ -207,13 +207,13 @@ class TestClosedInTheLastMoment:
     def test_in_a_call_on_several_shards(self, proxy, prefix, redis_server, reset):
         shards = [shard_at(proxy), shard_at(redis_server)]
         for shard in shards:
-            idle(shard, 1)
-        reset(shards[0])
+            idle(shard.server, 1)
+        reset(shards[0].server)
         key = prefix.encode()
         assert sorted(execute_on_shards([(shard, incr(key)) for shard in shards])) == [1, 2]
 
     def test_in_a_call_for_many_callers(self, proxy, prefix, reset):
-        shard = shard_at(proxy)
+        shard = server_at(proxy)
         idle(shard, 1)
         reset(shard)
         assert pipeline_execute(shard, [incr(prefix.encode())] * 3) == [1, 2, 3]
@@ -222,7 +222,7 @@ class TestClosedInTheLastMoment:
         layer = layer_for(proxy.url)
         layer.receive_batch(["work"], 1, 0.01)
         layer_for(redis_server).send("work", {"n": 1})
-        reset(layer._shards[0])
+        reset(layer._shards[0].server)
         assert layer.receive(["work"], block=True) == ("work", {"n": 1})
 
     def test_what_was_written_in_part_is_not_written_again(self, redis_server, prefix):
@@ -233,7 +233,7 @@ class TestClosedInTheLastMoment:
                 connection._parser.on_connect(connection)
 
             (host,) = parse_hosts([listener.getsockname()], {"redis_connect_func": without_a_word})
-            shard = Shard(host, keeps_keys=False)
+            shard = Server(host, keeps_keys=False)
             connection = shard.checkout()
             server, _ = listener.accept()
 
@@ -252,7 +252,7 @@ class TestClosedInTheLastMoment:
                 listener.accept()
 
     def test_only_what_was_refused_as_a_whole_counts_as_unsent(self, redis_server):
-        connection = shard_at(redis_server).checkout()
+        connection = server_at(redis_server).checkout()
         connection._sock.shutdown(socket.SHUT_WR)
         with pytest.raises(Unsent):
             write(connection, b"PING")
@@ -274,7 +274,7 @@ def test_a_user_who_is_not_known_any_more_is_asked_for_anew(fresh_redis_server, 
         client.execute_command("ACL", "SETUSER", "app", "on", ">token1", "~*", "&*", "+@all")
         layer = layer_for({"address": fresh_redis_server.url, "credential_provider": Tokens()})
         layer.send("work", {"n": 1})
-        shard = layer._shards[0]
+        shard = layer._shards[0].server
         client.execute_command("ACL", "SETUSER", "app", "<token1", ">token2")
         client.execute_command("ACL", "SETUSER", "default", "off")
         connection = shard.checkout()

@@ -38,7 +38,7 @@ class TestAServerThatCannotServe:
                     assert lacks.lower() in said.lower()
                 with redis.Redis(port=server.port, protocol=2) as client:
                     assert client.info("server")["redis_version"] in said
-            assert len(layer._shards[0]._idle) <= 2
+            assert len(layer._shards[0].server._idle) <= 2
 
     def test_a_replica_refuses_and_its_connections_are_given_up(self, layer_for, sentinel):
         layer = layer_for(sentinel.replica)
@@ -50,7 +50,7 @@ class TestAServerThatCannotServe:
         ):
             with pytest.raises(redis.exceptions.ReadOnlyError):
                 call()
-            assert not layer._shards[0]._idle, "the next connection may be to the master"
+            assert not layer._shards[0].server._idle, "the next connection may be to the master"
 
     def test_a_replica_that_has_lost_its_master_likewise(self, layer_for):
         with RedisServer({"replicaof": ["127.0.0.1", 1], "replica-serve-stale-data": "no"}) as replica:
@@ -58,7 +58,7 @@ class TestAServerThatCannotServe:
             for call in (lambda: layer.send("work", {}), lambda: layer.receive(["work"], block=True)):
                 with pytest.raises((redis.exceptions.MasterDownError, redis.exceptions.ReadOnlyError)):
                     call()
-                assert not layer._shards[0]._idle
+                assert not layer._shards[0].server._idle
 
     def test_one_that_is_loading_is_a_connection_error(self, layer_for):
         server = RedisServer({"key-load-delay": 500, "loading-process-events-interval-bytes": 1024})
@@ -83,4 +83,4 @@ class TestAServerThatCannotServe:
                 return "loading" in str(raised.value).lower()
 
             eventually(refusal)  # before that, it does not listen yet
-            assert not layer._shards[0]._idle
+            assert not layer._shards[0].server._idle

@@ -10,40 +10,38 @@ import pytest
 
 from asgi_redis.engine.unpacker import Unpacker
 from asgi_redis.exceptions import UndecodableMessage
-from asgi_redis.wire import Keys, Taken
-
-KEYS = Keys("p:", "s:")
+from asgi_redis.wire import Taken
 
 
 def unpacker(decode, encode=None):
     decoder = SimpleNamespace(payload=bytes, decode=decode, encode=encode)
-    return Unpacker(KEYS, decoder, 60, lambda: None)
+    return Unpacker(decoder, 60, lambda: None)
 
 
 def unpacker_of(message):
     return unpacker(lambda payload: copy.deepcopy(message))
 
 
-def unpack(key, message):
-    unpacked = unpacker_of(message).decode(Taken(key, b"member", 0.0, b"1"))
+def unpack(queue, message):
+    unpacked = unpacker_of(message).decode(Taken(queue, b"member", 0.0, b"1"))
     assert unpacked[3] == b"member"
     return unpacked[:3]
 
 
 def test_a_message_of_a_normal_channel_is_for_that_channel():
-    assert unpack(b"p:work", {"text": "hello"}) == ("work", ["work"], {"text": "hello"})
+    assert unpack(b"work", {"text": "hello"}) == ("work", ["work"], {"text": "hello"})
 
 
 def test_a_normal_channels_message_is_for_it_whatever_the_group_wrote_into_it():
-    assert unpack(b"p:work", {"__asgi_channel__": ["work", "other"]}) == ("work", ["work"], {})
+    assert unpack(b"work", {"__asgi_channel__": ["work", "other"]}) == ("work", ["work"], {})
 
 
 def test_a_process_local_message_names_its_channel():
-    assert unpack(b"p:q!", {"a": 1, "__asgi_channel__": "q!x"}) == ("q!", ["q!x"], {"a": 1})
+    assert unpack(b"q!", {"a": 1, "__asgi_channel__": "q!x"}) == ("q!", ["q!x"], {"a": 1})
 
 
 def test_a_groups_message_names_all_its_channels():
-    assert unpack(b"p:q!", {"__asgi_channel__": ["q!x", "q!y"]}) == ("q!", ["q!x", "q!y"], {})
+    assert unpack(b"q!", {"__asgi_channel__": ["q!x", "q!y"]}) == ("q!", ["q!x", "q!y"], {})
 
 
 @pytest.mark.parametrize(
@@ -63,17 +61,17 @@ def test_a_groups_message_names_all_its_channels():
 )
 def test_garbage_is_undecodable_and_its_content_is_not_in_the_error(message):
     with pytest.raises(UndecodableMessage) as raised:
-        unpack(b"p:q!", message)
+        unpack(b"q!", message)
     assert "secret" not in str(raised.value)
 
 
 def test_a_channel_that_is_named_again_and_again_is_for_it_once():
-    assert unpack(b"p:q!", {"__asgi_channel__": ["q!x", "q!y"] * 1000}) == ("q!", ["q!x", "q!y"], {})
+    assert unpack(b"q!", {"__asgi_channel__": ["q!x", "q!y"] * 1000}) == ("q!", ["q!x", "q!y"], {})
 
 
 def test_the_payload_makes_the_same_message_again_each_time_a_new_one():
     one = unpacker_of({"list": [1], "__asgi_channel__": ["q!x", "q!y"]})
-    _, _, message, payload = one.decode(Taken(b"p:q!", b"", 0.0, b"1"))
+    _, _, message, payload = one.decode(Taken(b"q!", b"", 0.0, b"1"))
     again = one.message(payload)
     assert again == message == {"list": [1]}
     assert again["list"] is not message["list"]
@@ -84,14 +82,14 @@ def test_what_the_serialiser_raises_is_left_to_the_caller():
         raise KeyError("whatever")
 
     with pytest.raises(KeyError):
-        unpacker(fail).decode(Taken(b"p:work", b"", 0.0, b"1"))
+        unpacker(fail).decode(Taken(b"work", b"", 0.0, b"1"))
 
 
 def test_the_payload_of_a_message_for_many_has_no_names_in_it():
     names = [f"p!{number}" for number in range(20)]
     message = {"text": "x", "__asgi_channel__": names}
     one = unpacker(json.loads, lambda message: json.dumps(message).encode())
-    taken = Taken(b"p:p!", json.dumps(message).encode(), 0.0, b"1")
+    taken = Taken(b"p!", json.dumps(message).encode(), 0.0, b"1")
     assert one.decode(taken) == ("p!", names, {"text": "x"}, b'{"text": "x"}')
     large = json.dumps({**message, "text": "x" * 1000}).encode()
     assert one.decode(taken._replace(member=large))[3] == large, "not worth it"

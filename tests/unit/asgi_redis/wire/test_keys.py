@@ -20,7 +20,7 @@ def test_prefix_and_channel_are_joined_with_nothing_between(keys):
 
 
 def test_a_queue_key_reads_back_as_the_name_of_the_queue(keys):
-    assert keys.queue_name(keys.queue(b"specific.1f2e!")) == "specific.1f2e!"
+    assert keys.queue_name(keys.queue(b"specific.1f2e!")) == b"specific.1f2e!"
 
 
 def test_a_group_key_has_group_between_colons(keys):
@@ -39,7 +39,7 @@ def test_no_channel_can_have_the_key_of_the_global_counters(keys):
 
 
 def test_a_prefix_may_hold_any_character():
-    assert Keys("été:", "s").queue_name("été:a".encode()) == "a"
+    assert Keys("été:", "s").queue_name("été:a".encode()) == b"a"
 
 
 @pytest.mark.parametrize(("prefix", "stats_prefix"), [(b"asgi", "s"), ("asgi", None)])

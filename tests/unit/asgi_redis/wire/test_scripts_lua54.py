@@ -14,7 +14,7 @@ from asgi_redis.connection import execute
 from asgi_redis.connection.shard import Shard
 from asgi_redis.connection.take import Take
 from asgi_redis.engine import delayed
-from asgi_redis.wire import Taken
+from asgi_redis.wire import ReceiveOperations, Taken
 from asgi_redis.wire.memberships import Membership, MembershipOperations
 from tests.support.resp import commands
 
@@ -105,8 +105,8 @@ def test_sending_to_its_end_and_receiving(layer, interpreter, prefix):
         layer.send("work", {})
     batch = layer.receive_batch(["work", "other"], 10)
     assert batch == [("work", {"n": number}) for number in range(3)]
-    taken = Taken(f"{prefix}work".encode(), layer.serialize({"n": 3}), 0.0, b"9999999999.5")
-    layer._shards[0].execute(layer._operations.requeue(taken))
+    taken = Taken(b"work", layer.serialize({"n": 3}), 0.0, b"9999999999.5")
+    layer._shards[0].execute(ReceiveOperations(layer.plans.keys[0], 60).requeue(taken))
     statistics = layer.channel_statistics("work")
     assert statistics.pop("messages_max_age") == 0
     assert (statistics["messages_count"], statistics["channel_full_count"], statistics["messages_pending"]) == (
@@ -164,7 +164,7 @@ def test_delayed_messages(layer, interpreter):
 
 
 def test_memberships_that_are_renewed(layer, interpreter):
-    operations = MembershipOperations(layer._keys, lambda: "process", 86400, 7.5)
+    operations = MembershipOperations(layer._keys[0], lambda: "process", 86400, 7.5)
     joined = [Membership("chat", f"p!{number}", number) for number in (1, 2)]
     for membership in joined:
         interpreter.run(operations.join(membership))

@@ -16,54 +16,54 @@ def operations():
 
 
 def test_a_receive_names_its_queues_and_its_limit(operations):
-    operation = operations.receive([b"p:a", b"p:b"], 5)
+    operation = operations.receive([b"a", b"b"], 5)
     call = (scripts.RECEIVE.sha, [b"p:a", b"p:b"], [b"60", b"5"])
     assert script_call(*commands(operation.packed)) == call
 
 
 def test_a_receive_reads_as_what_was_taken_with_its_age_in_seconds(operations):
     messages = [b"p:a", b"m1", 1500000, b"17.5", b"p:b", b"m2", 0, b"19"]
-    taken = operations.receive([b"p:a"], 5).read([2, *messages])
-    assert taken == [Taken(b"p:a", b"m1", 1.5, b"17.5"), Taken(b"p:b", b"m2", 0.0, b"19")]
+    taken = operations.receive([b"a"], 5).read([2, *messages])
+    assert taken == [Taken(b"a", b"m1", 1.5, b"17.5"), Taken(b"b", b"m2", 0.0, b"19")]
     assert taken.expired == {}
 
 
 def test_a_receive_reads_how_many_messages_it_has_dropped_of_which_queue(operations):
-    read = operations.receive([b"p:a"], 5).read
-    assert read([0, b"p:a", 3, b"p:b", 1]).expired == {b"p:a": 3, b"p:b": 1}
+    read = operations.receive([b"a"], 5).read
+    assert read([0, b"p:a", 3, b"p:b", 1]).expired == {b"a": 3, b"b": 1}
     taken = read([1, b"p:a", b"m1", 0, b"17.5", b"p:a", 7])
-    assert (taken, taken.expired) == ([Taken(b"p:a", b"m1", 0.0, b"17.5")], {b"p:a": 7})
+    assert (taken, taken.expired) == ([Taken(b"a", b"m1", 0.0, b"17.5")], {b"a": 7})
 
 
 @pytest.mark.parametrize(("timeout", "asked"), [(5, b"5"), (0, b"1"), (0.0004, b"1"), (4.9999, b"5")])
 def test_a_pop_waits_whole_seconds_no_shorter_than_the_timeout_and_never_for_ever(operations, timeout, asked):
-    operation = operations.pop([b"p:a", b"p:b"], timeout)
+    operation = operations.pop([b"a", b"b"], timeout)
     assert commands(operation.packed) == [[b"BZPOPMIN", b"p:a", b"p:b", asked], [b"TIME"]]
     assert operation.replies == 2
 
 
 def test_a_pop_without_a_message_reads_as_none(operations):
-    assert operations.pop([b"p:a"], 1).read([None, [b"1700000000", b"0"]]) is None
+    assert operations.pop([b"a"], 1).read([None, [b"1700000000", b"0"]]) is None
 
 
 def test_a_pop_reads_as_a_message_whose_age_is_by_the_servers_clock(operations):
-    taken = operations.pop([b"p:a"], 1).read([[b"p:a", b"m", b"1700000000.5"], [b"1700000002", b"250000"]])
-    assert taken == Taken(b"p:a", b"m", 1.75, b"1700000000.5")
+    taken = operations.pop([b"a"], 1).read([[b"p:a", b"m", b"1700000000.5"], [b"1700000002", b"250000"]])
+    assert taken == Taken(b"a", b"m", 1.75, b"1700000000.5")
 
 
 def test_a_pop_over_resp_3_has_a_number_for_its_score(operations):
-    taken = operations.pop([b"p:a"], 1).read([[b"p:a", b"m", 1700000000.5], [b"1700000002", b"250000"]])
+    taken = operations.pop([b"a"], 1).read([[b"p:a", b"m", 1700000000.5], [b"1700000002", b"250000"]])
     assert taken.age == 1.75
     assert float(taken.score) == 1700000000.5
 
 
 def test_a_message_expires_when_it_is_older_than_the_expiry(operations):
-    assert not operations.is_expired(Taken(b"p:a", b"m", 60.0, b"1"))
-    assert operations.is_expired(Taken(b"p:a", b"m", 60.000001, b"1"))
+    assert not operations.is_expired(Taken(b"a", b"m", 60.0, b"1"))
+    assert operations.is_expired(Taken(b"a", b"m", 60.000001, b"1"))
 
 
 def test_giving_back_keeps_the_score_to_the_last_digit(operations):
-    call = script_call(*commands(operations.requeue(Taken(b"p:a", b"m", 1.0, b"1700000000.1234567")).packed))
+    call = script_call(*commands(operations.requeue(Taken(b"a", b"m", 1.0, b"1700000000.1234567")).packed))
     assert named(scripts.REQUEUE, call) == {
         "queue": b"p:a",
         "member": b"m",
@@ -73,7 +73,7 @@ def test_giving_back_keeps_the_score_to_the_last_digit(operations):
 
 
 def test_expired_messages_are_counted_for_their_channels(operations):
-    operation = operations.count_expired({b"p:work": 3, b"p:p!": 1})
+    operation = operations.count_expired({b"work": 3, b"p!": 1})
     sha, keys, arguments = script_call(*commands(operation.packed))
     assert sha == scripts.COUNT_EXPIRED.sha
     assert keys == [b"s:work", b"s:p!", KEYS.global_counters]

@@ -150,7 +150,7 @@ class TestRefusals:
         ):
             with pytest.raises(redis.exceptions.ResponseError, match="WRONGTYPE"):
                 call()
-        assert len(layer._shards[0]._idle) == 1
+        assert len(layer._shards[0].server._idle) == 1
         layer.send("other", {"a": 1})
         assert layer.receive(["other"], block=True) == ("other", {"a": 1})
 

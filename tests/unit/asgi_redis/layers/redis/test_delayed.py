@@ -171,7 +171,7 @@ def test_it_takes_the_place_of_expired_ones_which_are_counted(layer, client, pre
 def test_large_ones_are_looked_at_a_few_at_a_time(layer, client, prefix):
     for number in range(8):
         layer.delayed.send("large", {"n": number, "data": b"x" * 500_000}, 0)
-    due = layer._shards[0].execute(layer.delayed._operations.due(100, 1.0))
+    due = layer._shards[0].execute(layer.delayed._operations[0].due(100, 1.0))
     assert (len(due.messages), due.wait) == (3, 0)
     while layer.delayed.deliver() is not None:
         pass

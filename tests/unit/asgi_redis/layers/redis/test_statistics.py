@@ -181,7 +181,7 @@ class TestTheObject:
     def test_with_closes_it(self, redis_server, prefix):
         with RedisChannelLayer(hosts=[redis_server.url], prefix=prefix) as layer:
             layer.send("work", {})
-        assert not layer._shards[0]._idle
+        assert not layer._shards[0].server._idle
 
     def test_closing_it_leaves_a_receive_that_is_waiting_alone(self, layer, redis_server, prefix):
         received = []
@@ -209,4 +209,4 @@ class TestTheObject:
             "RedisChannelLayer(hosts=[redis://db.example:6380/2, rediss://db.example:6379/0, redis://db.example:1/0, "
             "unix:///tmp/redis.sock?db=0, sentinel service mymaster])"
         )
-        assert secret not in repr(layer) + repr(layer._shards) + repr([shard.host for shard in layer._shards])
+        assert secret not in repr(layer) + repr(layer._shards) + repr([shard.name for shard in layer._shards])

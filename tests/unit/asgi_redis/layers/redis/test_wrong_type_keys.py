@@ -132,7 +132,7 @@ class TestDelayed:
 
     def test_what_somebody_else_has_delivered_does_not_wait(self, layer, client, prefix):
         (shard,) = layer._shards
-        gone = layer.delayed._operations.wait([DelayedEntry(b"gone", b"1")], b"c", 1.0)
+        gone = layer.delayed._operations[0].wait([DelayedEntry(b"gone", b"1")], b"c", 1.0)
         assert shard.execute(gone) is False
         assert client.keys(f"{prefix}:*") == []
 

@@ -100,7 +100,7 @@ class TestAskingAgain:
     def test_an_answer_that_comes_after_that_counts_all_the_same(self, layer, cluster, monkeypatch):
         layer.send("work", {"n": 0})
         shard = layer._shards[0]
-        connection = shard.checkout()
+        connection = shard.server.checkout()
         asked, answered = threading.Event(), threading.Event()
         elsewhere = ("127.0.0.1", 1)
 
@@ -109,10 +109,10 @@ class TestAskingAgain:
             assert answered.wait(10)
             return elsewhere
 
-        monkeypatch.setattr(shard.host._cluster, "master", master)
-        eventually(lambda: shard.host.is_current(connection) and asked.is_set())
+        monkeypatch.setattr(shard.server.host._cluster, "master", master)
+        eventually(lambda: shard.server.host.is_current(connection) and asked.is_set())
         answered.set()
-        eventually(lambda: not shard.host.is_current(connection))
+        eventually(lambda: not shard.server.host.is_current(connection))
         connection.disconnect()
 
     def test_where_no_thread_can_be_started_it_is_done_all_the_same(self, layer, lines, monkeypatch):

@@ -205,9 +205,9 @@ def test_an_old_master_that_hangs_is_left_once_there_is_a_new_one(fresh_cluster,
     """Its sockets still take what is written to them: its idle connections are not used any more."""
     layer = sentinel_layer_for(fresh_cluster, services=["one"], connection_kwargs={"socket_timeout": 1})
     layer.send("work", {"n": 0})
-    connections = [layer._shards[0].checkout() for _ in range(3)]
+    connections = [layer._shards[0].server.checkout() for _ in range(3)]
     for connection in connections:
-        layer._shards[0].release(connection)
+        layer._shards[0].server.release(connection)
     old = fresh_cluster.services["one"][0]
     pause(old)
     try:

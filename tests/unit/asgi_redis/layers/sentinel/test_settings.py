@@ -76,8 +76,8 @@ def test_a_replica_that_a_sentinel_takes_for_the_master_is_not_written_to(cluste
     """The server itself is asked: the Sentinel may not know yet."""
     layer = sentinel_layer_for(cluster, services=["one"])
     replica = cluster.services["one"][1]
-    layer._shards[0].host._cluster._masters["one"] = ((replica.host, replica.port), float("inf"))
-    layer._shards[0].host._cluster._refresh_interval = 1
+    layer._shards[0].server.host._cluster._masters["one"] = ((replica.host, replica.port), float("inf"))
+    layer._shards[0].server.host._cluster._refresh_interval = 1
     with pytest.raises(redis.exceptions.ConnectionError, match="not served by a master"):
         layer.send("work", {})
     layer.send("work", {})

@@ -13,13 +13,13 @@ import redis
 from asgi_redis.wire import Operation
 from asgi_redis.wire.operation import command
 from tests.support.servers import pause, resume
-from tests.support.shards import echo, incr, shard_at
+from tests.support.shards import echo, incr, server_at
 from tests.support.threads import in_threads
 
 
 @pytest.fixture
 def shard(redis_server):
-    shard = shard_at(redis_server)
+    shard = server_at(redis_server)
     yield shard
     shard.drop_idle()
 
@@ -74,7 +74,7 @@ class TestExecute:
         assert shard.execute(echo(b"second")) == b"second"
 
     def test_after_a_timeout_the_late_reply_is_not_read(self, fresh_redis_server):
-        shard = shard_at(fresh_redis_server, socket_timeout=0.1)
+        shard = server_at(fresh_redis_server, socket_timeout=0.1)
         shard.execute(echo(b"warm"))
         pause(fresh_redis_server)
         # On Python 3.9 redis-py takes a timeout for the loss of the connection.
@@ -84,7 +84,7 @@ class TestExecute:
         assert shard.execute(echo(b"second")) == b"second"
 
     def test_a_command_whose_reply_is_lost_is_not_sent_again(self, proxy, redis_server, prefix):
-        shard = shard_at(proxy)
+        shard = server_at(proxy)
         key = prefix.encode()
         assert shard.execute(incr(key)) == 1
         proxy.cut_on(b"INCR")
@@ -93,7 +93,7 @@ class TestExecute:
         assert shard.execute(incr(key)) == 3
 
     def test_a_connection_that_died_while_idle_is_replaced_unnoticed(self, proxy):
-        shard = shard_at(proxy)
+        shard = server_at(proxy)
         shard.execute(echo(b"warm"))
         proxy.cut()
         connection, _ = shard._idle[-1]
@@ -104,7 +104,7 @@ class TestExecute:
         assert shard.execute(echo(b"again")) == b"again"
 
     def test_a_lost_server_costs_all_its_idle_connections(self, fresh_redis_server):
-        shard = shard_at(fresh_redis_server)
+        shard = server_at(fresh_redis_server)
         connections = [shard.checkout() for _ in range(3)]
         for connection in connections:
             shard.release(connection)

@@ -1,0 +1,193 @@
+"""
+The nodes of a Redis Cluster, and which of them has which slot.
+
+redis-py asks the nodes for that, on connections that are closed afterwards: at the first use, and when a node cannot
+be reached or refuses to serve. In between the nodes themselves tell of a slot that has moved.
+"""
+
+from __future__ import annotations
+
+import bisect
+import builtins
+import contextlib
+import functools
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from redis.exceptions import ConnectionError, RedisError
+
+from asgi_redis.connection.discovery import Discovery, SlotRange, discover, is_no_cluster
+from asgi_redis.connection.errors import unsent
+from asgi_redis.connection.host import Host
+from asgi_redis.connection.server import Server
+from asgi_redis.exceptions import UnsupportedRedis
+from asgi_redis.process import fork
+from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS, within
+
+Address = tuple[str, int]
+AddressRemap = Callable[[Address], Address]
+
+_ASK_AGAIN_SECONDS = 0.1  # so long an answer counts as new
+# A node answers at once or is not worth waiting for: there are others.
+_ANSWER_TIMEOUTS = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0}
+
+
+class _Topology(NamedTuple):
+    """The answer of a cluster: ranges of slots, their first slots, and all nodes."""
+
+    starts: list[int]
+    ranges: list[SlotRange]
+    nodes: list[Address]
+
+
+class Cluster:
+    """
+    The servers of one cluster, each with one pool of connections.
+
+    ``hosts`` are the start nodes, which are asked first, and again when no other node answers. ``address_remap`` is
+    called with the (host, port) pair that the cluster gives for a node, and returns the one to connect to.
+    """
+
+    def __init__(
+        self, hosts: Sequence[Host], address_remap: AddressRemap | None = None, keeps_keys: bool = True
+    ) -> None:
+        self._hosts = hosts
+        self._remap = address_remap
+        self._keeps_keys = keeps_keys
+        self._topology = _Topology([], [], [])
+        self._moved: dict[int, Address] = {}
+        self._servers: dict[Address, Server] = {}
+        self._asked_at = -_ASK_AGAIN_SECONDS
+        self._distrusted: Server | None = None
+        self._lock = fork.Own(threading.Lock)
+        self._asking = fork.Own(threading.Lock)
+        self.limits = hosts[0].limits
+        """The limits of the connections to each server."""
+        self.patience = hosts[0].connect_timeout
+        """Seconds for which a request is made again that the cluster cannot serve at present."""
+
+    @property
+    def name(self) -> str:
+        """The name in errors and logs: the start nodes."""
+        return ", ".join(str(host) for host in self._hosts)
+
+    # Where a slot is
+
+    def knows(self, slot: int) -> bool:
+        """Return whether the server of a slot is known without asking."""
+        return self._distrusted is None and self.known_server_of(slot) is not None
+
+    def known_server_of(self, slot: int) -> Server | None:
+        """Return the server of a slot by the last answers; None where there was none."""
+        address = self._moved.get(slot)
+        if address is None:
+            topology = self._topology
+            position = bisect.bisect_right(topology.starts, slot) - 1
+            if position < 0 or topology.ranges[position].last < slot:
+                return None
+            address = topology.ranges[position].address
+        server = self._servers.get(address)
+        return server or self._server_at(address)
+
+    def server_of(self, slot: int) -> Server:
+        """
+        Return the server of a slot; ask for it where that is not known.
+
+        Raises ``redis.exceptions.ConnectionError`` where no node answers, or none has the slot.
+        """
+        if self._distrusted is not None:
+            self.refresh(self._distrusted, fail_fast=True)
+        server = self.known_server_of(slot)
+        if server is None:
+            self.refresh(None)
+            server = self.known_server_of(slot)
+        if server is None:
+            error = ConnectionError(f"no node of the cluster of {self.name} has slot {slot}")
+            raise unsent(error)
+        return server
+
+    def server_at(self, host: str, port: int, sender: Server | None) -> Server:
+        """Return the server at an address that ``sender`` has given; no host is its own."""
+        return self._server_at(self._address(host, port, sender))
+
+    def moved(self, slot: int, host: str, port: int, sender: Server | None) -> None:
+        """Take note that ``sender`` says where a slot is now."""
+        self._moved = {**self._moved, slot: self._address(host, port, sender)}
+
+    def _address(self, host: str, port: int, sender: Server | None) -> Address:
+        if not host and sender is not None:
+            host = sender.host.address[0]
+        return self._remap((host, port)) if self._remap is not None else (host, port)
+
+    def _server_at(self, address: Address) -> Server:
+        with self._lock.value:
+            if address not in self._servers:
+                self._servers[address] = Server(self._hosts[0].node_at(*address), self._keeps_keys)
+            return self._servers[address]
+
+    def drop_idle(self) -> None:
+        """Close the connections that no call is using."""
+        for server in list(self._servers.values()):
+            server.drop_idle()
+
+    # Asking
+
+    def distrust(self, server: Server | None) -> None:
+        """Have the cluster asked before the next request: a server does not answer."""
+        self._distrusted = server
+
+    def refresh(self, failed: Server | None, fail_fast: bool = False) -> None:
+        """
+        Ask the cluster which server has which slot, unless that was done just now.
+
+        ``failed`` is the server that cannot be reached, or refuses; it is asked last. With ``fail_fast`` it takes up
+        to ``HANG_TIMEOUT_SECONDS``. Without an answer the last one stays. Raises ``ConnectionError`` only where there
+        never was one.
+        """
+        self._distrusted = None
+        ask = functools.partial(self._ask, failed)
+        try:
+            if fail_fast:
+                within(HANG_TIMEOUT_SECONDS, ask, f"asking the cluster of {self.name}")
+            else:
+                ask()
+        except (RedisError, builtins.TimeoutError) as error:
+            if not self._topology.ranges:
+                raise unsent(ConnectionError(str(error))) from error
+
+    def _ask(self, failed: Server | None) -> None:
+        with self._asking.value:  # the others that want to know wait for the answer
+            if time.monotonic() - self._asked_at < _ASK_AGAIN_SECONDS:
+                return
+            found = self._discover(None if failed is None else failed.host.address)
+            self._topology = _Topology([one.first for one in found.ranges], found.ranges, found.nodes)
+            self._moved = {}
+            self._asked_at = time.monotonic()
+        with self._lock.value:
+            left = [self._servers.pop(address) for address in set(self._servers) - set(found.nodes)]
+        for server in left:
+            server.drop_idle()
+
+    def _discover(self, failed: Address | None) -> Discovery:
+        start = self._hosts[0]
+        known = [address for address in self._topology.nodes if address != failed]
+        ask = functools.partial(
+            discover,
+            connection_class=start.connection_class,
+            options={**start.options, **_ANSWER_TIMEOUTS},
+            address_remap=self._remap,
+        )
+        if known:
+            with contextlib.suppress(RedisError):  # none of them may be left
+                return ask(known)
+        try:
+            return ask([host.address for host in self._hosts])
+        except RedisError as error:
+            if is_no_cluster(error):
+                raise UnsupportedRedis(
+                    f"{self.name} is no node of a Redis Cluster, or the user may not ask for CLUSTER SLOTS; "
+                    f"RedisChannelLayer is for other servers"
+                ) from error
+            raise ConnectionError(f"no node of the cluster of {self.name} answers: {error}") from error

@@ -1,0 +1,131 @@
+"""
+A shard of a Redis Cluster: the data in one hash slot, on the node that has it.
+
+While slots move and nodes fail, nodes refuse requests without having carried them out. Such a request is made again,
+where the cluster says, and so is a request of which no byte was sent. See the sections "MOVED Redirection", "ASK
+redirection" and "Multi-keys operations" of https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+
+from redis.exceptions import ConnectionError, RedisError, TimeoutError
+
+from asgi_redis.connection.cluster import Cluster
+from asgi_redis.connection.errors import is_refusal
+from asgi_redis.connection.host import ConnectionLimits
+from asgi_redis.connection.redirection import is_cluster_down, is_try_again, redirection
+from asgi_redis.connection.server import Server
+from asgi_redis.connection.shard import Attempt, Shard
+from asgi_redis.exceptions import ConfigurationError
+from asgi_redis.wire.operation import Operation
+
+_AT_ONCE = 3  # attempts without a pause
+_FIRST_PAUSE_SECONDS = 0.01
+_LONGEST_PAUSE_SECONDS = 0.1
+_CHECK_SECONDS = 3600.0  # between two looks at the number of shards, which also renew the key
+
+
+class ClusterShard(Shard):
+    """
+    The data in one slot of a cluster.
+
+    ``claim`` is an operation that reads as the number of shards that other processes use, which has to be ``number``.
+    """
+
+    def __init__(self, cluster: Cluster, slot: int, name: str, claim: Operation, number: int) -> None:
+        self._cluster = cluster
+        self._slot = slot
+        self._name = name
+        self._claim = claim
+        self._number = number
+        self._check_at = 0.0
+
+    @property
+    def server(self) -> Server:
+        if self._check_at <= time.monotonic():
+            self._check(fail_fast=True)
+        return self._cluster.server_of(self._slot)
+
+    @property
+    def name(self) -> object:
+        return self._name
+
+    @property
+    def limits(self) -> ConnectionLimits:
+        return self._cluster.limits
+
+    @property
+    def is_located(self) -> bool:
+        return self._check_at > time.monotonic() and self._cluster.knows(self._slot)
+
+    def locate(self) -> Server:
+        self._check(fail_fast=False)
+        return self._cluster.server_of(self._slot)
+
+    def drop_idle(self) -> None:
+        self._cluster.drop_idle()
+
+    def _check(self, fail_fast: bool) -> None:
+        """Compare the number of shards. Raises ``ConfigurationError`` where others differ."""
+        try:
+            known = self._cluster.server_of(self._slot).execute(self._claim, fail_fast)
+        except RedisError as error:
+            known = self.retry(self._claim, error, fail_fast)
+        if known != self._number:
+            raise ConfigurationError(
+                f"shards is {self._number}, but other processes that use {self._name} have {known}: the number must "
+                f"be the same everywhere, or messages are looked for where they are not"
+            )
+        self._check_at = time.monotonic() + _CHECK_SECONDS
+
+    def execute(self, operation: Operation, fail_fast: bool = False, spare: bool = False) -> Any:
+        try:
+            return self.server.execute(operation, fail_fast, spare)
+        except RedisError as error:
+            return self.retry(operation, error, fail_fast, spare)
+
+    def retry(self, operation: Operation, error: RedisError, fail_fast: bool = False, spare: bool = False) -> Any:
+        attempt: Attempt | None = None
+        while True:
+            attempt = self.next_attempt(error, fail_fast, attempt)
+            try:
+                return attempt.server.execute(operation.asking() if attempt.asks else operation, fail_fast, spare)
+            except RedisError as failure:
+                error = failure
+
+    def next_attempt(self, error: RedisError, fail_fast: bool = False, before: Attempt | None = None) -> Attempt:
+        cluster, number = self._cluster, 1 if before is None else before.number + 1
+        deadline = before.deadline if before else time.monotonic() + (0.0 if fail_fast else cluster.patience)
+        target = redirection(error)
+        if target is not None and not target.is_move:
+            return Attempt(cluster.server_at(target.host, target.port, self._last(before)), True, number, deadline)
+        if target is not None:
+            cluster.moved(self._slot, target.host, target.port, self._last(before))
+            is_new = number <= _AT_ONCE
+        elif is_try_again(error):
+            is_new = False
+        elif is_refusal(error) or is_cluster_down(error):
+            failed = cluster.known_server_of(self._slot)
+            cluster.refresh(failed, fail_fast)
+            is_new = number <= _AT_ONCE and cluster.known_server_of(self._slot) is not failed
+        else:
+            if isinstance(error, (ConnectionError, TimeoutError)):
+                cluster.distrust(cluster.known_server_of(self._slot))
+            raise error
+        if not is_new:
+            self._pause(error, number, deadline)
+        return Attempt(cluster.server_of(self._slot), False, number, deadline)
+
+    def _last(self, before: Attempt | None) -> Server | None:
+        return self._cluster.known_server_of(self._slot) if before is None else before.server
+
+    @staticmethod
+    def _pause(error: RedisError, number: int, deadline: float) -> None:
+        pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** min(number, 10)) * random.uniform(0.5, 1.0)
+        if time.monotonic() + pause > deadline:
+            raise error
+        time.sleep(pause)

@@ -1,0 +1,64 @@
+"""The slots of a Redis Cluster, as redis-py asks for them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from redis.exceptions import ClusterDownError
+
+
+class SlotRange(NamedTuple):
+    """The slots from ``first`` to ``last``, and the address of their server."""
+
+    first: int
+    last: int
+    address: tuple[str, int]
+
+
+class Discovery(NamedTuple):
+    """The answer of a cluster: its slots, and the addresses of all its nodes."""
+
+    ranges: list[SlotRange]
+    nodes: list[tuple[str, int]]
+
+
+def discover(
+    addresses: Sequence[tuple[str, int]],
+    connection_class: type[Any],
+    options: Mapping[str, Any],
+    address_remap: Callable[[tuple[str, int]], tuple[str, int]] | None,
+) -> Discovery:
+    """
+    Ask the first of ``addresses`` that answers for the slots of its cluster.
+
+    The connections are closed afterwards. Raises ``redis.exceptions.RedisError`` where none answers.
+    """
+    from redis.cluster import ClusterNode, NodesManager  # only layers over a cluster pay for the import
+
+    options = {name: value for name, value in options.items() if name not in ("host", "port")}
+    try:
+        manager = NodesManager(
+            [ClusterNode(host, port) for host, port in addresses],  # type: ignore[no-untyped-call]  # redis-py's
+            from_url=True,  # "the options are those of a connection"
+            address_remap=address_remap,
+            connection_class=connection_class,
+            **options,
+        )
+    except IndexError:  # it takes for granted that some slot is served
+        raise ClusterDownError("no slot is served") from None
+    with contextlib.closing(manager):
+        ranges: list[SlotRange] = []
+        for slot in sorted(manager.slots_cache):
+            node = manager.slots_cache[slot][0]
+            if ranges and ranges[-1].last == slot - 1 and ranges[-1].address == (node.host, node.port):
+                ranges[-1] = ranges[-1]._replace(last=slot)
+            else:
+                ranges.append(SlotRange(slot, slot, (node.host, node.port)))
+        return Discovery(ranges, [(node.host, node.port) for node in manager.nodes_cache.values()])
+
+
+def is_no_cluster(error: Exception) -> bool:
+    """Return whether ``discover`` has failed because a server does not know its slots."""
+    return "not enabled" in str(error)

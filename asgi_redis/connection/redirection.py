@@ -1,0 +1,55 @@
+"""
+The errors of a Redis Cluster for requests that were not carried out.
+
+See "Redirection and resharding" in https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from redis.exceptions import ClusterDownError, MasterDownError, MovedError, ResponseError, TryAgainError
+
+from asgi_redis.connection.errors import is_refusal
+
+# redis-py 5.1 and later make an error class of the first word.
+_REDIRECTION = re.compile(r"^(?:(MOVED|ASK) )?\d+ (\S*):(\d+)$")
+
+
+class Redirection(NamedTuple):
+    """The server to ask: for good, where ``is_move``, or for this request alone."""
+
+    is_move: bool
+    host: str
+    port: int
+
+
+def redirection(error: Exception) -> Redirection | None:
+    """Return where an error reply sends the request; None for any other error."""
+    found = _REDIRECTION.match(str(error)) if isinstance(error, ResponseError) else None
+    if found is None:
+        return None
+    return Redirection(isinstance(error, MovedError) or found[1] == "MOVED", found[2], int(found[3]))
+
+
+def is_try_again(error: Exception) -> bool:
+    """Return whether a node has some of the keys only: their slot is on the move."""
+    return isinstance(error, TryAgainError) or str(error).startswith("TRYAGAIN ")
+
+
+def is_cluster_down(error: Exception) -> bool:
+    """Return whether a node serves nothing, as the cluster lacks nodes or slots."""
+    is_down = isinstance(error, ClusterDownError) and not isinstance(error, MasterDownError)
+    return is_down or str(error).startswith("CLUSTERDOWN ")
+
+
+def is_refused_by_cluster(error: Exception) -> bool:
+    """Return whether a request was not carried out, and another attempt may help."""
+    return redirection(error) is not None or is_try_again(error) or is_cluster_down(error) or is_refusal(error)
+
+
+def has_partly_moved(error: Exception) -> bool:
+    """Return whether the slot of a request is on its way from one node to another."""
+    target = redirection(error)
+    return is_try_again(error) or (target is not None and not target.is_move)

@@ -1,0 +1,131 @@
+"""
+One Redis server as a blocking caller sees it: operations in, results out.
+
+A connection serves one call at a time, and then the next call of any thread. No request is ever sent twice: an error
+in the middle of a call closes the connection, and the caller gets the error. Connecting, and finding out that an idle
+connection has died, come before the first byte of a request.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from redis.exceptions import (
+    AuthenticationError,
+    NoPermissionError,
+    NoScriptError,
+    RedisError,
+    ResponseError,
+    TimeoutError,
+)
+
+from asgi_redis.connection import redis_py
+from asgi_redis.connection.errors import explain, wrong_type_error
+from asgi_redis.connection.host import Host
+from asgi_redis.connection.permissions import Permissions
+from asgi_redis.connection.pool import ConnectionPool
+from asgi_redis.exceptions import UnsupportedRedis
+from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS, BackgroundReplies
+from asgi_redis.wire.operation import Operation
+from asgi_redis.wire.server import types
+
+_KEYS_LOOKED_AT = 1000  # to find a key of another type
+
+
+class Server(ConnectionPool):
+    """The connections to one host, and the operations on them."""
+
+    def __init__(self, host: Host, keeps_keys: bool = True) -> None:
+        self._client_ids: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+        self.background_replies = BackgroundReplies(f"late reply of {host}")
+        self.permissions = Permissions()
+        super().__init__(host, keeps_keys)
+
+    def execute(self, operation: Operation, fail_fast: bool = False, spare: bool = False) -> Any:
+        """
+        Send one operation and return the meaning of its replies.
+
+        With ``fail_fast`` it waits up to ``HANG_TIMEOUT_SECONDS`` for the reply, then raises ``TimeoutError``.
+
+        Raises ``redis.exceptions.RedisError``. After a ``ConnectionError`` or a ``TimeoutError`` Redis may or may not
+        have carried it out.
+        """
+        connection = self.checkout(fail_fast, spare)
+        try:
+            self.send(connection, operation.packed, fail_fast)
+            if fail_fast:
+                self._await_reply(connection)
+            reply = self.read(connection, operation)
+        except BaseException as error:
+            self.after_error(connection, error)
+            if isinstance(error, ResponseError):
+                explained = self.with_key(error, operation)
+                if explained is not error:
+                    raise explained from error
+            raise
+        self.release(connection)
+        return operation.read(reply)
+
+    def _await_reply(self, connection: Any) -> None:
+        if not redis_py.has_reply(connection, HANG_TIMEOUT_SECONDS):
+            raise TimeoutError(f"{self.host} has not answered within {HANG_TIMEOUT_SECONDS:g} s")
+
+    def read(self, connection: Any, operation: Operation) -> Any:
+        """Return the reply to an operation that was sent, or the list of its replies."""
+        try:
+            try:
+                return redis_py.read(connection, operation.replies)
+            except NoScriptError:
+                # Redis has run nothing: asking again cannot repeat anything.
+                redis_py.write(connection, operation.with_text())
+                return redis_py.read(connection, operation.replies)
+        except (ResponseError, AuthenticationError) as error:
+            explained = self.explain(error)
+            if explained is error:
+                raise
+            raise explained from error
+
+    def explain(self, error: Exception) -> Exception:
+        """Return the error that callers get for an error reply; mostly the same."""
+        version = "?" if self._examination is None else self._examination.version
+        return explain(self.host, version, error, self.host.in_cluster)
+
+    def with_key(self, error: Exception, operation: Operation) -> Exception:
+        """Ask Redis for the key of another type that an error is about; add its name."""
+        if not redis_py.is_wrong_type(error):
+            return error
+        keys = operation.keys()[:_KEYS_LOOKED_AT]
+        try:
+            kinds = self.execute(types(keys), fail_fast=True, spare=True)
+        except (RedisError, UnsupportedRedis):
+            return error
+        # Counters are hashes; they come after the queues.
+        wrong = next((found for found in zip(keys, kinds) if found[1] not in (b"zset", b"none")), None)
+        return wrong_type_error(self.host, *wrong) if wrong else error
+
+    def client_id(self, connection: Any, ask: Operation, fail_fast: bool = False) -> int:
+        """Return the number that Redis knows ``connection`` by; ``ask`` asks for it."""
+        client = self._client_ids.get(connection)
+        if client is None:
+            redis_py.write(connection, ask.packed)
+            if fail_fast:
+                self._await_reply(connection)
+            client = self._client_ids[connection] = int(ask.read(self.read(connection, ask)))
+        return client
+
+    def learn_permissions(self, parts: Sequence[Operation]) -> None:
+        """Ask the server, if need be, whether the ``parts`` of a wait are allowed."""
+        self.permissions.learn(functools.partial(self.execute, fail_fast=True), parts)
+
+    def after_error(self, connection: Any, error: BaseException) -> None:
+        """Release or close the connection; have permissions asked for after a refusal."""
+        if isinstance(error, NoPermissionError):
+            self.permissions.forget()
+        super().after_error(connection, error)
+
+    def _reconnect(self, connection: Any) -> None:
+        self._client_ids.pop(connection, None)
+        super()._reconnect(connection)
