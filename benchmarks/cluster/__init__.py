@@ -1,0 +1,1 @@
+"""``python -m benchmarks.cluster``: a Redis Cluster, and one plain Redis."""

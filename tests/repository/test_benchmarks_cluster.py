@@ -1,0 +1,84 @@
+"""``benchmarks.cluster``: that it measures, not how fast anything is."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from benchmarks.cluster.__main__ import main
+from benchmarks.cluster.figures import Figures, Row
+from benchmarks.cluster.placement import imbalance, shards_by_master
+from tests.support.clusters import needs_redis_cli, run_cluster, slot_of
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it reads the CPU clocks of other processes")
+
+
+def lines_of(capsys, *arguments: str) -> list[str]:
+    assert main([*arguments]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_rates_and_shards_have_figures_and_a_plan(capsys, tmp_path):
+    kept = tmp_path / "kept.json"
+    lines = lines_of(capsys, "--quick", "--only", "rates|shards", "--json", str(kept))
+    for row in ("group of 32", "process-local channels"):
+        (line,) = [line for line in lines if row in line and "messages/s" in line]
+        assert all(float(value.replace(",", "")) > 100 for value in line.split()[-2:])
+    (line,) = [line for line in lines if line.startswith("connections of a process")]
+    assert float(line.split()[-1]) >= 64
+    planned = lines_of(capsys, "--load", str(kept), "--only", "plan")
+    assert planned[: len(lines)] == lines
+    (masters,) = [line for line in planned if line.startswith("masters ")]
+    assert int(masters.split()[-1].replace(",", "")) > 10
+
+
+def test_failover_counts_what_a_kill_cost(capsys):
+    lines = lines_of(capsys, "--quick", "--only", "failover")
+    counts = {line.split()[0]: int(line.split()[-1].replace(",", "")) for line in lines if " messages " in line}
+    assert counts["acknowledged"] > 100
+    assert counts["doubled"] == 0
+    (line,) = [line for line in lines if "first send" in line]
+    assert 0 < float(line.split()[-3]) < 30
+
+
+@pytest.mark.parametrize("quick", [True, pytest.param(False, marks=[pytest.mark.soak, needs_redis_cli])])
+def test_a_reshard_loses_nothing(capsys, quick):
+    lines = lines_of(capsys, *["--quick"] * quick, "--only", "reshard")
+    for row in ("lost ", "doubled ", "lost of those in other queues"):
+        (line,) = [line for line in lines if line.startswith(row) and "queues" not in line.replace(row, "")]
+        assert line.split()[-1] == "0", line
+
+
+def test_the_masters_of_shards_are_those_of_a_cluster():
+    with run_cluster(masters=3, replicas=0) as cluster:
+        owners = [cluster.nodes.index(cluster.master_of(slot_of(f"{{asgi:{n}}}chat"))) for n in range(12)]
+    assert [owners.count(master) for master in range(3)] == shards_by_master(12, 3)
+
+
+def test_placement_says_how_busy_the_busiest_master_is(capsys):
+    assert imbalance(4, 4) == 1.0
+    (line,) = [line for line in lines_of(capsys, "--only", "placement") if line.startswith("3 ")]
+    assert line.split()[1:3] == ["0+2+1", "2.00"]
+
+
+def test_medians_are_shown_and_counts_have_no_decimals():
+    figures = Figures()
+    figures.add(Row("Table", "first", "ms"), "column", 3.0, 1.0, 2.0)
+    figures.add(Row("Table", "second", ""), "column", 4)
+    rows = [line.split() for line in next(figures.tables()).splitlines()[6:8]]
+    assert rows == [["first", "ms", "2.00"], ["second", "4"]]
+
+
+def test_what_was_kept_is_shown_again(tmp_path, capsys):
+    figures = Figures()
+    figures.add(Row("Table", "first", "ms"), "column", 1234.0)
+    kept = tmp_path / "kept.json"
+    kept.write_text(json.dumps({"about": ["on this machine"], "figures": figures.to_json()}))
+    assert {"on this machine", "first  ms   1,234"} <= set(lines_of(capsys, "--load", str(kept)))
+
+
+def test_a_choice_of_nothing_is_an_error_that_names_what_there_is():
+    with pytest.raises(SystemExit, match="matches 'sentinel'; there are\n  rates"):
+        main(["--only", "sentinel"])
