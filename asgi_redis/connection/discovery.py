@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from redis.exceptions import ClusterDownError
+from redis.exceptions import ClusterDownError, ConnectionError, RedisClusterException
 
 
 class SlotRange(NamedTuple):
@@ -48,6 +48,8 @@ def discover(
         )
     except IndexError:  # it takes for granted that some slot is served
         raise ClusterDownError("no slot is served") from None
+    except RedisClusterException as error:  # which is no RedisError
+        raise ConnectionError(str(error)) from error
     with contextlib.closing(manager):
         ranges: list[SlotRange] = []
         for slot in sorted(manager.slots_cache):

@@ -22,7 +22,9 @@ AddressRemap = Optional[Callable[[tuple[str, int]], tuple[str, int]]]
 
 _SHARDS = range(1, 4097)  # the hash that chooses one has 12 bits
 
-_check_shards = must_be("a whole number from 1 to 4096", lambda value: value is None or value in _SHARDS)
+_check_shards = must_be(
+    "a whole number from 1 to 4096", lambda value: value is None or (type(value) is int and value in _SHARDS)
+)
 _check_remap = must_be("a function", lambda value: value is None or callable(value))
 
 

@@ -1,0 +1,188 @@
+"""Nodes that die, hang, load or lack slots: what becomes of calls, and of messages."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+
+import pytest
+import redis
+from redis.exceptions import BusyLoadingError, ClusterDownError, RedisError
+
+from tests.behaviour.cluster.test_under_load import goes_on
+from tests.support import loading
+from tests.support.cluster_traffic import ClusterTraffic
+from tests.support.clusters import of_redis_in_the_suite, run_cluster, run_single_node_cluster, slot_of
+from tests.support.waiting import eventually
+
+Broken = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
+FAST = {"socket_connect_timeout": 0.25, "socket_timeout": 0.5}
+
+
+def assert_doubled_only_by_the_cluster(traffic, failed_at):
+    """
+    A replica that takes over lacks what its master did last, also that it has given messages away.
+
+    Such messages are handed out again; of the others none is.
+    """
+    early = {message: times for message, times in traffic.doubled().items() if times[0] < failed_at - 0.5}
+    assert early == {}
+
+
+def fails_over(cluster, layer, key, end):
+    """``end(master)`` of the key's shard under load; returns the traffic when it goes on by itself."""
+    master = cluster.master_of(key)
+    (replica,) = cluster.replicas_of(master)
+    with ClusterTraffic(layer, pause=0.001, as_worker=True) as traffic:
+        goes_on(traffic)
+        failed_at = time.monotonic()
+        end(master)
+        eventually(lambda: cluster.master_of(key) is replica, timeout=20)
+        goes_on(traffic)
+    assert_doubled_only_by_the_cluster(traffic, failed_at)
+    assert {type(error) for _, error in traffic.errors} <= {*Broken, ClusterDownError}
+    lost = [message for message in traffic.lost() if traffic.acknowledged[message] < failed_at - 0.5]
+    assert lost == []
+    return traffic
+
+
+@of_redis_in_the_suite
+def test_sends_go_on_by_themselves_when_a_master_is_killed(fresh_cluster, cluster_layer, prefix):
+    traffic = fails_over(fresh_cluster, cluster_layer(fresh_cluster), f"{{{prefix}:0}}", fresh_cluster.kill)
+    assert traffic.longest_pause() < 6
+
+
+@of_redis_in_the_suite
+def test_sends_go_on_by_themselves_when_a_master_hangs(fresh_cluster, cluster_layer, prefix):
+    layer = cluster_layer(fresh_cluster, connection_kwargs=FAST)
+    master = fresh_cluster.master_of(f"{{{prefix}:0}}")
+    fails_over(fresh_cluster, layer, f"{{{prefix}:0}}", fresh_cluster.pause)
+    layer.send("late", {"n": 1})
+    fresh_cluster.resume(master)
+    fresh_cluster.settle()
+    # It has become a replica, and nobody takes it for the master any more.
+    layer.send("late", {"n": 2})
+    assert [message["n"] for _, message in layer.receive_batch(["late"], 10)] == [1, 2]
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+def test_masters_are_killed_and_come_back_again_and_again(fresh_cluster, cluster_layer):
+    layer = cluster_layer(fresh_cluster, shards=16)
+    with ClusterTraffic(layer, senders=4, readers=4, pause=0.001, as_worker=True) as traffic:
+        for _ in range(6):
+            goes_on(traffic)
+            master = fresh_cluster.masters()[0]
+            failed_at = time.monotonic()
+            fresh_cluster.kill(master)
+            fresh_cluster.settle()
+            goes_on(traffic)
+            assert_doubled_only_by_the_cluster(traffic, failed_at)
+            master.start()
+            fresh_cluster.settle()
+    assert len(traffic.lost()) < len(traffic.acknowledged) / 100
+
+
+def test_the_start_nodes_may_go_after_the_start(cluster_binary, cluster_layer, prefix):
+    slot = slot_of(f"{{{prefix}:0}}")
+    with run_cluster(3, 0, cluster_binary, options={"cluster-require-full-coverage": "no"}) as cluster:
+        start, to = (node for node in cluster.nodes if node is not cluster.master_of(slot))
+        layer = cluster_layer(cluster, hosts=[(start.host, start.port)])
+        layer.send("work", {"n": 1})
+        cluster.kill(start)
+        cluster.move_slot(slot, to)
+        layer.send("work", {"n": 2})
+        assert [message["n"] for _, message in layer.receive_batch(["work"], 10)] == [1, 2]
+
+
+def test_a_dead_start_node_is_passed_over(masters, cluster_layer):
+    layer = cluster_layer(masters, hosts=[("127.0.0.1", 1), *masters.hosts])
+    layer.send("work", {"n": 1})
+    assert layer.receive(["work"]) == ("work", {"n": 1})
+
+
+def test_without_any_start_node_a_send_raises_within_the_connect_timeout(cluster_layer, masters):
+    layer = cluster_layer(masters, hosts=[("127.0.0.1", 1)], connection_kwargs={"socket_connect_timeout": 0.5})
+    since = time.monotonic()
+    with pytest.raises(redis.exceptions.ConnectionError):
+        layer.send("work", {"n": 1})
+    assert time.monotonic() - since < 2
+
+
+def sends_once_there_is(cluster, refusal, layer, end):
+    """Sends the second message of a channel, which the node refuses until ``end()``."""
+    sending = threading.Thread(target=layer.send, args=("work", {"n": 2}))
+    sending.start()
+    with cluster.client() as client:
+        eventually(lambda: f"errorstat_{refusal}" in client.info("errorstats"))
+    end()
+    sending.join()
+    assert [message["n"] for _, message in layer.receive_batch(["work"], 10)] == [1, 2]
+
+
+class TestSlotsThatNobodyServes:
+    @of_redis_in_the_suite
+    def test_a_call_waits_for_a_cluster_that_lacks_any_slot(self, fresh_single_node_cluster, cluster_layer):
+        cluster, (node,) = fresh_single_node_cluster, fresh_single_node_cluster.nodes
+        layer = cluster_layer(cluster)
+        layer.send("work", {"n": 1})
+        cluster.run(node, "CLUSTER", "DELSLOTS", 0)
+        sends_once_there_is(cluster, "CLUSTERDOWN", layer, lambda: cluster.run(node, "CLUSTER", "ADDSLOTS", 0))
+
+    def test_a_call_waits_for_its_slot(self, fresh_single_node_cluster, cluster_layer, prefix):
+        cluster, (node,) = fresh_single_node_cluster, fresh_single_node_cluster.nodes
+        slot = slot_of(f"{{{prefix}:0}}")
+        layer = cluster_layer(cluster)
+        layer.send("work", {"n": 1})
+        cluster.run(node, "CONFIG", "SET", "cluster-require-full-coverage", "no")
+        cluster.run(node, "CLUSTER", "DELSLOTS", slot)
+        sends_once_there_is(cluster, "CLUSTERDOWN", layer, lambda: cluster.run(node, "CLUSTER", "ADDSLOTS", slot))
+
+    def test_a_call_gives_up_within_the_connect_timeout(self, fresh_single_node_cluster, cluster_layer):
+        cluster, (node,) = fresh_single_node_cluster, fresh_single_node_cluster.nodes
+        layer = cluster_layer(cluster, connection_kwargs=FAST)
+        layer.send("work", {"n": 1})
+        cluster.run(node, "CLUSTER", "DELSLOTS", 0)
+        for call in (
+            lambda: layer.send("work", {"n": 2}),
+            lambda: layer.receive(["work"]),
+            lambda: layer.receive(["work"], block=True),
+            lambda: layer.group_add("chat", "work"),
+            lambda: layer.channel_statistics("work"),
+        ):
+            since = time.monotonic()
+            with pytest.raises((ClusterDownError, redis.exceptions.ConnectionError), match=r"(?i)down|slot"):
+                call()
+            assert time.monotonic() - since < 2
+
+    def test_a_cluster_without_any_slot_is_an_error(self, fresh_single_node_cluster, cluster_layer):
+        cluster, (node,) = fresh_single_node_cluster, fresh_single_node_cluster.nodes
+        cluster.run(node, "CLUSTER", "FLUSHSLOTS")
+        layer = cluster_layer(cluster, connection_kwargs=FAST)
+        with pytest.raises(RedisError, match="slot"):
+            layer.send("work", {"n": 1})
+
+
+class TestNodesThatLoad:
+    @pytest.fixture
+    def cluster(self, cluster_binary):
+        with run_single_node_cluster(cluster_binary, options=loading.OPTIONS) as running:
+            yield running
+
+    def test_a_call_waits_for_a_node_that_loads(self, cluster, cluster_layer):
+        layer = cluster_layer(cluster)
+        layer.send("work", {"n": 1})
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(loading.loading(cluster))
+            sends_once_there_is(cluster, "LOADING", layer, stack.close)
+
+    def test_a_call_gives_up_within_the_connect_timeout(self, cluster, cluster_layer):
+        layer = cluster_layer(cluster, connection_kwargs={"socket_connect_timeout": 0.5})
+        layer.send("work", {"n": 1})
+        with loading.loading(cluster):
+            since = time.monotonic()
+            with pytest.raises(BusyLoadingError):
+                layer.send("work", {"n": 2})
+            assert time.monotonic() - since < 2
+        assert layer.receive(["work"]) == ("work", {"n": 1})
