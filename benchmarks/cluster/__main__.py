@@ -22,7 +22,7 @@ rates
 shards
     Layers with 1 to 64 shards on three masters. A process waits in ``receive_batch``; another sends it a message
     every hundredth of a second. The time is that from before the send to after the receive. The CPU time of "nothing
-    comes" is that of ten seconds, of the servers less that without a client.
+    comes" is that of six seconds, of the servers less that without a client.
 failover
     A master out of three with a replica each is killed with SIGKILL (``cluster-node-timeout`` 1 s), each time of
     a new cluster; then the same with ``cluster-require-full-coverage no``. Lost is a message that was acknowledged

@@ -18,7 +18,7 @@ from typing import Any
 import asgi_redis
 
 MESSAGE = {"data": b"x" * 90}  # 100 bytes, packed
-WARM_UP_ROUNDS = 5
+WARM_UP_ROUNDS = 5  # or as many as there are shards, which takes a send to each
 BACKLOG = 20  # messages of each process on each shard, so that a receive finds one at the first shard that it asks
 BATCH = 100
 MEMBERS = 32  # of a group: process-local channels, each with a queue for itself
@@ -142,7 +142,7 @@ def main() -> None:
             answer = wait(layer, "bench.wait")
         else:
             rounds = rounds_of(order["load"], layer, order["number"])
-            for _ in itertools.islice(rounds, WARM_UP_ROUNDS):
+            for _ in itertools.islice(rounds, max(WARM_UP_ROUNDS, layer.ring_size)):
                 pass
             _ready()
             sys.stdin.readline()

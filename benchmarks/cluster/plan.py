@@ -13,17 +13,14 @@ WORKERS = 10_000
 BUSY = 0.6  # of the thread of a Redis, so that there is room for peaks and for a failover
 CELL = 4  # masters, and shards
 MAX_CLIENTS = 10_000  # of a Redis, by default
+LOADS = ("normal", "batches", "group")
 GROUP = 1_000  # interface processes with members of one group
 
 
 def text(figures: Figures) -> str:
     """Return the plan; an empty text where there are no figures of rates and shards."""
-    column = f"{shards.MASTERS} masters"
-    one_by_one, batches, group = (
-        figures.median(Row(rates.TABLE, rates.LOADS[load], rates.UNITS["servers"]), column)
-        for load in ("normal", "batches", "group")
-    )
-    client = figures.median(Row(rates.TABLE, rates.LOADS["batches"], rates.UNITS["client"]), column)
+    one_by_one, batches, group = (_microseconds(figures, load, rates.PER_SERVERS) for load in LOADS)
+    client = _microseconds(figures, "batches", rates.PER_CLIENT)
     wake_up = [_line(figures, "p50, ms"), _line(figures, "client CPU, µs"), _line(figures, "servers' CPU, µs")]
     if one_by_one is None or batches is None or group is None or client is None or None in wake_up:
         return ""
@@ -50,6 +47,12 @@ def text(figures: Figures) -> str:
             [f"{name}: if each message wakes a worker", "Redis CPU", f"{MESSAGES * servers_cpu / 1e6:,.0f} CPUs"],
         ]
     return "\n".join([TITLE, "-" * len(TITLE), "", simple_table(["", "by", ""], lines)])
+
+
+def _microseconds(figures: Figures, load: str, unit: str) -> float | None:
+    """Return the CPU time of a message on three masters."""
+    per_second = figures.median(Row(rates.TABLE, rates.LOADS[load], unit), f"{shards.MASTERS} masters")
+    return None if per_second is None else 1e6 / per_second
 
 
 def _clients(number: int) -> str:

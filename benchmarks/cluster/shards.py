@@ -18,7 +18,7 @@ TABLE = "The cost of a shard more"
 SHARDS = (1, 4, 16, 64)
 MASTERS = 3
 BETWEEN_SECONDS = 0.01  # from one message to the next
-IDLE_TIMES = 10  # as long as all else: a wait is renewed every five seconds
+IDLE_TIMES = 6  # as long as all else: a wait is renewed every five seconds
 SETTLE_SECONDS = 0.5  # until a client that has just started waits
 CONNECTIONS = "connections of a process that waits"
 WAKE_UPS = "waiting process gets a message"
@@ -32,9 +32,10 @@ def measure(figures: Figures, rounds: int, seconds: float, shards: Sequence[int]
     with one_redis() as redis, masters(MASTERS, 1) as cluster:
         deployments = [(ONE_REDIS, redis), *((column_of(n), _sharded(cluster, n)) for n in shards)]
         for turn in range(rounds):
+            alone = {one.name: _cpu_per_second(one.pids, IDLE_TIMES * seconds) for one in (redis, cluster)}
             for at in range(len(deployments)):
                 column, deployment = deployments[(at + turn) % len(deployments)]
-                _measure_wait(figures, column, deployment, seconds)
+                _measure_wait(figures, column, deployment, seconds, alone[deployment.name])
                 for load, name in (("looks", LOOKS), ("sends", SENDS)):
                     _measure_calls(figures, column, deployment, load, name, seconds)
                 say(f"{column}: measured")
@@ -50,8 +51,7 @@ def _sharded(cluster: Deployment, shards: int) -> Deployment:
     return cluster._replace(shards=shards, prefix=f"bench{shards}")
 
 
-def _measure_wait(figures: Figures, column: str, deployment: Deployment, seconds: float) -> None:
-    idle_before = _cpu_per_second(deployment.pids, IDLE_TIMES * seconds)
+def _measure_wait(figures: Figures, column: str, deployment: Deployment, seconds: float, alone: float) -> None:
     with contextlib.ExitStack() as stack:
         client = stack.enter_context(Client(deployment.order("wait")))
         layer = stack.enter_context(layer_of(deployment.settings()))
@@ -64,7 +64,7 @@ def _measure_wait(figures: Figures, column: str, deployment: Deployment, seconds
         time.sleep(IDLE_TIMES * seconds)
         idle = [(cpu_seconds(one) - before) / (time.perf_counter() - began) for one, before in zip(pids, used)]
         figures.add(Row(TABLE, IDLE, "client, % of a CPU"), column, 100 * idle[0])
-        figures.add(Row(TABLE, IDLE, "servers, % of a CPU more"), column, 100 * (idle[1] - idle_before))
+        figures.add(Row(TABLE, IDLE, "servers, % of a CPU more"), column, 100 * (idle[1] - alone))
         number = int(seconds / BETWEEN_SECONDS)
         used = [*map(cpu_seconds, pids)]
         _send_now_and_then(layer, number)

@@ -7,9 +7,14 @@ import sys
 
 import pytest
 
+from benchmarks.cluster import plan
 from benchmarks.cluster.__main__ import main
 from benchmarks.cluster.figures import Figures, Row
 from benchmarks.cluster.placement import imbalance, shards_by_master
+from benchmarks.cluster.rates import LOADS, PER_CLIENT, PER_SERVERS
+from benchmarks.cluster.rates import TABLE as RATES
+from benchmarks.cluster.shards import TABLE as SHARDS
+from benchmarks.cluster.shards import WAKE_UPS
 from tests.support.clusters import needs_redis_cli, run_cluster, slot_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it reads the CPU clocks of other processes")
@@ -20,18 +25,38 @@ def lines_of(capsys, *arguments: str) -> list[str]:
     return capsys.readouterr().out.splitlines()
 
 
-def test_rates_and_shards_have_figures_and_a_plan(capsys, tmp_path):
+def test_rates_are_those_of_one_redis_and_of_masters(capsys, tmp_path):
     kept = tmp_path / "kept.json"
-    lines = lines_of(capsys, "--quick", "--only", "rates|shards", "--json", str(kept))
-    for row in ("group of 32", "process-local channels"):
-        (line,) = [line for line in lines if row in line and "messages/s" in line]
+    lines = lines_of(capsys, "--quick", "--only", "rates", "--json", str(kept))
+    for row in LOADS.values():
+        (line,) = [line for line in lines if line.startswith(row) and line.split(row)[1].split()[0] == "messages/s"]
         assert all(float(value.replace(",", "")) > 100 for value in line.split()[-2:])
+    assert lines_of(capsys, "--load", str(kept), "--only", "rates") == lines
+
+
+def test_a_process_that_waits_has_a_connection_for_each_shard(capsys):
+    lines = lines_of(capsys, "--quick", "--only", "shards")
     (line,) = [line for line in lines if line.startswith("connections of a process")]
-    assert float(line.split()[-1]) >= 64
-    planned = lines_of(capsys, "--load", str(kept), "--only", "plan")
-    assert planned[: len(lines)] == lines
-    (masters,) = [line for line in planned if line.startswith("masters ")]
-    assert int(masters.split()[-1].replace(",", "")) > 10
+    one_redis, one, many = (float(value) for value in line.split()[-3:])
+    assert one_redis <= one < 4
+    assert many >= 64
+    (line,) = [line for line in lines if line.startswith(WAKE_UPS) and "p50" in line]
+    assert all(float(value) < 5000 for value in line.split()[-3:])
+
+
+def test_a_plan_counts_masters_and_connections():
+    figures = Figures()
+    for load, per_second in (("normal", 10_000.0), ("batches", 20_000.0), ("group", 50_000.0)):
+        for unit in (PER_SERVERS, PER_CLIENT):
+            figures.add(Row(RATES, LOADS[load], unit), "3 masters", per_second)
+    assert plan.text(figures) == ""
+    for unit in ("p50, ms", "client CPU, µs", "servers' CPU, µs"):
+        figures.add(Row(SHARDS, WAKE_UPS, unit), "1 shard", 1.0)
+        figures.add(Row(SHARDS, WAKE_UPS, unit), "64 shards", 64.0)
+    lines = plan.text(figures).splitlines()
+    assert [line.split()[-1] for line in lines if line.startswith("masters")] == ["84"]
+    assert [line for line in lines if line.startswith("one layer: a waiting worker") and line.endswith("84.0 ms")]
+    assert [line for line in lines if line.startswith("one layer: connections of a master") and "over max" in line]
 
 
 def test_failover_counts_what_a_kill_cost(capsys):
