@@ -70,8 +70,8 @@ class Cluster:
 
     @property
     def name(self) -> str:
-        """The name in errors and logs: the start nodes."""
-        return ", ".join(str(host) for host in self._hosts)
+        """The name in errors and logs: the first start node."""
+        return self._hosts[0].node_at(*self._hosts[0].address).name
 
     # Where a slot is
 

@@ -21,6 +21,7 @@ from asgi_redis.connection.redirection import is_cluster_down, is_try_again, red
 from asgi_redis.connection.server import Server
 from asgi_redis.connection.shard import Attempt, Shard
 from asgi_redis.exceptions import ConfigurationError
+from asgi_redis.wire.one_key_each import one_key_each, read_parts
 from asgi_redis.wire.operation import Operation
 
 _AT_ONCE = 3  # attempts without a pause
@@ -35,6 +36,8 @@ class ClusterShard(Shard):
 
     ``claim`` is an operation that reads as the number of shards that other processes use, which has to be ``number``.
     """
+
+    moves = True
 
     def __init__(self, cluster: Cluster, slot: int, name: str, claim: Operation, number: int) -> None:
         self._cluster = cluster
@@ -91,11 +94,18 @@ class ClusterShard(Shard):
     def retry(self, operation: Operation, error: RedisError, fail_fast: bool = False, spare: bool = False) -> Any:
         attempt: Attempt | None = None
         while True:
+            parts = one_key_each(operation) if is_try_again(error) else []
+            if parts:
+                return read_parts(operation, [self.execute(part, fail_fast, spare) for part in parts])
             attempt = self.next_attempt(error, fail_fast, attempt)
             try:
                 return attempt.server.execute(operation.asking() if attempt.asks else operation, fail_fast, spare)
             except RedisError as failure:
                 error = failure
+
+    def lost(self, error: Exception) -> None:
+        if isinstance(error, (ConnectionError, TimeoutError)):
+            self._cluster.distrust(self._cluster.known_server_of(self._slot))
 
     def next_attempt(self, error: RedisError, fail_fast: bool = False, before: Attempt | None = None) -> Attempt:
         cluster, number = self._cluster, 1 if before is None else before.number + 1
@@ -113,8 +123,7 @@ class ClusterShard(Shard):
             cluster.refresh(failed, fail_fast)
             is_new = number <= _AT_ONCE and cluster.known_server_of(self._slot) is not failed
         else:
-            if isinstance(error, (ConnectionError, TimeoutError)):
-                cluster.distrust(cluster.known_server_of(self._slot))
+            self.lost(error)
             raise error
         if not is_new:
             self._pause(error, number, deadline)

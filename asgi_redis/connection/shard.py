@@ -30,6 +30,9 @@ class Attempt(NamedTuple):
 class Shard:
     """A part of the data of a layer, which is on one server for good."""
 
+    moves = False
+    """Whether it may be on another server at the next request."""
+
     def __init__(self, server: Server) -> None:
         self._server = server
 
@@ -72,6 +75,9 @@ class Shard:
         Raises ``error`` where the request may have been carried out, or where no other attempt can help.
         """
         raise error
+
+    def lost(self, error: Exception) -> None:
+        """Take note of an error after which the request may have been carried out."""
 
     def next_attempt(self, error: RedisError, fail_fast: bool = False, before: Attempt | None = None) -> Attempt:
         """

@@ -252,6 +252,8 @@ class Receiver:
         failures = wait_for_first(pops, pipe, timeout, policy.leaves_out, listeners)
         for (number, queues), pop in zip(turn, pops):
             error = failures.get(pop)
+            if error is not None:
+                self._shards[number].shard.lost(error)
             if pop.refusal is not None:
                 call.looks = True
                 error = self._refused(number, pop.refusal, policy)

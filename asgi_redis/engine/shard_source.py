@@ -104,7 +104,8 @@ class ShardSource:
 
     def probe(self) -> object:
         """Raise an error unless messages can be taken."""
-        return self.shard.execute(self._probe)
+        # Where another server may have taken over from one that hangs, it is not waited for.
+        return self.shard.execute(self._probe, fail_fast=self.shard.moves)
 
     def try_to_wait(self) -> None:
         """Begin and end a wait. Raises ``redis.exceptions.RedisError`` where that fails."""

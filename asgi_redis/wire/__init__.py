@@ -7,6 +7,7 @@ from asgi_redis.wire.groups import GroupOperations
 from asgi_redis.wire.keys import Keys
 from asgi_redis.wire.memberships import MembershipOperations
 from asgi_redis.wire.names import shard_of, share
+from asgi_redis.wire.one_key_each import one_key_each, read_parts
 from asgi_redis.wire.operation import Operation
 from asgi_redis.wire.send import MAX_SCRIPT_BYTES, SendOperations, Witness
 from asgi_redis.wire.shards import claim_shards, keys_of_shards, shard_tag
@@ -34,7 +35,9 @@ __all__ = [
     "Witness",
     "claim_shards",
     "keys_of_shards",
+    "one_key_each",
     "plan_group",
+    "read_parts",
     "shard_of",
     "shard_tag",
     "share",

@@ -50,16 +50,26 @@ class Operation(NamedTuple):
 
     def keys(self) -> list[bytes]:
         """Return the keys of its first command; all arguments where that runs no script."""
-        _, _, rest = self.packed.partition(b"\r\n")
-        arguments = []
-        for _ in range(int(self.packed[1:].split(b"\r\n", 1)[0])):
-            length, _, rest = rest.partition(b"\r\n")
-            size = int(length[1:])
-            arguments.append(rest[:size])
-            rest = rest[size + 2 :]
-            if self.script is not None and len(arguments) >= 3 and len(arguments) == 3 + int(arguments[2]):
-                break
-        return arguments[1:] if self.script is None else arguments[3:]
+        return _arguments(self.packed)[1:] if self.script is None else self.script_arguments()[0]
+
+    def script_arguments(self) -> tuple[list[bytes], list[bytes]]:
+        """Return the keys and the other arguments of its script."""
+        words = _arguments(self.packed)
+        first = 3 + int(words[2])
+        return words[3:first], words[first:]
+
+
+def _arguments(packed: bytes) -> list[bytes]:
+    """Return the words of the first command."""
+    words: list[bytes] = []
+    line_end = packed.index(b"\r\n")
+    for _ in range(int(packed[1:line_end])):
+        start = line_end + 2
+        line_end = packed.index(b"\r\n", start)
+        size = int(packed[start + 1 : line_end])
+        words.append(packed[line_end + 2 : line_end + 2 + size])
+        line_end += 2 + size
+    return words
 
 
 def _end_of_command(packed: bytes, position: int) -> int:

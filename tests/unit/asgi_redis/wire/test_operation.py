@@ -60,3 +60,28 @@ def test_without_a_script_all_the_arguments_of_the_first_command_may_be_keys():
         b"group",
         b"channel",
     ]
+
+
+class TestAsking:
+    """The request for a node that is about to get the slot."""
+
+    def test_each_command_comes_after_an_asking(self):
+        operation = Operation(command(b"GET", b"a\r\n*1") + command(b"TIME"), list, 2)
+        asking = operation.asking()
+        assert commands(asking.packed) == [[b"ASKING"], [b"GET", b"a\r\n*1"], [b"ASKING"], [b"TIME"]]
+        assert asking.replies == 4
+
+    def test_it_reads_as_the_request_does(self):
+        assert Operation(command(b"GET", b"a"), bytes.upper).asking().read([b"OK", b"value"]) == b"VALUE"
+        several = Operation(command(b"GET", b"a") + command(b"TIME"), tuple, 2)
+        assert several.asking().read([b"OK", b"value", b"OK", b"time"]) == (b"value", b"time")
+
+    def test_the_text_of_its_script_can_be_sent(self):
+        packed = script_head(scripts.SEND, [b"queue"], [b"1"])
+        text = Operation(packed, bool, 1, scripts.SEND).asking().with_text()
+        assert [words[0] for words in commands(text)] == [b"ASKING", b"EVAL"]
+
+
+def test_the_words_of_a_script_are_its_keys_and_arguments():
+    operation = Operation(script_head(scripts.SEND, [b"a", b"b"], [b"1", b"\r\n"]), bool, 1, scripts.SEND)
+    assert operation.script_arguments() == ([b"a", b"b"], [b"1", b"\r\n"])

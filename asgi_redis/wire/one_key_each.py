@@ -1,0 +1,53 @@
+"""
+Sends in requests for one key each, for the time in which a slot moves between nodes of a Redis Cluster.
+
+Then the keys of a slot are on two nodes. A node serves a request for one key, and says where else the key is; it
+refuses a request for several keys, until the slot has moved as a whole: ``TRYAGAIN``. A queue is one key, so that
+capacity and order stay exact; its counters are other keys, and what is sent meanwhile is not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Callable
+
+from asgi_redis.wire import scripts
+from asgi_redis.wire.operation import Operation, run_script
+
+_FIRST_SLOT = 6  # of the arguments of a group send: those before are for all queues
+
+
+def one_key_each(operation: Operation) -> list[Operation]:
+    """Return the sends that are the same as ``operation`` but for the counters; none for other requests."""
+    if operation.script is scripts.SEND:
+        keys, arguments = operation.script_arguments()
+        return [_send(scripts.SEND, keys[0], arguments, operation.read)]
+    if operation.script is scripts.SEND_GROUP:
+        keys, arguments = operation.script_arguments()
+        queues = (len(keys) - 1) // 2
+        parts = []
+        for position in range(queues):
+            own = (arguments[_FIRST_SLOT + position], arguments[_FIRST_SLOT + queues + position])
+            read = _read_group_part(position + 1)
+            parts.append(_send(scripts.SEND_GROUP, keys[position], (*arguments[:_FIRST_SLOT], *own), read))
+        return parts
+    return []
+
+
+def read_parts(operation: Operation, results: Sequence[Any]) -> Any:
+    """Return the result of ``operation`` from those of its ``one_key_each``."""
+    if operation.script is scripts.SEND:
+        return results[0]
+    return operation.read([left_out for result in results for left_out in result])
+
+
+def _send(script: scripts.Script, queue: bytes, arguments: Sequence[bytes], read: Callable[[Any], Any]) -> Operation:
+    # In the place of the counters the script finds a key of another type, which costs no message.
+    return run_script(script, (queue, queue, queue), arguments, read)
+
+
+def _read_group_part(position: int) -> Callable[[list[Any]], list[Any]]:
+    def read(left_out: list[Any]) -> list[Any]:
+        return [position if isinstance(one, int) else [position, one[1]] for one in left_out]
+
+    return read
