@@ -152,6 +152,13 @@ def three_masters(cluster_binary: str) -> Iterator[clusters.Cluster]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def shared_masters() -> Iterator[clusters.Cluster]:
+    """Three masters to be shared: tests move the slots of their keys, and stop no node."""
+    with clusters.run_cluster(3, 0) as running:
+        yield running
+
+
 @pytest.fixture
 def fresh_cluster(cluster_binary: str) -> Iterator[clusters.Cluster]:
     """A cluster of three masters with a replica each, the test's own: kill, pause and move at will."""

@@ -104,7 +104,7 @@ class ShardSource:
 
     def probe(self) -> object:
         """Raise an error unless messages can be taken."""
-        # Where another server may have taken over from one that hangs, it is not waited for.
+        # A server that hangs is not waited for, where another may have taken over.
         return self.shard.execute(self._probe, fail_fast=self.shard.moves)
 
     def try_to_wait(self) -> None:

@@ -1,9 +1,9 @@
 """
-Sends in requests for one key each, for the time in which a slot moves between nodes of a Redis Cluster.
+Sends as requests for one key each, while a slot of a Redis Cluster moves.
 
-Then the keys of a slot are on two nodes. A node serves a request for one key, and says where else the key is; it
-refuses a request for several keys, until the slot has moved as a whole: ``TRYAGAIN``. A queue is one key, so that
-capacity and order stay exact; its counters are other keys, and what is sent meanwhile is not counted.
+Meanwhile the keys of the slot are on two nodes. A node serves a request for one key, and says where else the key is;
+it refuses a request for several keys, until the slot has moved as a whole: ``TRYAGAIN``. A queue is one key, so that
+capacity and order stay exact; its counters are other keys, and these sends are not counted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _FIRST_SLOT = 6  # of the arguments of a group send: those before are for all qu
 
 
 def one_key_each(operation: Operation) -> list[Operation]:
-    """Return the sends that are the same as ``operation`` but for the counters; none for other requests."""
+    """Return the same sends without counters; nothing for a request that is none."""
     if operation.script is scripts.SEND:
         keys, arguments = operation.script_arguments()
         return [_send(scripts.SEND, keys[0], arguments, operation.read)]
