@@ -138,6 +138,13 @@ def single_node_cluster() -> Iterator[clusters.Cluster]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def three_shared_masters() -> Iterator[clusters.Cluster]:
+    """A cluster of three masters, to be shared likewise: its slots stay where they are."""
+    with clusters.run_cluster(3, 0) as running:
+        yield running
+
+
 @pytest.fixture
 def fresh_single_node_cluster(cluster_binary: str) -> Iterator[clusters.Cluster]:
     """The same, the test's own."""

@@ -54,6 +54,8 @@ class Cluster:
         self, hosts: Sequence[Host], address_remap: AddressRemap | None = None, keeps_keys: bool = True
     ) -> None:
         self._hosts = hosts
+        self.start_nodes = [host.node_at(*host.address) for host in hosts]
+        """The nodes that are asked first."""
         self._remap = address_remap
         self._keeps_keys = keeps_keys
         self._topology = _Topology([], [], [])
@@ -71,7 +73,7 @@ class Cluster:
     @property
     def name(self) -> str:
         """The name in errors and logs: the first start node."""
-        return self._hosts[0].node_at(*self._hosts[0].address).name
+        return self.start_nodes[0].name
 
     # Where a slot is
 

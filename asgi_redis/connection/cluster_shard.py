@@ -41,6 +41,7 @@ class ClusterShard(Shard):
 
     def __init__(self, cluster: Cluster, slot: int, name: str, claim: Operation, number: int) -> None:
         self._cluster = cluster
+        self.start_nodes = cluster.start_nodes
         self._slot = slot
         self._name = name
         self._claim = claim

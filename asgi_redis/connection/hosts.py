@@ -141,7 +141,7 @@ def parse_start_nodes(hosts: Sequence[Any] | None, connection_kwargs: Mapping[st
     for position, host in enumerate(found):
         if isinstance(host, SentinelHost) or "path" in host.options:
             raise ConfigurationError(f"hosts[{position}]: the nodes of a cluster are reached by host and port only")
-        if host.options.get("db"):
+        if host.options.get("db") not in (None, 0, "0"):
             raise ConfigurationError(f"hosts[{position}]: a Redis Cluster has the database 0 only")
         if _apart_from_address(host) != _apart_from_address(found[0]):
             raise ConfigurationError(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError
 
-from asgi_redis.connection.host import ConnectionLimits
+from asgi_redis.connection.host import ConnectionLimits, Host
 from asgi_redis.connection.server import Server
 from asgi_redis.wire.operation import Operation
 from asgi_redis.wire.server import scan, unlink
@@ -32,6 +32,8 @@ class Shard:
 
     moves = False
     """Whether it may be on another server at the next request."""
+    start_nodes: Sequence[Host] = ()
+    """The nodes that tell where it is, if it is in a Redis Cluster."""
 
     def __init__(self, server: Server) -> None:
         self._server = server

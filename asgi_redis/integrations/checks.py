@@ -28,6 +28,7 @@ _SUCCESSORS = {
     "asgiref.inmemory.ChannelLayer": "asgi_redis.InMemoryChannelLayer",
     "asgi_ipc.IPCChannelLayer": "asgi_redis.IPCChannelLayer",
 }
+_OPTIONS_FOR_CLUSTERS = ("shards", "address_remap")
 
 
 def check_channel_layers(**_: object) -> list[CheckMessage]:
@@ -167,8 +168,12 @@ def _warn_of_channels_4(alias: str, path: str) -> Iterator[CheckMessage]:
 
 def _asynchronous(path: str) -> str:
     """Return the settings of the asynchronous layer for the path of a synchronous one."""
-    if path in COUNTERPARTS.values():
-        return path.replace("asgi_redis.", "asgi_redis.aio.")
+    facade = path.replace("asgi_redis.", "asgi_redis.aio.")
+    try:
+        if is_facade(import_backend(facade, facade)):
+            return facade
+    except InvalidChannelLayerError:
+        pass  # it has none: a subclass, or a layer that AsyncChannelLayer is for
     return (
         f'{{"BACKEND": "asgi_redis.aio.AsyncChannelLayer", '
         f'"CONFIG": {{"layer": {{"BACKEND": "{path}", "CONFIG": {{...}}}}}}}}'
@@ -185,13 +190,25 @@ def _fix(alias: str, entry: object, error: Exception) -> str:
         return "Install what is missing, or use another BACKEND."
     complaint = "serializer_format" if isinstance(error, SerializerDoesNotExist) else str(error)
     where, option, value = _culprit(f"{where}['CONFIG']", config, complaint)
+    missing = re.search(r"(\w+) is missing", complaint)
     if option is None:
-        return f"Correct {where}."
+        return f"Add {missing[1]!r} to {where}." if missing else f"Correct {where}."
     if isinstance(error, UnknownSetting):
+        if option in _OPTIONS_FOR_CLUSTERS and "RedisChannelLayer" in complaint:
+            return f"Take {option!r} out of {where}, or use the BACKEND {_for_cluster(entry)!r}, for a Redis Cluster."
         return f"Correct the name of {option!r} in {where}, or take it out."
     if option == "hosts" and isinstance(value, (str, bytes)):
         return f"In {where}, put the value of 'hosts' into a list: [...]."
+    if option == "shards":
+        return f"Correct 'shards' in {where}: a whole number, the same in all processes."
     return f"Correct {option!r} in {where}, or take it out, for the default."
+
+
+def _for_cluster(entry: object) -> str:
+    """Return the ``BACKEND`` for a Redis Cluster that is like that of ``entry``."""
+    path = str(entry.get("BACKEND")) if isinstance(entry, Mapping) else ""
+    is_asynchronous = path in COUNTERPARTS or is_facade(import_backend(path, path))
+    return f"asgi_redis.{'aio.' if is_asynchronous else ''}RedisClusterChannelLayer"
 
 
 def _culprit(where: str, config: object, complaint: str) -> tuple[str, str | None, object]:

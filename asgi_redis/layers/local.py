@@ -166,8 +166,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         self._local.close()
 
     def __str__(self) -> str:
-        hosts = [shard.name for shard in self._shards]
-        return f"{type(self).__name__}(hosts={hosts}, local_layer={self._local})"
+        return f"{type(self).__name__}({self._place()}, local_layer={self._local})"
 
 
 def _shards(settings: LocalOptions, given: LocalOptions) -> tuple[list[Shard], list[Keys]]:

@@ -60,8 +60,9 @@ class RedisChannelLayer(BaseChannelLayer):
 
     @property
     def hosts(self) -> list[str]:
-        """The address of each shard, without user and password."""
-        return [str(shard.name) for shard in self._shards]
+        """The address of each shard, or start node of a cluster, without password."""
+        names: Sequence[object] = self._shards[0].start_nodes or [shard.name for shard in self._shards]
+        return [str(name) for name in names]
 
     @property
     def ring_size(self) -> int:
@@ -184,7 +185,11 @@ class RedisChannelLayer(BaseChannelLayer):
             shard.drop_idle()
 
     def __str__(self) -> str:
-        return f"{type(self).__name__}(hosts={[shard.name for shard in self._shards]})"
+        return f"{type(self).__name__}({self._place()})"
+
+    def _place(self) -> str:
+        shards = f", shards={len(self._shards)}" if self._shards[0].start_nodes else ""
+        return f"hosts=[{', '.join(self.hosts)}]{shards}"
 
 
 def server_shards(settings: RedisOptions) -> tuple[list[Shard], list[wire.Keys]]:

@@ -8,6 +8,12 @@ from asgi_redis.exceptions import ConfigurationError
 from asgi_redis.wire.names import CHANNEL_PATTERN, GROUP_PATTERN
 
 _ANY = r"[a-zA-Z0-9\-_.?!]*"
+# Behind the two prefixes. channels_redis keeps in "$inflight" what its readers have in hand.
+_OF_LAYER = re.compile(
+    rf"{CHANNEL_PATTERN}(?:\$inflight)?|:(?:group|joined|sent|wake):{GROUP_PATTERN}"
+    rf"|:delayed|:waiting|:waiting:{CHANNEL_PATTERN}".encode()
+)
+_OF_COUNTERS = re.compile(rf"{CHANNEL_PATTERN}|#global#".encode())
 
 
 class Keys:
@@ -24,7 +30,6 @@ class Keys:
         self.waiting_queues = self._prefix + b":waiting"
         self.shards = self._prefix + b":shards"
         self.global_counters = self._stats_prefix + b"#global#"
-        self._own = _own_keys(prefix, stats_prefix)
         if _overlap(prefix, stats_prefix):
             raise ConfigurationError(
                 f"prefix {prefix!r} and stats_prefix {stats_prefix!r} make equal keys for channels and counters: "
@@ -77,17 +82,10 @@ class Keys:
         Where the prefix of another layer begins with this one, such as ``asgi2``, its queues are such keys, too:
         ``asgi2work`` is also the queue of ``2work``.
         """
-        return self._own.fullmatch(key) is not None
-
-
-def _own_keys(prefix: str, stats_prefix: str) -> re.Pattern[bytes]:
-    # channels_redis keeps in "$inflight" what its readers have in hand.
-    of_layer = (
-        rf"(?:{CHANNEL_PATTERN}(?:\$inflight)?|:(?:group|joined|sent|wake):{GROUP_PATTERN}"
-        rf"|:delayed|:waiting|:waiting:{CHANNEL_PATTERN})"
-    )
-    pattern = rf"{re.escape(prefix)}{of_layer}|{re.escape(stats_prefix)}(?:{CHANNEL_PATTERN}|#global#)"
-    return re.compile(pattern.encode())
+        return any(
+            key.startswith(prefix) and names.fullmatch(key, len(prefix)) is not None
+            for prefix, names in ((self._prefix, _OF_LAYER), (self._stats_prefix, _OF_COUNTERS))
+        )
 
 
 def _overlap(prefix: str, stats_prefix: str) -> bool:

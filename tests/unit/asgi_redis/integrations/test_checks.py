@@ -24,6 +24,9 @@ from asgi_redis import InMemoryChannelLayer, get_channel_layer
 from asgi_redis.integrations import checks
 
 OURS = "asgi_redis.RedisChannelLayer"
+CLUSTER = "asgi_redis.RedisClusterChannelLayer"
+LOCAL = "asgi_redis.RedisLocalChannelLayer"
+MEMORY = {"BACKEND": "asgi_redis.InMemoryChannelLayer"}
 AROUND_IT = '{"BACKEND": "asgi_redis.aio.AsyncChannelLayer", "CONFIG": {"layer": {"BACKEND": "%s", "CONFIG": {...}}}}'
 ROOT = Path(checks.__file__).parents[2]
 
@@ -57,11 +60,14 @@ def around(path: str, **config: Any) -> dict[str, Any]:
             around("asgi_redis.RedisSentinelChannelLayer", hosts=[("127.0.0.1", 1)]),
         ),
         ("channels.layers.BaseChannelLayer", None),  # somebody else's
+        (CLUSTER, {"hosts": [("127.0.0.1", 1)], "shards": 6}),
+        (LOCAL, {"hosts": ["redis://127.0.0.1:1"], "shards": 6, "local_layer": MEMORY}),
+        ("asgi_redis.aio.AsyncChannelLayer", around(CLUSTER, hosts=["redis://127.0.0.1:1"], shards=6)),
     ],
 )
 def test_settings_that_can_work_are_passed(path: str, config: Any) -> None:
     pytest.importorskip("channels")
-    assert check(path, config) == []
+    assert check(path, config, debug=True) == []
 
 
 @pytest.mark.parametrize(
@@ -107,6 +113,25 @@ def test_settings_that_can_work_are_passed(path: str, config: Any) -> None:
         (None, {}, "has no BACKEND", "Correct"),
         (OURS, {"hosts": []}, "hosts is empty", "Correct 'hosts' in CHANNEL_LAYERS['default']['CONFIG']"),
         (OURS, {"hosts": "redis://h", "expiry": 0}, "expiry must be", "Correct 'expiry' in"),
+        (CLUSTER, {"hosts": ["redis://:secret@h"]}, "shards is missing", "Add 'shards' to CHANNEL_LAYERS['default']"),
+        (CLUSTER, {"shards": "6"}, "a whole number from 1 to 4096, not '6'", "Correct 'shards' in"),
+        (CLUSTER, {"shards": 0}, "shards must be", "a whole number, the same in all processes"),
+        (CLUSTER, {"shards": 6, "hosts": "redis://:secret@h"}, "hosts must be a list", "put the value of 'hosts'"),
+        (CLUSTER, {"shards": 6, "hosts": ["redis://:secret@h/3"]}, "the database 0 only", "Correct 'hosts' in"),
+        (
+            CLUSTER,
+            {"shards": 6, "hosts": ["redis://:secret@h", "redis://:other-secret@h"]},
+            "other options than hosts[0]",
+            "Correct 'hosts' in",
+        ),
+        (CLUSTER, {"shards": 6, "prefix": "{a}"}, "prefix must be a str without braces", "Correct 'prefix' in"),
+        (CLUSTER, {"shards": 6, "db": 0}, "no setting 'db'", "or take it out"),
+        (LOCAL, {"shards": 6, "db": 0}, "db has no meaning with shards", "Correct 'db' in"),
+        (LOCAL, {"address_remap": str}, "needs the setting shards", "Correct 'address_remap' in"),
+        (OURS, {"shards": 6}, "no setting 'shards'", "Take 'shards' out of CHANNEL_LAYERS"),
+        (OURS, {"shards": 6}, "no setting 'shards'", f"use the BACKEND {CLUSTER!r}, for a Redis Cluster"),
+        ("asgi_redis.aio.RedisChannelLayer", {"shards": 6}, "shards", "'asgi_redis.aio.RedisClusterChannelLayer'"),
+        ("asgi_redis.aio.AsyncChannelLayer", around(CLUSTER, hosts=[]), "shards is missing", "Add 'shards' to"),
         (OURS, {"serializer_format": "jsn"}, "no serializer 'jsn'", "Correct 'serializer_format' in"),
         (OURS, {"symmetric_encryption_keys": [""]}, "each of", "Correct 'symmetric_encryption_keys' in"),
         (
@@ -229,9 +254,17 @@ def test_settings_that_are_no_dict_are_an_error() -> None:
     assert message.id == "asgi_redis.E001"
 
 
-@pytest.mark.parametrize("path", [OURS, "asgi_redis.RedisSentinelChannelLayer", "asgi_redis.aio.RedisChannelLayer"])
-def test_it_connects_to_nothing(path: str, proxy: Proxy) -> None:
-    assert check(path, {"hosts": [(proxy.host, proxy.port)]}) == []
+@pytest.mark.parametrize(
+    ("path", "config"),
+    [
+        (OURS, {}),
+        ("asgi_redis.RedisSentinelChannelLayer", {}),
+        ("asgi_redis.aio.RedisChannelLayer", {}),
+        (CLUSTER, {"shards": 6}),
+    ],
+)
+def test_it_connects_to_nothing(path: str, config: Any, proxy: Proxy) -> None:
+    assert check(path, {"hosts": [(proxy.host, proxy.port)], **config}) == []
     assert proxy.connections == 0
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from asgi_redis import RedisChannelLayer, get_channel_layer
-from asgi_redis.exceptions import ChannelLayerError, InvalidChannelLayerError
+from asgi_redis.exceptions import ChannelLayerError, ConfigurationError, InvalidChannelLayerError
+from tests.support.clusters import Cluster
 
 pytest.importorskip("django")
 
@@ -56,6 +57,40 @@ def test_the_layer_is_made_from_the_settings_once_for_each_alias() -> None:
         assert layer.prefix == "one"
         assert get_channel_layer("default") is layer
         assert get_channel_layer("other").prefix == "two"
+
+
+CLUSTER = "asgi_redis.RedisClusterChannelLayer"
+MEMORY = {"BACKEND": "asgi_redis.InMemoryChannelLayer"}
+
+
+@pytest.mark.parametrize(
+    ("path", "config", "text"),
+    [
+        (CLUSTER, {}, "RedisClusterChannelLayer({})"),
+        (
+            "asgi_redis.RedisLocalChannelLayer",
+            {"local_layer": MEMORY},
+            "RedisLocalChannelLayer({}, local_layer=InMemoryChannelLayer())",
+        ),
+    ],
+)
+def test_the_settings_may_name_a_cluster(
+    path: str, config: Any, text: str, single_node_cluster: Cluster, prefix: str
+) -> None:
+    config = {"hosts": single_node_cluster.urls, "shards": 4, "prefix": prefix, **config}
+    around = {"BACKEND": "asgi_redis.aio.AsyncChannelLayer", "CONFIG": {"layer": {"BACKEND": path, "CONFIG": config}}}
+    for options in ({"BACKEND": path, "CONFIG": config}, around):
+        with layers(**options):
+            layer = get_channel_layer()
+        assert str(layer) == text.format(f"hosts=[{single_node_cluster.urls[0]}], shards=4")
+        layer.send("mine!1", {"n": 1})
+        assert layer.receive(["mine!"]) == ("mine!1", {"n": 1})
+        layer.close()
+
+
+def test_a_cluster_without_shards_is_an_error_of_the_settings() -> None:
+    with layers(BACKEND=CLUSTER, CONFIG=HOSTS), pytest.raises(ConfigurationError, match="shards is missing"):
+        get_channel_layer()
 
 
 def test_changed_settings_make_a_new_layer() -> None:
