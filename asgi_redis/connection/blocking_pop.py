@@ -17,6 +17,7 @@ from redis.exceptions import ConnectionError, RedisError, ResponseError, Timeout
 from asgi_redis.connection.exchange import NoAnswer
 from asgi_redis.connection.redirection import is_refused_by_cluster
 from asgi_redis.connection.redis_py import is_unblocked
+from asgi_redis.connection.server import Server
 from asgi_redis.connection.take import Take, requeue_all
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS
@@ -127,6 +128,8 @@ class BlockingPop(Take):
             super().release()
 
     def _unblock(self, timeout: float) -> bool:
+        if timeout <= 0:
+            return bool(poll([self], 0.0))
         started = time.monotonic()
         # CLIENT UNBLOCK, or the entry that the pop brings with it where that is forbidden.
         end = self.operation.end or unblock(self._client)
@@ -191,9 +194,12 @@ def wait_for_first(
 def _end_all(pops: Sequence[BlockingPop], ready: Sequence[Any], timeout: float) -> dict[BlockingPop, Exception]:
     """End all the pops, as one left behind would take a message; return the errors."""
     errors: dict[BlockingPop, Exception] = {}
+    hanging: set[Server] = set()
     for pop in pops:
         try:
-            pop.end(pop in ready, timeout)
+            pop.end(pop in ready, 0.0 if pop.server in hanging else timeout)
         except (RedisError, UnsupportedRedis) as error:
             errors[pop] = error
+            if isinstance(error, TimeoutError):
+                hanging.add(pop.server)  # several shards may be there
     return errors

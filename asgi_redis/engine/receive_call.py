@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from asgi_redis.connection import Take
+from redis.exceptions import RedisError
+
+from asgi_redis.connection import Server, Take
 from asgi_redis.engine.fanout import Share
 from asgi_redis.engine.limits import exhausted
 from asgi_redis.engine.stores.store import StoreListener
@@ -105,6 +107,8 @@ class ReceiveCall:
         self.shared = shared
         self.generation = fork.generation
         self.takes: list[Take] = []
+        self.hanging: dict[Server, RedisError] = {}
+        """Servers that have not answered in the current look, which several shards may be on."""
         self.shares: list[Share] = []
 
     def forget(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, TimeoutError
 
 from asgi_redis.connection import Attempt, BlockingPop, Shard, Take, has_partly_moved, wait_for_first
 from asgi_redis.engine.receive_call import ReceiveCall
@@ -37,11 +37,16 @@ class ShardSource:
             asked, server = operation, None
             if attempt is not None:
                 asked, server = operation.asking() if attempt.asks else operation, attempt.server
-            take = Take(self.shard, asked, self._operations.requeue, call.generation, server)
-            call.takes.append(take)
             try:
+                server = server or self.shard.server
+                if server in call.hanging:
+                    raise call.hanging[server]
+                take = Take(self.shard, asked, self._operations.requeue, call.generation, server)
+                call.takes.append(take)
                 taken = take.take(call.policy.leaves_out)
             except RedisError as error:
+                if isinstance(error, TimeoutError) and server is not None:
+                    call.hanging[server] = error
                 if has_partly_moved(error) and len(queues) > 1:
                     return self._take_one_by_one(call, queues, limit, limits)
                 attempt = self.shard.next_attempt(error, call.policy.leaves_out, attempt)

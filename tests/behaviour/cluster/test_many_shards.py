@@ -1,0 +1,56 @@
+"""Many shards on few nodes: what they share is waited for once."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from asgi_redis.wire.names import shard_of
+from tests.support.clusters import run_cluster, slot_of
+from tests.support.waiting import eventually
+
+SHARDS = 30
+
+
+@pytest.fixture
+def nodes():
+    """Three masters, of which two go on when one does not."""
+    with run_cluster(3, 0, options={"cluster-require-full-coverage": "no"}) as running:
+        yield running
+
+
+@pytest.fixture
+def layer(nodes, cluster_layer):
+    return cluster_layer(nodes, shards=SHARDS)
+
+
+def test_a_reader_waits_once_for_a_node_that_hangs(nodes, layer, prefix):
+    """It has ten shards, each of which is given a second."""
+    places = [nodes.master_of(slot_of(f"{{{prefix}:{number}}}")) for number in range(SHARDS)]
+    hanging = places[0]
+    assert places.count(hanging) > 4
+    channel = next(
+        name for name in (f"c{n}!" for n in range(1000)) if places[shard_of(name.encode(), SHARDS)] != hanging
+    )
+    reader = layer.reader()
+    layer.send("work", {})
+    eventually(lambda: reader.receive_batch(["work", channel], 1, 0.1))  # it has asked all of them
+    nodes.pause(hanging)
+    layer.send(channel + "me", {"n": 1})
+    started = time.monotonic()
+    received = []
+    while not received:
+        received = reader.receive_batch(["work", channel], 1, 1)
+    assert received == [(channel + "me", {"n": 1})]
+    assert time.monotonic() - started < 4
+    nodes.resume(hanging)
+
+
+def test_all_shards_of_a_node_share_its_connections(nodes, layer):
+    for _ in range(2 * SHARDS):
+        layer.send("work", {})
+    for node in nodes.nodes:
+        with nodes.client(node) as client:
+            of_layer = [one for one in client.client_list() if one["cmd"].startswith("eval")]
+        assert len(of_layer) == 1
