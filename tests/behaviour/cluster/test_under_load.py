@@ -83,13 +83,13 @@ def test_a_slot_moves_back_and_forth_atomically(masters, cluster_layer, move):
 @pytest.mark.timeout(300)
 def test_a_whole_cluster_is_rebalanced_under_load(three_masters, cluster_layer):
     first = three_masters.nodes[0]
-    with ClusterTraffic(cluster_layer(three_masters, shards=64), senders=4, readers=4) as traffic:
+    # redis-cli needs some of the processors, too.
+    with ClusterTraffic(cluster_layer(three_masters, shards=64), pause=0.001) as traffic:
         goes_on(traffic)
-        for weights in ({first: 0}, {}):  # all its slots leave, and others come back
-            three_masters.rebalance(weights)
-            goes_on(traffic)
+        three_masters.rebalance({first: 0})  # it becomes a replica without slots
+        goes_on(traffic)
         new = three_masters.add_node()
-        three_masters.reshard(4000, first, new)
+        three_masters.reshard(3000, three_masters.nodes[1], new)
         goes_on(traffic)
     assert_all_arrived_once(traffic)
 
