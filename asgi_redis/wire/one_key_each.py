@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Callable
 
 from asgi_redis.wire import scripts
-from asgi_redis.wire.operation import Operation, run_script
+from asgi_redis.wire.operation import Operation, command, run_script
 
 _FIRST_SLOT = 6  # of the arguments of a group send: those before are for all queues
 
@@ -21,7 +21,7 @@ def one_key_each(operation: Operation) -> list[Operation]:
     """Return the same sends without counters; nothing for a request that is none."""
     if operation.script is scripts.SEND:
         keys, arguments = operation.script_arguments()
-        return [_send(scripts.SEND, keys[0], arguments, operation.read)]
+        return [_send(scripts.SEND, keys[0], arguments, arguments[0], operation.read)]
     if operation.script is scripts.SEND_GROUP:
         keys, arguments = operation.script_arguments()
         queues = (len(keys) - 1) // 2
@@ -29,7 +29,7 @@ def one_key_each(operation: Operation) -> list[Operation]:
         for position in range(queues):
             own = (arguments[_FIRST_SLOT + position], arguments[_FIRST_SLOT + queues + position])
             read = _read_group_part(position + 1)
-            parts.append(_send(scripts.SEND_GROUP, keys[position], (*arguments[:_FIRST_SLOT], *own), read))
+            parts.append(_send(scripts.SEND_GROUP, keys[position], (*arguments[:_FIRST_SLOT], *own), own[0], read))
         return parts
     return []
 
@@ -41,9 +41,15 @@ def read_parts(operation: Operation, results: Sequence[Any]) -> Any:
     return operation.read([left_out for result in results for left_out in result])
 
 
-def _send(script: scripts.Script, queue: bytes, arguments: Sequence[bytes], read: Callable[[Any], Any]) -> Operation:
+def _send(
+    script: scripts.Script, queue: bytes, arguments: Sequence[bytes], capacity: bytes, read: Callable[[Any], Any]
+) -> Operation:
     # In the place of the counters the script finds a key of another type, which costs no message.
-    return run_script(script, (queue, queue, queue), arguments, read)
+    if int(capacity):
+        return run_script(script, (queue, queue, queue), arguments, read)
+    # It may find none, and would make the counters there; such a queue is full without any message.
+    full = 0 if script is scripts.SEND else [1]
+    return Operation(command(b"EXISTS", queue), lambda _: read(full))
 
 
 def _read_group_part(position: int) -> Callable[[list[Any]], list[Any]]:

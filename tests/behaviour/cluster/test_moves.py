@@ -6,8 +6,12 @@ import threading
 import time
 
 import pytest
+from redis.exceptions import RedisError
 
+from asgi_redis import ChannelFull
+from asgi_redis.connection import is_unsent
 from asgi_redis.wire import Witness
+from tests.support.clusters import slot_of
 from tests.support.waiting import eventually
 
 # Of one key: it is at either end.
@@ -212,3 +216,52 @@ def test_other_shards_are_served_while_one_moves(masters, cluster_layer, move):
         if layer.consistent_hash(channel):
             layer.send(channel, {"n": 1})
             assert layer.receive([channel]) == (channel, {"n": 1})
+
+
+def test_a_group_send_that_is_partly_carried_out_does_not_count_as_unsent(masters, cluster_layer, move):
+    """Or it would be made again by those who repeat what was not sent, and some members would have it twice."""
+    away = set()
+
+    def remap(address):
+        return ("127.0.0.1", 1) if address in away else address
+
+    layer = cluster_layer(masters, address_remap=remap, connection_kwargs={"socket_connect_timeout": 0.25})
+    for channel in ("a", "b"):
+        layer.send(channel, {"n": 1})
+        layer.group_add("chat", channel)
+    move.begin()
+    masters.migrate(move.slot, [f"{{{layer.prefix}:0}}b".encode()])
+    away.add((move.to.host, move.to.port))
+    with pytest.raises(RedisError) as raised:
+        layer.send_group("chat", {"n": 2})
+    assert not is_unsent(raised.value)
+    away.clear()
+    move.end()
+    assert [content(layer, channel) for channel in ("a", "b")] == [[1, 2], [1]]
+
+
+def test_a_channel_without_a_share_on_the_shard_that_moves_stays_usable(masters, cluster_layer, move):
+    """A full channel is counted; the counter must not get in the place of the queue."""
+    layer = cluster_layer(masters, shards=2, capacity=1)
+    layer.send("work", {"n": 1})
+    send_to_the_full(layer)  # so that there are counters on both shards
+    slot = slot_of(f"{{{layer.prefix}:1}}")
+    source = masters.master_of(slot)
+    masters.begin_move(slot, next(node for node in masters.nodes if node is not source))
+    try:
+        sending = threading.Thread(target=send_to_the_full, args=(layer,))
+        sending.start()
+        refused = refusals(masters, source, "TRYAGAIN")
+        eventually(lambda: refusals(masters, source, "TRYAGAIN") > refused or not sending.is_alive())
+    finally:
+        masters.end_move(slot)
+        sending.join()
+    layer.receive_batch(["work"], 10)
+    layer.send("work", {"n": 3})
+    assert layer.receive(["work"]) == ("work", {"n": 3})
+
+
+def send_to_the_full(layer):
+    for _ in range(2):
+        with pytest.raises(ChannelFull):
+            layer.send("work", {"n": 2})

@@ -87,3 +87,13 @@ def test_a_group_send_apart_does_what_it_does_at_once(shard, client, keys, prefi
         ]
         states.append((left_out, contents))
     assert states[0] == states[1]
+
+
+def test_a_queue_without_a_share_of_the_capacity_is_full_and_not_made(shard, keys, client, prefix):
+    """The counter of refusals must not come into being in its place."""
+    send = SendOperations(keys, 60).send(SendOperations(keys, 60).send_head(b"work", 0, count_full=True), b"entry")
+    assert run_apart(shard, send) is False
+    operations = GroupSendOperations(keys, 60)
+    parts = [GroupPart(b"room", 1, [b"room"]), GroupPart(b"work", 0, [b"work"])]
+    assert run_apart(shard, operations.send(operations.frame(parts, [b"1", b"2"], True), b"head")) == [parts[1]]
+    assert client.keys(f"{prefix}*") == [f"{prefix}room".encode()]
