@@ -30,6 +30,7 @@ from workers.routing import Router
 from workers.runtime.stopping import ExitCode
 
 URL_VARIABLE = "ASGI_REDIS_URL"
+DEFAULT_PREFIX = "asgi"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,13 +39,21 @@ class CommandOptions(WorkerOptions):
 
     layer_url: Sequence[str] | None = flag(
         None,
-        "Redis to work on without Django settings; once for each shard, in the same order everywhere. Where there "
-        "are no settings: the URLs in the environment variable ASGI_REDIS_URL, with spaces between",
+        "Redis to work on without Django settings; once for each shard, in the same order everywhere, or with "
+        "--shards once for each start node. Where there are no settings: the URLs in the environment variable "
+        "ASGI_REDIS_URL, with spaces between",
         metavar="URL",
         action="append",
     )
     layer_url_file: str | None = flag(
         None, "a file with the URLs, for a password is seen on a command line", metavar="PATH"
+    )
+    shards: int | None = flag(
+        None,
+        "how many shards the layer has on the Redis Cluster that those URLs are start nodes of, the same in all "
+        "processes; without, the URLs are no cluster",
+        metavar="N",
+        type=int,
     )
     prefix: str | None = flag(None, "key prefix on the Redis of those URLs (default: asgi)", metavar="PREFIX")
     settings: str | None = flag(None, "Django settings (default: DJANGO_SETTINGS_MODULE)", metavar="MODULE")
@@ -80,14 +89,15 @@ class CommandOptions(WorkerOptions):
             raise ConfigurationError(f"cannot read the --layer-url-file: {error}") from error
         if not urls:
             raise ConfigurationError(
-                f"the --layer-url-file {self.layer_url_file} is empty: a URL for each shard is wanted"
+                f"the --layer-url-file {self.layer_url_file} is empty: the URL of a Redis is wanted"
             )
         return urls
 
     def misuse(self) -> str | None:
         """Return a message about flags that do not go together, or None."""
-        if self.prefix is not None and (self.names_object or not self.plain):
-            return "--prefix goes with --layer-url; otherwise it is a setting of the channel layer"
+        for name, value in {"--prefix": self.prefix, "--shards": self.shards}.items():
+            if value is not None and (self.names_object or not self.plain):
+                return f"{name} goes with --layer-url; otherwise it is a setting of the channel layer"
         if not self.plain:
             if self.names_settings:
                 return None
@@ -144,7 +154,7 @@ def _run(options: CommandOptions) -> int:
     if supervises:
         return supervisor.supervise(options)
     if options.plain:
-        channel_layer = when_served(lambda: _plain_layer(options), options)
+        channel_layer = when_served(lambda: plain_layer(options), options)
         register_layer(DEFAULT_CHANNEL_LAYER, channel_layer)
         return launch(channel_layer, Router(options.routing or ()), options)
     from workers.command.project import launch_in_project  # here, because it needs Django and its settings
@@ -152,16 +162,17 @@ def _run(options: CommandOptions) -> int:
     return launch_in_project(options)
 
 
-def _plain_layer(options: CommandOptions) -> BaseChannelLayer:
+def plain_layer(options: CommandOptions) -> BaseChannelLayer:
+    """Return the layer that the flags describe, without Django's settings."""
     if options.names_object:
         return layer_from_path(options.layer)
-    from asgi_redis import RedisChannelLayer  # here, because the layer may be any other
+    from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer  # here, because the layer may be any other
 
-    urls = options.urls()
+    urls, prefix = options.urls(), DEFAULT_PREFIX if options.prefix is None else options.prefix
     try:
-        if options.prefix is None:
-            return RedisChannelLayer(hosts=urls)
-        return RedisChannelLayer(hosts=urls, prefix=options.prefix)
+        if options.shards is None:
+            return RedisChannelLayer(hosts=urls, prefix=prefix)
+        return RedisClusterChannelLayer(hosts=urls, prefix=prefix, shards=options.shards)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(str(error)) from error
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from asgi_redis import RedisChannelLayer
+from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer
 from asgi_redis.embedded import RedisServer
 from tests.support.waiting import eventually
 from tests.support.workers.processes import MODULE, Notes, WorkerProcess
@@ -68,6 +68,19 @@ def test_several_urls_are_shards(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert CommandOptions(layer_url=["redis://d"]).urls() == ["redis://d"]
 
 
+@pytest.mark.parametrize("way", ["flags", "variable", "file"])
+def test_with_shards_several_urls_are_start_nodes(way: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    urls = ["redis://a:7000", "redis://b:7001"]
+    (tmp_path / "urls").write_text("\n".join(urls))
+    monkeypatch.setenv("ASGI_REDIS_URL", " ".join(urls))
+    given = {"flags": {"layer_url": urls}, "variable": {}, "file": {"layer_url_file": str(tmp_path / "urls")}}[way]
+    options = CommandOptions(shards=6, prefix="p", routing="a.b", **given)  # type: ignore[arg-type]
+    assert options.misuse() is None
+    layer = cli.plain_layer(options)
+    assert isinstance(layer, RedisClusterChannelLayer)
+    assert (layer.hosts, layer.ring_size, layer.prefix) == (urls, 6, "p")
+
+
 def test_the_settings_of_django_come_before_the_variable(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +133,9 @@ def test_a_project_that_logs_for_itself_is_left_alone(redis_server: RedisServer,
         (["--layer", "a:b", "--routing", "a.b", "--prefix", "p"], "--prefix goes with --layer-url"),
         (["--layer", "a:b", "--routing", "a.b", "c"], "leave them to the --routing"),
         (["--settings", "s", "--prefix", "p"], "--prefix goes with --layer-url"),
+        (["--layer", "a:b", "--routing", "a.b", "--shards", "3"], "--shards goes with --layer-url"),
+        (["--settings", "s", "--shards", "3"], "--shards goes with --layer-url"),
+        (["--layer-url", "redis://h", "--routing", "a.b", "--shards", "three"], "invalid int value: 'three'"),
         (["--settings", "s", "--threads", "0"], "from 1 to 10,000 is wanted, not '0'"),
         (["--settings", "s", "--threads", "many"], "from 1 to 10,000 is wanted, not 'many'"),
         (["--settings", "s", "--shutdown-timeout", "nan"], "from 0 to 1,000,000 is wanted, not 'nan'"),
@@ -143,6 +159,10 @@ def test_usage_errors_exit_with_2(
         ({"--routing": "nowhere"}, "write it as module.name"),
         ({"--routing": f"{__name__}.wrong_names"}, "in the routing, 'x!y' cannot be received from"),
         ({"--layer-url": "http://user:hunter2@h"}, "http"),
+        ({"--shards": "0"}, "shards must be a whole number from 1 to 4096, not 0"),
+        ({"--shards": "3", "--layer-url": "redis://user:hunter2@h/3"}, "a Redis Cluster has the database 0 only"),
+        ({"--shards": "3", "--layer-url": "unix:///x"}, "by host and port only"),
+        ({"--shards": "3", "--prefix": "{a}"}, "without braces"),
         ({"--layer-url-file": "/no/such/file", "--layer-url": None}, "cannot read the --layer-url-file"),
         ({"--layer-url-file": "/dev/null", "--layer-url": None}, "/dev/null is empty"),
         ({"--layer": "tests.support.workers.consumers:nothing", "--layer-url": None}, "cannot import channel layer"),
