@@ -16,10 +16,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from redis.exceptions import ConnectionError, RedisError
+from redis.exceptions import AuthenticationError, ConnectionError, RedisError
 
 from asgi_redis.connection.discovery import Discovery, SlotRange, discover, is_no_cluster
-from asgi_redis.connection.errors import unsent
+from asgi_redis.connection.errors import authentication_error, unsent
 from asgi_redis.connection.host import Host
 from asgi_redis.connection.server import Server
 from asgi_redis.exceptions import UnsupportedRedis
@@ -145,8 +145,8 @@ class Cluster:
         Ask the cluster which server has which slot, unless that was done just now.
 
         ``failed`` is the server that cannot be reached, or refuses; it is asked last. With ``fail_fast`` it takes up
-        to ``HANG_TIMEOUT_SECONDS``. Without an answer the last one stays. Raises ``ConnectionError`` only where there
-        never was one.
+        to ``HANG_TIMEOUT_SECONDS``. Without an answer the last one stays. Raises ``ConnectionError``, also
+        ``AuthenticationError``, only where there never was one.
         """
         self._distrusted = None
         ask = functools.partial(self._ask, failed)
@@ -156,8 +156,12 @@ class Cluster:
             else:
                 ask()
         except (RedisError, builtins.TimeoutError) as error:
-            if not self._topology.ranges:
-                raise unsent(ConnectionError(str(error))) from error
+            if self._topology.ranges:
+                return
+            if isinstance(error, AuthenticationError):
+                unsent(error)
+                raise
+            raise unsent(ConnectionError(str(error))) from error
 
     def _ask(self, failed: Server | None) -> None:
         with self._asking.value:  # the others that want to know wait for the answer
@@ -186,6 +190,8 @@ class Cluster:
                 return ask(known)
         try:
             return ask([host.address for host in self._hosts])
+        except AuthenticationError as error:
+            raise authentication_error(self.name, error) from error
         except RedisError as error:
             if is_no_cluster(error):
                 raise UnsupportedRedis(

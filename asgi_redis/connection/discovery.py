@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from redis.exceptions import ClusterDownError, ConnectionError, RedisClusterException
+from redis.exceptions import ClusterDownError, ConnectionError, RedisClusterException, RedisError
 
 
 class SlotRange(NamedTuple):
@@ -48,7 +48,10 @@ def discover(
         )
     except IndexError:  # it takes for granted that some slot is served
         raise ClusterDownError("no slot is served") from None
-    except RedisClusterException as error:  # which is no RedisError
+    except RedisClusterException as error:  # which is no RedisError; its cause is the error of the last address
+        cause = error.__cause__
+        if isinstance(cause, RedisError):
+            raise cause from None
         raise ConnectionError(str(error)) from error
     with contextlib.closing(manager):
         ranges: list[SlotRange] = []

@@ -1,4 +1,4 @@
-"""Clusters whose nodes give addresses that only they can reach, and servers that are no such cluster."""
+"""Clusters whose nodes give addresses that only they can reach."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import time
 import pytest
 import redis
 
-from asgi_redis import RedisChannelLayer
-from asgi_redis.exceptions import ConfigurationError, UnsupportedRedis
 from tests.support.clusters import run_cluster, slot_of
 from tests.support.waiting import eventually
 
@@ -77,69 +75,3 @@ class TestTranslatedAddresses:
             layer = cluster_layer(cluster)
             layer.send("work", {"n": 1})
             assert layer.receive(["work"], block=True) == ("work", {"n": 1})
-
-
-class TestWrongServers:
-    def test_a_server_that_is_no_cluster_is_an_error_with_the_fix(self, redis_server, cluster_layer, masters):
-        layer = cluster_layer(masters, hosts=[redis_server.url])
-        with pytest.raises(UnsupportedRedis, match=r"RedisChannelLayer"):
-            layer.send("work", {"n": 1})
-
-    def test_a_layer_for_one_server_at_a_cluster_is_an_error_with_the_fix(self, masters, prefix):
-        with RedisChannelLayer(hosts=[masters.urls[0]], prefix=prefix) as layer:
-            for call in (
-                lambda: layer.send("work", {"n": 1}),
-                lambda: layer.receive(["work"]),
-                lambda: layer.receive(["work"], block=True),
-                lambda: layer.send_group("chat", {"n": 1}),
-            ):
-                with pytest.raises(UnsupportedRedis, match=r"RedisClusterChannelLayer"):
-                    call()
-
-    @pytest.mark.parametrize("how", ["url", "option", "connection_kwargs"])
-    def test_a_cluster_has_no_database_but_0(self, masters, cluster_layer, how):
-        given = {
-            "url": {"hosts": [masters.urls[0] + "/1"]},
-            "option": {"hosts": [{"address": masters.urls[0], "db": 1}]},
-            "connection_kwargs": {"connection_kwargs": {"db": 1}},
-        }[how]
-        with pytest.raises(ConfigurationError, match="database 0"):
-            cluster_layer(masters, **given)
-
-    def test_database_0_may_be_said(self, masters, cluster_layer):
-        layer = cluster_layer(masters, hosts=[masters.urls[0] + "/0"])
-        layer.send("work", {"n": 1})
-        assert layer.receive(["work"]) == ("work", {"n": 1})
-
-
-class TestNumberOfShards:
-    def test_it_is_required(self, masters, prefix):
-        from asgi_redis import RedisClusterChannelLayer
-
-        with pytest.raises((TypeError, ConfigurationError), match="shards"):
-            RedisClusterChannelLayer(hosts=masters.hosts, prefix=prefix)
-
-    @pytest.mark.parametrize("number", [0, -1, "4", 2.0, True, None])
-    def test_it_is_a_whole_number_above_0(self, masters, cluster_layer, number):
-        with pytest.raises(ConfigurationError, match="shards"):
-            cluster_layer(masters, shards=number)
-
-    @pytest.mark.parametrize("numbers", [(4, 3), (3, 4), (1, 2)])
-    def test_a_layer_that_has_another_number_than_others_is_an_error(self, masters, cluster_layer, numbers):
-        first, second = (cluster_layer(masters, shards=number) for number in numbers)
-        for n in range(4):
-            first.send("work", {"n": n})
-        for call in (
-            lambda: second.send("work", {"n": 1}),
-            lambda: second.receive(["work"]),
-            lambda: second.receive(["work"], block=True),
-        ):
-            with pytest.raises(ConfigurationError, match=rf"{numbers[1]}.*{numbers[0]}"):
-                call()
-        assert len(first.receive_batch(["work"], 10)) == 4
-
-    def test_another_number_under_another_prefix_is_fine(self, masters, cluster_layer, prefix):
-        cluster_layer(masters, shards=4).send("work", {"n": 1})
-        other = cluster_layer(masters, shards=3, prefix=f"{prefix}-2")
-        other.send("work", {"n": 1})
-        assert other.receive(["work"], block=True) == ("work", {"n": 1})

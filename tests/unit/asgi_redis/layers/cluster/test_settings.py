@@ -135,7 +135,7 @@ def test_user_and_password_are_those_of_all_nodes(acl_cluster, prefix):
             assert layer.receive(["work"]) == ("work", {"n": 1})
     wrong = f"redis://{quote(user)}:{SECRET}@{host}:{port}"
     with RedisClusterChannelLayer(hosts=[wrong], shards=3, prefix=prefix) as layer:
-        with pytest.raises(redis.RedisError) as raised:
+        with pytest.raises(redis.AuthenticationError, match="does not take the user name or password") as raised:
             layer.send("work", {})
         assert SECRET not in str(raised.value)
 
