@@ -137,7 +137,7 @@ class Exchange:
             replies = self._replies()
             if len(replies) < operation.replies:
                 self._receive(timeout)
-            elif self._packed is operation.packed and any(isinstance(one, NoScriptError) for one in replies):
+            elif isinstance(replies[-1], NoScriptError) and self._packed is operation.packed:
                 # Redis has run nothing: asking again cannot repeat anything.
                 self._sent = []  # first: it tells whether anything may have been done
                 self._chunks = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from redis.exceptions import RedisError
@@ -93,6 +93,8 @@ class ReceiveCall:
     """Whether messages were dropped where the call has looked: there may be others behind them."""
     is_registered = False
     """Whether the call is in the ``ReceiveOrder``."""
+    hanging: Mapping[Server, RedisError] = {}
+    """Servers that have not answered in the current look, which several shards may be on."""
     full: Collection[str] = ()
     """The channels that have no room left in ``limits``."""
     _pause = _FIRST_PAUSE_SECONDS
@@ -107,8 +109,6 @@ class ReceiveCall:
         self.shared = shared
         self.generation = fork.generation
         self.takes: list[Take] = []
-        self.hanging: dict[Server, RedisError] = {}
-        """Servers that have not answered in the current look, which several shards may be on."""
         self.shares: list[Share] = []
 
     def forget(self) -> None:

@@ -169,7 +169,7 @@ class Receiver:
         policy, room = call.policy, call.limit
         queue_limits = QueueLimits(call.limits) if call.limits else None
         limits: Sequence[int] = ()
-        call.hanging.clear()
+        call.hanging = {}
         self._unpacker.order.begin(call)
         for number, queues in turn:
             source = self._shards[number]

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 
 from redis.exceptions import RedisError, TimeoutError
 
-from asgi_redis.connection import Attempt, BlockingPop, Shard, Take, has_partly_moved, wait_for_first
+from asgi_redis.connection import Attempt, BlockingPop, Server, Shard, Take, has_partly_moved, wait_for_first
 from asgi_redis.engine.receive_call import ReceiveCall
 from asgi_redis.process import fork
 from asgi_redis.process.wakeup import WakeupPipe
-from asgi_redis.wire import ReceiveOperations, TakenMessages
+from asgi_redis.wire import Operation, ReceiveOperations, TakenMessages
 from asgi_redis.wire.server import types
 
 _QUEUE_TYPES = (b"zset", b"none")
@@ -34,25 +34,27 @@ class ShardSource:
         operation = self._operations.receive(queues, limit, limits)
         attempt: Attempt | None = None
         while True:
-            asked, server = operation, None
-            if attempt is not None:
-                asked, server = operation.asking() if attempt.asks else operation, attempt.server
             try:
-                server = server or self.shard.server
-                if server in call.hanging:
-                    raise call.hanging[server]
-                take = Take(self.shard, asked, self._operations.requeue, call.generation, server)
-                call.takes.append(take)
-                taken = take.take(call.policy.leaves_out)
+                if attempt is None:
+                    return self._take(call, operation, self.shard.server)
+                return self._take(call, operation.asking() if attempt.asks else operation, attempt.server)
             except RedisError as error:
-                if isinstance(error, TimeoutError) and server is not None:
-                    call.hanging[server] = error
                 if has_partly_moved(error) and len(queues) > 1:
                     return self._take_one_by_one(call, queues, limit, limits)
                 attempt = self.shard.next_attempt(error, call.policy.leaves_out, attempt)
-                continue
-            assert isinstance(taken, TakenMessages)
-            return taken
+
+    def _take(self, call: ReceiveCall, operation: Operation, server: Server) -> TakenMessages:
+        if call.hanging and server in call.hanging:
+            raise call.hanging[server]
+        take = Take(self.shard, operation, self._operations.requeue, call.generation, server)
+        call.takes.append(take)
+        try:
+            taken = take.take(call.policy.leaves_out)
+        except TimeoutError as error:
+            call.hanging = {**call.hanging, server: error}
+            raise
+        assert isinstance(taken, TakenMessages)
+        return taken
 
     def _take_one_by_one(
         self, call: ReceiveCall, queues: Sequence[bytes], limit: int, limits: Sequence[int]

@@ -25,6 +25,8 @@ class Keys:
                 raise ConfigurationError(f"{setting} must be a str that is not empty, not {value!r}")
         self._prefix = prefix.encode()
         self._stats_prefix = stats_prefix.encode()
+        self.prefix_length = len(self._prefix)
+        """Bytes before the name of a queue in its key."""
         # No name of a channel has a ":" or "#" in it. ``prefix`` and a name are joined with nothing between.
         self.delayed = self._prefix + b":delayed"
         self.waiting_queues = self._prefix + b":waiting"
@@ -50,7 +52,7 @@ class Keys:
 
     def queue_name(self, key: bytes) -> bytes:
         """Return the name of the queue with that key, a channel name cut after its ``!``."""
-        return key[len(self._prefix) :]
+        return key[self.prefix_length :]
 
     def counters(self, queue: bytes) -> bytes:
         """Return the hash of the counters of a channel."""

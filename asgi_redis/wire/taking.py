@@ -66,13 +66,12 @@ class ReceiveOperations:
         return run_script(scripts.RECEIVE, map(self._keys.queue, queues), arguments, self._read_receive)
 
     def _read_receive(self, reply: list[Any]) -> TakenMessages:
-        name = self._keys.queue_name
-        end = 1 + 4 * reply[0]
+        end, skip = 1 + 4 * reply[0], self._keys.prefix_length
         taken = TakenMessages(
-            [Taken(name(reply[i]), reply[i + 1], reply[i + 2] / 1000000, reply[i + 3]) for i in range(1, end, 4)]
+            [Taken(reply[i][skip:], reply[i + 1], reply[i + 2] / 1000000, reply[i + 3]) for i in range(1, end, 4)]
         )
         if len(reply) > end:
-            taken.expired = dict(zip(map(name, reply[end::2]), reply[end + 1 :: 2]))
+            taken.expired = dict(zip(map(self._keys.queue_name, reply[end::2]), reply[end + 1 :: 2]))
         return taken
 
     def probe(self) -> Operation:
