@@ -12,6 +12,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+from asgi_redis.aio.cluster import AsyncClusterOptions
 from asgi_redis.layers import options
 from asgi_redis.layers.cluster import ClusterOptions
 from asgi_redis.layers.local import LocalOptions
@@ -26,6 +27,7 @@ LAYERS = {
     "IPCChannelLayer": options.IPCOptions,
     "InMemoryChannelLayer": options.CommonOptions,
     "aio.RedisChannelLayer": options.AsyncRedisOptions,
+    "aio.RedisClusterChannelLayer": AsyncClusterOptions,
     "aio.RedisPubSubChannelLayer": options.PubSubOptions,
 }
 HEAD = """\

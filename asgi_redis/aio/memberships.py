@@ -5,13 +5,15 @@ A membership lasts for ``lease`` seconds only, so the memberships of a killed pr
 all of them four times in that time. In between, a look at one small key, the ledger, shows whether Redis still has
 the data. If not, such as after a restart, FLUSHDB or a failover, a round restores the missing memberships.
 
-All requests go through the pipeline of the joins and discards, in one order: a membership that was discarded cannot
-come back.
+All requests go through the queue of the joins and discards, in one order: a membership that was discarded cannot come
+back. A node of a cluster may refuse a renewal and carry out a discard that was sent right after it. So a refused
+renewal, or join, is made again only for the memberships that have not been discarded meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import random
 import threading
@@ -25,7 +27,7 @@ from redis.exceptions import ConnectionError, TimeoutError
 
 from asgi_redis.aio.attendance import Attendance
 from asgi_redis.aio.loop_waker import BlockingResult
-from asgi_redis.aio.runner import Pipeline
+from asgi_redis.aio.runner import RequestQueue
 from asgi_redis.process import fork
 from asgi_redis.wire import MembershipOperations, Operation
 from asgi_redis.wire.memberships import Membership
@@ -49,9 +51,9 @@ class Memberships:
     """
 
     def __init__(
-        self, pipeline: Pipeline, operations: MembershipOperations, attendance: Attendance, lease: float, name: str
+        self, queue: RequestQueue, operations: MembershipOperations, attendance: Attendance, lease: float, name: str
     ) -> None:
-        self._pipeline = pipeline
+        self._queue = queue
         self._operations = operations
         self._attendance = attendance
         self._round_seconds = lease / _ROUNDS_PER_LEASE
@@ -86,7 +88,7 @@ class Memberships:
             self._last += 1
             membership = Membership(group, channel, self._last)
             # Redis gets the requests in the order in which they are made here.
-            joining = self._pipeline.submit(self._operations.join(membership), loop.create_future())
+            joining = self._queue.submit(self._joining(membership), loop.create_future())
             self._joined[key] = membership.number
             if before is None:
                 self._attendance.joined(channel)
@@ -98,6 +100,10 @@ class Memberships:
             if before is None:
                 self._remove(membership)
             raise
+
+    def _joining(self, membership: Membership) -> Operation:
+        joining = self._operations.join(membership)
+        return joining._replace(again=lambda: joining if self._is_current(membership) else None)
 
     def leave(self, group: str, channel: str) -> None:
         """Renew a membership no longer; to be called before it is discarded."""
@@ -122,10 +128,14 @@ class Memberships:
     def _remove(self, membership: Membership) -> bool:
         """Forget a membership, unless it was joined anew."""
         with self._lock:
-            current = self._joined.get((membership.group, membership.channel)) == membership.number
+            current = self._is_current(membership)
             if current:
                 self.leave(membership.group, membership.channel)
             return current
+
+    def _is_current(self, membership: Membership) -> bool:
+        with self._lock:
+            return self._joined.get((membership.group, membership.channel)) == membership.number
 
     # The thread
 
@@ -212,14 +222,22 @@ class Memberships:
         for start in range(0, len(keys), _MAX_BATCH):
             with self._lock:
                 present = [key for key in keys[start : start + _MAX_BATCH] if self._is_wanted(key)]
-                memberships = [Membership(*key, self._joined[key]) for key in present]
-                renewing = self._ask(self._operations.renew(memberships)) if memberships else None
+                renewal = self._renewal(present)
+                renewing = None if renewal is None else self._ask(renewal)
             if renewing is not None:
-                removed += sum([self._remove(membership) for membership in self._result_of(renewing)])
+                removed += sum([self._remove(membership) for membership in self._result_of(renewing) or ()])
         if removed:
             logger.info("%s: %s memberships were removed by other processes", self._name, removed)
         ended: bool = self._result_of(self._ask(self._operations.end(last, self._round)))
         return ended
+
+    def _renewal(self, keys: Sequence[tuple[str, str]]) -> Operation | None:
+        """Return the request to renew memberships, without the discarded ones."""
+        with self._lock:
+            memberships = [Membership(*key, self._joined[key]) for key in keys if key in self._joined]
+        if not memberships:
+            return None
+        return self._operations.renew(memberships)._replace(again=functools.partial(self._renewal, keys))
 
     def _is_wanted(self, key: tuple[str, str]) -> bool:
         """Whether to renew a membership; forget it where its channel is not received from."""
@@ -231,7 +249,7 @@ class Memberships:
         return False
 
     def _ask(self, operation: Operation) -> BlockingResult[Any]:
-        return self._pipeline.submit(operation, BlockingResult())
+        return self._queue.submit(operation, BlockingResult())
 
     def _result_of(self, asked: BlockingResult[Any]) -> Any:
         while True:

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from asgi_redis import exceptions
 from asgi_redis.aio.layer import AsyncChannelLayer, ChannelFull
-from asgi_redis.aio.runner import Pipeline, run_plan
+from asgi_redis.aio.pipelines import make_pipelines
+from asgi_redis.aio.runner import run_plan
 from asgi_redis.connection import Plan
 from asgi_redis.layers import redis
 from asgi_redis.layers.base import BaseChannelLayer
@@ -19,7 +20,7 @@ T = TypeVar("T")
 
 class PipelinedChannelLayer(AsyncChannelLayer):
     """
-    An asynchronous layer around a ``RedisChannelLayer`` or one of Sentinels.
+    An asynchronous layer around a ``RedisChannelLayer`` of any kind.
 
     For each server a thread makes one round trip for all the messages that were sent in the meantime.
     """
@@ -29,8 +30,8 @@ class PipelinedChannelLayer(AsyncChannelLayer):
 
     def __init__(self, layer: redis.RedisChannelLayer) -> None:
         super().__init__(layer)
-        self._pipelines = {shard: Pipeline(shard.server) for shard in layer.plans.shards}
-        self._parts += self._pipelines.values()
+        self._queues, pipelines = make_pipelines(layer.plans.shards)
+        self._parts += pipelines
 
     async def send(self, channel: str, message: Message) -> None:
         """
@@ -58,7 +59,7 @@ class PipelinedChannelLayer(AsyncChannelLayer):
         return await self._carry(self.layer.plans.group_send(group, message))
 
     async def _carry(self, plan: Plan[T]) -> T:
-        return await run_plan(plan, self._pipelines)
+        return await run_plan(plan, self._queues)
 
 
 def asynchronous(layer: BaseChannelLayer | AsyncChannelLayer) -> AsyncChannelLayer:

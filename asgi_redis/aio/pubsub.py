@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from asgi_redis.aio.layer import AsyncChannelLayer
 from asgi_redis.aio.loop_waker import settle
-from asgi_redis.aio.runner import Pipeline, run_plan
+from asgi_redis.aio.pipelines import make_pipelines
+from asgi_redis.aio.runner import run_plan
 from asgi_redis.connection import Plan
 from asgi_redis.engine.pubsub.subscription import Confirmation, Inbox, LoopWaiter, Subscription
 from asgi_redis.engine.pubsub.subscriptions import Subscriptions
@@ -62,8 +63,8 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
             options = PubSubOptions(hosts=hosts, **options)  # TypeError where it is given twice
         super().__init__(pubsub.RedisPubSubChannelLayer(**options))
         self._subscriptions = self.layer.subscriptions
-        self._pipelines = {shard: Pipeline(shard.server) for shard in self.layer.plans.shards}
-        self._parts += self._pipelines.values()
+        self._queues, pipelines = make_pipelines(self.layer.plans.shards)
+        self._parts += pipelines
         self._closed = 0
 
     @property
@@ -101,7 +102,7 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
         return await self._carry(self.layer.plans.group_send(group, message))
 
     async def _carry(self, plan: Plan[T]) -> T:
-        return await run_plan(plan, self._pipelines)
+        return await run_plan(plan, self._queues)
 
     # Receiving
 

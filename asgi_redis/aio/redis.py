@@ -13,7 +13,15 @@ from asgi_redis.aio.pipelined import PipelinedChannelLayer
 from asgi_redis.engine.outage import OutageNotices
 from asgi_redis.engine.reader import Reader
 from asgi_redis.layers import redis
-from asgi_redis.layers.options import AsyncRedisOptions, Hosts, RedisOptions, resolve, select, takes
+from asgi_redis.layers.options import (
+    AsyncOptions,
+    AsyncRedisOptions,
+    Hosts,
+    RedisOptions,
+    resolve,
+    select,
+    takes,
+)
 from asgi_redis.wire import MembershipOperations
 from asgi_redis.wire.message import Message
 
@@ -38,12 +46,15 @@ class RedisChannelLayer(PipelinedChannelLayer):
         if hosts is not None:
             options = AsyncRedisOptions(hosts=hosts, **options)  # TypeError where it is given twice
         settings = resolve(self, AsyncRedisOptions, options)
-        layer = redis.RedisChannelLayer(**select(RedisOptions, settings))
+        self._set_up(redis.RedisChannelLayer(**select(RedisOptions, settings)), settings)
+
+    def _set_up(self, layer: redis.RedisChannelLayer, settings: AsyncOptions) -> None:
+        """Make the parts of this layer around ``layer``."""
         self.on_disconnect = settings["on_disconnect"]
         self.on_reconnect = settings["on_reconnect"]
         lease = settings["group_lease"]
         self.group_lease = layer.group_expiry if lease is None else min(lease, layer.group_expiry)
-        super().__init__(layer)
+        PipelinedChannelLayer.__init__(self, layer)
         mailboxes = self._mailboxes
         mailboxes.fails_fast = self.on_disconnect is None
         attendance = self._attendance = Attendance(mailboxes.waits, layer.group_expiry, self.group_lease)
@@ -51,7 +62,7 @@ class RedisChannelLayer(PipelinedChannelLayer):
         process_name = functools.partial(getattr, layer, "client_prefix")
         self._memberships = [
             Memberships(
-                self._pipelines[shard],
+                self._queues[shard],
                 MembershipOperations(keys, process_name, layer.group_expiry, self.group_lease),
                 attendance,
                 self.group_lease,
@@ -65,13 +76,16 @@ class RedisChannelLayer(PipelinedChannelLayer):
             lambda message: mailboxes.deliver_to_local(message, attendance.channels()),
         )
         self._readers.watch(functools.partial(_outage_changed, notices, self._memberships))
-        self._parts[-len(self._pipelines) : -len(self._pipelines)] = self._memberships  # they need the pipelines
+        self._parts[:0] = self._memberships  # they need the pipelines
 
     def _reader_factory(self) -> tuple[Callable[[], Reader], int]:
         self._readers = self.layer.reader()
         self._readers.close()  # it reads nothing itself
-        connections = min(shard.limits.max_connections for shard in self.layer.plans.shards)
-        return self._readers.sibling, max(1, int(min(_MAX_RECEIVE_THREADS, connections / 2)))
+        shards = self.layer.plans.shards
+        connections = min(shard.limits.max_connections for shard in shards)
+        # A thread has a connection for each shard, and all the shards of a cluster may be on one server.
+        a_thread = sum(shard.moves for shard in shards) or 1
+        return self._readers.sibling, max(1, int(min(_MAX_RECEIVE_THREADS, connections / 2 / a_thread)))
 
     async def receive(self, channel: str) -> Message:
         """

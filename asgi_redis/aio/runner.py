@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from queue import SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
 
 from redis.exceptions import RedisError
 
-from asgi_redis.aio.loop_waker import BlockingResult, Future, settle
+from asgi_redis.aio.loop_waker import Future, settle
 from asgi_redis.connection import Plan, Server, Shard, as_exception, begin, pipeline_execute
 from asgi_redis.process import fork
 from asgi_redis.process.time_limits import start_or_run
@@ -23,13 +23,27 @@ from asgi_redis.wire import Operation
 
 T = TypeVar("T")
 Work = TypeVar("Work")
-AnyFuture = TypeVar("AnyFuture", "asyncio.Future[Any]", "BlockingResult[Any]")
-Request = tuple[Operation, Any, Future]
+AnyFuture = TypeVar("AnyFuture", bound="Awaited")
+Request = tuple[Operation, Any, "Awaited"]
 """An operation, the connection on which it was sent already, if it was, and the future of its result."""
 Call = tuple[Callable[[], Any], Future]
 
-_MAX_OPERATIONS = 500  # in one round trip
-_MAX_BYTES = 1 << 20
+MAX_OPERATIONS = 500  # in one round trip
+MAX_BYTES = 1 << 20
+
+
+class Awaited(Protocol):
+    """A result that is awaited."""
+
+    def cancelled(self) -> bool:
+        """Return whether the caller has given up."""
+
+
+class RequestQueue(Protocol):
+    """Takes requests to one shard, which are carried out in this order."""
+
+    def submit(self, operation: Operation, future: AnyFuture) -> AnyFuture:
+        """Return ``future``, which gets the result of ``operation``."""
 
 
 class Closable(Protocol):
@@ -86,15 +100,19 @@ class IOThreads(Generic[Work]):
         for _ in self._threads:
             self._queue.put(None)
 
-    def close(self, timeout: float) -> None:
-        """End the threads within ``timeout`` seconds. The next work starts others."""
+    def stop(self) -> list[threading.Thread]:
+        """Let the threads end after their work; return them. The next work starts others."""
         with self._lock:
             threads, self._threads = self._threads, []
             queue, self._queue = self._queue, SimpleQueue()
         for _ in threads:
             queue.put(None)
+        return threads
+
+    def close(self, timeout: float) -> None:
+        """End the threads within ``timeout`` seconds. The next work starts others."""
         deadline = time.monotonic() + timeout
-        for thread in threads:
+        for thread in self.stop():
             thread.join(max(0.0, deadline - time.monotonic()))
 
     def _run(self, queue: SimpleQueue[Work | None]) -> None:
@@ -106,11 +124,13 @@ class Pipeline(IOThreads[Request]):
     Makes one round trip to a server for all operations submitted in the meantime.
 
     While its thread has nothing to do, the next caller sends its operation itself, and the thread reads the reply.
+    ``deliver`` is given the futures with their results and errors, or None where the caller has given up.
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, deliver: Callable[[Iterable[tuple[Any, Any]]], object] = settle) -> None:
         super().__init__(f"pipeline to {server.host}")
         self._server = server
+        self._deliver = deliver
 
     def start_process(self) -> None:
         super().start_process()
@@ -120,13 +140,13 @@ class Pipeline(IOThreads[Request]):
         """Return ``future``, which gets the result of ``operation``."""
         with self._lock:
             if not self._can_run():
-                settle(zip([future], pipeline_execute(self._server, [operation], None)))
+                self._deliver(zip([future], pipeline_execute(self._server, [operation], None)))
                 return future
             at_rest, self._at_rest = self._at_rest, False  # before a call from within this one
             try:
                 begun = begin(self._server, operation) if at_rest else None
             except RedisError as error:
-                future.set_exception(error)
+                self._deliver([(future, error)])
                 return future
             self._queue.put((operation, begun, future))
         return future
@@ -139,7 +159,7 @@ class Pipeline(IOThreads[Request]):
                 return
             begun = request[1]
             batch, size = [request], len(request[0].packed)
-            while size < _MAX_BYTES and len(batch) < _MAX_OPERATIONS and not queue.empty():
+            while size < MAX_BYTES and len(batch) < MAX_OPERATIONS and not queue.empty():
                 request = queue.get()
                 if request is None or request[1] is not None:
                     left.append(request)
@@ -148,10 +168,15 @@ class Pipeline(IOThreads[Request]):
                 size += len(request[0].packed)
             # A request that was given up by now is not sent, unless that has begun.
             sent = 0 if begun is None else 1
-            batch[sent:] = [one for one in batch[sent:] if not one[2].cancelled()]
-            if batch:
-                outcomes = pipeline_execute(self._server, [one[0] for one in batch], begun)
-                settle(zip([one[2] for one in batch], outcomes))
+            wanted = batch[:sent]
+            given_up: list[Request] = []
+            for one in batch[sent:]:
+                (given_up if one[2].cancelled() else wanted).append(one)
+            if given_up:
+                self._deliver([(one[2], None) for one in given_up])
+            if wanted:
+                outcomes = pipeline_execute(self._server, [one[0] for one in wanted], begun)
+                self._deliver(zip([one[2] for one in wanted], outcomes))
 
     def _next(self, queue: SimpleQueue[Request | None]) -> Request | None:
         with self._lock:
@@ -193,8 +218,8 @@ def _outcome(call: Callable[[], Any]) -> Any:
         return as_exception(error)
 
 
-async def run_plan(plan: Plan[T], pipelines: dict[Shard, Pipeline]) -> T:
-    """Carry out a plan in pipelines, and return its result."""
+async def run_plan(plan: Plan[T], queues: Mapping[Shard, RequestQueue]) -> T:
+    """Carry out a plan by the queues of the shards, and return its result."""
     loop = asyncio.get_running_loop()
     results: list[Any] | None = None
     while True:
@@ -206,9 +231,9 @@ async def run_plan(plan: Plan[T], pipelines: dict[Shard, Pipeline]) -> T:
         try:
             if len(requests) == 1:
                 shard, operation = requests[0]
-                results = [await pipelines[shard].submit(operation, loop.create_future())]
+                results = [await queues[shard].submit(operation, loop.create_future())]
             else:
-                futures = [pipelines[shard].submit(operation, loop.create_future()) for shard, operation in requests]
+                futures = [queues[shard].submit(operation, loop.create_future()) for shard, operation in requests]
                 results = await results_of(futures)
         except RedisError as error:
             plan.throw(error)

@@ -77,9 +77,10 @@ class Cluster:
 
     # Where a slot is
 
-    def knows(self, slot: int) -> bool:
-        """Return whether the server of a slot is known without asking."""
-        return self._distrusted is None and self.known_server_of(slot) is not None
+    @property
+    def is_trusted(self) -> bool:
+        """Whether the last answers hold, as far as is known."""
+        return self._distrusted is None
 
     def known_server_of(self, slot: int) -> Server | None:
         """Return the server of a slot by the last answers; None where there was none."""

@@ -15,9 +15,15 @@ from typing import Any
 from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
 from asgi_redis.connection.cluster import Cluster
-from asgi_redis.connection.errors import is_refusal
+from asgi_redis.connection.errors import before_sending, is_refusal
 from asgi_redis.connection.host import ConnectionLimits
-from asgi_redis.connection.redirection import is_cluster_down, is_try_again, redirection
+from asgi_redis.connection.redirection import (
+    is_ask,
+    is_cluster_down,
+    is_refused_by_cluster,
+    is_try_again,
+    redirection,
+)
 from asgi_redis.connection.server import Server
 from asgi_redis.connection.shard import Attempt, Shard
 from asgi_redis.exceptions import ConfigurationError
@@ -63,8 +69,10 @@ class ClusterShard(Shard):
         return self._cluster.limits
 
     @property
-    def is_located(self) -> bool:
-        return self._check_at > time.monotonic() and self._cluster.knows(self._slot)
+    def known_server(self) -> Server | None:
+        cluster = self._cluster
+        known = self._check_at > time.monotonic() and cluster.is_trusted
+        return cluster.known_server_of(self._slot) if known else None
 
     def locate(self) -> Server:
         self._check(fail_fast=False)
@@ -73,6 +81,7 @@ class ClusterShard(Shard):
     def drop_idle(self) -> None:
         self._cluster.drop_idle()
 
+    @before_sending
     def _check(self, fail_fast: bool) -> None:
         """Compare the number of shards. Raises ``ConfigurationError`` where others differ."""
         try:
@@ -91,6 +100,12 @@ class ClusterShard(Shard):
             return self.server.execute(operation, fail_fast, spare)
         except RedisError as error:
             return self.retry(operation, error, fail_fast, spare)
+
+    def may_retry(self, error: Exception) -> bool:
+        return is_refused_by_cluster(error)
+
+    def retries_at_once(self, operation: Operation, error: Exception) -> bool:
+        return is_ask(error) or (is_try_again(error) and bool(one_key_each(operation)))
 
     def retry(self, operation: Operation, error: RedisError, fail_fast: bool = False, spare: bool = False) -> Any:
         attempt: Attempt | None = None

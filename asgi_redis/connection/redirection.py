@@ -44,6 +44,12 @@ def is_cluster_down(error: Exception) -> bool:
     return is_down or str(error).startswith("CLUSTERDOWN ")
 
 
+def is_ask(error: Exception) -> bool:
+    """Return whether another node serves the request, before it has the slot."""
+    target = redirection(error)
+    return target is not None and not target.is_move
+
+
 def is_refused_by_cluster(error: Exception) -> bool:
     """Return whether a request was not carried out, and another attempt may help."""
     return redirection(error) is not None or is_try_again(error) or is_cluster_down(error) or is_refusal(error)
@@ -51,5 +57,4 @@ def is_refused_by_cluster(error: Exception) -> bool:
 
 def has_partly_moved(error: Exception) -> bool:
     """Return whether the slot of a request is on its way from one node to another."""
-    target = redirection(error)
-    return is_try_again(error) or (target is not None and not target.is_move)
+    return is_try_again(error) or is_ask(error)

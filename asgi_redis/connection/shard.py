@@ -54,9 +54,14 @@ class Shard:
         return self._server.host.limits
 
     @property
+    def known_server(self) -> Server | None:
+        """The server where it is known without asking for it."""
+        return self._server
+
+    @property
     def is_located(self) -> bool:
         """Whether ``server`` is known without asking for it."""
-        return True
+        return self.known_server is not None
 
     def locate(self) -> Server:
         """Return the server where the data are now, by its account. Raises ``RedisError``."""
@@ -69,6 +74,14 @@ class Shard:
     def execute(self, operation: Operation, fail_fast: bool = False, spare: bool = False) -> Any:
         """Send one operation and return its result; see ``Server.execute``."""
         return self._server.execute(operation, fail_fast, spare)
+
+    def may_retry(self, error: Exception) -> bool:
+        """Return whether ``retry`` may help after the error of a request."""
+        return False
+
+    def retries_at_once(self, operation: Operation, error: Exception) -> bool:
+        """Return whether ``retry`` needs no pause, as other requests are served now."""
+        return False
 
     def retry(self, operation: Operation, error: RedisError, fail_fast: bool = False, spare: bool = False) -> Any:
         """

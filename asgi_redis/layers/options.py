@@ -184,8 +184,8 @@ class RedisOptions(CounterOptions, HostsOptions, total=False):
     db: Annotated[Optional[int], Option("See ``host``.")]
 
 
-class AsyncRedisOptions(RedisOptions, OutageOptions, total=False):
-    """Options of ``asgi_redis.aio.RedisChannelLayer``."""
+class AsyncOptions(OutageOptions, total=False):
+    """Options of asynchronous layers that keep messages in Redis."""
 
     group_lease: Annotated[
         Optional[float],
@@ -195,6 +195,10 @@ class AsyncRedisOptions(RedisOptions, OutageOptions, total=False):
             _lease,
         ),
     ]
+
+
+class AsyncRedisOptions(RedisOptions, AsyncOptions, total=False):
+    """Options of ``asgi_redis.aio.RedisChannelLayer``."""
 
 
 class SentinelOptions(CounterOptions, total=False):

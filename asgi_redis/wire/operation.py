@@ -15,7 +15,8 @@ class Operation(NamedTuple):
 
     ``read`` gets the reply, or the list of replies where there are several. ``script`` is the script that the request
     runs: its text is sent when Redis answers ``NOSCRIPT``, so the rest of the request may be repeated. ``end`` ends a
-    request that waits, where that needs a request for it alone.
+    request that waits, where that needs a request for it alone. ``again`` makes the request to send in place of one
+    that was refused, where meanwhile another may be right; None for no request.
     """
 
     packed: bytes
@@ -23,6 +24,7 @@ class Operation(NamedTuple):
     replies: int = 1
     script: Script | None = None
     end: Operation | None = None
+    again: Callable[[], Operation | None] | None = None
 
     def with_text(self) -> bytes:
         """Return the request with the text of its script, which Redis knows after it."""

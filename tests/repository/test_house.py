@@ -72,7 +72,8 @@ MODULES_OF_CHANNELS_1 = {
     *("apps", "asgi", "auth", "binding", "channel", "delay", "exceptions", "generic", "handler", "management"),
     *("message", "routing", "security", "sessions", "signals", "staticfiles", "test", "utils", "worker"),
 }
-SAME_NAME_BY_CONTRACT = {"RedisChannelLayer", "RedisPubSubChannelLayer"}  # blocking and asynchronous
+# Blocking and asynchronous.
+SAME_NAME_BY_CONTRACT = {"RedisChannelLayer", "RedisClusterChannelLayer", "RedisPubSubChannelLayer"}
 OF_TIME = (
     "TIMEOUT|PATIENCE|DELAY|INTERVAL|PAUSE|_AGE|WAIT|LATE|TTL|EXPIRY|RETRY|GIVE_UP|AGAIN|FRESH|TICK|WITHIN|LEASE"
 )

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 import redis
 
-from asgi_redis.aio import AsyncChannelLayer, RedisChannelLayer
+from asgi_redis.aio import AsyncChannelLayer, RedisChannelLayer, RedisClusterChannelLayer
 from asgi_redis.embedded import RedisServer
 
 
@@ -37,8 +37,30 @@ def aio_for(prefix, closing):
 
 
 @pytest.fixture
+def cluster_for(prefix, closing):
+    """``cluster_for(cluster, **settings)`` makes a layer over a cluster under ``prefix``, with two shards."""
+
+    def make(cluster, **settings):
+        return closing(RedisClusterChannelLayer(cluster.hosts, **{"prefix": prefix, "shards": 2, **settings}))
+
+    return make
+
+
+@pytest.fixture
 def layer(aio_for, redis_server):
     return aio_for(redis_server)
+
+
+@pytest.fixture
+def on_cluster(cluster_for, single_node_cluster):
+    """A layer with one shard: normal channels have one order."""
+    return cluster_for(single_node_cluster, shards=1)
+
+
+@pytest.fixture(params=["layer", "on_cluster"])
+def any_layer(request):
+    """A layer over one server, and one over a cluster."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture

@@ -14,6 +14,11 @@ pytestmark = pytest.mark.native("event loops in native threads")
 MESSAGES = 4_000
 
 
+@pytest.fixture
+def layer(any_layer):
+    return any_layer
+
+
 @pytest.mark.parametrize("kind", ["normal", "process-local"])
 def test_thousands_of_messages_survive_receivers_that_give_up_all_the_time(aio_for, redis_server, kind):
     layer = aio_for(redis_server, capacity=MESSAGES)

@@ -15,6 +15,11 @@ pytestmark = pytest.mark.native("event loops in native threads")
 HELLO = {"type": "chat.message", "text": "hello"}
 
 
+@pytest.fixture
+def layer(any_layer):
+    return any_layer
+
+
 def test_a_message_arrives_at_a_normal_channel(layer):
     async def run():
         await layer.send("work", HELLO)

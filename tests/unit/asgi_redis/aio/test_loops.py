@@ -17,6 +17,11 @@ pytestmark = pytest.mark.native("event loops in native threads")
 HELLO = {"type": "hello"}
 
 
+@pytest.fixture
+def layer(any_layer):
+    return any_layer
+
+
 def test_fifty_loops_one_after_the_other_use_the_same_connections(aio_for, fresh_redis_server):
     layer = aio_for(fresh_redis_server)
 
