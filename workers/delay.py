@@ -16,7 +16,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from asgi_redis.exceptions import UnsupportedRedis
+from asgi_redis.exceptions import ConfigurationError, UnsupportedRedis
 from asgi_redis.layers.base import BaseChannelLayer, DelayedSends
 from workers.message import Message
 from workers.routing import Route, Router, route
@@ -123,8 +123,8 @@ class Delivery(LifecycleHook):
             wait: float | None = None
             try:
                 wait = self._store.deliver()
-            except (RedisError, UnsupportedRedis) as error:
-                # The receiver logs the outage in one line; it need not be logged twice.
+            except (RedisError, UnsupportedRedis, ConfigurationError) as error:
+                # The receiver tells of it; it need not be logged twice.
                 logger.debug("Delayed messages wait: %s", error)
             except BaseException:  # a thread that SystemExit ends says nothing
                 logger.exception("Error while delivering delayed messages; it goes on")

@@ -206,7 +206,7 @@ class Worker:
             code = self._drain()
             self._stop_hooks()
         if code in {ExitCode.CLEAN, ExitCode.UNREACHABLE} and self._failure.failed:
-            code = ExitCode.FAILED
+            code = self._failure.code
         logger.info(
             "Stopped; %d messages done, %d of them failed; %d pending messages dropped",
             self.dispatcher.done,
@@ -235,8 +235,7 @@ class Worker:
 
     def _resume_after(self, error: BaseException) -> None:
         if isinstance(error, ChannelLayerError):
-            logger.critical("The worker ends: %s", error)
-            self._failure.failed = True
+            self._failure.note_lasting(error)
             return
         logger.critical("Pulling has failed; it goes on", exc_info=error)
         if self._crashes.add():

@@ -65,6 +65,10 @@ class ClusterShard(Shard):
         return self._name
 
     @property
+    def place(self) -> object:
+        return f"the cluster of {self._cluster.name}"
+
+    @property
     def limits(self) -> ConnectionLimits:
         return self._cluster.limits
 

@@ -49,6 +49,11 @@ class Shard:
         return self._server.host
 
     @property
+    def place(self) -> object:
+        """The name of the server, or of the cluster that has several shards."""
+        return self.name
+
+    @property
     def limits(self) -> ConnectionLimits:
         """The limits of the connections to each server."""
         return self._server.host.limits

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Protocol
@@ -14,9 +15,10 @@ from redis.exceptions import RedisError
 
 from asgi_redis.connection import as_exception
 from asgi_redis.connection.redis_py import is_wrong_type
-from asgi_redis.engine.outage import Outage
+from asgi_redis.engine.outage import Outage, OutageLog
 from asgi_redis.engine.receive_call import Source, Turn
 from asgi_redis.engine.wrong_type_keys import WrongTypeKeys
+from asgi_redis.exceptions import ChannelLayerError
 from asgi_redis.process import fork
 
 
@@ -31,7 +33,8 @@ class Health:
     """
     Leaves sources that fail out, and tries them in the background until they serve.
 
-    An outage makes two lines in the log, however many readers share the health. Sources are known by their numbers.
+    An outage makes two lines in the log, however many readers share the health, and one of a cluster, however many
+    shards it has. Sources are known by their numbers.
     """
 
     def __init__(self, sources: Sequence[Source]) -> None:
@@ -51,7 +54,9 @@ class Health:
         self.error: Exception | None = None
         """The error for which a source was last left out."""
         self._cannot_wait: set[int] = set()  # where a wait has failed, and none has succeeded since
-        self._outages = [Outage(source.name) for source in self._sources]
+        places = [str(source.place) for source in self._sources]
+        logs = {place: OutageLog(place, number) for place, number in Counter(places).items()}
+        self._outages = [Outage(logs[place]) for place in places]
         # The delays of absent sources that no thread tries again yet: none is needed until another call is made, or
         # a call waits.
         self._untried: dict[int, float] = {}
@@ -174,6 +179,8 @@ class Health:
         """Try a source; return the seconds until the next attempt, if it fails."""
         try:
             self._try(number)
+        except ChannelLayerError:
+            pass  # no outage: the reader's next call is to raise it
         except BaseException as error:  # noqa: BLE001  of a provider of credentials; no other thread tries again
             return self._outages[number].failed(as_exception(error))
         self.absent.discard(number)

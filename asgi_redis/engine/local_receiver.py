@@ -27,7 +27,7 @@ class StoreSource:
     """The store of this machine as a source; the log calls it ``name``."""
 
     def __init__(self, name: object, receiver: StoreReceiver) -> None:
-        self.name = name
+        self.name, self.place = name, name
         self.receiver = receiver
 
     def take(self, call: ReceiveCall, names: tuple[str, ...]) -> Batch:

@@ -15,42 +15,67 @@ FIRST_DELAY_SECONDS = 0.05
 LONGEST_DELAY_SECONDS = 2.0
 
 
+class OutageLog:
+    """
+    The two lines in the log about an outage of a place.
+
+    ``place`` is the name of a server or a cluster, and ``parts`` the number of its parts, which fail each for itself:
+    the outage begins with the first that fails, and ends when all serve.
+    """
+
+    def __init__(self, place: object, parts: int = 1) -> None:
+        self._place = place
+        self._messages = "messages" if parts == 1 else "all messages"
+        self._failing = 0
+        self._since = 0.0
+
+    def begin(self, error: Exception) -> None:
+        """Note that a part has failed."""
+        self._failing += 1
+        if self._failing == 1:
+            self._since = time.monotonic()
+            # The text, not the error: handlers that keep records would keep the objects in its traceback.
+            name, text = type(error).__name__, str(error)
+            logger.warning("%s does not serve %s (%s: %s); trying again", self._place, self._messages, name, text)
+
+    def end(self) -> None:
+        """Note that a part serves again."""
+        self._failing -= 1
+        if not self._failing:
+            passed = time.monotonic() - self._since
+            logger.warning("%s serves %s again after %.1f s", self._place, self._messages, passed)
+
+
 class Outage:
     """
     The current outage of a server, if any, and the delays between attempts.
 
-    ``place`` is the name of the server in the log.
+    ``log`` is the name of the server in the log, or the log of the place that it is a part of.
     """
 
-    def __init__(self, place: object = "Redis") -> None:
-        self._place = place
-        self._since: float | None = None
-        self._delay = FIRST_DELAY_SECONDS
+    lasts = False
+    """Whether the last call failed."""
+    _delay = FIRST_DELAY_SECONDS
 
-    @property
-    def lasts(self) -> bool:
-        """Whether the last call failed."""
-        return self._since is not None
+    def __init__(self, log: object = "Redis") -> None:
+        self._log = log if isinstance(log, OutageLog) else OutageLog(log)
 
     def failed(self, error: Exception) -> float:
         """Note a failure; return the seconds to wait, up to 2 and never twice the same."""
-        if self._since is None:
-            self._since = time.monotonic()
-            self._delay = FIRST_DELAY_SECONDS
-            # The text, not the error: handlers that keep records would keep the objects in its traceback.
-            logger.warning(
-                "%s does not serve messages (%s: %s); trying again", self._place, type(error).__name__, str(error)
-            )
-        else:
+        if self.lasts:
             self._delay = min(self._delay * 2, LONGEST_DELAY_SECONDS)
+        else:
+            self.lasts = True
+            self._delay = FIRST_DELAY_SECONDS
+            self._log.begin(error)
         # Random, so that the workers of a site do not all come back in the same moment.
         return self._delay * random.uniform(0.5, 1.0)
 
     def succeeded(self) -> None:
         """Note a success."""
-        since, self._since = self._since, None
-        if since is not None:
-            logger.warning("%s serves messages again after %.1f s", self._place, time.monotonic() - since)
+        if self.lasts:
+            self.lasts = False
+            self._log.end()
 
 
 class OutageNotices:

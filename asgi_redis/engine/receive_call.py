@@ -29,6 +29,10 @@ class Source(Protocol):
     def name(self) -> object:
         """The name in the log."""
 
+    @property
+    def place(self) -> object:
+        """The name of the server or the cluster that it is in, or is."""
+
     def probe(self) -> object:
         """Raise an error unless messages can be taken."""
 

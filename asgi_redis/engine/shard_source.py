@@ -24,6 +24,7 @@ class ShardSource:
     def __init__(self, shard: Shard, operations: ReceiveOperations) -> None:
         self.shard = shard
         self.name = shard.name
+        self.place = shard.place
         self._operations = operations
         self._parts_of_pop = operations.parts_of_pop()
         self._probe = operations.probe()

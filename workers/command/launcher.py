@@ -40,6 +40,7 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(process)d %(threadName)s %(name)s: %(m
 DEFAULT_THREADS = 1
 DEFAULT_GREENLETS = 100
 LOGGERS = ("workers", "asgi_redis")
+IN_ORDER = (ExitCode.CLEAN, ExitCode.CONFIGURATION, ExitCode.FAILED, ExitCode.UNREACHABLE)
 LOG_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
 T = TypeVar("T")
@@ -120,7 +121,7 @@ def launch(
     )
     worker.shutdown.ends_process = True
     code = worker.run()
-    in_order = not worker.busy and code in (ExitCode.CLEAN, ExitCode.FAILED, ExitCode.UNREACHABLE)
+    in_order = not worker.busy and code in IN_ORDER
     worker.shutdown.leave(code, at_once=not in_order)
     layer.close()
     return code

@@ -131,7 +131,7 @@ class Supervisor:
         if self._stops:
             # Before it has its handlers, the signal itself ends it.
             self._codes[index] = ExitCode.CLEAN if code < 0 and not process.listened else code
-        elif code in FINAL_CODES and not self._listened:
+        elif code in FINAL_CODES and (not self._listened or (process.listened and code == ExitCode.CONFIGURATION)):
             self._stop(code)
         elif self._burst:
             self._codes[index] = code

@@ -7,6 +7,9 @@ import time
 from collections import deque
 from typing import Any, Callable, TypeVar
 
+from asgi_redis.exceptions import ChannelLayerError, ConfigurationError
+from workers.runtime.stopping import ExitCode
+
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -31,6 +34,9 @@ class CrashLimiter:
 class Failure:
     """Whether a worker has failed; ``wake`` is called when it does."""
 
+    code = ExitCode.FAILED
+    """The exit code of a worker that has failed."""
+
     def __init__(self, wake: Callable[[], None]) -> None:
         self.failed = False
         self._wake = wake
@@ -48,6 +54,13 @@ class Failure:
         first, self.failed = not self.failed, True
         logger.critical("Error in %s%s", what, "; the worker ends" if first else "", exc_info=error)
         self._wake()
+
+    def note_lasting(self, error: ChannelLayerError) -> None:
+        """Make the worker fail by an error that each further call would raise, too."""
+        if isinstance(error, ConfigurationError):  # found by a comparison with other processes
+            self.code = ExitCode.CONFIGURATION
+        self.failed = True
+        logger.critical("The worker ends: %s", error)
 
     def note_log(self, error: Exception) -> None:
         """Make the worker fail by a log handler, which gets the line about it, too."""

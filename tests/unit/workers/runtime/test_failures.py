@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from asgi_redis.exceptions import UnsupportedRedis
+from asgi_redis.exceptions import ConfigurationError, UnsupportedRedis
 from tests.support.waiting import eventually
 from tests.support.workers.fakes import Consumer, QueueLayer, queue_layer  # noqa: F401  a fixture
 from workers import Worker
@@ -45,12 +45,19 @@ def test_pulling_that_fails_again_and_again_ends_run(
     assert "again and again" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UnsupportedRedis("Redis 4.0 lacks a command"), ExitCode.FAILED),
+        (ConfigurationError("shards is 3, others have 4"), ExitCode.CONFIGURATION),
+    ],
+)
 def test_an_error_of_the_layer_that_lasts_ends_run(
-    layer: QueueLayer, consumer: Consumer, caplog: pytest.LogCaptureFixture
+    error: Exception, code: int, layer: QueueLayer, consumer: Consumer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    layer.fail_with = UnsupportedRedis("Redis 4.0 lacks a command")
-    assert Worker(layer, {"a": consumer}).run() == ExitCode.FAILED
-    assert caplog.text.count("Redis 4.0 lacks a command") == 1
+    layer.fail_with = error
+    assert Worker(layer, {"a": consumer}).run() == code
+    assert caplog.text.count(str(error)) == 1
     assert "Traceback" not in caplog.text
 
 
