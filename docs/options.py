@@ -15,7 +15,9 @@ from pathlib import Path
 from asgi_redis.aio.cluster import AsyncClusterOptions
 from asgi_redis.layers import options
 from asgi_redis.layers.cluster import ClusterOptions
+from asgi_redis.layers.cluster_nodes import ClusterNodesOptions
 from asgi_redis.layers.local import LocalOptions
+from asgi_redis.layers.pubsub import PubSubOptions
 from workers.command.cli import CommandOptions
 
 LAYERS = {
@@ -23,12 +25,12 @@ LAYERS = {
     "RedisSentinelChannelLayer": options.SentinelOptions,
     "RedisClusterChannelLayer": ClusterOptions,
     "RedisLocalChannelLayer": LocalOptions,
-    "RedisPubSubChannelLayer": options.PubSubOptions,
+    "RedisPubSubChannelLayer": PubSubOptions,
     "IPCChannelLayer": options.IPCOptions,
     "InMemoryChannelLayer": options.CommonOptions,
     "aio.RedisChannelLayer": options.AsyncRedisOptions,
     "aio.RedisClusterChannelLayer": AsyncClusterOptions,
-    "aio.RedisPubSubChannelLayer": options.PubSubOptions,
+    "aio.RedisPubSubChannelLayer": PubSubOptions,
 }
 HEAD = """\
 Options
@@ -46,7 +48,7 @@ def page() -> str:
     """Return the text of the page."""
     kinds = [kind for kind in vars(options).values() if getattr(kind, "__total__", None) is False]
     parts, seen = [HEAD], set()
-    for kind in [*kinds, ClusterOptions, LocalOptions]:
+    for kind in [*kinds, ClusterNodesOptions, ClusterOptions, LocalOptions, PubSubOptions]:
         new = [entry for entry in options.declarations(kind).items() if entry not in seen]
         seen.update(new)
         if new:

@@ -15,7 +15,8 @@ from asgi_redis.engine.pubsub.subscription import Confirmation, Inbox, LoopWaite
 from asgi_redis.engine.pubsub.subscriptions import Subscriptions
 from asgi_redis.exceptions import LayerClosed
 from asgi_redis.layers import pubsub
-from asgi_redis.layers.options import Hosts, PubSubOptions, takes
+from asgi_redis.layers.options import Hosts, takes
+from asgi_redis.layers.pubsub import PubSubOptions
 from asgi_redis.wire.message import Message
 
 if TYPE_CHECKING:

@@ -2,12 +2,12 @@
 
 from asgi_redis.connection.blocking_pop import BlockingPop, wait_for_first
 from asgi_redis.connection.cluster import Cluster
-from asgi_redis.connection.cluster_shard import ClusterShard
+from asgi_redis.connection.cluster_shard import ClusterShard, ClusterSlot
 from asgi_redis.connection.errors import describe_wrong_type, is_refusal, is_unsent
 from asgi_redis.connection.execute import Plan, Request, execute_on_shards, run_plan
 from asgi_redis.connection.hosts import parse_hosts, parse_sentinels, parse_start_nodes
 from asgi_redis.connection.pipeline import as_exception, begin, each_its_own, is_error, pipeline_execute
-from asgi_redis.connection.redirection import has_partly_moved
+from asgi_redis.connection.redirection import has_partly_moved, is_cluster_down, redirection
 from asgi_redis.connection.sentinel import SentinelCluster
 from asgi_redis.connection.server import Server
 from asgi_redis.connection.shard import Attempt, Shard, delete_matching
@@ -18,6 +18,7 @@ __all__ = [
     "BlockingPop",
     "Cluster",
     "ClusterShard",
+    "ClusterSlot",
     "Plan",
     "Request",
     "SentinelCluster",
@@ -31,6 +32,7 @@ __all__ = [
     "each_its_own",
     "execute_on_shards",
     "has_partly_moved",
+    "is_cluster_down",
     "is_error",
     "is_refusal",
     "is_unsent",
@@ -38,6 +40,7 @@ __all__ = [
     "parse_sentinels",
     "parse_start_nodes",
     "pipeline_execute",
+    "redirection",
     "requeue_taken",
     "run_plan",
     "wait_for_first",

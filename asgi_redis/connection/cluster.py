@@ -197,6 +197,6 @@ class Cluster:
             if is_no_cluster(error):
                 raise UnsupportedRedis(
                     f"{self.name} is no node of a Redis Cluster, or the user may not ask for CLUSTER SLOTS; "
-                    f"RedisChannelLayer is for other servers"
+                    f"RedisChannelLayer is for other servers, and so is RedisPubSubChannelLayer without cluster=True"
                 ) from error
             raise ConnectionError(f"no node of the cluster of {self.name} answers: {error}") from error

@@ -36,28 +36,19 @@ _LONGEST_PAUSE_SECONDS = 0.1
 _CHECK_SECONDS = 3600.0  # between two looks at the number of shards, which also renew the key
 
 
-class ClusterShard(Shard):
-    """
-    The data in one slot of a cluster.
-
-    ``claim`` is an operation that reads as the number of shards that other processes use, which has to be ``number``.
-    """
+class ClusterSlot(Shard):
+    """The data in one slot of a cluster. ``name`` is for errors and logs."""
 
     moves = True
 
-    def __init__(self, cluster: Cluster, slot: int, name: str, claim: Operation, number: int) -> None:
+    def __init__(self, cluster: Cluster, slot: int, name: str) -> None:
         self._cluster = cluster
         self.start_nodes = cluster.start_nodes
         self._slot = slot
         self._name = name
-        self._claim = claim
-        self._number = number
-        self._check_at = 0.0
 
     @property
     def server(self) -> Server:
-        if self._check_at <= time.monotonic():
-            self._check(fail_fast=True)
         return self._cluster.server_of(self._slot)
 
     @property
@@ -75,29 +66,13 @@ class ClusterShard(Shard):
     @property
     def known_server(self) -> Server | None:
         cluster = self._cluster
-        known = self._check_at > time.monotonic() and cluster.is_trusted
-        return cluster.known_server_of(self._slot) if known else None
+        return cluster.known_server_of(self._slot) if cluster.is_trusted else None
 
     def locate(self) -> Server:
-        self._check(fail_fast=False)
-        return self._cluster.server_of(self._slot)
+        return self.server
 
     def drop_idle(self) -> None:
         self._cluster.drop_idle()
-
-    @before_sending
-    def _check(self, fail_fast: bool) -> None:
-        """Compare the number of shards. Raises ``ConfigurationError`` where others differ."""
-        try:
-            known = self._cluster.server_of(self._slot).execute(self._claim, fail_fast)
-        except RedisError as error:
-            known = self.retry(self._claim, error, fail_fast)
-        if known != self._number:
-            raise ConfigurationError(
-                f"shards is {self._number}, but other processes that use {self._name} have {known}: the number must "
-                f"be the same everywhere, or messages are looked for where they are not"
-            )
-        self._check_at = time.monotonic() + _CHECK_SECONDS
 
     def execute(self, operation: Operation, fail_fast: bool = False, spare: bool = False) -> Any:
         try:
@@ -158,3 +133,45 @@ class ClusterShard(Shard):
         if time.monotonic() + pause > deadline:
             raise error
         time.sleep(pause)
+
+
+class ClusterShard(ClusterSlot):
+    """
+    The data in one slot of a cluster, and the number of shards.
+
+    ``claim`` is an operation that reads as the number of shards that other processes use, which has to be ``number``.
+    """
+
+    def __init__(self, cluster: Cluster, slot: int, name: str, claim: Operation, number: int) -> None:
+        super().__init__(cluster, slot, name)
+        self._claim = claim
+        self._number = number
+        self._check_at = 0.0
+
+    @property
+    def server(self) -> Server:
+        if self._check_at <= time.monotonic():
+            self._check(fail_fast=True)
+        return super().server
+
+    @property
+    def known_server(self) -> Server | None:
+        return super().known_server if self._check_at > time.monotonic() else None
+
+    def locate(self) -> Server:
+        self._check(fail_fast=False)
+        return super().server
+
+    @before_sending
+    def _check(self, fail_fast: bool) -> None:
+        """Compare the number of shards. Raises ``ConfigurationError`` where others differ."""
+        try:
+            known = self._cluster.server_of(self._slot).execute(self._claim, fail_fast)
+        except RedisError as error:
+            known = self.retry(self._claim, error, fail_fast)
+        if known != self._number:
+            raise ConfigurationError(
+                f"shards is {self._number}, but other processes that use {self._name} have {known}: the number must "
+                f"be the same everywhere, or messages are looked for where they are not"
+            )
+        self._check_at = time.monotonic() + _CHECK_SECONDS

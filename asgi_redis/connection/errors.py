@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -27,6 +28,7 @@ class NoFreeConnection(ConnectionError):
 
 Call = TypeVar("Call", bound=Callable[..., Any])
 
+_SHARDED = re.compile("SPUBLISH|SSUBSCRIBE", re.IGNORECASE)
 _REFUSALS = (redis_py.Unsent, BusyLoadingError, MasterDownError, OutOfMemoryError, ReadOnlyError)
 
 
@@ -82,10 +84,10 @@ def explain(name: object, version: str, error: Exception, in_cluster: bool) -> E
     if not isinstance(error, ResponseError):
         return error
     if redis_py.lacks_command(error):
-        return UnsupportedRedis(
-            f"Redis {version} at {name} lacks a command; asgi_redis needs Redis 5.0 or newer, with all of its "
-            f"commands: {error}"
-        )
+        needs = "asgi_redis needs Redis 5.0 or newer, with all of its commands"
+        if _SHARDED.search(str(error)):
+            needs = "sharded pub/sub (cluster=True) needs Redis 7.0 or newer, or Valkey"
+        return UnsupportedRedis(f"Redis {version} at {name} lacks a command; {needs}: {error}")
     of_cluster = not in_cluster and redis_py.is_cluster_error(error)
     return redis_py.replica_error(error) or (cluster_error(name) if of_cluster else error)
 

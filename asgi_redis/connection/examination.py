@@ -19,29 +19,39 @@ _warned: set[tuple[str, bytes]] = set()  # servers and policies that the log has
 
 
 class Examination:
-    """Asks a server for its ``INFO``, on the first connection to each address."""
+    """
+    Asks a server for its ``INFO``, on the first connection to each address.
 
-    def __init__(self, host: Host) -> None:
+    Where a server is not to keep keys, as for pub/sub, that is left out. ``version`` is that of the last answer.
+    """
+
+    def __init__(self, host: Host, keeps_keys: bool) -> None:
         self._host = host
+        self._keeps_keys = keeps_keys
         self._examined: set[Any] = set()
         self.version = "?"
 
     def examine(self, connection: Any) -> None:
         """Raise ``UnsupportedRedis`` for a cluster; warn of a policy that deletes keys."""
         address = (getattr(connection, "host", ""), getattr(connection, "port", 0))
-        if address in self._examined:
+        if address in self._examined or not self._keeps_keys:
             return
         try:
-            info = ask_info(self._host, connection)
+            info = self.ask(connection)
         except BaseException:
             connection.disconnect()
             raise
-        self.version = info.get(b"redis_version", b"?").decode(errors="replace")
         if info.get(b"cluster_enabled") == b"1" and not self._host.in_cluster:
             connection.disconnect()
             raise cluster_error(self._host)
         self._warn(info.get(b"maxmemory_policy", b"noeviction"))
         self._examined.add(address)
+
+    def ask(self, connection: Any) -> dict[bytes, bytes]:
+        """Return the ``INFO`` of a server; empty where a user may not ask."""
+        info = _ask(self._host, connection)
+        self.version = info.get(b"redis_version", b"?").decode(errors="replace")
+        return info
 
     def _warn(self, policy: bytes) -> None:
         known = (self._host.name, policy)
@@ -56,8 +66,7 @@ class Examination:
         )
 
 
-def ask_info(host: Host, connection: Any) -> dict[bytes, bytes]:
-    """Return the ``INFO`` of a server; empty where a user may not ask."""
+def _ask(host: Host, connection: Any) -> dict[bytes, bytes]:
     try:
         write(connection, _INFO)
         reply = read(connection)

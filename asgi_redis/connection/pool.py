@@ -20,7 +20,7 @@ from weakref import WeakSet
 from redis.exceptions import ConnectionError, MasterDownError, ReadOnlyError, ResponseError, TimeoutError
 
 from asgi_redis.connection.errors import NoFreeConnection, before_sending
-from asgi_redis.connection.examination import Examination, ask_info
+from asgi_redis.connection.examination import Examination
 from asgi_redis.connection.host import Host
 from asgi_redis.connection.idle import IdleOfHub, idle_connections
 from asgi_redis.connection.redis_py import (
@@ -45,12 +45,12 @@ _LOST = (ConnectionError, ReadOnlyError, MasterDownError)
 
 
 class ConnectionPool:
-    """Connections of redis-py to ``host``, which is examined if it is to keep keys."""
+    """Connections of redis-py to ``host``, which is examined if it ``keeps_keys``."""
 
     def __init__(self, host: Host, keeps_keys: bool = True) -> None:
         self.host = host
         self._limits = host.limits
-        self._examination = Examination(host) if keeps_keys else None
+        self._examination = Examination(host, keeps_keys)
         self._connections: WeakSet[Any] = WeakSet()
         self.start_process()
         fork.register(self)
@@ -198,15 +198,14 @@ class ConnectionPool:
 
     def server_of(self, connection: Any) -> bytes | None:
         """Return the id of the server at the other end; None where a user may not ask."""
-        return ask_info(self.host, connection).get(b"run_id")
+        return self._examination.ask(connection).get(b"run_id")
 
     def _reconnect(self, connection: Any) -> None:
         self.host.reconnect(connection)
         self._opened(connection)
 
     def _opened(self, connection: Any) -> None:
-        if self._examination is not None:
-            self._examination.examine(connection)
+        self._examination.examine(connection)
         connection.idle_since = now = time.monotonic()
         connection.retire_at = now + self._limits.max_connection_age * random.uniform(_SPREAD, 1.0)
 

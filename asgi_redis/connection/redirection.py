@@ -14,15 +14,16 @@ from redis.exceptions import ClusterDownError, MasterDownError, MovedError, Resp
 from asgi_redis.connection.errors import is_refusal
 
 # redis-py 5.1 and later make an error class of the first word.
-_REDIRECTION = re.compile(r"^(?:(MOVED|ASK) )?\d+ (\S*):(\d+)$")
+_REDIRECTION = re.compile(r"^(?:(MOVED|ASK) )?(\d+) (\S*):(\d+)$")
 
 
 class Redirection(NamedTuple):
-    """The server to ask: for good, where ``is_move``, or for this request alone."""
+    """The server to ask about ``slot``: for good, where ``is_move``, or once."""
 
     is_move: bool
     host: str
     port: int
+    slot: int
 
 
 def redirection(error: Exception) -> Redirection | None:
@@ -30,7 +31,8 @@ def redirection(error: Exception) -> Redirection | None:
     found = _REDIRECTION.match(str(error)) if isinstance(error, ResponseError) else None
     if found is None:
         return None
-    return Redirection(isinstance(error, MovedError) or found[1] == "MOVED", found[2], int(found[3]))
+    is_move = isinstance(error, MovedError) or found[1] == "MOVED"
+    return Redirection(is_move, found[3], int(found[4]), int(found[2]))
 
 
 def is_try_again(error: Exception) -> bool:

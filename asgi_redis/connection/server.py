@@ -8,6 +8,7 @@ connection has died, come before the first byte of a request.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -90,8 +91,10 @@ class Server(ConnectionPool):
 
     def explain(self, error: Exception) -> Exception:
         """Return the error that callers get for an error reply; mostly the same."""
-        version = "?" if self._examination is None else self._examination.version
-        return explain(self.host, version, error, self.host.in_cluster)
+        if redis_py.lacks_command(error) and self._examination.version == "?":
+            with contextlib.suppress(RedisError):
+                self.server_now()
+        return explain(self.host, self._examination.version, error, self.host.in_cluster)
 
     def with_key(self, error: Exception, operation: Operation) -> Exception:
         """Ask Redis for the key of another type that an error is about; add its name."""

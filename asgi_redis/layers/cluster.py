@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Optional
 
 from redis.crc import key_slot
 
-from asgi_redis.connection import Cluster, ClusterShard, Shard, parse_start_nodes
+from asgi_redis.connection import ClusterShard, Shard
 from asgi_redis.exceptions import ConfigurationError
-from asgi_redis.layers.options import HostsOptions, Option, QueueOptions, must_be, resolve, takes
+from asgi_redis.layers.cluster_nodes import ClusterNodesOptions, connect_cluster
+from asgi_redis.layers.options import Option, QueueOptions, must_be, resolve, takes
 from asgi_redis.layers.redis import RedisChannelLayer
 from asgi_redis.wire import Keys, claim_shards, keys_of_shards, shard_tag
 
@@ -18,18 +18,16 @@ if TYPE_CHECKING:
 
 
 NumberOfShards = Optional[int]
-AddressRemap = Optional[Callable[[tuple[str, int]], tuple[str, int]]]
 
 _SHARDS = range(1, 4097)  # the hash that chooses one has 12 bits
 
 _check_shards = must_be(
     "a whole number from 1 to 4096", lambda value: value is None or (type(value) is int and value in _SHARDS)
 )
-_check_remap = must_be("a function", lambda value: value is None or callable(value))
 
 
-class ClusterOptions(QueueOptions, HostsOptions, total=False):
-    """Options of layers over a Redis Cluster, whose start nodes are ``hosts``."""
+class ClusterOptions(QueueOptions, ClusterNodesOptions, total=False):
+    """Options of layers that keep messages in a Redis Cluster."""
 
     shards: Annotated[
         NumberOfShards,
@@ -38,15 +36,6 @@ class ClusterOptions(QueueOptions, HostsOptions, total=False):
             "in all processes, from 1 to 4096. For layers over a Redis Cluster.",
             None,
             _check_shards,
-        ),
-    ]
-    address_remap: Annotated[
-        AddressRemap,
-        Option(
-            "A function that is given the ``(host, port)`` pair of a node as the cluster knows it, and returns the "
-            "pair to connect to.",
-            None,
-            _check_remap,
         ),
     ]
 
@@ -77,7 +66,7 @@ def cluster_shards(settings: ClusterOptions) -> tuple[list[Shard], list[Keys]]:
             "shards is missing: the number of parts that channels and groups are divided into, the same in all "
             "processes; twice the number of master nodes is a good start"
         )
-    cluster = Cluster(parse_start_nodes(settings["hosts"], settings["connection_kwargs"]), settings["address_remap"])
+    cluster = connect_cluster(settings)
     keys = keys_of_shards(prefix, number)
     shards: list[Shard] = []
     for position, of_shard in enumerate(keys):

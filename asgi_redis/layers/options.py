@@ -158,10 +158,6 @@ class OutageOptions(TypedDict, total=False):
     on_reconnect: Annotated[Optional[str], Option("The message type that tells of its end.", None, _message_type)]
 
 
-class PubSubOptions(HostsOptions, OutageOptions, total=False):
-    """Options of ``RedisPubSubChannelLayer``, synchronous and asynchronous."""
-
-
 class QueueOptions(ServerOptions, total=False):
     """Options of layers that keep messages in Redis."""
 

@@ -6,16 +6,18 @@ import contextlib
 import uuid
 import weakref
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from asgi_redis.connection import Server, Shard, parse_hosts, run_plan
+from asgi_redis.engine.pubsub.placement import ClusterPlacement, Placement, ServerPlacement
 from asgi_redis.engine.pubsub.publisher import Publisher
 from asgi_redis.engine.pubsub.receiver import PubSubReader, PubSubReceiver
 from asgi_redis.engine.pubsub.subscription import Inbox, LocalGroup
 from asgi_redis.engine.pubsub.subscriptions import Subscriptions
-from asgi_redis.exceptions import InvalidName, NotOfThisProcess
+from asgi_redis.exceptions import ConfigurationError, InvalidName, NotOfThisProcess
 from asgi_redis.layers.base import BaseChannelLayer
-from asgi_redis.layers.options import CommonOptions, PubSubOptions, resolve, select, takes
+from asgi_redis.layers.cluster_nodes import ClusterNodesOptions, connect_cluster
+from asgi_redis.layers.options import CommonOptions, Option, OutageOptions, must_be, resolve, select, takes
 from asgi_redis.process.awaiting import refuse_await
 from asgi_redis.wire.message import Batch, Message
 from asgi_redis.wire.pubsub import group_name
@@ -26,9 +28,26 @@ if TYPE_CHECKING:
 _JOIN_SECONDS = 5.0  # that the listening threads get to end
 
 
+_check_cluster = must_be("True or False", lambda value: isinstance(value, bool))
+
+
+class PubSubOptions(ClusterNodesOptions, OutageOptions, total=False):
+    """Options of ``RedisPubSubChannelLayer``, synchronous and asynchronous."""
+
+    cluster: Annotated[
+        bool,
+        Option(
+            "Whether to use the sharded pub/sub of a Redis Cluster (Redis 7.0 or Valkey), whose start nodes are "
+            "``hosts``.",
+            False,
+            _check_cluster,
+        ),
+    ]
+
+
 class RedisPubSubChannelLayer(BaseChannelLayer):
     """
-    A channel layer over the pub/sub of one or more Redis servers.
+    A channel layer over the pub/sub of Redis servers, or of a Redis Cluster.
 
     On the wire it is the same as that of channels_redis. A message goes to every process that listens to its channel
     at that moment, and is not stored: where no process listens, or a connection is just lost, it is lost, and
@@ -41,6 +60,10 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
     times ``expiry``, or for ``group_expiry`` where it is in a group. Unreceived messages wait in the memory of the
     process: ``capacity`` messages of a channel, a hundred times as many while it is being read, for ``expiry``
     seconds; the oldest are dropped. Channel names have no parts: ``!`` and ``?`` are characters like others.
+
+    With ``cluster`` each name is published and subscribed to on the node that has its slot, and each process has a
+    connection to each node that has slots of its channels. Where a slot moves or a node fails, the subscriptions go
+    to the node that has the slot then; messages of the meantime are lost.
 
     After an outage everything is subscribed again. Each channel of the process gets ``{"type": on_disconnect}`` when
     it begins and ``{"type": on_reconnect}`` when it is over. A process that is forked later listens to nothing at
@@ -57,17 +80,16 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         self.prefix = settings["prefix"]
         self.on_disconnect = settings["on_disconnect"]
         self.on_reconnect = settings["on_reconnect"]
-        hosts = parse_hosts(settings["hosts"], settings["connection_kwargs"])
-        self._shards = [Shard(Server(host, keeps_keys=False)) for host in hosts]
+        self._placement = _placement(settings)
         self.subscriptions = Subscriptions(
-            self._shards,
+            self._placement,
             self.expiry,
             self.group_expiry,
             self.on_disconnect,
             self.on_reconnect,
             self._serializer.serialize,
         )
-        self.plans = Publisher(self._shards, self.prefix, self.encoder, self)
+        self.plans = Publisher(self._placement, self.prefix, self.encoder, self)
         """The sending calls as plans, for another runner than this layer's blocking one."""
         self._receiver = PubSubReceiver(self.subscriptions, self.decoder)
         # The listening threads hold no reference to the layer: it may be collected while they run.
@@ -210,10 +232,18 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
 
         A receive that waits returns as if its time had run out. The layer stays usable, and begins as a new one.
         """
-        for listener in self.subscriptions.stop():
-            listener.join(_JOIN_SECONDS)
-        for shard in self._shards:
-            shard.server.drop_idle()
+        for keeper in self.subscriptions.stop():
+            keeper.join(_JOIN_SECONDS)
+        self._placement.drop_idle()
 
     def __str__(self) -> str:
-        return f"{type(self).__name__}(hosts={[shard.name for shard in self._shards]})"
+        return f"{type(self).__name__}({self._placement})"
+
+
+def _placement(settings: PubSubOptions) -> Placement:
+    if settings["cluster"]:
+        return ClusterPlacement(connect_cluster(settings, keeps_keys=False))
+    if settings["address_remap"] is not None:
+        raise ConfigurationError("address_remap is for a Redis Cluster, which needs cluster=True")
+    hosts = parse_hosts(settings["hosts"], settings["connection_kwargs"])
+    return ServerPlacement([Shard(Server(host, keeps_keys=False)) for host in hosts])

@@ -85,8 +85,10 @@ class Cluster:
         self._options = list(options.items() if isinstance(options, Mapping) else options)
         self._client_options = dict(client_options or {})
         with contextlib.closing(RedisServer(binary=binary)) as server:
-            # Before Redis 7 the port of the bus was always 10,000 above the other.
-            self._has_bus_port = int(server.version.partition(".")[0]) >= 7
+            version = tuple(map(int, server.version.split(".")[:2]))
+        # Before Redis 7 the port of the bus was always 10,000 above the other.
+        self._has_bus_port = version >= (7, 0)
+        self._has_shard_ids = version >= (7, 2)
         self._ids: dict[RedisServer, str] = {}
         self._bus_ports: dict[RedisServer, int] = {}
         self._clients: dict[RedisServer, redis.Redis] = {}
@@ -105,7 +107,7 @@ class Cluster:
         """
         ghosts = [_random_id() for _ in range(masters)]
         for n, ghost in enumerate(ghosts):
-            node = self._launch(_configuration(n, ghosts))
+            node = self._launch(_configuration(n, ghosts, self._has_shard_ids))
             with contextlib.suppress(AssertionError):  # on a busy machine it may take those two seconds, after all
                 eventually(lambda node=node: self._state(node) == "ok", timeout=0.5)
             self.run(node, "CLUSTER", "FAILOVER", "TAKEOVER")
@@ -453,14 +455,16 @@ def _free_port() -> int:
             return port
 
 
-def _configuration(n: int, ghosts: Sequence[str]) -> str:
+def _configuration(n: int, ghosts: Sequence[str], has_shard_ids: bool) -> str:
     """Returns the configuration of master ``n`` as a replica of ``ghosts[n]``; each ghost has its share of slots."""
+    # A Valkey that has to find out that both are of one shard ends at a SPUBLISH when the ghost is forgotten.
+    shards = [f",,shard-id={ghost[::-1]}" if has_shard_ids else "" for ghost in ghosts]
     # Different epochs, lest the masters have to sort out which of them is the newer.
-    lines = [f"{{name}} {{address}} myself,slave {ghosts[n]} 0 0 0 connected"]
+    lines = [f"{{name}} {{address}}{shards[n]} myself,slave {ghosts[n]} 0 0 0 connected"]
     share = -(-SLOTS // len(ghosts))
     for other, ghost in enumerate(ghosts):
         slots = range(SLOTS)[other * share : (other + 1) * share]
-        address = f"127.0.0.1:{other + 1}@{other + 1}"
+        address = f"127.0.0.1:{other + 1}@{other + 1}{shards[other]}"
         lines.append(f"{ghost} {address} master - 0 0 {other + 1} connected {slots[0]}-{slots[-1]}")
     return "\n".join([*lines, f"vars currentEpoch {len(ghosts) + n} lastVoteEpoch 0\n"])
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 
 from asgi_redis.connection import Plan, Shard
 from asgi_redis.engine.codec import MessageEncoder
+from asgi_redis.engine.pubsub.placement import Placement
 from asgi_redis.engine.rules import CallRules
 from asgi_redis.wire.message import Message
-from asgi_redis.wire.names import shard_of
-from asgi_redis.wire.pubsub import group_name, publish
+from asgi_redis.wire.pubsub import group_name
 
 
 class Publisher:
     """The sending side of a layer."""
 
-    def __init__(self, shards: Sequence[Shard], prefix: str, encoder: MessageEncoder, rules: CallRules) -> None:
-        self.shards = shards
+    def __init__(self, placement: Placement, prefix: str, encoder: MessageEncoder, rules: CallRules) -> None:
+        self._placement = placement
+        self.shards = placement.shards
+        self._publish = placement.commands.publish
         self._prefix = prefix
         self._encode = encoder.encode
         self._rules = rules
@@ -30,7 +31,7 @@ class Publisher:
             self._rules.valid_channel_name(channel)
         self._rules.check_message(message)
         shard, name = self._route(channel)
-        yield [(shard, publish(name, self._encode(message)))]
+        yield [(shard, self._publish(name, self._encode(message)))]
 
     def group_send(self, group: str, message: Message) -> Plan[int]:
         """Publish to a group; return 0."""
@@ -38,7 +39,7 @@ class Publisher:
             self._rules.valid_group_name(group)
         self._rules.check_message(message)
         shard, name = self._group_route(group)
-        yield [(shard, publish(name, self._encode(message)))]
+        yield [(shard, self._publish(name, self._encode(message)))]
         return 0
 
     def _make_route(self, channel: str) -> tuple[Shard, bytes]:
@@ -51,4 +52,4 @@ class Publisher:
 
     def _place(self, name: str) -> tuple[Shard, bytes]:
         encoded = name.encode()
-        return self.shards[shard_of(encoded, len(self.shards))], encoded
+        return self._placement.shard_of(encoded), encoded

@@ -41,25 +41,48 @@ class LoopWaiter:
         raise NotImplementedError
 
 
+class SubscriptionKeeper(Protocol):
+    """A thread that keeps subscriptions."""
+
+    def release(self, subscription: Subscription) -> None:
+        """Leave a subscription to another keeper."""
+
+    def remove(self, subscription: Subscription) -> None:
+        """End a subscription."""
+
+
 class Subscription:
     """
-    A name that a listener is subscribed to.
+    A name that a keeper is subscribed to.
 
     ``confirmed`` is whether Redis has confirmed it on the present connection. ``waiting`` are woken by all changes.
     """
 
-    __slots__ = ("confirmed", "confirmed_once", "ended", "error", "name", "refusal", "waiting")
+    __slots__ = (
+        *("confirmed", "confirmed_once", "ended", "error", "keeper", "moves", "name", "refusal"),
+        *("unconfirmed_since", "waiting"),
+    )
 
     def __init__(self, name: bytes) -> None:
         self.name = name
+        self.keeper: SubscriptionKeeper | None = None
         self.confirmed = False
         self.confirmed_once = False
+        self.unconfirmed_since = time.monotonic()
+        self.moves = 0
+        """How many nodes of a cluster have refused it since it was confirmed."""
         self.error: Exception | None = None
         """Why the server could not be reached the last time."""
         self.refusal: Exception | None = None
         """Why Redis has refused it; it is ended, then."""
         self.ended = False
         self.waiting: set[SubscriptionWaiter] = set()
+
+    def lose(self, now: float) -> None:
+        """Take note that Redis has it no longer."""
+        if self.confirmed:
+            self.confirmed = False
+            self.unconfirmed_since = now
 
     def wake(self) -> None:
         """Wake all waiters."""

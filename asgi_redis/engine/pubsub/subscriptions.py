@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import Condition
 from typing import Any, TypeVar
 
-from asgi_redis.connection import Shard
+from asgi_redis.connection import Server
 from asgi_redis.engine.outage import OutageNotices
-from asgi_redis.engine.pubsub.listener import Listener
+from asgi_redis.engine.pubsub.keeper import Keeper
+from asgi_redis.engine.pubsub.placement import Placement
 from asgi_redis.engine.pubsub.subscription import Confirmation, Inbox, LocalGroup, Subscription
 from asgi_redis.process import fork
 from asgi_redis.wire.message import Message
-from asgi_redis.wire.names import shard_of
 
 _FORK_CHECK_SECONDS = 1.0  # after which a wait in a forked process, which nothing can end, ends itself
 _UNREAD_EXPIRIES = 10  # times expiry after which an unread channel that is in no group is forgotten
@@ -33,7 +33,7 @@ class Subscriptions:
 
     def __init__(
         self,
-        shards: Sequence[Shard],
+        placement: Placement,
         expiry: float,
         group_expiry: float,
         on_disconnect: str | None,
@@ -46,21 +46,22 @@ class Subscriptions:
             on_disconnect, on_reconnect, lambda message: self._deliver_to_all(serialize(message))
         )
         self.sweep_interval = max(1.0, expiry / 2)
-        self._shards = shards
-        self._listeners: dict[int, Listener] = {}
+        self._placement = placement
+        self._keepers: dict[Server | None, Keeper] = {}
         self.start_process()
         fork.register(self)
 
     def start_process(self) -> None:
-        """Start with no channels and no listeners."""
-        for listener in self._listeners.values():
-            listener.leave_to_parent()
+        """Start with no channels and no keepers."""
+        for keeper in self._keepers.values():
+            keeper.leave_to_parent()
         # Reentrant, because a signal handler or a finaliser may come anywhere.
         self._lock = threading.RLock()
         self.inboxes: dict[str, Inbox] = {}
         self.groups: dict[str, LocalGroup] = {}
         self.dropped_count = 0
-        self._listeners = {}
+        self._keepers = {}
+        self._missing: set[Subscription] = set()
         self._delivered: dict[Callable[[list[Any]], object], list[Any]] | None = None
 
     @property
@@ -79,7 +80,7 @@ class Subscriptions:
                 inbox = self.inboxes.get(channel)
                 if inbox is None:
                     inbox = Inbox(channel, capacity_of(channel))
-                    self._listener(inbox).add(inbox)
+                    self._begin(inbox)
                     self.inboxes[channel] = inbox
                 opened.append(inbox)
         return opened
@@ -97,7 +98,7 @@ class Subscriptions:
             joined = self.groups.get(group)
             if joined is None:
                 joined = LocalGroup(group, name)
-                self._listener(joined).add(joined)
+                self._begin(joined)
                 self.groups[group] = joined
             joined.members[channel] = inbox
             inbox.groups[group] = joined
@@ -134,7 +135,11 @@ class Subscriptions:
         with self.lock:
             if subscription.ended:
                 return
-            self._listener(subscription).remove(subscription)
+            if subscription.keeper is not None:
+                subscription.keeper.remove(subscription)
+            subscription.ended = True
+            self._found(subscription)
+            subscription.wake()
             if isinstance(subscription, Inbox):
                 del self.inboxes[subscription.channel]
                 for group in list(subscription.groups):
@@ -144,11 +149,48 @@ class Subscriptions:
                 for inbox in subscription.members.values():
                     del inbox.groups[subscription.group]
 
-    def _listener(self, subscription: Subscription) -> Listener:
-        shard = shard_of(subscription.name, len(self._shards))
-        if shard not in self._listeners:
-            self._listeners[shard] = Listener(self._shards[shard].server, self)
-        return self._listeners[shard]
+    # Their keepers, and whether they are subscribed to
+
+    def _begin(self, subscription: Subscription) -> None:
+        self.place(subscription, self._placement.server_of(subscription.name))
+
+    def place(self, subscription: Subscription, server: Server | None) -> None:
+        """
+        Give a subscription to the keeper for ``server``; None is an unknown server.
+
+        Raises ``RuntimeError`` where no thread starts; then it stays where it was.
+        """
+        keeper = self._keepers.get(server)
+        if keeper is None:
+            keeper = self._keepers[server] = self._placement.keeper(server, self)
+        before = subscription.keeper
+        keeper.add(subscription)
+        subscription.keeper = keeper
+        if before is not None and before is not keeper:
+            before.release(subscription)
+
+    def keeper_ended(self, keeper: Keeper) -> None:
+        """Forget a keeper that has no subscriptions."""
+        self._keepers = {server: one for server, one in self._keepers.items() if one is not keeper}
+
+    def confirmed(self, subscription: Subscription) -> None:
+        """Take note that Redis has confirmed a subscription."""
+        subscription.confirmed = subscription.confirmed_once = True
+        subscription.moves = 0
+        self._found(subscription)
+        subscription.wake()
+
+    def lost(self, subscription: Subscription) -> None:
+        """Take note that a subscription that was confirmed cannot be."""
+        if not self._missing:
+            self.notices.begin()
+        self._missing.add(subscription)
+
+    def _found(self, subscription: Subscription) -> None:
+        if subscription in self._missing:
+            self._missing.discard(subscription)
+            if not self._missing:
+                self.notices.end()
 
     def confirm(self, subscriptions: Sequence[Subscription]) -> None:
         """Wait until Redis has confirmed all; raise the errors of ``Confirmation``."""
@@ -226,13 +268,14 @@ class Subscriptions:
                 if not inbox.waiting and now - inbox.read_at > unread:
                     self.end(inbox)
 
-    def stop(self) -> list[Listener]:
-        """Forget all channels and groups, and let the listeners end; return them."""
+    def stop(self) -> list[Keeper]:
+        """Forget all channels and groups, and let the keepers end; return them."""
         with self.lock:
-            listeners = list(self._listeners.values())
-            for listener in listeners:
-                listener.stop()
-                for subscription in list(listener.subscriptions.values()):
+            keepers = list(self._keepers.values())
+            self._missing.clear()
+            for keeper in keepers:
+                keeper.stop()
+                for subscription in list(keeper.subscriptions.values()):
                     self.end(subscription)
-            self._listeners = {}
-        return listeners
+            self._keepers = {}
+        return keepers

@@ -28,19 +28,19 @@ def parsed(text):
 
 @pytest.mark.parametrize("error", parsed(MOVED))
 def test_a_slot_that_has_moved(error):
-    assert redirection(error) == Redirection(True, "127.0.0.1", 6381)
+    assert redirection(error) == Redirection(True, "127.0.0.1", 6381, 3999)
     assert not has_partly_moved(error)
 
 
 @pytest.mark.parametrize("error", parsed(ASK))
 def test_a_slot_that_is_on_its_way(error):
-    assert redirection(error) == Redirection(False, "node.example", 6381)
+    assert redirection(error) == Redirection(False, "node.example", 6381, 3999)
     assert has_partly_moved(error)
 
 
 def test_addresses_without_a_host_and_of_ip_6():
-    assert redirection(parse_error("MOVED 5 :7000")) == Redirection(True, "", 7000)
-    assert redirection(parse_error("MOVED 5 ::1:7000")) == Redirection(True, "::1", 7000)
+    assert redirection(parse_error("MOVED 5 :7000")) == Redirection(True, "", 7000, 5)
+    assert redirection(parse_error("MOVED 5 ::1:7000")) == Redirection(True, "::1", 7000, 5)
 
 
 @pytest.mark.parametrize("text", ["ERR unknown command", "WRONGTYPE not a set", "NOSCRIPT No matching script"])

@@ -13,6 +13,7 @@ from asgi_redis import aio
 from asgi_redis.exceptions import ConfigurationError, UnknownSetting
 from asgi_redis.layers import options
 from asgi_redis.layers.local import LocalOptions
+from asgi_redis.layers.pubsub import PubSubOptions
 
 LAYERS = [
     (asgi_redis.InMemoryChannelLayer, options.CommonOptions),
@@ -20,9 +21,9 @@ LAYERS = [
     (asgi_redis.RedisChannelLayer, options.RedisOptions),
     (asgi_redis.RedisSentinelChannelLayer, options.SentinelOptions),
     (asgi_redis.RedisLocalChannelLayer, LocalOptions),
-    (asgi_redis.RedisPubSubChannelLayer, options.PubSubOptions),
+    (asgi_redis.RedisPubSubChannelLayer, PubSubOptions),
     (aio.RedisChannelLayer, options.AsyncRedisOptions),
-    (aio.RedisPubSubChannelLayer, options.PubSubOptions),
+    (aio.RedisPubSubChannelLayer, PubSubOptions),
 ]
 FACADES = (aio.RedisChannelLayer, aio.RedisPubSubChannelLayer)
 

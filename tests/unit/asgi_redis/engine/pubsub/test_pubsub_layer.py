@@ -155,7 +155,7 @@ class TestEnd:
         channel = layer.new_channel()
         layer.group_add("chat", channel)
         layer.send(channel, {"n": 1})
-        threads = [listener._thread for listener in layer.subscriptions._listeners.values()]
+        threads = [listener._thread for listener in layer.subscriptions._keepers.values()]
         assert threads
         getattr(layer, end)()
         assert not any(thread.is_alive() for thread in threads)

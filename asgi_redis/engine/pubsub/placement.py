@@ -1,0 +1,92 @@
+"""The servers of the names that are published and subscribed to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from redis.crc import key_slot
+
+from asgi_redis.connection import Cluster, ClusterSlot, Server, Shard
+from asgi_redis.engine.pubsub.keeper import Keeper, KeeperOwner
+from asgi_redis.engine.pubsub.listener import Listener
+from asgi_redis.engine.pubsub.node_listener import NodeListener
+from asgi_redis.engine.pubsub.placer import Placer
+from asgi_redis.wire.names import shard_of
+from asgi_redis.wire.pubsub import PLAIN, SHARDED, PubSubCommands
+
+
+class Placement(Protocol):
+    """Which server has which name on Redis, and the commands to use there."""
+
+    @property
+    def shards(self) -> Sequence[Shard]:
+        """All places to publish at, where they are known."""
+
+    @property
+    def commands(self) -> PubSubCommands:
+        """The commands of publishing and subscribing."""
+
+    def shard_of(self, name: bytes) -> Shard:
+        """Return where to publish under a name."""
+
+    def server_of(self, name: bytes) -> Server | None:
+        """Return the server to subscribe at; None where it has to be asked for."""
+
+    def keeper(self, server: Server | None, owner: KeeperOwner) -> Keeper:
+        """Return a new keeper for the subscriptions at ``server``."""
+
+    def drop_idle(self) -> None:
+        """Close the connections that no call is using."""
+
+
+class ServerPlacement:
+    """Names on one or more servers, by their hash."""
+
+    commands = PLAIN
+
+    def __init__(self, shards: Sequence[Shard]) -> None:
+        self.shards = shards
+
+    def shard_of(self, name: bytes) -> Shard:
+        return self.shards[shard_of(name, len(self.shards))]
+
+    def server_of(self, name: bytes) -> Server | None:
+        return self.shard_of(name).server
+
+    def keeper(self, server: Server | None, owner: KeeperOwner) -> Keeper:
+        assert server is not None
+        return Listener(server, owner)
+
+    def drop_idle(self) -> None:
+        for shard in self.shards:
+            shard.drop_idle()
+
+    def __str__(self) -> str:
+        return f"hosts={[shard.name for shard in self.shards]}"
+
+
+class ClusterPlacement:
+    """Names on a Redis Cluster, each on the node that has its slot."""
+
+    commands = SHARDED
+    shards: Sequence[Shard] = ()
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    def shard_of(self, name: bytes) -> Shard:
+        slot = key_slot(name)
+        return ClusterSlot(self._cluster, slot, f"slot {slot} of the cluster of {self._cluster.name}")
+
+    def server_of(self, name: bytes) -> Server | None:
+        return self._cluster.known_server_of(key_slot(name))
+
+    def keeper(self, server: Server | None, owner: KeeperOwner) -> Keeper:
+        return Placer(self._cluster, owner) if server is None else NodeListener(server, self._cluster, owner)
+
+    def drop_idle(self) -> None:
+        self._cluster.drop_idle()
+
+    def __str__(self) -> str:
+        return f"hosts=[{self._cluster.name}], cluster=True"
