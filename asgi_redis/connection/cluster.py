@@ -63,7 +63,6 @@ class Cluster:
         self._servers: dict[Address, Server] = {}
         self._asked_at = -_ASK_AGAIN_SECONDS
         self._distrusted: Server | None = None
-        self._lock = fork.Own(threading.Lock)
         self._asking = fork.Own(threading.Lock)
         self.limits = hosts[0].limits
         """The limits of the connections to each server."""
@@ -91,8 +90,7 @@ class Cluster:
             if position < 0 or topology.ranges[position].last < slot:
                 return None
             address = topology.ranges[position].address
-        server = self._servers.get(address)
-        return server or self._server_at(address)
+        return self._server_at(address)
 
     def server_of(self, slot: int) -> Server:
         """
@@ -125,10 +123,12 @@ class Cluster:
         return self._remap((host, port)) if self._remap is not None else (host, port)
 
     def _server_at(self, address: Address) -> Server:
-        with self._lock.value:
-            if address not in self._servers:
-                self._servers[address] = Server(self._hosts[0].node_at(*address), self._keeps_keys)
-            return self._servers[address]
+        server = self._servers.get(address)
+        if server is None:
+            # Without a lock, which an interruption in the wrong moment would leave locked; one of two may be in vain.
+            server = Server(self._hosts[0].node_at(*address), self._keeps_keys)
+            server = self._servers.setdefault(address, server)
+        return server
 
     def drop_idle(self) -> None:
         """Close the connections that no call is using."""
@@ -172,10 +172,10 @@ class Cluster:
             self._topology = _Topology([one.first for one in found.ranges], found.ranges, found.nodes)
             self._moved = {}
             self._asked_at = time.monotonic()
-        with self._lock.value:
-            left = [self._servers.pop(address) for address in set(self._servers) - set(found.nodes)]
-        for server in left:
-            server.drop_idle()
+        for address in set(self._servers) - set(found.nodes):
+            server = self._servers.pop(address, None)
+            if server is not None:
+                server.drop_idle()
 
     def _discover(self, failed: Address | None) -> Discovery:
         start = self._hosts[0]

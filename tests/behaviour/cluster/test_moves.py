@@ -9,9 +9,11 @@ import pytest
 from redis.exceptions import RedisError
 
 from asgi_redis import ChannelFull
-from asgi_redis.connection import is_unsent
+from asgi_redis.connection import Take, is_unsent, requeue_taken
+from asgi_redis.process import fork
 from asgi_redis.wire import Witness
 from tests.support.clusters import slot_of
+from tests.support.queues import QueueOperations
 from tests.support.waiting import eventually
 
 # Of one key: it is at either end.
@@ -265,3 +267,33 @@ def send_to_the_full(layer):
     for _ in range(2):
         with pytest.raises(ChannelFull):
             layer.send("work", {"n": 2})
+
+
+@pytest.mark.parametrize("has_ended", [False, True], ids=["in the middle of a move", "after a move"])
+def test_a_message_that_is_put_back_follows_its_slot(masters, cluster_layer, move, has_ended):
+    layer = cluster_layer(masters)
+    for n in range(2):
+        layer.send("work", {"n": n})
+    operations = QueueOperations(f"{{{layer.prefix}:0}}")
+    take = Take(layer._shards[0], operations.receive([b"work"], 1), operations.requeue, fork.check())
+    assert len(take.take(False)) == 1
+    move.begin()
+    move.migrate()
+    if has_ended:
+        move.end()
+    requeue_taken([take])
+    assert content(layer, "work") == [0, 1]
+
+
+def test_a_group_on_several_shards_gets_each_message_once_while_one_moves(masters, cluster_layer, move):
+    layer = cluster_layer(masters, shards=4)
+    members = [f"member.{n}?x" for n in range(20)]
+    for member in members:
+        layer.group_add("chat", member)
+    layer.send_group("chat", {"n": 1})
+    move.begin()
+    move.migrate(STATES["some"])
+    assert layer.send_group("chat", {"n": 2}) == 0
+    move.end()
+    assert layer.send_group("chat", {"n": 3}) == 0
+    assert {member: content(layer, member) for member in members} == {member: [1, 2, 3] for member in members}
