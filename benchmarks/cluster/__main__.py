@@ -21,7 +21,7 @@ rates
     these counts. CPU is user and system time.
 shards
     Layers with 1 to 64 shards on three masters. A process waits in ``receive_batch``; another sends it a message
-    every hundredth of a second. The time is that from before the send to after the receive. The CPU time of "nothing
+    every 30 ms. The time is that from before the send to after the receive. The CPU time of "nothing
     comes" is that of six seconds, of the servers less that without a client.
 failover
     A master out of three with a replica each is killed with SIGKILL (``cluster-node-timeout`` 1 s), each time of

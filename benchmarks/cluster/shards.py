@@ -17,7 +17,7 @@ from .processes import Client, cpu_seconds, work
 TABLE = "The cost of a shard more"
 SHARDS = (1, 4, 16, 64)
 MASTERS = 3
-BETWEEN_SECONDS = 0.01  # from one message to the next
+BETWEEN_SECONDS = 0.03  # from one message to the next: longer than one takes on 64 shards
 IDLE_TIMES = 6  # as long as all else: a wait is renewed every five seconds
 SETTLE_SECONDS = 0.5  # until a client that has just started waits
 CONNECTIONS = "connections of a process that waits"
@@ -65,7 +65,7 @@ def _measure_wait(figures: Figures, column: str, deployment: Deployment, seconds
         idle = [(cpu_seconds(one) - before) / (time.perf_counter() - began) for one, before in zip(pids, used)]
         figures.add(Row(TABLE, IDLE, "client, % of a CPU"), column, 100 * idle[0])
         figures.add(Row(TABLE, IDLE, "servers, % of a CPU more"), column, 100 * (idle[1] - alone))
-        number = int(seconds / BETWEEN_SECONDS)
+        number = max(2, int(2 * seconds / BETWEEN_SECONDS))
         used = [*map(cpu_seconds, pids)]
         _send_now_and_then(layer, number)
         _, *taken = client.answer()["taken"]
