@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
 from asgi_redis.connection.cluster import Cluster
-from asgi_redis.connection.errors import before_sending, is_refusal
+from asgi_redis.connection.errors import before_sending, is_refusal, note_partly_sent
 from asgi_redis.connection.host import ConnectionLimits
 from asgi_redis.connection.redirection import (
     is_ask,
@@ -91,12 +92,23 @@ class ClusterSlot(Shard):
         while True:
             parts = one_key_each(operation) if is_try_again(error) else []
             if parts:
-                return read_parts(operation, [self.execute(part, fail_fast, spare) for part in parts])
+                return read_parts(operation, self._execute_parts(parts, fail_fast, spare))
             attempt = self.next_attempt(error, fail_fast, attempt)
             try:
                 return attempt.server.execute(operation.asking() if attempt.asks else operation, fail_fast, spare)
             except RedisError as failure:
                 error = failure
+
+    def _execute_parts(self, parts: Sequence[Operation], fail_fast: bool, spare: bool) -> list[Any]:
+        results: list[Any] = []
+        for part in parts:
+            try:
+                results.append(self.execute(part, fail_fast, spare))
+            except RedisError as error:
+                if results:
+                    note_partly_sent(error)
+                raise
+        return results
 
     def lost(self, error: Exception) -> None:
         if isinstance(error, (ConnectionError, TimeoutError)):
@@ -122,7 +134,11 @@ class ClusterSlot(Shard):
             raise error
         if not is_new:
             self._pause(error, number, deadline)
-        return Attempt(cluster.server_of(self._slot), False, number, deadline)
+        while (server := cluster.known_server_of(self._slot)) is None:
+            number += 1
+            self._pause(error, number, deadline)
+            cluster.refresh(None, fail_fast)
+        return Attempt(server, False, number, deadline)
 
     def _last(self, before: Attempt | None) -> Server | None:
         return self._cluster.known_server_of(self._slot) if before is None else before.server

@@ -9,10 +9,11 @@ import pytest
 import redis
 from redis.exceptions import AskError, ConnectionError, ResponseError, TryAgainError
 
-from asgi_redis.connection import Cluster, ClusterShard, parse_start_nodes
+from asgi_redis.connection import Cluster, ClusterShard, is_unsent, parse_start_nodes
+from asgi_redis.connection.errors import unsent
 from asgi_redis.connection.redirection import is_cluster_down, is_try_again
 from asgi_redis.exceptions import ConfigurationError, UnsupportedRedis
-from asgi_redis.wire import Operation, claim_shards, keys_of_shards, shard_tag
+from asgi_redis.wire import GroupPart, GroupSendOperations, Operation, claim_shards, keys_of_shards, shard_tag
 from asgi_redis.wire.operation import command
 from tests.support.clusters import slot_of
 from tests.support.waiting import eventually
@@ -214,3 +215,22 @@ def test_what_certainly_was_not_is_made_again(shard_of, single_node_cluster, key
     shard.execute(incr(key))
     for number, error in enumerate([TryAgainError("Multiple keys"), AskError("1 127.0.0.1:1")]):
         assert shard.retry(incr(key), error) == 2 + number
+
+
+def test_a_group_send_that_is_made_in_parts_may_be_partly_sent(shard_of, single_node_cluster, prefix, monkeypatch):
+    """Its error says so, or the message would be sent again."""
+    shard = shard_of(single_node_cluster.hosts)
+    operations = GroupSendOperations(keys_of_shards(prefix, 1)[0], 60)
+    parts = [GroupPart(b"a", 1, [b"a"]), GroupPart(b"b", 1, [b"b"])]
+    send = operations.send(operations.frame(parts, [b"1", b"2"], True), b"head")
+    execute, refusal = shard.execute, unsent(ConnectionError("refused"))
+
+    def once(*arguments):
+        monkeypatch.setattr(shard, "execute", lambda *_: (_ for _ in ()).throw(refusal))
+        return execute(*arguments)
+
+    monkeypatch.setattr(shard, "execute", once)
+    assert is_unsent(refusal)
+    with pytest.raises(ConnectionError) as raised:
+        shard.retry(send, TryAgainError("Multiple keys"))
+    assert not is_unsent(raised.value)
