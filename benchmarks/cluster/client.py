@@ -7,6 +7,7 @@ All processes of a machine have the same monotonic clock, so messages bring the 
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import re
@@ -16,23 +17,25 @@ from collections.abc import Iterator
 from typing import Any
 
 import asgi_redis
+from asgi_redis import aio
 
 MESSAGE = {"data": b"x" * 90}  # 100 bytes, packed
 WARM_UP_ROUNDS = 5  # or as many as there are shards, which takes a send to each
 BACKLOG = 20  # messages of each process on each shard, so that a receive finds one at the first shard that it asks
 BATCH = 100
 MEMBERS = 32  # of a group: process-local channels, each with a queue for itself
+TASKS = 64  # coroutines of the asynchronous layer
 LARGE = 100_000_000
 EXPIRY_SECONDS = 3600
 WAIT_SECONDS = 5.0  # of each receive, as a worker does
 LOST_SECONDS = 60.0
 
 
-def layer_of(settings: dict[str, Any]) -> Any:
+def layer_of(settings: dict[str, Any], package: Any = asgi_redis) -> Any:
     """Return a layer over one Redis, or with ``shards`` over a cluster, where no channel ever gets full."""
     settings = {"capacity": LARGE, "expiry": EXPIRY_SECONDS, **settings}
     settings["hosts"] = [tuple(host) if isinstance(host, list) else host for host in settings["hosts"]]
-    kind = asgi_redis.RedisClusterChannelLayer if "shards" in settings else asgi_redis.RedisChannelLayer
+    kind = package.RedisClusterChannelLayer if "shards" in settings else package.RedisChannelLayer
     return kind(**settings)
 
 
@@ -81,6 +84,21 @@ def _drained(layer: Any, channels: list[str], number: int) -> Iterator[int]:
         yield received
 
 
+def tasks(settings: dict[str, Any]) -> Iterator[int]:
+    """Send to and receive from a process-local channel in each of many coroutines at the same time."""
+    loop = asyncio.new_event_loop()
+    layer = layer_of(settings, aio)
+    channels = [loop.run_until_complete(layer.new_channel()) for _ in range(TASKS)]
+
+    async def one_each() -> None:
+        await asyncio.gather(*(layer.send(channel, MESSAGE) for channel in channels))
+        await asyncio.gather(*map(layer.receive, channels))
+
+    while True:
+        loop.run_until_complete(one_each())
+        yield TASKS
+
+
 def sends(layer: Any, channel: str) -> Iterator[int]:
     """Send only."""
     while True:
@@ -95,7 +113,7 @@ def looks(layer: Any, channel: str) -> Iterator[int]:
         yield 1
 
 
-def rounds_of(load: str, layer: Any, number: int) -> Iterator[int]:
+def rounds_of(load: str, layer: Any, number: int, settings: dict[str, Any]) -> Iterator[int]:
     """Return an endless iterator, whose items are messages that were sent and received."""
     backlog = BACKLOG * layer.ring_size
     loads: dict[str, Any] = {
@@ -103,6 +121,7 @@ def rounds_of(load: str, layer: Any, number: int) -> Iterator[int]:
         "batches": lambda: batches(layer, "bench.batches", backlog),
         "local": lambda: one_by_one(layer, f"bench.{number}!own"),
         "group": lambda: group(layer, f"bench.room{number}"),
+        "tasks": lambda: tasks(settings),
         "sends": lambda: sends(layer, "bench.sends"),
         "looks": lambda: looks(layer, "bench.empty"),
     }
@@ -141,7 +160,7 @@ def main() -> None:
             _ready()
             answer = wait(layer, "bench.wait")
         else:
-            rounds = rounds_of(order["load"], layer, order["number"])
+            rounds = rounds_of(order["load"], layer, order["number"], order["settings"])
             for _ in itertools.islice(rounds, max(WARM_UP_ROUNDS, layer.ring_size)):
                 pass
             _ready()

@@ -17,6 +17,7 @@ LOADS = {
     "batches": "normal channel, received 100 at once",
     "local": "process-local channels",
     "group": "a group of 32",
+    "tasks": "process-local channels, 64 coroutines",
 }
 RATE = "messages/s"
 PER_CLIENT = "messages per CPU second of clients"
