@@ -127,7 +127,8 @@ class Take(Exchange):
                 self.fail(error)
                 return
         self.release()
-        requeue_all(Exchange(self.shard, self._requeue(one)) for one in taken)
+        # At no other server: a replica that has taken over has these messages, too, and hands them out.
+        requeue_all(Exchange(self.shard, self._requeue(one), self.server) for one in taken)
 
 
 def requeue_all(requeues: Iterable[Exchange]) -> None:
@@ -151,6 +152,8 @@ def _run(requeue: Exchange) -> None:
     try:
         requeue.run()
     except RedisError as error:
+        if requeue.is_for_one_server:
+            raise
         requeue.shard.retry(requeue.operation, error)  # the shard may have moved since the message was taken
 
 

@@ -10,10 +10,13 @@ import pytest
 import redis
 from redis.exceptions import BusyLoadingError, ClusterDownError, RedisError
 
+from asgi_redis.connection import Take
+from asgi_redis.process import fork
 from tests.behaviour.cluster.test_under_load import goes_on
 from tests.support import loading
 from tests.support.cluster_traffic import ClusterTraffic
 from tests.support.clusters import of_redis_in_the_suite, run_cluster, run_single_node_cluster, slot_of
+from tests.support.queues import QueueOperations
 from tests.support.waiting import eventually
 
 Broken = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
@@ -186,3 +189,62 @@ class TestNodesThatLoad:
                 layer.send("work", {"n": 2})
             assert time.monotonic() - since < 2
         assert layer.receive(["work"]) == ("work", {"n": 1})
+
+
+@pytest.mark.soak
+def test_a_master_that_goes_on_as_a_replica_doubles_nothing(fresh_cluster, cluster_layer, prefix):
+    """A pop that it has read before it hung takes messages that the new master has handed out."""
+    layer = cluster_layer(fresh_cluster, connection_kwargs=FAST)
+    key = f"{{{prefix}:0}}"
+    master = fresh_cluster.master_of(key)
+    (replica,) = fresh_cluster.replicas_of(master)
+    reader = layer.reader()
+    for n in range(5):
+        layer.send("work", {"n": n})
+    with fresh_cluster.client(master) as client:
+        client.set(key, "")
+        assert client.wait(1, 1000) == 1
+    fresh_cluster.pause(master)
+    assert reader.receive_batch(["work"], 10) == []  # the master is asked all the same
+    eventually(lambda: fresh_cluster.master_of(key) is replica, timeout=20)
+    received = eventually(lambda: layer.receive_batch(["work"], 10), timeout=20)
+    fresh_cluster.resume(master)
+    fresh_cluster.settle()
+    reader.close()
+    settle(layer)
+    assert [message["n"] for _, message in received] == [0, 1, 2, 3, 4]
+    assert layer.receive_batch(["work"], 10) == []
+
+
+def settle(layer):
+    """Waits for the late replies of all servers."""
+    for server in layer._shards[0]._cluster._servers.values():
+        assert server.background_replies.settle(time.monotonic() + 5)
+
+
+def test_messages_of_a_late_reply_go_back_to_no_other_server(cluster_binary, cluster_layer, prefix):
+    """Such a server is one that has taken over, and has handed them out."""
+    slot = slot_of(f"{{{prefix}:0}}")
+    has_moved = threading.Event()
+    operations = QueueOperations(f"{{{prefix}:0}}")
+
+    def requeue(taken):
+        assert has_moved.wait(10)
+        return operations.requeue(taken)
+
+    with run_cluster(2, 0, cluster_binary, options={"cluster-node-timeout": 5000}) as cluster:
+        source = cluster.master_of(slot)
+        (to,) = [node for node in cluster.nodes if node is not source]
+        layer = cluster_layer(cluster)
+        layer.send("work", {"n": 1})
+        take = Take(layer._shards[0], operations.receive([b"work"], 1), requeue, fork.check())
+        cluster.pause(source)
+        with pytest.raises(redis.exceptions.TimeoutError):
+            take.take(fail_fast=True)
+        cluster.resume(source)
+        eventually(lambda: cluster.run(source, "EXISTS", f"{{{prefix}:0}}work") == 0)
+        cluster.move_slot(slot, to)
+        assert layer.receive(["work"]) == (None, None)
+        has_moved.set()
+        settle(layer)
+        assert layer.receive(["work"]) == (None, None)
