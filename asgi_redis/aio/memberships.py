@@ -88,7 +88,8 @@ class Memberships:
             self._last += 1
             membership = Membership(group, channel, self._last)
             # Redis gets the requests in the order in which they are made here.
-            joining = self._queue.submit(self._joining(membership), loop.create_future())
+            operation = self._operations.join(membership, functools.partial(self._join_again, membership))
+            joining = self._queue.submit(operation, loop.create_future())
             self._joined[key] = membership.number
             if before is None:
                 self._attendance.joined(channel)
@@ -101,9 +102,8 @@ class Memberships:
                 self._remove(membership)
             raise
 
-    def _joining(self, membership: Membership) -> Operation:
-        joining = self._operations.join(membership)
-        return joining._replace(again=lambda: joining if self._is_current(membership) else None)
+    def _join_again(self, membership: Membership) -> Operation | None:
+        return self._operations.join(membership) if self._is_current(membership) else None
 
     def leave(self, group: str, channel: str) -> None:
         """Renew a membership no longer; to be called before it is discarded."""
@@ -237,7 +237,7 @@ class Memberships:
             memberships = [Membership(*key, self._joined[key]) for key in keys if key in self._joined]
         if not memberships:
             return None
-        return self._operations.renew(memberships)._replace(again=functools.partial(self._renewal, keys))
+        return self._operations.renew(memberships, functools.partial(self._renewal, keys))
 
     def _is_wanted(self, key: tuple[str, str]) -> bool:
         """Whether to renew a membership; forget it where its channel is not received from."""

@@ -105,10 +105,14 @@ def script_head(script: Script, keys: Iterable[bytes], arguments: Iterable[bytes
 
 
 def run_script(
-    script: Script, keys: Iterable[bytes], arguments: Iterable[bytes], read: Callable[[Any], Any] = bool
+    script: Script,
+    keys: Iterable[bytes],
+    arguments: Iterable[bytes],
+    read: Callable[[Any], Any] = bool,
+    again: Callable[[], Operation | None] | None = None,
 ) -> Operation:
     """Return the operation that runs ``script``."""
-    return Operation(script_head(script, keys, arguments), read, 1, script)
+    return Operation(script_head(script, keys, arguments), read, 1, script, None, again)
 
 
 def milliseconds(seconds: float) -> bytes:
