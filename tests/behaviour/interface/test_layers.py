@@ -9,6 +9,7 @@ from asgi_redis import (
     InMemoryChannelLayer,
     IPCChannelLayer,
     RedisChannelLayer,
+    RedisClusterChannelLayer,
     RedisLocalChannelLayer,
     RedisPubSubChannelLayer,
     RedisSentinelChannelLayer,
@@ -41,6 +42,12 @@ def local(request, prefix):
     return RedisLocalChannelLayer(hosts=[url], prefix=prefix)
 
 
+def cluster(request, prefix):
+    return RedisClusterChannelLayer(
+        hosts=request.getfixturevalue("single_node_cluster").hosts, shards=3, prefix=prefix
+    )
+
+
 def ipc(request, prefix):
     return IPCChannelLayer(prefix=prefix)
 
@@ -54,12 +61,13 @@ LAYERS = {
     "shards": shards,
     "sentinel": sentinel,
     "local": local,
+    "cluster": cluster,
     "ipc": ipc,
     "encrypted": encrypted,
 }
 
 
-@pytest.fixture(params=[*LAYERS, "memory", "facade"])
+@pytest.fixture(params=[*LAYERS, "memory", "facade", "facade of a cluster"])
 def layers(request, prefix):
     """The interface's layer and the worker's, as keyword arguments of ``interface_for``."""
     if request.param == "memory":
@@ -69,6 +77,12 @@ def layers(request, prefix):
         return {
             "layer": aio.RedisChannelLayer(hosts=[url], prefix=prefix),
             "worker_layer": redis_layer(request, prefix),
+        }
+    if request.param == "facade of a cluster":
+        layer = cluster(request, prefix)
+        return {
+            "layer": aio.RedisClusterChannelLayer(layer.hosts, shards=3, prefix=prefix),
+            "worker_layer": layer,
         }
     make = LAYERS[request.param]
     return {"layer": make(request, prefix), "worker_layer": make(request, prefix)}
@@ -83,7 +97,7 @@ class Room(Echo):
 
 
 def test_requests_websockets_and_groups(layers, interface_for, request):
-    shards = "shards" in request.node.name
+    shards = any(word in request.node.name for word in ("shards", "cluster"))
     running = interface_for(Room(), **layers)
     body = b"\x00\xff" * (MEBIBYTE // 2)
     answer = running.site.http().request("POST", "/", body)

@@ -12,6 +12,7 @@ from asgi_redis import (
     InMemoryChannelLayer,
     IPCChannelLayer,
     RedisChannelLayer,
+    RedisClusterChannelLayer,
     RedisLocalChannelLayer,
     RedisSentinelChannelLayer,
     aio,
@@ -56,7 +57,22 @@ def make_sentinel(request, **settings):
     )
 
 
-@pytest.fixture(params=[make_memory, make_ipc, make_redis, make_local, make_sentinel])
+def on_cluster(request, settings):
+    hosts = request.getfixturevalue("single_node_cluster").hosts
+    return {"hosts": hosts, "shards": 1, "prefix": request.getfixturevalue("prefix"), **settings}
+
+
+def make_cluster(request, **settings):
+    return RedisClusterChannelLayer(**on_cluster(request, settings))
+
+
+def make_local_with_cluster(request, **settings):
+    return RedisLocalChannelLayer(local_layer=InMemoryChannelLayer(**settings), **on_cluster(request, settings))
+
+
+@pytest.fixture(
+    params=[make_memory, make_ipc, make_redis, make_local, make_sentinel, make_cluster, make_local_with_cluster]
+)
 def make(request, closing):
     return lambda **settings: closing(AsyncChannelLayer(request.param(request, **settings)))
 

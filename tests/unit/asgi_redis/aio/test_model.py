@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from asgi_redis.aio import AsyncChannelLayer, RedisChannelLayer
+from asgi_redis.aio import AsyncChannelLayer, RedisChannelLayer, RedisClusterChannelLayer
 from asgi_redis.embedded import RedisServer
+from tests.support.clusters import Cluster
 
 T = TypeVar("T")
 NUMBERS = st.integers(0, 3)
@@ -136,8 +137,10 @@ class AsyncMachine(RuleBasedStateMachine):
 @pytest.mark.parametrize(
     "examples", [5, pytest.param(300, marks=[pytest.mark.soak, pytest.mark.timeout(900)])], ids=["quick", "long"]
 )
-@pytest.mark.parametrize("kind", ["redis", "shards", "encrypted", "in memory"])
-def test_model(kind: str, examples: int, three_redis_servers: list[RedisServer]) -> None:
+@pytest.mark.parametrize("kind", ["redis", "shards", "encrypted", "in memory", "cluster"])
+def test_model(
+    kind: str, examples: int, three_redis_servers: list[RedisServer], three_shared_masters: Cluster
+) -> None:
     hosts = [server.url for server in (three_redis_servers if kind == "shards" else three_redis_servers[:1])]
 
     def make(self: AsyncMachine) -> Any:
@@ -146,11 +149,15 @@ def test_model(kind: str, examples: int, three_redis_servers: list[RedisServer])
             return AsyncChannelLayer(inner)
         keys = ["a key"] if kind == "encrypted" else None
         prefix = f"m{uuid.uuid4().hex[:8]}"
+        if kind == "cluster":
+            return RedisClusterChannelLayer(three_shared_masters.hosts, shards=3, prefix=prefix, capacity=1000)
         return RedisChannelLayer(hosts=hosts, prefix=prefix, capacity=1000, symmetric_encryption_keys=keys)
 
     if kind == "encrypted":
         pytest.importorskip("cryptography")
-    machine: Callable[[], Any] = type("Machine", (AsyncMachine,), {"make_layer": make, "one_order": kind != "shards"})
+    machine: Callable[[], Any] = type(
+        "Machine", (AsyncMachine,), {"make_layer": make, "one_order": kind not in ("shards", "cluster")}
+    )
     run_state_machine_as_test(
         machine,
         settings=settings(

@@ -23,6 +23,7 @@ USE = """
 import asyncio, atexit, sys, threading
 
 loops = []  # that run in other threads
+OURS = "pipeline", "receiver", "calls", "memberships", "retry"
 
 @atexit.register  # before the package registers its own, and so called after that
 def look_for_threads():
@@ -31,10 +32,11 @@ def look_for_threads():
         loop.call_soon_threadsafe(turned.set)
         assert turned.wait(5)
     names = [thread.name for thread in threading.enumerate()]
-    print(*[name for name in names if name.startswith(("pipeline", "receiver", "calls", "memberships"))], end="")
+    print(*[name for name in names if name.startswith(OURS)], end="")
 
 from asgi_redis import aio
-layer = getattr(aio, sys.argv[3])([sys.argv[1]], prefix=sys.argv[2])
+shards = {"shards": 2} if sys.argv[3] == "RedisClusterChannelLayer" else {}
+layer = getattr(aio, sys.argv[3])([sys.argv[1]], prefix=sys.argv[2], **shards)
 async def use():
     channel = await layer.new_channel()
     await layer.group_add("chat", channel)
@@ -91,13 +93,15 @@ asyncio.run(both())
     ("kind", "ending"),
     [("RedisChannelLayer", ending) for ending in ENDINGS]
     + [
-        pytest.param("RedisPubSubChannelLayer", ending, marks=[pytest.mark.soak] if nth else [])
+        pytest.param(kind, ending, marks=[pytest.mark.soak] if nth else [])
+        for kind in ("RedisPubSubChannelLayer", "RedisClusterChannelLayer")
         for nth, ending in enumerate(ENDINGS)
     ],
 )
-def test_a_process_ends_at_once_and_without_a_word(kind, ending, redis_server, prefix):
+def test_a_process_ends_at_once_and_without_a_word(kind, ending, redis_server, single_node_cluster, prefix):
+    url = single_node_cluster.urls[0] if kind == "RedisClusterChannelLayer" else redis_server.url
     ended = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", USE + ENDINGS[ending], redis_server.url, prefix, kind],
+        [sys.executable, "-X", "dev", "-W", "error", "-c", USE + ENDINGS[ending], url, prefix, kind],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -124,7 +128,9 @@ def in_child(work):
 
 
 @pytest.mark.native("forks with threads")
-def test_a_forked_process_has_threads_connections_and_names_of_its_own(layer):
+def test_a_forked_process_has_threads_connections_and_names_of_its_own(any_layer):
+    layer = any_layer
+
     async def use(rounds):
         channel = await layer.new_channel()
         for number in range(rounds):

@@ -88,6 +88,18 @@ def test_the_settings_may_name_a_cluster(
         layer.close()
 
 
+def test_the_layer_of_asyncio_over_a_cluster_stands_for_the_one_within_it(
+    single_node_cluster: Cluster, prefix: str
+) -> None:
+    config = {"hosts": single_node_cluster.urls, "shards": 4, "prefix": prefix, "group_lease": 60}
+    with layers(BACKEND="asgi_redis.aio.RedisClusterChannelLayer", CONFIG=config):
+        layer = get_channel_layer()
+        assert type(layer).__name__ == "RedisClusterChannelLayer"
+        layer.send("mine!1", {"n": 1})
+        assert layer.receive(["mine!"]) == ("mine!1", {"n": 1})
+        layer.close()
+
+
 def test_a_cluster_without_shards_is_an_error_of_the_settings() -> None:
     with layers(BACKEND=CLUSTER, CONFIG=HOSTS), pytest.raises(ConfigurationError, match="shards is missing"):
         get_channel_layer()
