@@ -3,7 +3,7 @@
 from asgi_redis.connection.blocking_pop import BlockingPop, wait_for_first
 from asgi_redis.connection.cluster import Cluster
 from asgi_redis.connection.cluster_shard import ClusterShard, ClusterSlot
-from asgi_redis.connection.errors import describe_wrong_type, is_refusal, is_unsent
+from asgi_redis.connection.errors import describe_wrong_type, is_of_server, is_refusal, is_unsent
 from asgi_redis.connection.execute import Plan, Request, execute_on_shards, run_plan
 from asgi_redis.connection.hosts import parse_hosts, parse_sentinels, parse_start_nodes
 from asgi_redis.connection.pipeline import as_exception, begin, each_its_own, is_error, pipeline_execute
@@ -34,6 +34,7 @@ __all__ = [
     "has_partly_moved",
     "is_cluster_down",
     "is_error",
+    "is_of_server",
     "is_refusal",
     "is_unsent",
     "parse_hosts",

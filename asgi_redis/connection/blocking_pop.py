@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
+from asgi_redis.connection.errors import is_of_server
 from asgi_redis.connection.exchange import NoAnswer
 from asgi_redis.connection.redirection import is_refused_by_cluster
 from asgi_redis.connection.redis_py import is_unblocked
@@ -159,16 +160,7 @@ def wait_for_first(
     when a shard fails. With ``fail_fast`` the errors are returned; otherwise the first is raised, unless another
     shard has a message. After an exception the pops are to be given to ``requeue_taken``.
     """
-    failures: dict[BlockingPop, RedisError] = {}
-    started: list[BlockingPop] = []
-    for pop in pops:
-        try:
-            pop.start(fail_fast)
-            started.append(pop)
-        except RedisError as error:
-            if not fail_fast:
-                raise
-            failures[pop] = error
+    started, failures = _start_all(pops, fail_fast)
     ready = poll([*started, wakeup, *others], 0 if failures else timeout)
     for pop in started:
         pop.is_ending = True
@@ -189,6 +181,30 @@ def wait_for_first(
         requeue_all(pop.requeues())
         pop.taken = []
     return failures
+
+
+def _start_all(
+    pops: Sequence[BlockingPop], fail_fast: bool
+) -> tuple[list[BlockingPop], dict[BlockingPop, RedisError]]:
+    """Start the pops; return all that wait, and the errors of the others."""
+    started: list[BlockingPop] = []
+    failures: dict[BlockingPop, RedisError] = {}
+    unreachable: dict[Server, RedisError] = {}  # which several shards may be on
+    for pop in pops:
+        server = None
+        try:
+            server = pop.shard.server
+            if server in unreachable:
+                raise unreachable[server]
+            pop.start(fail_fast)
+            started.append(pop)
+        except RedisError as error:
+            if not fail_fast:
+                raise
+            failures[pop] = error
+            if server is not None and is_of_server(error):
+                unreachable[server] = error
+    return started, failures
 
 
 def _end_all(pops: Sequence[BlockingPop], ready: Sequence[Any], timeout: float) -> dict[BlockingPop, Exception]:

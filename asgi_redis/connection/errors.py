@@ -16,6 +16,7 @@ from redis.exceptions import (
     ReadOnlyError,
     RedisError,
     ResponseError,
+    TimeoutError,
 )
 
 from asgi_redis.connection import redis_py
@@ -63,6 +64,11 @@ def is_refusal(error: Exception) -> bool:
     if isinstance(error, (AuthenticationError, NoFreeConnection, OutOfMemoryError)):
         return False
     return is_unsent(error)
+
+
+def is_of_server(error: Exception) -> bool:
+    """Return whether other requests to the same server would fail now, too."""
+    return isinstance(error, TimeoutError) or is_refusal(error)
 
 
 def note_partly_sent(error: Exception) -> None:

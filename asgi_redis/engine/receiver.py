@@ -119,7 +119,7 @@ class Receiver:
                 continue
             if passed >= timeout:
                 return received
-            received = self._wait(call, turn, timeout - passed)
+            received = self._wait(call, call.policy.readable(turn), timeout - passed)
             if received:
                 return received
 

@@ -5,9 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
-from redis.exceptions import RedisError, TimeoutError
+from redis.exceptions import RedisError
 
-from asgi_redis.connection import Attempt, BlockingPop, Server, Shard, Take, has_partly_moved, wait_for_first
+from asgi_redis.connection import (
+    Attempt,
+    BlockingPop,
+    Server,
+    Shard,
+    Take,
+    has_partly_moved,
+    is_of_server,
+    wait_for_first,
+)
 from asgi_redis.engine.receive_call import ReceiveCall
 from asgi_redis.process import fork
 from asgi_redis.process.wakeup import WakeupPipe
@@ -51,8 +60,9 @@ class ShardSource:
         call.takes.append(take)
         try:
             taken = take.take(call.policy.leaves_out)
-        except TimeoutError as error:
-            call.hanging = {**call.hanging, server: error}
+        except RedisError as error:
+            if call.policy.leaves_out and is_of_server(error):
+                call.hanging = {**call.hanging, server: error}
             raise
         assert isinstance(taken, TakenMessages)
         return taken

@@ -25,8 +25,9 @@ def layer(nodes, cluster_layer):
     return cluster_layer(nodes, shards=SHARDS)
 
 
-def test_a_reader_waits_once_for_a_node_that_hangs(nodes, layer, prefix):
-    """It has ten shards, each of which is given a second."""
+@pytest.mark.parametrize("is_connected", [True, False])
+def test_a_reader_waits_once_for_a_node_that_hangs(is_connected, nodes, layer, prefix):
+    """It has ten shards, each of which is given a second, to answer or to be connected to."""
     places = [nodes.master_of(slot_of(f"{{{prefix}:{number}}}")) for number in range(SHARDS)]
     hanging = places[0]
     assert places.count(hanging) > 4
@@ -36,6 +37,8 @@ def test_a_reader_waits_once_for_a_node_that_hangs(nodes, layer, prefix):
     reader = layer.reader()
     layer.send("work", {})
     eventually(lambda: reader.receive_batch(["work", channel], 1, 0.1))  # it has asked all of them
+    if not is_connected:
+        layer.close()
     nodes.pause(hanging)
     layer.send(channel + "me", {"n": 1})
     started = time.monotonic()
@@ -43,6 +46,18 @@ def test_a_reader_waits_once_for_a_node_that_hangs(nodes, layer, prefix):
     while not received:
         received = reader.receive_batch(["work", channel], 1, 1)
     assert received == [(channel + "me", {"n": 1})]
+    assert time.monotonic() - started < 4
+    nodes.resume(hanging)
+
+
+def test_a_reader_that_begins_to_wait_connects_once_to_a_node_that_hangs(nodes, layer, prefix):
+    reader = layer.reader()
+    layer.send("work", {})
+    eventually(lambda: reader.receive_batch(["work"], 1, 0.1))
+    hanging = nodes.master_of(slot_of(f"{{{prefix}:0}}"))
+    nodes.pause(hanging)
+    started = time.monotonic()
+    assert reader.receive_batch(["work"], 5, 1) == []
     assert time.monotonic() - started < 4
     nodes.resume(hanging)
 
