@@ -10,7 +10,7 @@ from __future__ import annotations
 import concurrent.futures
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -57,8 +57,8 @@ class NodePipelines:
 
     def pipeline_to(self, server: Server, queue: ShardQueue) -> Pipeline:
         """Return the pipeline for a queue whose shard is on ``server``."""
-        if queue.server is not server:
-            queue.server = server
+        before, queue.server = queue.server, server
+        if before is not server and (before is not None or server not in self._pipelines):
             self.end_unused()
         if server not in self._pipelines:
             self._pipelines[server] = Pipeline(server, self.deliver)
@@ -69,6 +69,13 @@ class NodePipelines:
         used = {queue.shard.known_server or queue.server for queue in self._queues.values()}
         for server in self._pipelines.keys() - used:
             self._pipelines.pop(server).stop()
+
+    def start_retry(self, call: Callable[[], object], name: str) -> None:
+        """Make ``call`` in a thread. Raises ``RuntimeError`` where there is none."""
+        threading.Thread(target=call, name=name, daemon=True).start()
+
+    def rested(self, queue: ShardQueue) -> None:
+        """Take note that a queue is empty. With the lock held."""
 
     def deliver(self, answers: Iterable[Answer]) -> None:
         """Settle the futures of requests, but for the refused ones."""
@@ -98,7 +105,7 @@ class NodePipelines:
     def close(self, timeout: float) -> None:
         """End the threads within ``timeout`` seconds, after the requests of before."""
         deadline = time.monotonic() + timeout
-        marks = [queue.mark() for queue in self._queues.values()]
+        marks = [queue.mark() for queue in list(self._queues.values())]
         concurrent.futures.wait(marks, timeout)
         with self.lock:
             pipelines, self._pipelines = list(self._pipelines.values()), {}

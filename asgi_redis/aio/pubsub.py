@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, TypeVar
 from asgi_redis.aio.layer import AsyncChannelLayer
 from asgi_redis.aio.loop_waker import settle
 from asgi_redis.aio.pipelines import make_pipelines
-from asgi_redis.aio.runner import run_plan
+from asgi_redis.aio.runner import Closable, RequestQueues, run_plan
+from asgi_redis.aio.slot_pipelines import SlotPipelines
 from asgi_redis.connection import Plan
+from asgi_redis.engine.pubsub.placement import Placement, ServerPlacement
 from asgi_redis.engine.pubsub.subscription import Confirmation, Inbox, LoopWaiter, Subscription
 from asgi_redis.engine.pubsub.subscriptions import Subscriptions
 from asgi_redis.exceptions import LayerClosed
@@ -64,7 +66,8 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
             options = PubSubOptions(hosts=hosts, **options)  # TypeError where it is given twice
         super().__init__(pubsub.RedisPubSubChannelLayer(**options))
         self._subscriptions = self.layer.subscriptions
-        self._queues, pipelines = make_pipelines(self.layer.plans.shards)
+        queues, pipelines = _make_queues(self.layer.plans.placement)
+        self._queues = queues
         self._parts += pipelines
         self._closed = 0
 
@@ -191,3 +194,10 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
     def _close(self, timeout: float) -> None:
         self._closed += 1
         super()._close(timeout)
+
+
+def _make_queues(placement: Placement) -> tuple[RequestQueues, list[Closable]]:
+    if isinstance(placement, ServerPlacement):
+        return make_pipelines(placement.shards)
+    pipelines = SlotPipelines(str(placement))
+    return pipelines, [pipelines]

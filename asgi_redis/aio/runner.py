@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from queue import SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -44,6 +44,13 @@ class RequestQueue(Protocol):
 
     def submit(self, operation: Operation, future: AnyFuture) -> AnyFuture:
         """Return ``future``, which gets the result of ``operation``."""
+
+
+class RequestQueues(Protocol):
+    """The queue of each shard."""
+
+    def __getitem__(self, shard: Shard, /) -> RequestQueue:
+        """Return the queue of a shard."""
 
 
 class Closable(Protocol):
@@ -218,7 +225,7 @@ def _outcome(call: Callable[[], Any]) -> Any:
         return as_exception(error)
 
 
-async def run_plan(plan: Plan[T], queues: Mapping[Shard, RequestQueue]) -> T:
+async def run_plan(plan: Plan[T], queues: RequestQueues) -> T:
     """Carry out a plan by the queues of the shards, and return its result."""
     loop = asyncio.get_running_loop()
     results: list[Any] | None = None

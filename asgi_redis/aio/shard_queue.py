@@ -7,7 +7,9 @@ request; while it is made again, the later ones wait.
 
 from __future__ import annotations
 
+import functools
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Reversible, Sequence
 from typing import Any, Protocol
@@ -54,6 +56,12 @@ class Nodes(Protocol):
     def end_unused(self) -> None:
         """End the pipelines to nodes without a shard, which may have left."""
 
+    def start_retry(self, call: Callable[[], object], name: str) -> None:
+        """Make ``call`` in a thread. Raises ``RuntimeError`` where there is none."""
+
+    def rested(self, queue: ShardQueue) -> None:
+        """Take note that a queue is empty. With the lock held."""
+
     def deliver(self, answers: Iterable[Answer]) -> None:
         """Settle the futures of requests, but for the refused ones."""
 
@@ -80,6 +88,7 @@ class ShardQueue:
         self._is_sending = False
         self._sent = 0
         self._refused: list[ShardRequest] = []
+        self._retried_at = 0.0
 
     def submit(self, operation: Operation, future: AnyFuture) -> AnyFuture:
         """Return ``future``, which gets the result of ``operation``."""
@@ -107,6 +116,8 @@ class ShardQueue:
                     self._send(self._take())
             finally:
                 self._is_sending = False
+        if not self._requests and not self._is_busy and not self._is_sending:
+            self._nodes.rested(self)
 
     def _send(self, requests: list[ShardRequest]) -> None:
         if not requests:
@@ -157,9 +168,9 @@ class ShardQueue:
     # In a thread
 
     def _in_thread(self, call: Callable[[list[ShardRequest]], None], requests: list[ShardRequest]) -> None:
-        thread = threading.Thread(target=call, args=(requests,), name=f"retry at {self.shard.name}", daemon=True)
+        self._retried_at = time.monotonic()
         try:
-            thread.start()
+            self._nodes.start_retry(functools.partial(call, requests), f"retry at {self.shard.name}")
         except RuntimeError as error:  # there are too many, or the interpreter ends
             _fail(requests, error)
             self._resume([])
@@ -188,10 +199,11 @@ class ShardQueue:
         left = deque(requests)
         failure: Exception | None = None
         is_first = True
+        is_late = time.monotonic() - self._retried_at > self.shard.patience  # for want of a thread
         while left:
             request = left[0]
             if is_first or self._needs_no_pause(request):
-                outcome = self._again(request, fail_fast=failure is not None)
+                outcome = self._again(request, fail_fast=is_late or failure is not None)
             elif failure is not None:
                 outcome = each_its_own(failure, 2)[1]
             else:

@@ -38,15 +38,14 @@ _CHECK_SECONDS = 3600.0  # between two looks at the number of shards, which also
 
 
 class ClusterSlot(Shard):
-    """The data in one slot of a cluster. ``name`` is for errors and logs."""
+    """The data in one slot of a cluster."""
 
     moves = True
 
-    def __init__(self, cluster: Cluster, slot: int, name: str) -> None:
+    def __init__(self, cluster: Cluster, slot: int) -> None:
         self._cluster = cluster
         self.start_nodes = cluster.start_nodes
         self._slot = slot
-        self._name = name
 
     @property
     def server(self) -> Server:
@@ -54,11 +53,15 @@ class ClusterSlot(Shard):
 
     @property
     def name(self) -> object:
-        return self._name
+        return f"slot {self._slot} of the cluster of {self._cluster.name}"
 
     @property
     def place(self) -> object:
         return f"the cluster of {self._cluster.name}"
+
+    @property
+    def patience(self) -> float:
+        return self._cluster.patience
 
     @property
     def limits(self) -> ConnectionLimits:
@@ -159,7 +162,8 @@ class ClusterShard(ClusterSlot):
     """
 
     def __init__(self, cluster: Cluster, slot: int, name: str, claim: Operation, number: int) -> None:
-        super().__init__(cluster, slot, name)
+        super().__init__(cluster, slot)
+        self._name = name
         self._claim = claim
         self._number = number
         self._check_at = 0.0
@@ -169,6 +173,10 @@ class ClusterShard(ClusterSlot):
         if self._check_at <= time.monotonic():
             self._check(fail_fast=True)
         return super().server
+
+    @property
+    def name(self) -> object:
+        return self._name
 
     @property
     def known_server(self) -> Server | None:

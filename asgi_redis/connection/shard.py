@@ -54,6 +54,11 @@ class Shard:
         return self.name
 
     @property
+    def patience(self) -> float:
+        """The seconds for which a refused request is made again."""
+        return 0.0
+
+    @property
     def limits(self) -> ConnectionLimits:
         """The limits of the connections to each server."""
         return self._server.host.limits

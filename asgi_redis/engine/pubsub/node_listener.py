@@ -25,6 +25,7 @@ from asgi_redis.wire.pubsub import SHARDED
 logger = logging.getLogger("asgi_redis")
 
 _MOVES_AT_ONCE = 3  # of a subscription from node to node, without a pause
+_LOOKS = 2  # at the cluster after a node has lost a slot: the first may be too early
 
 
 class NodeListener(Listener):
@@ -40,7 +41,7 @@ class NodeListener(Listener):
         super().__init__(server, owner, cluster.patience)
         self._cluster = cluster
         self._is_unreachable = False
-        self._has_lost_slots = False
+        self._looks_left = 0
 
     def _work(self) -> None:
         if self._is_unreachable:
@@ -78,9 +79,8 @@ class NodeListener(Listener):
 
     def _check(self, link: Link, now: float, last: float) -> None:
         hangs = link.is_overdue(last)
-        if hangs or self._has_lost_slots:
-            # A node that has become a replica still takes subscriptions.
-            self._has_lost_slots = False
+        if hangs or self._looks_left:
+            self._looks_left = max(0, self._looks_left - 1)
             self._leave_to_others(self.server if hangs else None)
         with self._lock:
             if not self.subscriptions and not self._stopped:
@@ -118,7 +118,8 @@ class NodeListener(Listener):
 
     def _unsubscribed(self, name: bytes) -> None:
         """Subscribe again where the slot is: the node, which had it, may say where."""
-        self._has_lost_slots = True
+        # A node that has become a replica takes subscriptions, too, so its answer does not tell.
+        self._looks_left = _LOOKS
         subscription = self.subscriptions.get(name)
         if subscription is not None:
             subscription.lose(time.monotonic())

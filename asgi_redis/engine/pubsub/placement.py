@@ -20,10 +20,6 @@ class Placement(Protocol):
     """Which server has which name on Redis, and the commands to use there."""
 
     @property
-    def shards(self) -> Sequence[Shard]:
-        """All places to publish at, where they are known."""
-
-    @property
     def commands(self) -> PubSubCommands:
         """The commands of publishing and subscribing."""
 
@@ -70,14 +66,16 @@ class ClusterPlacement:
     """Names on a Redis Cluster, each on the node that has its slot."""
 
     commands = SHARDED
-    shards: Sequence[Shard] = ()
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
+        self._slots: dict[int, Shard] = {}
 
     def shard_of(self, name: bytes) -> Shard:
         slot = key_slot(name)
-        return ClusterSlot(self._cluster, slot, f"slot {slot} of the cluster of {self._cluster.name}")
+        if slot not in self._slots:
+            self._slots[slot] = ClusterSlot(self._cluster, slot)
+        return self._slots[slot]
 
     def server_of(self, name: bytes) -> Server | None:
         return self._cluster.known_server_of(key_slot(name))
