@@ -68,6 +68,10 @@ class ClusterSlot(Shard):
         return self._cluster.limits
 
     @property
+    def likely_server(self) -> Server | None:
+        return self._cluster.known_server_of(self._slot)
+
+    @property
     def known_server(self) -> Server | None:
         cluster = self._cluster
         return cluster.known_server_of(self._slot) if cluster.is_trusted else None

@@ -64,6 +64,11 @@ class Shard:
         return self._server.host.limits
 
     @property
+    def likely_server(self) -> Server | None:
+        """The server that will be asked next, where that is known."""
+        return self._server
+
+    @property
     def known_server(self) -> Server | None:
         """The server where it is known without asking for it."""
         return self._server

@@ -46,12 +46,26 @@ class ShardSource:
         while True:
             try:
                 if attempt is None:
-                    return self._take(call, operation, self.shard.server)
+                    return self._take(call, operation, self._locate(call))
                 return self._take(call, operation.asking() if attempt.asks else operation, attempt.server)
             except RedisError as error:
                 if has_partly_moved(error) and len(queues) > 1:
                     return self._take_one_by_one(call, queues, limit, limits)
                 attempt = self.shard.next_attempt(error, call.policy.leaves_out, attempt)
+
+    def _locate(self, call: ReceiveCall) -> Server:
+        """Return the server; at its first use a shard asks something there."""
+        likely = self.shard.likely_server if call.policy.leaves_out else None
+        if likely is None:
+            return self.shard.server
+        if likely in call.hanging:
+            raise call.hanging[likely]
+        try:
+            return self.shard.server
+        except RedisError as error:
+            if is_of_server(error):
+                call.hanging = {**call.hanging, likely: error}
+            raise
 
     def _take(self, call: ReceiveCall, operation: Operation, server: Server) -> TakenMessages:
         if call.hanging and server in call.hanging:

@@ -62,6 +62,23 @@ def test_a_reader_that_begins_to_wait_connects_once_to_a_node_that_hangs(nodes, 
     nodes.resume(hanging)
 
 
+def test_so_does_a_reader_that_has_asked_none_of_them_before(nodes, cluster_layer, prefix):
+    """A shard that is used for the first time is asked something: all of those on the node would wait for that."""
+    places = [nodes.master_of(slot_of(f"{{{prefix}:{number}}}")) for number in range(SHARDS)]
+    hanging = places[0]
+    names = (f"c{n}!" for n in range(1000))
+    channel = next(name for name in names if places[shard_of(name.encode(), SHARDS)] != hanging)
+    cluster_layer(nodes, shards=SHARDS).send(channel + "me", {"n": 1})
+    reader = cluster_layer(nodes, shards=SHARDS).reader()
+    nodes.pause(hanging)
+    started = time.monotonic()
+    received = reader.receive_batch(["work", channel], 2, 1)  # it asks all of them for the second
+    assert received == [(channel + "me", {"n": 1})]
+    assert time.monotonic() - started < 5
+    nodes.resume(hanging)
+    reader.close()
+
+
 def test_all_shards_of_a_node_share_its_connections(nodes, layer):
     for _ in range(2 * SHARDS):
         layer.send("work", {})
