@@ -61,11 +61,6 @@ class Exchange:
         self._sent: list[int] = []
         self._chunks: list[bytes] = []
 
-    @property
-    def is_for_one_server(self) -> bool:
-        """Whether it may be made at one server only."""
-        return self._given is not None
-
     def run(self) -> None:
         """
         Send the request and read the replies, or do the rest of that.

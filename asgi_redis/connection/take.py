@@ -13,6 +13,7 @@ from typing import Any
 from redis.exceptions import RedisError, ResponseError, TimeoutError
 
 from asgi_redis.connection.exchange import Exchange, NoAnswer
+from asgi_redis.connection.redis_py import write
 from asgi_redis.connection.server import Server
 from asgi_redis.connection.shard import Shard
 from asgi_redis.exceptions import UnsupportedRedis
@@ -126,9 +127,27 @@ class Take(Exchange):
             except Exception as error:  # noqa: BLE001  the call has raised an error long ago
                 self.fail(error)
                 return
-        self.release()
-        # At no other server: a replica that has taken over has these messages, too, and hands them out.
-        requeue_all(Exchange(self.shard, self._requeue(one), self.server) for one in taken)
+        self._requeue_here(taken)
+
+    def _requeue_here(self, taken: Iterable[Taken]) -> None:
+        """
+        Put messages back on the connection that they came on.
+
+        It leads to the same server for certain. A replica that has taken over from it has these messages, too, and
+        may have handed them out.
+        """
+        try:
+            for one in taken:
+                operation = self._requeue(one)
+                write(self._connection, operation.packed)
+                self.server.read(self._connection, operation)
+        except (RedisError, UnsupportedRedis) as error:
+            logger.error(
+                "Messages of a late reply of %s are lost, unless a replica has them: %s", self.server.host, error
+            )
+            self.fail(error)
+        else:
+            self.release()
 
 
 def requeue_all(requeues: Iterable[Exchange]) -> None:
@@ -152,8 +171,6 @@ def _run(requeue: Exchange) -> None:
     try:
         requeue.run()
     except RedisError as error:
-        if requeue.is_for_one_server:
-            raise
         requeue.shard.retry(requeue.operation, error)  # the shard may have moved since the message was taken
 
 

@@ -220,3 +220,27 @@ def test_an_old_master_that_hangs_is_left_once_there_is_a_new_one(fresh_cluster,
             assert client.zcard(f"{layer.prefix}work") >= 1
     finally:
         resume(old)
+
+
+@pytest.mark.soak
+def test_what_an_old_master_takes_when_it_goes_on_is_not_handed_out_a_second_time(fresh_cluster, sentinel_layer_for):
+    """It carries out a receive from before it hung, whose messages the new master has handed out."""
+    layer = sentinel_layer_for(fresh_cluster, services=["one"], connection_kwargs={"socket_timeout": 1})
+    reader = layer.reader()
+    for n in range(5):
+        layer.send("work", {"n": n})
+    old = fresh_cluster.services["one"][0]
+    with client_of(old) as client:
+        client.set(f"{layer.prefix}-replicated", "")
+        assert client.wait(1, 2000) >= 1
+    pause(old)
+    try:
+        assert reader.receive_batch(["work"], 10) == []  # the old master is asked all the same
+        assert eventually(lambda: fresh_cluster.master_of("one"), timeout=20) is not old
+        received = eventually(lambda: layer.receive_batch(["work"], 10), timeout=20)
+    finally:
+        resume(old)
+    reader.close()
+    assert layer._shards[0].server.background_replies.settle(time.monotonic() + 10)
+    assert [message["n"] for _, message in received] == [0, 1, 2, 3, 4]
+    assert layer.receive_batch(["work"], 10) == []
