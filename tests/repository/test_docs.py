@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
     ROOT / "README.rst",
     ROOT / "CONTRIBUTING.rst",
+    ROOT / "docs" / "benchmarks_cluster.rst",
     ROOT / "docs" / "benchmarks_interface.rst",
     ROOT / "docs" / "layers.rst",
     ROOT / "docs" / "channels4.rst",
