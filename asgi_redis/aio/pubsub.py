@@ -12,7 +12,7 @@ from asgi_redis.aio.pipelines import make_pipelines
 from asgi_redis.aio.runner import Closable, RequestQueues, run_plan
 from asgi_redis.aio.slot_pipelines import SlotPipelines
 from asgi_redis.connection import Plan
-from asgi_redis.engine.pubsub.placement import Placement, ServerPlacement
+from asgi_redis.engine.pubsub.placement import ClusterPlacement, ServerPlacement
 from asgi_redis.engine.pubsub.subscription import Confirmation, Inbox, LoopWaiter, Subscription
 from asgi_redis.engine.pubsub.subscriptions import Subscriptions
 from asgi_redis.exceptions import LayerClosed
@@ -66,7 +66,7 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
             options = PubSubOptions(hosts=hosts, **options)  # TypeError where it is given twice
         super().__init__(pubsub.RedisPubSubChannelLayer(**options))
         self._subscriptions = self.layer.subscriptions
-        queues, pipelines = _make_queues(self.layer.plans.placement)
+        queues, pipelines = _make_queues(self.layer.placement)
         self._queues = queues
         self._parts += pipelines
         self._closed = 0
@@ -196,8 +196,8 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
         super()._close(timeout)
 
 
-def _make_queues(placement: Placement) -> tuple[RequestQueues, list[Closable]]:
-    if isinstance(placement, ServerPlacement):
-        return make_pipelines(placement.shards)
-    pipelines = SlotPipelines(str(placement))
-    return pipelines, [pipelines]
+def _make_queues(placement: ServerPlacement | ClusterPlacement) -> tuple[RequestQueues, list[Closable]]:
+    if isinstance(placement, ClusterPlacement):
+        pipelines = SlotPipelines(placement.cluster)
+        return pipelines, [pipelines]
+    return make_pipelines(placement.shards)

@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from asgi_redis.aio.pipelines import NodePipelines
 from asgi_redis.aio.runner import AnyFuture, IOThreads
 from asgi_redis.aio.shard_queue import ShardQueue
-from asgi_redis.connection import Shard
+from asgi_redis.connection import Cluster, Shard
 from asgi_redis.wire import Operation
 
 _THREADS = 8
@@ -53,8 +53,9 @@ class SlotRequests:
 class SlotPipelines(NodePipelines):
     """Pipelines to the nodes of a cluster, for its slots as shards."""
 
-    def __init__(self, name: str) -> None:
-        self._retries = RetryThreads(f"retries at the cluster of {name}", _THREADS)
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._retries = RetryThreads(f"retries at the cluster of {cluster.name}", _THREADS)
         super().__init__(())
 
     def start_process(self) -> None:
@@ -69,6 +70,10 @@ class SlotPipelines(NodePipelines):
         if shard not in self._queues:
             self._queues[shard] = ShardQueue(shard, self)
         return self._queues[shard]
+
+    def end_unused(self) -> None:
+        for server in self._pipelines.keys() - self._cluster.servers:
+            self._pipelines.pop(server).stop()
 
     def rested(self, queue: ShardQueue) -> None:
         if self._queues.get(queue.shard) is queue:

@@ -74,6 +74,11 @@ class Cluster:
         """The name in errors and logs: the first start node."""
         return self.start_nodes[0].name
 
+    @property
+    def servers(self) -> set[Server]:
+        """The nodes that were in use and have not left."""
+        return set(self._servers.values())
+
     # Where a slot is
 
     @property

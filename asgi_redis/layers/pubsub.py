@@ -9,7 +9,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated
 
 from asgi_redis.connection import Server, Shard, parse_hosts, run_plan
-from asgi_redis.engine.pubsub.placement import ClusterPlacement, Placement, ServerPlacement
+from asgi_redis.engine.pubsub.placement import ClusterPlacement, ServerPlacement
 from asgi_redis.engine.pubsub.publisher import Publisher
 from asgi_redis.engine.pubsub.receiver import PubSubReader, PubSubReceiver
 from asgi_redis.engine.pubsub.subscription import Inbox, LocalGroup
@@ -80,16 +80,17 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         self.prefix = settings["prefix"]
         self.on_disconnect = settings["on_disconnect"]
         self.on_reconnect = settings["on_reconnect"]
-        self._placement = _placement(settings)
+        self.placement = _placement(settings)
+        """The servers of channels and groups."""
         self.subscriptions = Subscriptions(
-            self._placement,
+            self.placement,
             self.expiry,
             self.group_expiry,
             self.on_disconnect,
             self.on_reconnect,
             self._serializer.serialize,
         )
-        self.plans = Publisher(self._placement, self.prefix, self.encoder, self)
+        self.plans = Publisher(self.placement, self.prefix, self.encoder, self)
         """The sending calls as plans, for another runner than this layer's blocking one."""
         self._receiver = PubSubReceiver(self.subscriptions, self.decoder)
         # The listening threads hold no reference to the layer: it may be collected while they run.
@@ -234,13 +235,13 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         """
         for keeper in self.subscriptions.stop():
             keeper.join(_JOIN_SECONDS)
-        self._placement.drop_idle()
+        self.placement.drop_idle()
 
     def __str__(self) -> str:
-        return f"{type(self).__name__}({self._placement})"
+        return f"{type(self).__name__}({self.placement})"
 
 
-def _placement(settings: PubSubOptions) -> Placement:
+def _placement(settings: PubSubOptions) -> ServerPlacement | ClusterPlacement:
     if settings["cluster"]:
         return ClusterPlacement(connect_cluster(settings, keeps_keys=False))
     if settings["address_remap"] is not None:

@@ -68,23 +68,23 @@ class ClusterPlacement:
     commands = SHARDED
 
     def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+        self.cluster = cluster
         self._slots: dict[int, Shard] = {}
 
     def shard_of(self, name: bytes) -> Shard:
         slot = key_slot(name)
         if slot not in self._slots:
-            self._slots[slot] = ClusterSlot(self._cluster, slot)
+            self._slots[slot] = ClusterSlot(self.cluster, slot)
         return self._slots[slot]
 
     def server_of(self, name: bytes) -> Server | None:
-        return self._cluster.known_server_of(key_slot(name))
+        return self.cluster.known_server_of(key_slot(name))
 
     def keeper(self, server: Server | None, owner: KeeperOwner) -> Keeper:
-        return Placer(self._cluster, owner) if server is None else NodeListener(server, self._cluster, owner)
+        return Placer(self.cluster, owner) if server is None else NodeListener(server, self.cluster, owner)
 
     def drop_idle(self) -> None:
-        self._cluster.drop_idle()
+        self.cluster.drop_idle()
 
     def __str__(self) -> str:
-        return f"hosts=[{self._cluster.name}], cluster=True"
+        return f"hosts=[{self.cluster.name}], cluster=True"

@@ -16,7 +16,7 @@ class Publisher:
     """The sending side of a layer."""
 
     def __init__(self, placement: Placement, prefix: str, encoder: MessageEncoder, rules: CallRules) -> None:
-        self.placement = placement
+        self._placement = placement
         self._publish = placement.commands.publish
         self._prefix = prefix
         self._encode = encoder.encode
@@ -51,4 +51,4 @@ class Publisher:
 
     def _place(self, name: str) -> tuple[Shard, bytes]:
         encoded = name.encode()
-        return self.placement.shard_of(encoded), encoded
+        return self._placement.shard_of(encoded), encoded

@@ -160,6 +160,32 @@ class TestServers:
         assert layer.receive([channel], block=True) == (channel, {"n": 1})
         assert list(layer.subscriptions.inboxes) == [channel]
 
+    def test_a_user_who_may_do_what_the_documentation_says(self, pubsub_layer_for, fresh_single_node_cluster):
+        (node,) = fresh_single_node_cluster.nodes
+        commands = ["+cluster|slots", "+ping", "+info", "+spublish", "+ssubscribe", "+sunsubscribe", "&*"]
+        fresh_single_node_cluster.run(node, "ACL", "SETUSER", "bob", "on", ">pw", "-@all", *commands)
+        layer = pubsub_layer_for(f"redis://bob:pw@{node.host}:{node.port}", cluster=True)
+        channel = layer.new_channel()
+        layer.group_add("chat", channel)
+        layer.send_group("chat", {"n": 1})
+        assert layer.receive([channel], block=True) == (channel, {"n": 1})
+        layer.group_discard("chat", channel)
+        layer.send(channel, {"n": 2})
+        assert layer.receive([channel], block=True) == (channel, {"n": 2})
+
+    def test_nodes_whose_addresses_lead_nowhere(self, pubsub_layer_for, fresh_single_node_cluster):
+        (node,) = fresh_single_node_cluster.nodes
+        unreachable = "192.0.2.1"  # RFC 5737: for documentation
+        fresh_single_node_cluster.run(node, "CONFIG", "SET", "cluster-announce-ip", unreachable)
+        slots = lambda: fresh_single_node_cluster.run(node, "CLUSTER", "SLOTS")  # noqa: E731
+        eventually(lambda: slots()[0][2][0] == unreachable.encode())
+        layer = pubsub_layer_for(
+            *fresh_single_node_cluster.urls, cluster=True, address_remap=lambda address: (node.host, address[1])
+        )
+        channel = layer.new_channel()
+        layer.send(channel, {"n": 1})
+        assert layer.receive([channel], block=True) == (channel, {"n": 1})
+
 
 class TestBadInput:
     def test_a_server_that_is_no_cluster(self, pubsub_layer_for, redis_server):

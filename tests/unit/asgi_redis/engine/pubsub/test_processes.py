@@ -14,7 +14,7 @@ FORK = """
 import os, sys
 from asgi_redis import RedisPubSubChannelLayer
 
-layer = RedisPubSubChannelLayer(hosts=sys.argv[2:], prefix=sys.argv[1])
+layer = RedisPubSubChannelLayer(hosts=sys.argv[3:], prefix=sys.argv[1], cluster=sys.argv[2] == "cluster")
 channel = layer.new_channel()
 layer.group_add("chat", channel)
 prefixes = {layer.client_prefix}
@@ -53,7 +53,7 @@ INHERITED = """
 import os, signal, sys
 from asgi_redis import RedisPubSubChannelLayer
 
-layer = RedisPubSubChannelLayer(hosts=sys.argv[2:], prefix=sys.argv[1])
+layer = RedisPubSubChannelLayer(hosts=sys.argv[3:], prefix=sys.argv[1], cluster=sys.argv[2] == "cluster")
 layer.new_channel()
 if os.fork() == 0:
     os.write(1, b"%d" % os.getpid())
@@ -69,7 +69,8 @@ import random, sys
 import gevent
 from asgi_redis import RedisPubSubChannelLayer
 
-layer = RedisPubSubChannelLayer(hosts=sys.argv[2:], prefix=sys.argv[1], capacity=100000)
+cluster = sys.argv[2] == "cluster"
+layer = RedisPubSubChannelLayer(hosts=sys.argv[3:], prefix=sys.argv[1], cluster=cluster, capacity=100000)
 shared = layer.new_channel()
 received, timeouts, done = [], [], []
 
@@ -114,7 +115,7 @@ EXIT = """
 import sys, threading
 from asgi_redis import RedisPubSubChannelLayer
 
-layer = RedisPubSubChannelLayer(hosts=sys.argv[2:], prefix=sys.argv[1])
+layer = RedisPubSubChannelLayer(hosts=sys.argv[3:], prefix=sys.argv[1], cluster=sys.argv[2] == "cluster")
 channel = layer.new_channel()
 threading.Thread(target=layer.receive, args=([channel], True), daemon=True).start()
 """
@@ -127,15 +128,23 @@ def run(program, *arguments):
     return ended
 
 
-@pytest.mark.parametrize("shards", [1, 3])
-def test_a_forked_process_listens_for_itself_and_takes_nothing_from_its_parent(three_redis_servers, prefix, shards):
+@pytest.fixture(params=["server", "shards", "cluster"])
+def place(request, three_redis_servers, three_shared_masters):
+    """The kind of place, and the URLs of its servers."""
+    if request.param == "cluster":
+        return [request.param, *three_shared_masters.urls]
+    servers = three_redis_servers if request.param == "shards" else three_redis_servers[:1]
+    return [request.param, *(server.url for server in servers)]
+
+
+def test_a_forked_process_listens_for_itself_and_takes_nothing_from_its_parent(place, prefix):
     # Python 3.12 warns of forks while threads run, which this tests.
     program = f"import warnings; warnings.simplefilter('ignore', DeprecationWarning)\n{FORK}"
-    run(program, prefix, *[server.url for server in three_redis_servers[:shards]])
+    run(program, prefix, *place)
 
 
 def test_a_forked_process_does_not_keep_the_connection_of_its_parent_open(redis_server, prefix):
-    command = [sys.executable, "-W", "ignore", "-c", INHERITED, prefix, redis_server.url]
+    command = [sys.executable, "-W", "ignore", "-c", INHERITED, prefix, "server", redis_server.url]
     child = subprocess.run(command, stdout=subprocess.PIPE, timeout=20)
     try:
         eventually(lambda: subscribed(redis_server, prefix) == [])
@@ -143,14 +152,12 @@ def test_a_forked_process_does_not_keep_the_connection_of_its_parent_open(redis_
         subprocess.run(["kill", "-9", child.stdout.decode()], check=True)
 
 
-@pytest.mark.parametrize("shards", [1, 3])
-def test_under_gevent_timeouts_at_any_moment_lose_nothing(three_redis_servers, prefix, shards):
+def test_under_gevent_timeouts_at_any_moment_lose_nothing(place, prefix):
     pytest.importorskip("gevent")
-    urls = [server.url for server in three_redis_servers[:shards]]
-    ended = subprocess.run([sys.executable, "-c", GEVENT, prefix, *urls], capture_output=True, text=True, timeout=50)
+    ended = subprocess.run([sys.executable, "-c", GEVENT, prefix, *place], capture_output=True, text=True, timeout=50)
     assert ended.returncode == 0, ended.stderr
 
 
-def test_the_end_of_the_interpreter_is_quiet_and_prompt(redis_server, prefix):
-    ended = run(EXIT, prefix, redis_server.url)
+def test_the_end_of_the_interpreter_is_quiet_and_prompt(place, prefix):
+    ended = run(EXIT, prefix, *place)
     assert ended.stdout + ended.stderr == ""

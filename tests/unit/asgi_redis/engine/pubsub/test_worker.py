@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from tests.support.clusters import slot_of
+from tests.support.pubsub.nodes import all_listening, other_master
 from tests.support.pubsub.subscribers import subscribed
 from tests.support.waiting import eventually
 from workers import Worker, route
@@ -43,6 +45,33 @@ def test_a_worker_serves_its_channels_also_after_a_restart_of_redis(pubsub_layer
         for number in range(4):
             sender.send(names[number], {"n": number})
         eventually(lambda: sorted(ran) == list(range(4)))
+    finally:
+        worker.quiet()
+        assert worker.stop(time.monotonic() + 10)
+
+
+def test_a_worker_over_a_cluster_serves_its_channels_also_after_their_slots_have_moved(
+    pubsub_layer_for, three_masters, prefix
+):
+    layer = pubsub_layer_for(*three_masters.urls, cluster=True, capacity=1000)
+    sender = pubsub_layer_for(*three_masters.urls, cluster=True)
+    ran = []
+
+    def consumer(message):
+        ran.append(message["n"])
+
+    names = {f"{prefix}.work.{number}" for number in range(4)}
+    worker = Worker(layer, [route(name, consumer) for name in names], pool=Pool(4))
+    worker.start()
+    try:
+        for _ in range(2):
+            eventually(lambda: all_listening(three_masters, prefix) == names)
+            ran.clear()
+            for number, name in enumerate(names):
+                sender.send(name, {"n": number})
+            eventually(lambda: sorted(ran) == list(range(4)))
+            for name in names:
+                three_masters.move_slot(slot_of(name), other_master(three_masters, name))
     finally:
         worker.quiet()
         assert worker.stop(time.monotonic() + 10)
