@@ -6,8 +6,8 @@ all of them four times in that time. In between, a look at one small key, the le
 the data. If not, such as after a restart, FLUSHDB or a failover, a round restores the missing memberships.
 
 All requests go through the queue of the joins and discards, in one order: a membership that was discarded cannot come
-back. A node of a cluster may refuse a join and carry out the discard that was sent with it, so a refused join is made
-again only where there was no discard. A renewal that comes late puts back nothing that the ledger knows.
+back. A node of a cluster may refuse a join, or a renewal, and carry out the discard that was sent with it. So such a
+request is made again only for the memberships that were not discarded meanwhile.
 """
 
 from __future__ import annotations
@@ -222,14 +222,22 @@ class Memberships:
         for start in range(0, len(keys), _MAX_BATCH):
             with self._lock:
                 present = [key for key in keys[start : start + _MAX_BATCH] if self._is_wanted(key)]
-                memberships = [Membership(*key, self._joined[key]) for key in present]
-                renewing = self._ask(self._operations.renew(memberships)) if memberships else None
+                renewal = self._renewal(present)
+                renewing = None if renewal is None else self._ask(renewal)
             if renewing is not None:
-                removed += sum([self._remove(membership) for membership in self._result_of(renewing)])
+                removed += sum([self._remove(membership) for membership in self._result_of(renewing) or ()])
         if removed:
             logger.info("%s: %s memberships were removed by other processes", self._name, removed)
         ended: bool = self._result_of(self._ask(self._operations.end(last, self._round)))
         return ended
+
+    def _renewal(self, keys: Sequence[tuple[str, str]]) -> Operation | None:
+        """Return the request to renew memberships, without the discarded ones."""
+        with self._lock:
+            memberships = [Membership(*key, self._joined[key]) for key in keys if key in self._joined]
+        if not memberships:
+            return None
+        return self._operations.renew(memberships, functools.partial(self._renewal, keys))
 
     def _is_wanted(self, key: tuple[str, str]) -> bool:
         """Whether to renew a membership; forget it where its channel is not received from."""

@@ -30,8 +30,8 @@ class PipelinedChannelLayer(AsyncChannelLayer):
 
     def __init__(self, layer: redis.RedisChannelLayer) -> None:
         super().__init__(layer)
-        self._queues, pipelines = make_pipelines(layer.plans.shards)
-        self._parts += pipelines
+        self._pipelines = make_pipelines(layer.plans.shards)
+        self._parts += self._pipelines.threads
 
     async def send(self, channel: str, message: Message) -> None:
         """
@@ -59,7 +59,7 @@ class PipelinedChannelLayer(AsyncChannelLayer):
         return await self._carry(self.layer.plans.group_send(group, message))
 
     async def _carry(self, plan: Plan[T]) -> T:
-        return await run_plan(plan, self._queues)
+        return await run_plan(plan, self._pipelines.queues)
 
 
 def asynchronous(layer: BaseChannelLayer | AsyncChannelLayer) -> AsyncChannelLayer:

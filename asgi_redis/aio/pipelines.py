@@ -1,8 +1,8 @@
 """
 The pipelines of a layer: one to each server, or to each node of a cluster.
 
-A shard that is a server has a pipeline to itself. The shards of a cluster share those to the nodes, and each has a
-queue of requests, which go to the node that has the shard at the time.
+A shard that is a server has a pipeline to itself. The shards of a cluster share those to the nodes, and have queues
+of requests, which go to the node that has the shard at the time.
 """
 
 from __future__ import annotations
@@ -11,33 +11,45 @@ import concurrent.futures
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError
 
 from asgi_redis.aio.loop_waker import Future, settle
-from asgi_redis.aio.runner import Closable, Pipeline, RequestQueue
+from asgi_redis.aio.runner import Closable, Pipeline, RequestQueues
 from asgi_redis.aio.shard_queue import Answer, ShardQueue, ShardRequest
 from asgi_redis.connection import Server, Shard
 from asgi_redis.process import fork
 
 
-def make_pipelines(shards: Sequence[Shard]) -> tuple[dict[Shard, RequestQueue], list[Closable]]:
-    """Return the queues of the shards, and the threads that work on them."""
+class Pipelines(NamedTuple):
+    """
+    The queues of the shards of a layer, and the threads that work on them.
+
+    ``of_groups`` are for the calls that add and discard members. While a slot moves, such a call may have to wait,
+    and those in ``queues`` go on.
+    """
+
+    queues: RequestQueues
+    of_groups: RequestQueues
+    threads: Sequence[Closable]
+
+
+def make_pipelines(shards: Sequence[Shard]) -> Pipelines:
+    """Return the pipelines of a layer, which start at their first use."""
     if any(shard.moves for shard in shards):
         nodes = NodePipelines(shards)
-        return nodes.queues, [nodes]
+        return Pipelines(nodes.queues, nodes.of_groups, [nodes])
     pipelines = {shard: Pipeline(shard.server) for shard in shards}
-    return {**pipelines}, [*pipelines.values()]
+    return Pipelines(pipelines, pipelines, [*pipelines.values()])
 
 
 class NodePipelines:
     """The pipelines to the nodes of a cluster, one for each that has a shard."""
 
     def __init__(self, shards: Sequence[Shard]) -> None:
-        self._queues = {shard: ShardQueue(shard, self) for shard in shards}
-        self.queues: dict[Shard, RequestQueue] = {**self._queues}
-        """The queues by shard, as others see them."""
+        self.queues = {shard: ShardQueue(shard, self) for shard in shards}
+        self.of_groups = {shard: ShardQueue(shard, self) for shard in shards}
         self.start_process()
         fork.register(self)
 
@@ -46,8 +58,11 @@ class NodePipelines:
         # Reentrant, as that of the pipelines.
         self._own_lock = threading.RLock()
         self._pipelines: dict[Server, Pipeline] = {}
-        for queue in self._queues.values():
+        for queue in self._all_queues():
             queue.start_process()
+
+    def _all_queues(self) -> list[ShardQueue]:
+        return [*self.queues.values(), *self.of_groups.values()]
 
     @property
     def lock(self) -> threading.RLock:
@@ -66,7 +81,7 @@ class NodePipelines:
 
     def end_unused(self) -> None:
         """End the pipelines to nodes without a shard, which may have left."""
-        used = {queue.shard.known_server or queue.server for queue in self._queues.values()}
+        used = {queue.shard.known_server or queue.server for queue in self._all_queues()}
         for server in self._pipelines.keys() - used:
             self._pipelines.pop(server).stop()
 
@@ -105,7 +120,7 @@ class NodePipelines:
     def close(self, timeout: float) -> None:
         """End the threads within ``timeout`` seconds, after the requests of before."""
         deadline = time.monotonic() + timeout
-        marks = [queue.mark() for queue in list(self._queues.values())]
+        marks = [queue.mark() for queue in self._all_queues()]
         concurrent.futures.wait(marks, timeout)
         with self.lock:
             pipelines, self._pipelines = list(self._pipelines.values()), {}

@@ -196,8 +196,9 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
         super()._close(timeout)
 
 
-def _make_queues(placement: ServerPlacement | ClusterPlacement) -> tuple[RequestQueues, list[Closable]]:
+def _make_queues(placement: ServerPlacement | ClusterPlacement) -> tuple[RequestQueues, Sequence[Closable]]:
     if isinstance(placement, ClusterPlacement):
-        pipelines = SlotPipelines(placement.cluster)
-        return pipelines, [pipelines]
-    return make_pipelines(placement.shards)
+        of_slots = SlotPipelines(placement.cluster)
+        return of_slots, [of_slots]
+    pipelines = make_pipelines(placement.shards)
+    return pipelines.queues, pipelines.threads

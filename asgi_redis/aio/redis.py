@@ -10,6 +10,7 @@ from asgi_redis import exceptions
 from asgi_redis.aio.attendance import Attendance
 from asgi_redis.aio.memberships import Memberships, restore_all
 from asgi_redis.aio.pipelined import PipelinedChannelLayer
+from asgi_redis.aio.runner import run_plan
 from asgi_redis.engine.outage import OutageNotices
 from asgi_redis.engine.reader import Reader
 from asgi_redis.layers import redis
@@ -62,7 +63,7 @@ class RedisChannelLayer(PipelinedChannelLayer):
         process_name = functools.partial(getattr, layer, "client_prefix")
         self._memberships = [
             Memberships(
-                self._queues[shard],
+                self._pipelines.of_groups[shard],
                 MembershipOperations(keys, process_name, layer.group_expiry, self.group_lease),
                 attendance,
                 self.group_lease,
@@ -117,7 +118,7 @@ class RedisChannelLayer(PipelinedChannelLayer):
         """
         layer = self.layer
         if not (isinstance(channel, str) and self._is_own(channel)):
-            await self._carry(layer.plans.group_add(group, channel))
+            await run_plan(layer.plans.group_add(group, channel), self._pipelines.of_groups)
             return
         layer.valid_group_name(group)
         layer.valid_channel_name(channel)
@@ -127,7 +128,7 @@ class RedisChannelLayer(PipelinedChannelLayer):
         """Remove ``channel`` from ``group``, if it is in there, in one round trip."""
         self.layer.valid_group_name(group)
         self._memberships[self.layer.plans.group_shard(group)].leave(group, channel)
-        await self._carry(self.layer.plans.group_discard(group, channel))
+        await run_plan(self.layer.plans.group_discard(group, channel), self._pipelines.of_groups)
 
     async def flush(self) -> None:
         for memberships in self._memberships:

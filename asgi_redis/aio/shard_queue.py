@@ -68,7 +68,7 @@ class Nodes(Protocol):
 
 class ShardQueue:
     """
-    The queue of one shard, guarded by the lock of ``nodes``.
+    A queue of one shard, guarded by the lock of ``nodes``.
 
     The first requests are in the pipeline of a node. When all of them are answered, the next ones go to the node that
     has the shard then. A thread makes refused requests again.

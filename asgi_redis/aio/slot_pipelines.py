@@ -59,7 +59,7 @@ class SlotPipelines(NodePipelines):
         super().__init__(())
 
     def start_process(self) -> None:
-        self._queues = {}
+        self.queues = {}
         super().start_process()
 
     def __getitem__(self, shard: Shard, /) -> SlotRequests:
@@ -67,17 +67,17 @@ class SlotPipelines(NodePipelines):
 
     def queue_of(self, shard: Shard) -> ShardQueue:
         """Return the queue of a slot, a new one if it has none. With the lock held."""
-        if shard not in self._queues:
-            self._queues[shard] = ShardQueue(shard, self)
-        return self._queues[shard]
+        if shard not in self.queues:
+            self.queues[shard] = ShardQueue(shard, self)
+        return self.queues[shard]
 
     def end_unused(self) -> None:
         for server in self._pipelines.keys() - self._cluster.servers:
             self._pipelines.pop(server).stop()
 
     def rested(self, queue: ShardQueue) -> None:
-        if self._queues.get(queue.shard) is queue:
-            del self._queues[queue.shard]
+        if self.queues.get(queue.shard) is queue:
+            del self.queues[queue.shard]
 
     def start_retry(self, call: Callable[[], object], name: str) -> None:
         self._retries.submit(call)

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 from asgi_redis.wire import scripts
 from asgi_redis.wire.keys import Keys
 from asgi_redis.wire.operation import Operation, command, number, run_script
+
+Again = Callable[[], Optional[Operation]]
+"""``Operation.again``."""
 
 _LEDGER_SHARE = 0.75  # of the lease: the ledger is gone before a membership expires that was not renewed
 
@@ -45,12 +48,8 @@ class MembershipOperations:
     def _ledger(self) -> bytes:
         return self._keys.ledger(self._process_name())
 
-    def join(self, membership: Membership, again: Callable[[], Operation | None] | None = None) -> Operation:
-        """
-        Add a member. The numbers of joins must grow in the order of the requests.
-
-        ``again`` is that of the operation.
-        """
+    def join(self, membership: Membership, again: Again | None = None) -> Operation:
+        """Add a member. The numbers of joins must grow in the order of the requests."""
         keys = self._keys.group(membership.group), self._ledger
         arguments = (membership.channel.encode(), *self._durations, b"%d" % membership.number, self._ledger_ttl)
         return run_script(scripts.JOIN_GROUP, keys, arguments, bool, again)
@@ -64,7 +63,7 @@ class MembershipOperations:
         arguments = b"%d" % last, b"%d" % turn, self._ledger_ttl
         return run_script(scripts.BEGIN_ROUND, (self._ledger,), arguments)
 
-    def renew(self, memberships: Sequence[Membership]) -> Operation:
+    def renew(self, memberships: Sequence[Membership], again: Again | None = None) -> Operation:
         """Renew memberships, or put them back. Reads as the removed ones."""
         keys = [self._ledger, *(self._keys.group(one.group) for one in memberships)]
         arguments = [*self._durations, *(one.channel.encode() for one in memberships)]
@@ -73,7 +72,7 @@ class MembershipOperations:
         def read(positions: list[int]) -> list[Membership]:
             return [memberships[position - 1] for position in positions]
 
-        return run_script(scripts.RENEW_MEMBERSHIPS, keys, arguments, read)
+        return run_script(scripts.RENEW_MEMBERSHIPS, keys, arguments, read, again)
 
     def end(self, last: int, turn: int) -> Operation:
         """End round ``turn``. Reads as whether no data were lost since it began."""

@@ -182,14 +182,15 @@ def apart(masters, aio_layer, move, prefix):
     return layer, groups[0], groups[1], prepare
 
 
-def test_a_call_waits_for_the_end_of_a_move_and_other_shards_do_not(apart, move):
+def test_a_join_waits_for_the_end_of_a_move_and_sends_and_other_shards_do_not(apart, move):
     layer, group, other_group, prepare = apart
 
     async def run():
         channel = await prepare()
         joining = asyncio.ensure_future(layer.group_add(group, channel))
-        for _ in range(20):
+        for n in range(20):
             await asyncio.wait_for(layer.group_add(other_group, channel), 1)
+            await asyncio.wait_for(layer.send(f"{n}!on.both.shards", HELLO), 1)
         assert not joining.done()
         await in_thread(move.end)
         await asyncio.wait_for(joining, 10)
@@ -199,7 +200,8 @@ def test_a_call_waits_for_the_end_of_a_move_and_other_shards_do_not(apart, move)
     asyncio.run(run())
 
 
-def test_a_member_that_was_discarded_in_the_middle_of_a_move_does_not_come_back(apart, move):
+@pytest.mark.parametrize("adds", ["join", "join and renewal"])
+def test_a_member_that_was_discarded_in_the_middle_of_a_move_does_not_come_back(apart, move, adds):
     """The node refuses to add it, as the ledger is elsewhere, and carries out the discard that was sent with it."""
     layer, group, _, prepare = apart
     memberships = layer._memberships[layer.layer.consistent_hash(group)]
@@ -208,10 +210,13 @@ def test_a_member_that_was_discarded_in_the_middle_of_a_move_does_not_come_back(
         channel = await prepare()
         # While the node that has the ledger is asked for it, the others line up, and are then sent together.
         memberships._ask(memberships._operations.look())
-        joining = asyncio.ensure_future(layer.group_add(group, channel))
+        adding = [asyncio.ensure_future(layer.group_add(group, channel))]
+        if adds == "join and renewal":
+            await asyncio.sleep(0)
+            adding.append(asyncio.wrap_future(memberships._ask(memberships._renewal([(group, channel)]))))
         await asyncio.ensure_future(layer.group_discard(group, channel))
         await in_thread(move.end)
-        await asyncio.wait_for(joining, 10)
+        await asyncio.wait_for(asyncio.gather(*adding), 10)
         assert await in_thread(layer.layer.group_channels, group) == []
         await layer.group_add(group, channel)
         assert await in_thread(layer.layer.group_channels, group) == [channel]

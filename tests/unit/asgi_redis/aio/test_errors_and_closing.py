@@ -106,7 +106,10 @@ class TestClosing:
         layer = asgi_redis.aio.RedisChannelLayer([redis_server.url], prefix=prefix)
         asyncio.run(layer.send("work", HELLO))
         assert asyncio.run(layer.receive("work")) == HELLO
-        threads = [*layer._queues[layer.layer._shards[0]]._threads, layer._mailboxes.receiver.threads[0]._thread]
+        threads = [
+            *layer._pipelines.queues[layer.layer._shards[0]]._threads,
+            layer._mailboxes.receiver.threads[0]._thread,
+        ]
         assert all(thread.is_alive() for thread in threads)
         del layer
         eventually(lambda: not any(thread.is_alive() for thread in threads))

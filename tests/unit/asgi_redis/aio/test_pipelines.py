@@ -50,7 +50,7 @@ class Shards:
             ClusterShard(cluster, slot_of(tag), tag, claim_shards(keys, claimed or number), claimed or number)
             for tag, keys in zip(self.tags, keys_of_shards(prefix, number))
         ]
-        self.queues, (self.nodes,) = make_pipelines(self.shards)
+        self.queues, self.of_groups, (self.nodes,) = make_pipelines(self.shards)
 
     def slot(self, number=0):
         return slot_of(self.tags[number])
