@@ -189,11 +189,10 @@ def _start_all(
     """Start the pops; return all that wait, and the errors of the others."""
     started: list[BlockingPop] = []
     failures: dict[BlockingPop, RedisError] = {}
-    unreachable: dict[Server, RedisError] = {}  # which several shards may be on
+    unreachable: dict[Server | None, RedisError] = {}  # which several shards may be on
     for pop in pops:
-        server = None
+        server = pop.shard.likely_server
         try:
-            server = pop.shard.server
             if server in unreachable:
                 raise unreachable[server]
             pop.start(fail_fast)
@@ -202,7 +201,7 @@ def _start_all(
             if not fail_fast:
                 raise
             failures[pop] = error
-            if server is not None and is_of_server(error):
+            if is_of_server(error):
                 unreachable[server] = error
     return started, failures
 

@@ -24,7 +24,7 @@ from asgi_redis.connection.host import Host
 from asgi_redis.connection.server import Server
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.process import fork
-from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS, within
+from asgi_redis.process.time_limits import HastyCalls
 
 Address = tuple[str, int]
 AddressRemap = Callable[[Address], Address]
@@ -62,8 +62,10 @@ class Cluster:
         self._moved: dict[int, Address] = {}
         self._servers: dict[Address, Server] = {}
         self._asked_at = -_ASK_AGAIN_SECONDS
+        self._failed_at = self._asked_at
         self._distrusted: Server | None = None
         self._asking = fork.Own(threading.Lock)
+        self._hasty = HastyCalls(f"asking the cluster of {self.name}")
         self.limits = hosts[0].limits
         """The limits of the connections to each server."""
         self.patience = hosts[0].connect_timeout
@@ -158,7 +160,7 @@ class Cluster:
         ask = functools.partial(self._ask, failed)
         try:
             if fail_fast:
-                within(HANG_TIMEOUT_SECONDS, ask, f"asking the cluster of {self.name}")
+                self._hasty.make(ask)
             else:
                 ask()
         except (RedisError, builtins.TimeoutError) as error:
@@ -170,10 +172,17 @@ class Cluster:
             raise unsent(ConnectionError(str(error))) from error
 
     def _ask(self, failed: Server | None) -> None:
+        begun = time.monotonic()
         with self._asking.value:  # the others that want to know wait for the answer
             if time.monotonic() - self._asked_at < _ASK_AGAIN_SECONDS:
                 return
-            found = self._discover(None if failed is None else failed.host.address)
+            if self._topology.ranges and self._failed_at > begun:
+                return  # there was none meanwhile
+            try:
+                found = self._discover(None if failed is None else failed.host.address)
+            except RedisError:
+                self._failed_at = time.monotonic()
+                raise
             self._topology = _Topology([one.first for one in found.ranges], found.ranges, found.nodes)
             self._moved = {}
             self._asked_at = time.monotonic()

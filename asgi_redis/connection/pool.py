@@ -34,7 +34,7 @@ from asgi_redis.connection.redis_py import (
 )
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.process import fork
-from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS, within
+from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS, HastyCalls
 
 _FRESH_SECONDS = 0.05  # an idle connection counts as alive for so long without a check
 _RECOUNT_SECONDS = 0.1  # a caller that waits for a connection counts them again after so long
@@ -51,6 +51,7 @@ class ConnectionPool:
         self.host = host
         self._limits = host.limits
         self._examination = Examination(host, keeps_keys)
+        self._hasty = HastyCalls(f"connecting to {host}")
         self._connections: WeakSet[Any] = WeakSet()
         self.start_process()
         fork.register(self)
@@ -211,7 +212,7 @@ class ConnectionPool:
 
     def _within_hang_timeout(self, call: Callable[[], T]) -> T:
         try:
-            return within(HANG_TIMEOUT_SECONDS, call, f"connecting to {self.host}")
+            return self._hasty.make(call)
         except builtins.TimeoutError as error:
             raise ConnectionError(str(error)) from None
 

@@ -51,6 +51,41 @@ class BackgroundReplies:
                 self._settled.notify_all()
 
 
+class HastyCalls:
+    """
+    Calls to one server within ``HANG_TIMEOUT_SECONDS``, each in a thread.
+
+    While some are late, others are made one at a time: however many callers try again, a server that hangs gets few.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.start_process()
+        fork.register(self)
+
+    def start_process(self) -> None:
+        """Leave the calls to the process that this one was forked from."""
+        self._lock = threading.Lock()
+        self._begun: dict[object, float] = {}
+
+    def make(self, call: Callable[[], T]) -> T:
+        """Return the result of ``call``; raise its error, or ``TimeoutError``."""
+        key, begun, now = object(), self._begun, time.monotonic()
+        with self._lock:
+            ages = [now - moment for moment in list(begun.values())]
+            if ages and max(ages) > HANG_TIMEOUT_SECONDS >= min(ages):
+                raise TimeoutError(f"{self._name} takes more than {HANG_TIMEOUT_SECONDS:g} s")
+            begun[key] = now
+
+        def run() -> T:
+            try:
+                return call()
+            finally:
+                del begun[key]
+
+        return within(HANG_TIMEOUT_SECONDS, run, self._name)
+
+
 def within(seconds: float, call: Callable[[], T], name: str) -> T:
     """
     Return the result of ``call``, made in a thread, or raise its error.

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from asgi_redis.process import time_limits
-from asgi_redis.process.time_limits import BackgroundReplies, within
+from asgi_redis.process.time_limits import BackgroundReplies, HastyCalls, within
 
 
 def test_a_call_within_the_limit_returns_its_result_or_raises_its_error():
@@ -28,6 +28,37 @@ def test_a_call_beyond_the_limit_is_named_in_the_error_and_goes_on():
         within(0.01, call, "asking")
     released.set()
     assert ended.wait(10)
+
+
+def test_while_a_call_is_late_others_are_made_one_at_a_time(monkeypatch):
+    monkeypatch.setattr(time_limits, "HANG_TIMEOUT_SECONDS", 0.1)
+    calls, released = HastyCalls("asking"), threading.Event()
+    made, refused = [], []
+
+    def ask():
+        made.append(threading.current_thread())
+        released.wait(10)
+
+    def try_until(deadline):
+        while time.monotonic() < deadline:
+            with pytest.raises(TimeoutError, match=r"asking takes more than 0\.1 s"):
+                calls.make(ask)
+            refused.append(True)
+            time.sleep(0.005)
+
+    deadline = time.monotonic() + 1.0
+    callers = [threading.Thread(target=try_until, args=[deadline]) for _ in range(5)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    # The first calls may all have begun before one of them was late; then there is one in each tenth of a second.
+    assert 2 <= len(made) <= len(callers) + 10 < len(refused)
+    assert [thread.is_alive() for thread in made] == [True] * len(made)
+    released.set()
+    for thread in made:
+        thread.join(10)
+    assert calls.make(lambda: 7) == 7
 
 
 def test_where_no_thread_can_be_started_the_call_is_made_at_once(monkeypatch):
