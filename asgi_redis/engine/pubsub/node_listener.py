@@ -130,6 +130,7 @@ class NodeListener(Listener):
             super()._refused(subscription, reply)
             return
         self._outage.failed(reply)
+        self._cluster.distrust(self.server)
         self._unconfirmed([subscription], reply)
         subscription.moves += 1
         self._owner.place(subscription, None)

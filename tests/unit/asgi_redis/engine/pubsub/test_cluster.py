@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import redis
-from redis.exceptions import ResponseError
+from redis.exceptions import AuthenticationError, ResponseError
 
 from asgi_redis import RedisPubSubChannelLayer
 from asgi_redis.exceptions import ConfigurationError, UnsupportedRedis
@@ -131,6 +133,15 @@ class TestServers:
         channel = layer.new_channel()
         layer.send(channel, {"n": 1})
         assert layer.receive([channel], block=True) == (channel, {"n": 1})
+
+    def test_a_wrong_password_is_raised_at_once(self, pubsub_layer_for, acl_cluster):
+        kwargs = {"username": ACL_USER, "password": "wrong"}
+        layer = pubsub_layer_for(*acl_cluster.hosts, cluster=True, connection_kwargs=kwargs)
+        started = time.monotonic()
+        for call in (layer.new_channel, lambda: layer.send("work", {})):
+            with pytest.raises(AuthenticationError):
+                call()
+        assert time.monotonic() - started < 3
 
     @pytest.mark.parametrize("protocol", [2, 3])
     def test_either_protocol(self, pubsub_layer_for, cluster, protocol):
