@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import random
+import re
 import shutil
 import socket
 import subprocess
@@ -187,6 +188,11 @@ class Cluster:
         """Returns the running replicas of a master."""
         known = self._known_by_any()
         return [one for one in self._up() if known[self.id_of(one)].master == self.id_of(node)]
+
+    def refusals(self, node: RedisServer, kind: str) -> int:
+        """Returns how many requests a node has refused with an error such as ``MOVED``."""
+        found = re.search(rb"errorstat_%b:count=(\d+)" % kind.encode(), self.run(node, "INFO", "errorstats"))  # type: ignore[arg-type]
+        return int(found[1]) if found else 0
 
     # Faults
 

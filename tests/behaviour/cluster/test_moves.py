@@ -89,11 +89,6 @@ class Called:
         return self.results
 
 
-def refusals(masters, node, kind):
-    with masters.client(node) as client:
-        return client.info("errorstats").get(f"errorstat_{kind}", {"count": 0})["count"]
-
-
 def content(layer, queue):
     return [message["n"] for _, message in layer.receive_batch([queue], 10)]
 
@@ -104,13 +99,13 @@ def test_all_calls_are_carried_out_once_in_the_middle_of_a_move(masters, cluster
     prepare(layer)
     move.begin()
     move.migrate(part)
-    before = refusals(masters, move.source, "TRYAGAIN") + refusals(masters, move.to, "TRYAGAIN")
+    before = masters.refusals(move.source, "TRYAGAIN") + masters.refusals(move.to, "TRYAGAIN")
     called = Called(layer, CALLS)
     expected = AT_EITHER_END if part == STATES["all"] else {}
     eventually(lambda: expected.keys() <= called.results.keys(), timeout=3)
     # Those that cannot be carried out yet are refused a few times.
     eventually(
-        lambda: refusals(masters, move.source, "TRYAGAIN") + refusals(masters, move.to, "TRYAGAIN") > before + 10
+        lambda: masters.refusals(move.source, "TRYAGAIN") + masters.refusals(move.to, "TRYAGAIN") > before + 10
     )
     move.end()
     assert called.join() == RESULTS
@@ -140,11 +135,11 @@ def test_a_move_is_learnt_from_the_first_refusal(masters, cluster_layer, move):
     layer.send("work", {"n": 0})
     move.begin()
     move.end()
-    before = refusals(masters, move.source, "MOVED")
+    before = masters.refusals(move.source, "MOVED")
     for n in range(1, 6):
         layer.send("work", {"n": n})
     assert content(layer, "work") == [*range(6)]
-    assert refusals(masters, move.source, "MOVED") == before + 1
+    assert masters.refusals(move.source, "MOVED") == before + 1
 
 
 def blocked(masters, node):
@@ -189,7 +184,7 @@ def test_a_message_sent_in_the_middle_of_a_move_ends_a_wait_that_began_before(ma
     move.begin()
     sending = threading.Thread(target=cluster_layer(masters).send, args=("work", {"n": 1}))
     sending.start()
-    eventually(lambda: refusals(masters, move.source, "ASK") or refusals(masters, move.to, "TRYAGAIN"))
+    eventually(lambda: masters.refusals(move.source, "ASK") or masters.refusals(move.to, "TRYAGAIN"))
     move.end()
     sending.join()
     assert waiting.result() == ("work", {"n": 1})
@@ -200,11 +195,11 @@ def test_a_wait_that_ends_without_a_message_takes_its_time(masters, cluster_laye
     layer = cluster_layer(masters)
     layer.block_timeout = 1.5
     move.begin()
-    before = refusals(masters, move.source, "ASK")
+    before = masters.refusals(move.source, "ASK")
     since = time.monotonic()
     waiting = threading.Thread(target=layer.receive, args=(["work"], True))
     waiting.start()
-    eventually(lambda: refusals(masters, move.source, "ASK") > before)
+    eventually(lambda: masters.refusals(move.source, "ASK") > before)
     move.end()
     waiting.join()
     assert 1.4 < time.monotonic() - since < 3
@@ -253,8 +248,8 @@ def test_a_channel_without_a_share_on_the_shard_that_moves_stays_usable(masters,
     try:
         sending = threading.Thread(target=send_to_the_full, args=(layer,))
         sending.start()
-        refused = refusals(masters, source, "TRYAGAIN")
-        eventually(lambda: refusals(masters, source, "TRYAGAIN") > refused or not sending.is_alive())
+        refused = masters.refusals(source, "TRYAGAIN")
+        eventually(lambda: masters.refusals(source, "TRYAGAIN") > refused or not sending.is_alive())
     finally:
         masters.end_move(slot)
         sending.join()
