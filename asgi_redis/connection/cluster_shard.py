@@ -34,6 +34,7 @@ from asgi_redis.wire.operation import Operation
 _AT_ONCE = 3  # attempts without a pause
 _FIRST_PAUSE_SECONDS = 0.01
 _LONGEST_PAUSE_SECONDS = 0.1
+_CHECK_FIRST_SECONDS = 5.0  # between two attempts to reach the first shard for the claims of others
 _CHECK_SECONDS = 3600.0  # between two looks at the number of shards, which also renew the key
 
 
@@ -163,14 +164,25 @@ class ClusterShard(ClusterSlot):
     The data in one slot of a cluster, and the number of shards.
 
     ``claim`` is an operation that reads as the number of shards that other processes use, which has to be ``number``.
+    ``first`` is a shard that is there for every number: it is compared before this one is claimed, so that a process
+    with a wrong number claims none.
     """
 
-    def __init__(self, cluster: Cluster, slot: int, name: str, claim: Operation, number: int) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        slot: int,
+        name: str,
+        claim: Operation,
+        number: int,
+        first: ClusterShard | None = None,
+    ) -> None:
         super().__init__(cluster, slot)
         self._name = name
         self._claim = claim
         self._number = number
-        self._check_at = 0.0
+        self._first = first
+        self._check_at = self._check_first_at = 0.0
 
     @property
     def server(self) -> Server:
@@ -193,6 +205,8 @@ class ClusterShard(ClusterSlot):
     @before_sending
     def _check(self, fail_fast: bool) -> None:
         """Compare the number of shards. Raises ``ConfigurationError`` where others differ."""
+        if self._first is not None:
+            self._first.check_as_first(fail_fast)
         try:
             known = self._cluster.server_of(self._slot).execute(self._claim, fail_fast)
         except RedisError as error:
@@ -203,3 +217,12 @@ class ClusterShard(ClusterSlot):
                 f"be the same everywhere, or messages are looked for where they are not"
             )
         self._check_at = time.monotonic() + _CHECK_SECONDS
+
+    def check_as_first(self, fail_fast: bool) -> None:
+        """Compare the number before another shard is claimed, if not tried just now."""
+        now = time.monotonic()
+        if self._check_at <= now and self._check_first_at <= now:
+            try:
+                self._check(fail_fast)
+            except RedisError:  # it is away, and the others may not be
+                self._check_first_at = time.monotonic() + _CHECK_FIRST_SECONDS

@@ -66,7 +66,8 @@ def execute_on_shards(requests: Sequence[Request]) -> list[Any]:
         if isinstance(outcome, RedisError):
             shard, operation = requests[position]
             try:
-                outcomes[position] = shard.retry(operation, outcome)
+                # The first to fail has waited long enough for all.
+                outcomes[position] = shard.retry(operation, outcome, fail_fast=bool(errors))
             except (RedisError, UnsupportedRedis) as error:
                 errors.append(error)
         elif isinstance(outcome, UnsupportedRedis):

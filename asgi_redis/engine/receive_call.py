@@ -91,6 +91,8 @@ class ReceiveCall:
     """It tells of messages on this machine while the call waits."""
     unblocked = 0
     """How often the receiver was unblocked before the call began."""
+    waits = False
+    """Whether the caller has time to wait, also for a shard that is on the move or away."""
     looks = False
     """Whether the call looks before it waits."""
     has_dropped = False

@@ -51,7 +51,7 @@ class ShardSource:
             except RedisError as error:
                 if has_partly_moved(error) and len(queues) > 1:
                     return self._take_one_by_one(call, queues, limit, limits)
-                attempt = self.shard.next_attempt(error, call.policy.leaves_out, attempt)
+                attempt = self.shard.next_attempt(error, not call.waits, attempt)
 
     def _locate(self, call: ReceiveCall) -> Server:
         """Return the server; at its first use a shard asks something there."""

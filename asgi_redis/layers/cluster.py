@@ -64,13 +64,14 @@ def cluster_shards(settings: ClusterOptions) -> tuple[list[Shard], list[Keys]]:
     if number is None:
         raise ConfigurationError(
             "shards is missing: the number of parts that channels and groups are divided into, the same in all "
-            "processes; twice the number of master nodes is a good start"
+            "processes; in doubt 4, and as many as there will be master nodes"
         )
     cluster = connect_cluster(settings)
     keys = keys_of_shards(prefix, number)
-    shards: list[Shard] = []
+    shards: list[ClusterShard] = []
     for position, of_shard in enumerate(keys):
         tag = shard_tag(prefix, position)
         name = f"shard {tag} of the cluster of {cluster.name}"
-        shards.append(ClusterShard(cluster, key_slot(tag.encode()), name, claim_shards(of_shard, number), number))
-    return shards, keys
+        claim, first = claim_shards(of_shard, number), shards[0] if shards else None
+        shards.append(ClusterShard(cluster, key_slot(tag.encode()), name, claim, number, first))
+    return [*shards], keys

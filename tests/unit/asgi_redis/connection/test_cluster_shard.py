@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 
@@ -9,6 +10,7 @@ import pytest
 import redis
 from redis.exceptions import AskError, ConnectionError, ResponseError, TryAgainError
 
+from asgi_redis import RedisClusterChannelLayer
 from asgi_redis.connection import Cluster, ClusterShard, is_unsent, parse_start_nodes
 from asgi_redis.connection.errors import unsent
 from asgi_redis.connection.redirection import is_cluster_down, is_try_again
@@ -234,3 +236,28 @@ def test_a_group_send_that_is_made_in_parts_may_be_partly_sent(shard_of, single_
     with pytest.raises(ConnectionError) as raised:
         shard.retry(send, TryAgainError("Multiple keys"))
     assert not is_unsent(raised.value)
+
+
+def test_a_process_with_a_wrong_number_claims_no_shard(single_node_cluster, prefix):
+    """Neither one that others do not have: its key would stay there for a day."""
+    make = functools.partial(RedisClusterChannelLayer, hosts=single_node_cluster.hosts, prefix=prefix)
+    with make(shards=2) as right, make(shards=8) as wrong, single_node_cluster.client() as client:
+        right.send("work", {})
+        for shard in reversed(wrong.plans.shards):
+            with pytest.raises(ConfigurationError):
+                shard.execute(incr(b"x"))
+        assert set(client.keys(f"{{{prefix}:*}}:shards")) <= {
+            f"{{{prefix}:{number}}}:shards".encode() for number in range(2)
+        }
+
+
+def test_a_receive_that_does_not_wait_does_not_wait_for_a_shard_that_is_away(fresh_single_node_cluster):
+    cluster, (node,) = fresh_single_node_cluster, fresh_single_node_cluster.nodes
+    with RedisClusterChannelLayer(hosts=cluster.hosts, shards=4) as layer:
+        layer.send("work", {"n": 1})
+        cluster.run(node, "CLUSTER", "DELSLOTS", 0)
+        started = time.monotonic()
+        for call in (lambda: layer.receive(["work"]), layer.global_statistics):
+            with pytest.raises(redis.exceptions.RedisError):
+                call()
+        assert time.monotonic() - started < 7, "one wait of five seconds, for the statistics"
