@@ -16,11 +16,12 @@ from gevent import monkey
 monkey.patch_all()
 import collections, os, sys, time
 import gevent
-from asgi_redis import InMemoryChannelLayer, IPCChannelLayer, RedisChannelLayer
+from asgi_redis import InMemoryChannelLayer, IPCChannelLayer, RedisChannelLayer, RedisClusterChannelLayer
 
 kind, place, prefix = sys.argv[1:]
 layer = {
     "redis": lambda: RedisChannelLayer(hosts=[place], prefix=prefix, capacity=10**6),
+    "cluster": lambda: RedisClusterChannelLayer(hosts=[place], shards=6, prefix=prefix, capacity=10**6),
     "ipc": lambda: IPCChannelLayer(path=place, capacity=10**6),
     "memory": lambda: InMemoryChannelLayer(capacity=10**6),
 }[kind]()
@@ -132,10 +133,20 @@ def test_max_connections_are_those_of_all_hubs_together(redis_server, prefix):
 
 
 @pytest.mark.parametrize(
-    "kind", ["redis", pytest.param("ipc", marks=pytest.mark.soak), pytest.param("memory", marks=pytest.mark.soak)]
+    "kind",
+    [
+        "redis",
+        "cluster",
+        pytest.param("ipc", marks=pytest.mark.soak),
+        pytest.param("memory", marks=pytest.mark.soak),
+    ],
 )
-def test_greenlets_and_native_threads_share_a_layer(kind, redis_server, prefix, tmp_path):
-    ended = run(PROGRAM, kind, redis_server.url if kind == "redis" else str(tmp_path), prefix)
+def test_greenlets_and_native_threads_share_a_layer(kind, request, prefix, tmp_path):
+    place = {
+        "redis": lambda: request.getfixturevalue("redis_server").url,
+        "cluster": lambda: request.getfixturevalue("three_shared_masters").urls[0],
+    }.get(kind, lambda: str(tmp_path))()
+    ended = run(PROGRAM, kind, place, prefix)
     assert ended.stdout == "fine\n", ended.stderr
 
 

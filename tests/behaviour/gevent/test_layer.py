@@ -15,9 +15,13 @@ from gevent import monkey
 monkey.patch_all()
 import random, sys
 import gevent
-from asgi_redis import RedisChannelLayer
+from asgi_redis import RedisChannelLayer, RedisClusterChannelLayer
 
-layer = RedisChannelLayer(hosts=sys.argv[2:], prefix=sys.argv[1], capacity=100000)
+prefix, shards, *hosts = sys.argv[1:]
+if shards:
+    layer = RedisClusterChannelLayer(hosts=hosts, shards=int(shards), prefix=prefix, capacity=100000)
+else:
+    layer = RedisChannelLayer(hosts=hosts, prefix=prefix, capacity=100000)
 layer.block_timeout = 0.2
 received, timeouts, done = [], [], []
 
@@ -53,9 +57,18 @@ assert sorted(received) == list(range(600)), f"{len(received)} received, {len(se
 @pytest.mark.parametrize("shards", [pytest.param(1, marks=pytest.mark.soak), 3])
 def test_timeouts_at_any_moment_lose_and_double_nothing(three_redis_servers, prefix, shards):
     urls = [server.url for server in three_redis_servers[:shards]]
-    command = [sys.executable, "-c", PROGRAM, prefix, *urls]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=110)
+    ended = interrupted(prefix, "", *urls)
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.timeout(120)
+def test_nor_do_they_on_a_cluster(three_shared_masters, prefix):
+    ended = interrupted(prefix, "4", *three_shared_masters.urls)
+    assert ended.returncode == 0, ended.stderr
+
+
+def interrupted(*arguments):
+    return subprocess.run([sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, timeout=110)
 
 
 IN_THE_MIDDLE = """

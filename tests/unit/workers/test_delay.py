@@ -13,6 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from asgi_redis import RedisChannelLayer
 from asgi_redis.embedded import RedisServer
+from asgi_redis.exceptions import ConfigurationError
 from tests.support.waiting import eventually
 from tests.support.workers.fakes import FakeLayer
 from workers.delay import Delivery
@@ -101,11 +102,12 @@ def test_storing_one_wakes_the_thread(delivery: Delivery, delayed: FakeDelayed) 
     eventually(lambda: delayed.delivered == 2, timeout=0.5)
 
 
+@pytest.mark.parametrize("error", [RedisConnectionError("gone"), ConfigurationError("shards: gone")])
 def test_it_goes_on_after_an_outage(
-    delivery: Delivery, delayed: FakeDelayed, caplog: pytest.LogCaptureFixture
+    error: Exception, delivery: Delivery, delayed: FakeDelayed, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The worker's reader tells of the outage; a second voice would only repeat it."""
-    delayed.fail_with = [RedisConnectionError("gone"), RedisConnectionError("gone")]
+    """The worker's reader tells of the outage, or ends the worker; a second voice would only repeat it."""
+    delayed.fail_with = [error, error]
     delivery.start(WORKER)
     eventually(lambda: delayed.delivered == 3)
     assert "gone" not in caplog.text

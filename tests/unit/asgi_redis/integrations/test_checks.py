@@ -63,6 +63,7 @@ def around(path: str, **config: Any) -> dict[str, Any]:
         (CLUSTER, {"hosts": [("127.0.0.1", 1)], "shards": 6}),
         (LOCAL, {"hosts": ["redis://127.0.0.1:1"], "shards": 6, "local_layer": MEMORY}),
         ("asgi_redis.aio.AsyncChannelLayer", around(CLUSTER, hosts=["redis://127.0.0.1:1"], shards=6)),
+        ("asgi_redis.aio.RedisClusterChannelLayer", {"hosts": [("127.0.0.1", 1)], "shards": 6}),
     ],
 )
 def test_settings_that_can_work_are_passed(path: str, config: Any) -> None:
@@ -127,6 +128,7 @@ def test_settings_that_can_work_are_passed(path: str, config: Any) -> None:
         (CLUSTER, {"shards": 6, "prefix": "{a}"}, "prefix must be a str without braces", "Correct 'prefix' in"),
         (CLUSTER, {"shards": 6, "db": 0}, "no setting 'db'", "or take it out"),
         (LOCAL, {"shards": 6, "db": 0}, "db has no meaning with shards", "Correct 'db' in"),
+        ("asgi_redis.aio.RedisClusterChannelLayer", {}, "shards is missing", "Add 'shards' to CHANNEL_LAYERS"),
         (LOCAL, {"address_remap": str}, "needs the setting shards", "Correct 'address_remap' in"),
         (OURS, {"shards": 6}, "no setting 'shards'", "Take 'shards' out of CHANNEL_LAYERS"),
         (OURS, {"shards": 6}, "no setting 'shards'", f"use the BACKEND {CLUSTER!r}, for a Redis Cluster"),
@@ -197,6 +199,7 @@ def test_a_synchronous_layer_for_the_consumers_of_channels_4_is_warned_of() -> N
     ("path", "settings_for_it"),
     [
         ("asgi_redis.RedisPubSubChannelLayer", "asgi_redis.aio.RedisPubSubChannelLayer"),
+        (CLUSTER, "asgi_redis.aio.RedisClusterChannelLayer"),
         (
             "asgi_redis.RedisLocalChannelLayer",
             AROUND_IT % "asgi_redis.RedisLocalChannelLayer",
@@ -205,7 +208,7 @@ def test_a_synchronous_layer_for_the_consumers_of_channels_4_is_warned_of() -> N
 )
 def test_each_synchronous_layer_has_settings_of_its_own_for_channels_4(path: str, settings_for_it: str) -> None:
     pytest.importorskip("channels", minversion="2")
-    config = {"local_layer": {"BACKEND": "asgi_redis.InMemoryChannelLayer"}} if "Local" in path else {}
+    config = {LOCAL: {"local_layer": MEMORY}, CLUSTER: {"shards": 3}}.get(path, {})
     (message,) = check(path, config, apps=("channels",), debug=True)
     assert message.hint.startswith(f"Write {settings_for_it}: ")
 
