@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -77,6 +78,22 @@ def test_so_does_a_reader_that_has_asked_none_of_them_before(nodes, cluster_laye
     assert time.monotonic() - started < 5
     nodes.resume(hanging)
     reader.close()
+
+
+def test_a_node_that_hangs_gets_few_connections(nodes, layer, prefix):
+    """Each of its shards is tried again by itself, and each attempt may hang for 20 seconds."""
+    reader = layer.reader()
+    layer.send("work", {})
+    eventually(lambda: reader.receive_batch(["work"], 1, 0.1))
+    hanging = nodes.master_of(slot_of(f"{{{prefix}:0}}"))
+    nodes.pause(hanging)
+    until = time.monotonic() + 7
+    while time.monotonic() < until:
+        reader.receive_batch(["work"], 1, 1)
+    attempts = sum(thread.name.startswith("connecting to ") for thread in threading.enumerate())
+    assert len(reader.absent) >= 4
+    assert attempts <= len(reader.absent) + 8  # one for each at first, then one a second
+    nodes.resume(hanging)
 
 
 def test_all_shards_of_a_node_share_its_connections(nodes, layer):
