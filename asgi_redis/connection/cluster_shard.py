@@ -80,6 +80,9 @@ class ClusterSlot(Shard):
     def locate(self) -> Server:
         return self.server
 
+    def settle(self, deadline: float) -> bool:
+        return all(server.background_replies.settle(deadline) for server in self._cluster.servers)
+
     def drop_idle(self) -> None:
         self._cluster.drop_idle()
 

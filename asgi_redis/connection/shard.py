@@ -82,6 +82,10 @@ class Shard:
         """Return the server where the data are now, by its account. Raises ``RedisError``."""
         return self._server
 
+    def settle(self, deadline: float) -> bool:
+        """Wait for late replies; return whether all are there by ``deadline``."""
+        return self._server.background_replies.settle(deadline)
+
     def drop_idle(self) -> None:
         """Close the connections that no call is using."""
         self._server.drop_idle()

@@ -156,4 +156,4 @@ class ShardSource:
 
     def settle(self, deadline: float) -> bool:
         """Wait for late replies; return whether all are there by ``deadline``."""
-        return not self.shard.is_located or self.shard.server.background_replies.settle(deadline)
+        return self.shard.settle(deadline)

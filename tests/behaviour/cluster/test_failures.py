@@ -218,8 +218,7 @@ def test_a_master_that_goes_on_as_a_replica_doubles_nothing(fresh_cluster, clust
 
 def settle(layer):
     """Waits for the late replies of all servers."""
-    for server in layer._shards[0]._cluster._servers.values():
-        assert server.background_replies.settle(time.monotonic() + 5)
+    assert layer.plans.shards[0].settle(time.monotonic() + 5)
 
 
 def test_messages_of_a_late_reply_go_back_to_no_other_server(cluster_binary, cluster_layer, prefix):
