@@ -10,7 +10,10 @@ from __future__ import annotations
 import bisect
 import builtins
 import contextlib
+import copy
 import functools
+import math
+import random
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -19,17 +22,18 @@ from typing import NamedTuple
 from redis.exceptions import AuthenticationError, ConnectionError, RedisError
 
 from asgi_redis.connection.discovery import Discovery, SlotRange, discover, is_no_cluster
-from asgi_redis.connection.errors import authentication_error, unsent
+from asgi_redis.connection.errors import NoNodeAnswers, authentication_error, unsent
 from asgi_redis.connection.host import Host
 from asgi_redis.connection.server import Server
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.process import fork
-from asgi_redis.process.time_limits import HastyCalls
+from asgi_redis.process.time_limits import HastyCalls, within
 
 Address = tuple[str, int]
 AddressRemap = Callable[[Address], Address]
 
-_ASK_AGAIN_SECONDS = 0.1  # so long an answer counts as new
+_ASK_AGAIN_SECONDS = 0.1  # so long an answer counts as new, and so does a failure
+_ASKED_NODES = 5  # the start nodes are asked then
 # A node answers at once or is not worth waiting for: there are others.
 _ANSWER_TIMEOUTS = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0}
 
@@ -61,8 +65,9 @@ class Cluster:
         self._topology = _Topology([], [], [])
         self._moved: dict[int, Address] = {}
         self._servers: dict[Address, Server] = {}
-        self._asked_at = -_ASK_AGAIN_SECONDS
-        self._failed_at = self._asked_at
+        self._asked_at = -math.inf
+        self._failure: RedisError | None = None
+        self._late_at = {True: -math.inf, False: -math.inf}  # by fail_fast
         self._distrusted: Server | None = None
         self._asking = fork.Own(threading.Lock)
         self._hasty = HastyCalls(f"asking the cluster of {self.name}")
@@ -152,40 +157,47 @@ class Cluster:
         """
         Ask the cluster which server has which slot, unless that was done just now.
 
-        ``failed`` is the server that cannot be reached, or refuses; it is asked last. With ``fail_fast`` it takes up
-        to ``HANG_TIMEOUT_SECONDS``. Without an answer the last one stays. Raises ``ConnectionError``, also
-        ``AuthenticationError``, only where there never was one.
+        ``failed`` is the server that cannot be reached, or refuses; it is asked last. It takes up to ``patience``
+        seconds, with ``fail_fast`` up to ``HANG_TIMEOUT_SECONDS``. Without an answer the last one stays. Raises
+        ``ConnectionError``, also ``AuthenticationError``, only where there never was one.
         """
         self._distrusted = None
+        try:
+            self._ask_within(failed, fail_fast)
+        except RedisError as error:
+            if not self._topology.ranges:
+                unsent(error)
+                raise
+
+    def _ask_within(self, failed: Server | None, fail_fast: bool) -> None:
+        what = f"asking the cluster of {self.name}"
+        if time.monotonic() - self._late_at[fail_fast] < _ASK_AGAIN_SECONDS:
+            raise NoNodeAnswers(f"{what} takes too long")  # or a call would wait so long for each of its shards
         ask = functools.partial(self._ask, failed)
         try:
             if fail_fast:
                 self._hasty.make(ask)
             else:
-                ask()
-        except (RedisError, builtins.TimeoutError) as error:
-            if self._topology.ranges:
-                return
-            if isinstance(error, AuthenticationError):
-                unsent(error)
-                raise
-            raise unsent(ConnectionError(str(error))) from error
+                within(self.patience, ask, what)
+        except builtins.TimeoutError as error:
+            self._late_at[fail_fast] = time.monotonic()
+            raise NoNodeAnswers(str(error)) from None
 
     def _ask(self, failed: Server | None) -> None:
         begun = time.monotonic()
-        with self._asking.value:  # the others that want to know wait for the answer
-            if time.monotonic() - self._asked_at < _ASK_AGAIN_SECONDS:
+        with self._asking.value:  # the others that want to know wait for the answer, or for the failure
+            if self._asked_at > begun or time.monotonic() - self._asked_at < _ASK_AGAIN_SECONDS:
+                if self._failure is not None:
+                    raise copy.copy(self._failure)
                 return
-            if self._topology.ranges and self._failed_at > begun:
-                return  # there was none meanwhile
             try:
                 found = self._discover(None if failed is None else failed.host.address)
-            except RedisError:
-                self._failed_at = time.monotonic()
+            except RedisError as error:
+                self._failure, self._asked_at = error, time.monotonic()
                 raise
             self._topology = _Topology([one.first for one in found.ranges], found.ranges, found.nodes)
             self._moved = {}
-            self._asked_at = time.monotonic()
+            self._failure, self._asked_at = None, time.monotonic()
         for address in set(self._servers) - set(found.nodes):
             server = self._servers.pop(address, None)
             if server is not None:
@@ -201,8 +213,10 @@ class Cluster:
             address_remap=self._remap,
         )
         if known:
+            # Any of them, lest all processes ask the same one; and a few, as each may take a second.
+            some = random.sample(known, min(_ASKED_NODES, len(known)))
             with contextlib.suppress(RedisError):  # none of them may be left
-                return ask(known)
+                return ask(some)
         try:
             return ask([host.address for host in self._hosts])
         except AuthenticationError as error:
@@ -213,4 +227,4 @@ class Cluster:
                     f"{self.name} is no node of a Redis Cluster, or the user may not ask for CLUSTER SLOTS; "
                     f"RedisChannelLayer is for other servers, and so is RedisPubSubChannelLayer without cluster=True"
                 ) from error
-            raise ConnectionError(f"no node of the cluster of {self.name} answers: {error}") from error
+            raise NoNodeAnswers(f"no node of the cluster of {self.name} answers: {error}") from error

@@ -27,6 +27,10 @@ class NoFreeConnection(ConnectionError):
     """As many connections as the host may have are in use."""
 
 
+class NoNodeAnswers(ConnectionError):
+    """All nodes of a cluster were asked where its slots are, in vain."""
+
+
 Call = TypeVar("Call", bound=Callable[..., Any])
 
 _SHARDED = re.compile("SPUBLISH|SSUBSCRIBE", re.IGNORECASE)
@@ -61,7 +65,7 @@ def unsent(error: RedisError) -> RedisError:
 
 def is_refusal(error: Exception) -> bool:
     """Return whether a server has not served a request, and another one might."""
-    if isinstance(error, (AuthenticationError, NoFreeConnection, OutOfMemoryError)):
+    if isinstance(error, (AuthenticationError, NoFreeConnection, NoNodeAnswers, OutOfMemoryError)):
         return False
     return is_unsent(error)
 

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError, ResponseError, TimeoutError
 from asgi_redis.connection.exchange import Exchange, NoAnswer
 from asgi_redis.connection.redis_py import write
 from asgi_redis.connection.server import Server
-from asgi_redis.connection.shard import Shard
+from asgi_redis.connection.shard import Attempt, Shard
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS
 from asgi_redis.wire.operation import Operation
@@ -24,6 +24,40 @@ from asgi_redis.wire.taking import Taken
 logger = logging.getLogger("asgi_redis")
 
 _LATE_REPLY_SECONDS = 60.0  # of each wait for a late reply, one after the other
+
+
+class Requeue(Exchange):
+    """A request that puts a message back, where its queue is by then."""
+
+    def __init__(self, shard: Shard, operation: Operation) -> None:
+        super().__init__(shard, operation)
+        self._plain = operation
+
+    def put_back(self, fail_fast: bool) -> None:
+        """
+        Make the request where the shard is by now, or do the rest of that.
+
+        With ``fail_fast`` it does not wait for a shard that is away. Raises as ``run`` does.
+        """
+        attempt: Attempt | None = None
+        if not self._sent:
+            self._aim(self._plain, None)  # an interruption may have come in the middle of another aim
+        while True:
+            try:
+                self.run()
+                return
+            except RedisError as error:
+                attempt = self.shard.next_attempt(error, fail_fast, attempt)
+            self._aim(self._plain.asking() if attempt.asks else self._plain, attempt.server)
+
+    def _aim(self, operation: Operation, server: Server | None) -> None:
+        self.operation, self._packed, self._given = operation, operation.packed, server
+
+    def fail(self, error: BaseException) -> None:
+        """Give the connection back; a refused request counts as not sent."""
+        if isinstance(error, Exception) and self.shard.may_retry(error):
+            self._sent = []
+        super().fail(error)
 
 
 class Take(Exchange):
@@ -36,7 +70,7 @@ class Take(Exchange):
 
     taken: list[Any] | None = None
     """The messages of the reply; None until that has come."""
-    _requeues: list[Exchange] | None = None
+    _requeues: list[Requeue] | None = None
     # A background thread and the rescue must not both read a late reply: the first to pop this item does.
     _reading: list[None] | None = None
     _is_left = False  # whether the thread has surely been started
@@ -95,10 +129,10 @@ class Take(Exchange):
         else:
             self.drop()
 
-    def requeues(self) -> list[Exchange]:
+    def requeues(self) -> list[Requeue]:
         """Return the exchanges that put the messages back: always the same ones."""
         if self._requeues is None:
-            self._requeues = [Exchange(self.shard, self._requeue(one)) for one in self.taken or ()]
+            self._requeues = [Requeue(self.shard, self._requeue(one)) for one in self.taken or ()]
         return self._requeues
 
     # A reply that does not come in time
@@ -150,28 +184,23 @@ class Take(Exchange):
             self.release()
 
 
-def requeue_all(requeues: Iterable[Exchange]) -> None:
+def requeue_all(requeues: Iterable[Requeue]) -> None:
     """Put messages back; log a message that cannot be put back as lost."""
     interruption: BaseException | None = None
+    has_failed = False  # the first to fail has waited long enough for all
     for requeue in requeues:
         for _ in range(2):
             try:
-                _run(requeue)
+                requeue.put_back(fail_fast=has_failed)
                 break
             except (RedisError, UnsupportedRedis) as error:
                 logger.error("A message could not be put back at %s and is lost: %s", requeue.shard.name, error)
+                has_failed = True
                 break
             except BaseException as error:  # noqa: BLE001  raised when all are back
                 interruption = error
     if interruption is not None:
         raise interruption
-
-
-def _run(requeue: Exchange) -> None:
-    try:
-        requeue.run()
-    except RedisError as error:
-        requeue.shard.retry(requeue.operation, error)  # the shard may have moved since the message was taken
 
 
 def requeue_taken(takes: Collection[Take]) -> None:

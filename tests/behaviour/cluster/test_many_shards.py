@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from redis.exceptions import ConnectionError
 
 from asgi_redis.wire.names import shard_of
 from tests.support.clusters import run_cluster, slot_of
@@ -94,6 +95,18 @@ def test_a_node_that_hangs_gets_few_connections(nodes, layer, prefix):
     assert len(reader.absent) >= 4
     assert attempts <= len(reader.absent) + 8  # one for each at first, then one a second
     nodes.resume(hanging)
+
+
+def test_a_call_waits_once_for_a_node_that_is_dead(nodes, cluster_layer):
+    layer = cluster_layer(nodes, shards=SHARDS, connection_kwargs={"socket_connect_timeout": 1})
+    layer.global_statistics()
+    nodes.kill(nodes.nodes[0])
+    with pytest.raises(ConnectionError):
+        layer.global_statistics()  # its connections have been closed: it may have been carried out
+    started = time.monotonic()
+    with pytest.raises(ConnectionError):
+        layer.global_statistics()
+    assert 0.5 < time.monotonic() - started < 4
 
 
 def test_all_shards_of_a_node_share_its_connections(nodes, layer):

@@ -280,6 +280,45 @@ def test_a_message_that_is_put_back_follows_its_slot(masters, cluster_layer, mov
     assert content(layer, "work") == [0, 1]
 
 
+@pytest.mark.parametrize("has_ended", [False, True], ids=["in the middle of a move", "after a move"])
+def test_an_interruption_while_a_message_that_is_put_back_follows_its_slot(masters, cluster_layer, move, has_ended):
+    layer = cluster_layer(masters)
+    for n in range(2):
+        layer.send("work", {"n": n})
+    operations = QueueOperations(f"{{{layer.prefix}:0}}")
+    shard = Interrupted(layer._shards[0])
+    take = Take(shard, operations.receive([b"work"], 2), operations.requeue, fork.check())
+    assert len(take.take(False)) == 2
+    move.begin()
+    move.migrate()
+    if has_ended:
+        move.end()
+    with pytest.raises(KeyboardInterrupt):
+        requeue_taken([take])
+    assert content(layer, "work") == [0, 1]
+
+
+class Interrupted:
+    """A shard where Ctrl-C comes while a caller waits for the next attempt, once."""
+
+    def __init__(self, shard):
+        self._shard = shard
+        self._is_due = True
+
+    def __getattr__(self, name):
+        return getattr(self._shard, name)
+
+    def next_attempt(self, *arguments, **named):
+        if self._is_due:
+            self._is_due = False
+            raise KeyboardInterrupt
+        return self._shard.next_attempt(*arguments, **named)
+
+    def retry(self, operation, error, **named):
+        self.next_attempt(error)
+        return self._shard.retry(operation, error, **named)
+
+
 def test_a_group_on_several_shards_gets_each_message_once_while_one_moves(masters, cluster_layer, move):
     layer = cluster_layer(masters, shards=4)
     members = [f"member.{n}?x" for n in range(20)]
