@@ -58,7 +58,7 @@ def test_slots_without_requests_cost_nothing(slots, three_shared_masters):
     several = slots(three_shared_masters)
     futures = [several.publish(name) for name in NAMES]
     assert [future.result(10) for future in futures] == [0] * 500
-    eventually(lambda: not several.pipelines._queues)
+    eventually(lambda: not several.pipelines.queues)
     assert len(threads("pipeline to")) == 3
 
 
