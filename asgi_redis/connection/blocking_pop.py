@@ -23,7 +23,7 @@ from asgi_redis.connection.take import Take, requeue_all
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS
 from asgi_redis.process.wakeup import WakeupPipe, poll
-from asgi_redis.wire.server import client_id, unblock
+from asgi_redis.wire.server import client_id, unblock, unblock_all
 
 logger = logging.getLogger("asgi_redis")
 
@@ -46,6 +46,8 @@ class BlockingPop(Take):
     """The error by which a node of a cluster has refused the pop, which may be made elsewhere or later."""
     is_ending = False
     """Whether the wait is over, and the reply is about to be read."""
+    is_asked_to_end = False
+    """Whether the server was asked to end the pop, together with others."""
     _is_broken = False  # whether a reply may still come
     _client = 0
     _end_timeout = HANG_TIMEOUT_SECONDS
@@ -53,6 +55,16 @@ class BlockingPop(Take):
     def _prepare(self, connection: Any, fail_fast: bool) -> None:
         if self.operation.end is None:
             self._client = self.server.client_id(connection, _CLIENT_ID, fail_fast)
+
+    @property
+    def can_be_unblocked(self) -> bool:
+        """Whether ``CLIENT UNBLOCK`` of ``client`` may end it."""
+        return self.operation.end is None and self._connection is not None and not self._chunks
+
+    @property
+    def client(self) -> int:
+        """The number that Redis knows its connection by."""
+        return self._client
 
     def may_have_taken(self) -> bool:
         """Return whether the pop has ended; while it waits it holds nothing."""
@@ -134,7 +146,8 @@ class BlockingPop(Take):
         started = time.monotonic()
         # CLIENT UNBLOCK, or the entry that the pop brings with it where that is forbidden.
         end = self.operation.end or unblock(self._client)
-        while not poll([self], 0.0):
+        while not poll([self], _UNBLOCK_RETRY_SECONDS if self.is_asked_to_end else 0.0):
+            self.is_asked_to_end = False
             try:
                 self.server.execute(end, fail_fast=True, spare=True)
             except ResponseError:
@@ -209,7 +222,7 @@ def _start_all(
 def _end_all(pops: Sequence[BlockingPop], ready: Sequence[Any], timeout: float) -> dict[BlockingPop, Exception]:
     """End all the pops, as one left behind would take a message; return the errors."""
     errors: dict[BlockingPop, Exception] = {}
-    hanging: set[Server] = set()
+    hanging = _ask_to_end([pop for pop in pops if pop not in ready], timeout)
     for pop in pops:
         try:
             pop.end(pop in ready, 0.0 if pop.server in hanging else timeout)
@@ -218,3 +231,23 @@ def _end_all(pops: Sequence[BlockingPop], ready: Sequence[Any], timeout: float) 
             if isinstance(error, TimeoutError):
                 hanging.add(pop.server)  # several shards may be there
     return errors
+
+
+def _ask_to_end(pops: Sequence[BlockingPop], timeout: float) -> set[Server]:
+    """Ask servers that have several pops to end them; return the servers that hang."""
+    by_server: dict[Server, list[BlockingPop]] = {}
+    for pop in pops:
+        if pop.can_be_unblocked:
+            by_server.setdefault(pop.server, []).append(pop)
+    hanging: set[Server] = set()
+    for server, some in by_server.items():
+        if len(some) > 1:
+            try:
+                server.execute(unblock_all([pop.client for pop in some]), fail_fast=True, spare=True)
+            except RedisError as error:  # each pop is ended by itself, or shows its own error
+                if isinstance(error, TimeoutError) and timeout <= HANG_TIMEOUT_SECONDS:
+                    hanging.add(server)
+            else:
+                for pop in some:
+                    pop.is_asked_to_end = True
+    return hanging

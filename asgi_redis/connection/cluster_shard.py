@@ -16,7 +16,7 @@ from typing import Any
 from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
 from asgi_redis.connection.cluster import Cluster
-from asgi_redis.connection.errors import before_sending, is_refusal, note_partly_sent
+from asgi_redis.connection.errors import before_sending, is_refusal, note_partly_sent, unsent
 from asgi_redis.connection.host import ConnectionLimits
 from asgi_redis.connection.redirection import (
     is_ask,
@@ -158,7 +158,7 @@ class ClusterSlot(Shard):
     def _pause(error: RedisError, number: int, deadline: float) -> None:
         pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** min(number, 10)) * random.uniform(0.5, 1.0)
         if time.monotonic() + pause > deadline:
-            raise error
+            raise unsent(error)
         time.sleep(pause)
 
 

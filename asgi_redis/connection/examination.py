@@ -22,14 +22,15 @@ class Examination:
     """
     Asks a server for its ``INFO``, on the first connection to each address.
 
-    Where a server is not to keep keys, as for pub/sub, that is left out. ``version`` is that of the last answer.
+    Where a server is not to keep keys, as for pub/sub, that is left out. ``version`` is that of the last answer,
+    ``?`` where the server does not tell.
     """
 
     def __init__(self, host: Host, keeps_keys: bool) -> None:
         self._host = host
         self._keeps_keys = keeps_keys
         self._examined: set[Any] = set()
-        self.version = "?"
+        self.version = ""
 
     def examine(self, connection: Any) -> None:
         """Raise ``UnsupportedRedis`` for a cluster; warn of a policy that deletes keys."""

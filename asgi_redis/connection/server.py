@@ -91,10 +91,10 @@ class Server(ConnectionPool):
 
     def explain(self, error: Exception) -> Exception:
         """Return the error that callers get for an error reply; mostly the same."""
-        if redis_py.lacks_command(error) and self._examination.version == "?":
+        if redis_py.lacks_command(error) and not self._examination.version:
             with contextlib.suppress(RedisError):
                 self.server_now()
-        return explain(self.host, self._examination.version, error, self.host.in_cluster)
+        return explain(self.host, self._examination.version or "?", error, self.host.in_cluster)
 
     def with_key(self, error: Exception, operation: Operation) -> Exception:
         """Ask Redis for the key of another type that an error is about; add its name."""

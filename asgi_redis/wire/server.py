@@ -41,3 +41,9 @@ def unblock(client: int) -> Operation:
     ``CLIENT PAUSE`` or ``FAILOVER`` (https://github.com/redis/redis/issues/14164).
     """
     return Operation(command(b"CLIENT", b"UNBLOCK", b"%d" % client, b"ERROR"), bool)
+
+
+def unblock_all(clients: Sequence[int]) -> Operation:
+    """End the blocking commands of some connections. Reads as nothing."""
+    packed = b"".join(unblock(client).packed for client in clients)
+    return Operation(packed, lambda _: None, len(clients))

@@ -116,3 +116,22 @@ def test_all_shards_of_a_node_share_its_connections(nodes, layer):
         with nodes.client(node) as client:
             of_layer = [one for one in client.client_list() if one["cmd"].startswith("eval")]
         assert len(of_layer) == 1
+
+
+def test_the_end_of_a_wait_leaves_no_pop_behind(nodes, layer):
+    """The pops of one node are ended together."""
+
+    def blocked():
+        return sum(nodes.client(node).info("clients")["blocked_clients"] for node in nodes.nodes)
+
+    received = []
+    reader = layer.reader()
+    for shards in (SHARDS, 0, SHARDS):
+        if shards:
+            waiting = threading.Thread(target=lambda: received.append(reader.receive_batch(["work"], 1, 20)))
+            waiting.start()
+            eventually(lambda: blocked() == SHARDS, timeout=20)
+            layer.send("work", {"n": len(received)})
+            waiting.join(10)
+        eventually(lambda: blocked() == 0)
+    assert received == [[("work", {"n": 0})], [("work", {"n": 1})]]

@@ -125,6 +125,7 @@ class TestMoves:
         with pytest.raises(ResponseError) as raised:
             shard.execute(mset(key, key + b"2"))
         assert is_try_again(raised.value)
+        assert is_unsent(raised.value), "nothing was carried out"
         assert 0.15 < time.monotonic() - started < 2
 
     def test_and_not_at_all_where_others_would_wait_too(self, shard_of, shared_masters, masters, key, slot):
