@@ -247,3 +247,18 @@ def test_messages_of_a_late_reply_go_back_to_no_other_server(cluster_binary, clu
         has_moved.set()
         settle(layer)
         assert layer.receive(["work"]) == (None, None)
+
+
+def test_what_was_taken_is_returned_when_the_other_node_of_a_move_dies(three_masters, cluster_layer, prefix):
+    layer = cluster_layer(three_masters, connection_kwargs={"socket_connect_timeout": 0.2})
+    layer.send("here", {"n": 1})
+    slot = slot_of(f"{{{prefix}:0}}")
+    source = three_masters.master_of(slot)
+    to = next(node for node in three_masters.nodes if node is not source)
+    three_masters.begin_move(slot, to)
+    three_masters.kill(to)
+    received = []
+    for _ in range(4):
+        with contextlib.suppress(RedisError):  # of a receive that asks for the other queue first
+            received += layer.receive_batch(["here", "away"], 10)
+    assert received == [("here", {"n": 1})]

@@ -331,3 +331,25 @@ def test_a_group_on_several_shards_gets_each_message_once_while_one_moves(master
     move.end()
     assert layer.send_group("chat", {"n": 3}) == 0
     assert {member: content(layer, member) for member in members} == {member: [1, 2, 3] for member in members}
+
+
+def test_what_has_expired_in_the_middle_of_a_move_is_counted(masters, cluster_layer, move):
+    layer = cluster_layer(masters)
+    layer.send("here", {"n": 1})
+    key = f"{{{layer.prefix}:0}}here"
+    move.begin()
+    masters.run(move.source, "ZADD", key, time.time() - 1000, b"twelve bytes" + layer.serialize({"n": 0}))
+    assert layer.receive_batch(["here", "away"], 10) == [("here", {"n": 1})]
+    move.end()
+    assert layer.channel_statistics("here")["messages_expired"] == 1
+
+
+def test_in_the_middle_of_a_move_no_queue_starves_another(masters, cluster_layer, move):
+    layer = cluster_layer(masters)
+    for n in range(6):
+        layer.send("busy", {"n": n})
+        layer.send("quiet", {"n": n})
+    move.begin()
+    received = layer.receive_batch(["busy", "quiet", "away"], 6)
+    assert {channel for channel, _ in received} == {"busy", "quiet"}
+    assert len(received) <= 6

@@ -12,6 +12,7 @@ from redis.exceptions import ConnectionError
 
 from asgi_redis import RedisClusterChannelLayer
 from asgi_redis.connection import Cluster, is_unsent, parse_start_nodes
+from tests.support.waiting import eventually
 
 
 @contextlib.contextmanager
@@ -68,3 +69,34 @@ def test_the_first_send_waits_for_a_start_node_that_answers(shared_masters):
         layer.send("work", {"n": 1})
         assert layer.receive(["work"]) == ("work", {"n": 1})
         layer.flush()
+
+
+def test_an_answer_is_newer_than_a_redirection(shared_masters):
+    """Otherwise a slot that has once moved to a node would stay there when the node fails."""
+    cluster = Cluster(parse_start_nodes(shared_masters.hosts, {}))
+    server = cluster.server_of(1)
+    cluster.moved(1, "127.0.0.1", 1, None)
+    assert cluster.server_of(1).host.address == ("127.0.0.1", 1)
+
+    def ask():
+        cluster.refresh(None)  # in vain, just after an answer
+        return cluster.server_of(1) is server
+
+    eventually(ask)
+
+
+def test_servers_that_have_left_the_cluster_are_forgotten(shared_masters):
+    cluster = Cluster(parse_start_nodes(shared_masters.hosts, {}))
+    cluster.server_of(1)
+    for port in range(1, 100):
+        cluster.server_at("127.0.0.1", port, None)
+    assert len(cluster.servers) >= 99
+    eventually(lambda: cluster.refresh(None) or len(cluster.servers) <= 3)
+
+
+def test_an_address_without_a_host_is_that_of_the_sender(shared_masters):
+    cluster = Cluster(parse_start_nodes(shared_masters.hosts, {}))
+    sender = cluster.server_at("node.example", 1, None)
+    assert cluster.server_at("", 2, sender).host.address == ("node.example", 2)
+    cluster.moved(5, "", 3, sender)
+    assert cluster.known_server_of(5).host.address == ("node.example", 3)
