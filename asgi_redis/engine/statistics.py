@@ -64,6 +64,8 @@ class Statistics:
                 try:
                     yield shard.retry(operation, result)
                 except RedisError as error:
+                    if shard.may_retry(error):
+                        raise  # all its keys are away
                     yield error
             else:
                 yield result

@@ -262,3 +262,20 @@ def test_what_was_taken_is_returned_when_the_other_node_of_a_move_dies(three_mas
         with contextlib.suppress(RedisError):  # of a receive that asks for the other queue first
             received += layer.receive_batch(["here", "away"], 10)
     assert received == [("here", {"n": 1})]
+
+
+def test_statistics_of_many_channels_do_not_leave_out_those_of_a_shard_that_is_away(
+    fresh_single_node_cluster, cluster_layer, prefix
+):
+    layer = cluster_layer(fresh_single_node_cluster, connection_kwargs={"socket_connect_timeout": 0.5})
+    names = [f"c{n}" for n in range(20)]
+    for name in names:
+        layer.send(name, {})
+    assert set(layer.many_channel_statistics(names)) == set(names)
+    (node,) = fresh_single_node_cluster.nodes
+    fresh_single_node_cluster.run(node, "CLUSTER", "DELSLOTS", slot_of(f"{{{prefix}:0}}"))
+    started = time.monotonic()
+    with pytest.raises(RedisError) as raised:
+        layer.many_channel_statistics(names)
+    assert is_cluster_down(raised.value)
+    assert time.monotonic() - started < 4
