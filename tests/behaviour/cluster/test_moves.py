@@ -353,3 +353,15 @@ def test_in_the_middle_of_a_move_no_queue_starves_another(masters, cluster_layer
     received = layer.receive_batch(["busy", "quiet", "away"], 6)
     assert {channel for channel, _ in received} == {"busy", "quiet"}
     assert len(received) <= 6
+
+
+def test_a_wait_in_the_middle_of_a_move_looks_now_and_then(masters, cluster_layer, move):
+    layer = cluster_layer(masters)
+    layer.block_timeout = 1
+    layer.send("work", {})
+    layer.receive(["work"])
+    move.begin()
+    with masters.client(move.source) as client:
+        before = client.info("stats")["total_commands_processed"]
+        assert layer.receive(["work", "other"], block=True) == (None, None)
+        assert client.info("stats")["total_commands_processed"] - before < 200

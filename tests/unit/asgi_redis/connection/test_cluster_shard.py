@@ -273,3 +273,18 @@ def test_a_receive_that_does_not_wait_does_not_wait_for_a_shard_that_is_away(fre
             with pytest.raises(redis.exceptions.RedisError):
                 call()
         assert time.monotonic() - started < 7, "one wait of five seconds, for the statistics"
+
+
+def test_nodes_that_send_a_request_to_each_other_are_not_asked_for_ever(shard_of, single_node_cluster, key, slot):
+    shard = shard_of(single_node_cluster.hosts, socket_connect_timeout=0.3)
+    shard.execute(incr(key))
+    error = ResponseError(f"MOVED {slot} 127.0.0.1:{single_node_cluster.nodes[0].port}")
+    attempts = [None]
+
+    def follow():
+        while len(attempts) < 10_000:
+            attempts.append(shard.next_attempt(error, before=attempts[-1]))
+
+    with pytest.raises(ResponseError):
+        follow()
+    assert 3 <= len(attempts) < 100
