@@ -16,21 +16,26 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from redis.exceptions import AuthenticationError, ConnectionError, RedisError
 
-from asgi_redis.connection.discovery import Discovery, SlotRange, discover, is_no_cluster
+from asgi_redis.connection.discovery import (
+    Address,
+    AddressRemap,
+    Discovery,
+    SlotRange,
+    discover,
+    is_no_cluster,
+    reachable,
+)
 from asgi_redis.connection.errors import NoNodeAnswers, authentication_error, unsent
 from asgi_redis.connection.host import Host
 from asgi_redis.connection.server import Server
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.process import fork
 from asgi_redis.process.time_limits import HastyCalls, within
-
-Address = tuple[str, int]
-AddressRemap = Callable[[Address], Address]
 
 _ASK_AGAIN_SECONDS = 0.1  # so long an answer counts as new, and so does a failure
 _ASKED_NODES = 5  # the start nodes are asked then
@@ -132,7 +137,7 @@ class Cluster:
     def _address(self, host: str, port: int, sender: Server | None) -> Address:
         if not host and sender is not None:
             host = sender.host.address[0]
-        return self._remap((host, port)) if self._remap is not None else (host, port)
+        return reachable((host, port), self._remap)
 
     def _server_at(self, address: Address) -> Server:
         server = self._servers.get(address)

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from redis.exceptions import ClusterDownError, ConnectionError, RedisClusterException, RedisError
+
+from asgi_redis.exceptions import UnsupportedRedis
+
+Address = tuple[str, int]
+AddressRemap = Callable[[Address], Address]
+
+_ADVICE = (
+    "set cluster-announce-hostname there, or cluster-preferred-endpoint-type ip, or give the layer an address_remap"
+)
 
 
 class SlotRange(NamedTuple):
@@ -14,26 +24,39 @@ class SlotRange(NamedTuple):
 
     first: int
     last: int
-    address: tuple[str, int]
+    address: Address
 
 
 class Discovery(NamedTuple):
     """The answer of a cluster: its slots, and the addresses of all its nodes."""
 
     ranges: list[SlotRange]
-    nodes: list[tuple[str, int]]
+    nodes: list[Address]
+
+
+def reachable(address: Address, address_remap: AddressRemap | None) -> Address:
+    """
+    Return where to connect to a node for which a cluster gives ``address``.
+
+    Raises ``UnsupportedRedis`` where that is nowhere.
+    """
+    host, port = address if address_remap is None else address_remap(address)
+    if not host or host == "?":
+        raise UnsupportedRedis(f"the cluster gives no address for its node with port {port}: {_ADVICE}")
+    return host, port
 
 
 def discover(
-    addresses: Sequence[tuple[str, int]],
+    addresses: Sequence[Address],
     connection_class: type[Any],
     options: Mapping[str, Any],
-    address_remap: Callable[[tuple[str, int]], tuple[str, int]] | None,
+    address_remap: AddressRemap | None,
 ) -> Discovery:
     """
     Ask the first of ``addresses`` that answers for the slots of its cluster.
 
-    The connections are closed afterwards. Raises ``redis.exceptions.RedisError`` where none answers.
+    The connections are closed afterwards. Raises ``redis.exceptions.RedisError`` where none answers, and as
+    ``reachable`` does.
     """
     from redis.cluster import ClusterNode, NodesManager  # only layers over a cluster pay for the import
 
@@ -42,10 +65,12 @@ def discover(
         manager = NodesManager(
             [ClusterNode(host, port) for host, port in addresses],  # type: ignore[no-untyped-call]  # redis-py's
             from_url=True,  # "the options are those of a connection"
-            address_remap=address_remap,
+            address_remap=functools.partial(reachable, address_remap=address_remap),
             connection_class=connection_class,
             **options,
         )
+    except TypeError as error:  # it takes for granted that a cluster of one master gives an address
+        raise UnsupportedRedis(f"redis-py cannot read the addresses of the cluster ({error}): {_ADVICE}") from error
     except IndexError:  # it takes for granted that some slot is served
         raise ClusterDownError("no slot is served") from None
     except RedisClusterException as error:  # which is no RedisError; its cause is the error of the last address

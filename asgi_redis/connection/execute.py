@@ -7,6 +7,7 @@ for the same plans: ``asgi_redis.aio.runner``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Sequence
 from typing import Any, TypeVar
 
@@ -79,12 +80,15 @@ def execute_on_shards(requests: Sequence[Request]) -> list[Any]:
 
 def _execute_once(requests: Sequence[Request]) -> list[Any]:
     """Return the result or the error of each."""
-    sent: list[tuple[int, Server, Any]] = []
     outcomes: list[Any] = [None] * len(requests)
+    sent: dict[int, tuple[Server, Any]] = {}
     for position, (shard, operation) in enumerate(requests):
         connection = None
         try:
             server = shard.server
+            if server.host.limits.max_connections < math.inf:
+                # Two calls that hold connections and want others would wait for each other.
+                _read(requests, [held for held, (other, _) in sent.items() if other is server], sent, outcomes)
             connection = server.checkout()
             server.send(connection, operation.packed)
         except (RedisError, UnsupportedRedis) as error:
@@ -92,9 +96,17 @@ def _execute_once(requests: Sequence[Request]) -> list[Any]:
                 server.after_error(connection, error)
             outcomes[position] = error
         else:
-            sent.append((position, server, connection))
-    for position, server, connection in sent:
-        operation = requests[position][1]
+            sent[position] = server, connection
+    _read(requests, list(sent), sent, outcomes)
+    return outcomes
+
+
+def _read(
+    requests: Sequence[Request], positions: Sequence[int], sent: dict[int, tuple[Server, Any]], outcomes: list[Any]
+) -> None:
+    """Read the replies to some of the requests, and take these out of ``sent``."""
+    for position in positions:
+        operation, (server, connection) = requests[position][1], sent.pop(position)
         try:
             outcomes[position] = operation.read(server.read(connection, operation))
         except (RedisError, UnsupportedRedis) as error:
@@ -102,4 +114,3 @@ def _execute_once(requests: Sequence[Request]) -> list[Any]:
             outcomes[position] = server.with_key(error, operation)
         else:
             server.release(connection)
-    return outcomes

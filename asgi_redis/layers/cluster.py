@@ -67,6 +67,12 @@ def cluster_shards(settings: ClusterOptions) -> tuple[list[Shard], list[Keys]]:
             "processes; in doubt 4, and as many as there will be master nodes"
         )
     cluster = connect_cluster(settings)
+    limit = cluster.limits.max_connections
+    if limit < number:
+        raise ConfigurationError(
+            f"max_connections is {limit:.0f} and shards {number}: a receive that waits has a connection for each "
+            f"shard, and all of them may be on one node"
+        )
     keys = keys_of_shards(prefix, number)
     shards: list[ClusterShard] = []
     for position, of_shard in enumerate(keys):

@@ -7,7 +7,8 @@ from redis.connection import Connection
 from redis.exceptions import RedisError
 
 from asgi_redis.connection.discovery import discover, is_no_cluster
-from tests.support.clusters import run_single_node_cluster
+from asgi_redis.exceptions import UnsupportedRedis
+from tests.support.clusters import run_cluster, run_single_node_cluster
 from tests.support.waiting import eventually
 
 OPTIONS = {"protocol": 2, "socket_timeout": 1.0, "socket_connect_timeout": 1.0}
@@ -68,6 +69,16 @@ def test_a_cluster_without_slots_is_an_error(own_cluster):
     own_cluster.run(node, "CLUSTER", "FLUSHSLOTS")
     with pytest.raises(RedisError):
         ask(own_cluster.hosts)
+
+
+@pytest.mark.parametrize("masters", [1, 2])
+@pytest.mark.parametrize("kind", ["unknown-endpoint", "hostname"])
+def test_nodes_without_an_address_are_an_error_with_the_fix(kind, masters):
+    with run_cluster(masters, 0, options={"cluster-preferred-endpoint-type": kind}) as running:
+        with pytest.raises(UnsupportedRedis, match="set cluster-announce-hostname"):
+            ask(running.hosts[:1])
+        if (kind, masters) != ("unknown-endpoint", 1):  # which redis-py cannot read
+            assert len(ask(running.hosts[:1], lambda address: ("127.0.0.1", address[1])).ranges) == masters
 
 
 def test_no_connection_stays_open(own_cluster):

@@ -10,7 +10,7 @@ import redis
 from asgi_redis.connection import execute_on_shards, is_unsent, run_plan
 from asgi_redis.wire import Operation
 from asgi_redis.wire.operation import command
-from tests.support.shards import echo, incr, shard_at
+from tests.support.shards import connections_are_sound, echo, incr, shard_at
 
 
 class TestExecuteAll:
@@ -21,6 +21,13 @@ class TestExecuteAll:
 
     def test_nothing_asked_nothing_done(self):
         assert execute_on_shards([]) == []
+
+    def test_requests_to_one_server_need_no_more_connections_than_it_may_have(self, redis_server, prefix):
+        """Calls that hold some and wait for others would wait for each other."""
+        shard, other = shard_at(redis_server, max_connections=1, socket_connect_timeout=0.5), shard_at(redis_server)
+        requests = [(shard, incr(prefix.encode())), (other, echo(b"x")), *[(shard, incr(prefix.encode()))] * 2]
+        assert execute_on_shards(requests) == [1, b"x", 2, 3]
+        assert connections_are_sound([shard, other])
 
     def test_it_takes_as_long_as_the_slowest(self, three_redis_servers):
         shards = [shard_at(server) for server in three_redis_servers]

@@ -25,6 +25,12 @@ def test_there_may_be_4096_shards():
     assert RedisClusterChannelLayer(shards=4096).ring_size == 4096
 
 
+def test_a_node_may_have_a_connection_for_each_shard():
+    RedisClusterChannelLayer(shards=4, connection_kwargs={"max_connections": 4})
+    with pytest.raises(ConfigurationError, match="max_connections is 3 and shards 4"):
+        RedisClusterChannelLayer(shards=4, connection_kwargs={"max_connections": 3})
+
+
 @pytest.mark.parametrize("settings", [{}, {"shards": None}])
 def test_without_shards_the_error_says_what_they_are(settings):
     with pytest.raises(ConfigurationError, match="shards is missing: the number of parts"):
