@@ -19,6 +19,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from redis.connection import SSLConnection
 from redis.exceptions import AuthenticationError, ConnectionError, RedisError
 
 from asgi_redis.connection.discovery import (
@@ -29,6 +30,7 @@ from asgi_redis.connection.discovery import (
     discover,
     is_no_cluster,
     reachable,
+    tls_hint,
 )
 from asgi_redis.connection.errors import NoNodeAnswers, authentication_error, unsent
 from asgi_redis.connection.host import Host
@@ -232,4 +234,5 @@ class Cluster:
                     f"{self.name} is no node of a Redis Cluster, or the user may not ask for CLUSTER SLOTS; "
                     f"RedisChannelLayer is for other servers, and so is RedisPubSubChannelLayer without cluster=True"
                 ) from error
-            raise NoNodeAnswers(f"no node of the cluster of {self.name} answers: {error}") from error
+            hint = tls_hint(error, issubclass(start.connection_class, SSLConnection))
+            raise NoNodeAnswers(f"no node of the cluster of {self.name} answers: {error}{hint}") from error

@@ -8,6 +8,7 @@ redirection" and "Multi-keys operations" of https://redis.io/docs/latest/operate
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Sequence
@@ -47,6 +48,7 @@ class ClusterSlot(Shard):
         self._cluster = cluster
         self.start_nodes = cluster.start_nodes
         self._slot = slot
+        self._gave_up_at = -math.inf
 
     @property
     def server(self) -> Server:
@@ -127,7 +129,7 @@ class ClusterSlot(Shard):
 
     def next_attempt(self, error: RedisError, fail_fast: bool = False, before: Attempt | None = None) -> Attempt:
         cluster, number = self._cluster, 1 if before is None else before.number + 1
-        deadline = before.deadline if before else time.monotonic() + (0.0 if fail_fast else cluster.patience)
+        deadline = before.deadline if before else time.monotonic() + (0.0 if fail_fast else self._patience_left())
         target = redirection(error)
         if target is not None and not target.is_move:
             return Attempt(cluster.server_at(target.host, target.port, self._last(before)), True, number, deadline)
@@ -151,13 +153,20 @@ class ClusterSlot(Shard):
             cluster.refresh(None, fail_fast)
         return Attempt(server, False, number, deadline)
 
+    def _patience_left(self) -> float:
+        """Return the seconds to wait: none where a call has just waited in vain."""
+        patience = self._cluster.patience
+        return 0.0 if time.monotonic() - self._gave_up_at < patience else patience
+
     def _last(self, before: Attempt | None) -> Server | None:
         return self._cluster.known_server_of(self._slot) if before is None else before.server
 
-    @staticmethod
-    def _pause(error: RedisError, number: int, deadline: float) -> None:
+    def _pause(self, error: RedisError, number: int, deadline: float) -> None:
         pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** min(number, 10)) * random.uniform(0.5, 1.0)
-        if time.monotonic() + pause > deadline:
+        now = time.monotonic()
+        if now + pause > deadline:
+            if number > _AT_ONCE:  # it has waited
+                self._gave_up_at = now
             raise unsent(error)
         time.sleep(pause)
 
@@ -217,7 +226,8 @@ class ClusterShard(ClusterSlot):
         if known != self._number:
             raise ConfigurationError(
                 f"shards is {self._number}, but other processes that use {self._name} have {known}: the number must "
-                f"be the same everywhere, or messages are looked for where they are not"
+                f"be the same everywhere, or messages are looked for where they are not. The key "
+                f"{self._claim.keys()[0].decode()} has it until a day after its last use"
             )
         self._check_at = time.monotonic() + _CHECK_SECONDS
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import ClusterDownError, ConnectionError, RedisClusterException, RedisError
 
-from asgi_redis.exceptions import UnsupportedRedis
+from asgi_redis.exceptions import ConfigurationError, UnsupportedRedis
 
 Address = tuple[str, int]
 AddressRemap = Callable[[Address], Address]
@@ -40,7 +40,10 @@ def reachable(address: Address, address_remap: AddressRemap | None) -> Address:
 
     Raises ``UnsupportedRedis`` where that is nowhere.
     """
-    host, port = address if address_remap is None else address_remap(address)
+    try:
+        host, port = address if address_remap is None else address_remap(address)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"address_remap must return a (host, port) pair: {error}") from error
     if not host or host == "?":
         raise UnsupportedRedis(f"the cluster gives no address for its node with port {port}: {_ADVICE}")
     return host, port
@@ -92,3 +95,13 @@ def discover(
 def is_no_cluster(error: Exception) -> bool:
     """Return whether ``discover`` has failed because a server does not know its slots."""
     return "not enabled" in str(error)
+
+
+def tls_hint(error: Exception, uses_tls: bool) -> str:
+    """Return advice where ``discover`` may have failed for the lack of TLS."""
+    text = str(error)
+    if uses_tls and "CERTIFICATE" not in text and ("imeout" in text or "SSL" in text):
+        return "; if its nodes speak no TLS, write redis://"
+    if not uses_tls and ("reset by peer" in text or "closed by server" in text):
+        return "; if its nodes speak TLS, write rediss://"
+    return ""

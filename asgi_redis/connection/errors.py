@@ -105,9 +105,9 @@ def explain(name: object, version: str, error: Exception, in_cluster: bool) -> E
 def cluster_error(name: object) -> UnsupportedRedis:
     """Return the error for a server that has only some of the keys."""
     return UnsupportedRedis(
-        f"Redis at {name} is a node of a Redis Cluster, which has only some of the keys: use "
-        f"asgi_redis.RedisClusterChannelLayer with the setting shards, or servers that have all keys "
-        f"(cluster-enabled no)"
+        f"Redis at {name} is a node of a Redis Cluster, which has only some of the keys: use the "
+        f"RedisClusterChannelLayer of asgi_redis, or of asgi_redis.aio, or RedisLocalChannelLayer, with the setting "
+        f"shards; or a server that has all keys (cluster-enabled no)"
     )
 
 

@@ -64,7 +64,7 @@ def cluster_shards(settings: ClusterOptions) -> tuple[list[Shard], list[Keys]]:
     if number is None:
         raise ConfigurationError(
             "shards is missing: the number of parts that channels and groups are divided into, the same in all "
-            "processes; in doubt 4, and as many as there will be master nodes"
+            "processes: as many as there will be master nodes, or 4 if that is not known"
         )
     cluster = connect_cluster(settings)
     limit = cluster.limits.max_connections

@@ -24,7 +24,7 @@ def shard_tag(prefix: str, number: int) -> str:
 def keys_of_shards(prefix: str, shards: int) -> list[Keys]:
     """Return the keys of each shard. Raises ``ConfigurationError`` for a wrong prefix."""
     if not prefix or "{" in prefix or "}" in prefix:
-        raise ConfigurationError(f"prefix must be a str without braces that is not empty, not {prefix!r}")
+        raise ConfigurationError(f"prefix must be a str without braces, and not empty, not {prefix!r}")
     tags = [shard_tag(prefix, number) for number in range(shards)]
     return [Keys(tag, f"{tag}-meta:") for tag in tags]
 

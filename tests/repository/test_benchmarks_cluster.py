@@ -34,6 +34,7 @@ def test_rates_are_those_of_one_redis_and_of_masters(capsys, tmp_path):
     assert lines_of(capsys, "--load", str(kept), "--only", "rates") == lines
 
 
+@pytest.mark.soak
 def test_a_process_that_waits_has_a_connection_for_each_shard(capsys):
     lines = lines_of(capsys, "--quick", "--only", "shards")
     (line,) = [line for line in lines if line.startswith("connections of a process")]

@@ -212,6 +212,7 @@ class TestMoves:
             assert layer.receive([channel], block=True) == (channel, {"n": 2})
 
     @needs_redis_cli
+    @pytest.mark.soak
     def test_all_slots_of_a_node_are_moved_away(self, three_masters, pubsub_layer, prefix):
         layer, other = pubsub_layer(three_masters), pubsub_layer(three_masters)
         channels = [layer.new_channel() for _ in range(60)]

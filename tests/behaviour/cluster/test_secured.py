@@ -28,6 +28,20 @@ def test_tls(tls_cluster, prefix):
         assert "rediss://" in str(layer)
 
 
+def test_without_tls_at_nodes_that_speak_it_the_error_has_the_url_to_write(tls_cluster, prefix):
+    urls = [url.replace("rediss://", "redis://") for url in tls_cluster.urls]
+    layer = RedisClusterChannelLayer(hosts=urls, shards=1, prefix=prefix)
+    with pytest.raises(redis.exceptions.ConnectionError, match="if its nodes speak TLS, write rediss://"):
+        layer.send("work", {})
+
+
+def test_with_tls_at_nodes_that_do_not_speak_it_too(single_node_cluster, prefix):
+    urls = [url.replace("redis://", "rediss://") for url in single_node_cluster.urls]
+    layer = RedisClusterChannelLayer(hosts=urls, shards=1, prefix=prefix)
+    with pytest.raises(redis.exceptions.ConnectionError, match="if its nodes speak no TLS, write redis://"):
+        layer.send("work", {})
+
+
 def test_a_certificate_that_is_not_trusted_is_refused(tls_cluster, prefix):
     layer = RedisClusterChannelLayer(hosts=tls_cluster.urls, shards=1, prefix=prefix)
     with pytest.raises(redis.exceptions.ConnectionError, match=r"(?i)certificate"):

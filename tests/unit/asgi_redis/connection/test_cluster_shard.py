@@ -288,3 +288,23 @@ def test_nodes_that_send_a_request_to_each_other_are_not_asked_for_ever(shard_of
     with pytest.raises(ResponseError):
         follow()
     assert 3 <= len(attempts) < 100
+
+
+def test_calls_that_follow_one_that_has_waited_in_vain_do_not_wait(shard_of, shared_masters, masters, key, slot):
+    shard = shard_of(shared_masters.hosts, socket_connect_timeout=2)
+    shard.execute(incr(key))
+    shared_masters.begin_move(slot, masters[1])
+    with pytest.raises(ResponseError):
+        shard.execute(mset(key, key + b"2"))
+    started = time.monotonic()
+    for _ in range(3):
+        with pytest.raises(ResponseError):
+            shard.execute(mset(key, key + b"2"))
+    assert time.monotonic() - started < 1
+    shared_masters.end_move(slot)
+    assert shard.execute(mset(key, key + b"2"))
+
+
+def test_a_remap_that_returns_no_address_is_an_error(shard_of, single_node_cluster, key):
+    with pytest.raises(ConfigurationError, match=r"address_remap must return a \(host, port\) pair"):
+        shard_of(single_node_cluster.hosts, address_remap=lambda address: None).execute(incr(key))
