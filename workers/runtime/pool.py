@@ -157,7 +157,17 @@ class Pool:
             logger.exception("Error in a pool thread")
 
     def _done(self) -> None:
-        with self._settled:
-            self._busy -= 1
-            if not self._busy:
-                self._settled.notify_all()
+        """Count the slot as free, whatever its job has left running raises now."""
+        is_counted = False
+        while True:
+            try:
+                with self._settled:
+                    if not is_counted:
+                        self._busy -= 1
+                        is_counted = True
+                    if not self._busy:
+                        self._settled.notify_all()
+            except BaseException:  # as in the wait for a job
+                logger.exception("Error in an idle slot; it goes on")
+            else:
+                return

@@ -74,6 +74,26 @@ def test_a_job_that_raises_gives_its_slot_back(
     eventually(lambda: source.asked[-1] == (3, True))
 
 
+def test_an_error_while_a_slot_is_counted_as_free_costs_no_slot(
+    pool: Pool, source: Source, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a gevent.Timeout that the job has left running."""
+
+    def interrupted() -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    def job() -> None:
+        monkeypatch.setattr(pool._settled, "notify_all", interrupted)
+
+    source.put(job)
+    eventually(lambda: "Error in an idle slot" in caplog.text)
+    source.put(*[lambda: None] * 5)
+    eventually(lambda: source.asked[-1] == (3, True))
+    source.quiet()
+    assert pool.stop(time.monotonic() + 5)
+
+
 def test_a_job_is_let_go_before_its_slot_is_free(pool: Pool, source: Source) -> None:
     """It holds a message, which may be large."""
     import weakref
