@@ -139,8 +139,8 @@ def single_node_cluster() -> Iterator[clusters.Cluster]:
 
 
 @pytest.fixture(scope="session")
-def three_shared_masters() -> Iterator[clusters.Cluster]:
-    """A cluster of three masters, to be shared likewise: its slots stay where they are."""
+def shared_masters() -> Iterator[clusters.Cluster]:
+    """A cluster of three masters, to be shared: tests move slots of their own keys alone, and stop no node."""
     with clusters.run_cluster(3, 0) as running:
         yield running
 
@@ -156,13 +156,6 @@ def fresh_single_node_cluster(cluster_binary: str) -> Iterator[clusters.Cluster]
 def three_masters(cluster_binary: str) -> Iterator[clusters.Cluster]:
     """A cluster of three masters, the test's own: slots can move, and there is nobody to be promoted."""
     with clusters.run_cluster(3, 0, cluster_binary) as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def shared_masters() -> Iterator[clusters.Cluster]:
-    """Three masters to be shared: tests move the slots of their keys, and stop no node."""
-    with clusters.run_cluster(3, 0) as running:
         yield running
 
 

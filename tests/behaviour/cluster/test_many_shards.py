@@ -8,6 +8,7 @@ import time
 import pytest
 from redis.exceptions import ConnectionError
 
+from asgi_redis.connection import Server
 from asgi_redis.wire.names import shard_of
 from tests.support.clusters import run_cluster, slot_of
 from tests.support.waiting import eventually
@@ -27,15 +28,18 @@ def layer(nodes, cluster_layer):
     return cluster_layer(nodes, shards=SHARDS)
 
 
+def a_node_and_a_channel_elsewhere(nodes, prefix):
+    """Returns a node that has several shards, and a channel on another node."""
+    places = [nodes.master_of(slot_of(f"{{{prefix}:{number}}}")) for number in range(SHARDS)]
+    assert places.count(places[0]) > 4
+    names = (f"c{n}!" for n in range(1000))
+    return places[0], next(name for name in names if places[shard_of(name.encode(), SHARDS)] != places[0])
+
+
 @pytest.mark.parametrize("is_connected", [True, False])
 def test_a_reader_waits_once_for_a_node_that_hangs(is_connected, nodes, layer, prefix):
     """It has ten shards, each of which is given a second, to answer or to be connected to."""
-    places = [nodes.master_of(slot_of(f"{{{prefix}:{number}}}")) for number in range(SHARDS)]
-    hanging = places[0]
-    assert places.count(hanging) > 4
-    channel = next(
-        name for name in (f"c{n}!" for n in range(1000)) if places[shard_of(name.encode(), SHARDS)] != hanging
-    )
+    hanging, channel = a_node_and_a_channel_elsewhere(nodes, prefix)
     reader = layer.reader()
     layer.send("work", {})
     eventually(lambda: reader.receive_batch(["work", channel], 1, 0.1))  # it has asked all of them
@@ -66,10 +70,7 @@ def test_a_reader_that_begins_to_wait_connects_once_to_a_node_that_hangs(nodes, 
 
 def test_so_does_a_reader_that_has_asked_none_of_them_before(nodes, cluster_layer, prefix):
     """A shard that is used for the first time is asked something: all of those on the node would wait for that."""
-    places = [nodes.master_of(slot_of(f"{{{prefix}:{number}}}")) for number in range(SHARDS)]
-    hanging = places[0]
-    names = (f"c{n}!" for n in range(1000))
-    channel = next(name for name in names if places[shard_of(name.encode(), SHARDS)] != hanging)
+    hanging, channel = a_node_and_a_channel_elsewhere(nodes, prefix)
     cluster_layer(nodes, shards=SHARDS).send(channel + "me", {"n": 1})
     reader = cluster_layer(nodes, shards=SHARDS).reader()
     nodes.pause(hanging)
@@ -118,20 +119,25 @@ def test_all_shards_of_a_node_share_its_connections(nodes, layer):
         assert len(of_layer) == 1
 
 
-def test_the_end_of_a_wait_leaves_no_pop_behind(nodes, layer):
-    """The pops of one node are ended together."""
+def test_the_pops_of_a_node_are_ended_in_one_round_trip_and_none_is_left_behind(nodes, layer, monkeypatch):
+    execute, ends = Server.execute, []
+
+    def counted(server, operation, *arguments, **named):
+        ends.extend(["end"] * (b"UNBLOCK" in operation.packed))
+        return execute(server, operation, *arguments, **named)
 
     def blocked():
         return sum(nodes.client(node).info("clients")["blocked_clients"] for node in nodes.nodes)
 
-    received = []
-    reader = layer.reader()
-    for shards in (SHARDS, 0, SHARDS):
-        if shards:
-            waiting = threading.Thread(target=lambda: received.append(reader.receive_batch(["work"], 1, 20)))
-            waiting.start()
-            eventually(lambda: blocked() == SHARDS, timeout=20)
-            layer.send("work", {"n": len(received)})
-            waiting.join(10)
+    reader, received = layer.reader(), []
+    for number in range(2):
+        waiting = threading.Thread(target=lambda: received.append(reader.receive_batch(["work"], 1, 20)))
+        waiting.start()
+        eventually(lambda: blocked() == SHARDS, timeout=20)
+        monkeypatch.setattr(Server, "execute", counted)
+        layer.send("work", {"n": number})
+        waiting.join(10)
+        monkeypatch.undo()
         eventually(lambda: blocked() == 0)
     assert received == [[("work", {"n": 0})], [("work", {"n": 1})]]
+    assert len(ends) < SHARDS, "three for each wait, and more where one comes late"

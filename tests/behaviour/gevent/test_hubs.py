@@ -144,7 +144,7 @@ def test_max_connections_are_those_of_all_hubs_together(redis_server, prefix):
 def test_greenlets_and_native_threads_share_a_layer(kind, request, prefix, tmp_path):
     place = {
         "redis": lambda: request.getfixturevalue("redis_server").url,
-        "cluster": lambda: request.getfixturevalue("three_shared_masters").urls[0],
+        "cluster": lambda: request.getfixturevalue("shared_masters").urls[0],
     }.get(kind, lambda: str(tmp_path))()
     ended = run(PROGRAM, kind, place, prefix)
     assert ended.stdout == "fine\n", ended.stderr

@@ -63,8 +63,8 @@ def test_timeouts_at_any_moment_lose_and_double_nothing(three_redis_servers, pre
 
 @pytest.mark.soak
 @pytest.mark.timeout(120)
-def test_nor_do_they_on_a_cluster(three_shared_masters, prefix):
-    ended = interrupted(prefix, "4", *three_shared_masters.urls)
+def test_nor_do_they_on_a_cluster(shared_masters, prefix):
+    ended = interrupted(prefix, "4", *shared_masters.urls)
     assert ended.returncode == 0, ended.stderr
 
 

@@ -67,10 +67,10 @@ def outages(worker: WorkerProcess) -> tuple[int, int]:
 
 @pytest.mark.parametrize("pool", POOLS)
 def test_it_serves_the_messages_of_all_shards(
-    pool: str, start: Start, layer_for: LayerFor, three_shared_masters: Cluster, notes: Notes
+    pool: str, start: Start, layer_for: LayerFor, shared_masters: Cluster, notes: Notes
 ) -> None:
-    layer = layer_for(three_shared_masters)
-    worker = start(three_shared_masters, pool=pool)
+    layer = layer_for(shared_masters)
+    worker = start(shared_masters, pool=pool)
     worker.listens()
     assert f"shards={SHARDS})" in worker.log
     for n in range(3 * SHARDS):
@@ -92,10 +92,10 @@ def test_it_serves_the_messages_of_all_shards(
 
 
 def test_its_metrics_have_what_waits_on_all_shards(
-    start: Start, layer_for: LayerFor, three_shared_masters: Cluster, notes: Notes
+    start: Start, layer_for: LayerFor, shared_masters: Cluster, notes: Notes
 ) -> None:
-    layer = layer_for(three_shared_masters)
-    worker = start(three_shared_masters, "--metrics-port", "0", "--only-channels", "hold", "--only-channels", "work")
+    layer = layer_for(shared_masters)
+    worker = start(shared_masters, "--metrics-port", "0", "--only-channels", "hold", "--only-channels", "work")
     for n in range(2 + SHARDS):
         layer.send("hold", {"n": n})
     eventually(lambda: len(notes["started"]) == 2, timeout=20)
@@ -227,7 +227,7 @@ CHANNEL_LAYERS = {{
 def test_manage_py_runs_it_on_the_cluster_of_the_settings(
     backend: type[RedisChannelLayer],
     pool: str,
-    three_shared_masters: Cluster,
+    shared_masters: Cluster,
     notes: Notes,
     prefix: str,
     base: Path,  # noqa: F811
@@ -236,7 +236,7 @@ def test_manage_py_runs_it_on_the_cluster_of_the_settings(
     pytest.importorskip("django")
     if pool == "gevent":
         pytest.importorskip("gevent")
-    config: dict[str, Any] = {"hosts": three_shared_masters.urls, "shards": SHARDS, "prefix": prefix}
+    config: dict[str, Any] = {"hosts": shared_masters.urls, "shards": SHARDS, "prefix": prefix}
     if backend is RedisLocalChannelLayer:
         config["local_layer"] = {"BACKEND": "asgi_redis.IPCChannelLayer", "CONFIG": {"path": str(base)}}
     (tmp_path / "manage.py").write_text(MANAGE_PY)

@@ -138,9 +138,7 @@ class AsyncMachine(RuleBasedStateMachine):
     "examples", [5, pytest.param(300, marks=[pytest.mark.soak, pytest.mark.timeout(900)])], ids=["quick", "long"]
 )
 @pytest.mark.parametrize("kind", ["redis", "shards", "encrypted", "in memory", "cluster"])
-def test_model(
-    kind: str, examples: int, three_redis_servers: list[RedisServer], three_shared_masters: Cluster
-) -> None:
+def test_model(kind: str, examples: int, three_redis_servers: list[RedisServer], shared_masters: Cluster) -> None:
     hosts = [server.url for server in (three_redis_servers if kind == "shards" else three_redis_servers[:1])]
 
     def make(self: AsyncMachine) -> Any:
@@ -150,7 +148,7 @@ def test_model(
         keys = ["a key"] if kind == "encrypted" else None
         prefix = f"m{uuid.uuid4().hex[:8]}"
         if kind == "cluster":
-            return RedisClusterChannelLayer(three_shared_masters.hosts, shards=3, prefix=prefix, capacity=1000)
+            return RedisClusterChannelLayer(shared_masters.hosts, shards=3, prefix=prefix, capacity=1000)
         return RedisChannelLayer(hosts=hosts, prefix=prefix, capacity=1000, symmetric_encryption_keys=keys)
 
     if kind == "encrypted":

@@ -54,8 +54,8 @@ def threads(word):
     return [thread for thread in threading.enumerate() if thread.name.startswith(word)]
 
 
-def test_slots_without_requests_cost_nothing(slots, three_shared_masters):
-    several = slots(three_shared_masters)
+def test_slots_without_requests_cost_nothing(slots, shared_masters):
+    several = slots(shared_masters)
     futures = [several.publish(name) for name in NAMES]
     assert [future.result(10) for future in futures] == [0] * 500
     eventually(lambda: not several.pipelines.queues)
@@ -91,8 +91,8 @@ def test_requests_wait_for_a_slot_that_comes_back(slots, fresh_single_node_clust
     assert [future.result(10) for future in futures] == [0] * 30
 
 
-def test_close_ends_the_threads_after_the_requests(slots, three_shared_masters):
-    several = slots(three_shared_masters)
+def test_close_ends_the_threads_after_the_requests(slots, shared_masters):
+    several = slots(shared_masters)
     futures = [several.publish(f"name{number}") for number in range(100)]
     several.pipelines.close(5)
     assert all(future.done() for future in futures)

@@ -18,8 +18,8 @@ from tests.support.waiting import eventually
 
 
 @pytest.fixture
-def cluster(three_shared_masters):
-    return three_shared_masters
+def cluster(shared_masters):
+    return shared_masters
 
 
 @pytest.fixture

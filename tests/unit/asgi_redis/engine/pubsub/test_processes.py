@@ -129,10 +129,10 @@ def run(program, *arguments):
 
 
 @pytest.fixture(params=["server", "shards", "cluster"])
-def place(request, three_redis_servers, three_shared_masters):
+def place(request, three_redis_servers, shared_masters):
     """The kind of place, and the URLs of its servers."""
     if request.param == "cluster":
-        return [request.param, *three_shared_masters.urls]
+        return [request.param, *shared_masters.urls]
     servers = three_redis_servers if request.param == "shards" else three_redis_servers[:1]
     return [request.param, *(server.url for server in servers)]
 

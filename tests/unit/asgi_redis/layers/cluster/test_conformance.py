@@ -37,7 +37,7 @@ class TestOneShard(Settings, ConformanceTestCase):
 class TestThreeMasters(Settings, ConformanceTestCase):
     """Several shards on each of three nodes."""
 
-    cluster = "three_shared_masters"
+    cluster = "shared_masters"
     options = {"shards": 8}
 
 
@@ -61,5 +61,5 @@ class TestThreeMastersByOurSuite(ChannelLayerConformance):
     in_one_place = False
 
     @pytest.fixture
-    def make_layer(self, cluster_layer_for, three_shared_masters):
-        return functools.partial(cluster_layer_for, three_shared_masters, shards=8)
+    def make_layer(self, cluster_layer_for, shared_masters):
+        return functools.partial(cluster_layer_for, shared_masters, shards=8)

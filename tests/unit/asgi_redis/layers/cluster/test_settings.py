@@ -166,8 +166,8 @@ class TestTheNumberOfShards:
             with pytest.raises(ConfigurationError, match=said):
                 call()
 
-    def test_a_plain_layer_says_which_layer_is_for_a_cluster(self, single_node_cluster, three_shared_masters, prefix):
-        for cluster in (single_node_cluster, three_shared_masters):
+    def test_a_plain_layer_says_which_layer_is_for_a_cluster(self, single_node_cluster, shared_masters, prefix):
+        for cluster in (single_node_cluster, shared_masters):
             with RedisChannelLayer(hosts=cluster.urls, prefix=prefix) as layer:
                 for call in (lambda: layer.send("work", {}), lambda: layer.receive(["work", "play"])):
                     with pytest.raises(UnsupportedRedis, match="RedisClusterChannelLayer"):

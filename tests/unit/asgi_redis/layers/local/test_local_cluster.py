@@ -34,15 +34,15 @@ def local_layer_for(prefix, base):
 
 
 @pytest.fixture(params=["ipc", "memory"])
-def layer(request, local_layer_for, three_shared_masters):
+def layer(request, local_layer_for, shared_masters):
     settings = {} if request.param == "ipc" else {"local_layer": InMemoryChannelLayer()}
-    return local_layer_for(three_shared_masters, **settings)
+    return local_layer_for(shared_masters, **settings)
 
 
 @pytest.fixture
-def cluster_layer(three_shared_masters, prefix):
+def cluster_layer(shared_masters, prefix):
     """What another machine sees: the cluster alone."""
-    with RedisClusterChannelLayer(hosts=three_shared_masters.hosts, shards=8, prefix=prefix) as layer:
+    with RedisClusterChannelLayer(hosts=shared_masters.hosts, shards=8, prefix=prefix) as layer:
         yield layer
 
 
@@ -54,9 +54,9 @@ class TestConformance(ConformanceTestCase):
     capacity_limit = 5
 
     @pytest.fixture(autouse=True)
-    def _layer(self, local_layer_for, three_shared_masters):
+    def _layer(self, local_layer_for, shared_masters):
         settings = {"expiry": 1, "group_expiry": 0.5, "capacity": self.capacity_limit}
-        self.channel_layer = local_layer_for(three_shared_masters, **settings)
+        self.channel_layer = local_layer_for(shared_masters, **settings)
         yield
         self.channel_layer.flush()
 
