@@ -129,10 +129,12 @@ class ClusterSlot(Shard):
 
     def next_attempt(self, error: RedisError, fail_fast: bool = False, before: Attempt | None = None) -> Attempt:
         cluster, number = self._cluster, 1 if before is None else before.number + 1
-        deadline = before.deadline if before else time.monotonic() + (0.0 if fail_fast else self._patience_left())
+        began = time.monotonic() if before is None else before.began
+        deadline = began + (0.0 if fail_fast else self._patience_left()) if before is None else before.deadline
         target = redirection(error)
         if target is not None and not target.is_move:
-            return Attempt(cluster.server_at(target.host, target.port, self._last(before)), True, number, deadline)
+            server = cluster.server_at(target.host, target.port, self._last(before))
+            return Attempt(server, True, number, began, deadline)
         if target is not None:
             cluster.moved(self._slot, target.host, target.port, self._last(before))
             is_new = number <= _AT_ONCE
@@ -146,12 +148,12 @@ class ClusterSlot(Shard):
             self.lost(error)
             raise error
         if not is_new:
-            self._pause(error, number, deadline)
-        while (server := cluster.known_server_of(self._slot)) is None:
+            self._pause(error, number, began, deadline)
+        while (known := cluster.known_server_of(self._slot)) is None:
             number += 1
-            self._pause(error, number, deadline)
+            self._pause(error, number, began, deadline)
             cluster.refresh(None, fail_fast)
-        return Attempt(server, False, number, deadline)
+        return Attempt(known, False, number, began, deadline)
 
     def _patience_left(self) -> float:
         """Return the seconds to wait: none where a call has just waited in vain."""
@@ -161,11 +163,11 @@ class ClusterSlot(Shard):
     def _last(self, before: Attempt | None) -> Server | None:
         return self._cluster.known_server_of(self._slot) if before is None else before.server
 
-    def _pause(self, error: RedisError, number: int, deadline: float) -> None:
+    def _pause(self, error: RedisError, number: int, began: float, deadline: float) -> None:
         pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** min(number, 10)) * random.uniform(0.5, 1.0)
         now = time.monotonic()
         if now + pause > deadline:
-            if number > _AT_ONCE:  # it has waited
+            if now + pause > began + self._cluster.patience:
                 self._gave_up_at = now
             raise unsent(error)
         time.sleep(pause)

@@ -17,13 +17,14 @@ class Attempt(NamedTuple):
     """
     A further attempt at a request of which certainly nothing was carried out.
 
-    ``asks``: the request has to be one of ``Operation.asking``. ``number`` counts the attempts before it, and no
-    other is made after ``deadline`` (``time.monotonic``).
+    ``asks``: the request has to be one of ``Operation.asking``. ``number`` counts the attempts before it; the first
+    failed at ``began``, and no other is made after ``deadline`` (both ``time.monotonic``).
     """
 
     server: Server
     asks: bool
     number: int
+    began: float
     deadline: float
 
 

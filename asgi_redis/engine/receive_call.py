@@ -91,8 +91,8 @@ class ReceiveCall:
     """It tells of messages on this machine while the call waits."""
     unblocked = 0
     """How often the receiver was unblocked before the call began."""
-    waits = False
-    """Whether the caller has time to wait, also for a shard that is on the move or away."""
+    waits_until = 0.0
+    """When the caller's time to wait is over (``time.monotonic``), also for a shard that is on the move or away."""
     looks = False
     """Whether the call looks before it waits."""
     has_dropped = False

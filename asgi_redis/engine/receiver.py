@@ -101,7 +101,7 @@ class Receiver:
     def _receive(self, call: ReceiveCall, timeout: float) -> Batch:
         started = time.monotonic()
         call.unblocked = self._unblocked
-        call.waits = timeout > 0 and not call.policy.leaves_out
+        call.waits_until = 0.0 if call.policy.leaves_out else started + timeout
         # Waiting takes a message that is there just as well as looking. But on several shards it would take one
         # from each, and it takes no more than one.
         call.looks = timeout <= _SHORT_WAIT_SECONDS or call.limit > 1 or call.channels.is_spread

@@ -51,7 +51,9 @@ class ShardSource:
             except RedisError as error:
                 if has_partly_moved(error) and len(queues) > 1:
                     return self._take_one_by_one(call, queues, limit, limits)
-                attempt = self.shard.next_attempt(error, not call.waits, attempt)
+                is_over = time.monotonic() >= call.waits_until
+                attempt = self.shard.next_attempt(error, is_over, attempt)
+                attempt = attempt._replace(deadline=min(attempt.deadline, call.waits_until))
 
     def _locate(self, call: ReceiveCall) -> Server:
         """Return the server; at its first use a shard asks something there."""

@@ -14,7 +14,7 @@ from typing import Any, Callable
 from asgi_redis.wire import scripts
 from asgi_redis.wire.operation import Operation, command, run_script
 
-_FIRST_SLOT = 6  # of the arguments of a group send: those before are for all queues
+_COMMON = 6  # of a group send, for all its queues; capacities and tails follow
 
 
 def one_key_each(operation: Operation) -> list[Operation]:
@@ -27,9 +27,9 @@ def one_key_each(operation: Operation) -> list[Operation]:
         queues = (len(keys) - 1) // 2
         parts = []
         for position in range(queues):
-            own = (arguments[_FIRST_SLOT + position], arguments[_FIRST_SLOT + queues + position])
+            own = (arguments[_COMMON + position], arguments[_COMMON + queues + position])
             read = _read_group_part(position + 1)
-            parts.append(_send(scripts.SEND_GROUP, keys[position], (*arguments[:_FIRST_SLOT], *own), own[0], read))
+            parts.append(_send(scripts.SEND_GROUP, keys[position], (*arguments[:_COMMON], *own), own[0], read))
         return parts
     return []
 

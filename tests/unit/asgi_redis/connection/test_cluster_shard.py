@@ -308,3 +308,23 @@ def test_calls_that_follow_one_that_has_waited_in_vain_do_not_wait(shard_of, sha
 def test_a_remap_that_returns_no_address_is_an_error(shard_of, single_node_cluster, key):
     with pytest.raises(ConfigurationError, match=r"address_remap must return a \(host, port\) pair"):
         shard_of(single_node_cluster.hosts, address_remap=lambda address: None).execute(incr(key))
+
+
+def test_a_receive_waits_for_a_shard_no_longer_than_for_a_message_and_sends_wait_all_the_same(
+    fresh_single_node_cluster,
+):
+    cluster, (node,) = fresh_single_node_cluster, fresh_single_node_cluster.nodes
+    with RedisClusterChannelLayer(hosts=cluster.hosts, shards=1) as layer:
+        layer.send("work", {"n": 1})
+        cluster.run(node, "CLUSTER", "DELSLOTS", 0)
+        started = time.monotonic()
+        with pytest.raises(redis.exceptions.RedisError):
+            layer.receive_batch(["work"], 1, 0.3)
+        assert time.monotonic() - started < 2
+        before = cluster.refusals(node, "CLUSTERDOWN")
+        sending = threading.Thread(target=layer.send, args=("work", {"n": 2}))
+        sending.start()
+        eventually(lambda: cluster.refusals(node, "CLUSTERDOWN") >= before + 2)
+        cluster.run(node, "CLUSTER", "ADDSLOTS", 0)
+        sending.join(10)
+        assert [message["n"] for _, message in layer.receive_batch(["work"], 2, 1)] == [1, 2]
