@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
-
 import pytest
 
-from tests.behaviour.delivery.test_interrupted_anywhere import Batch, Group, Looking, Waiting, instructions, interrupt
+from tests.behaviour.delivery.test_interrupted_anywhere import Batch, Group, Looking, Waiting, interrupt_everywhere
 
 SCENES = [Looking, Waiting, Batch, Group]
 
@@ -27,10 +25,4 @@ def scene(request, masters, cluster_layer, move):
 @pytest.mark.parametrize("scene", SCENES, indirect=True, ids=lambda scene: scene.__name__)
 @pytest.mark.parametrize("part", [pytest.param(5, marks=pytest.mark.soak, id="many"), pytest.param(101, id="some")])
 def test_no_message_is_lost_nor_comes_twice(scene, part):
-    end = instructions(scene) + part
-    gc.disable()  # a destructor is no place for it
-    try:
-        for nth in range(1, end, part):
-            interrupt(scene, nth)
-    finally:
-        gc.enable()
+    interrupt_everywhere(scene, part)
