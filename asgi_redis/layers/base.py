@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from asgi_redis.engine.codec import MessageDecoder, MessageEncoder
+from asgi_redis.engine.facts import Inspector, Registry
 from asgi_redis.engine.layer_reader import BatchReader, LayerReader
 from asgi_redis.exceptions import InvalidName, UnsupportedExtension
 from asgi_redis.layers.classic import base_of_asgiref_1
@@ -65,6 +66,12 @@ class BaseChannelLayer(LayerRules, ABC, _OfAsgiref1):
 
     delayed: DelayedSends | None = None
     """The messages that are to be sent later; None for a layer that stores none."""
+
+    registry: Registry | None = None
+    """The workers and interface processes of the layer; None for a layer that has no such list."""
+
+    inspector: Inspector | None = None
+    """Looks at channels, groups and servers for a monitor; None for a layer that cannot be looked at."""
 
     block_timeout: float = 5.0
     """Seconds that ``receive(block=True)`` waits."""
