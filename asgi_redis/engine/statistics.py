@@ -11,8 +11,7 @@ from asgi_redis.connection import Shard, delete_matching, execute_on_shards, is_
 from asgi_redis.wire import Keys, Operation, StatisticsOperations
 from asgi_redis.wire.message import ChannelStatistics, GlobalStatistics
 from asgi_redis.wire.names import place
-
-_Statistics = tuple[int, int, int, int, float]
+from asgi_redis.wire.statistics import added_up, channel_added_up
 
 
 class Statistics:
@@ -26,19 +25,17 @@ class Statistics:
     def of_all(self) -> GlobalStatistics:
         """Return the counters of all channels."""
         pairs = zip(self._shards, self._operations)
-        results = execute_on_shards([(shard, operations.of_all()) for shard, operations in pairs])
-        sent, refused, expired = map(sum, zip(*results))
-        return {"messages_count": sent, "channel_full_count": refused, "messages_expired": expired}
+        return added_up(execute_on_shards([(shard, operations.of_all()) for shard, operations in pairs]))
 
     def of_channel(self, queue: str) -> ChannelStatistics:
         """Return the counters of a queue."""
         name, numbers = place(queue, len(self._shards))
         requests = [(self._shards[number], self._operations[number].of_channel(name)) for number in numbers]
-        return _added_up(execute_on_shards(requests))
+        return channel_added_up(execute_on_shards(requests))
 
     def of_channels(self, queues: Iterable[str]) -> dict[str, ChannelStatistics]:
         """Return those of several queues, without queues that Redis refuses."""
-        found: dict[str, list[_Statistics]] = {queue: [] for queue in queues}
+        found: dict[str, list[ChannelStatistics]] = {queue: [] for queue in queues}
         on_shards: dict[int, list[str]] = {}
         for queue in found:
             for number in place(queue, len(self._shards))[1]:
@@ -54,7 +51,7 @@ class Statistics:
                     raise result
                 elif name in found:
                     found[name].append(result)
-        return {queue: _added_up(results) for queue, results in found.items()}
+        return {queue: channel_added_up(results) for queue, results in found.items()}
 
     @staticmethod
     def _execute(shard: Shard, operations: Sequence[Operation]) -> Iterator[Any]:
@@ -75,14 +72,3 @@ class Statistics:
         for shard, keys in zip(self._shards, self._keys):
             for pattern in keys.patterns():
                 delete_matching(shard, pattern, keys.is_own)
-
-
-def _added_up(results: Sequence[_Statistics]) -> ChannelStatistics:
-    sent, refused, expired, pending, ages = zip(*results)
-    return {
-        "messages_count": sum(sent),
-        "messages_pending": sum(pending),
-        "messages_max_age": max(ages),
-        "channel_full_count": sum(refused),
-        "messages_expired": sum(expired),
-    }

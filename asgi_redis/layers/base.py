@@ -249,8 +249,8 @@ class BaseChannelLayer(LayerRules, ABC, _OfAsgiref1):
         """
         Return the counters of ``channel``, and the number and age of its messages.
 
-        ``messages_count`` were sent, ``channel_full_count`` refused, ``messages_expired`` found expired. They are
-        kept for about an hour after the last message. ``messages_max_age`` is in seconds.
+        ``GlobalStatistics`` names the counters, which are kept for about an hour after the last message.
+        ``messages_max_age`` is in seconds.
         """
         raise self._lacks("statistics")
 

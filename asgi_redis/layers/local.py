@@ -19,6 +19,7 @@ from asgi_redis.process.awaiting import refuse_await
 from asgi_redis.wire import Keys, Witness
 from asgi_redis.wire.message import ChannelStatistics, GlobalStatistics, Message
 from asgi_redis.wire.names import is_normal
+from asgi_redis.wire.statistics import added_up
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -134,12 +135,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
 
     def global_statistics(self) -> GlobalStatistics:
         """Return the counters of all channels, on both sides."""
-        local, remote = self._local.global_statistics(), super().global_statistics()
-        return {
-            "messages_count": local["messages_count"] + remote["messages_count"],
-            "channel_full_count": local["channel_full_count"] + remote["channel_full_count"],
-            "messages_expired": local["messages_expired"] + remote["messages_expired"],
-        }
+        return added_up([self._local.global_statistics(), super().global_statistics()])
 
     def channel_statistics(self, channel: str) -> ChannelStatistics:
         """Return the counters of ``channel``, on its side."""

@@ -132,6 +132,9 @@ class StoreChannelLayer(BaseChannelLayer):
             "messages_count": counters.sent,
             "channel_full_count": counters.refused,
             "messages_expired": counters.expired,
+            "messages_undecodable": 0,
+            "messages_requeued": 0,
+            "messages_retried": 0,
         }
 
     def channel_statistics(self, channel: str) -> ChannelStatistics:
@@ -144,6 +147,9 @@ class StoreChannelLayer(BaseChannelLayer):
             "messages_max_age": counters.oldest,
             "channel_full_count": counters.refused,
             "messages_expired": counters.expired,
+            "messages_undecodable": 0,
+            "messages_requeued": 0,
+            "messages_retried": 0,
         }
 
     def flush(self) -> None:

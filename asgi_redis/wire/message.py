@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Optional, TypedDict, Union
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, Optional, TypedDict, Union, cast, get_args
 
 Message = dict[str, Any]
 Received = Union[tuple[str, Message], tuple[None, None]]
@@ -14,12 +14,33 @@ Limits = Optional[Mapping[str, int]]
 """The most messages to take from single channels; 0 leaves a channel out."""
 
 
+Counter = Literal[
+    "messages_count",
+    "channel_full_count",
+    "messages_expired",
+    "messages_undecodable",
+    "messages_requeued",
+    "messages_retried",
+]
+"""The name of a counter of messages, in statistics and in Redis."""
+COUNTERS: tuple[Counter, ...] = get_args(Counter)
+
+
 class GlobalStatistics(TypedDict):
-    """Counters: messages sent, refused because a channel was full, and found expired."""
+    """
+    Counters of messages.
+
+    ``messages_count`` were sent, ``channel_full_count`` refused because a channel was full, ``messages_expired``
+    found expired, ``messages_undecodable`` dropped as undecodable, ``messages_requeued`` put back, and
+    ``messages_retried`` postponed by ``ConsumeLater``.
+    """
 
     messages_count: int
     channel_full_count: int
     messages_expired: int
+    messages_undecodable: int
+    messages_requeued: int
+    messages_retried: int
 
 
 class ChannelStatistics(GlobalStatistics):
@@ -27,3 +48,8 @@ class ChannelStatistics(GlobalStatistics):
 
     messages_pending: int
     messages_max_age: float
+
+
+def statistics_of(counts: Iterable[int]) -> GlobalStatistics:
+    """Return numbers, which are in the order of ``COUNTERS``, as statistics."""
+    return cast(GlobalStatistics, dict(zip(COUNTERS, counts)))

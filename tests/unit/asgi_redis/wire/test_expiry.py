@@ -61,7 +61,7 @@ def receive_behind_a_flood(client, queue):
 
 
 def channel_statistics(client, queue):
-    return run(client, scripts.CHANNEL_STATISTICS, [queue, queue + "c"], EXPIRY)[3] == 0
+    return run(client, scripts.CHANNEL_STATISTICS, [queue, queue + "c"], EXPIRY)[0] == 0
 
 
 def group_expire(client, group):

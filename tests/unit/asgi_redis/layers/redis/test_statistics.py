@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from asgi_redis import ChannelFull, RedisChannelLayer
+from asgi_redis.wire.message import statistics_of
 from tests.support.waiting import eventually
 
 
@@ -24,8 +25,7 @@ class TestStatistics:
         layer.receive(["work"])
         statistics = layer.channel_statistics("work")
         age = statistics.pop("messages_max_age")
-        expected = {"messages_count": 3, "messages_pending": 2, "channel_full_count": 1, "messages_expired": 0}
-        assert statistics == expected
+        assert statistics == {**statistics_of([3, 1, 0, 0, 0, 0]), "messages_pending": 2}
         assert 0 <= age < 30
 
     def test_the_age_is_that_of_the_oldest(self, layer, client, prefix):
@@ -58,7 +58,7 @@ class TestStatistics:
         statistics = layer.channel_statistics("work")
         assert statistics["messages_count"] == statistics["messages_pending"] == 3
         assert statistics["channel_full_count"] == 2
-        assert layer.global_statistics() == {"messages_count": 4, "channel_full_count": 2, "messages_expired": 0}
+        assert layer.global_statistics() == statistics_of([4, 2, 0, 0, 0, 0])
 
     def test_many_channels_take_one_round_trip(self, layer_for, proxy, client, prefix):
         layer = layer_for(proxy)
@@ -97,7 +97,7 @@ class TestStatistics:
         layer.send_group("chat", {})
         assert layer.channel_statistics("a")["channel_full_count"] == 1
         assert layer.channel_statistics("p!x")["messages_count"] == 1
-        assert layer.global_statistics() == {"messages_count": 2, "channel_full_count": 1, "messages_expired": 0}
+        assert layer.global_statistics() == statistics_of([2, 1, 0, 0, 0, 0])
 
 
 class TestFlush:
