@@ -13,7 +13,7 @@ import functools
 import time
 import uuid
 import weakref
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from asgi_redis import exceptions
@@ -179,16 +179,28 @@ class AsyncChannelLayer(Names):
         """Remove ``channel`` from ``group``, if it is in there."""
         await self._call(self.layer.group_discard, group, channel)
 
-    async def group_send(self, group: str, message: Message) -> int:
+    async def group_channels(self, group: str) -> list[str]:
+        """Return the channels of ``group`` whose membership has not expired."""
+        return await self._call(self.layer.group_channels, group)
+
+    async def group_count(self, group: str) -> int:
+        """Return the number of memberships in ``group`` that have not expired."""
+        return await self._call(self.layer.group_count, group)
+
+    async def group_send(self, group: str, message: Message, exclude: Collection[str] = ()) -> int:
         """
-        Send ``message`` to every channel of ``group``.
+        Send ``message`` to every channel of ``group``, except those of ``exclude``.
 
         Raises as ``send`` does, but no ``ChannelFull``.
 
         Returns:
             The number of channels for which it was dropped, because they were full.
         """
-        return await self._call(self.layer.send_group, group, message)
+        if exclude == ():
+            return await self._call(
+                self.layer.send_group, group, message
+            )  # also where a project's layer excludes none
+        return await self._call(self.layer.send_group, group, message, exclude)
 
     # The rest
 

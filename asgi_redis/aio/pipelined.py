@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import TypeVar
 
 from asgi_redis import exceptions
@@ -54,9 +54,13 @@ class PipelinedChannelLayer(AsyncChannelLayer):
         attempt = self.layer.plans.once(channel, message, witness)
         return lambda: self._carry(attempt())
 
-    async def group_send(self, group: str, message: Message) -> int:
+    async def group_count(self, group: str) -> int:
+        """Return the number of memberships that have not expired, in one round trip."""
+        return await self._carry(self.layer.plans.group_count(group))
+
+    async def group_send(self, group: str, message: Message, exclude: Collection[str] = ()) -> int:
         """Send as ``AsyncChannelLayer.group_send`` does, in two round trips."""
-        return await self._carry(self.layer.plans.group_send(group, message))
+        return await self._carry(self.layer.plans.group_send(group, message, exclude))
 
     async def _carry(self, plan: Plan[T]) -> T:
         return await run_plan(plan, self._pipelines.queues)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from asgi_redis.aio.layer import AsyncChannelLayer
@@ -101,9 +101,9 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
         """
         await self._carry(self.layer.plans.send(channel, message))
 
-    async def group_send(self, group: str, message: Message) -> int:
+    async def group_send(self, group: str, message: Message, exclude: Collection[str] = ()) -> int:
         """Publish ``message`` to ``group``, in one round trip; return 0."""
-        return await self._carry(self.layer.plans.group_send(group, message))
+        return await self._carry(self.layer.plans.group_send(group, message, exclude))
 
     async def _carry(self, plan: Plan[T]) -> T:
         return await run_plan(plan, self._queues)

@@ -7,7 +7,7 @@ A plan does no I/O, so the blocking layer and the asynchronous one share it, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from asgi_redis.connection import Plan, Shard
 from asgi_redis.engine.codec import MessageEncoder
@@ -78,11 +78,10 @@ class RedisPlans:
         self._rules.valid_group_name(group)
         self._rules.valid_channel_name(channel)
 
-    def group_send(self, group: str, message: Message) -> Plan[int]:
+    def group_send(self, group: str, message: Message, exclude: Collection[str] = ()) -> Plan[int]:
         """Send a message to the members of a group; returns how many of them were full."""
-        self._rules.valid_group_name(group)
         self._rules.check_message(message)
-        members = yield from self._members(group)
+        members = yield from self.receivers(group, exclude)
         dropped = yield from self._group_sender.send(members, message)
         self._rules.log_dropped(dropped, len(members), group)
         return dropped
@@ -91,10 +90,24 @@ class RedisPlans:
         """Send a message to some members of a group; returns how many of them were full."""
         return self._group_sender.send(members, message)
 
+    def receivers(self, group: str, exclude: Collection[str]) -> Plan[list[bytes]]:
+        """Return the members of a group, except those of ``exclude``."""
+        self._rules.valid_group_name(group)
+        excluded = {name.encode() for name in self._rules.check_exclude(exclude)}
+        members = yield from self._members(group)
+        return [name for name in members if name not in excluded] if excluded else members
+
     def group_members(self, group: str) -> Plan[list[bytes]]:
         """Return the names in a group whose membership has not expired."""
         self._rules.valid_group_name(group)
         return self._members(group)
+
+    def group_count(self, group: str) -> Plan[int]:
+        """Return how many memberships in a group have not expired, in one round trip."""
+        self._rules.valid_group_name(group)
+        number = self.group_shard(group)
+        (count,) = yield [(self.shards[number], self._groups[number].count(group))]
+        return count  # type: ignore[no-any-return]  # an operation reads as anything
 
     def _members(self, group: str) -> Plan[list[bytes]]:
         number = self.group_shard(group)

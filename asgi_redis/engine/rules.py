@@ -27,6 +27,9 @@ class CallRules(Protocol):
     def check_message(self, message: object) -> None:
         """Raise ``TypeError`` or ``ValueError`` for a message that must not be sent."""
 
+    def check_exclude(self, exclude: object) -> frozenset[str]:
+        """Return the names of a message's excluded channels, or raise ``TypeError``."""
+
     def get_capacity(self, channel: str) -> int:
         """Return how many messages ``channel`` holds."""
 

@@ -6,21 +6,20 @@ import importlib.util
 import random
 import string
 import warnings
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable
+from abc import abstractmethod
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from asgi_redis.engine.codec import MessageDecoder, MessageEncoder
 from asgi_redis.engine.facts import Inspector, Registry
 from asgi_redis.engine.layer_reader import BatchReader, LayerReader
-from asgi_redis.exceptions import InvalidName, UnsupportedExtension
+from asgi_redis.exceptions import InvalidName
 from asgi_redis.layers.classic import base_of_asgiref_1
 from asgi_redis.layers.options import CommonOptions, resolve, takes
-from asgi_redis.layers.rules import LayerRules
+from asgi_redis.layers.sending import SendingCalls
 from asgi_redis.process.awaiting import refuse_await
 from asgi_redis.process.patches import refuse_eventlet
 from asgi_redis.serializers import registry
-from asgi_redis.wire import Witness
 from asgi_redis.wire.message import Batch, ChannelStatistics, GlobalStatistics, Message, Received
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ class DelayedSends(Protocol):
         """Send the messages that are due; return the seconds until the next, or None."""
 
 
-class BaseChannelLayer(LayerRules, ABC, _OfAsgiref1):
+class BaseChannelLayer(SendingCalls, _OfAsgiref1):
     """
     The contract of a channel layer: the calls of ASGI 1.x and of workers.
 
@@ -107,19 +106,7 @@ class BaseChannelLayer(LayerRules, ABC, _OfAsgiref1):
     def blpop_timeout(self, seconds: float) -> None:
         self.block_timeout = seconds
 
-    # Sending and receiving
-
-    @abstractmethod
-    def send(self, channel: str, message: Message) -> None:
-        """
-        Put ``message`` at the end of ``channel``.
-
-        Raises:
-            ChannelFull: The channel holds as many messages as its capacity.
-            MessageTooLarge: The serialised message is larger than ``max_message_bytes``.
-            TypeError: The name is not valid, or the message holds a value that cannot be serialised.
-            ValueError: The message holds the reserved key ``__asgi_channel__``.
-        """
+    # Receiving
 
     @abstractmethod
     def receive_batch(self, channels: Collection[str], limit: int, timeout: float = 0) -> Batch:
@@ -172,22 +159,6 @@ class BaseChannelLayer(LayerRules, ABC, _OfAsgiref1):
         """Return a message that was received in vain to its channel."""
         self.send(channel, message)
 
-    def repeatable_send(self, channel: str, message: Message, witness: Witness) -> Callable[[], None] | None:
-        """
-        Return a function that sends ``message``, and may be called again.
-
-        However often it is called after errors, the message is sent once at most. It raises
-        ``redis.exceptions.RedisError`` where an error was ten seconds less than ``expiry`` ago, or half of an
-        ``expiry`` below 20: then it is too late to tell. None where the layer can never tell, after an error, whether
-        a message was sent.
-
-        Args:
-            channel: The channel.
-            message: The message.
-            witness: The sender, a name for one thread or connection, and the number of the message, which rises.
-        """
-        return None
-
     def reader(self) -> LayerReader:
         """Return a reader for one thread of a worker."""
         return BatchReader(self)
@@ -199,45 +170,6 @@ class BaseChannelLayer(LayerRules, ABC, _OfAsgiref1):
         name = pattern + "".join(random.SystemRandom().choices(string.ascii_letters, k=12))
         self.valid_channel_name(name)
         return name
-
-    # The extension "groups"
-
-    def group_add(self, group: str, channel: str) -> None:
-        """Add ``channel`` to ``group`` for ``group_expiry`` seconds, or renew that."""
-        raise self._lacks("groups")
-
-    def group_discard(self, group: str, channel: str) -> None:
-        """Remove ``channel`` from ``group``, if it is a member."""
-        raise self._lacks("groups")
-
-    def group_channels(self, group: str) -> list[str]:
-        """Return the channels of ``group`` whose membership has not expired."""
-        raise self._lacks("groups")
-
-    def send_group(self, group: str, message: Message) -> int:
-        """
-        Send ``message`` to every channel of ``group``.
-
-        Channels that are full are left out and counted, and never raise ``ChannelFull``. Other errors are raised as
-        by ``send``: those of the message before anything was sent.
-
-        Returns:
-            The number of channels for which the message was dropped.
-        """
-        self.check_message(message)
-        channels = self.group_channels(group)
-        dropped = 0
-        for channel in channels:
-            try:
-                self.send(channel, message)
-            except self.ChannelFull:
-                dropped += 1
-        self.log_dropped(dropped, len(channels), group)
-        return dropped
-
-    def group_send(self, group: str, message: Message) -> int:
-        """Send as ``send_group`` does: its name in Channels 4."""
-        return self.send_group(group, message)
 
     # The extensions "statistics" and "flush"
 
@@ -266,9 +198,6 @@ class BaseChannelLayer(LayerRules, ABC, _OfAsgiref1):
     def flush(self) -> None:
         """Delete all messages, groups and counters."""
         raise self._lacks("flush")
-
-    def _lacks(self, extension: str) -> UnsupportedExtension:
-        return UnsupportedExtension(f"{type(self).__name__} does not have the extension {extension!r}")
 
     # Serialisation
 

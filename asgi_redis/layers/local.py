@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Union
 
 from asgi_redis.connection import Shard, run_plan
@@ -106,18 +106,17 @@ class RedisLocalChannelLayer(RedisChannelLayer):
 
     # Groups
 
-    def send_group(self, group: str, message: Message) -> int:
+    def send_group(self, group: str, message: Message, exclude: Collection[str] = ()) -> int:
         """
-        Send to every channel of ``group``, as ``RedisChannelLayer.send_group`` does.
+        Send to the channels of ``group``, as ``RedisChannelLayer.send_group`` does.
 
         Normal channels get the message on this machine only, no matter which machine has added them.
         """
         refuse_await()
         if self.sends_each:
-            return BaseChannelLayer.send_group(self, group, message)
-        self.valid_group_name(group)
+            return BaseChannelLayer.send_group(self, group, message, exclude)
         self.check_message(message)
-        members = run_plan(self.plans.group_members(group))
+        members = run_plan(self.plans.receivers(group, exclude))
         local = [name for name in map(bytes.decode, members) if is_normal(name)]
         remote = [name for name in members if not is_normal(name.decode())] if local else members
         dropped = 0

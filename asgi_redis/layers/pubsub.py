@@ -9,6 +9,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated
 
 from asgi_redis.connection import Server, Shard, parse_hosts, run_plan
+from asgi_redis.engine.pubsub.excluding import ExcludingDecoder
 from asgi_redis.engine.pubsub.placement import ClusterPlacement, ServerPlacement
 from asgi_redis.engine.pubsub.publisher import Publisher
 from asgi_redis.engine.pubsub.receiver import PubSubReader, PubSubReceiver
@@ -77,6 +78,7 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
     def __init__(self, **options: Unpack[PubSubOptions]) -> None:
         settings = resolve(self, PubSubOptions, options)
         super().__init__(**select(CommonOptions, settings))
+        self.decoder = ExcludingDecoder(self._serializer)
         self.prefix = settings["prefix"]
         self.on_disconnect = settings["on_disconnect"]
         self.on_reconnect = settings["on_reconnect"]
@@ -107,10 +109,15 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         refuse_await()
         run_plan(self.plans.send(channel, message))
 
-    def send_group(self, group: str, message: Message) -> int:
-        """Publish ``message`` to ``group``; return 0, as drops are not known."""
+    def send_group(self, group: str, message: Message, exclude: Collection[str] = ()) -> int:
+        """
+        Publish ``message`` to ``group``; return 0, as drops are not known.
+
+        The names of ``exclude`` travel with the message, and each process leaves out its channels among them when it
+        receives. A process with channels_redis, which does not know of that, leaves out none.
+        """
         refuse_await()
-        return run_plan(self.plans.group_send(group, message))
+        return run_plan(self.plans.group_send(group, message, exclude))
 
     group_send = send_group
 

@@ -128,16 +128,23 @@ class RedisChannelLayer(BaseChannelLayer):
         names = [name.decode() for name in run_plan(self.plans.group_members(group))]
         return list(filter(is_channel_name, names))
 
-    def send_group(self, group: str, message: Message) -> int:
+    def group_count(self, group: str) -> int:
+        """Return the number of memberships that have not expired, in one round trip."""
+        refuse_await()
+        if self.sends_each:
+            return BaseChannelLayer.group_count(self, group)
+        return run_plan(self.plans.group_count(group))
+
+    def send_group(self, group: str, message: Message, exclude: Collection[str] = ()) -> int:
         """
-        Send ``message`` to every channel of ``group``, in two round trips.
+        Send ``message`` to the channels of ``group``, in two round trips.
 
         Raises ``redis.exceptions.ResponseError`` where the key of a queue has another type; all others were served.
         """
         refuse_await()
         if self.sends_each:
-            return BaseChannelLayer.send_group(self, group, message)
-        return run_plan(self.plans.group_send(group, message))
+            return BaseChannelLayer.send_group(self, group, message, exclude)
+        return run_plan(self.plans.group_send(group, message, exclude))
 
     group_send = send_group
 

@@ -6,6 +6,7 @@ import fnmatch
 import logging
 import re
 import uuid
+from collections.abc import Iterable
 from re import Pattern
 
 from asgi_redis.exceptions import ChannelFull, InvalidMessage, InvalidName, MessageTooLarge, ReservedKey
@@ -95,6 +96,19 @@ class LayerRules(ClassicNames):
             raise InvalidMessage(f"a message must be a dict, not {type(message).__name__}")
         if "__asgi_channel__" in message:
             raise ReservedKey("a message must not hold the key '__asgi_channel__': the wire format keeps it")
+
+    def check_exclude(self, exclude: object) -> frozenset[str]:
+        """Return the names of a message's excluded channels, or raise ``TypeError``."""
+        if exclude == ():
+            return frozenset()
+        if isinstance(exclude, (str, bytes)) or not isinstance(exclude, Iterable):
+            raise InvalidName(
+                f"exclude must be a list of full channel names, not {exclude!r}: write exclude=[channel]"
+            )
+        names = list(exclude)
+        for name in names:
+            self.valid_channel_name(name)
+        return frozenset(names)
 
     def check_receive(self, channels: object, limit: object, timeout: object = 0) -> None:
         """

@@ -92,13 +92,16 @@ class StoreChannelLayer(BaseChannelLayer):
         self.valid_group_name(group)
         return self.store.group_channels(group, self.group_expiry)
 
-    def send_group(self, group: str, message: Message) -> int:
+    def send_group(self, group: str, message: Message, exclude: Collection[str] = ()) -> int:
         refuse_await()
         if self.sends_each:
-            return BaseChannelLayer.send_group(self, group, message)
+            return BaseChannelLayer.send_group(self, group, message, exclude)
         self.valid_group_name(group)
         self.check_message(message)
+        excluded = self.check_exclude(exclude)
         channels = self.store.group_channels(group, self.group_expiry)
+        if excluded:
+            channels = [channel for channel in channels if channel not in excluded]
         dropped = self.send_to_all(channels, message)
         self.log_dropped(dropped, len(channels), group)
         return dropped

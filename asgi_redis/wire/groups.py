@@ -43,6 +43,10 @@ class GroupOperations:
         """Remove a member. Reads as whether it was one."""
         return Operation(command(b"ZREM", self._keys.group(group), channel.encode()), bool)
 
+    def count(self, group: str) -> Operation:
+        """Reads as the number of members whose membership has not expired."""
+        return run_script(scripts.GROUP_COUNT, (self._keys.group(group),), (self._expiry,), int)
+
     def _make_members(self, group: str) -> Operation:
         key = self._keys.group(group)
         # A separate command reads the members: a script would copy each of them twice.

@@ -8,6 +8,9 @@ from asgi_redis.wire.operation import Operation, command
 
 PING = command(b"PING")
 
+EXCLUDE_KEY = "__asgi_exclude__"
+"""The key, in a message to a group, of the list of the group's channels that it is not for."""
+
 
 class PubSubCommands(NamedTuple):
     """A kind of pub/sub: its commands, and the word before a message and its channel."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection
 
 from asgi_redis.connection import Plan, Shard
 from asgi_redis.engine.codec import MessageEncoder
 from asgi_redis.engine.pubsub.placement import Placement
 from asgi_redis.engine.rules import CallRules
 from asgi_redis.wire.message import Message
-from asgi_redis.wire.pubsub import group_name
+from asgi_redis.wire.pubsub import EXCLUDE_KEY, group_name
 
 
 class Publisher:
@@ -32,11 +33,14 @@ class Publisher:
         shard, name = self._route(channel)
         yield [(shard, self._publish(name, self._encode(message)))]
 
-    def group_send(self, group: str, message: Message) -> Plan[int]:
+    def group_send(self, group: str, message: Message, exclude: Collection[str] = ()) -> Plan[int]:
         """Publish to a group; return 0."""
         if not isinstance(group, str):
             self._rules.valid_group_name(group)
         self._rules.check_message(message)
+        excluded = self._rules.check_exclude(exclude)
+        if excluded:
+            message = {**message, EXCLUDE_KEY: sorted(excluded)}
         shard, name = self._group_route(group)
         yield [(shard, self._publish(name, self._encode(message)))]
         return 0
