@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asgi_redis.exceptions import ChannelLayerError, MissingExtra
+from asgi_redis.process import health
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,6 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    if arguments.subject == "health":
+        return health.run(arguments)
     try:
         from asgi_redis.engine.stores.lmdb import commands
     except ModuleNotFoundError as error:
@@ -34,8 +37,15 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="asgi-redis", description="Looks after the stores of asgi_redis.")
-    subjects = parser.add_subparsers(required=True, metavar="{ipc}")
+    parser = argparse.ArgumentParser(prog="asgi-redis", description="Looks after workers and stores of asgi_redis.")
+    subjects = parser.add_subparsers(dest="subject", required=True)
+    health.add_arguments(
+        subjects.add_parser(
+            "health",
+            help="tells by its heartbeat file whether a worker is healthy",
+            description="Exits with 0 if the worker is healthy, and otherwise with 1 and the reason on stderr.",
+        )
+    )
     ipc = subjects.add_parser("ipc", help="the stores of IPCChannelLayer", description="The IPC stores of this user.")
     commands = ipc.add_subparsers(dest="command", required=True)
     listing = commands.add_parser("list", help="shows each store, what is in it, and which processes have it open")

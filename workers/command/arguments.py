@@ -175,7 +175,10 @@ class WorkerOptions:
         type=_size,
     )
     heartbeat_file: str | None = _operation(
-        None, "a file to touch twice a second for as long as messages are pulled", metavar="PATH"
+        None,
+        "a file to touch twice a second for as long as messages are pulled, for asgi-redis health; it contains "
+        '"ready" while Redis answers',
+        metavar="PATH",
     )
     metrics_port: tuple[str, int] | None = _operation(
         None,

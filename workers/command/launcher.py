@@ -22,6 +22,7 @@ from workers.command.processes import SupervisorLink, take_sockets
 from workers.exceptions import ConfigurationError
 from workers.importing import hidden_package
 from workers.operations.heartbeat import Heartbeat
+from workers.operations.liveness import WorkerState
 from workers.operations.metrics import MetricsServer
 from workers.operations.overrun import OverrunWatch
 from workers.operations.recycling import MemoryLimit, MessageLimit
@@ -52,8 +53,9 @@ def when_served(make: Callable[[], T], options: WorkerOptions) -> T:
 
     A layer on Sentinels asks them for the services. Ends the process on SIGTERM or SIGINT, and with
     ``ExitCode.UNREACHABLE`` when a burst has waited for its ``burst_timeout``. The log has a line when the waiting
-    begins, and one when it ends. To be called in the main thread.
+    begins, and one when it ends; the heartbeat file is touched meanwhile. To be called in the main thread.
     """
+    heartbeat = None if _is_auxiliary() else _heartbeat(options)
     outage = Outage("Redis")
     signals: SimpleQueue[None] = SimpleQueue()
     deadline = time.monotonic() + options.burst_timeout if options.burst else math.inf
@@ -65,6 +67,8 @@ def when_served(make: Callable[[], T], options: WorkerOptions) -> T:
             except (ConnectionError, TimeoutError) as error:
                 show_log(options.verbosity)
                 pause = outage.failed(error)
+                if heartbeat is not None:
+                    heartbeat.report(WorkerState(pulls=True))
                 if time.monotonic() >= deadline:
                     logger.error("The burst ends: Redis has not answered for %g s", options.burst_timeout)
                     raise SystemExit(ExitCode.UNREACHABLE) from None
@@ -169,14 +173,24 @@ def _hooks(options: WorkerOptions) -> list[LifecycleHook]:
     return hooks
 
 
+def _is_auxiliary() -> bool:
+    """Return whether another process touches the heartbeat file: it started this."""
+    return is_rehearsal() or patching.PROCESS_VARIABLE in os.environ
+
+
+def _heartbeat(options: WorkerOptions) -> Heartbeat | None:
+    return None if options.heartbeat_file is None else Heartbeat(options.heartbeat_file)
+
+
 def _status_hooks(options: WorkerOptions) -> list[LifecycleHook]:
     """Return the hooks whose work a supervisor does for all its processes."""
     hooks: list[LifecycleHook] = []
     systemd = notifier_from(os.environ)
     if systemd is not None:
         hooks.append(systemd)
-    if options.heartbeat_file is not None:
-        hooks.append(Heartbeat(options.heartbeat_file))
+    heartbeat = _heartbeat(options)
+    if heartbeat is not None:
+        hooks.append(heartbeat)
     if options.metrics_port is not None:
         hooks.append(MetricsServer(options.metrics_port))
     return hooks

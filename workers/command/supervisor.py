@@ -68,6 +68,7 @@ class Supervisor:
         self._places: list[WorkerProcess | None] = [None] * options.processes
         self._codes: dict[int, int] = {}  # of the processes that are not replaced
         self._listened = False  # whether any process ever has
+        self._complete = False  # whether all have reported a state at the same time
         self._crashes = CrashLimiter()
         self._start_at = 0.0
         self._report_at = 0.0
@@ -155,11 +156,13 @@ class Supervisor:
         states = [state for process in self._processes() for state in [process.state()] if state is not None]
         # Without a state, all may be about to be replaced.
         together = combined(states) if states else WorkerState(pulls=self._listened)
+        # Not ready before all are; later, a process that is replaced makes no difference.
+        self._complete = self._complete or len(states) == len(self._places)
+        together = together._replace(popping=together.popping and self._complete)
         if self._heartbeat is not None:
             self._heartbeat.report(together)
         if self._systemd is not None:
-            # Not ready before all are.
-            self._systemd.report(together._replace(popping=together.popping and len(states) == len(self._places)))
+            self._systemd.report(together)
 
     def _metrics(self) -> bytes:
         return metrics_of(self._processes(), len(self._places))
@@ -179,6 +182,8 @@ class Supervisor:
         self.shutdown.begin()
         self._stops, self._code = True, code
         self._kill_at = time.monotonic() + self._shutdown_timeout + KILL_SECONDS
+        if self._heartbeat is not None:
+            self._heartbeat.quiet()
         if self._systemd is not None:
             self._systemd.quiet()
         self._signal(signal.SIGTERM)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import signal
 import threading
 import time
@@ -14,8 +15,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from asgi_redis import RedisChannelLayer
 from asgi_redis.embedded import RedisServer
+from asgi_redis.process.heartbeat import beat, fault
 from tests.support.waiting import eventually
 from tests.support.workers.processes import MODULE, Notes, WorkerProcess
+from workers.command import patching
 from workers.command.arguments import WorkerOptions
 from workers.command.launcher import when_served
 from workers.runtime.stopping import ExitCode
@@ -84,6 +87,33 @@ def test_a_burst_waits_for_the_servers_that_make_its_layer_no_longer_than_that()
         when_served(make, WorkerOptions(burst=True, burst_timeout=0.5, verbosity=0))
     assert ended.value.code == ExitCode.UNREACHABLE
     assert tries[-1] - tries[0] >= 0.5
+
+
+def test_a_worker_that_waits_for_the_servers_that_make_its_layer_is_alive_and_not_ready(tmp_path: Path) -> None:
+    path = tmp_path / "heartbeat"
+    beat(str(path), ready=True)
+    states: list[tuple[bool, bool]] = []
+
+    def make() -> None:
+        states.append((fault(str(path), 60) is None, fault(str(path), 60, ready=True) is None))
+        if len(states) == 3:
+            return
+        os.utime(path, (0, 0))
+        raise RedisConnectionError("no Sentinel answers")
+
+    when_served(make, WorkerOptions(heartbeat_file=str(path), verbosity=0))
+    assert states == [(True, False)] * 3
+
+
+@pytest.mark.parametrize("variable", [patching.PROCESS_VARIABLE, "ASGI_REDIS_REHEARSAL"])
+def test_what_waits_for_another_process_leaves_the_heartbeat_to_that(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "heartbeat"
+    beat(str(path), ready=True)
+    monkeypatch.setenv(variable, "1")
+    when_served(lambda: None, WorkerOptions(heartbeat_file=str(path)))
+    assert fault(str(path), 60, ready=True) is None
 
 
 @pytest.mark.parametrize("pool", ["thread", "gevent"])

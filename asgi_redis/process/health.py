@@ -1,0 +1,46 @@
+"""The command ``asgi-redis health``, for probes: it reads a heartbeat file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from asgi_redis.process.heartbeat import fault
+
+DEFAULT_AGE_SECONDS = 30.0
+# Time for two heartbeats, and for the fraction of a second that some file systems cut off.
+LEAST_AGE_SECONDS = 2.0
+LONGEST_AGE_SECONDS = 1_000_000.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the command to its parser."""
+    parser.add_argument("--heartbeat", required=True, metavar="FILE", help="the --heartbeat-file of the worker")
+    parser.add_argument(
+        "--max-age",
+        type=_seconds,
+        default=DEFAULT_AGE_SECONDS,
+        metavar="SECONDS",
+        help="how old its last heartbeat may be (default: %(default)g)",
+    )
+    parser.add_argument("--ready", action="store_true", help="whether Redis has answered the worker, too")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Return 0 if the worker is healthy, and else 1; then stderr has the reason."""
+    reason = fault(arguments.heartbeat, arguments.max_age, arguments.ready)
+    if reason is None:
+        return 0
+    sys.stderr.write(f"asgi-redis: {reason}\n")
+    return 1
+
+
+def _seconds(text: str) -> float:
+    wanted = f"a number from {LEAST_AGE_SECONDS:g} to {LONGEST_AGE_SECONDS:,.0f}"
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not LEAST_AGE_SECONDS <= seconds <= LONGEST_AGE_SECONDS:
+        raise argparse.ArgumentTypeError(f"{wanted} is wanted, not {text!r}")
+    return seconds

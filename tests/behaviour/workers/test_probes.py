@@ -1,0 +1,114 @@
+"""Probes of worker processes by ``asgi-redis health``: alive, and ready."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from asgi_redis.embedded import RedisServer
+from asgi_redis.process.heartbeat import beat, fault
+from tests.support.waiting import eventually
+from tests.support.workers.processes import MODULE, ROOT, Notes, WorkerProcess
+
+pytestmark = pytest.mark.native("processes and signals of the system")
+
+Start = Callable[..., WorkerProcess]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """The heartbeat file, on which an earlier worker was ready."""
+    path = str(tmp_path / "heartbeat")
+    beat(path, ready=True)
+    return path
+
+
+@pytest.fixture
+def start(path: str, prefix: str, tmp_path: Path) -> Iterator[Start]:
+    """Starts a worker with that file: ``start(server, *flags)``."""
+    started: list[WorkerProcess] = []
+
+    def start(server: RedisServer, *flags: str) -> WorkerProcess:
+        command = [*MODULE, "--layer-url", server.url, "--prefix", prefix, "--heartbeat-file", path, *flags]
+        env = Notes(server.url, f"{prefix}-notes").env
+        routing = ["--routing", "tests.support.workers.consumers.routing"]
+        started.append(WorkerProcess([*command, *routing], tmp_path, env=env))
+        return started[-1]
+
+    yield start
+    for worker in started:
+        if worker.running:
+            worker.signal(signal.SIGCONT)
+            worker.signal(signal.SIGTERM)
+            worker.wait()
+
+
+def probe(path: str, *flags: str) -> tuple[int, str]:
+    """Returns the exit code of the command, and what it says."""
+    command = [sys.executable, "-m", "asgi_redis", "health", "--heartbeat", path, "--max-age", "2", *flags]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.stdout == ""
+    return ended.returncode, ended.stderr
+
+
+def is_alive(path: str) -> bool:
+    return fault(path, 20) is None
+
+
+def is_ready(path: str) -> bool:
+    return fault(path, 20, ready=True) is None
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--threads", "1"], ["--processes", "2"], pytest.param(["--pool", "gevent"], marks=pytest.mark.soak)],
+    ids=" ".join,
+)
+def test_a_worker_is_ready_while_redis_answers_and_alive_also_without(
+    start: Start, fresh_redis_server: RedisServer, path: str, flags: list[str]
+) -> None:
+    fresh_redis_server.stop()
+    worker = start(fresh_redis_server, *flags)
+    eventually(lambda: "does not serve messages" in worker.log, timeout=30)
+    assert probe(path, "--max-age", "20", "--ready") == (
+        1,
+        f"asgi-redis: {path} has a heartbeat, but does not say ready\n",
+    )
+    for _ in range(2):
+        assert is_alive(path)
+        assert not is_ready(path)
+        fresh_redis_server.start()
+        eventually(lambda: is_ready(path), timeout=30)
+        assert eventually(lambda: probe(path, "--ready") == (0, ""))
+        fresh_redis_server.stop()
+        eventually(lambda: not is_ready(path))
+    worker.stop()
+
+
+def test_a_worker_that_is_stopped_in_its_tracks_turns_the_probe_red_until_it_goes_on(
+    start: Start, redis_server: RedisServer, path: str
+) -> None:
+    worker = start(redis_server)
+    worker.listens()
+    eventually(lambda: is_ready(path), timeout=30)
+    worker.signal(signal.SIGSTOP)
+    code, said = eventually(lambda: (result := probe(path))[0] and result)
+    assert code == 1
+    assert said.startswith(f"asgi-redis: the last heartbeat in {path} is ")
+    assert said.count("\n") == 1
+    worker.signal(signal.SIGCONT)
+    eventually(lambda: probe(path, "--ready") == (0, ""))
+    worker.stop()
+
+
+def test_a_worker_that_stops_is_ready_no_more(start: Start, redis_server: RedisServer, path: str) -> None:
+    worker = start(redis_server)
+    worker.listens()
+    eventually(lambda: is_ready(path), timeout=30)
+    worker.stop()
+    assert not is_ready(path)
