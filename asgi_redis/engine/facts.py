@@ -76,7 +76,8 @@ class Found(NamedTuple):
     """
     The queues and groups that one step of a sweep has found.
 
-    Numbers of messages by queue, and of members by group; both may include some that have expired.
+    Numbers of messages by queue, and of members by group; both may include some that have expired. A queue that is
+    on several shards is found on each of them, with the messages there.
     """
 
     queues: Mapping[str, int]

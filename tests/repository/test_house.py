@@ -28,6 +28,7 @@ FLOORS = [
     "asgi_redis.aio",
     "asgi_redis.integrations",
     "asgi_redis.interface",
+    "asgi_redis.monitor",
     "asgi_redis.embedded",
     "asgi_redis.conformance",
     "asgi_redis.core",
