@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from asgi_redis.process.lazy import lazy_attributes
+from asgi_redis.process.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from asgi_redis import core as core
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from asgi_redis.layers.pubsub import RedisPubSubChannelLayer as RedisPubSubChannelLayer
     from asgi_redis.layers.redis import RedisChannelLayer as RedisChannelLayer
     from asgi_redis.layers.sentinel import RedisSentinelChannelLayer as RedisSentinelChannelLayer
-
-__version__ = "2.0.0"
 
 default_app_config = "asgi_redis.apps.AsgiRedisConfig"  # for Django before 3.2
 

@@ -108,10 +108,9 @@ class Worker:
         given: Any = channel_layer  # consumers get it as it is
         self.dispatcher = Dispatcher(router, given, type(self), consumer_api, self._failure.note, postpone)
         self._reader = self.channel_layer.reader()
-        self._puller = Puller(
-            self._reader, ChannelLimits(self.channels, limits), self.dispatcher.dispatch, burst, burst_timeout
-        )
-        self._pool = pool or Pool(1)
+        self.limits = ChannelLimits(self.channels, limits)
+        self._puller = Puller(self._reader, self.limits, self.dispatcher.dispatch, burst, burst_timeout)
+        self.pool = pool or Pool(1)
         self._graceful = graceful
         self._signals = consumer_api.signals
         self._hooks = [*hooks, *delivery]
@@ -136,11 +135,11 @@ class Worker:
         It is at most a few seconds old, unless something hangs. While all slots are busy nothing is pulled, and it is
         the current time.
         """
-        return time.monotonic() if self._pool.saturated else self._puller.pulled_at
+        return time.monotonic() if self.pool.saturated else self._puller.pulled_at
 
     def start(self) -> None:
         """Start pulling and running messages, and return."""
-        channels, slots = _counted(len(self.channels), "channel"), _counted(self._pool.size, "slot")
+        channels, slots = _counted(len(self.channels), "channel"), _counted(self.pool.size, "slot")
         names = ", ".join(self.channels)
         logger.info("Listening on %s (%s) with %s, on %s", channels, names, slots, self.channel_layer)
         keep_running_loops_apart()
@@ -150,7 +149,7 @@ class Worker:
                 self._failure.note(f"signal receiver {receiver!r}", error)
         for hook in self._hooks:
             self._failure.attempt(hook.start, self)
-        self._pool.start(self._puller.fetch, self._events.put)
+        self.pool.start(self._puller.fetch, self._events.put)
 
     def quiet(self) -> None:
         """Stop pulling for good: step 2. From any thread, also before ``start``."""
@@ -173,7 +172,7 @@ class Worker:
         """
         while self._hooks_to_quiet:
             self._failure.attempt(self._hooks_to_quiet.pop(0).quiet)
-        ended = self._pool.stop(deadline) if self._graceful else self._pool.settle(deadline)
+        ended = self.pool.stop(deadline) if self._graceful else self.pool.settle(deadline)
         # None where it has raised: then there is nothing to wait for.
         if not ended or self._failure.attempt(self._reader.settle, deadline) is False:
             return False
@@ -186,7 +185,7 @@ class Worker:
         """Stop pulling, and log and leave behind the consumers that still run."""
         self.quiet()
         self._log_left_behind()
-        self._pool.kill()
+        self.pool.kill()
 
     def run(self) -> int:
         """
@@ -242,7 +241,7 @@ class Worker:
             logger.critical("Pulling fails again and again; the worker ends")
             self._failure.failed = True
         else:
-            self._pool.resume()
+            self.pool.resume()
 
     def _drain(self) -> int:
         """Stop, and return the exit code: steps 3 to 5."""

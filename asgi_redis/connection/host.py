@@ -11,13 +11,15 @@ from typing import Any, NamedTuple
 
 from redis.backoff import NoBackoff
 from redis.connection import Connection, SSLConnection
-from redis.exceptions import AuthenticationError, ConnectionError, RedisError, TimeoutError
+from redis.exceptions import AuthenticationError, ConnectionError, RedisError, ResponseError, TimeoutError
 from redis.retry import Retry
 
 from asgi_redis.connection import redis_py
 from asgi_redis.connection.errors import authentication_error
 from asgi_redis.exceptions import ConfigurationError
+from asgi_redis.process import identity
 from asgi_redis.process.patches import refuse_eventlet
+from asgi_redis.wire.server import set_client_name
 
 # A NAT or a load balancer forgets a connection that is silent for 4 minutes, or 350 seconds; some after one minute.
 _KEEPALIVE_SECONDS = {"TCP_KEEPIDLE": 45, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
@@ -120,6 +122,8 @@ class Host:
     def _connect(self, connection: Any) -> None:
         try:
             redis_py.connect(connection)
+            if not self.options.get("client_name") and not self.options.get("redis_connect_func"):
+                _name(connection)
         except AuthenticationError as error:
             raise authentication_error(self.name, error) from error
         except (TimeoutError, ConnectionError) as error:
@@ -149,6 +153,14 @@ class Host:
 
     def __repr__(self) -> str:
         return self.name
+
+
+def _name(connection: Any) -> None:
+    """Give a connection a name in ``CLIENT LIST``."""
+    redis_py.write(connection, set_client_name(identity.client_name()).packed)
+    # The name is for people: a user who may not set it goes without.
+    with contextlib.suppress(ResponseError, AuthenticationError):
+        redis_py.read(connection)
 
 
 def keepalive_options() -> dict[int, int]:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, cast
 
 from asgi_redis.aio import AsyncChannelLayer
 from asgi_redis.aio.pipelined import asynchronous
+from asgi_redis.engine.reporter import Reporter
 from asgi_redis.integrations.django import get_channel_layer
 from asgi_redis.interface.asgi import Receive, Scope, Send
 from asgi_redis.interface.http import HTTPRequest
 from asgi_redis.interface.options import InterfaceOptions, of_settings
+from asgi_redis.interface.reports import ConnectionCounts, reporter_of
 from asgi_redis.interface.server_end import watch_for_end
 from asgi_redis.interface.services import Services
 from asgi_redis.interface.websocket import LEAVING_SECONDS, RESTART, WebSocket
@@ -55,14 +57,22 @@ class Interface:
         _interfaces.add(self)
 
     def start_process(self) -> None:
-        """Start without websockets: those are the parent's."""
+        """Start without connections: those are the parent's."""
         self._lock = threading.Lock()
         self._sockets: set[WebSocket] = set()
+        self._counts = ConnectionCounts()
+        self._reporter: Reporter | None = None
+        self._is_served = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection. Raise ``ValueError`` for a type of scope that is none."""
         if scope["type"] == "http":
-            await HTTPRequest(self.services(), scope, receive, send).run()
+            services = self.services()
+            self._counts.begin_request()
+            try:
+                await HTTPRequest(services, scope, receive, send).run()
+            finally:
+                self._counts.end_request()
         elif scope["type"] == "websocket":
             await self._serve_websocket(scope, receive, send)
         elif scope["type"] == "lifespan":
@@ -73,11 +83,24 @@ class Interface:
     def services(self) -> Services:
         """Return the parts that the connections share. Raises as ``get_channel_layer``."""
         fork.check()
-        if self._services is None:
+        if not self._is_served:
             with self._lock:
                 if self._services is None:
                     self._services = self._make_services()
-        return self._services
+                if not self._is_served:
+                    self._report(self._services.layer.layer)
+                self._is_served = True
+        services = self._services
+        assert services is not None
+        return services
+
+    def _report(self, layer: BaseChannelLayer) -> None:
+        """Begin to report this process to monitors."""
+        if layer.registry is not None:
+            self._reporter = reporter_of(layer.registry, layer.client_prefix, self._counts)
+            # The thread holds no reference to this object: it may be collected while that runs.
+            weakref.finalize(self, self._reporter.end).atexit = False
+            self._reporter.start()
 
     def _make_services(self) -> Services:
         options = self._options
@@ -98,10 +121,12 @@ class Interface:
         socket = WebSocket(services, scope, receive, send)
         too_many = len(self._sockets) >= services.settings["max_sockets"]
         self._sockets.add(socket)
+        self._counts.sockets = len(self._sockets)
         try:
             await socket.run(too_many)
         finally:
             self._sockets.discard(socket)
+            self._counts.sockets = len(self._sockets)
 
     async def _serve_lifespan(self, receive: Receive, send: Send) -> None:
         await receive()  # lifespan.startup
@@ -134,6 +159,8 @@ class Interface:
             joined = [socket for socket in list(self._sockets) if socket.joined]
             services.farewells.send_at_exit([socket.farewell(RESTART) for socket in joined])
             services.replies.close(_EXIT_TIMEOUT_SECONDS)
+        if self._reporter is not None:
+            self._reporter.stop()
 
 
 _interfaces: weakref.WeakSet[Interface] = weakref.WeakSet()

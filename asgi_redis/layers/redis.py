@@ -11,6 +11,7 @@ from asgi_redis.engine.delayed import DelayedMessages
 from asgi_redis.engine.plans import RedisPlans
 from asgi_redis.engine.reader import Reader
 from asgi_redis.engine.receiver import Receiver
+from asgi_redis.engine.registry import RedisRegistry
 from asgi_redis.engine.statistics import Statistics
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.options import CommonOptions, QueueOptions, RedisOptions, resolve, select, takes
@@ -51,6 +52,7 @@ class RedisChannelLayer(BaseChannelLayer):
         """The calls as plans, for another runner than this layer's blocking one."""
         self.delayed = DelayedMessages(shards, keys, self._serializer, self, self.encoder)
         self._statistics = Statistics(shards, keys, self.expiry)
+        self.registry = RedisRegistry(shards, keys)
 
     # What asgi_redis 1.4.3 had, too
 

@@ -9,6 +9,7 @@ from asgi_redis.wire.memberships import MembershipOperations
 from asgi_redis.wire.names import shard_of, share
 from asgi_redis.wire.one_key_each import one_key_each, read_parts
 from asgi_redis.wire.operation import Operation
+from asgi_redis.wire.registry import REPORT_EXPIRY_SECONDS, RegistryOperations
 from asgi_redis.wire.send import MAX_SCRIPT_BYTES, SendOperations, Witness
 from asgi_redis.wire.shards import claim_shards, keys_of_shards, shard_tag
 from asgi_redis.wire.statistics import StatisticsOperations
@@ -16,6 +17,7 @@ from asgi_redis.wire.taking import ReceiveOperations, Taken, TakenMessages
 
 __all__ = [
     "MAX_SCRIPT_BYTES",
+    "REPORT_EXPIRY_SECONDS",
     "ChannelSet",
     "DelayOperations",
     "DelayedEntry",
@@ -28,6 +30,7 @@ __all__ = [
     "MembershipOperations",
     "Operation",
     "ReceiveOperations",
+    "RegistryOperations",
     "SendOperations",
     "StatisticsOperations",
     "Taken",

@@ -10,8 +10,8 @@ from asgi_redis.wire.names import CHANNEL_PATTERN, GROUP_PATTERN
 _ANY = r"[a-zA-Z0-9\-_.?!]*"
 # Behind the two prefixes. channels_redis keeps in "$inflight" what its readers have in hand.
 _OF_LAYER = re.compile(
-    rf"{CHANNEL_PATTERN}(?:\$inflight)?|:(?:group|joined|sent|wake):{GROUP_PATTERN}"
-    rf"|:delayed|:waiting|:waiting:{CHANNEL_PATTERN}".encode()
+    rf"{CHANNEL_PATTERN}(?:\$inflight)?|:(?:group|joined|sent|wake|process|request):{GROUP_PATTERN}"
+    rf"|:delayed|:waiting|:processes|:waiting:{CHANNEL_PATTERN}".encode()
 )
 _OF_COUNTERS = re.compile(rf"{CHANNEL_PATTERN}|#global#".encode())
 
@@ -31,6 +31,7 @@ class Keys:
         self.delayed = self._prefix + b":delayed"
         self.waiting_queues = self._prefix + b":waiting"
         self.shards = self._prefix + b":shards"
+        self.processes = self._prefix + b":processes"
         self.global_counters = self._stats_prefix + b"#global#"
         if _overlap(prefix, stats_prefix):
             raise ConfigurationError(
@@ -66,6 +67,14 @@ class Keys:
         """Return the hash that tells which joins of a process the data in Redis contain."""
         return self._prefix + b":joined:" + process.encode()
 
+    def process(self, process: bytes) -> bytes:
+        """Return the string with the report of a process."""
+        return self._prefix + b":process:" + process
+
+    def request(self, process: bytes) -> bytes:
+        """Return the string with a request to a process."""
+        return self._prefix + b":request:" + process
+
     def waiting(self, queue: bytes) -> bytes:
         """Return the sorted set of the delayed messages that wait for room in a queue."""
         return self.waiting_queues + b":" + queue
@@ -97,10 +106,11 @@ def _overlap(prefix: str, stats_prefix: str) -> bool:
     if not stats_prefix.startswith(prefix):
         return False
     between = stats_prefix[len(prefix) :]
-    others = (":group:", ":joined:", ":sent:", ":wake:", ":waiting:", ":delayed", ":waiting")
+    families = (":group:", ":joined:", ":sent:", ":wake:", ":waiting:", ":process:", ":request:")
+    others = (*families, ":delayed", ":waiting", ":processes")
     return (
         re.fullmatch(_ANY, between) is not None
-        or between.startswith(others[:5])
+        or between.startswith(families)
         or any(other.startswith(between) and re.fullmatch(CHANNEL_PATTERN, other[len(between) :]) for other in others)
     )
 

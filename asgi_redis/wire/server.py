@@ -33,6 +33,11 @@ def client_id() -> Operation:
     return Operation(command(b"CLIENT", b"ID"), int)
 
 
+def set_client_name(name: str) -> Operation:
+    """Give a connection a name without spaces. Reads as nothing."""
+    return Operation(command(b"CLIENT", b"SETNAME", name.encode()), lambda _: None)
+
+
 def unblock(client: int) -> Operation:
     """
     End the blocking command of a connection. Reads as whether it waited.

@@ -104,6 +104,12 @@ def test_the_page_of_clusters_allows_the_commands_that_the_layer_uses():
         assert layer.channel_statistics("channel")["messages_pending"] == 1
         with pytest.raises(ChannelFull):
             layer.send("channel", {})
+        for process in ("one", "two"):
+            layer.registry.report(process, {})
+            assert layer.registry.ask(process, "quiet")
+            assert layer.registry.report(process, {}) == "quiet"
+        assert [entry.process for entry in layer.registry.processes()] == ["one", "two"]
+        layer.registry.withdraw("one")
         layer.flush()
         layer.close()
         assert admin.acl_log() == []

@@ -26,6 +26,7 @@ from workers.operations.liveness import WorkerState
 from workers.operations.metrics import MetricsServer
 from workers.operations.overrun import OverrunWatch
 from workers.operations.recycling import MemoryLimit, MessageLimit
+from workers.operations.registration import Registration
 from workers.operations.reloading import Reloader, is_rehearsal
 from workers.operations.systemd import notifier_from
 from workers.routing import Router
@@ -156,7 +157,7 @@ def _hooks(options: WorkerOptions) -> list[LifecycleHook]:
     if is_rehearsal():
         sys.exit(0)
     sockets = take_sockets()
-    hooks: list[LifecycleHook] = []
+    hooks: list[LifecycleHook] = [Registration(options.pool)]
     if sockets is not None:
         hooks.append(SupervisorLink(sockets, options.metrics_port is not None))
     else:

@@ -72,7 +72,8 @@ class Dispatcher:
     """
     Passes messages of a layer to the consumers of a router; shared by all slots.
 
-    ``done`` counts the messages that it has finished, ``failed`` those among them that were lost to an error.
+    ``done`` counts the messages that it has finished, ``failed`` those among them that were lost to an error, and
+    ``retried`` messages that were sent again for ``ConsumeLater``.
     ``observers`` are called after each message, in its slot, with the channel, the name of the consumer, the seconds
     that it ran, and whether it failed. ``quieted`` is set when the worker stops.
 
@@ -92,6 +93,7 @@ class Dispatcher:
     ) -> None:
         self.done = 0
         self.failed = 0
+        self.retried = 0
         self.observers: list[Observer] = []
         self.quieted = False
         self._router = router
@@ -237,6 +239,8 @@ class Dispatcher:
             except self._layer.ChannelFull:
                 time.sleep(RESEND_SECONDS)
             else:
+                with self._lock:
+                    self.retried += 1
                 return True
         logger.error("Dropped a message on channel %r: postponed, and the channel is full", channel)
         return False

@@ -6,6 +6,8 @@ from typing import Protocol
 
 from asgi_redis.layers.base import BaseChannelLayer
 from workers.runtime.dispatcher import Dispatcher
+from workers.runtime.limits import ChannelLimits
+from workers.runtime.pool import Pool
 from workers.runtime.stopping import Shutdown
 
 
@@ -14,6 +16,8 @@ class HookedWorker(Protocol):
 
     channel_layer: BaseChannelLayer
     channels: list[str]
+    limits: ChannelLimits
+    pool: Pool
     dispatcher: Dispatcher
     shutdown: Shutdown
 

@@ -51,6 +51,11 @@ class ChannelLimits:
         # Often all channels have the same limit: then only the channels in progress need be looked at.
         self._each = numbers.pop() if len(self._limits) == len(self._channels) and len(numbers) == 1 else None
 
+    @property
+    def by_channel(self) -> Mapping[str, int]:
+        """The channels that have a limit, and their limits."""
+        return self._limits
+
     def room(self) -> tuple[Sequence[str], Mapping[str, int] | None]:
         """
         Return the channels to receive from, and the most messages to take of each.

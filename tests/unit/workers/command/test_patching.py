@@ -48,7 +48,7 @@ def test_nothing_that_matters_is_imported_before_the_patches() -> None:
         sys.argv = ["runworker", "--pool", "gevent", "--layer-url", "redis://127.0.0.1:1", "--routing", "no.such"]
         import workers.__main__
         ours = sorted(name for name in sys.modules if name.partition(".")[0] in ("workers", "asgi_redis", "redis"))
-        lazy = ["asgi_redis", "asgi_redis.process", "asgi_redis.process.lazy"]
+        lazy = ["asgi_redis", "asgi_redis.process", "asgi_redis.process.lazy", "asgi_redis.process.version"]
         assert ours == [*lazy, "workers", "workers.__main__", "workers.command", "workers.command.patching"], ours
         assert not {"ssl", "threading", "selectors", "queue"} & set(sys.modules)
         assert workers.__main__.main() == 1
