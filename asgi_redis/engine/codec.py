@@ -134,6 +134,13 @@ class MessageDecoder:
             self.drop(channel, error)
             return None
 
+    def decode_or_none(self, entry: bytes) -> Message | None:
+        """Return the message of an entry that stays where it is; None if it has none."""
+        try:
+            return self.decode(self.payload(entry))
+        except Exception:  # noqa: BLE001  a serialiser may raise anything
+            return None
+
     def decode_all(self, entries: Iterable[tuple[str, bytes]]) -> Batch:
         """Return the messages of entries with their channels; others are dropped."""
         decoded = [(channel, self.decode_or_drop(channel, entry)) for channel, entry in entries]

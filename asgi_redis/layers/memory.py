@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asgi_redis.engine.stores.memory import MemoryStore
+from asgi_redis.engine.stores.memory.store import MemoryStore
 from asgi_redis.layers.options import CommonOptions, takes
 from asgi_redis.layers.store import StoreChannelLayer
 

@@ -6,7 +6,9 @@ import functools
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
+from asgi_redis.engine.stores.inspector import StoreInspector
 from asgi_redis.engine.stores.receiver import StoreReader, StoreReceiver
+from asgi_redis.engine.stores.registry import StoreRegistry
 from asgi_redis.engine.stores.store import Store
 from asgi_redis.exceptions import InvalidName
 from asgi_redis.layers.base import BaseChannelLayer
@@ -31,6 +33,8 @@ class StoreChannelLayer(BaseChannelLayer):
         self._encode = self.encoder.encode
         self.receiver = StoreReceiver(store, self.decoder, self)
         """The receiving side, for a layer that receives from Redis, too."""
+        self.registry = StoreRegistry(store)
+        self.inspector = StoreInspector(store, self.decoder, self)
         self._route = functools.lru_cache(maxsize=1024 if self.keeps_capacities else 0)(self._make_route)
 
     # Sending

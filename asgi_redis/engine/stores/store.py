@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
+from asgi_redis.engine.facts import Found
 from asgi_redis.wire.message import Limits
 
 KEPT_SECONDS = 3600.0
@@ -35,6 +36,22 @@ class ChannelCounters(NamedTuple):
     expired: int
     pending: int
     oldest: float
+
+
+class StoredMessage(NamedTuple):
+    """A message that waits: the name of its channel, its age in seconds, its bytes."""
+
+    channel: str
+    age: float
+    entry: bytes
+
+
+class StoredReport(NamedTuple):
+    """The last report of a process, its age in seconds."""
+
+    process: str
+    age: float
+    report: bytes
 
 
 class StoreListener(Protocol):
@@ -104,8 +121,29 @@ class Store(Protocol):
     def global_statistics(self) -> Counters:
         """Return the counters of all queues."""
 
+    def sweep(self, group_expiry: float) -> Iterator[Found]:
+        """Go through all queues and groups, in short steps of some hundred."""
+
+    def peek(self, queue: str, limit: int, expiry: float) -> list[StoredMessage]:
+        """Return the first messages of a queue that have not expired; they stay there."""
+
+    def purge(self, queue: str, expiry: float) -> int:
+        """Remove the messages of a queue; return how many had not expired."""
+
+    def report(self, process: str, report: bytes) -> str | None:
+        """Store the report of a process; return the request to it that was left meanwhile."""
+
+    def withdraw(self, process: str) -> None:
+        """Remove the report of a process, and a request to it."""
+
+    def reports(self) -> list[StoredReport]:
+        """Return the reports that are at most ``REPORT_EXPIRY_SECONDS`` old."""
+
+    def ask(self, process: str, request: str) -> bool:
+        """Leave a request for a process; return whether there is a report of it."""
+
     def flush(self) -> None:
-        """Remove all messages, groups and counters."""
+        """Remove all messages, groups, counters and reports."""
 
     def close(self) -> None:
         """Release the resources of this object; it stays usable."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from asgi_redis.engine.stores.lmdb import groups, statistics, waiters
+from asgi_redis.engine.facts import Found
+from asgi_redis.engine.stores.lmdb import groups, inspection, reports, statistics, waiters
 from asgi_redis.engine.stores.lmdb.data_file import FEW, Full
 from asgi_redis.engine.stores.lmdb.environment import Environment
 from asgi_redis.engine.stores.lmdb.listener import LMDBListener
 from asgi_redis.engine.stores.lmdb.messages import push, refuse, take
-from asgi_redis.engine.stores.lmdb.records import ABOUT_KEY, QueueState, Txn
+from asgi_redis.engine.stores.lmdb.records import ABOUT_KEY, FIRST_GROUP, FIRST_QUEUE, FIRST_REPORT, QueueState, Txn
 from asgi_redis.engine.stores.lmdb.sharing import EnvironmentUser
 from asgi_redis.engine.stores.lmdb.sweeper import Sweeper
-from asgi_redis.engine.stores.store import ChannelCounters, Counters, Push, Taken
+from asgi_redis.engine.stores.store import ChannelCounters, Counters, Push, StoredMessage, StoredReport, Taken
 from asgi_redis.exceptions import ChannelFull
 from asgi_redis.wire.message import Limits
 
@@ -83,8 +85,61 @@ class LMDBStore(EnvironmentUser):
         """Return the numbers of messages, groups and allocated bytes."""
         return self.transact(statistics.contents)
 
+    def sweep(self, group_expiry: float) -> Iterator[Found]:
+        """Go through all queues and groups, some hundred at a step."""
+        start: bytes | None = FIRST_QUEUE
+        while start is not None:
+            queues, start = self.transact(inspection.queues, start)
+            yield Found(queues, {})
+        start, members = FIRST_GROUP, Counter[str]()
+        while start is not None:
+            some, start = self.transact(inspection.groups, group_expiry, start)
+            members.update(some)  # the step before may have ended in the middle of a group
+            last = members and start is not None and list(members)[-1]
+            yield Found({}, {group: number for group, number in members.items() if group != last})
+            members = Counter({last: members[last]}) if last else Counter()
+
+    def peek(self, queue: str, limit: int, expiry: float) -> list[StoredMessage]:
+        """Return the first messages of a queue that have not expired."""
+        messages, number = self.transact(inspection.peek, queue, limit, expiry, 0)
+        while len(messages) < limit:
+            some, number = self.transact(inspection.peek, queue, limit - len(messages), expiry, number)
+            if not some:
+                break
+            messages += some
+        return messages
+
+    def purge(self, queue: str, expiry: float) -> int:
+        """Remove the messages of a queue; return how many had not expired."""
+        purged, end = self.transact(inspection.purge_some, queue, expiry, None)
+        while end is not None:
+            some, end = self.transact(inspection.purge_some, queue, expiry, end)
+            purged += some
+        return purged
+
+    def report(self, process: str, report: bytes) -> str | None:
+        """Store the report of a process; return the request that was left for it."""
+        return self.transact(reports.add, self._sweeper, process, report)
+
+    def withdraw(self, process: str) -> None:
+        """Remove the report of a process, and a request to it."""
+        self.transact(reports.discard, process)
+
+    def reports(self) -> list[StoredReport]:
+        """Return the reports that have not expired."""
+        found: list[StoredReport] = []
+        start: bytes | None = FIRST_REPORT
+        while start is not None:
+            some, start = self.transact(reports.some, start)
+            found += some
+        return found
+
+    def ask(self, process: str, request: str) -> bool:
+        """Leave a request for a process; return whether there is a report of it."""
+        return self.transact(reports.ask, process, request)
+
     def flush(self) -> None:
-        """Remove all messages, groups and counters. Receivers that wait go on waiting."""
+        """Remove messages, groups, counters and reports. Waiting receivers go on waiting."""
         self.transact(_flush)
 
 

@@ -8,23 +8,27 @@ from asgi_redis.engine.stores.lmdb import waiters, wakeup_sockets
 from asgi_redis.engine.stores.lmdb.queues import purge, retire
 from asgi_redis.engine.stores.lmdb.records import (
     AFTER_QUEUE,
+    COUNTERS_KEY,
     FIRST_GROUP,
     FIRST_QUEUE,
+    FIRST_REPORT,
     FIRST_WAITER,
     MEMBER,
+    REPORT,
     STATE,
     QueueState,
     Txn,
 )
 from asgi_redis.engine.stores.store import KEPT_SECONDS
-from asgi_redis.wire.expiry import is_over
+from asgi_redis.wire.expiry import is_expired, is_over
+from asgi_redis.wire.registry import REPORT_EXPIRY_SECONDS
 
 _AT_ONCE = 20  # records looked at; a message adds two at most, so sweeping is faster than growing
 _AT_ONCE_PRESSED = 50  # so few that the spare pages suffice
 _FRUITLESS = 20  # such looks in a row that find nothing to remove; then there is no room
 _MESSAGES_AT_ONCE = 50
 _PAUSE_SECONDS = 0.01  # between two looks, where there was nothing to remove
-_SWEPT = (FIRST_QUEUE, FIRST_GROUP, FIRST_WAITER)
+_SWEPT = (FIRST_QUEUE, FIRST_GROUP, FIRST_WAITER, COUNTERS_KEY)  # the first bytes of keys
 _ROUND_SECONDS = 1.0  # between two rounds
 
 
@@ -82,6 +86,8 @@ class Sweeper:
         self._position = key + b"\0"
         if key[:1] == FIRST_WAITER:
             return waiters.sweep(txn, key)
+        if key[:1] == COUNTERS_KEY:
+            return _has_expired(key, value, at) and bool(txn.delete(key))
         return is_over(MEMBER.unpack(value)[1], at) and bool(txn.delete(key))
 
     def _queue(self, txn: Txn, key: bytes, value: bytes, at: float, pressed: bool) -> bool:
@@ -104,3 +110,7 @@ class Sweeper:
         if changed != value:
             txn.put(key, changed)
         return bool(purged)
+
+
+def _has_expired(key: bytes, value: bytes, at: float) -> bool:
+    return key.startswith(FIRST_REPORT) and is_expired(at - REPORT.unpack_from(value)[0], REPORT_EXPIRY_SECONDS)

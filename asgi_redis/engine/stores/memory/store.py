@@ -2,58 +2,30 @@
 
 from __future__ import annotations
 
-import _thread  # whose RLock gevent leaves as it is: all hubs and native threads share the store
-import functools
+import itertools
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Iterator, Sequence
 
-from asgi_redis.engine.stores.store import KEPT_SECONDS, TOTAL_KEPT_SECONDS, ChannelCounters, Counters, Push, Taken
-from asgi_redis.exceptions import UnsafeSignalHandler
+from asgi_redis.engine.facts import Found
+from asgi_redis.engine.stores.memory.counters import MemoryCounters
+from asgi_redis.engine.stores.memory.groups import MemoryGroups
+from asgi_redis.engine.stores.memory.reports import MemoryReports
+from asgi_redis.engine.stores.memory.steps import Stepper, step
+from asgi_redis.engine.stores.store import ChannelCounters, Counters, Push, StoredMessage, StoredReport, Taken
 from asgi_redis.process import fork
 from asgi_redis.process.wakeup import WakeupPipe
 from asgi_redis.wire.expiry import is_expired
 from asgi_redis.wire.message import Limits
 
-_COUNTED = 100_000  # queues whose counters are kept, at most
 _SWEPT = 20  # queues that are looked at in one sweep
-_SWEPT_GROUPS = 2  # groups that are looked at for each that may be new
 _SWEEP_PAUSE_SECONDS = 0.01  # between two sweeps, where there was nothing to remove
+_LOOKED_AT = 500  # queues or groups that are looked at in one step, for a monitor
 
 _Messages = deque[tuple[float, str, bytes]]  # when it was sent, its channel, the message
-_Step = TypeVar("_Step", bound=Callable[..., Any])
 
 
-class _Counters:
-    __slots__ = ("expired", "last", "refused", "sent")
-
-    def __init__(self) -> None:
-        self.sent = self.refused = self.expired = 0
-        self.last = 0.0
-
-
-def _step(method: _Step) -> _Step:
-    """Run no other step meanwhile, not even one of a signal handler or finaliser."""
-
-    @functools.wraps(method)
-    def step(self: MemoryStore, *arguments: Any) -> Any:
-        fork.check()
-        with self._lock:
-            if self._busy:
-                raise UnsafeSignalHandler(
-                    "a signal handler cannot use the layer: it has interrupted a call that does"
-                )
-            self._busy = True
-            try:
-                return method(self, *arguments)
-            finally:
-                self._busy = False
-
-    return cast("_Step", step)
-
-
-class MemoryStore:
+class MemoryStore(Stepper):
     """
     The messages and groups of one process.
 
@@ -61,24 +33,22 @@ class MemoryStore:
     groups are added to: also where no process reads. There is no limit to the memory except the capacities.
     """
 
-    def __init__(self) -> None:
-        self.start_process()
-        fork.register(self)
-
     def start_process(self) -> None:
         """Start empty: the messages and receivers are the parent's."""
-        self._lock = _thread.RLock()
-        self._busy = False
-        # The end of these two holds the queues and groups that were added or swept last.
-        self._queues: OrderedDict[str, _Messages] = OrderedDict()
-        self._groups: OrderedDict[str, OrderedDict[str, float]] = OrderedDict()  # channels, the latest added last
-        self._counters: OrderedDict[str, _Counters] = OrderedDict()  # the latest used last
-        self._total = _Counters()
+        super().start_process()
+        self._start_empty()
         self._sweep_at = 0.0
         self._waiting: dict[str, set[WakeupPipe]] = {}
         self._idle_pipes: deque[WakeupPipe] = deque(maxlen=100)
 
-    @_step
+    def _start_empty(self) -> None:
+        # The end holds the queues that were added or swept last.
+        self._queues: OrderedDict[str, _Messages] = OrderedDict()
+        self._groups = MemoryGroups()
+        self._counters = MemoryCounters()
+        self._reports = MemoryReports()
+
+    @step
     def push(self, entries: Sequence[Push], expiry: float) -> list[bool | None]:
         """Put messages into their queues; return which were put, as ``Store.push`` says."""
         pushed: list[bool | None] = []
@@ -95,30 +65,13 @@ class MemoryStore:
                 messages.append((now, channel, message))
                 if queue in self._waiting:
                     woken |= self._waiting[queue]
-            self._count(queue, room, now)
+            self._counters.add_push(queue, room, now)
             pushed.append(room)
         if now >= self._sweep_at:
             self._sweep(now, expiry)
         for pipe in woken:
             pipe.wake()
         return pushed
-
-    def _count(self, queue: str, sent: bool, now: float) -> None:
-        counters, total = self._counters.get(queue), self._total
-        if counters is None or now - counters.last > KEPT_SECONDS:
-            counters = self._counters[queue] = _Counters()
-            if len(self._counters) > _COUNTED:
-                self._counters.popitem(last=False)
-        self._counters.move_to_end(queue)
-        if now - total.last > TOTAL_KEPT_SECONDS:
-            total = self._total = _Counters()
-        counters.last = total.last = now
-        if sent:
-            counters.sent += 1
-            total.sent += 1
-        else:
-            counters.refused += 1
-            total.refused += 1
 
     def _sweep(self, now: float, expiry: float) -> None:
         removed = False
@@ -129,8 +82,7 @@ class MemoryStore:
                 self._queues.move_to_end(queue)
             else:
                 self._remove(queue)
-        while self._counters and now - next(iter(self._counters.values())).last > KEPT_SECONDS:
-            self._counters.popitem(last=False)
+        self._counters.sweep(now)
         self._sweep_at = now if removed else now + _SWEEP_PAUSE_SECONDS
 
     def _drop_expired(self, queue: str, messages: _Messages, now: float, expiry: float) -> bool:
@@ -139,18 +91,15 @@ class MemoryStore:
             messages.popleft()
             expired += 1
         if expired:
-            self._total.expired += expired
-            counters = self._counters.get(queue)
-            if counters is not None:
-                counters.expired += expired
+            self._counters.add_expired(queue, expired)
         return expired > 0
 
     def _remove(self, queue: str) -> None:
         del self._queues[queue]
         if "?" in queue:  # single-reader channels are used once
-            self._counters.pop(queue, None)
+            self._counters.discard(queue)
 
-    @_step
+    @step
     def pop(self, queues: Sequence[str], limit: int, expiry: float, limits: Limits = None) -> Taken:
         """Take up to ``limit`` messages, one of each queue in turn."""
         taken: Taken = []
@@ -177,66 +126,114 @@ class MemoryStore:
             sources = [source for source in sources if source[2] > turn]
         return taken
 
-    @_step
+    @step
     def group_add(self, group: str, channel: str, group_expiry: float) -> None:
         """Add a channel to a group, or renew it."""
-        now = time.monotonic()
-        channels = self._groups.setdefault(group, OrderedDict())
-        channels[channel] = now
-        channels.move_to_end(channel)
-        for _ in range(min(_SWEPT_GROUPS, len(self._groups))):
-            self._sweep_group(next(iter(self._groups)), now, group_expiry)
+        self._groups.add(group, channel, time.monotonic(), group_expiry)
 
-    @_step
+    @step
     def group_discard(self, group: str, channel: str) -> None:
         """Remove a channel from a group, if it is in there."""
-        channels = self._groups.get(group)
-        if channels is not None:
-            channels.pop(channel, None)
-            if not channels:
-                del self._groups[group]
+        self._groups.discard(group, channel)
 
-    @_step
+    @step
     def group_channels(self, group: str, group_expiry: float) -> list[str]:
         """Return the channels of a group that were added within ``group_expiry`` seconds."""
-        if group not in self._groups:
-            return []
-        return list(self._sweep_group(group, time.monotonic(), group_expiry))
+        return list(self._groups.channels(group, time.monotonic(), group_expiry))
 
-    def _sweep_group(self, group: str, now: float, group_expiry: float) -> Iterable[str]:
-        channels = self._groups[group]
-        while channels and is_expired(now - next(iter(channels.values())), group_expiry):
-            channels.popitem(last=False)
-        if channels:
-            self._groups.move_to_end(group)
-        else:
-            del self._groups[group]
-        return channels
-
-    @_step
+    @step
     def channel_statistics(self, queue: str, expiry: float) -> ChannelCounters:
         """Return the counters of a queue, and the number and age of its messages."""
         now = time.monotonic()
         messages = self._queues.get(queue, _Messages())
         self._drop_expired(queue, messages, now, expiry)
-        counters = self._counters.get(queue)
-        if counters is None or now - counters.last > KEPT_SECONDS:
-            counters = _Counters()
         oldest = now - messages[0][0] if messages else 0.0
-        return ChannelCounters(counters.sent, counters.refused, counters.expired, len(messages), oldest)
+        return ChannelCounters(*self._counters.of(queue, now), len(messages), oldest)
 
-    @_step
+    @step
     def global_statistics(self) -> Counters:
         """Return the counters of all queues."""
-        total = self._total if time.monotonic() - self._total.last <= TOTAL_KEPT_SECONDS else _Counters()
-        return Counters(total.sent, total.refused, total.expired)
+        return self._counters.of_all(time.monotonic())
 
-    @_step
+    def sweep(self, group_expiry: float) -> Iterator[Found]:
+        """Go through all queues and groups, some hundred at a step."""
+        queues = list(dict.fromkeys(self._queue_names() + self._counted_names()))
+        groups = self._group_names()
+        for start in range(0, len(queues), _LOOKED_AT):
+            yield Found(self._lengths(queues[start : start + _LOOKED_AT]), {})
+        for start in range(0, len(groups), _LOOKED_AT):
+            yield Found({}, self._sizes(groups[start : start + _LOOKED_AT], group_expiry))
+
+    @step
+    def _queue_names(self) -> list[str]:
+        return list(self._queues)
+
+    @step
+    def _counted_names(self) -> list[str]:
+        return self._counters.queues()
+
+    @step
+    def _group_names(self) -> list[str]:
+        return self._groups.groups()
+
+    @step
+    def _lengths(self, queues: Sequence[str]) -> dict[str, int]:
+        now = time.monotonic()
+        lengths = {queue: len(self._queues.get(queue, ())) for queue in queues}
+        return {queue: length for queue, length in lengths.items() if length or self._is_seen_empty(queue, now)}
+
+    def _is_seen_empty(self, queue: str, now: float) -> bool:
+        return "?" not in queue and any(self._counters.of(queue, now))
+
+    @step
+    def _sizes(self, groups: Sequence[str], group_expiry: float) -> dict[str, int]:
+        now = time.monotonic()
+        sizes = {group: len(self._groups.channels(group, now, group_expiry)) for group in groups}
+        return {group: size for group, size in sizes.items() if size}
+
+    @step
+    def peek(self, queue: str, limit: int, expiry: float) -> list[StoredMessage]:
+        """Return the first messages of a queue that have not expired."""
+        now = time.monotonic()
+        messages = self._queues.get(queue, _Messages())
+        self._drop_expired(queue, messages, now, expiry)
+        first = itertools.islice(messages, limit)
+        return [StoredMessage(channel, now - sent, message) for sent, channel, message in first]
+
+    @step
+    def purge(self, queue: str, expiry: float) -> int:
+        """Remove the messages of a queue; return how many had not expired."""
+        messages = self._queues.get(queue)
+        if messages is None:
+            return 0
+        self._drop_expired(queue, messages, time.monotonic(), expiry)
+        self._remove(queue)
+        return len(messages)
+
+    @step
+    def report(self, process: str, report: bytes) -> str | None:
+        """Store the report of a process; return the request that was left for it."""
+        return self._reports.add(process, report, time.monotonic())
+
+    @step
+    def withdraw(self, process: str) -> None:
+        """Remove the report of a process, and a request to it."""
+        self._reports.discard(process)
+
+    @step
+    def reports(self) -> list[StoredReport]:
+        """Return the reports that have not expired."""
+        return self._reports.all(time.monotonic())
+
+    @step
+    def ask(self, process: str, request: str) -> bool:
+        """Leave a request for a process; return whether there is a report of it."""
+        return self._reports.ask(process, request, time.monotonic())
+
+    @step
     def flush(self) -> None:
-        """Remove all messages, groups and counters."""
-        for held in (self._queues, self._groups, self._counters):
-            held.clear()
-        self._total = _Counters()
+        """Remove all messages, groups, counters and reports."""
+        self._start_empty()
 
     def close(self) -> None:
         """Close idle pipes. The messages stay: they are nowhere else."""
@@ -247,7 +244,7 @@ class MemoryStore:
         """Return a listener to messages in any of ``queues``."""
         return MemoryListener(self, queues)
 
-    @_step
+    @step
     def start_waiting(self, queues: Sequence[str]) -> WakeupPipe:
         """Return a pipe that is woken by each message to one of ``queues``."""
         try:
@@ -258,7 +255,7 @@ class MemoryStore:
             self._waiting.setdefault(queue, set()).add(pipe)
         return pipe
 
-    @_step
+    @step
     def stop_waiting(self, queues: Sequence[str], pipe: WakeupPipe) -> None:
         """Release the pipe of ``start_waiting``."""
         for queue in queues:

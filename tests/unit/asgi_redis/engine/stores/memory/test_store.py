@@ -6,8 +6,9 @@ import select
 
 import pytest
 
-from asgi_redis.engine.stores import memory
-from asgi_redis.engine.stores.memory import MemoryStore
+from asgi_redis.engine.stores.memory import counters
+from asgi_redis.engine.stores.memory import store as module
+from asgi_redis.engine.stores.memory.store import MemoryStore
 from asgi_redis.engine.stores.store import KEPT_SECONDS, TOTAL_KEPT_SECONDS
 
 
@@ -24,7 +25,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(memory, "time", clock)
+    monkeypatch.setattr(module, "time", clock)
     return clock
 
 
@@ -95,7 +96,7 @@ class TestMemoryUsed:
             push(store, b"x", queue=f"reply?{number}")
             pop(store, f"reply?{number}")
         assert not store._queues
-        assert not store._counters
+        assert not store._counters.queues()
         assert store.global_statistics() == (1000, 0, 0)
 
     def test_counters_that_are_an_hour_old(self, store, clock):
@@ -103,13 +104,13 @@ class TestMemoryUsed:
             push(store, b"x", queue=f"reply.{number}")
         clock.now += KEPT_SECONDS + 1
         push(store, b"x")
-        assert list(store._counters) == ["a"]
+        assert store._counters.queues() == ["a"]
 
     def test_counters_of_more_queues_than_anyone_has(self, store, monkeypatch):
-        monkeypatch.setattr(memory, "_COUNTED", 100)
+        monkeypatch.setattr(counters, "_COUNTED", 100)
         for number in range(150):
             push(store, b"x", queue=f"reply.{number}")
-        assert len(store._counters) == 100
+        assert len(store._counters.queues()) == 100
         assert store.channel_statistics("reply.149", 60).sent == 1
 
     def test_groups_that_are_never_sent_to(self, store, clock):
@@ -119,7 +120,7 @@ class TestMemoryUsed:
         clock.now += 61
         for _ in range(300):
             store.group_add("g", "a", 60)
-        assert list(store._groups) == ["g"]
+        assert store._groups.groups() == ["g"]
 
     def test_members_of_a_group_that_is_in_use(self, store, clock):
         store.group_add("g", "stays", 60)
@@ -129,13 +130,13 @@ class TestMemoryUsed:
         store.group_add("g", "stays", 60)
         clock.now += 2
         store.group_add("g", "new", 60)
-        assert list(store._groups["g"]) == ["stays", "new"]
+        assert list(store._groups._groups["g"]) == ["stays", "new"]
 
     def test_groups_without_members(self, store):
         store.group_add("g", "a", 60)
         store.group_discard("g", "a")
         store.group_discard("none", "a")
-        assert not store._groups
+        assert not store._groups.groups()
 
     def test_receivers_that_have_stopped_waiting(self, store):
         for number in range(10):
