@@ -9,13 +9,14 @@ of a consumer, and to the tasks that an ``async def`` consumer starts.
 
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
 import logging
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextvars import ContextVar
 from typing import Any
 
@@ -228,6 +229,9 @@ class Channel(_Destination):
 class Group(_Destination):
     """A group of channels to send to at once, by its name, as a ``Channel`` is."""
 
+    excluded: Collection[str] = ()
+    """The members that do not get its messages."""
+
     def add(self, channel: Channel | str) -> None:
         """Add a channel at once, until it is discarded or the layer's ``group_expiry``."""
         refuse_await()
@@ -238,20 +242,39 @@ class Group(_Destination):
         refuse_await()
         self.channel_layer.group_discard(self.name, _name_of(channel))
 
-    def send(self, content: Content, immediately: bool = False) -> None:
+    def send(self, content: Content, immediately: bool = False, exclude: Collection[Channel | str] = ()) -> None:
         """
         Send to all members but full channels, at the same time as ``Channel.send``.
 
+        Args:
+            content: The message.
+            immediately: Whether to send at once in a consumer, too.
+            exclude: Channels that do not get the message, such as ``[message.reply_channel]``.
+
         Raises:
+            TypeError: ``exclude`` is a channel instead of a list, or holds a name that no channel can have.
             ValueError: ``content`` is not a dict. (In Channels 1 as here, ``Channel.send`` raises ``TypeError``.)
         """
         refuse_await()
         if not isinstance(content, dict):
             raise ValueError(f"a message is a dict, not {type(content).__name__}")
-        if immediately or not pending_message_store.active:
-            self.channel_layer.send_group(self.name, content)
+        group = self if exclude == () else self._without(exclude)
+        if not immediately and pending_message_store.active:
+            pending_message_store.append(group, content)
+        elif group.excluded:
+            self.channel_layer.send_group(self.name, content, exclude=group.excluded)
         else:
-            pending_message_store.append(self, content)
+            self.channel_layer.send_group(self.name, content)  # layers of others may not have ``exclude``
+
+    def _without(self, exclude: Collection[Channel | str]) -> Group:
+        """Return a group that sends to all members but these."""
+        if isinstance(exclude, (str, bytes, Channel)):
+            raise TypeError(f"exclude is a list of channels: write exclude=[{exclude!r}]")
+        group = copy.copy(self)
+        group.excluded = [_name_of(channel) for channel in exclude]
+        if isinstance(self.channel_layer, BaseChannelLayer):
+            self.channel_layer.check_exclude(group.excluded)
+        return group
 
 
 def _name_of(channel: Channel | str) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
+
+import pytest
 
 from asgi_redis.conformance.suite import Layer, MakeLayer, Suite, Threads, drain, wait_until
 
@@ -70,6 +73,52 @@ class GroupTests(Suite):
         assert group_layer.group_send("g", {"n": 1}) == 0
         assert drain(group_layer, "a") == [1]
 
+    def test_a_group_counts_its_channels(self, group_layer: Layer) -> None:
+        """Of this package: ``group_count``, the number of the ``group_channels``."""
+        self.needs_call(group_layer, "group_count")
+        assert group_layer.group_count("g") == 0
+        for channel in ("a", "own!b", "own!c", "reply?d", "a"):
+            group_layer.group_add("g", channel)
+        assert group_layer.group_count("g") == 4
+        group_layer.group_discard("g", "own!b")
+        assert (group_layer.group_count("g"), group_layer.group_count("gg")) == (3, 0)
+
+    def test_excluded_channels_do_not_get_a_groups_message(self, group_layer: Layer) -> None:
+        """Of this package: ``exclude`` has full names, also of channels of one queue."""
+        self.needs_call(group_layer, "send_group", "exclude")
+        for channel in ("a", "b", "own!a", "own!b", "reply?a"):
+            group_layer.group_add("g", channel)
+        assert group_layer.send_group("g", {"n": 1}, exclude=["b", "own!a", "reply?a", "no.member"]) == 0
+        assert [drain(group_layer, name) for name in ("a", "b", "reply?a")] == [[1], [], []]
+        assert group_layer.receive(["own!"]) == ("own!b", {"n": 1})
+        assert group_layer.receive(["own!"]) == (None, None)
+        everyone = ("a", "b", "own!a", "own!b", "reply?a")
+        assert group_layer.send_group("g", {"n": 2}, exclude=everyone) == 0
+        assert [group_layer.receive([name]) for name in ("a", "b", "own!", "reply?a")] == [(None, None)] * 4
+        group_layer.send_group("g", {"n": 3})
+        assert [drain(group_layer, name) for name in ("a", "b", "reply?a")] == [[3], [3], [3]]
+
+    def test_an_excluded_channel_that_is_full_is_not_counted(self, layer_for: MakeLayer) -> None:
+        """Of this package: the message is not dropped for a channel that it is not for."""
+        layer = layer_for(capacity=1)
+        self.needs_extension(layer, "groups")
+        self.needs_call(layer, "send_group", "exclude")
+        for channel in ("reply?a", "reply?b", "reply?c"):
+            layer.group_add("g", channel)
+        for channel in ("reply?a", "reply?b"):
+            layer.send(channel, {"n": 0})
+        assert layer.send_group("g", {"n": 1}, exclude=["reply?a"]) == 1
+        assert [drain(layer, name) for name in ("reply?a", "reply?b", "reply?c")] == [[0], [0], [1]]
+
+    def test_names_to_exclude_that_are_none_are_type_errors_and_nothing_is_sent(self, group_layer: Layer) -> None:
+        """Of this package: a str in the place of the list is a mistake, too."""
+        self.needs_call(group_layer, "send_group", "exclude")
+        group_layer.group_add("g", "a")
+        for wrong, shown in (("a", "exclude=['a']"), (["a b"], "'a b'"), ([None], "None"), (7, "7"), (None, "None")):
+            with pytest.raises(TypeError, match=re.escape(shown)):
+                group_layer.send_group("g", {"n": 1}, exclude=wrong)
+        assert drain(group_layer, "a") == []
+
     def test_a_message_to_a_group_keeps_its_place_in_each_channel(self, group_layer: Layer) -> None:
         """First in, first out, among the messages that were sent to the channel itself."""
         group_layer.group_add("g", "reply?a")
@@ -104,8 +153,9 @@ class GroupTests(Suite):
         wait_until(added + expiry + self.resolution)
         assert layer.send_group("g", {"n": 1}) == 0
         channels, numbers = list(layer.group_channels("g")), drain(layer, "renewed")
+        count = layer.group_count("g") if hasattr(layer, "group_count") else 1
         if self.is_before(renewed + expiry):
-            assert (channels, numbers) == (["renewed"], [1])
+            assert (channels, numbers, count) == (["renewed"], [1], 1)
         assert "old" not in channels
         assert drain(layer, "old") == []
         assert layer.group_expiry == expiry

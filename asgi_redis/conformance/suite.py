@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -95,6 +96,12 @@ class Suite:
         """Skip the test unless the layer has the extension of ASGI 1.x."""
         if extension not in layer.extensions:
             pytest.skip(f"the layer does not have the extension {extension!r}")
+
+    def needs_call(self, layer: Layer, call: str, argument: str = "") -> None:
+        """Skip the test where an older layer does not have the call, or this argument."""
+        found = getattr(layer, call, None)
+        if found is None or (argument and argument not in inspect.signature(found).parameters):
+            pytest.skip(f"the layer has no {call}({argument})")
 
     def is_before(self, moment: float) -> bool:
         """Return whether ``moment`` is still to come."""

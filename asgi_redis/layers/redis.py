@@ -132,7 +132,6 @@ class RedisChannelLayer(BaseChannelLayer):
 
     def group_count(self, group: str) -> int:
         """Return the number of memberships that have not expired, in one round trip."""
-        refuse_await()
         if self.sends_each:
             return BaseChannelLayer.group_count(self, group)
         return run_plan(self.plans.group_count(group))

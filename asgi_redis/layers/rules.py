@@ -101,10 +101,10 @@ class LayerRules(ClassicNames):
         """Return the names of a message's excluded channels, or raise ``TypeError``."""
         if exclude == ():
             return frozenset()
-        if isinstance(exclude, (str, bytes)) or not isinstance(exclude, Iterable):
-            raise InvalidName(
-                f"exclude must be a list of full channel names, not {exclude!r}: write exclude=[channel]"
-            )
+        if isinstance(exclude, (str, bytes)):
+            raise InvalidName(f"exclude must be a list of channel names: write exclude=[{exclude!r}]")
+        if not isinstance(exclude, Iterable):
+            raise InvalidName(f"exclude must be a list of channel names, not {exclude!r}")
         names = list(exclude)
         for name in names:
             self.valid_channel_name(name)

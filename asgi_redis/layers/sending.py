@@ -89,7 +89,8 @@ class SendingCalls(LayerRules, ABC):
 
     def group_send(self, group: str, message: Message, exclude: Collection[str] = ()) -> int:
         """Send as ``send_group`` does: its name in Channels 4."""
-        return self.send_group(group, message, exclude)
+        # A subclass may have a send_group without ``exclude``.
+        return self.send_group(group, message, exclude) if exclude != () else self.send_group(group, message)
 
     def _lacks(self, extension: str) -> UnsupportedExtension:
         return UnsupportedExtension(f"{type(self).__name__} does not have the extension {extension!r}")

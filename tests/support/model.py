@@ -156,16 +156,17 @@ class LayerMachine(RuleBasedStateMachine):
         else:
             assert self.pending(queue, now, surely=False) >= CAPACITY, f"{channel} was not full"
 
-    @rule(group=groups, content=contents)
-    def send_group(self, group: str, content: Any) -> None:
+    @rule(group=groups, content=contents, exclude=st.sets(channels))
+    def send_group(self, group: str, content: Any, exclude: set[str]) -> None:
         message = self.message(content)
         before = time.monotonic()
-        dropped = self.layer.send_group(group, dict(message))
+        dropped = self.layer.send_group(group, dict(message), exclude)
         now = Span(before, time.monotonic())
         least = most = 0
         by_queue: dict[str, list[str]] = {}
         for name in self.members[group]:
-            by_queue.setdefault(queue_of(name), []).append(name)
+            if name not in exclude:
+                by_queue.setdefault(queue_of(name), []).append(name)
         for queue, names in by_queue.items():
             entries = [names] if self.shares_entries else [[name] for name in names]
             # Which of the members get the last room is not said.
@@ -197,6 +198,7 @@ class LayerMachine(RuleBasedStateMachine):
     @rule(group=groups)
     def group_channels(self, group: str) -> None:
         assert sorted(self.layer.group_channels(group)) == sorted(self.members[group])
+        assert self.layer.group_count(group) == len(self.members[group])
 
     @rule(names=st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True), limit=st.integers(1, 5))
     def receive_batch(self, names: list[str], limit: int) -> None:

@@ -14,6 +14,7 @@ class TestRoundTrips:
         # Once each, to connect and to load the scripts.
         layer.group_add("chat", "warm")
         layer.send_group("chat", {})
+        layer.group_count("chat")
         layer.receive(["warm"])
         layer.group_discard("chat", "warm")
         layer.send("warm", {})
@@ -32,6 +33,8 @@ class TestRoundTrips:
             ("group_add", ("chat", "member"), 1),
             ("group_discard", ("chat", "member"), 1),
             ("send_group", ("nobody", {}), 2),
+            ("send_group", ("nobody", {}, ["excluded"]), 2),
+            ("group_count", ("chat",), 1),
         ],
     )
     def test_a_call_takes_no_more_than_its_round_trips(self, layer, proxy, call, args, most):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -36,8 +37,8 @@ class FakeLayer:
     def receive(self, channels: list[str], block: bool = False) -> tuple[None, None]:
         return None, None
 
-    def send_group(self, group: str, message: dict[str, Any]) -> int:
-        self.sent.append((f"group {group}", message))
+    def send_group(self, group: str, message: dict[str, Any], exclude: Collection[str] = ()) -> int:
+        self.sent.append((f"group {group}{''.join(f' without {name}' for name in exclude)}", message))
         return 0
 
     def group_add(self, group: str, channel: str) -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
 
+from asgi_redis import InMemoryChannelLayer
 from tests.support.workers.fakes import FakeLayer, Full
 from workers import Channel, Group
 from workers.channel import pending_message_store
@@ -59,6 +61,30 @@ def test_groups_take_channels_and_names(layer: FakeLayer) -> None:
     group.discard("a")
     group.discard(Channel("b", channel_layer=layer))
     assert layer.members == {"g": set()}
+
+
+@pytest.mark.usefixtures("_inside_a_consumer")
+def test_a_group_leaves_out_channels_and_names(layer: FakeLayer) -> None:
+    group = Group("g", channel_layer=layer)
+    group.send({"n": 1}, exclude=[Channel("a", channel_layer=layer), "b"])
+    group.send({"n": 2}, immediately=True, exclude=["a"])
+    group.send({"n": 3})
+    assert layer.sent == [("group g without a", {"n": 2})]
+    pending_message_store.flush()
+    assert layer.sent[1:] == [("group g without a without b", {"n": 1}), ("group g", {"n": 3})]
+
+
+@pytest.mark.usefixtures("_inside_a_consumer")
+@pytest.mark.parametrize(
+    ("wrong", "shown"), [("a", "exclude=['a']"), (Channel("a", channel_layer=FakeLayer()), "'a'"), (["a b"], "'a b'")]
+)
+def test_a_wrong_exclude_is_told_to_the_consumer(wrong: object, shown: str) -> None:
+    layer = InMemoryChannelLayer()
+    layer.group_add("g", "a")
+    with pytest.raises(TypeError, match=re.escape(shown)):
+        Group("g", channel_layer=layer).send({}, exclude=wrong)  # type: ignore[arg-type]
+    pending_message_store.flush()
+    assert layer.receive(["a"]) == (None, None)
 
 
 def test_names_may_be_bytes(layer: FakeLayer) -> None:

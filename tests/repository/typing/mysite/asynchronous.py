@@ -24,6 +24,8 @@ async def talk(layer: AsyncChannelLayer) -> int:
     message = await layer.receive(channel)
     print(message["text"], layer.layer.extensions)
     dropped = await layer.group_send("chat", {"type": "chat.message"})
+    if await layer.group_count("chat") > 1 and channel in await layer.group_channels("chat"):
+        dropped += await layer.group_send("chat", {"type": "chat.message"}, exclude=[channel])
     await layer.group_discard("chat", channel)
     await layer.flush()
     await layer.close()

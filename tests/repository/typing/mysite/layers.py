@@ -81,6 +81,7 @@ def send(layer: BaseChannelLayer) -> int:
         return 0
     layer.group_add("editors", "thumbnails")
     dropped = layer.send_group("editors", {"text": "hello"}) + layer.group_send("editors", {"text": "hello"})
+    dropped += layer.send_group("editors", {"text": "hello"}, exclude=["thumbnails"]) * layer.group_count("editors")
     layer.group_discard("editors", "thumbnails")
     if layer.delayed is not None:
         layer.delayed.send("thumbnails", {"id": 42}, 1.5)

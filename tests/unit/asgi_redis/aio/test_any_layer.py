@@ -117,6 +117,25 @@ def test_what_is_no_layer_is_refused(given, said):
     assert "secret" not in str(caught.value)
 
 
+def test_who_is_in_a_group_and_who_does_not_get_its_message(layer):
+    async def run():
+        names = sorted([await layer.new_channel() for _ in range(3)])
+        assert await layer.group_count("chat") == 0
+        for name in (*names, "work"):
+            await layer.group_add("chat", name)
+        assert await layer.group_count("chat") == 4
+        assert sorted(await layer.group_channels("chat")) == sorted([*names, "work"])
+        assert await layer.group_send("chat", {"n": 1}, exclude=[names[0], "work"]) == 0
+        assert await layer.group_send("chat", {"n": 2}) == 0
+        assert [await layer.receive(name) for name in (names[0], "work")] == [{"n": 2}] * 2
+        for name in names[1:]:
+            assert [await layer.receive(name) for _ in range(2)] == [{"n": 1}, {"n": 2}]
+        with pytest.raises(TypeError, match="exclude=\\['work'\\]"):
+            await layer.group_send("chat", {"n": 3}, exclude="work")
+
+    asyncio.run(run())
+
+
 def test_messages_and_groups(layer):
     async def run():
         await layer.send("work", HELLO)

@@ -195,6 +195,18 @@ class TestGroups:
 
         asyncio.run(run())
 
+    def test_members_are_counted_and_excluded_ones_get_nothing(self, layer):
+        async def run():
+            names = [await layer.new_channel() for _ in range(3)]
+            await asyncio.gather(*(layer.group_add("chat", name) for name in names))
+            assert await layer.group_count("chat") == 3
+            assert sorted(await layer.group_channels("chat")) == sorted(names)
+            assert await layer.group_send("chat", HELLO, exclude=names[:1]) == 0
+            assert await asyncio.gather(*map(layer.receive, names[1:])) == [HELLO] * 2
+            assert await nothing_from(layer, names[0])
+
+        asyncio.run(run())
+
     def test_full_channels_are_left_out_and_counted(self, aio_for, redis_server):
         layer = aio_for(redis_server, capacity=1)
 

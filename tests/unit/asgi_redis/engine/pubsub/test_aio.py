@@ -141,6 +141,20 @@ class TestLoops:
 
         run(main())
 
+    def test_an_excluded_channel_waits_on(self, layer):
+        async def main():
+            channels = [await layer.new_channel() for _ in range(2)]
+            for channel in channels:
+                await layer.group_add("chat", channel)
+            assert await layer.group_count("chat") == 2
+            waiting = [asyncio.ensure_future(layer.receive(channel)) for channel in channels]
+            await layer.group_send("chat", {"n": 1}, exclude=channels[:1])
+            assert await waiting[1] == {"n": 1}
+            await layer.send(channels[0], HELLO)
+            assert await waiting[0] == HELLO
+
+        run(main())
+
 
 PROGRAM = """
 import asyncio, os, sys

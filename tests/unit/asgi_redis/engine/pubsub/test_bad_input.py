@@ -19,7 +19,9 @@ CALLS = {
     "group_add to": lambda layer, name: layer.group_add(name, "work"),
     "group_discard from": lambda layer, name: layer.group_discard(name, "work"),
     "send_group": lambda layer, name: layer.send_group(name, {}),
+    "send_group without": lambda layer, name: layer.send_group("chat", {}, exclude=[name]),
     "group_channels": lambda layer, name: layer.group_channels(name),
+    "group_count": lambda layer, name: layer.group_count(name),
 }
 
 

@@ -77,6 +77,25 @@ class TestChannels:
         message["list"].append(1)
         assert layer.receive([channels[1]], block=True)[1] == {"list": []}
 
+    @pytest.mark.parametrize("settings", [{}, {"symmetric_encryption_keys": ["key"]}, {"serializer_format": "json"}])
+    def test_excluded_channels_of_all_processes_do_not_get_a_groups_message(
+        self, pubsub_layer_for, redis_server, settings
+    ):
+        layers = [pubsub_layer_for(redis_server, **settings) for _ in range(2)]
+        channels = [[layer.new_channel(), layer.new_channel()] for layer in layers]
+        for layer, own in zip(layers, channels):
+            for channel in own:
+                layer.group_add("chat", channel)
+        assert [layer.group_count("chat") for layer in layers] == [2, 2], "each knows its own"
+        message = {"n": 1}
+        assert layers[0].send_group("chat", message, exclude=[own[0] for own in channels]) == 0
+        layers[0].send_group("chat", {"n": 2})
+        assert message == {"n": 1}
+        for layer, (left_out, served) in zip(layers, channels):
+            assert layer.receive([left_out], block=True) == (left_out, {"n": 2})
+            assert [layer.receive([served], block=True) for _ in range(2)] == [(served, {"n": 1}), (served, {"n": 2})]
+            assert layer.undecodable_count == 0
+
     def test_close_channel_ends_all_that_it_was(self, layer, redis_server, prefix):
         channel, stays = layer.new_channel(), layer.new_channel()
         layer.group_add("chat", channel)

@@ -127,6 +127,14 @@ class TestGroups:
         assert layer.group_send("chat", {"n": 1}) == 2
         assert "2 of 4 channels over capacity in group chat" in caplog.text
 
+    def test_channels_of_both_sides_are_excluded(self, local_layer_for):
+        layer = local_layer_for()
+        for channel in ("a", "b", "p!a", "p!b"):
+            layer.group_add("chat", channel)
+        assert layer.group_count("chat") == 4
+        assert layer.send_group("chat", {"n": 1}, exclude=["a", "p!b"]) == 0
+        assert [layer.receive([name])[0] for name in ("a", "b", "p!", "p!")] == [None, "b", "p!a", None]
+
     def test_a_message_that_one_side_cannot_take_is_sent_to_neither(self, local_layer_for):
         for ours, theirs in ((1000, 100), (100, 1000), (1000, 1000)):
             layer = local_layer_for(
