@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from asgi_redis.connection.hosts import Host, parse_hosts
+from asgi_redis.process import identity
 from tests.support.passwords import SECRET
 from tests.support.servers import ACL_PASSWORD, ACL_USER
 
@@ -145,3 +146,33 @@ class TestConnecting:
         assert first is not second
         first.disconnect()
         second.disconnect()
+
+
+class TestNames:
+    """The names of connections in ``CLIENT LIST``."""
+
+    @pytest.fixture
+    def client(self, redis_server):
+        with redis.Redis(port=redis_server.port, protocol=2, decode_responses=True) as client:
+            yield client
+
+    @pytest.fixture
+    def names_of(self, client, prefix, layer_for, redis_server):
+        """``names_of(*commands, **options)``: the names of the connections of a user with these permissions."""
+
+        def connect(*commands, **options):
+            client.acl_setuser(prefix, enabled=True, passwords=["+secret"], keys=["*"], commands=["+@all", *commands])
+            exchange(layer_for({"address": redis_server.url, "username": prefix, "password": "secret", **options}))
+            return {connection["name"] for connection in client.client_list() if connection["user"] == prefix}
+
+        yield connect
+        client.acl_deluser(prefix)
+
+    def test_a_connection_has_the_name_of_its_process(self, names_of):
+        assert names_of() == {identity.client_name()}
+
+    def test_a_name_of_the_user_stays(self, names_of):
+        assert names_of(client_name="mine") == {"mine"}
+
+    def test_a_user_who_may_not_set_it_has_none(self, names_of):
+        assert names_of("-client|setname") == {""}
