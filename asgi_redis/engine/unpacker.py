@@ -62,7 +62,7 @@ class Unpacker:
             while position < len(entries):
                 one = entries[position]
                 try:
-                    queue, channels, message, payload = self.decode(one)
+                    queue, channels, message, payload = decode_entry(self._decoder, one)
                 except Exception as error:  # noqa: BLE001  a serialiser may raise anything; no reader may die of it
                     self._decoder.drop(one.queue.decode(), error)
                     del entries[position]
@@ -113,39 +113,39 @@ class Unpacker:
                 self._decoder.drop(channel, error)
         return received
 
-    def decode(self, taken: Taken) -> tuple[str, list[str], Message, bytes]:
-        """
-        Return the queue of an entry, its channels, its message and its payload.
-
-        A process-local queue's message names its channel, or all of them when it was sent to a group.
-        Raises ``UndecodableMessage``, or any error of the serialiser.
-        """
-        decoder = self._decoder
-        queue = taken.queue.decode()
-        payload = decoder.payload(taken.member)
-        message = decoder.decode(payload)
-        names = message.pop("__asgi_channel__", queue)
-        if not queue.endswith("!"):
-            return queue, [queue], message, payload
-        if isinstance(names, str) and names.startswith(queue) and is_channel_name(names):
-            return queue, [names], message, payload  # nearly always
-        if isinstance(names, str):
-            names = [names]
-        if not isinstance(names, list) or not names or not all(map(is_channel_name, names)):
-            raise UndecodableMessage("a wrong __asgi_channel__")
-        if len(names) > 1:
-            names = list(dict.fromkeys(names))
-        if not all(name.startswith(queue) for name in names):
-            raise UndecodableMessage("an __asgi_channel__ of another process")
-        if decoder.encode is not None and len(names) > _FEW_NAMES and sum(map(len, names)) > len(payload) // 4:
-            payload = decoder.encode(message)  # or all the names would be read again for each of them
-        return queue, names, message, payload
-
     def message(self, payload: bytes) -> Message:
         """Return the message of a payload, a new object each time."""
         message = self._decoder.decode(payload)
         message.pop("__asgi_channel__", None)
         return message
+
+
+def decode_entry(decoder: MessageDecoder, taken: Taken) -> tuple[str, list[str], Message, bytes]:
+    """
+    Return the queue of an entry, its channels, its message and its payload.
+
+    A process-local queue's message names its channel, or all of them when it was sent to a group.
+    Raises ``UndecodableMessage``, or any error of the serialiser.
+    """
+    queue = taken.queue.decode()
+    payload = decoder.payload(taken.member)
+    message = decoder.decode(payload)
+    names = message.pop("__asgi_channel__", queue)
+    if not queue.endswith("!"):
+        return queue, [queue], message, payload
+    if isinstance(names, str) and names.startswith(queue) and is_channel_name(names):
+        return queue, [names], message, payload  # nearly always
+    if isinstance(names, str):
+        names = [names]
+    if not isinstance(names, list) or not names or not all(map(is_channel_name, names)):
+        raise UndecodableMessage("a wrong __asgi_channel__")
+    if len(names) > 1:
+        names = list(dict.fromkeys(names))
+    if not all(name.startswith(queue) for name in names):
+        raise UndecodableMessage("an __asgi_channel__ of another process")
+    if decoder.encode is not None and len(names) > _FEW_NAMES and sum(map(len, names)) > len(payload) // 4:
+        payload = decoder.encode(message)  # or all the names would be read again for each of them
+    return queue, names, message, payload
 
 
 def _let_replies_come(call: ReceiveCall) -> None:

@@ -7,9 +7,13 @@ from collections.abc import Sequence
 from asgi_redis.wire.operation import Operation, command
 
 
-def scan(cursor: bytes, pattern: bytes) -> Operation:
-    """Reads as the next cursor, ``b"0"`` at the end, and a list of keys."""
-    return Operation(command(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"1000"), tuple)
+def scan(cursor: bytes, pattern: bytes, number: int = 1000) -> Operation:
+    """
+    Look at about ``number`` keys for those that match a glob.
+
+    Reads as the next cursor, ``b"0"`` at the end, and a list of keys.
+    """
+    return Operation(command(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"%d" % number), tuple)
 
 
 def unlink(keys: Sequence[bytes]) -> Operation:
@@ -26,6 +30,16 @@ def types(keys: Sequence[bytes]) -> Operation:
 def ping() -> Operation:
     """Make a round trip. Reads as nothing."""
     return Operation(command(b"PING"), lambda _: None)
+
+
+def info() -> Operation:
+    """Reads as the facts that the server tells of itself, by their names."""
+    return Operation(command(b"INFO"), _read_info)
+
+
+def _read_info(reply: bytes) -> dict[str, str]:
+    lines = reply.decode(errors="replace").splitlines()
+    return {name: value for name, _, value in (line.partition(":") for line in lines)}
 
 
 def client_id() -> Operation:
