@@ -128,6 +128,13 @@ class Cluster:
             raise unsent(error)
         return server
 
+    def masters(self) -> list[Server]:
+        """Return the servers that have slots; ask for them where that is not known."""
+        if self._distrusted is not None or not self._topology.ranges:
+            self.refresh(self._distrusted, fail_fast=True)
+        addresses = [*(one.address for one in self._topology.ranges), *self._moved.values()]
+        return [self._server_at(address) for address in dict.fromkeys(addresses)]
+
     def server_at(self, host: str, port: int, sender: Server | None) -> Server:
         """Return the server at an address that ``sender`` has given; no host is its own."""
         return self._server_at(self._address(host, port, sender))

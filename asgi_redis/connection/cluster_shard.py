@@ -31,6 +31,7 @@ from asgi_redis.connection.shard import Attempt, Shard
 from asgi_redis.exceptions import ConfigurationError
 from asgi_redis.wire.one_key_each import one_key_each, read_parts
 from asgi_redis.wire.operation import Operation
+from asgi_redis.wire.shards import read_claim
 
 _AT_ONCE = 3  # attempts without a pause
 _FIRST_PAUSE_SECONDS = 0.01
@@ -81,6 +82,10 @@ class ClusterSlot(Shard):
 
     def locate(self) -> Server:
         return self.server
+
+    @property
+    def masters(self) -> Sequence[Server]:
+        return self._cluster.masters()
 
     def settle(self, deadline: float) -> bool:
         return all(server.background_replies.settle(deadline) for server in self._cluster.servers)
@@ -211,6 +216,10 @@ class ClusterShard(ClusterSlot):
     @property
     def known_server(self) -> Server | None:
         return super().known_server if self._check_at > time.monotonic() else None
+
+    def for_reading(self) -> Shard:
+        look = read_claim(self._claim.keys()[0], self._number)
+        return ClusterShard(self._cluster, self._slot, self._name, look, self._number)
 
     def locate(self) -> Server:
         self._check(fail_fast=False)

@@ -75,6 +75,15 @@ class Shard:
         return self._server
 
     @property
+    def masters(self) -> Sequence[Server]:
+        """The server; of a cluster, all servers that have slots. May raise ``RedisError``."""
+        return [self._server]
+
+    def for_reading(self) -> Shard:
+        """Return the same shard for users without write access."""
+        return self
+
+    @property
     def is_located(self) -> bool:
         """Whether ``server`` is known without asking for it."""
         return self.known_server is not None

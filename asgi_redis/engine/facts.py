@@ -76,8 +76,8 @@ class Found(NamedTuple):
     """
     The queues and groups that one step of a sweep has found.
 
-    Numbers of messages by queue, and of members by group; both may include some that have expired. A queue that is
-    on several shards is found on each of them, with the messages there.
+    Numbers of messages by queue, and of members by group, on all servers; both may include some that have expired. A
+    sweep finds each queue and each group once. A queue without messages is found as long as it has counters.
     """
 
     queues: Mapping[str, int]
@@ -90,7 +90,7 @@ class DelayedFacts(NamedTuple):
 
     ``messages`` wait for their time, ``waiting_for_room`` were due and found their channel full. ``next_due`` is in
     seconds from now, below 0 if that is past, and None where there is none. ``first`` has the channels of the
-    next messages, each with the seconds until it is due.
+    next messages, each with the seconds until it is due; the name is empty where the message cannot be decoded.
     """
 
     messages: int
@@ -103,7 +103,8 @@ class PeekedMessage(NamedTuple):
     """
     A message that waits in a queue.
 
-    ``age`` is in seconds, ``size`` in bytes. ``content`` is None where it was not asked for, or cannot be decoded.
+    ``age`` is in seconds, ``size`` in bytes. ``content`` is None where it was not asked for, or cannot be decoded. A
+    process-local ``channel`` has its whole name only with the content, and where the message is for one channel.
     """
 
     channel: str
@@ -127,8 +128,9 @@ class Inspector(Protocol):
         """
         Go through all queues and groups, a step at a time.
 
-        A step is a request of a few milliseconds; the caller chooses the pauses. A queue that exists from
-        the first step to the last is found at least once.
+        A step takes the server less than a millisecond, and often finds nothing; the caller chooses the pauses. A
+        queue that exists from the first step to the last is found at least once, unless it moves to another node of
+        a cluster meanwhile. A server that fails is left out, and its error is raised after the last step.
         """
 
     def delayed(self, limit: int = 0) -> DelayedFacts:
@@ -138,8 +140,13 @@ class Inspector(Protocol):
         """
         Return the first messages of a channel, the oldest first, and leave them there.
 
-        A name that ends in ``!`` is for everything under that prefix. With ``content`` they are decoded.
+        Messages that have expired are left out. A process-local name must end in ``!``, as to receive from, and is
+        for everything under that prefix. With ``content`` they are decoded.
         """
 
     def purge(self, channel: str) -> int:
-        """Delete the messages of a channel; return how many there were."""
+        """
+        Delete the messages of a channel, but not its counters; return how many there were.
+
+        Messages that are delayed, or wait for room in the channel, stay. A process-local name must end in ``!``.
+        """

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Union
 
 from asgi_redis.connection import Shard, run_plan
 from asgi_redis.engine.delayed import DelayedMessages
+from asgi_redis.engine.inspection import LocalInspector
 from asgi_redis.engine.local_receiver import LocalReceiver, StoreSource
 from asgi_redis.exceptions import ConfigurationError
 from asgi_redis.layers.base import BaseChannelLayer
@@ -70,6 +71,9 @@ class RedisLocalChannelLayer(RedisChannelLayer):
             select(SharedOptions, options),
         )
         self.crosses_processes = self._local.crosses_processes
+        self.inspector = self._inspector(lambda queue: not is_normal(queue))
+        if self._local.inspector is not None:
+            self.inspector = LocalInspector(self.inspector, self._local.inspector)
         store = StoreSource(self._local, self._local.receiver)
         self._receiver = LocalReceiver(store, self._shards, self._keys, self.decoder, self)
         self.delayed = DelayedMessages(

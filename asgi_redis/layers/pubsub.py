@@ -9,6 +9,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated
 
 from asgi_redis.connection import Server, Shard, parse_hosts, run_plan
+from asgi_redis.engine.inspection import ServerInspector
 from asgi_redis.engine.pubsub.excluding import ExcludingDecoder
 from asgi_redis.engine.pubsub.placement import ClusterPlacement, ServerPlacement
 from asgi_redis.engine.pubsub.publisher import Publisher
@@ -94,6 +95,7 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
         )
         self.plans = Publisher(self.placement, self.prefix, self.encoder, self)
         """The sending calls as plans, for another runner than this layer's blocking one."""
+        self.inspector = ServerInspector(self.placement.shards, self)
         self._receiver = PubSubReceiver(self.subscriptions, self.decoder)
         # The listening threads hold no reference to the layer: it may be collected while they run.
         weakref.finalize(self, self.subscriptions.stop).atexit = False

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from asgi_redis import wire
 from asgi_redis.connection import Server, Shard, parse_hosts, run_plan
 from asgi_redis.engine.delayed import DelayedMessages
+from asgi_redis.engine.inspection import RedisInspector, every_queue
 from asgi_redis.engine.plans import RedisPlans
 from asgi_redis.engine.reader import Reader
 from asgi_redis.engine.receiver import Receiver
@@ -51,8 +52,13 @@ class RedisChannelLayer(BaseChannelLayer):
         self.plans = RedisPlans(shards, keys, self.encoder, self)
         """The calls as plans, for another runner than this layer's blocking one."""
         self.delayed = DelayedMessages(shards, keys, self._serializer, self, self.encoder)
+        self.inspector = self._inspector()
         self._statistics = Statistics(shards, keys, self.expiry)
         self.registry = RedisRegistry(shards, keys)
+
+    def _inspector(self, wanted: Callable[[str], bool] = every_queue) -> RedisInspector:
+        """Return the inspector of the queues that are ``wanted``, and of everything else."""
+        return RedisInspector(self._shards, self._keys, self.decoder, self, self.random_prefix_length, wanted)
 
     # What asgi_redis 1.4.3 had, too
 

@@ -27,6 +27,11 @@ def types(keys: Sequence[bytes]) -> Operation:
     return Operation(packed, list if len(keys) > 1 else lambda reply: [reply], len(keys))
 
 
+def exists(key: bytes) -> Operation:
+    """Reads as whether there is a key."""
+    return Operation(command(b"EXISTS", key), bool)
+
+
 def ping() -> Operation:
     """Make a round trip. Reads as nothing."""
     return Operation(command(b"PING"), lambda _: None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from asgi_redis.exceptions import ConfigurationError
 from asgi_redis.wire import scripts
 from asgi_redis.wire.keys import Keys
-from asgi_redis.wire.operation import Operation, run_script
+from asgi_redis.wire.operation import Operation, command, run_script
 
 CLAIM_SECONDS = 86400
 """How long the number of shards stays in Redis after the last process has looked at it."""
@@ -33,3 +33,8 @@ def claim_shards(keys: Keys, shards: int) -> Operation:
     """Write down how many shards there are. Reads as the number that is known."""
     arguments = (b"%d" % shards, b"%d" % (1000 * CLAIM_SECONDS))
     return run_script(scripts.CLAIM_SHARDS, (keys.shards,), arguments, int)
+
+
+def read_claim(key: bytes, shards: int) -> Operation:
+    """Reads as the number of shards that a key tells; ``shards`` if there is no key."""
+    return Operation(command(b"GET", key), lambda reply: shards if reply is None else int(reply))

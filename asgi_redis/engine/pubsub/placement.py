@@ -23,6 +23,10 @@ class Placement(Protocol):
     def commands(self) -> PubSubCommands:
         """The commands of publishing and subscribing."""
 
+    @property
+    def shards(self) -> Sequence[Shard]:
+        """The servers; of a cluster, one part of it."""
+
     def shard_of(self, name: bytes) -> Shard:
         """Return where to publish under a name."""
 
@@ -70,6 +74,10 @@ class ClusterPlacement:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self._slots: dict[int, Shard] = {}
+
+    @property
+    def shards(self) -> Sequence[Shard]:
+        return [self.shard_of(b"")]
 
     def shard_of(self, name: bytes) -> Shard:
         slot = key_slot(name)

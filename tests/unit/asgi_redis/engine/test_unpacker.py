@@ -8,22 +8,21 @@ from types import SimpleNamespace
 
 import pytest
 
-from asgi_redis.engine.unpacker import Unpacker
+from asgi_redis.engine.unpacker import Unpacker, decode_entry
 from asgi_redis.exceptions import UndecodableMessage
 from asgi_redis.wire import Taken
 
 
-def unpacker(decode, encode=None):
-    decoder = SimpleNamespace(payload=bytes, decode=decode, encode=encode)
-    return Unpacker(decoder, 60, lambda: None)
+def decoder(decode, encode=None):
+    return SimpleNamespace(payload=bytes, decode=decode, encode=encode)
 
 
-def unpacker_of(message):
-    return unpacker(lambda payload: copy.deepcopy(message))
+def decoder_of(message):
+    return decoder(lambda payload: copy.deepcopy(message))
 
 
 def unpack(queue, message):
-    unpacked = unpacker_of(message).decode(Taken(queue, b"member", 0.0, b"1"))
+    unpacked = decode_entry(decoder_of(message), Taken(queue, b"member", 0.0, b"1"))
     assert unpacked[3] == b"member"
     return unpacked[:3]
 
@@ -70,9 +69,9 @@ def test_a_channel_that_is_named_again_and_again_is_for_it_once():
 
 
 def test_the_payload_makes_the_same_message_again_each_time_a_new_one():
-    one = unpacker_of({"list": [1], "__asgi_channel__": ["q!x", "q!y"]})
-    _, _, message, payload = one.decode(Taken(b"q!", b"", 0.0, b"1"))
-    again = one.message(payload)
+    one = decoder_of({"list": [1], "__asgi_channel__": ["q!x", "q!y"]})
+    _, _, message, payload = decode_entry(one, Taken(b"q!", b"", 0.0, b"1"))
+    again = Unpacker(one, 60, lambda: None).message(payload)
     assert again == message == {"list": [1]}
     assert again["list"] is not message["list"]
 
@@ -82,16 +81,16 @@ def test_what_the_serialiser_raises_is_left_to_the_caller():
         raise KeyError("whatever")
 
     with pytest.raises(KeyError):
-        unpacker(fail).decode(Taken(b"work", b"", 0.0, b"1"))
+        decode_entry(decoder(fail), Taken(b"work", b"", 0.0, b"1"))
 
 
 def test_the_payload_of_a_message_for_many_has_no_names_in_it():
     names = [f"p!{number}" for number in range(20)]
     message = {"text": "x", "__asgi_channel__": names}
-    one = unpacker(json.loads, lambda message: json.dumps(message).encode())
+    one = decoder(json.loads, lambda message: json.dumps(message).encode())
     taken = Taken(b"p!", json.dumps(message).encode(), 0.0, b"1")
-    assert one.decode(taken) == ("p!", names, {"text": "x"}, b'{"text": "x"}')
+    assert decode_entry(one, taken) == ("p!", names, {"text": "x"}, b'{"text": "x"}')
     large = json.dumps({**message, "text": "x" * 1000}).encode()
-    assert one.decode(taken._replace(member=large))[3] == large, "not worth it"
+    assert decode_entry(one, taken._replace(member=large))[3] == large, "not worth it"
     few = json.dumps({**message, "__asgi_channel__": names[:3]}).encode()
-    assert one.decode(taken._replace(member=few))[3] == few
+    assert decode_entry(one, taken._replace(member=few))[3] == few
