@@ -77,7 +77,8 @@ class Found(NamedTuple):
     The queues and groups that one step of a sweep has found.
 
     Numbers of messages by queue, and of members by group, on all servers; both may include some that have expired. A
-    sweep finds each queue and each group once. A queue without messages is found as long as it has counters.
+    sweep finds each queue and each group once; seldom twice, where Redis resizes its table meanwhile. A queue without
+    messages is found as long as it has counters, unless its name has a ``?``.
     """
 
     queues: Mapping[str, int]
@@ -146,7 +147,8 @@ class Inspector(Protocol):
 
     def purge(self, channel: str) -> int:
         """
-        Delete the messages of a channel, but not its counters; return how many there were.
+        Delete the messages of a channel; return how many there were.
 
-        Messages that are delayed, or wait for room in the channel, stay. A process-local name must end in ``!``.
+        Its counters stay, and so do messages that are delayed or wait for room in the channel. A process-local name
+        must end in ``!``.
         """

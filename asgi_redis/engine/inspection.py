@@ -1,4 +1,4 @@
-"""The inspectors of the layers over Redis: what is there, read without taking it."""
+"""The inspectors of the layers over Redis: they read, and take nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from asgi_redis.engine.codec import MessageDecoder
 from asgi_redis.engine.facts import DelayedFacts, Found, Inspector, PeekedMessage, ServerFacts
 from asgi_redis.engine.rules import CallRules
 from asgi_redis.engine.server_facts import server_facts
-from asgi_redis.engine.sweep import KEYS_AT_ONCE, Sweep
+from asgi_redis.engine.sweep import KEYS_AT_ONCE, ShardSweep
 from asgi_redis.engine.unpacker import decode_entry
 from asgi_redis.wire import Keys, Operation, Taken
 from asgi_redis.wire.inspection import DelayedTotals, InspectionOperations, ScoredEntry, clock, sizes
@@ -53,7 +53,7 @@ class RedisInspector:
         return server_facts(self._read_only)
 
     def sweep(self) -> Iterator[Found]:
-        return Sweep(self._read_only, self._keys, self._wanted).steps()
+        return ShardSweep(self._read_only, self._keys, self._wanted).steps()
 
     # Delayed messages
 
@@ -149,7 +149,7 @@ class RedisInspector:
 
 
 class LocalInspector:
-    """The inspector of normal channels on this machine, and of everything else in Redis."""
+    """The inspector of normal channels on this machine, and of all else in Redis."""
 
     def __init__(self, remote: Inspector, local: Inspector) -> None:
         self._remote = remote

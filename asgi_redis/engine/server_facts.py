@@ -80,7 +80,7 @@ def _ask(shard: Shard, server: Server) -> ServerFacts:
 
 
 def _told(server: Server) -> Mapping[str, str]:
-    """Return the ``INFO`` of a server, which is empty where the user may not ask for it."""
+    """Return the ``INFO`` of a server; empty where the user may not ask for it."""
     try:
         told: Mapping[str, str] = server.execute(_INFO, fail_fast=True)
     except (ResponseError, UnsupportedRedis):

@@ -18,9 +18,9 @@ KEYS_AT_ONCE = 500
 """Keys that a server looks at for one step: well under a millisecond, and so for a batch of requests."""
 
 
-class Sweep:
+class ShardSweep:
     """
-    One walk through the shards: ``SCAN`` on each server, and ``ZCARD`` for the queues and groups.
+    One walk through the shards: ``SCAN``, and ``ZCARD`` of queues and groups.
 
     A queue that is on several shards is counted on all of them where the first is found. A server that fails is left
     out from then on, and its error is raised at the end. ``wanted`` tells of a queue whether it is looked for.
@@ -32,7 +32,7 @@ class Sweep:
         self._wanted = wanted
         self._pending = set(range(len(shards)))
         self._failed: dict[int, RedisError | UnsupportedRedis] = {}
-        self._counted: set[str] = set()  # queues on several shards
+        self._counted: set[str] = set()
 
     def steps(self) -> Iterator[Found]:
         """Yield the queues and groups. Raises ``redis.exceptions.RedisError`` at the end."""
@@ -62,12 +62,11 @@ class Sweep:
 
     def _scan(self, server: Server, numbers: Collection[int]) -> Iterator[Found]:
         reader = KeyReader({number: self._keys[number] for number in numbers})
-        cursor = b"0"
-        while True:
-            cursor, found = server.execute(scan(cursor, reader.pattern, KEYS_AT_ONCE), fail_fast=True)
-            yield self._count(reader, found)
-            if cursor == b"0":
-                return
+        for pattern in reader.patterns:
+            cursor = b""
+            while cursor != b"0":
+                cursor, found = server.execute(scan(cursor or b"0", pattern, KEYS_AT_ONCE), fail_fast=True)
+                yield self._count(reader, found)
 
     def _count(self, reader: KeyReader, keys: Iterable[bytes]) -> Found:
         """Return the sizes of the queues and groups among some keys."""
@@ -81,7 +80,7 @@ class Sweep:
         groups: dict[str, int] = {}
         for number, on_shard in asked.items():
             for found, size in zip(on_shard.values(), self._sizes(number, list(on_shard))):
-                if size:
+                if size or not (size is None or found.is_group):
                     totals = groups if found.is_group else queues
                     totals[found.name] = totals.get(found.name, 0) + size
         return Found(queues, groups)
@@ -97,24 +96,25 @@ class Sweep:
         numbers = place(found.name, len(self._shards))[1]
         if found.shard not in numbers or not self._wanted(found.name) or found.name in self._counted:
             return []
-        if len(numbers) > 1:
+        if "?" not in found.name:  # a single-reader channel has one key, and there may be very many
             self._counted.add(found.name)
         return [number for number in numbers if number not in self._failed]
 
-    def _sizes(self, number: int, keys: Sequence[bytes]) -> Sequence[int]:
+    def _sizes(self, number: int, keys: Sequence[bytes]) -> Sequence[int | None]:
+        """Return the sizes of sorted sets, and None for keys of another type."""
         shard = self._shards[number]
         try:
             try:
                 return list(shard.execute(sizes(keys), fail_fast=True))
             except ResponseError:  # one has another type
                 kinds = zip(keys, shard.execute(types(keys), fail_fast=True))
-                right = [key for key, kind in kinds if kind == b"zset"]
+                right = [key for key, kind in kinds if kind in (b"zset", b"none")]
                 counted = dict(zip(right, shard.execute(sizes(right), fail_fast=True))) if right else {}
-                return [counted.get(key, 0) for key in keys]
+                return [counted.get(key) for key in keys]
         except (RedisError, UnsupportedRedis) as error:
             shard.lost(error)
             self._fail([number], error)
-            return [0] * len(keys)
+            return [None] * len(keys)
 
     def _pass(self, server: Server, numbers: Iterable[int]) -> None:
         """Take note of the shards that are still where they were looked for."""

@@ -15,11 +15,13 @@ from asgi_redis.wire.keys import Keys
 from asgi_redis.wire.names import GROUP_PATTERN, has_valid_length
 from asgi_redis.wire.operation import Operation, command, number, run_script
 
-_QUEUE_OR_GROUP = re.compile(rf"({GROUP_PATTERN}(?:\?{GROUP_PATTERN}|!)?)|:group:({GROUP_PATTERN})".encode())
+_OF_DATA = re.compile(rf"({GROUP_PATTERN}(?:\?{GROUP_PATTERN}|!)?)|:group:({GROUP_PATTERN})".encode())
+_OF_COUNTERS = re.compile(rf"({GROUP_PATTERN}!?)".encode())
+_GROUP = 2  # the part of the first that is the name of a group
 
 
 class FoundKey(NamedTuple):
-    """The key of a queue or a group: its name, and the number of its shard."""
+    """The key of a queue, of its counters, or of a group: its name and its shard."""
 
     shard: int
     name: str
@@ -27,24 +29,28 @@ class FoundKey(NamedTuple):
 
 
 class KeyReader:
-    """Tells the queues and groups of some shards, which are on one server, by their keys."""
+    """
+    Tells the queues and groups of some shards on one server by their keys.
+
+    Counters stand for their queue, except for single-reader channels: these come and go, and their counters stay.
+    """
 
     def __init__(self, keys: Mapping[int, Keys]) -> None:
-        patterns = [of_shard.patterns()[0] for of_shard in keys.values()]
-        self.pattern = _common(patterns)
-        """The ``SCAN`` pattern for the keys; others match it, too."""
-        self._shards = {of_shard.queue(b""): shard for shard, of_shard in keys.items()}
-        self._lengths = sorted({len(prefix) for prefix in self._shards})
+        self.patterns = [_common(patterns) for patterns in zip(*(of_shard.patterns() for of_shard in keys.values()))]
+        """The ``SCAN`` patterns for the keys; others match them, too."""
+        self._prefixes = {of_shard.queue(b""): (shard, _OF_DATA) for shard, of_shard in keys.items()}
+        self._prefixes.update({of_shard.counters(b""): (shard, _OF_COUNTERS) for shard, of_shard in keys.items()})
+        self._lengths = sorted({len(prefix) for prefix in self._prefixes})
 
     def read(self, key: bytes) -> FoundKey | None:
-        """Return what the key is of; None for any other key."""
+        """Return the meaning of a key; None for any other key."""
         for length in self._lengths:
-            shard = self._shards.get(key[:length])
-            if shard is not None:
-                found = _QUEUE_OR_GROUP.fullmatch(key, length)
-                name = "" if found is None else (found[1] or found[2]).decode()
-                if found is not None and has_valid_length(name):
-                    return FoundKey(shard, name, found[1] is None)
+            shard, names = self._prefixes.get(key[:length], (0, None))
+            found = names and names.fullmatch(key, length)
+            if found:
+                name = found[found.lastindex or 0].decode()
+                if has_valid_length(name):
+                    return FoundKey(shard, name, found.lastindex == _GROUP)
         return None
 
 
@@ -56,7 +62,7 @@ class ScoredEntry(NamedTuple):
 
 
 class DelayedTotals(NamedTuple):
-    """The server's clock in Unix seconds, the number of delayed messages, and the first one."""
+    """The server's clock in Unix seconds, and the number and first of the messages."""
 
     now: float
     messages: int
@@ -114,7 +120,7 @@ def clock() -> Operation:
 
 
 def _common(patterns: Sequence[bytes]) -> bytes:
-    """Return a glob for the keys that match any of some globs, which differ in their ends."""
+    """Return a glob for all keys that match some globs, which differ in their ends."""
     first, last = min(patterns), max(patterns)
     if first == last:
         return first

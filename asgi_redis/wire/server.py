@@ -9,7 +9,7 @@ from asgi_redis.wire.operation import Operation, command
 
 def scan(cursor: bytes, pattern: bytes, number: int = 1000) -> Operation:
     """
-    Look at about ``number`` keys for those that match a glob.
+    Look at about ``number`` keys, and find the ones that match a glob.
 
     Reads as the next cursor, ``b"0"`` at the end, and a list of keys.
     """

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import threading
 import time
+from collections import Counter
 
 import pytest
 import redis
@@ -30,12 +31,26 @@ def client(redis_server):
 
 
 def swept(layer):
-    """Return all queues and all groups of a sweep."""
-    queues, groups = {}, {}
+    """Return all queues and all groups of a sweep, with their sizes added up."""
+    queues, groups = Counter(), Counter()
     for found in layer.inspector.sweep():
-        queues.update(found.queues)
-        groups.update(found.groups)
+        for totals, numbers in ((queues, found.queues), (groups, found.groups)):
+            for name, number in numbers.items():
+                totals[name] += number
     return queues, groups
+
+
+def swept_before_an_error(layer, error):
+    """Return the queues that a sweep has found before it raises an error."""
+    found = {}
+
+    def sweep():
+        for step in layer.inspector.sweep():
+            found.update(step.queues)
+
+    with pytest.raises(error):
+        sweep()
+    return found
 
 
 def fill(layer):
@@ -81,6 +96,19 @@ def test_a_queue_on_a_shard_where_the_layer_does_not_look_is_not_found(layer_for
     assert found == {}
 
 
+def test_a_queue_that_is_empty_is_found_by_its_counters(layer_for, redis_server, prefix):
+    for stats_prefix in (f"{prefix}-meta:", f"apart-{prefix}:"):
+        layer = layer_for(redis_server, stats_prefix=stats_prefix)
+        for channel in ("work", "specific.one!x", "single?x"):
+            layer.send(channel, {})
+        while layer.receive(["work", "specific.one!", "single?x"])[0]:
+            pass
+        assert swept(layer) == ({"work": 0, "specific.one!": 0}, {})
+        layer.send("work", {})
+        assert swept(layer) == ({"work": 1, "specific.one!": 0}, {})
+        layer.flush()
+
+
 def test_keys_of_others_do_not_disturb_a_sweep(layer, client):
     layer.send("work", {})
     prefix = layer.prefix
@@ -114,11 +142,7 @@ def test_a_shard_that_is_away_costs_only_its_own_queues(layer_for, redis_server,
         layer.send("work", {})
     left = {name for name in names if layer.consistent_hash(name) == 1}
     away.kill()
-    found = {}
-    with pytest.raises(redis.ConnectionError):
-        for step in layer.inspector.sweep():
-            found.update(step.queues)
-    assert found == {**dict.fromkeys(left, 1), "work": 2}
+    assert swept_before_an_error(layer, redis.ConnectionError) == {**dict.fromkeys(left, 1), "work": 2}
 
 
 def test_a_shard_that_hangs_costs_a_sweep_a_second(layer_for, redis_server, fresh_redis_server):
@@ -126,10 +150,8 @@ def test_a_shard_that_hangs_costs_a_sweep_a_second(layer_for, redis_server, fres
     for _ in range(4):
         layer.send("work", {})
     servers.pause(fresh_redis_server)
-    began, found = time.monotonic(), {}
-    with pytest.raises(redis.TimeoutError):
-        for step in layer.inspector.sweep():
-            found.update(step.queues)
+    began = time.monotonic()
+    found = swept_before_an_error(layer, redis.TimeoutError)
     took = time.monotonic() - began
     servers.resume(fresh_redis_server)
     assert found == {"work": 2}

@@ -19,6 +19,13 @@ def test_a_group_is_known_by_its_key():
     assert KeyReader({0: KEYS}).read(KEYS.group("chat.1")) == (0, "chat.1", True)
 
 
+@pytest.mark.parametrize("name", ["work", "specific.1f2e!"])
+def test_counters_stand_for_their_queue(name):
+    assert KeyReader({0: KEYS}).read(KEYS.counters(name.encode())) == (0, name, False)
+    apart = Keys("asgi", "apart:")
+    assert KeyReader({0: apart}).read(apart.counters(name.encode())) == (0, name, False)
+
+
 @pytest.mark.parametrize(
     "key",
     [
@@ -28,7 +35,7 @@ def test_a_group_is_known_by_its_key():
         KEYS.sent("sender"),
         KEYS.wake(b"name"),
         KEYS.ledger("process"),
-        KEYS.counters(b"work"),
+        KEYS.counters(b"one?x"),
         KEYS.global_counters,
         KEYS.shards,
         b"asgi:process:one",
@@ -55,14 +62,14 @@ def test_a_layer_whose_prefix_begins_alike_cannot_be_told_apart():
 def test_the_keys_of_the_shards_on_one_node_have_one_pattern():
     keys = dict(enumerate(keys_of_shards("a*", 12)))
     reader = KeyReader(keys)
-    assert reader.pattern == rb"{a\*:*"
+    assert reader.patterns == [rb"{a\*:*"]
     assert reader.read(keys[1].queue(b"work")) == (1, "work", False)
     assert reader.read(keys[11].group("work")) == (11, "work", True)
     assert KeyReader({1: keys[1]}).read(keys[11].queue(b"work")) is None
 
 
 def test_the_pattern_of_one_shard_has_its_whole_tag():
-    assert KeyReader({3: keys_of_shards("asgi", 4)[3]}).pattern == b"{asgi:3}*"  # Redis 8 looks at its slot alone
+    assert KeyReader({3: keys_of_shards("asgi", 4)[3]}).patterns == [b"{asgi:3}*"]  # Redis 8 looks at its slot alone
 
 
 def test_sizes_are_a_list_for_one_key_too():
