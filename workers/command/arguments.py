@@ -189,6 +189,12 @@ class WorkerOptions:
     soft_time_limit: float | None = _operation(
         None, "log consumers that run for longer, with their stacks", **_seconds(0.1)
     )
+    stuck_timeout: float | None = _operation(
+        None,
+        "count as hanging, for the heartbeat file, systemd and --processes, when no slot has become free for so long "
+        "(default: never)",
+        **_seconds(1.0),
+    )
     reload: bool = _operation(False, "restart when code changes, for development")
     verbosity: int = 1  # a flag of Django's commands
 

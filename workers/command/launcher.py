@@ -28,6 +28,7 @@ from workers.operations.overrun import OverrunWatch
 from workers.operations.recycling import MemoryLimit, MessageLimit
 from workers.operations.registration import Registration
 from workers.operations.reloading import Reloader, is_rehearsal
+from workers.operations.stuck import StuckWatch
 from workers.operations.systemd import notifier_from
 from workers.routing import Router
 from workers.runtime.dispatcher import OWN, ConsumerAPI
@@ -113,7 +114,7 @@ def launch(
     worker = Worker(
         channel_layer,
         router,
-        pool=_pool(options.pool, options.threads or options.concurrency),
+        pool=_pool(options),
         limits=options.limit or (),
         burst=options.burst,
         burst_timeout=options.burst_timeout,
@@ -132,11 +133,13 @@ def launch(
     return code
 
 
-def _pool(kind: str, size: int | None) -> Pool:
-    if kind == "thread":
+def _pool(options: WorkerOptions) -> Pool:
+    size = options.threads or options.concurrency
+    stuck_timeout = math.inf if options.stuck_timeout is None else options.stuck_timeout
+    if options.pool == "thread":
         if size is not None and size > MAX_THREADS:
             raise ConfigurationError(f"{size:,} threads are too many: {MAX_THREADS:,} are the limit")
-        return Pool(size or DEFAULT_THREADS)
+        return Pool(size or DEFAULT_THREADS, stuck_timeout)
     unpatched = patching.unpatched()
     if unpatched:
         raise ConfigurationError(
@@ -149,7 +152,7 @@ def _pool(kind: str, size: int | None) -> Pool:
             f"gevent's patches came too late: {', '.join(left_behind[:5])} were imported before them. Leave the "
             f"patching to runworker, or do it first of all"
         )
-    return Pool(size or DEFAULT_GREENLETS)
+    return Pool(size or DEFAULT_GREENLETS, stuck_timeout)
 
 
 def _hooks(options: WorkerOptions) -> list[LifecycleHook]:
@@ -158,6 +161,8 @@ def _hooks(options: WorkerOptions) -> list[LifecycleHook]:
         sys.exit(0)
     sockets = take_sockets()
     hooks: list[LifecycleHook] = [Registration(options.pool)]
+    if options.stuck_timeout is not None:
+        hooks.append(StuckWatch())
     if sockets is not None:
         hooks.append(SupervisorLink(sockets, options.metrics_port is not None))
     else:

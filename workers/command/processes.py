@@ -11,8 +11,10 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import os
 import selectors
+import signal
 import socket
 import subprocess
 import threading
@@ -93,12 +95,21 @@ class SupervisorLink(LifecycleHook):
 
 
 class WorkerProcess:
-    """A worker process, started by ``command``; ``listened``: it has ever reported."""
+    """
+    A worker process, started by ``command``.
+
+    Attributes:
+        listened: Whether it has ever reported.
+        replaced: Whether it was told to stop, for another to take its place.
+        kill_at: When it is to be killed (``time.monotonic``).
+    """
 
     def __init__(self, index: int, command: Sequence[str]) -> None:
         self.index = index
-        self.listened = False
+        self.listened = self.replaced = False
+        self.kill_at = math.inf
         self._state: WorkerState | None = None
+        self._silent_looks = 0
         self._reported_at = 0.0
         self._states, its_states = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._requests, its_requests = socket.socketpair()
@@ -115,19 +126,35 @@ class WorkerProcess:
 
     def read_state(self) -> bool:
         """Read its reports; return whether it has ever sent one."""
+        self._silent_looks += 1
         with contextlib.suppress(BlockingIOError):
             while report := self._states.recv(1 << 12):
                 state = json.loads(report)
                 self._state, self._reported_at = None if state is None else WorkerState(*state), time.monotonic()
-                self.listened = True
+                self.listened, self._silent_looks = True, 0
         return self.listened
 
     def state(self) -> WorkerState | None:
         """Return its state, or None before it listens and when it stops."""
+        if self.replaced:
+            return None
         # Without reports it hangs.
         if self._state is not None and time.monotonic() - self._reported_at >= SILENCE_SECONDS:
             return self._state._replace(pulls=False)
         return self._state
+
+    def is_stuck(self, silent_looks: int) -> bool:
+        """
+        Return whether it reports that it is stuck, or has long reported nothing.
+
+        ``silent_looks`` is a number of calls of ``read_state``: seconds would count a pause of both processes, too.
+        """
+        return self._state is not None and (self._state.stuck or self._silent_looks >= silent_looks)
+
+    def replace(self, kill_at: float) -> None:
+        """Tell it to stop, for another to take its place."""
+        self.replaced, self.kill_at = True, kill_at
+        self.signal(signal.SIGTERM)
 
     def exit_code(self) -> int | None:
         """Return its exit code, or a signal's number below zero; None while it runs."""

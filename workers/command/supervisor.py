@@ -1,9 +1,12 @@
 """
-``--processes N``: starts several worker processes, and replaces dead ones.
+``--processes N``: starts worker processes, and replaces dead and stuck ones.
 
 Each runs the same command again, and shares nothing with it but the sockets of ``command.processes``. The first one
 is alone until it listens, so that a wrong configuration is reported once. When processes keep dying the supervisor
 fails. It notifies systemd, touches the heartbeat file and serves the metrics for all processes together.
+
+A process that is stuck, by ``--stuck-timeout``, or has reported nothing for as long, is sent SIGTERM, stops as a
+worker does, and is killed if it runs 10 seconds longer than the shutdown timeout. Then another takes its place.
 
 The order of a stop:
 
@@ -29,7 +32,7 @@ from workers.command.launcher import show_log
 from workers.command.patching import PROCESS_VARIABLE
 from workers.command.processes import WorkerProcess, metrics_of
 from workers.operations.heartbeat import Heartbeat
-from workers.operations.liveness import WorkerState, combined
+from workers.operations.liveness import SILENCE_SECONDS, WorkerState, combined
 from workers.operations.metrics import serve
 from workers.operations.reloading import is_rehearsal, own_command
 from workers.operations.systemd import notifier_from
@@ -63,12 +66,13 @@ class Supervisor:
         self._command = own_command("--processes")
         self._burst = options.burst
         self._shutdown_timeout = 0.0 if options.disable_graceful_stop else options.shutdown_timeout
+        self._stuck_timeout = options.stuck_timeout
         self._systemd = notifier_from(os.environ)
         self._heartbeat = None if options.heartbeat_file is None else Heartbeat(options.heartbeat_file)
         self._places: list[WorkerProcess | None] = [None] * options.processes
         self._codes: dict[int, int] = {}  # of the processes that are not replaced
         self._listened = False  # whether any process ever has
-        self._complete = False  # whether all have reported a state at the same time
+        self._was_ready = False  # whether Redis has ever answered all of them
         self._crashes = CrashLimiter()
         self._start_at = 0.0
         self._report_at = 0.0
@@ -93,6 +97,7 @@ class Supervisor:
                 for index, process in enumerate(self._places):
                     if process is not None:
                         self._look_at(index, process)
+                self._replace_stuck()
                 self._report()
                 self._kill_late()
         if self._server is not None:
@@ -136,11 +141,24 @@ class Supervisor:
             self._stop(code)
         elif self._burst:
             self._codes[index] = code
-        elif code == ExitCode.CLEAN and process.listened:
+        elif process.replaced or (code == ExitCode.CLEAN and process.listened):
             logger.info("%s has ended; another takes its place", process)
         else:
             how = f"exit code {code}" if code >= 0 else f"signal {-code}"
             self._crashed(f"{process} has died with {how}; another takes its place")
+
+    def _replace_stuck(self) -> None:
+        if self._stuck_timeout is None or self._stops:
+            return
+        silent_looks = round(max(self._stuck_timeout, SILENCE_SECONDS) / TICK_SECONDS)
+        for process in self._processes():
+            if not process.replaced and process.is_stuck(silent_looks):
+                logger.error("%s is stuck: it is stopped, and another takes its place", process)
+                process.replace(self._last_moment())
+
+    def _last_moment(self) -> float:
+        """Return when to kill a process that stops from now on."""
+        return time.monotonic() + self._shutdown_timeout + KILL_SECONDS
 
     def _crashed(self, report: str) -> None:
         self._start_at = time.monotonic() + RESTART_SECONDS
@@ -157,8 +175,8 @@ class Supervisor:
         # Without a state, all may be about to be replaced.
         together = combined(states) if states else WorkerState(pulls=self._listened)
         # Not ready before all are; later, a process that is replaced makes no difference.
-        self._complete = self._complete or len(states) == len(self._places)
-        together = together._replace(popping=together.popping and self._complete)
+        self._was_ready = self._was_ready or (together.popping and len(states) == len(self._places))
+        together = together._replace(popping=self._was_ready and any(state.popping for state in states))
         if self._heartbeat is not None:
             self._heartbeat.report(together)
         if self._systemd is not None:
@@ -181,7 +199,7 @@ class Supervisor:
     def _stop(self, code: int | None) -> None:
         self.shutdown.begin()
         self._stops, self._code = True, code
-        self._kill_at = time.monotonic() + self._shutdown_timeout + KILL_SECONDS
+        self._kill_at = self._last_moment()
         if self._heartbeat is not None:
             self._heartbeat.quiet()
         if self._systemd is not None:
@@ -193,12 +211,16 @@ class Supervisor:
             process.signal(number)
 
     def _kill_late(self) -> None:
-        if time.monotonic() >= self._kill_at:
-            for process in self._processes():
+        now = time.monotonic()
+        for process in self._processes():
+            if now >= min(process.kill_at, self._kill_at):
                 logger.critical("%s does not end: it is killed", process)
-            self._signal(signal.SIGKILL)
+                process.signal(signal.SIGKILL)
+                process.kill_at = math.inf
+                if self._stops and self._code is None:
+                    self._code = ExitCode.TIMED_OUT
+        if now >= self._kill_at:
             self._kill_at = math.inf
-            self._code = ExitCode.TIMED_OUT if self._code is None else self._code
 
     def _common_code(self) -> int:
         failures = set(self._codes.values()) - {ExitCode.CLEAN}

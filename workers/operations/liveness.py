@@ -17,7 +17,7 @@ class WorkerState(NamedTuple):
     The state of a worker, with its numbers of messages.
 
     ``popping``: a server has answered the last receive. ``pulls``: the receiving loop has given a sign of life within
-    ``SILENCE_SECONDS``.
+    ``SILENCE_SECONDS``, and the pool is not stuck. ``stuck``: it is.
     """
 
     popping: bool = False
@@ -25,16 +25,18 @@ class WorkerState(NamedTuple):
     in_progress: int = 0
     done: int = 0
     failed: int = 0
+    stuck: bool = False
 
 
 def state_of(worker: HookedWorker) -> WorkerState:
     """Return the state of a worker now."""
     dispatcher = worker.dispatcher
-    pulls = time.monotonic() - worker.pulled_at < SILENCE_SECONDS
-    return WorkerState(worker.popping, pulls, len(dispatcher.running()), dispatcher.done, dispatcher.failed)
+    stuck = worker.pool.stuck
+    pulls = not stuck and time.monotonic() - worker.pulled_at < SILENCE_SECONDS
+    return WorkerState(worker.popping, pulls, len(dispatcher.running()), dispatcher.done, dispatcher.failed, stuck)
 
 
 def combined(states: Sequence[WorkerState]) -> WorkerState:
     """Return the state of several workers together: each has to pop, and to pull."""
-    popping, pulls, in_progress, done, failed = zip(*states)
-    return WorkerState(all(popping), all(pulls), sum(in_progress), sum(done), sum(failed))
+    popping, pulls, in_progress, done, failed, stuck = zip(*states)
+    return WorkerState(all(popping), all(pulls), sum(in_progress), sum(done), sum(failed), any(stuck))

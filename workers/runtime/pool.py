@@ -9,6 +9,7 @@ message is received, and with a single slot no message changes threads.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -29,13 +30,17 @@ class Pool:
     """
     A fixed number of slots: ``size``, 1 or more; raises ``ValueError`` below that.
 
+    It counts as stuck when no slot has become free for ``stuck_timeout`` seconds.
+
     The threads are daemons: those of ``concurrent.futures`` hold up the end of the process.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, stuck_timeout: float = math.inf) -> None:
         if size < 1:
             raise ValueError(f"a pool has at least one slot, not {size}")
         self.size = size
+        self.stuck_timeout = stuck_timeout
+        self._fetched_at = 0.0
         self._fetch: Fetch | None = None
         self._on_end: Callable[[BaseException | None], None] | None = None
         self._threads: list[threading.Thread] = []
@@ -52,6 +57,12 @@ class Pool:
     def saturated(self) -> bool:
         """Whether all slots are busy, so that nothing is fetched."""
         return self._busy == self.size
+
+    @property
+    def stuck(self) -> bool:
+        """Whether no slot has become free for ``stuck_timeout`` seconds."""
+        # The last fetch was for the last slot that became free.
+        return self.saturated and time.monotonic() - self._fetched_at >= self.stuck_timeout
 
     def start(self, fetch: Fetch, on_end: Callable[[BaseException | None], None]) -> None:
         """
@@ -137,6 +148,7 @@ class Pool:
                 jobs, failure = None, error
         with self._settled:
             if jobs:
+                self._fetched_at = time.monotonic()  # first, because ``stuck`` takes no lock
                 self._busy += len(jobs)
                 self._jobs.extend(jobs[1:])
             else:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from asgi_redis import RedisChannelLayer
 from asgi_redis.embedded import RedisServer
 from asgi_redis.process.heartbeat import beat, fault
 from tests.support.waiting import eventually
@@ -36,7 +37,7 @@ def start(path: str, prefix: str, tmp_path: Path) -> Iterator[Start]:
     def start(server: RedisServer, *flags: str) -> WorkerProcess:
         command = [*MODULE, "--layer-url", server.url, "--prefix", prefix, "--heartbeat-file", path, *flags]
         env = Notes(server.url, f"{prefix}-notes").env
-        routing = ["--routing", "tests.support.workers.consumers.routing"]
+        routing = [] if "--routing" in flags else ["--routing", "tests.support.workers.consumers.routing"]
         started.append(WorkerProcess([*command, *routing], tmp_path, env=env))
         return started[-1]
 
@@ -66,7 +67,11 @@ def is_ready(path: str) -> bool:
 
 @pytest.mark.parametrize(
     "flags",
-    [["--threads", "1"], ["--processes", "2"], pytest.param(["--pool", "gevent"], marks=pytest.mark.soak)],
+    [
+        ["--threads", "1"],
+        pytest.param(["--pool", "gevent"], marks=pytest.mark.soak),
+        pytest.param(["--processes", "2"], marks=pytest.mark.soak),
+    ],
     ids=" ".join,
 )
 def test_a_worker_is_ready_while_redis_answers_and_alive_also_without(
@@ -112,3 +117,41 @@ def test_a_worker_that_stops_is_ready_no_more(start: Start, redis_server: RedisS
     eventually(lambda: is_ready(path), timeout=30)
     worker.stop()
     assert not is_ready(path)
+
+
+@pytest.mark.parametrize("pool", ["thread", "gevent"])
+def test_a_worker_turns_red_while_no_slot_becomes_free_and_green_when_one_does(
+    start: Start, redis_server: RedisServer, layer: RedisChannelLayer, notes: Notes, path: str, pool: str
+) -> None:
+    if pool == "gevent":
+        pytest.importorskip("gevent")
+    flags = ["--pool", pool, "--concurrency", "2", "--stuck-timeout", "1"]
+    worker = start(redis_server, *flags, "--routing", "tests.support.workers.operations.routing")
+    worker.listens()
+    for n in range(2):
+        layer.send("linger", {"n": n})
+    eventually(lambda: len(notes["started"]) == 2)
+    eventually(lambda: probe(path)[0] == 1)
+    assert worker.log.count("Stuck: no slot has become free for 1 s; in progress: ") == 1
+    assert worker.log.count("tests.support.workers.operations.linger_here on channel 'linger' for 1.") == 2
+    notes.go()
+    eventually(lambda: probe(path, "--ready") == (0, ""))
+    assert worker.log.count("No longer stuck") == 1
+    worker.stop()
+
+
+def test_of_several_processes_the_stuck_one_is_replaced_and_the_probe_stays_green(
+    start: Start, redis_server: RedisServer, layer: RedisChannelLayer, notes: Notes, path: str
+) -> None:
+    flags = ["--processes", "2", "--stuck-timeout", "1", "--shutdown-timeout", "0.5"]
+    worker = start(redis_server, *flags, "--routing", "tests.support.workers.operations.routing")
+    eventually(lambda: worker.log.count("Listening on") == 2, timeout=30)
+    layer.send("linger", {"n": 1})
+    eventually(lambda: "is stuck: it is stopped, and another takes its place" in worker.log)
+    eventually(lambda: worker.log.count("Listening on") == 3, timeout=30)
+    assert "Left behind after" in worker.log
+    assert "has died" not in worker.log
+    assert probe(path, "--max-age", "20", "--ready") == (0, "")
+    layer.send("work", {"n": 2})
+    eventually(lambda: notes["done"] == ["2"])
+    worker.stop()

@@ -9,6 +9,7 @@ from tests.support.workers.fakes import FakeLayer
 from workers.asgi import adapted
 from workers.routing import Router
 from workers.runtime.dispatcher import Dispatcher
+from workers.runtime.pool import Pool
 
 
 class StandIn:
@@ -16,6 +17,7 @@ class StandIn:
         self.pulled_at = time.monotonic()
         self.popping = True
         self.quieted = False
+        self.pool = Pool(1)
         self.channels = ["c"]
         self.channel_layer: Any = adapted(FakeLayer())
         self.dispatcher = Dispatcher(Router({"c": print}), self.channel_layer, sender=None)

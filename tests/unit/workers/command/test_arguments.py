@@ -21,7 +21,8 @@ def test_by_default_nothing_is_asked_for() -> None:
     assert options == WorkerOptions()
     assert (options.pool, options.concurrency, options.threads) == ("thread", None, None)
     operations = ["limit", "max_messages", "max_memory", "heartbeat_file", "metrics_port", "soft_time_limit"]
-    assert [getattr(options, name) for name in operations] == [None] * 6
+    operations.append("stuck_timeout")
+    assert [getattr(options, name) for name in operations] == [None] * 7
     assert not options.burst
     assert not options.reload
 
@@ -40,6 +41,7 @@ def test_by_default_nothing_is_asked_for() -> None:
         ("--metrics-port", "0.0.0.0:9100", ("0.0.0.0", 9100)),
         ("--metrics-port", "[::1]:9100", ("::1", 9100)),
         ("--soft-time-limit", "2.5", 2.5),
+        ("--stuck-timeout", "600", 600.0),
         ("--heartbeat-file", "/run/alive", "/run/alive"),
     ],
 )
@@ -67,6 +69,7 @@ def test_values_are_parsed(flag: str, value: str, parsed: Any) -> None:
         (["--metrics-port", "9" * 5000], "up to 65,535"),
         (["--metrics-port", "http://localhost:80"], "HOST:PORT"),
         (["--soft-time-limit", "0"], "from 0.1 to 1,000,000"),
+        (["--stuck-timeout", "0"], "from 1 to 1,000,000"),
         *((["--soft-time-limit", value], "from 0.1 to 1,000,000") for value in ("inf", "nan", "1e30")),
         *((["--shutdown-timeout", value], "from 0 to 1,000,000") for value in ("inf", "nan", "1e30", "-1")),
         (["--pool", "process"], "invalid choice"),

@@ -59,7 +59,8 @@ def stop(*_):
         return
     os._exit({"late": 3, "twice": 143}.get(does[0], 0))
 signal.signal(signal.SIGTERM, stop)
-states.send(json.dumps([does[-1] != "waits", does[-1] != "hangs", 1, 2, 3]).encode())
+stuck = does[-1] == "stuck"
+states.send(json.dumps([does[-1] != "waits", does[-1] not in ("hangs", "stuck"), 1, 2, 3, stuck]).encode())
 note()
 if does[0] == "end":
     states.send(b"null")
@@ -243,6 +244,73 @@ def test_all_together_are_ready_and_alive(
     notified.socket.close()
 
 
+@pytest.mark.parametrize("does", ["late stuck", "deaf stuck", "serve stuck"])
+def test_one_that_is_stuck_is_replaced_and_is_no_crash(
+    fleet: Running, during_run: Any, does: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(supervisor, "KILL_SECONDS", 0.1)
+
+    def script() -> None:
+        fleet.are(9)
+        send_signal()
+
+    during_run(script)
+    assert fleet.supervisor([does] * 6, stuck_timeout=60.0, shutdown_timeout=0.1).run() == 0
+    assert caplog.text.count("is stuck: it is stopped, and another takes its place") == 6
+    assert caplog.text.count("has ended; another takes its place") == 6
+    assert caplog.text.count("it is killed") == (6 if does == "deaf stuck" else 0)
+
+
+def test_one_that_is_stuck_holds_up_no_heartbeat_while_it_is_replaced(
+    fleet: Running, during_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "KILL_SECONDS", 0.5)
+    beat = tmp_path / "beat"
+
+    def script() -> None:
+        fleet.are(3)
+        os.utime(beat, (0, 0))
+        eventually(lambda: beat.stat().st_mtime > 0)
+        send_signal()
+
+    during_run(script)
+    running = fleet.supervisor(["deaf stuck"], stuck_timeout=60.0, shutdown_timeout=0.5, heartbeat_file=str(beat))
+    assert running.run() == 3  # it is killed, and by then the supervisor stops
+
+
+@pytest.mark.parametrize("does", ["serve", "serve stuck"])
+def test_without_a_timeout_none_is_stuck(
+    fleet: Running, during_run: Any, does: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "SILENCE_SECONDS", 0.1)
+    monkeypatch.setattr(processes, "SILENCE_SECONDS", 0.1)
+    beat = tmp_path / "beat"
+
+    def script() -> None:
+        fleet.are(3)
+        told = time.monotonic()
+        eventually(lambda: time.monotonic() > told + 0.5)
+        send_signal()
+
+    during_run(script)
+    assert fleet.supervisor([does] * 3, heartbeat_file=str(beat)).run() == 0
+    assert len(fleet.started) == 3
+
+
+def test_one_that_reports_nothing_for_as_long_is_stuck(
+    fleet: Running, during_run: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(supervisor, "SILENCE_SECONDS", 0.1)
+
+    def script() -> None:
+        fleet.are(5)
+        send_signal()
+
+    during_run(script)
+    assert fleet.supervisor([], stuck_timeout=0.5).run() == 0
+    assert "is stuck: it is stopped" in caplog.text
+
+
 @pytest.mark.parametrize("first", ["mute", "broken"])
 def test_one_metrics_port_serves_all(
     fleet: Running, during_run: Any, first: str, monkeypatch: pytest.MonkeyPatch
@@ -274,6 +342,8 @@ def test_one_metrics_port_serves_all(
 
 def test_the_states_of_several_workers_are_those_of_all() -> None:
     well, waiting = WorkerState(True, True, 1, 2, 3), WorkerState(False, True, 10, 20, 30)
+    stuck = WorkerState(True, False, 1, 0, 0, stuck=True)
+    assert combined([well, stuck]) == WorkerState(True, False, 2, 2, 3, stuck=True)
     assert combined([well, well]) == WorkerState(True, True, 2, 4, 6)
     assert combined([well, waiting]) == WorkerState(False, True, 11, 22, 33)
 
