@@ -39,9 +39,9 @@ def sources() -> set[str]:
         path.relative_to(ROOT).as_posix()
         for package in PACKAGES
         for path in (ROOT / package).rglob("*")
-        if path.suffix in (".py", ".lua") or path.name == "py.typed"
+        if path.suffix in (".py", ".lua", ".html", ".css", ".js", ".svg") or path.name == "py.typed"
     }
-    assert {"asgi_redis/wire/lua/send.lua", "asgi_redis/py.typed", "workers/py.typed"} <= found
+    assert {"asgi_redis/wire/lua/send.lua", "asgi_redis/monitor/web/page/page.html", "asgi_redis/py.typed"} <= found
     return found
 
 

@@ -1,0 +1,91 @@
+// A picture over time, of the figures that this page has been told.
+
+import {build, count, fill} from "./dom.js";
+
+const SPAN_SECONDS = 600;
+const SHORTEST_SECONDS = 60;
+const GAP_SECONDS = 12; // without figures: the line is broken there
+const HEIGHT = 92;
+const TOP = 14;
+
+function shape(tag, attributes, text = "") {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.textContent = text;
+  return node;
+}
+
+/** The next number of the form 1, 2 or 5 times a power of ten. */
+function round(value) {
+  const power = 10 ** Math.floor(Math.log10(value));
+  return [1, 2, 5, 10].map(step => step * power).find(step => step >= value * 0.999);
+}
+
+/** `format(value)` is how its figures are written; `least` the least number at the top. */
+export class Chart {
+  constructor(holder, {title, format, least}) {
+    Object.assign(this, {title, format, least, points: []});
+    this.figure = build(["figure", {},
+      ["figcaption", {}, ["span", {class: "what"}, title], ["span", {class: "span"}]], ["div", {class: "now"}]]);
+    this.svg = shape("svg", {role: "img"});
+    this.figure.append(this.svg);
+    holder.append(this.figure);
+    new ResizeObserver(() => this.draw()).observe(this.figure);
+  }
+
+  clear() {
+    this.points = [];
+  }
+
+  /** Adds the figures of a moment: an object of numbers by their labels. */
+  add(time, values) {
+    this.figure.hidden = !Object.keys(values).length;
+    if (this.points.length && this.points.at(-1).time >= time) return;
+    this.points.push({time, values});
+    this.points = this.points.filter(point => point.time > time - SPAN_SECONDS);
+    this.draw();
+  }
+
+  draw() {
+    if (!this.points.length || this.figure.hidden) return;
+    const end = this.points.at(-1);
+    const labels = Object.keys(end.values);
+    const span = Math.max(SHORTEST_SECONDS, end.time - this.points[0].time);
+    const minutes = count(Math.max(1, Math.round(span / 60)), "minute");
+    const all = this.points.flatMap(({values}) => labels.map(label => values[label] || 0));
+    const top = round(Math.max(this.least, ...all));
+    const width = this.svg.clientWidth || 300;
+    const x = time => width - (end.time - time) / span * width;
+    const y = value => HEIGHT - 1 - value / top * (HEIGHT - TOP - 1);
+    fill(this.figure.querySelector(".span"), [`last ${minutes}`]);
+    fill(this.figure.querySelector(".now"), labels.map((label, index) => ["div", {},
+      ["b", {}, this.format(end.values[label])], ["span", {}, ["i", {class: `series-${index % 4}`}], label]]));
+    const rules = [0, top].map(value => shape("line", {class: "rule", x1: 0, x2: width, y1: y(value), y2: y(value)}));
+    const lines = labels.flatMap((label, index) => this.lines(label, index % 4, x, y, labels.length === 1));
+    this.svg.replaceChildren(...rules, shape("text", {x: 0, y: 10}, this.format(top)), ...lines);
+    this.svg.setAttribute("aria-label", `${this.title}, last ${minutes}: ${labels.map(label => this.words(label)).join("; ")}`);
+  }
+
+  lines(label, series, x, y, filled) {
+    const stretches = [];
+    let last = -Infinity;
+    for (const {time, values} of this.points) {
+      if (!(label in values)) continue;
+      if (time - last > GAP_SECONDS) stretches.push([]);
+      stretches.at(-1).push([x(time), y(values[label])]);
+      last = time;
+    }
+    return stretches.flatMap(points => {
+      const path = "M" + points.map(point => point.map(part => part.toFixed(1)).join(",")).join("L");
+      const line = shape("path", {class: `line series-${series}`, d: points.length > 1 ? path : `${path}h.1`});
+      const area = `${path}V${y(0)}H${points[0][0].toFixed(1)}Z`;
+      return filled ? [shape("path", {class: `area series-${series}`, d: area, stroke: "none"}), line] : [line];
+    });
+  }
+
+  words(label) {
+    const values = this.points.filter(point => label in point.values).map(point => point.values[label]);
+    const [now, low, high] = [values.at(-1), Math.min(...values), Math.max(...values)].map(this.format);
+    return `${label} now ${now}, lowest ${low}, highest ${high}`;
+  }
+}

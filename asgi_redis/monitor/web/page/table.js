@@ -1,0 +1,109 @@
+// Tables whose rows stay the same elements from one answer to the next.
+
+import {build, fill} from "./dom.js";
+
+/**
+ * A sortable table in `holder`.
+ *
+ * A column has a `label`, `parts(row)` for its cells, and may have `value(row)` to sort by and a `kind`. An action has
+ * a `label` and `act(row)`, and `needs` names the right that it takes. `name(row)` tells rows apart and is their header. `sort` is the first order.
+ */
+export class Table {
+  constructor(holder, {caption, name, columns, actions = [], empty, sort = null}) {
+    Object.assign(this, {holder, name, columns, actions, sort});
+    this.rows = new Map();
+    this.needs = actions.every(({needs}) => needs) ? "act" : ""; // the right that all actions need
+    this.body = build(["tbody", {}]);
+    this.heads = columns.map((column, index) => this.head(column, index));
+    const heads = build(["tr", {}]);
+    heads.append(...this.heads);
+    if (actions.length) {
+      const attributes = {scope: "col", role: "columnheader", class: "acts", "data-needs": this.needs};
+      heads.append(build(["th", attributes, "Actions"]));
+    }
+    const table = build(["table", {}, ["caption", {}, caption], ["thead", {}]]);
+    table.querySelector("thead").append(heads);
+    table.append(this.body);
+    this.table = table;
+    this.empty = build(["p", {class: "empty"}, empty]);
+    holder.append(table, this.empty);
+    holder.tabIndex = -1;
+    this.show([]);
+  }
+
+  head(column, index) {
+    const attributes = {scope: "col", role: "columnheader", class: column.kind || ""};
+    if (!column.value) return build(["th", attributes, column.label]);
+    const head = build(["th", attributes, ["button", {type: "button"}, column.label]]);
+    head.firstChild.addEventListener("click", () => {
+      const again = this.sort && this.sort.index === index;
+      this.sort = {index, descending: again ? !this.sort.descending : column.kind === "number"};
+      this.show(this.shown, true);
+    });
+    return head;
+  }
+
+  /** Shows rows. They do not move under a pointer or a focus, unless somebody has asked for another order. */
+  show(rows, reorder = false) {
+    this.shown = rows;
+    this.table.hidden = !rows.length;
+    this.empty.hidden = rows.length > 0;
+    this.heads.forEach((head, index) => {
+      if (!this.sort || this.sort.index !== index) head.removeAttribute("aria-sort");
+      else head.setAttribute("aria-sort", this.sort.descending ? "descending" : "ascending");
+    });
+    const focus = document.activeElement;
+    const held = !reorder && (this.body.contains(focus) || this.body.matches(":hover"));
+    const names = new Set(rows.map(this.name));
+    for (const [name, row] of this.rows) {
+      if (names.has(name)) continue;
+      if (row.contains(focus)) this.holder.focus({preventScroll: true});
+      row.remove();
+      this.rows.delete(name);
+    }
+    this.sorted(rows).forEach((row, index) => {
+      const line = this.line(row);
+      const there = this.body.children[index];
+      if (there !== line && !(held && line.isConnected)) this.body.insertBefore(line, held ? null : there || null);
+    });
+    if (this.body.contains(focus) && document.activeElement !== focus) focus.focus({preventScroll: true});
+  }
+
+  sorted(rows) {
+    if (!this.sort) return rows;
+    const {value} = this.columns[this.sort.index];
+    const sign = this.sort.descending ? -1 : 1;
+    const compare = (one, other) => typeof one === "string" ? one.localeCompare(other) : one - other;
+    return [...rows].sort((one, other) =>
+      sign * compare(value(one), value(other)) || this.name(one).localeCompare(this.name(other)));
+  }
+
+  line(row) {
+    const name = this.name(row);
+    const line = this.rows.get(name) || this.newLine(name);
+    line.row = row;
+    this.columns.forEach((column, index) => {
+      const cell = line.children[index];
+      const parts = column.parts(row);
+      cell.toggleAttribute("data-empty", !parts.length || parts[0] === "–");
+      fill(cell, parts);
+    });
+    return line;
+  }
+
+  newLine(name) {
+    const cells = this.columns.map(({label, kind = ""}, index) => index
+      ? ["td", {class: kind, "data-label": label}]
+      : ["th", {scope: "row", role: "rowheader"}]);
+    const line = build(["tr", {}, ...cells]);
+    if (this.actions.length) {
+      const buttons = this.actions.map(({label, needs = ""}) =>
+        ["button", {type: "button", "aria-label": `${label} ${name}`, "data-needs": needs}, label]);
+      const cell = build(["td", {class: "acts", "data-needs": this.needs}, ...buttons]);
+      this.actions.forEach(({act}, index) => cell.children[index].addEventListener("click", () => act(line.row)));
+      line.append(cell);
+    }
+    this.rows.set(name, line);
+    return line;
+  }
+}

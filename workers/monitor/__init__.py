@@ -1,0 +1,1 @@
+"""The monitor of the project's channel layers as a page for its staff."""
