@@ -15,7 +15,7 @@ from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.options import CommonOptions
 from asgi_redis.process import fork
 from asgi_redis.process.awaiting import refuse_await
-from asgi_redis.wire.message import Batch, ChannelStatistics, GlobalStatistics, Message
+from asgi_redis.wire.message import Batch, ChannelStatistics, Counter, GlobalStatistics, Message, statistics_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -77,6 +77,7 @@ class StoreChannelLayer(BaseChannelLayer):
     def requeue(self, channel: str, message: Message) -> None:
         """Give an unused message to the next reader of its channel in this process."""
         self.receiver.buffer(channel, message)
+        self.count(channel, "messages_requeued")
 
     # Groups
 
@@ -133,31 +134,18 @@ class StoreChannelLayer(BaseChannelLayer):
 
     # Statistics and flush
 
+    def count(self, channel: str | None, counter: Counter, number: int = 1) -> None:
+        """Add to a counter of ``channel``, or of none where that is not known."""
+        self.store.count(self.non_local_name(channel or ""), counter, number)
+
     def global_statistics(self) -> GlobalStatistics:
-        counters = self.store.global_statistics()
-        return {
-            "messages_count": counters.sent,
-            "channel_full_count": counters.refused,
-            "messages_expired": counters.expired,
-            "messages_undecodable": 0,
-            "messages_requeued": 0,
-            "messages_retried": 0,
-        }
+        return statistics_of(self.store.global_statistics())
 
     def channel_statistics(self, channel: str) -> ChannelStatistics:
         """Return its statistics; a single-reader channel has them until it is empty."""
         self.valid_channel_name(channel)
-        counters = self.store.channel_statistics(self.non_local_name(channel), self.expiry)
-        return {
-            "messages_count": counters.sent,
-            "messages_pending": counters.pending,
-            "messages_max_age": counters.oldest,
-            "channel_full_count": counters.refused,
-            "messages_expired": counters.expired,
-            "messages_undecodable": 0,
-            "messages_requeued": 0,
-            "messages_retried": 0,
-        }
+        counters, pending, oldest = self.store.channel_statistics(self.non_local_name(channel), self.expiry)
+        return {**statistics_of(counters), "messages_pending": pending, "messages_max_age": oldest}
 
     def flush(self) -> None:
         refuse_await()

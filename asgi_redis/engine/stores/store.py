@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from asgi_redis.engine.facts import Found
-from asgi_redis.wire.message import Limits
+from asgi_redis.wire.message import Counter, Limits
 
 KEPT_SECONDS = 3600.0
 """How long the counters of a queue are kept after its last message."""
@@ -21,19 +21,20 @@ Taken = list[TakenMessage]
 
 
 class Counters(NamedTuple):
-    """Numbers of messages that have gone through all queues."""
+    """Numbers of messages, in the order of ``wire.message.COUNTERS``."""
 
-    sent: int
-    refused: int
-    expired: int
+    sent: int = 0
+    refused: int = 0
+    expired: int = 0
+    undecodable: int = 0
+    requeued: int = 0
+    retried: int = 0
 
 
 class ChannelCounters(NamedTuple):
-    """Numbers of messages of a queue; ``oldest`` is the age of the oldest in seconds."""
+    """The counters of a queue, the number and the greatest age of its messages."""
 
-    sent: int
-    refused: int
-    expired: int
+    counters: Counters
     pending: int
     oldest: float
 
@@ -114,6 +115,14 @@ class Store(Protocol):
 
     def group_channels(self, group: str, group_expiry: float) -> list[str]:
         """Return the channels of a group that were added within ``group_expiry`` seconds."""
+
+    def count(self, queue: str, counter: Counter, number: int) -> None:
+        """
+        Add to a counter of a queue, and to that of all queues.
+
+        Of all queues only for a single-reader channel, or where ``queue`` is empty. Raises nothing where the store
+        cannot be written to.
+        """
 
     def channel_statistics(self, queue: str, expiry: float) -> ChannelCounters:
         """Return the counters of a queue, and the number and age of its messages."""

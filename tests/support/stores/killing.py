@@ -161,7 +161,7 @@ def load(stage, kills):
         "disorder": disorder,
         "lost": len(acknowledged - times.keys()),
         "received_unacknowledged": len(times.keys() - acknowledged),
-        "sent": counted.sent,
+        "sent": counted.counters.sent,
         "known": len(acknowledged | times.keys()),
         "pending": counted.pending,
         "slow": lines(stage.logs / "slow"),

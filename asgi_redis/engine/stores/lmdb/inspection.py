@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from asgi_redis.engine.stores.lmdb.environment import Environment
 from asgi_redis.engine.stores.lmdb.queues import first_unexpired, purge, retire
 from asgi_redis.engine.stores.lmdb.records import (
@@ -44,10 +46,15 @@ def queues(environment: Environment, txn: Txn, at: float, start: bytes) -> tuple
 
 
 def groups(
-    environment: Environment, txn: Txn, at: float, group_expiry: float, start: bytes
+    environment: Environment, txn: Txn, at: float, group_expiry: float, start: bytes, begun: Mapping[str, int]
 ) -> tuple[dict[str, int], bytes | None]:
-    """Return groups from the member with the key ``start`` on, as ``queues`` does."""
-    found: dict[str, int] = {}
+    """
+    Return groups with the numbers of their members.
+
+    Begin at the member with the key ``start``; ``begun`` has the number before it in its group. Return where to go
+    on, too, or None at the end.
+    """
+    found = dict(begun)
     with txn.cursor() as cursor:
         if cursor.set_range(start):
             for number, (key, value) in enumerate(cursor):
@@ -56,9 +63,14 @@ def groups(
                 if number == _MEMBERS_AT_ONCE:
                     return found, key
                 if not is_expired(at - MEMBER.unpack(value)[0], group_expiry):
-                    group = key[1 : key.index(b"\0")].decode()
+                    group = group_of(key)
                     found[group] = found.get(group, 0) + 1
     return found, None
+
+
+def group_of(key: bytes) -> str:
+    """Return the group of the member with that key."""
+    return key[1 : key.index(b"\0")].decode()
 
 
 def peek(

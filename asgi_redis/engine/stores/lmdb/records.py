@@ -8,6 +8,8 @@ The records of a store: the keys and values of its one LMDB database.
 ``g`` group NUL channel        a member: when it was added, and when that expires
 ``m`` address                  a receiver that waits: nothing, or the queue that it was woken for
 ``s``                          the counters of queues that are gone
+``se`` queue                   further counters of the queue, in the order of ``COUNTERS``, and when
+                               the last was added to; without a queue, those of all queues
 ``sr`` process                 the report of a process: when it came, the length of a request to the
                                process, the request, the report
 ``v``                          the format of the store, and the start of the machine that it is of
@@ -45,6 +47,7 @@ READ = struct.Struct("<QQQ")  # the part of a state that taking messages may cha
 MESSAGE = struct.Struct("<dB")  # when it was sent, the length of the local part of its channel
 MEMBER = struct.Struct("<dd")  # when it was added, when that expires
 COUNTERS = struct.Struct("<QQQd")  # messages sent, refused, expired, when the last of the first two
+EVENTS = struct.Struct("<QQQQQQd")  # the counters of ``wire.message.COUNTERS``, when the last was added to
 REPORT = struct.Struct("<dH")  # when it came, the length of the request
 ADDRESS = struct.Struct("<II")  # the process, the number of the wakeup socket in it
 
@@ -54,7 +57,7 @@ pack_read, unpack_read = READ.pack, READ.unpack_from
 pack_message, unpack_message = MESSAGE.pack, MESSAGE.unpack_from
 
 FIRST_QUEUE, FIRST_GROUP, FIRST_WAITER, COUNTERS_KEY, ABOUT_KEY = b"c", b"g", b"m", b"s", b"v"
-FIRST_REPORT = b"sr"
+FIRST_EVENTS, FIRST_REPORT = b"se", b"sr"
 AFTER_QUEUE = b"\xff" * 9  # behind a queue's key: greater than the keys of all its messages
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # macOS: CLOCK_MONOTONIC counts suspended time, too

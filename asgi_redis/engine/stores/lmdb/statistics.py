@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 
+from asgi_redis.engine.stores.lmdb import events
 from asgi_redis.engine.stores.lmdb.environment import Environment
 from asgi_redis.engine.stores.lmdb.queues import first_unexpired
 from asgi_redis.engine.stores.lmdb.records import (
@@ -24,15 +26,17 @@ from asgi_redis.engine.stores.store import KEPT_SECONDS, TOTAL_KEPT_SECONDS, Cha
 def of_channel(environment: Environment, txn: Txn, at: float, queue: str, expiry: float) -> ChannelCounters:
     """Return the counters of a queue, and the number and age of its messages."""
     key = queue_key(queue)
+    found = events.counted(txn, queue, at)
     value = txn.get(key)
     if value is None:
-        return ChannelCounters(0, 0, 0, 0, 0.0)
+        return ChannelCounters(found, 0, 0.0)
     state = QueueState.of(value)
     head = first_unexpired(txn, key, state.head, state.tail, at, expiry)
     age = at - sent_at(txn, key, head) if head < state.tail else 0.0
     expired = state.expired + head - state.head
-    counters = (state.sent, state.refused, expired) if at - state.last <= KEPT_SECONDS else (0, 0, 0)
-    return ChannelCounters(*counters, state.tail - head, age)
+    if at - state.last <= KEPT_SECONDS:
+        found = _sum(found, Counters(state.sent, state.refused, expired))
+    return ChannelCounters(found, state.tail - head, age)
 
 
 def of_all(environment: Environment, txn: Txn, at: float) -> Counters:
@@ -40,12 +44,16 @@ def of_all(environment: Environment, txn: Txn, at: float) -> Counters:
     value = txn.get(COUNTERS_KEY)
     counted = [COUNTERS.unpack(value)] if value else []
     counted += [(state.sent, state.refused, state.expired, state.last) for _, state, _ in states(txn)]
-    total, since = Counters(0, 0, 0), at
+    total, since = Counters(), at
     for *counters, last in sorted(counted, key=lambda one: one[-1], reverse=True):
         if since - last > TOTAL_KEPT_SECONDS:
             break
-        total, since = Counters(*map(sum, zip(total, counters))), last
-    return total
+        total, since = _sum(total, Counters(*counters)), last
+    return _sum(total, events.counted(txn, "", at))
+
+
+def _sum(one: Counters, other: Counters) -> Counters:
+    return Counters(*map(operator.add, one, other))
 
 
 def contents(environment: Environment, txn: Txn, at: float) -> tuple[int, int, int]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import lmdb
+
 from asgi_redis.engine.facts import Found
-from asgi_redis.engine.stores.lmdb import groups, inspection, reports, statistics, waiters
+from asgi_redis.engine.stores.lmdb import events, groups, inspection, reports, statistics, waiters
 from asgi_redis.engine.stores.lmdb.data_file import FEW, Full
 from asgi_redis.engine.stores.lmdb.environment import Environment
 from asgi_redis.engine.stores.lmdb.listener import LMDBListener
@@ -16,8 +18,10 @@ from asgi_redis.engine.stores.lmdb.records import ABOUT_KEY, FIRST_GROUP, FIRST_
 from asgi_redis.engine.stores.lmdb.sharing import EnvironmentUser
 from asgi_redis.engine.stores.lmdb.sweeper import Sweeper
 from asgi_redis.engine.stores.store import ChannelCounters, Counters, Push, StoredMessage, StoredReport, Taken
-from asgi_redis.exceptions import ChannelFull
-from asgi_redis.wire.message import Limits
+from asgi_redis.exceptions import ChannelFull, UnusableStore
+from asgi_redis.wire.message import Counter, Limits
+
+logger = logging.getLogger("asgi_redis")
 
 _EASE = 1 << 18  # bytes of room that are made at a time: not a few with each message
 
@@ -73,6 +77,14 @@ class LMDBStore(EnvironmentUser):
             channels += some
         return channels
 
+    def count(self, queue: str, counter: Counter, number: int) -> None:
+        """Add to a counter of a queue, as ``Store.count`` says."""
+        try:
+            self.transact(events.add, queue, counter, number)
+        except (OSError, lmdb.Error, UnusableStore) as error:
+            # Counters cost no message: the others that were taken are returned.
+            logger.debug("%s is not counted in the IPC store in %s: %s", counter, self.directory, error)
+
     def channel_statistics(self, queue: str, expiry: float) -> ChannelCounters:
         """Return the counters of a queue, and the number and age of its messages."""
         return self.transact(statistics.of_channel, queue, expiry)
@@ -88,16 +100,16 @@ class LMDBStore(EnvironmentUser):
     def sweep(self, group_expiry: float) -> Iterator[Found]:
         """Go through all queues and groups, some hundred at a step."""
         start: bytes | None = FIRST_QUEUE
+        begun: dict[str, int] = {}
         while start is not None:
             queues, start = self.transact(inspection.queues, start)
             yield Found(queues, {})
-        start, members = FIRST_GROUP, Counter[str]()
+        start = FIRST_GROUP
         while start is not None:
-            some, start = self.transact(inspection.groups, group_expiry, start)
-            members.update(some)  # the step before may have ended in the middle of a group
-            last = members and start is not None and list(members)[-1]
-            yield Found({}, {group: number for group, number in members.items() if group != last})
-            members = Counter({last: members[last]}) if last else Counter()
+            groups, start = self.transact(inspection.groups, group_expiry, start, begun)
+            group = inspection.group_of(start) if start else ""
+            begun = {group: groups.pop(group)} if group in groups else {}  # the next step goes on with it
+            yield Found({}, groups)
 
     def peek(self, queue: str, limit: int, expiry: float) -> list[StoredMessage]:
         """Return the first messages of a queue that have not expired."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from asgi_redis.engine.stores.lmdb import waiters, wakeup_sockets
+from asgi_redis.engine.stores.lmdb import events, waiters, wakeup_sockets
 from asgi_redis.engine.stores.lmdb.queues import purge, retire
 from asgi_redis.engine.stores.lmdb.records import (
     AFTER_QUEUE,
     COUNTERS_KEY,
+    FIRST_EVENTS,
     FIRST_GROUP,
     FIRST_QUEUE,
     FIRST_REPORT,
@@ -87,7 +88,7 @@ class Sweeper:
         if key[:1] == FIRST_WAITER:
             return waiters.sweep(txn, key)
         if key[:1] == COUNTERS_KEY:
-            return _has_expired(key, value, at) and bool(txn.delete(key))
+            return _is_old(key, value, at) and bool(txn.delete(key))
         return is_over(MEMBER.unpack(value)[1], at) and bool(txn.delete(key))
 
     def _queue(self, txn: Txn, key: bytes, value: bytes, at: float, pressed: bool) -> bool:
@@ -112,5 +113,7 @@ class Sweeper:
         return bool(purged)
 
 
-def _has_expired(key: bytes, value: bytes, at: float) -> bool:
+def _is_old(key: bytes, value: bytes, at: float) -> bool:
+    if key.startswith(FIRST_EVENTS):
+        return events.is_old(key, value, at)
     return key.startswith(FIRST_REPORT) and is_expired(at - REPORT.unpack_from(value)[0], REPORT_EXPIRY_SECONDS)

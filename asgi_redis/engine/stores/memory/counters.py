@@ -5,16 +5,26 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from asgi_redis.engine.stores.store import KEPT_SECONDS, TOTAL_KEPT_SECONDS, Counters
+from asgi_redis.wire.message import COUNTERS, Counter
 
 _COUNTED = 100_000  # queues whose counters are kept, at most
 
 
 class _QueueCounters:
-    __slots__ = ("expired", "last", "refused", "sent")
+    __slots__ = ("events", "expired", "last", "refused", "sent")
 
     def __init__(self) -> None:
         self.sent = self.refused = self.expired = 0
+        self.events: dict[Counter, int] = {}  # that are rare
         self.last = 0.0
+
+    def add(self, counter: Counter, number: int, now: float) -> None:
+        self.events[counter] = self.events.get(counter, 0) + number
+        self.last = now
+
+    def read(self) -> Counters:
+        counted = (self.sent, self.refused, self.expired, 0, 0, 0)
+        return Counters(*(number + self.events.get(counter, 0) for counter, number in zip(COUNTERS, counted)))
 
 
 class MemoryCounters:
@@ -28,9 +38,7 @@ class MemoryCounters:
         """Count a message that was sent, or else refused."""
         counters, total = self._queues.get(queue), self._total
         if counters is None or now - counters.last > KEPT_SECONDS:
-            counters = self._queues[queue] = _QueueCounters()
-            if len(self._queues) > _COUNTED:
-                self._queues.popitem(last=False)
+            counters = self._make(queue)
         self._queues.move_to_end(queue)
         if now - total.last > TOTAL_KEPT_SECONDS:
             total = self._total = _QueueCounters()
@@ -41,6 +49,25 @@ class MemoryCounters:
         else:
             counters.refused += 1
             total.refused += 1
+
+    def _make(self, queue: str) -> _QueueCounters:
+        counters = self._queues[queue] = _QueueCounters()
+        if len(self._queues) > _COUNTED:
+            self._queues.popitem(last=False)
+        return counters
+
+    def add(self, queue: str, counter: Counter, number: int, now: float) -> None:
+        """Add to a counter of a queue, and of all, as ``Store.count`` says."""
+        if now - self._total.last > TOTAL_KEPT_SECONDS:
+            self._total = _QueueCounters()
+        self._total.add(counter, number, now)
+        if not queue or "?" in queue:
+            return
+        counters = self._queues.get(queue)
+        if counters is None or now - counters.last > KEPT_SECONDS:
+            counters = self._make(queue)
+        counters.add(counter, number, now)
+        self._queues.move_to_end(queue)
 
     def add_expired(self, queue: str, number: int) -> None:
         """Count messages that had expired."""
@@ -53,15 +80,12 @@ class MemoryCounters:
         """Return the counters of a queue."""
         counters = self._queues.get(queue)
         if counters is None or now - counters.last > KEPT_SECONDS:
-            return Counters(0, 0, 0)
-        return Counters(counters.sent, counters.refused, counters.expired)
+            return Counters()
+        return counters.read()
 
     def of_all(self, now: float) -> Counters:
         """Return the counters of all queues together."""
-        total = self._total
-        if now - total.last > TOTAL_KEPT_SECONDS:
-            return Counters(0, 0, 0)
-        return Counters(total.sent, total.refused, total.expired)
+        return Counters() if now - self._total.last > TOTAL_KEPT_SECONDS else self._total.read()
 
     def queues(self) -> list[str]:
         """Return the queues that have counters."""

@@ -12,11 +12,12 @@ from asgi_redis.engine.stores.memory.counters import MemoryCounters
 from asgi_redis.engine.stores.memory.groups import MemoryGroups
 from asgi_redis.engine.stores.memory.reports import MemoryReports
 from asgi_redis.engine.stores.memory.steps import Stepper, step
+from asgi_redis.engine.stores.memory.waiting import WaitingReceivers
 from asgi_redis.engine.stores.store import ChannelCounters, Counters, Push, StoredMessage, StoredReport, Taken
 from asgi_redis.process import fork
 from asgi_redis.process.wakeup import WakeupPipe
 from asgi_redis.wire.expiry import is_expired
-from asgi_redis.wire.message import Limits
+from asgi_redis.wire.message import Counter, Limits
 
 _SWEPT = 20  # queues that are looked at in one sweep
 _SWEEP_PAUSE_SECONDS = 0.01  # between two sweeps, where there was nothing to remove
@@ -38,8 +39,7 @@ class MemoryStore(Stepper):
         super().start_process()
         self._start_empty()
         self._sweep_at = 0.0
-        self._waiting: dict[str, set[WakeupPipe]] = {}
-        self._idle_pipes: deque[WakeupPipe] = deque(maxlen=100)
+        self._waiting = WaitingReceivers()
 
     def _start_empty(self) -> None:
         # The end holds the queues that were added or swept last.
@@ -52,6 +52,7 @@ class MemoryStore(Stepper):
     def push(self, entries: Sequence[Push], expiry: float) -> list[bool | None]:
         """Put messages into their queues; return which were put, as ``Store.push`` says."""
         pushed: list[bool | None] = []
+        waiting = self._waiting.pipes
         woken: set[WakeupPipe] = set()
         now = time.monotonic()
         for queue, channel, message, capacity in entries:
@@ -63,8 +64,8 @@ class MemoryStore(Stepper):
             room = len(messages) < capacity
             if room:
                 messages.append((now, channel, message))
-                if queue in self._waiting:
-                    woken |= self._waiting[queue]
+                if queue in waiting:
+                    woken |= waiting[queue]
             self._counters.add_push(queue, room, now)
             pushed.append(room)
         if now >= self._sweep_at:
@@ -142,13 +143,18 @@ class MemoryStore(Stepper):
         return list(self._groups.channels(group, time.monotonic(), group_expiry))
 
     @step
+    def count(self, queue: str, counter: Counter, number: int) -> None:
+        """Add to a counter of a queue, as ``Store.count`` says."""
+        self._counters.add(queue, counter, number, time.monotonic())
+
+    @step
     def channel_statistics(self, queue: str, expiry: float) -> ChannelCounters:
         """Return the counters of a queue, and the number and age of its messages."""
         now = time.monotonic()
         messages = self._queues.get(queue, _Messages())
         self._drop_expired(queue, messages, now, expiry)
         oldest = now - messages[0][0] if messages else 0.0
-        return ChannelCounters(*self._counters.of(queue, now), len(messages), oldest)
+        return ChannelCounters(self._counters.of(queue, now), len(messages), oldest)
 
     @step
     def global_statistics(self) -> Counters:
@@ -238,7 +244,7 @@ class MemoryStore(Stepper):
     def close(self) -> None:
         """Close idle pipes. The messages stay: they are nowhere else."""
         fork.check()
-        self._idle_pipes.clear()
+        self._waiting.close_idle()
 
     def listen(self, queues: Sequence[str]) -> MemoryListener:
         """Return a listener to messages in any of ``queues``."""
@@ -247,24 +253,12 @@ class MemoryStore(Stepper):
     @step
     def start_waiting(self, queues: Sequence[str]) -> WakeupPipe:
         """Return a pipe that is woken by each message to one of ``queues``."""
-        try:
-            pipe = self._idle_pipes.pop()
-        except IndexError:
-            pipe = WakeupPipe()
-        for queue in queues:
-            self._waiting.setdefault(queue, set()).add(pipe)
-        return pipe
+        return self._waiting.add(queues)
 
     @step
     def stop_waiting(self, queues: Sequence[str], pipe: WakeupPipe) -> None:
         """Release the pipe of ``start_waiting``."""
-        for queue in queues:
-            pipes = self._waiting.get(queue, set())
-            pipes.discard(pipe)
-            if not pipes:
-                self._waiting.pop(queue, None)
-        pipe.clear()
-        self._idle_pipes.append(pipe)
+        self._waiting.remove(queues, pipe)
 
 
 class MemoryListener:

@@ -10,7 +10,7 @@ import pytest
 from asgi_redis.engine.stores.lmdb import directory as places
 from asgi_redis.engine.stores.lmdb import groups, statistics
 from asgi_redis.engine.stores.lmdb.store import LMDBStore
-from asgi_redis.engine.stores.store import KEPT_SECONDS, TOTAL_KEPT_SECONDS
+from asgi_redis.engine.stores.store import KEPT_SECONDS, TOTAL_KEPT_SECONDS, Counters
 from tests.support.stores.lmdb_stores import pop, push
 from tests.support.threads import in_threads
 
@@ -157,11 +157,11 @@ class TestStatistics:
         push(store, b"1", b"2", b"3", capacity=2)
         pop(store, limit=1)
         counted = store.channel_statistics("a", 60)
-        assert counted[:-1] == (2, 1, 0, 1)
+        assert counted[:-1] == (Counters(2, 1), 1)
         assert 0 < counted.oldest < 10
         push(store, b"1", queue="b")
-        assert store.global_statistics() == (3, 1, 0)
-        assert store.channel_statistics("unknown", 60) == (0, 0, 0, 0, 0.0)
+        assert store.global_statistics() == Counters(3, 1)
+        assert store.channel_statistics("unknown", 60) == (Counters(), 0, 0.0)
 
     def test_expired_messages_do_not_wait(self, store, clock):
         push(store, *[b"old"] * 9)
@@ -169,7 +169,7 @@ class TestStatistics:
         push(store, b"new")
         clock.now += 2
         counted = store.channel_statistics("a", 60)
-        assert (counted.expired, counted.pending, counted.oldest) == (9, 1, 2)
+        assert (counted.counters.expired, counted.pending, counted.oldest) == (9, 1, 2)
 
     @pytest.mark.parametrize(
         "found", [pop, lambda store: push(store, b"new", capacity=5), lambda store: push(store, b"x", queue="swept")]
@@ -178,22 +178,22 @@ class TestStatistics:
         push(store, *[b"old"] * 5, expiry=60)
         clock.now += 61
         found(store)
-        assert store.channel_statistics("a", 60).expired == 5
+        assert store.channel_statistics("a", 60).counters.expired == 5
         assert store.global_statistics().expired == 5
 
     def test_the_counters_of_a_queue_last_an_hour(self, store, clock):
         push(store, b"1", b"2", expiry=TOTAL_KEPT_SECONDS)
         clock.now += KEPT_SECONDS + 1
-        assert store.channel_statistics("a", TOTAL_KEPT_SECONDS)[:4] == (0, 0, 0, 2)
-        assert store.global_statistics() == (2, 0, 0)
+        assert store.channel_statistics("a", TOTAL_KEPT_SECONDS)[:2] == (Counters(), 2)
+        assert store.global_statistics() == Counters(2)
         push(store, b"3", expiry=TOTAL_KEPT_SECONDS)
-        assert store.channel_statistics("a", TOTAL_KEPT_SECONDS)[:4] == (1, 0, 0, 3)
-        assert store.global_statistics() == (3, 0, 0)
+        assert store.channel_statistics("a", TOTAL_KEPT_SECONDS)[:2] == (Counters(1), 3)
+        assert store.global_statistics() == Counters(3)
 
     def test_those_of_all_last_a_day_without_a_message(self, store, clock):
         push(store, b"1", b"2")
         clock.now += TOTAL_KEPT_SECONDS + 1
-        assert store.global_statistics() == (0, 0, 0)
+        assert store.global_statistics() == Counters()
         push(store, b"3", queue="b")
         assert store.global_statistics()[:2] == (1, 0)
 
@@ -227,7 +227,7 @@ class TestFlush:
         store.flush()
         assert pop(store, "a", "b") == []
         assert store.group_channels("g", 60) == []
-        assert store.global_statistics() == (0, 0, 0)
+        assert store.global_statistics() == Counters()
         assert store.transact(lambda environment, txn, now: list(statistics.states(txn))) == []
         push(store, b"again")
         assert pop(store) == [b"again"]

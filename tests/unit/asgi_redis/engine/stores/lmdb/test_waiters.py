@@ -13,6 +13,7 @@ import time
 from asgi_redis.engine.stores.lmdb import waiters, wakeup_sockets
 from asgi_redis.engine.stores.lmdb.records import STATE, queue_key
 from asgi_redis.engine.stores.lmdb.store import LMDBStore
+from asgi_redis.engine.stores.store import Counters
 from tests.support.stores.lmdb_stores import another_user_of, look, pop, push, readable, run, waiting
 
 
@@ -289,7 +290,7 @@ class TestWakeupSockets:
                     assert readable(listener)
                     assert look(listener, f"reply?{number}") == [b"x"]
         assert len(store.transact(lambda _, txn, now: list(txn.cursor()))) == empty + 1  # the counters of all
-        assert store.global_statistics() == (50, 0, 0)
+        assert store.global_statistics() == Counters(50)
 
     def test_an_error_at_the_end_of_a_wait_costs_nothing_that_was_received(self, store, monkeypatch, caplog):
         """From Redis, for one, by a layer that waits for both."""

@@ -9,7 +9,7 @@ import pytest
 from asgi_redis.engine.stores.memory import counters
 from asgi_redis.engine.stores.memory import store as module
 from asgi_redis.engine.stores.memory.store import MemoryStore
-from asgi_redis.engine.stores.store import KEPT_SECONDS, TOTAL_KEPT_SECONDS
+from asgi_redis.engine.stores.store import KEPT_SECONDS, TOTAL_KEPT_SECONDS, Counters
 
 
 class Clock:
@@ -97,7 +97,7 @@ class TestMemoryUsed:
             pop(store, f"reply?{number}")
         assert not store._queues
         assert not store._counters.queues()
-        assert store.global_statistics() == (1000, 0, 0)
+        assert store.global_statistics() == Counters(1000)
 
     def test_counters_that_are_an_hour_old(self, store, clock):
         for number in range(500):
@@ -111,7 +111,7 @@ class TestMemoryUsed:
         for number in range(150):
             push(store, b"x", queue=f"reply.{number}")
         assert len(store._counters.queues()) == 100
-        assert store.channel_statistics("reply.149", 60).sent == 1
+        assert store.channel_statistics("reply.149", 60).counters.sent == 1
 
     def test_groups_that_are_never_sent_to(self, store, clock):
         store.group_add("g", "a", 60)  # in use, and in front of the others
@@ -142,34 +142,34 @@ class TestMemoryUsed:
         for number in range(10):
             with store.listen(["a", f"reply?{number}"]):
                 pass
-        assert not store._waiting
-        assert len(store._idle_pipes) == 1
+        assert not store._waiting.pipes
+        assert len(store._waiting._idle) == 1
 
 
 class TestStatistics:
     def test_the_counters_of_a_queue_last_an_hour(self, store, clock):
         push(store, b"1", b"2", b"3", capacity=2)
         clock.now += KEPT_SECONDS
-        assert store.channel_statistics("a", 60) == (2, 1, 2, 0, 0.0)
+        assert store.channel_statistics("a", 60) == (Counters(2, 1, 2), 0, 0.0)
         clock.now += 1
-        assert store.channel_statistics("a", 60) == (0, 0, 0, 0, 0.0)
+        assert store.channel_statistics("a", 60) == (Counters(), 0, 0.0)
         push(store, b"1")
-        assert store.channel_statistics("a", 60) == (1, 0, 0, 1, 0.0)
+        assert store.channel_statistics("a", 60) == (Counters(1), 1, 0.0)
 
     @pytest.mark.parametrize("found", [pop, lambda store: push(store, b"new", capacity=5)])
     def test_expired_messages_are_counted(self, store, clock, found):
         push(store, *[b"old"] * 5)
         clock.now += 61
         found(store)
-        assert store.channel_statistics("a", 60).expired == 5
+        assert store.channel_statistics("a", 60).counters.expired == 5
         assert store.global_statistics().expired == 5
 
     def test_all_counters_last_a_day(self, store, clock):
         push(store, b"1", b"2", capacity=1)
         clock.now += TOTAL_KEPT_SECONDS
-        assert store.global_statistics() == (1, 1, 0)
+        assert store.global_statistics() == Counters(1, 1)
         clock.now += 1
-        assert store.global_statistics() == (0, 0, 0)
+        assert store.global_statistics() == Counters()
         push(store, b"1")
         assert store.global_statistics()[:2] == (1, 0)
 
