@@ -107,6 +107,7 @@ class Worker:
         self.shutdown = Shutdown(lambda: self._events.put(None), shutdown_timeout, self._log_left_behind)
         given: Any = channel_layer  # consumers get it as it is
         self.dispatcher = Dispatcher(router, given, type(self), consumer_api, self._failure.note, postpone)
+        self.dispatcher.count = self.channel_layer.count
         self._reader = self.channel_layer.reader()
         self.limits = ChannelLimits(self.channels, limits)
         self._puller = Puller(self._reader, self.limits, self.dispatcher.dispatch, burst, burst_timeout)

@@ -77,7 +77,8 @@ class AsyncChannelLayer(Names):
         self._calls = BlockingCalls(f"calls of {name}", self.threads)
         self._known_names: dict[str, int] = {}  # valid ones, and in which generation of the process
         make_reader, max_threads = self._reader_factory()
-        settings = ReceiverSettings(make_reader, self.layer.send, f"receiver of {name}", max_threads)
+        send_back = functools.partial(_send_back, self.layer)
+        settings = ReceiverSettings(make_reader, send_back, f"receiver of {name}", max_threads)
         make_receiver = functools.partial(ReceiveThreads, settings)
         self._mailboxes = Mailboxes(self.layer.get_capacity, self.layer.expiry, make_receiver)
         self._parts: list[Closable] = [self._calls, self._mailboxes]
@@ -253,6 +254,11 @@ class AsyncChannelLayer(Names):
 
     def __str__(self) -> str:
         return f"{type(self).__name__}({self.layer})"
+
+
+def _send_back(layer: BaseChannelLayer, channel: str, message: Message) -> None:
+    layer.send(channel, message)
+    layer.count(channel, "messages_requeued")
 
 
 _layers: weakref.WeakSet[AsyncChannelLayer] = weakref.WeakSet()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from asgi_redis.engine.dropped import DroppedMessages
@@ -113,6 +113,8 @@ class MessageDecoder:
         self._is_bare = plain is not None and not plain.random_prefix_length  # an entry is its own payload
         self.encode = encoding(serializer)
         self._undecodable = DroppedMessages(reason, kind)
+        self.on_drop: Callable[[str | None], object] = _ignore
+        """Called with the channel of each entry that was dropped, or None."""
 
     @property
     def undecodable_count(self) -> int:
@@ -150,6 +152,11 @@ class MessageDecoder:
         """Count and log a message, of a channel if that is known, that cannot be decoded."""
         # The text of any other error may repeat the content, which stays out of the log.
         self._undecodable.add(channel, error if isinstance(error, MessageTooLarge) else type(error).__name__)
+        self.on_drop(channel)
+
+
+def _ignore(channel: str | None) -> None:
+    """Count nothing."""
 
 
 def has_only_str_keys(value: Any) -> bool:

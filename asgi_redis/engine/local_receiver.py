@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from asgi_redis.connection import Shard
 from asgi_redis.engine.codec import MessageDecoder
+from asgi_redis.engine.counts import Counts
 from asgi_redis.engine.limits import exhausted
 from asgi_redis.engine.receive_call import ReceiveCall, Turn
 from asgi_redis.engine.receiver import Receiver
@@ -74,8 +75,9 @@ class LocalReceiver(Receiver):
         keys: Sequence[Keys],
         decoder: MessageDecoder,
         rules: CallRules,
+        counts: Counts,
     ) -> None:
-        super().__init__(shards, keys, decoder, rules)
+        super().__init__(shards, keys, decoder, rules, counts)
         self._store = source
         self._number = len(self.sources)
         self.sources.append(source)

@@ -90,7 +90,10 @@ class Reader(LayerReader, FailurePolicy):
         self._health.detach(self)
 
     def settle(self, deadline: float) -> bool:
-        return all(source.settle(deadline) for source in self._receiver.sources)
+        is_settled = all(source.settle(deadline) for source in self._receiver.sources)
+        if is_settled:
+            self._receiver.flush_counts()
+        return is_settled
 
     # The failure policy
 

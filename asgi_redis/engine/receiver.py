@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import math
 import time
 from collections import deque
@@ -15,6 +14,7 @@ from redis.exceptions import RedisError
 from asgi_redis.connection import Shard, requeue_taken, wait_for_first
 from asgi_redis.engine.caches import ChannelSets
 from asgi_redis.engine.codec import MessageDecoder
+from asgi_redis.engine.counts import Counts
 from asgi_redis.engine.dropped import FLOOD_SECONDS, ExpiredMessages
 from asgi_redis.engine.limits import QueueLimits
 from asgi_redis.engine.receive_call import RAISE_ERRORS, FailurePolicy, ReceiveCall, Source, Turn
@@ -27,8 +27,6 @@ from asgi_redis.process.wakeup import WakeupPipe
 from asgi_redis.wire import ChannelSet, Keys, ReceiveOperations
 from asgi_redis.wire.expiry import is_expired
 from asgi_redis.wire.message import Batch, Limits
-
-logger = logging.getLogger("asgi_redis")
 
 _NAMES = 4096  # the latest ones that were right
 _NEARLY_SECONDS = 0.01  # that a wait may be short of a whole number
@@ -46,10 +44,13 @@ class Receiver:
         keys: Sequence[Keys],
         decoder: MessageDecoder,
         rules: CallRules,
+        counts: Counts,
     ) -> None:
         self._shards = [
-            ShardSource(shard, ReceiveOperations(of_shard, rules.expiry)) for shard, of_shard in zip(shards, keys)
+            ShardSource(shard, ReceiveOperations(of_shard, rules.expiry), counts)
+            for shard, of_shard in zip(shards, keys)
         ]
+        self._counts = counts
         self.sources: list[Source] = [*self._shards]
         self._expiry = rules.expiry
         self._unpacker = Unpacker(decoder, rules.expiry, self.wake)
@@ -90,12 +91,15 @@ class Receiver:
             received = self._receive(call, timeout)
             if fork.generation != call.generation:
                 raise fork.forked()
+            if self._counts.waiting:
+                self._counts.write_soon()
             return received
         except BaseException:
             self._unpacker.order.end(call)
             self._unpacker.buffer.requeue(call.shares)
             if fork.check() == call.generation:  # else a signal handler has forked, and the parent goes on with it
                 requeue_taken(call.takes)
+                self._counts.write_soon()
             raise
 
     def _receive(self, call: ReceiveCall, timeout: float) -> Batch:
@@ -154,6 +158,10 @@ class Receiver:
         """Drop the buffered messages."""
         self._unpacker.clear_buffer()
 
+    def flush_counts(self) -> None:
+        """Write the counts of messages that were found."""
+        self._counts.flush()
+
     def _make_channel_set(self, channels: tuple[str, ...]) -> ChannelSet:
         self._check(channels)
         return ChannelSet(channels, len(self._shards))
@@ -188,7 +196,7 @@ class Receiver:
                 break  # the messages that were taken must be returned; the next call meets the error again
             policy.served(number)
             if taken.expired:
-                self._count_expired(source, taken.expired)
+                self._count_expired(taken.expired)
             if queue_limits is not None:
                 queue_limits.count(taken, call.limit)
             room -= len(taken)
@@ -201,19 +209,17 @@ class Receiver:
             call.forget()
         return received
 
-    def _count_expired(self, source: ShardSource, expired: Mapping[bytes, int]) -> None:
-        for queue, number in expired.items():
-            self._expired.add(queue.decode(), number)
-        try:
-            source.count_expired(expired)
-        except (RedisError, UnsupportedRedis) as error:
-            # Counters cost no message: the messages that were taken with these are returned.
-            logger.debug("Expired messages are not counted at %s: %s", source.name, error)
+    def _count_expired(self, expired: Mapping[bytes, int]) -> None:
+        for name, number in expired.items():
+            queue = name.decode()
+            self._expired.add(queue, number)
+            self._counts.add(queue, "messages_expired", number)
 
     # Waiting
 
     def _wait(self, call: ReceiveCall, turn: Turn, timeout: float) -> Batch:
         """Wait for a message; return none, too, where there is a reason to look again."""
+        self._counts.write_soon()
         waiting = [one for one in turn if self._shards[one[0]].can_wait()]
         if len(waiting) < len(turn):
             call.looks, timeout = True, min(timeout, call.next_pause())
@@ -277,8 +283,7 @@ class Receiver:
         for take in call.takes:
             if take.taken:
                 if is_expired(take.taken[0].age, self._expiry):
-                    source = next(one for one in self._shards if one.shard is take.shard)
-                    self._count_expired(source, {take.taken[0].queue: 1})
+                    self._count_expired({take.taken[0].queue: 1})
                     take.taken = []
                 received = self._unpacker.unpack(call)
                 if received:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from redis.exceptions import RedisError
 
@@ -17,10 +17,11 @@ from asgi_redis.connection import (
     is_of_server,
     wait_for_first,
 )
+from asgi_redis.engine.counts import Counts
 from asgi_redis.engine.receive_call import ReceiveCall
 from asgi_redis.process import fork
 from asgi_redis.process.wakeup import WakeupPipe
-from asgi_redis.wire import Operation, ReceiveOperations, TakenMessages
+from asgi_redis.wire import Operation, ReceiveOperations, Taken, TakenMessages
 from asgi_redis.wire.server import types
 
 _QUEUE_TYPES = (b"zset", b"none")
@@ -30,11 +31,12 @@ _MOVING_SECONDS = 0.5  # that a shard is looked at, and not waited for, when it 
 class ShardSource:
     """The messages of one shard."""
 
-    def __init__(self, shard: Shard, operations: ReceiveOperations) -> None:
+    def __init__(self, shard: Shard, operations: ReceiveOperations, counts: Counts) -> None:
         self.shard = shard
         self.name = shard.name
         self.place = shard.place
         self._operations = operations
+        self._counts = counts
         self._parts_of_pop = operations.parts_of_pop()
         self._probe = operations.probe()
         self._moves_until = 0.0
@@ -72,7 +74,7 @@ class ShardSource:
     def _take(self, call: ReceiveCall, operation: Operation, server: Server) -> TakenMessages:
         if call.hanging and server in call.hanging:
             raise call.hanging[server]
-        take = Take(self.shard, operation, self._operations.requeue, call.generation, server)
+        take = Take(self.shard, operation, self._requeue, call.generation, server)
         call.takes.append(take)
         try:
             taken = take.take(call.policy.leaves_out)
@@ -106,11 +108,15 @@ class ShardSource:
 
     def pop(self, call: ReceiveCall, queues: Sequence[bytes], timeout: float) -> BlockingPop:
         """Return a blocking pop, which is not started yet."""
-        operations = self._operations
         wake = self.shard.server.permissions.wake() if self.shard.is_located else b""
-        pop = BlockingPop(self.shard, operations.pop(queues, timeout, wake), operations.requeue, call.generation)
+        pop = BlockingPop(self.shard, self._operations.pop(queues, timeout, wake), self._requeue, call.generation)
         call.takes.append(pop)
         return pop
+
+    def _requeue(self, taken: Taken) -> Operation:
+        """Return the request that puts a message back, and count it."""
+        self._counts.add(taken.queue.decode(), "messages_requeued")
+        return self._operations.requeue(taken)
 
     def can_wait(self) -> bool:
         """Return whether the user may wait here at present, and not only look."""
@@ -132,10 +138,6 @@ class ShardSource:
         else:
             self.shard.next_attempt(error, fail_fast)
 
-    def count_expired(self, expired: Mapping[bytes, int]) -> None:
-        """Count messages that were dropped. Raises ``redis.exceptions.RedisError``."""
-        self.shard.execute(self._operations.count_expired(expired), fail_fast=True)
-
     def probe(self) -> object:
         """Raise an error unless messages can be taken."""
         # A server that hangs is not waited for, where another may have taken over.
@@ -144,7 +146,7 @@ class ShardSource:
     def try_to_wait(self) -> None:
         """Begin and end a wait. Raises ``redis.exceptions.RedisError`` where that fails."""
         operation = self._operations.pop_nothing(self.shard.server.permissions.wake())
-        pop = BlockingPop(self.shard, operation, self._operations.requeue, fork.generation)
+        pop = BlockingPop(self.shard, operation, self._requeue, fork.generation)
         for error in wait_for_first([pop], WakeupPipe(), 0, fail_fast=True).values():
             raise error
 

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from redis.exceptions import RedisError, ResponseError
 
-from asgi_redis.connection import Shard, delete_matching, execute_on_shards, is_error, pipeline_execute
+from asgi_redis.connection import (
+    Shard,
+    delete_matching,
+    execute_on_shards,
+    is_error,
+    is_unsent,
+    pipeline_execute,
+)
+from asgi_redis.engine.counts import CountsByQueue
+from asgi_redis.exceptions import ChannelLayerError
 from asgi_redis.wire import Keys, Operation, StatisticsOperations
-from asgi_redis.wire.message import ChannelStatistics, GlobalStatistics
-from asgi_redis.wire.names import place
+from asgi_redis.wire.message import ChannelStatistics, Counter, GlobalStatistics
+from asgi_redis.wire.names import place, shard_of
 from asgi_redis.wire.statistics import added_up, channel_added_up
+
+logger = logging.getLogger("asgi_redis")
 
 
 class Statistics:
@@ -66,6 +78,22 @@ class Statistics:
                     yield error
             else:
                 yield result
+
+    def add(self, counts: CountsByQueue) -> CountsByQueue:
+        """Add to the counters; return the counts of shards that are away."""
+        on_shards: dict[int, dict[bytes, Mapping[Counter, int]]] = {}
+        for queue, of_queue in counts.items():
+            name = queue.encode()
+            on_shards.setdefault(shard_of(name, len(self._shards)), {})[name] = of_queue
+        unwritten: dict[str, Mapping[Counter, int]] = {}
+        for number, of_shard in on_shards.items():
+            try:
+                self._shards[number].execute(self._operations[number].add(of_shard), fail_fast=True)
+            except (RedisError, ChannelLayerError) as error:
+                logger.debug("No counts are written at %s: %s", self._shards[number].name, error)
+                if is_unsent(error):
+                    unwritten.update({name.decode(): of_queue for name, of_queue in of_shard.items()})
+        return unwritten
 
     def flush(self) -> None:
         """Delete the keys of all channels, groups and counters."""

@@ -20,7 +20,7 @@ from asgi_redis.layers.sending import SendingCalls
 from asgi_redis.process.awaiting import refuse_await
 from asgi_redis.process.patches import refuse_eventlet
 from asgi_redis.serializers import registry
-from asgi_redis.wire.message import Batch, ChannelStatistics, GlobalStatistics, Message, Received
+from asgi_redis.wire.message import Batch, ChannelStatistics, Counter, GlobalStatistics, Message, Received
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -189,6 +189,12 @@ class BaseChannelLayer(SendingCalls, _OfAsgiref1):
     def many_channel_statistics(self, channels: Iterable[str]) -> dict[str, ChannelStatistics]:
         """Return the ``channel_statistics`` of each of ``channels``."""
         return {channel: self.channel_statistics(channel) for channel in channels}
+
+    def count(self, channel: str, counter: Counter, number: int = 1) -> None:
+        """Add to a counter of ``channel``, if the layer has any. Never waits, nor raises."""
+
+    def flush_counts(self) -> None:
+        """Write the counts of this process now. Raises nothing."""
 
     @property
     def undecodable_count(self) -> int | None:

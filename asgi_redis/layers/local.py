@@ -18,7 +18,7 @@ from asgi_redis.layers.redis import RedisChannelLayer, server_shards
 from asgi_redis.layers.store import StoreChannelLayer
 from asgi_redis.process.awaiting import refuse_await
 from asgi_redis.wire import Keys, Witness
-from asgi_redis.wire.message import ChannelStatistics, GlobalStatistics, Message
+from asgi_redis.wire.message import ChannelStatistics, Counter, GlobalStatistics, Message
 from asgi_redis.wire.names import is_normal
 from asgi_redis.wire.statistics import added_up
 
@@ -75,7 +75,7 @@ class RedisLocalChannelLayer(RedisChannelLayer):
         if self._local.inspector is not None:
             self.inspector = LocalInspector(self.inspector, self._local.inspector)
         store = StoreSource(self._local, self._local.receiver)
-        self._receiver = LocalReceiver(store, self._shards, self._keys, self.decoder, self)
+        self._receiver = LocalReceiver(store, self._shards, self._keys, self.decoder, self, self._counts)
         self.delayed = DelayedMessages(
             self._shards, self._keys, self._serializer, self, self.encoder, self._local.send
         )
@@ -135,6 +135,18 @@ class RedisLocalChannelLayer(RedisChannelLayer):
     group_send = send_group
 
     # Statistics and flush
+
+    def count(self, channel: str, counter: Counter, number: int = 1) -> None:
+        """Add to a counter of ``channel``, on its side."""
+        if is_normal(channel):
+            self._local.count(channel, counter, number)
+        else:
+            super().count(channel, counter, number)
+
+    def flush_counts(self) -> None:
+        """Write the counts of this process, on both sides."""
+        super().flush_counts()
+        self._local.flush_counts()
 
     def global_statistics(self) -> GlobalStatistics:
         """Return the counters of all channels, on both sides."""

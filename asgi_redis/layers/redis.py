@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from asgi_redis import wire
 from asgi_redis.connection import Server, Shard, parse_hosts, run_plan
+from asgi_redis.engine.counts import Counts
 from asgi_redis.engine.delayed import DelayedMessages
 from asgi_redis.engine.inspection import RedisInspector, every_queue
 from asgi_redis.engine.plans import RedisPlans
@@ -18,7 +20,7 @@ from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.options import CommonOptions, QueueOptions, RedisOptions, resolve, select, takes
 from asgi_redis.process.awaiting import refuse_await
 from asgi_redis.wire import Witness
-from asgi_redis.wire.message import Batch, ChannelStatistics, GlobalStatistics, Message
+from asgi_redis.wire.message import Batch, ChannelStatistics, Counter, GlobalStatistics, Message
 from asgi_redis.wire.names import is_channel_name
 from asgi_redis.wire.send import CHANNEL_COUNTERS_SECONDS, GLOBAL_COUNTERS_SECONDS
 
@@ -48,12 +50,14 @@ class RedisChannelLayer(BaseChannelLayer):
         self.prefix = settings["prefix"]
         self._shards = shards
         self._keys = keys
-        self._receiver = Receiver(shards, keys, self.decoder, self)
+        self._statistics = Statistics(shards, keys, self.expiry)
+        self._counts = Counts(self._statistics.add)
+        self.decoder.on_drop = functools.partial(self._counts.add, counter="messages_undecodable")
+        self._receiver = Receiver(shards, keys, self.decoder, self, self._counts)
         self.plans = RedisPlans(shards, keys, self.encoder, self)
         """The calls as plans, for another runner than this layer's blocking one."""
         self.delayed = DelayedMessages(shards, keys, self._serializer, self, self.encoder)
         self.inspector = self._inspector()
-        self._statistics = Statistics(shards, keys, self.expiry)
         self.registry = RedisRegistry(shards, keys)
 
     def _inspector(self, wanted: Callable[[str], bool] = every_queue) -> RedisInspector:
@@ -157,7 +161,15 @@ class RedisChannelLayer(BaseChannelLayer):
 
     # Statistics and flush
 
+    def count(self, channel: str, counter: Counter, number: int = 1) -> None:
+        self._counts.add(channel, counter, number)
+        self._counts.write_soon()
+
+    def flush_counts(self) -> None:
+        self._counts.flush()
+
     def global_statistics(self) -> GlobalStatistics:
+        self._counts.flush()
         return self._statistics.of_all()
 
     def channel_statistics(self, channel: str) -> ChannelStatistics:
@@ -167,6 +179,7 @@ class RedisChannelLayer(BaseChannelLayer):
         Messages that go with their queue, ``expiry`` seconds after its last message, are not counted as expired.
         """
         self.valid_channel_name(channel)
+        self._counts.flush()
         return self._statistics.of_channel(self.non_local_name(channel))
 
     def many_channel_statistics(self, channels: Iterable[str]) -> dict[str, ChannelStatistics]:
@@ -177,12 +190,14 @@ class RedisChannelLayer(BaseChannelLayer):
         cannot be reached.
         """
         names = {channel: self.non_local_name(channel) for channel in channels if self.valid_channel_name(channel)}
+        self._counts.flush()
         found = self._statistics.of_channels(dict.fromkeys(names.values()))
         return {channel: found[name] for channel, name in names.items() if name in found}
 
     def flush(self) -> None:
         """Delete all messages, groups and counters under the layer's prefixes."""
         refuse_await()
+        self._counts.flush()
         self._statistics.flush()
         self._receiver.clear_buffer()
 
@@ -195,6 +210,7 @@ class RedisChannelLayer(BaseChannelLayer):
 
     def close(self) -> None:
         """Close the connections that are not in use. The layer stays usable."""
+        self._counts.flush()
         for shard in self._shards:
             shard.drop_idle()
 

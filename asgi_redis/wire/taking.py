@@ -11,7 +11,6 @@ from asgi_redis.wire import scripts
 from asgi_redis.wire.expiry import is_expired
 from asgi_redis.wire.keys import Keys
 from asgi_redis.wire.operation import Operation, command, milliseconds, number, run_script
-from asgi_redis.wire.send import counter_ttls
 
 _FEW_KEYS = 16  # requests for so many queues are cached: readers have the same ones again and again
 _CACHED = 256  # requests
@@ -41,7 +40,6 @@ class ReceiveOperations:
         self._expiry = expiry
         self._expiry_argument = number(expiry)
         self._ttl = milliseconds(expiry)
-        self._counter_ttls = counter_ttls(expiry)
         self._receive_of_few = functools.lru_cache(maxsize=_CACHED)(self._make_receive)
         self._pop_of_few = functools.lru_cache(maxsize=_CACHED)(self._make_pop)
 
@@ -125,13 +123,6 @@ class ReceiveOperations:
     def requeue(self, taken: Taken) -> Operation:
         """Put a message that was taken back in its place."""
         return _requeue(self._keys.queue(taken.queue), taken.member, taken.score, self._ttl)
-
-    def count_expired(self, expired: Mapping[bytes, int]) -> Operation:
-        """Count messages that a reader has dropped as expired, by their queues."""
-        keys = [*map(self._keys.counters, expired)]
-        keys.append(self._keys.global_counters)
-        arguments = [*self._counter_ttls, *(b"%d" % number for number in expired.values())]
-        return run_script(scripts.COUNT_EXPIRED, keys, arguments)
 
 
 def _requeue(key: bytes, member: bytes, score: bytes, ttl: bytes) -> Operation:

@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 
 from asgi_redis.connection import is_unsent
 from asgi_redis.layers.base import BaseChannelLayer
+from asgi_redis.wire.message import Counter
 from asgi_redis.wire.message import Message as Content
 from workers import exceptions, signals
 from workers.exceptions import ConsumeLater
@@ -37,6 +38,7 @@ RESEND_SECONDS = 0.05
 Observer = Callable[[str, str, float, bool], None]
 OnFailure = Callable[[str, BaseException], None]
 Postpone = Callable[[str, Content, float], None]
+Count = Callable[[str, Counter], None]
 
 
 class ConsumerAPI(NamedTuple):
@@ -75,7 +77,8 @@ class Dispatcher:
     ``done`` counts the messages that it has finished, ``failed`` those among them that were lost to an error, and
     ``retried`` messages that were sent again for ``ConsumeLater``.
     ``observers`` are called after each message, in its slot, with the channel, the name of the consumer, the seconds
-    that it ran, and whether it failed. ``quieted`` is set when the worker stops.
+    that it ran, and whether it failed. ``quieted`` is set when the worker stops. ``count`` is called with a channel
+    and the name of its counter in the layer.
 
     ``sender`` is the sender of the signals. ``on_failure`` is called when an observer or a receiver of the signals
     has raised, with its name and the exception. ``postpone`` sends a message to a channel after some seconds, for
@@ -96,6 +99,7 @@ class Dispatcher:
         self.retried = 0
         self.observers: list[Observer] = []
         self.quieted = False
+        self.count: Count = _count_nothing
         self._router = router
         self._layer = channel_layer
         self._sender = sender
@@ -130,6 +134,7 @@ class Dispatcher:
         """Return whether a message is, or may be, in its channel again."""
         try:
             self._layer.send(channel, content)
+            self.count(channel, "messages_requeued")
         except self._layer.ChannelFull:
             return False
         except BaseException as error:
@@ -241,9 +246,14 @@ class Dispatcher:
             else:
                 with self._lock:
                     self.retried += 1
+                self.count(channel, "messages_retried")
                 return True
         logger.error("Dropped a message on channel %r: postponed, and the channel is full", channel)
         return False
+
+
+def _count_nothing(channel: str, counter: Counter) -> None:
+    """Count nothing: the default."""
 
 
 def _log_failure(what: str, error: BaseException) -> None:

@@ -39,6 +39,17 @@ def test_global_statistics_of_a_redis_without_any_are_zero(operations):
     assert operation.read([b"12", b"3", b"4", None, b"0", b"1"]) == statistics_of([12, 3, 4, 0, 0, 1])
 
 
+def test_counts_are_added_to_those_of_their_channels_and_of_all(operations):
+    operation = operations.add(
+        {b"work": {"messages_expired": 3, "messages_retried": 1}, b"": {"messages_expired": 2}}
+    )
+    sha, keys, arguments = script_call(*commands(operation.packed))
+    assert sha == scripts.ADD_COUNTS.sha
+    assert keys == [b"s:work", KEYS.global_counters]
+    fields = b"1 messages_expired 3 1 messages_retried 1 2 messages_expired 5 2 messages_retried 1"
+    assert arguments == [b"3600", b"86400", *fields.split()]
+
+
 def test_shards_are_added_up_but_for_the_age(operations):
     one = {**statistics_of([1, 2, 3, 4, 5, 6]), "messages_pending": 7, "messages_max_age": 8.0}
     other = {**statistics_of([10, 20, 30, 40, 50, 60]), "messages_pending": 70, "messages_max_age": 4.0}

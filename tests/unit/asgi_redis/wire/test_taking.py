@@ -70,11 +70,3 @@ def test_giving_back_keeps_the_score_to_the_last_digit(operations):
         "score": b"1700000000.1234567",
         "ttl": b"60000",
     }
-
-
-def test_expired_messages_are_counted_for_their_channels(operations):
-    operation = operations.count_expired({b"work": 3, b"p!": 1})
-    sha, keys, arguments = script_call(*commands(operation.packed))
-    assert sha == scripts.COUNT_EXPIRED.sha
-    assert keys == [b"s:work", b"s:p!", KEYS.global_counters]
-    assert arguments == [b"3600", b"86400", b"3", b"1"]
