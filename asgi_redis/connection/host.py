@@ -122,7 +122,7 @@ class Host:
     def _connect(self, connection: Any) -> None:
         try:
             redis_py.connect(connection)
-            if not self.options.get("client_name") and not self.options.get("redis_connect_func"):
+            if not redis_py.is_named(connection):
                 _name(connection)
         except AuthenticationError as error:
             raise authentication_error(self.name, error) from error

@@ -56,6 +56,11 @@ def connect(connection: Any) -> None:
         connection.socket_timeout, connection.redis_connect_func = timeout, custom
 
 
+def is_named(connection: Any) -> bool:
+    """Return whether a user has chosen its name in ``CLIENT LIST``, or how it connects."""
+    return bool(connection.client_name or connection.redis_connect_func)
+
+
 def leave_to_parent(connection: Any) -> None:
     """Close a connection in a forked process for good; the parent's stays open."""
     connection.disconnect()

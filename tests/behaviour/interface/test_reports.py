@@ -44,9 +44,11 @@ def test_a_process_tells_its_connections_until_its_end(redis_server, prefix, tmp
         eventually(layer.registry.processes)
         eventually(lambda: counts() == ("interface", site.process.pid, 3, 1, 2))
         assert not layer.registry.processes()[0].report.keys() & {"channels", "running"}
-        sockets.pop().close_with(1000)
+        sockets.pop().close()
         slow.close()
         eventually(lambda: counts()[2:] == (2, 0, 2))
+        for one in sockets:
+            one.close()
         site.shut_down()
         eventually(lambda: layer.registry.processes() == [])
 

@@ -84,7 +84,12 @@ class TestInterruptions:
             self.interrupt_putting_back(patch, method)
             with pytest.raises(Interruption):
                 wait()
-        eventually(lambda: sum(shard.execute(operations.channel_statistics(b"work"))[3] for shard in shards) == 3)
+        eventually(
+            lambda: (
+                sum(shard.execute(operations.channel_statistics(b"work"))["messages_pending"] for shard in shards)
+                == 3
+            )
+        )
         assert queued(shards, operations, key) == sent
         assert connections_are_sound(shards)
 
