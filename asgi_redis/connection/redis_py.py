@@ -57,7 +57,7 @@ def connect(connection: Any) -> None:
 
 
 def is_named(connection: Any) -> bool:
-    """Return whether a user has chosen its name in ``CLIENT LIST``, or how it connects."""
+    """Return whether a user has chosen its name, or how it connects."""
     return bool(connection.client_name or connection.redis_connect_func)
 
 

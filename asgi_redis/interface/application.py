@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from asgi_redis.aio import AsyncChannelLayer
 from asgi_redis.aio.pipelined import asynchronous
+from asgi_redis.aio.runner import call_in_thread
 from asgi_redis.engine.reporter import Reporter
 from asgi_redis.integrations.django import get_channel_layer
 from asgi_redis.interface.asgi import Receive, Scope, Send
@@ -102,6 +103,13 @@ class Interface:
             weakref.finalize(self, self._reporter.end).atexit = False
             self._reporter.start()
 
+    def _end_reports(self) -> None:
+        """Delete the entry of this process, until there is another connection."""
+        with self._lock:
+            reporter, self._reporter, self._is_served = self._reporter, None, False
+        if reporter is not None:
+            reporter.stop()
+
     def _make_services(self) -> Services:
         options = self._options
         layer = self._layer
@@ -139,6 +147,7 @@ class Interface:
         await receive()  # lifespan.shutdown
         await self.close_sockets()
         await self.services().farewells.settle(LEAVING_SECONDS)
+        await call_in_thread(self._end_reports, asyncio.get_running_loop())
         await send({"type": "lifespan.shutdown.complete"})
 
     async def close_sockets(self) -> None:
@@ -159,8 +168,7 @@ class Interface:
             joined = [socket for socket in list(self._sockets) if socket.joined]
             services.farewells.send_at_exit([socket.farewell(RESTART) for socket in joined])
             services.replies.close(_EXIT_TIMEOUT_SECONDS)
-        if self._reporter is not None:
-            self._reporter.stop()
+        self._end_reports()
 
 
 _interfaces: weakref.WeakSet[Interface] = weakref.WeakSet()
