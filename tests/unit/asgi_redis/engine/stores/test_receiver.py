@@ -119,7 +119,7 @@ def test_an_error_while_waiting_leaves_no_listener(layer, monkeypatch, just_befo
     with pytest.raises(ZeroDivisionError):
         layer.receive_batch(["a"], 1, 5)
     assert not layer.receiver._listeners
-    assert not layer.store._waiting
+    assert not layer.store._waiting.pipes
 
 
 def test_all_that_wait_for_a_channel_get_one_message_each(layer):
