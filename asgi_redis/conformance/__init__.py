@@ -30,6 +30,7 @@ from asgi_redis.conformance.expiry import ExpiryTests  # noqa: E402
 from asgi_redis.conformance.groups import GroupTests  # noqa: E402
 from asgi_redis.conformance.input import InputTests  # noqa: E402
 from asgi_redis.conformance.messages import MessageTests  # noqa: E402
+from asgi_redis.conformance.monitoring import MonitoringTests  # noqa: E402
 from asgi_redis.conformance.names import NameTests  # noqa: E402
 from asgi_redis.conformance.order import OrderTests  # noqa: E402
 from asgi_redis.conformance.processes import ProcessTests  # noqa: E402
@@ -49,6 +50,7 @@ class ChannelLayerConformance(
     CapacityTests,
     GroupTests,
     StatisticsTests,
+    MonitoringTests,
     WaitingTests,
     ThreadTests,
     ProcessTests,

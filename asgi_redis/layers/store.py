@@ -33,6 +33,7 @@ class StoreChannelLayer(BaseChannelLayer):
         self._encode = self.encoder.encode
         self.receiver = StoreReceiver(store, self.decoder, self)
         """The receiving side, for a layer that receives from Redis, too."""
+        self.decoder.on_drop = functools.partial(self.count, counter="messages_undecodable")
         self.registry = StoreRegistry(store)
         self.inspector = StoreInspector(store, self.decoder, self)
         self._route = functools.lru_cache(maxsize=1024 if self.keeps_capacities else 0)(self._make_route)

@@ -143,6 +143,32 @@ class SharesWithItsChildren(InMemoryChannelLayer):
         self.store.start_process = lambda: None
 
 
+class TakesWhatItPeeks(InMemoryChannelLayer):
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        peek, purge = self.inspector.peek, self.inspector.purge
+        self.inspector.peek = lambda channel, limit, content=False: (peek(channel, limit, content), purge(channel))[0]
+
+
+class CountsForAllOnly(InMemoryChannelLayer):
+    def count(self, channel, counter, number=1):
+        super().count(None, counter, number)
+
+
+class RepeatsItsRequests(InMemoryChannelLayer):
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        report, ask = self.registry.report, self.registry.ask
+
+        def report_and_ask_again(process, fields):
+            request = report(process, fields)
+            if request:
+                ask(process, request)
+            return request
+
+        self.registry.report = report_and_ask_again
+
+
 FOUND_BY = {
     Sound: "test_first_in_first_out",
     LastInFirstOut: "test_first_in_first_out",
@@ -160,6 +186,9 @@ FOUND_BY = {
     KeepsMembersForEver: "test_a_membership_expires_unless_it_is_renewed",
     ForgetsWhatItDropped: "test_a_group_send_never_raises_and_returns_how_many_were_full",
     IgnoresUnblock: "test_unblock_ends_all_waits",
+    TakesWhatItPeeks: "test_peek_shows_the_first_messages_and_takes_none",
+    CountsForAllOnly: "test_what_is_counted_is_in_the_statistics_of_the_channel_and_of_all",
+    RepeatsItsRequests: "test_a_request_is_handed_out_by_the_next_report_alone",
     SharesWithItsChildren: "test_a_child_that_shares_no_messages_has_an_empty_layer_that_works",
 }
 

@@ -10,6 +10,7 @@ from asgi_redis.engine.stores.store import KEPT_SECONDS, TOTAL_KEPT_SECONDS
 from asgi_redis.wire.message import COUNTERS
 from tests.support.stores.both import store_clock, store_layer, store_layer_for  # noqa: F401  fixtures
 from tests.support.threads import in_threads
+from workers import ConsumeLater, Worker, route
 
 
 @pytest.fixture
@@ -57,6 +58,30 @@ def test_a_message_that_is_put_back_is_counted(layer):
     layer.requeue(*layer.receive(["a"]))
     assert layer.receive(["a"]) == ("a", {"n": 1})
     assert counts(layer.channel_statistics("a")) == {"messages_count": 1, "messages_requeued": 1}
+
+
+def test_a_message_that_cannot_be_decoded_is_counted_when_it_is_dropped(layer):
+    layer.store.push([("a", "a", b"\xc1", 10), ("a", "a", b"\xc1", 10), ("own!", "other!x", b"\x80", 10)], 60)
+    layer.send("a", {"n": 1})
+    assert layer.receive(["a"]) == ("a", {"n": 1})
+    assert layer.receive(["own!"]) == (None, None)
+    assert counts(layer.channel_statistics("a")) == {"messages_count": 3, "messages_undecodable": 2}
+    assert counts(layer.channel_statistics("own!")) == {"messages_count": 1, "messages_undecodable": 1}
+    assert layer.global_statistics()["messages_undecodable"] == layer.undecodable_count == 3
+
+
+def test_a_message_that_a_worker_postpones_is_counted(layer):
+    attempts = []
+
+    def consumer(message):
+        attempts.append(message["n"])
+        if len(attempts) == 1:
+            raise ConsumeLater
+
+    layer.send("a", {"n": 1})
+    assert Worker(layer, [route("a", consumer)], burst=True).run() == 0
+    assert attempts == [1, 1]
+    assert counts(layer.channel_statistics("a")) == {"messages_count": 2, "messages_retried": 1}
 
 
 def test_they_last_an_hour_and_those_of_all_a_day(layer, clock):
