@@ -35,7 +35,6 @@ class Reporter:
         role: The role of the process, "worker" or "interface".
         describe: Returns the further fields of a report.
         obey: Is called in the reporter's thread with a request that was left for this process.
-        tick: Is called in that thread every two seconds, too.
     """
 
     def __init__(
@@ -44,12 +43,10 @@ class Reporter:
         role: str,
         describe: Callable[[], Report],
         obey: Callable[[str], None],
-        tick: Callable[[], object] = lambda: None,
     ) -> None:
         self._registry = registry
         self._describe = describe
         self._obey = obey
-        self._tick = tick
         identity.set_role(role)
         host = identity.host_name()
         self.process = f"{host}.{os.getpid()}.{secrets.token_hex(4)}"
@@ -81,7 +78,6 @@ class Reporter:
     def _run(self) -> None:
         while not self._stops:
             self._attempt(self._report)
-            self._attempt(self._tick)
             self._wakeup.wait(REPORT_SECONDS)
             self._wakeup.clear()
         self._attempt(self._withdraw)

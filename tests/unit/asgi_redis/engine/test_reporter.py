@@ -69,12 +69,12 @@ def test_a_request_is_obeyed_once(layer_for, redis_server, reporter_for, eventua
 def test_an_outage_is_one_line_and_its_end_is_found(layer_for, fresh_redis_server, reporter_for, eventually, caplog):
     caplog.set_level(logging.INFO)
     registry = layer_for(fresh_redis_server).registry
-    ticks = []
-    reporter_for(registry, tick=lambda: ticks.append(1))
+    described = []
+    reporter_for(registry, lambda: described.append(1) or {})
     eventually(registry.processes)
     fresh_redis_server.stop()
-    before = len(ticks)
-    eventually(lambda: len(ticks) > before + 3)
+    before = len(described)
+    eventually(lambda: len(described) > before + 3)
     fresh_redis_server.start()
     eventually(lambda: _no_error(registry.processes), timeout=20)
     lines = [record.message for record in caplog.records if "cannot see" in record.message]
