@@ -28,6 +28,7 @@ DOCUMENTS = [
     ROOT / "docs" / "channels4.rst",
     ROOT / "docs" / "cluster.rst",
     ROOT / "docs" / "interface.rst",
+    ROOT / "docs" / "deployment.rst",
     ROOT / "docs" / "deploys.rst",
     ROOT / "docs" / "options.rst",
     ROOT / "docs" / "own_layer.rst",

@@ -1,0 +1,307 @@
+"""The examples of deployment: they say what holds together, and those that can be run here run."""
+
+from __future__ import annotations
+
+import argparse
+import configparser
+import importlib.metadata
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asgi_redis import RedisChannelLayer
+from asgi_redis.embedded import RedisServer
+from asgi_redis.process import health
+from tests.support.waiting import eventually
+from tests.support.workers.processes import WorkerProcess
+from tests.unit.workers.operations.test_systemd import Supervisor as Systemd
+from workers.command.arguments import WorkerOptions
+from workers.command.supervisor import KILL_SECONDS
+from workers.operations.liveness import SILENCE_SECONDS
+
+ROOT = Path(__file__).parents[2]
+FILES = ROOT / "examples" / "deployment"
+CLASSIC = ROOT / "examples" / "classic"
+BIN = Path(sys.executable).parent
+
+pytestmark = [
+    pytest.mark.native("processes and signals of the system"),
+    pytest.mark.timeout(120),  # several processes, with Django
+]
+
+
+class Project:
+    """A copy of the project that the examples deploy, with an environment of Python in it."""
+
+    def __init__(self, folder: Path, redis_url: str, prefix: str) -> None:
+        self.folder = folder
+        shutil.copytree(CLASSIC, folder, ignore=shutil.ignore_patterns("db.sqlite3*", "__pycache__", ".venv"))
+        (folder / ".venv").symlink_to(sys.prefix)
+        self.layer = RedisChannelLayer(hosts=[redis_url], prefix=prefix)
+        self.environment = {
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "REDIS_URL": redis_url,
+            "CHANNEL_PREFIX": prefix,
+            "SECRET_KEY": "secret",
+            "DEBUG": "0",
+            "DATABASE": str(folder / "db.sqlite3"),
+        }
+
+    def start(self, *command: str, **environment: str) -> WorkerProcess:
+        """Runs a command in the project's folder."""
+        return WorkerProcess(command, self.folder, cwd=self.folder, env={**self.environment, **environment})
+
+    def take_a_message(self) -> None:
+        """Returns when a consumer runs that takes a second."""
+        self.layer.send("bot", {"room": "lobby", "player": "anna"})
+        eventually(lambda: self.layer.channel_statistics("bot")["messages_pending"] == 0)
+
+
+@pytest.fixture
+def project(tmp_path: Path, redis_server: RedisServer, prefix: str) -> Iterator[Project]:
+    project = Project(tmp_path / "talk", redis_server.url, prefix)
+    yield project
+    project.layer.close()
+
+
+def options_of(command: list[str]) -> WorkerOptions:
+    """Returns the parsed flags of a command that runs a worker."""
+    assert command[1:3] == ["manage.py", "runworker"]
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    WorkerOptions.add_to(parser)
+    return WorkerOptions.from_parsed({**vars(parser.parse_args(command[3:])), "verbosity": 1})
+
+
+def flags_of(probe: list[str]) -> argparse.Namespace:
+    """Returns the parsed flags of a command that probes a worker."""
+    assert probe[:2] == ["asgi-redis", "health"]
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    health.add_arguments(parser)
+    return parser.parse_args(probe[2:])
+
+
+def longest_stop(options: WorkerOptions) -> float:
+    return options.shutdown_timeout + (KILL_SECONDS if options.processes > 1 else 0.0)
+
+
+class TestSystemd:
+    text = (FILES / "talk-worker.service").read_text()
+
+    def unit(self, text: str = text) -> Any:
+        parser = configparser.ConfigParser(strict=False, interpolation=None)
+        parser.optionxform = str  # type: ignore[assignment,method-assign]
+        parser.read_string(text.replace("\\\n", " "))
+        return parser["Service"]
+
+    def test_its_times_go_together(self) -> None:
+        unit = self.unit()
+        options = options_of(shlex.split(unit["ExecStart"]))
+        assert longest_stop(options) < int(unit["TimeoutStopSec"])
+        assert int(unit["WatchdogSec"]) > SILENCE_SECONDS
+
+    @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")
+    def test_systemd_finds_no_fault_with_it(self, project: Project, tmp_path: Path) -> None:
+        unit = tmp_path / "talk-worker.service"
+        unit.write_text(self.text.replace("/srv/talk", str(project.folder)))
+        ended = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+    def test_the_command_tells_systemd_what_it_does(self, project: Project, tmp_path: Path) -> None:
+        unit = self.unit(self.text.replace("/srv/talk", str(project.folder)))
+        systemd = Systemd(str(tmp_path / "notify"))
+        usec = str(int(unit["WatchdogSec"]) * 1_000_000)
+        command = shlex.split(unit["ExecStart"])
+        with project.start(*command, NOTIFY_SOCKET=systemd.address, WATCHDOG_USEC=usec) as worker:
+            eventually(lambda: "READY=1" in systemd.lines and "WATCHDOG=1" in systemd.lines, timeout=60)
+            project.take_a_message()
+            worker.stop()
+            assert "STOPPING=1" in systemd.lines
+            assert "1 messages done" in worker.log
+        systemd.socket.close()
+
+
+class Dockerfile:
+    """The instructions of a Dockerfile."""
+
+    def __init__(self, text: str) -> None:
+        lines = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))
+        pairs = [line.split(None, 1) for line in lines.replace("\\\n", " ").splitlines() if line.strip()]
+        self.instructions = {name: argument.strip() for name, argument in pairs}
+        self.names = [name for name, _ in pairs]
+
+    def command(self, instruction: str) -> list[str]:
+        """Returns the command of an instruction, which has to be a list."""
+        _, bracket, command = self.instructions[instruction].partition("[")
+        words = json.loads(bracket + command)
+        assert all(type(word) is str for word in words)
+        return list(words)
+
+
+class Containers:
+    """The Dockerfile and the Kubernetes objects."""
+
+    def __init__(self) -> None:
+        yaml = pytest.importorskip("yaml")
+        self.dockerfile_text = (FILES / "Dockerfile").read_text()
+        self.dockerfile = Dockerfile(self.dockerfile_text)
+        self.deployment = yaml.safe_load((FILES / "kubernetes.yaml").read_text())
+        self.scaling = yaml.safe_load((FILES / "keda.yaml").read_text())
+        self.pod = self.deployment["spec"]["template"]["spec"]
+        (self.container,) = self.pod["containers"]
+
+    def command(self, kind: str) -> list[str]:
+        """Returns the command of the worker."""
+        if kind == "docker":
+            return self.dockerfile.command("CMD")
+        return [*self.container["command"], *self.container["args"]]
+
+    def probes(self, kind: str) -> list[list[str]]:
+        """Returns the commands of the probes."""
+        if kind == "docker":
+            return [self.dockerfile.command("HEALTHCHECK")]
+        names = ("startupProbe", "livenessProbe", "readinessProbe")
+        return [self.container[name]["exec"]["command"] for name in names]
+
+
+@pytest.fixture(scope="module")
+def containers() -> Containers:
+    return Containers()
+
+
+class TestContainers:
+    def test_the_image_has_what_it_needs_and_does_not_run_as_root(self, containers: Containers) -> None:
+        image = containers.dockerfile
+        assert set(image.names) <= {
+            *("FROM", "ENV", "RUN", "WORKDIR", "COPY", "USER", "STOPSIGNAL", "HEALTHCHECK", "CMD"),
+        }
+        assert image.names.index("USER") > image.names.index("RUN")
+        assert int(image.instructions["USER"]) == containers.pod["securityContext"]["runAsUser"] > 0
+        assert image.instructions["STOPSIGNAL"] == "SIGTERM"
+        extras = re.findall(r'"asgi_redis\[([\w,]+)\]>=2"', image.instructions["RUN"])[0].split(",")
+        assert set(extras) <= set(importlib.metadata.metadata("asgi_redis").get_all("Provides-Extra") or ())
+        for source in re.findall(r"^COPY (\S+) ", containers.dockerfile_text, re.MULTILINE):
+            assert (CLASSIC / source).exists()
+
+    @pytest.mark.parametrize("kind", ["docker", "kubernetes"])
+    def test_the_flags_are_those_of_the_commands(self, containers: Containers, kind: str) -> None:
+        options = options_of(containers.command(kind))
+        for probe in containers.probes(kind):
+            assert flags_of(probe).heartbeat == options.heartbeat_file
+
+    def test_a_stop_has_the_time_that_it_may_take(self, containers: Containers) -> None:
+        grace = containers.pod["terminationGracePeriodSeconds"]
+        assert longest_stop(options_of(containers.command("kubernetes"))) < grace
+        timeout = re.findall(r"docker run .*--stop-timeout (\d+)", containers.dockerfile_text)
+        assert longest_stop(options_of(containers.command("docker"))) < int(timeout[0])
+
+    def test_kubernetes_knows_each_field(self, containers: Containers) -> None:
+        kubernetes = pytest.importorskip("kubernetes_validate")
+        kubernetes.validate(containers.deployment, kubernetes.latest_version(), strict=True)
+
+    def test_the_files_of_the_worker_can_be_written_and_its_metrics_found(self, containers: Containers) -> None:
+        options = options_of(containers.command("kubernetes"))
+        assert containers.container["securityContext"]["readOnlyRootFilesystem"]
+        volumes = {volume["name"] for volume in containers.pod["volumes"]}
+        mounts = {mount["mountPath"]: mount["name"] for mount in containers.container["volumeMounts"]}
+        assert set(mounts.values()) == volumes
+        assert str(Path(str(options.heartbeat_file)).parent) in mounts
+        template = containers.deployment["spec"]["template"]["metadata"]
+        assert options.metrics_port == ("0.0.0.0", int(template["annotations"]["prometheus.io/port"]))
+        assert containers.container["ports"][0]["containerPort"] == options.metrics_port[1]
+        assert containers.deployment["spec"]["selector"]["matchLabels"] == template["labels"]
+
+    def test_what_is_scaled_is_the_deployment_by_a_metric_of_the_worker(self, containers: Containers) -> None:
+        spec = containers.scaling["spec"]
+        assert spec["scaleTargetRef"]["name"] == containers.deployment["metadata"]["name"]
+        (name,) = re.findall(r"\((runworker_\w+)", spec["triggers"][0]["metadata"]["query"])
+        assert f'"{name}"' in (ROOT / "workers" / "operations" / "metrics.py").read_text()
+
+    @pytest.mark.parametrize("kind", ["docker", "kubernetes"])
+    def test_the_probes_turn_green_with_the_worker(
+        self, containers: Containers, project: Project, tmp_path: Path, kind: str
+    ) -> None:
+        options = options_of(containers.command(kind))
+        places = {str(options.heartbeat_file): str(tmp_path / "heartbeat"), "0.0.0.0:9100": "127.0.0.1:0"}
+
+        def here(command: list[str]) -> list[str]:
+            text = "\n".join(command)
+            for place, ours in places.items():
+                text = text.replace(place, ours)
+            return text.split("\n")
+
+        def results() -> list[int]:
+            return [
+                subprocess.run(here(probe), env=project.environment, capture_output=True, check=False).returncode
+                for probe in containers.probes(kind)
+            ]
+
+        assert set(results()) == {1}
+        with project.start(*here(containers.command(kind))) as worker:
+            eventually(lambda: set(results()) == {0}, timeout=60)
+            project.take_a_message()
+            worker.stop()
+            assert "1 messages done" in worker.log
+        assert results()[-1] == int(kind == "kubernetes")  # readiness, which goes with the beginning of a stop
+
+
+class TestSupervisord:
+    path = FILES / "supervisord.conf"
+
+    def test_its_times_go_together(self) -> None:
+        parser = configparser.RawConfigParser()
+        parser.read(self.path)
+        program = parser["program:worker"]
+        assert longest_stop(options_of(shlex.split(program["command"]))) < int(program["stopwaitsecs"])
+        assert program["stopsignal"] == "TERM"
+
+    def test_it_starts_the_worker_and_stops_it_in_order(self, project: Project) -> None:
+        pytest.importorskip("supervisor")
+        shutil.copy(self.path, project.folder)
+        log = project.folder / "worker.log"
+        command = [sys.executable, "-m", "supervisor.supervisord", "--nodaemon", "--configuration", self.path.name]
+        with project.start(*command) as supervisord:
+            eventually(lambda: log.read_text().count("Listening on") == 2, timeout=60)
+            status = [sys.executable, "-m", "supervisor.supervisorctl", "-c", self.path.name, "status"]
+            ended = subprocess.run(status, cwd=project.folder, capture_output=True, text=True, check=False)
+            assert re.match(r"worker +(STARTING|RUNNING) ", ended.stdout), ended
+            project.take_a_message()
+            supervisord.stop()
+        assert "1 messages done" in log.read_text()
+        assert "Stopped; all worker processes have ended" in log.read_text()
+
+
+class TestProcfile:
+    def test_its_processes_start_and_stop_in_order(self, project: Project) -> None:
+        pytest.importorskip("honcho")
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            port = found.getsockname()[1]
+        with project.start(sys.executable, "-m", "honcho", "start", "--no-colour", "--port", str(port)) as honcho:
+            eventually(lambda: honcho.log.count("Listening on") == 2, timeout=60)
+            eventually(lambda: f"running on http://127.0.0.1:{port}" in honcho.log, timeout=60)
+            project.take_a_message()
+            honcho.signal(signal.SIGTERM)
+            assert honcho.wait(30) == 128 + signal.SIGTERM
+            assert "SIGKILL" not in honcho.log
+            assert re.search(r"bot\.1 +\| .* 1 messages done", honcho.log), honcho.log
+            for name in ("worker", "bot"):
+                assert f"{name}.1 stopped (rc=0)" in honcho.log
+
+    def test_a_stop_is_shorter_than_honcho_waits(self) -> None:
+        manager = pytest.importorskip("honcho.manager")
+        for line in (CLASSIC / "Procfile").read_text().splitlines():
+            if "runworker" in line:
+                assert (
+                    int(re.findall(r"--shutdown-timeout \$\{SHUTDOWN_TIMEOUT:-(\d+)\}$", line)[0]) < manager.KILL_WAIT
+                )
