@@ -382,7 +382,8 @@ def reading_layer(acl_server, prefix):
     name = f"reader.{prefix}"
     with redis.Redis(**admin, protocol=2) as client, RedisChannelLayer(hosts=[admin], **settings) as filled:
         fill(filled)
-        client.execute_command("ACL", "SETUSER", name, "on", ">pw", f"%R~{prefix}*", *READ_ONLY)
+        own = f"%R~{prefix}*" if client.info()["redis_version"] >= "7" else f"~{prefix}*"
+        client.execute_command("ACL", "SETUSER", name, "on", ">pw", own, *READ_ONLY)
         with RedisChannelLayer(hosts=[{**host, "username": name, "password": "pw"}], **settings) as layer:
             yield layer
         client.execute_command("ACL", "DELUSER", name)
