@@ -147,7 +147,7 @@ class Inspector(Protocol):
 
     def purge(self, channel: str) -> int:
         """
-        Delete the messages of a channel; return how many there were.
+        Delete the messages of a channel; return how many had not expired.
 
         Its counters stay, and so do messages that are delayed or wait for room in the channel. A process-local name
         must end in ``!``.

@@ -119,7 +119,8 @@ class RedisInspector:
     def purge(self, channel: str) -> int:
         self._rules.valid_channel_name(channel, receive=True)
         numbers = place(channel, len(self._shards))[1]
-        requests = [(self._shards[number], self._operations[number].purge(channel)) for number in numbers]
+        expiry = self._rules.expiry
+        requests = [(self._shards[number], self._operations[number].purge(channel, expiry)) for number in numbers]
         return sum(execute_on_shards(requests))
 
     # Reading

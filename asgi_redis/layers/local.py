@@ -71,9 +71,8 @@ class RedisLocalChannelLayer(RedisChannelLayer):
             select(SharedOptions, options),
         )
         self.crosses_processes = self._local.crosses_processes
-        self.inspector = self._inspector(lambda queue: not is_normal(queue))
-        if self._local.inspector is not None:
-            self.inspector = LocalInspector(self.inspector, self._local.inspector)
+        remote = self._inspector(lambda queue: not is_normal(queue))
+        self.inspector = LocalInspector(remote, self._local.inspector)
         store = StoreSource(self._local, self._local.receiver)
         self._receiver = LocalReceiver(store, self._shards, self._keys, self.decoder, self, self._counts)
         self.delayed = DelayedMessages(

@@ -26,6 +26,8 @@ _CHUNK = 1000  # channels of a group that are served in one step
 class StoreChannelLayer(BaseChannelLayer):
     """The base of the layers without a server. Threads and greenlets may share it."""
 
+    inspector: StoreInspector
+
     def __init__(self, store: Store, **options: Unpack[CommonOptions]) -> None:
         super().__init__(**options)
         self.store = store

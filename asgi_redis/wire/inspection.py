@@ -103,9 +103,9 @@ class InspectionOperations:
         packed = command(b"ZRANGE", self._keys.waiting_queues, b"%d" % position, last)
         return Operation(packed, lambda names: [self._keys.waiting(name) for name in names])
 
-    def purge(self, name: str) -> Operation:
-        """Delete a queue. Reads as how many messages it held."""
-        return run_script(scripts.PURGE, (self.queue(name),), (), int)
+    def purge(self, name: str, expiry: float) -> Operation:
+        """Delete a queue. Reads as how many messages it held that had not expired."""
+        return run_script(scripts.PURGE, (self.queue(name),), (number(expiry),), int)
 
 
 def sizes(keys: Sequence[bytes]) -> Operation:

@@ -1,11 +1,14 @@
 -- Delete a queue, with all its messages.
 --
--- KEYS[1] queue sorted set {prefix}{channel}
--- Returns how many messages it held, with those that have expired.
+-- KEYS[1] queue  sorted set {prefix}{channel}; score: Unix seconds
+-- ARGV[1] expiry seconds, may be a fraction
+-- Returns how many messages it held that had not expired.
 --
 -- Atomic, because no message may come or go between the count and the end.
-local queue = KEYS[1]
+local queue, expiry = KEYS[1], ARGV[1]
+local call = redis.call
 
-local length = redis.call('ZCARD', queue)
-redis.call('UNLINK', queue)
-return length
+-- include _clock
+local number = call('ZCOUNT', queue, string.format('%.17g', now - expiry), '+inf')
+call('UNLINK', queue)
+return number

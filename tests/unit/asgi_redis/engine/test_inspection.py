@@ -370,6 +370,13 @@ def test_purge_deletes_the_messages_and_leaves_counters_and_others(layer_for, th
     assert layer.receive(["single?x"]) == ("single?x", {"number": 2})
 
 
+def test_purge_does_not_count_what_has_expired(layer, client):
+    layer.send("work", {})
+    client.zadd(f"{layer.prefix}work", {b"expired": time.time() - layer.expiry - 5})
+    assert layer.inspector.purge("work") == 1
+    assert not client.exists(f"{layer.prefix}work")
+
+
 # Users without write access
 
 

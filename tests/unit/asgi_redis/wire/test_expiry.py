@@ -64,6 +64,10 @@ def channel_statistics(client, queue):
     return run(client, scripts.CHANNEL_STATISTICS, [queue, queue + "c"], EXPIRY)[0] == 0
 
 
+def purge(client, queue):
+    return run(client, scripts.PURGE, [queue], EXPIRY) == 0
+
+
 def group_expire(client, group):
     return run(client, scripts.GROUP_EXPIRE, [group], EXPIRY, 10)[1] == 0
 
@@ -76,6 +80,7 @@ CALLS = (
     receive,
     receive_behind_a_flood,
     channel_statistics,
+    purge,
     group_expire,
 )
 

@@ -1,0 +1,1 @@
+"""``python -m benchmarks.monitoring``: the cost of seeing what is going on."""

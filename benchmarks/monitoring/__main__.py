@@ -1,0 +1,98 @@
+"""
+``python -m benchmarks.monitoring``: the cost of seeing what is going on.
+
+To be called in the root of the checkout, with the extra ``tests``, on Linux, with ``redis-server`` on the PATH. ::
+
+    python -m benchmarks.monitoring                    # all of it
+    python -m benchmarks.monitoring --quick            # one short round: does it work?
+    python -m benchmarks.monitoring --only looking     # the parts whose names match
+    python -m benchmarks.monitoring --json all.json    # keeps every sample
+
+The parts
+=========
+
+looking
+    A sweep of ``layer.inspector``, and ``asgi_redis.monitor.Monitor``, on a Redis with 1,000,000 keys, 100,000 of
+    which are channels with messages, and 100,000 others their counters. The sweep makes no pauses; the monitor rests
+    nine times as long as it asks, and is measured from its start to the end of its first sweep. The longest command
+    is that of Redis's SLOWLOG. Another client sends a PING every two milliseconds meanwhile, and without either. The
+    server is pinned to one CPU, where it has real-time priority if that is allowed: other programs there would make
+    its commands longer. The best of the rounds counts for the longest command and the longest PING, and the median
+    for the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import redis
+
+from asgi_redis.embedded import RedisServer
+
+from ..cluster.figures import Figures
+from ..command import cpu_model, matching, run, say
+from . import looking
+
+
+class Amount(NamedTuple):
+    """How much is measured."""
+
+    rounds: int
+    scale: float  # of the numbers of keys
+
+
+Measure = Callable[[Figures, Amount], None]
+FULL = Amount(3, 1.0)
+QUICK = Amount(1, 0.005)
+
+
+def _looking(figures: Figures, amount: Amount) -> None:
+    looking.measure(figures, amount.rounds, int(1_000_000 * amount.scale), int(100_000 * amount.scale))
+
+
+PARTS: dict[str, Measure] = {"looking": _looking}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return the exit code."""
+    arguments = _parser().parse_args(argv)
+    amount = QUICK if arguments.quick else FULL
+    amount = amount._replace(rounds=arguments.rounds or amount.rounds)
+    figures, about = Figures(), []
+    for name in matching(PARTS, arguments.only, str):
+        loads, began = [os.getloadavg()[0]], time.monotonic()
+        say(f"{name}: load average {loads[0]:.1f}")
+        PARTS[name](figures, amount)
+        loads.append(os.getloadavg()[0])
+        about.append(
+            f"{name}: {amount.rounds} rounds, {time.monotonic() - began:.0f} s in all; load average {loads[0]:.1f} "
+            f"before, {loads[1]:.1f} after."
+        )
+    machine = f"{cpu_model()}, {os.cpu_count()} CPUs; {platform.system()} {platform.release()}"
+    versions = f"Redis {RedisServer([]).version}; Python {platform.python_version()}; redis-py {redis.__version__}"
+    about.append(f"{machine}; {versions}; {time.strftime('%Y-%m-%d')}.")
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"about": about, "figures": figures.to_json()}, indent=1))
+    print("\n\n".join(["\n".join(about), *figures.tables()]))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    description = "The cost of seeing what is going on."
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.monitoring", description=description)
+    parser.add_argument("--quick", action="store_true", help="one short round, to see that everything works")
+    parser.add_argument("--only", metavar="REGEX", default="", help="parts whose name matches")
+    parser.add_argument("--rounds", type=int, metavar="N", help=f"rounds ({FULL.rounds}; 1 with --quick)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample")
+    return parser
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,25 @@
+"""``benchmarks.monitoring``: that it measures, not how much anything costs."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from benchmarks.monitoring.__main__ import main
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it pins its server to a processor")
+
+
+def test_looking_has_the_load_of_a_sweep_and_of_a_monitor(capsys, tmp_path):
+    kept = tmp_path / "kept.json"
+    assert main(["--quick", "--only", "looking", "--json", str(kept)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "Looking at 5,000 keys, 500 of them channels" in lines
+    for name in ("duration", "longest command", "commands "):
+        (line,) = [line for line in lines if line.startswith(name)]
+        _, sweep, monitor = line.split()[-3:]
+        assert float(sweep.replace(",", "")) > 0
+        assert float(monitor.replace(",", "")) > 0
+    assert json.loads(kept.read_text())["figures"]
