@@ -52,6 +52,10 @@ class Registry(Protocol):
         """Leave a request for a process; return whether the process is in the registry."""
 
 
+SERVERS_SECONDS = 1.1
+"""How long servers may take to tell of themselves; the error of one that hangs takes a second."""
+
+
 class ServerFacts(NamedTuple):
     """
     A server of a layer, as it answers now.
@@ -122,8 +126,12 @@ class Inspector(Protocol):
     ``redis.exceptions.RedisError`` where a server cannot be reached.
     """
 
-    def servers(self) -> list[ServerFacts]:
-        """Return the servers of the layer; none for a layer that needs no server."""
+    def servers(self, timeout: float = SERVERS_SECONDS) -> list[ServerFacts]:
+        """
+        Return the servers of the layer; none for a layer that needs no server.
+
+        A server that takes longer than ``timeout`` seconds has an error.
+        """
 
     def sweep(self) -> Iterator[Found]:
         """

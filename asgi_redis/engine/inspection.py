@@ -7,7 +7,7 @@ from typing import Any
 
 from asgi_redis.connection import Shard, execute_on_shards
 from asgi_redis.engine.codec import MessageDecoder
-from asgi_redis.engine.facts import DelayedFacts, Found, Inspector, PeekedMessage, ServerFacts
+from asgi_redis.engine.facts import SERVERS_SECONDS, DelayedFacts, Found, Inspector, PeekedMessage, ServerFacts
 from asgi_redis.engine.rules import CallRules
 from asgi_redis.engine.server_facts import server_facts
 from asgi_redis.engine.sweep import KEYS_AT_ONCE, ShardSweep
@@ -49,8 +49,8 @@ class RedisInspector:
         self._wanted = wanted
         self._operations = [InspectionOperations(of_shard) for of_shard in keys]
 
-    def servers(self) -> list[ServerFacts]:
-        return server_facts(self._read_only)
+    def servers(self, timeout: float = SERVERS_SECONDS) -> list[ServerFacts]:
+        return server_facts(self._read_only, timeout)
 
     def sweep(self) -> Iterator[Found]:
         return ShardSweep(self._read_only, self._keys, self._wanted).steps()
@@ -156,8 +156,8 @@ class LocalInspector:
         self._remote = remote
         self._local = local
 
-    def servers(self) -> list[ServerFacts]:
-        return [*self._remote.servers(), *self._local.servers()]
+    def servers(self, timeout: float = SERVERS_SECONDS) -> list[ServerFacts]:
+        return [*self._remote.servers(timeout), *self._local.servers(timeout)]
 
     def sweep(self) -> Iterator[Found]:
         for found in self._local.sweep():
@@ -184,8 +184,8 @@ class ServerInspector:
         self._shards = shards
         self._rules = rules
 
-    def servers(self) -> list[ServerFacts]:
-        return server_facts(self._shards)
+    def servers(self, timeout: float = SERVERS_SECONDS) -> list[ServerFacts]:
+        return server_facts(self._shards, timeout)
 
     def sweep(self) -> Iterator[Found]:
         return iter(())

@@ -12,19 +12,18 @@ from redis.exceptions import RedisError, ResponseError
 from asgi_redis.connection import Server, Shard
 from asgi_redis.engine.facts import ServerFacts
 from asgi_redis.exceptions import UnsupportedRedis
-from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS, start_or_run
+from asgi_redis.process.time_limits import start_or_run
 from asgi_redis.wire.server import info, ping
 
-_ANSWER_SECONDS = HANG_TIMEOUT_SECONDS + 0.1  # its error after that time says more
 _INFO = info()
 _PING = ping()
 
 
-def server_facts(shards: Sequence[Shard]) -> list[ServerFacts]:
+def server_facts(shards: Sequence[Shard], timeout: float) -> list[ServerFacts]:
     """
     Return the facts about the servers of some shards, each once.
 
-    All are asked at the same time, and each has about a second to answer. Raises nothing where one cannot be reached.
+    All are asked at the same time, and have ``timeout`` seconds to answer. Raises nothing where one is away.
     """
     found: list[ServerFacts | None] = []
     outcomes: SimpleQueue[tuple[int, ServerFacts]] = SimpleQueue()
@@ -41,14 +40,14 @@ def server_facts(shards: Sequence[Shard]) -> list[ServerFacts]:
             start_or_run(functools.partial(_put, outcomes, len(found), ask), f"asking {server.host} for facts")
             names.append(server.host.name)
             found.append(None)
-    deadline = time.monotonic() + _ANSWER_SECONDS
+    deadline = time.monotonic() + timeout
     while None in found:
         try:
             position, facts = outcomes.get(timeout=max(0.0, deadline - time.monotonic()))
         except Empty:
             break
         found[position] = facts
-    late = f"no answer within {HANG_TIMEOUT_SECONDS:g} s"
+    late = f"no answer within {timeout:g} s"
     return [ServerFacts(name, late) if facts is None else facts for name, facts in zip(names, found)]
 
 

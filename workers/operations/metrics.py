@@ -1,9 +1,8 @@
 """
 ``--metrics-port``: metrics for Prometheus, over HTTP.
 
-The worker counts its messages as it runs them. The messages that wait in the channel layer are looked up for each
-scrape, for all channels at once and no longer than ``LOOKUP_SECONDS``. Where that fails those samples are missing,
-and ``runworker_layer_up`` is 0.
+The worker counts its messages as it runs them. The metrics of its channel layer are those of
+``workers.operations.layer_metrics``. ``docs/metrics.rst`` has the list of all.
 """
 
 from __future__ import annotations
@@ -12,40 +11,20 @@ import bisect
 import itertools
 import logging
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Callable, Literal
+from collections.abc import Callable, Iterator
 
-from redis.exceptions import RedisError
-
-from asgi_redis.exceptions import ChannelLayerError
-from asgi_redis.layers.base import BaseChannelLayer
-from asgi_redis.wire.message import ChannelStatistics
 from asgi_redis.wire.names import queue_of
 from workers.exceptions import ConfigurationError
 from workers.operations.exposition import family, heading, labels, sample
 from workers.operations.http import HttpServer
+from workers.operations.layer_metrics import LayerMetrics
 from workers.runtime.hooks import HookedWorker, LifecycleHook
 
 logger = logging.getLogger(__name__)
 
 BUCKETS_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 300)
-LOOKUP_SECONDS = 0.6
-
-Statistics = Mapping[str, ChannelStatistics]
-StatisticsKey = Literal["messages_pending", "messages_max_age", "messages_expired"]
-
-# The key in the statistics of a channel; the kind, name and help text of the metric.
-_LOOKED_UP: tuple[tuple[StatisticsKey, str, str, str], ...] = (
-    ("messages_pending", "gauge", "runworker_queue_messages", "Messages that wait in the channel"),
-    ("messages_max_age", "gauge", "runworker_queue_age_seconds", "How long the oldest of them has waited"),
-    (
-        "messages_expired",
-        "counter",
-        "runworker_queue_expired_total",
-        "Messages that expired before they were received",
-    ),
-)
 
 
 class MetricsServer(LifecycleHook):
@@ -123,12 +102,13 @@ class WorkerMetrics:
         self._worker = worker
         self._labels = {} if process is None else {"process": process}
         self._channels = {name: ChannelMetrics(labels({"channel": name, **self._labels})) for name in worker.channels}
-        self._lookup = StatisticsLookup(worker.channel_layer, worker.channels)
+        self._of_layer = LayerMetrics(worker.channel_layer, worker.channels)
         worker.dispatcher.observers.append(self._count)
 
     def text(self, with_layer: bool = True) -> str:
         """Return the metrics; ``with_layer``: and those of the layer, for all workers."""
-        return "".join([*self._of_process(), *(self._of_layer() if with_layer else ())])
+        of_layer = self._of_layer.text(self._worker.popping) if with_layer else ()
+        return "".join([*self._of_process(), *of_layer])
 
     def _count(self, channel: str, consumer: str, seconds: float, failed: bool) -> None:
         self._channels[queue_of(channel)].count(seconds, failed)
@@ -144,51 +124,19 @@ class WorkerMetrics:
         yield heading("runworker_duration_seconds", "histogram", "How long they ran")
         yield from (of.histogram() for _, of in channels)
         yield family("runworker_in_progress", "gauge", "Messages in progress", in_progress)
+        yield from self._of_slots()
         undecodable = self._worker.channel_layer.undecodable_count
         if undecodable is not None:
             text = "Messages that were dropped because they could not be decoded or decrypted"
             yield family("runworker_undecodable_total", "counter", text, [(labels(self._labels), undecodable)])
 
-    def _of_layer(self) -> Iterator[str]:
-        if not self._lookup.possible:
-            return
-        # During an outage a lookup would last until its end.
-        found = self._lookup.statistics() if self._worker.popping else None
-        text = "Whether the channel layer has said what waits"
-        yield family("runworker_layer_up", "gauge", text, [("", int(bool(found)))])
-        for key, kind, name, text in _LOOKED_UP:
-            values = [(labels({"channel": channel}), of[key]) for channel, of in (found or {}).items() if key in of]
-            if values:
-                yield family(name, kind, text, values)
-
-
-class StatisticsLookup:
-    """Looks up the statistics of channels; no more than one thread waits for them."""
-
-    def __init__(self, channel_layer: BaseChannelLayer, channels: Sequence[str]) -> None:
-        self._layer = channel_layer
-        self._channels = channels
-        self._thread: threading.Thread | None = None
-        self._found: Statistics | None = None
-        self.possible = "statistics" in channel_layer.extensions
-
-    def statistics(self) -> Statistics | None:
-        """
-        Return the statistics by channel; None when they take ``LOOKUP_SECONDS``.
-
-        They leave out channels that the layer refuses. While a server hangs, scrapes do not add threads.
-        """
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._look_up, name="statistics", daemon=True)
-            self._thread.start()
-        self._thread.join(LOOKUP_SECONDS)
-        return None if self._thread.is_alive() else self._found
-
-    def _look_up(self) -> None:
-        self._found = None
-        try:
-            self._found = self._layer.many_channel_statistics(self._channels)
-        except (RedisError, ChannelLayerError, OSError) as error:
-            logger.debug("No statistics: %s: %s", type(error).__name__, error)
-        except Exception:
-            logger.exception("No statistics")
+    def _of_slots(self) -> Iterator[str]:
+        worker, labelled = self._worker, labels(self._labels)
+        pulled = time.time() - (time.monotonic() - worker.pulled_at)
+        running = len(worker.dispatcher.running())
+        yield family(
+            "runworker_slots", "gauge", "Messages that the process can run at once", [(labelled, worker.pool.size)]
+        )
+        yield family("runworker_slots_busy", "gauge", "Slots that run a message", [(labelled, running)])
+        text = "When the process last gave a sign of life of pulling, in Unix seconds"
+        yield family("runworker_last_pull_timestamp_seconds", "gauge", text, [(labelled, pulled)])

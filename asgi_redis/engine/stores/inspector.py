@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from asgi_redis.engine.codec import MessageDecoder
-from asgi_redis.engine.facts import DelayedFacts, Found, PeekedMessage, ServerFacts
+from asgi_redis.engine.facts import SERVERS_SECONDS, DelayedFacts, Found, PeekedMessage, ServerFacts
 from asgi_redis.engine.rules import CallRules
 from asgi_redis.engine.stores.store import Store
 
@@ -18,7 +18,7 @@ class StoreInspector:
         self._decoder = decoder
         self._rules = rules
 
-    def servers(self) -> list[ServerFacts]:
+    def servers(self, timeout: float = SERVERS_SECONDS) -> list[ServerFacts]:
         """Return no servers: there are none."""
         return []
 
