@@ -1,9 +1,9 @@
 // A picture over time, of the figures that this page has been told.
 
-import {build, count, fill} from "./dom.js";
+import {build, count, fill, part} from "./dom.js";
 
 const SPAN_SECONDS = 600;
-const SHORTEST_SECONDS = 60;
+const SHORTEST_SECONDS = 30;
 const GAP_SECONDS = 12; // without figures: the line is broken there
 const HEIGHT = 92;
 const TOP = 14;
@@ -25,8 +25,8 @@ function round(value) {
 export class Chart {
   constructor(holder, {title, format, least}) {
     Object.assign(this, {title, format, least, points: []});
-    this.figure = build(["figure", {},
-      ["figcaption", {}, ["span", {class: "what"}, title], ["span", {class: "span"}]], ["div", {class: "now"}]]);
+    const caption = part("figcaption", {}, part("span", {}, title), part("span", {class: "span"}));
+    this.figure = build(part("figure", {}, caption, part("div", {class: "now"})));
     this.svg = shape("svg", {role: "img"});
     this.figure.append(this.svg);
     holder.append(this.figure);
@@ -51,19 +51,21 @@ export class Chart {
     const end = this.points.at(-1);
     const labels = Object.keys(end.values);
     const span = Math.max(SHORTEST_SECONDS, end.time - this.points[0].time);
-    const minutes = count(Math.max(1, Math.round(span / 60)), "minute");
+    const words = span < 90 ? count(Math.round(span), "second") : count(Math.round(span / 60), "minute");
     const all = this.points.flatMap(({values}) => labels.map(label => values[label] || 0));
     const top = round(Math.max(this.least, ...all));
     const width = this.svg.clientWidth || 300;
     const x = time => width - (end.time - time) / span * width;
     const y = value => HEIGHT - 1 - value / top * (HEIGHT - TOP - 1);
-    fill(this.figure.querySelector(".span"), [`last ${minutes}`]);
-    fill(this.figure.querySelector(".now"), labels.map((label, index) => ["div", {},
-      ["b", {}, this.format(end.values[label])], ["span", {}, ["i", {class: `series-${index % 4}`}], label]]));
+    fill(this.figure.querySelector(".span"), [`last ${words}`]);
+    fill(this.figure.querySelector(".now"), labels.map((label, index) => part("div", {},
+      part("b", {}, this.format(end.values[label])),
+      part("span", {}, part("i", {class: `series-${index % 4}`}), label))));
     const rules = [0, top].map(value => shape("line", {class: "rule", x1: 0, x2: width, y1: y(value), y2: y(value)}));
     const lines = labels.flatMap((label, index) => this.lines(label, index % 4, x, y, labels.length === 1));
     this.svg.replaceChildren(...rules, shape("text", {x: 0, y: 10}, this.format(top)), ...lines);
-    this.svg.setAttribute("aria-label", `${this.title}, last ${minutes}: ${labels.map(label => this.words(label)).join("; ")}`);
+    const said = labels.map(label => this.words(label)).join("; ");
+    this.svg.setAttribute("aria-label", `${this.title}, last ${words}: ${said}`);
   }
 
   lines(label, series, x, y, filled) {

@@ -1,11 +1,20 @@
 // Elements from descriptions, and numbers as people read them. Text goes in as text, never as HTML.
 
-const ROLES = {table: "table", caption: "caption", thead: "rowgroup", tbody: "rowgroup", tr: "row", td: "cell"};
+const ROLES = {table: "table", thead: "rowgroup", tbody: "rowgroup", tr: "row", td: "cell"};
 
-/** Makes a node of a string, or of [tag, attributes, ...children]. */
-export function build(part) {
-  if (!Array.isArray(part)) return document.createTextNode(String(part));
-  const [tag, attributes, ...children] = part;
+class Part {
+  constructor(tag, attributes, children) {
+    Object.assign(this, {tag, attributes, children});
+  }
+}
+
+/** Describes an element. No JSON from a server is such a description. */
+export const part = (tag, attributes, ...children) => new Part(tag, attributes, children);
+
+/** Makes a node of a description, and a text of anything else. */
+export function build(described) {
+  if (!(described instanceof Part)) return document.createTextNode(String(described));
+  const {tag, attributes, children} = described;
   const node = document.createElement(tag);
   // Style sheets that take a table apart would take its roles, too.
   if (ROLES[tag]) node.setAttribute("role", ROLES[tag]);
@@ -33,26 +42,40 @@ export function write(node, text) {
 const whole = new Intl.NumberFormat("en", {maximumFractionDigits: 0});
 const precise = new Intl.NumberFormat("en", {maximumSignificantDigits: 2});
 
-export const number = value => (value !== 0 && Math.abs(value) < 10 ? precise : whole).format(value);
+export const UNKNOWN = "–";
+
+/** Makes a format for numbers of one for anything: a report may hold what it likes. */
+const numeric = format => value => Number.isFinite(value) ? format(value) : UNKNOWN;
+
+export const number = numeric(value => (value !== 0 && Math.abs(value) < 10 ? precise : whole).format(value));
 
 export const count = (value, one, many = `${one}s`) => `${whole.format(value)} ${value === 1 ? one : many}`;
 
-export function seconds(value) {
+function pair(size, unit, large, small) {
+  const rest = Math.floor((size % unit) / (unit === 86400 ? 3600 : unit / 60));
+  return `${Math.floor(size / unit)} ${large}${rest ? ` ${rest} ${small}` : ""}`;
+}
+
+export const seconds = numeric(value => {
   const size = Math.abs(value);
   if (size < 1) return `${number(value * 1000)} ms`;
   if (size < 60) return `${number(value)} s`;
-  if (size < 3600) return `${Math.floor(size / 60)} min ${Math.floor(size % 60)} s`;
-  if (size < 86400) return `${Math.floor(size / 3600)} h ${Math.floor((size % 3600) / 60)} min`;
-  return `${Math.floor(size / 86400)} d ${Math.floor((size % 86400) / 3600)} h`;
-}
+  if (size < 3600) return pair(size, 60, "min", "s");
+  if (size < 86400) return pair(size, 3600, "h", "min");
+  return pair(size, 86400, "d", "h");
+});
 
-export function bytes(value) {
+export const bytes = numeric(value => {
   const power = value < 1 ? 0 : Math.min(4, Math.floor(Math.log2(value) / 10));
   return `${number(value / 1024 ** power)} ${["B", "KiB", "MiB", "GiB", "TiB"][power]}`;
-}
+});
 
 /** A bar below a number; the number is what is read aloud. */
-export const bar = (value, limit, weight = "") => ["div", {class: "bar", "aria-hidden": "true", "data-weight": weight},
-  ["i", {width: `${Math.round(100 * Math.min(1, value / limit || 0))}%`}]];
+export function bar(value, limit, weight = "") {
+  const width = `${Math.round(100 * Math.min(1, value / limit || 0))}%`;
+  return part("div", {class: "bar", "aria-hidden": "true", "data-weight": weight}, part("i", {width}));
+}
 
-export const mark = (text, weight = "") => ["span", {class: "mark", "data-weight": weight}, text];
+/** Words behind a name; the space is for those who listen. */
+export const marks = words => words.flatMap(([text, weight = ""]) =>
+  [" ", part("span", {class: "mark", "data-weight": weight}, text)]);

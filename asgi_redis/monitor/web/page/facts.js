@@ -1,14 +1,25 @@
 // What of the facts stands in which table, and what is worth an alert.
 
-import {bar, bytes, count, mark, number, seconds} from "./dom.js";
+import {UNKNOWN, bar, bytes, count, marks, number, part, seconds} from "./dom.js";
 
 const HEAVY = new Set(["full", "no reader"]);
+const TROUBLES = {
+  "full": "is full and refuses messages",
+  "no reader": "has messages and no worker reads it",
+  "unread": "has messages that are not being read",
+};
 const LATE_SECONDS = 6; // for reports, which come every two
 const STUCK_SECONDS = 30;
+const MOST_NAMES = 3; // of the channels that a worker reads
+const MOST_RUNNING = 5; // consumers of a worker
 
 const weight = word => HEAVY.has(word) ? "red" : "";
+/** The marks of a channel: one that has no reader is of course unread. */
+const told = ({marks: words}) => words.filter(word => word !== "unread" || !words.includes("no reader"));
+
+const named = name => part("span", {class: "name"}, name);
 const figure = (label, key, format = number) => ({
-  label, kind: "number", value: row => row[key] || 0, parts: row => row[key] ? [format(row[key])] : ["–"],
+  label, kind: "number", value: row => row[key] || 0, parts: row => row[key] ? [format(row[key])] : [UNKNOWN],
 });
 
 export const channels = {
@@ -19,12 +30,13 @@ export const channels = {
   columns: [
     {
       label: "Channel", value: row => row.channel,
-      parts: row => [["span", {class: "name"}, row.channel], ...row.marks.map(word => mark(word, weight(word)))],
+      parts: row => [named(row.channel), ...marks(told(row).map(word => [word, weight(word)]))],
     },
     {
       label: "Waiting", kind: "number", value: row => row.waiting,
-      parts: row => [row.capacity ? `${number(row.waiting)} of ${number(row.capacity)}` : number(row.waiting),
-        ...(row.capacity ? [bar(row.waiting, row.capacity, row.waiting >= row.capacity ? "red" : "")] : [])],
+      parts: ({waiting, capacity}) => [
+        `${number(waiting)} of ${number(capacity)}`, bar(waiting, capacity, waiting >= capacity ? "red" : ""),
+      ],
     },
     figure("Oldest", "oldest", seconds),
     figure("In/s", "in_per_second"),
@@ -38,29 +50,42 @@ export const channels = {
   ],
 };
 
+const list = value => Array.isArray(value) ? value : [];
+const scalar = value => typeof value === "object" ? UNKNOWN : value;
+const scalars = fields => Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, scalar(value)]));
+
+/** The processes in a role. Their reports get the shape that they should have: anything may stand in them. */
+export const processes = (snapshot, role) => snapshot.processes.filter(row => row.role === role).map(row => ({
+  ...scalars(row),
+  channels: list(row.channels).map(scalar),
+  running: list(row.running).map(one => scalars(one || {})),
+}));
+
 const place = row => `${row.host || row.process}${row.pid ? `:${row.pid}` : ""}`;
 const since = (row, now) => row.started ? [seconds(Math.max(0, now() - row.started))] : [];
 
-function workerMarks(row) {
-  return [
-    ...(row.stopping ? [mark("stopping")] : []),
-    ...(row.popping === false ? [mark("not receiving", "red")] : []),
-    ...(row.pulled > STUCK_SECONDS && !row.stopping && row.busy < row.slots ? [mark("stuck", "red")] : []),
-    ...(row.age > LATE_SECONDS ? [mark("silent", "red")] : []),
-  ];
-}
+const lateness = row => row.age > LATE_SECONDS ? [["silent", "red"]] : [];
 
-function runningParts(row) {
-  const running = row.running || [];
+/** The states of a worker that are worth an alert, each with its weight. */
+const workerStates = row => [
+  ...(row.stopping ? [["stopping", ""]] : []),
+  ...(row.popping === false ? [["not receiving", "red"]] : []),
+  ...(row.pulled > STUCK_SECONDS && !row.stopping && row.busy < row.slots ? [["stuck", "red"]] : []),
+  ...lateness(row),
+];
+
+function runningParts({running}) {
   if (!running.length) return [];
-  const more = running.length > 5 ? [["li", {class: "soft"}, `and ${count(running.length - 5, "more", "more")}`]] : [];
-  return [["ul", {}, ...running.slice(0, 5).map(one => ["li", {},
-    ["span", {class: "name"}, one.consumer], ` on ${one.channel}, ${seconds(one.seconds)}`]), ...more]];
+  const rest = running.length - MOST_RUNNING;
+  const more = rest > 0 ? [part("li", {class: "soft"}, `and ${rest} more`)] : [];
+  const items = running.slice(0, MOST_RUNNING).map(({consumer, channel, seconds: age}) =>
+    part("li", {}, part("span", {class: "name"}, consumer), ` on ${channel}, ${seconds(age)}`));
+  return [part("ul", {}, ...items, ...more)];
 }
 
-function listed(names = []) {
-  const more = names.length > 4 ? ` and ${names.length - 4} more` : "";
-  return names.length ? [["span", {class: "soft"}, names.slice(0, 4).join(", ") + more]] : [];
+function listed(names) {
+  const more = names.length > MOST_NAMES ? ` and ${names.length - MOST_NAMES} more` : "";
+  return names.length ? [part("span", {class: "soft"}, names.slice(0, MOST_NAMES).join(", ") + more)] : [];
 }
 
 export const workers = now => ({
@@ -71,8 +96,8 @@ export const workers = now => ({
   columns: [
     {
       label: "Worker", value: place,
-      parts: row => [["span", {class: "name"}, place(row)], ...workerMarks(row),
-        ["div", {class: "soft"}, [row.pool, row.version].filter(Boolean).join(", ")]],
+      parts: row => [named(place(row)), ...marks(workerStates(row)),
+        part("div", {class: "soft"}, [row.pool, row.version].filter(Boolean).join(", "))],
     },
     {
       label: "Busy", kind: "number", value: row => row.busy || 0,
@@ -95,7 +120,7 @@ export const interfaces = now => ({
   columns: [
     {
       label: "Process", value: place,
-      parts: row => [["span", {class: "name"}, place(row)], ...(row.age > LATE_SECONDS ? [mark("silent", "red")] : [])],
+      parts: row => [named(place(row)), ...marks(lateness(row))],
     },
     figure("Websockets", "sockets"),
     figure("Requests now", "requests"),
@@ -112,8 +137,8 @@ export const servers = {
   columns: [
     {
       label: "Server",
-      parts: row => [["span", {class: "name"}, row.name], ...(row.error ? [mark("unreachable", "red"),
-        ["div", {class: "bad"}, row.error]] : [])],
+      parts: row => [named(row.name),
+        ...(row.error ? [...marks([["unreachable", "red"]]), part("div", {class: "bad"}, row.error)] : [])],
     },
     {label: "Role", parts: row => [[row.role, row.version].filter(Boolean).join(", ")].filter(Boolean)},
     figure("Latency", "latency", seconds),
@@ -121,7 +146,7 @@ export const servers = {
       label: "Memory", kind: "number",
       parts: row => row.max_memory
         ? [`${bytes(row.used_memory)} of ${bytes(row.max_memory)}`, bar(row.used_memory, row.max_memory)]
-        : row.used_memory ? [bytes(row.used_memory)] : ["–"],
+        : row.used_memory ? [bytes(row.used_memory)] : [UNKNOWN],
     },
     figure("Clients", "clients"),
     figure("Blocked", "blocked_clients"),
@@ -135,7 +160,7 @@ export const groups = {
   name: row => row.group,
   sort: {index: 1, descending: true},
   columns: [
-    {label: "Group", value: row => row.group, parts: row => [["span", {class: "name"}, row.group]]},
+    {label: "Group", value: row => row.group, parts: row => [named(row.group)]},
     figure("Members", "members"),
     figure("Processes", "processes"),
   ],
@@ -146,8 +171,11 @@ export const delayed = {
   empty: "No message is delayed.",
   name: row => row.name,
   columns: [
-    {label: "Channel", parts: row => [["span", {class: "name"}, row.channel]]},
-    {label: "Due", kind: "number", parts: row => [row.due < 0 ? `${seconds(-row.due)} ago` : `in ${seconds(row.due)}`]},
+    {label: "Channel", parts: row => [named(row.channel)]},
+    {
+      label: "Due", kind: "number",
+      parts: ({due}) => [due < 0 ? `${seconds(-due)} ago` : `in ${seconds(due)}`],
+    },
   ],
 };
 
@@ -156,10 +184,16 @@ export const peeked = {
   empty: "No message waits.",
   name: row => row.name,
   columns: [
-    {label: "Message", parts: row => [row.name, ...(row.channel ? [["div", {class: "soft name"}, row.channel]] : [])]},
+    {
+      label: "Message",
+      parts: row => [row.name, ...(row.channel ? [part("div", {class: "soft name"}, row.channel)] : [])],
+    },
     {label: "Age", kind: "number", parts: row => [seconds(row.age)]},
     {label: "Size", kind: "number", parts: row => [bytes(row.size)]},
-    {label: "Content", kind: "wide", parts: row => row.content === undefined ? [] : [["pre", {tabindex: "0"}, row.content]]},
+    {
+      label: "Content", kind: "wide",
+      parts: ({content}) => content === undefined ? [] : [part("pre", {tabindex: "0"}, content)],
+    },
   ],
 };
 
@@ -169,15 +203,16 @@ export const numbered = rows => rows.map((row, index) => ({...row, name: `${inde
 /** The alerts of a snapshot: pairs of a text, without figures that change all the time, and its weight. */
 export function alerts(snapshot) {
   const found = snapshot.error ? [[snapshot.error, "red"]] : [];
-  for (const row of snapshot.servers) if (row.error) found.push([`Server ${row.name} cannot be reached: ${row.error}`, "red"]);
+  for (const {name, error} of snapshot.servers) {
+    if (error) found.push([`Server ${name} cannot be reached: ${error}`, "red"]);
+  }
   for (const row of snapshot.channels) {
-    if (row.marks.includes("full")) found.push([`Channel ${row.channel} is full and refuses messages`, "red"]);
-    if (row.marks.includes("no reader")) found.push([`Channel ${row.channel} has messages and no worker reads it`, "red"]);
-    if (row.marks.includes("unread")) found.push([`Channel ${row.channel} has messages that are not being read`, ""]);
+    found.push(...told(row).filter(word => word in TROUBLES).map(word =>
+      [`Channel ${row.channel} ${TROUBLES[word]}`, weight(word)]));
   }
-  for (const row of snapshot.processes.filter(row => row.role === "worker")) {
-    for (const [, , text] of workerMarks(row)) found.push([`Worker ${place(row)} is ${text}`, text === "stopping" ? "" : "red"]);
+  for (const row of processes(snapshot, "worker")) {
+    found.push(...workerStates(row).map(([text, weight]) => [`Worker ${place(row)} is ${text}`, weight]));
   }
-  if (snapshot.delayed && snapshot.delayed.waiting_for_room) found.push(["Delayed messages wait for room in their channels", ""]);
+  if (snapshot.delayed.waiting_for_room) found.push(["Delayed messages wait for room in their channels", ""]);
   return found;
 }

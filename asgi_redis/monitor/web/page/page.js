@@ -1,7 +1,7 @@
 // The page: asks for the facts every two seconds, shows them, and carries out what is asked for.
 
 import {Chart} from "./chart.js";
-import {build, bytes, count, number, seconds, write} from "./dom.js";
+import {build, bytes, count, number, part, seconds, write} from "./dom.js";
 import * as facts from "./facts.js";
 import {Table} from "./table.js";
 
@@ -12,13 +12,26 @@ const NOTICE_SECONDS = 8;
 const MOST_ALERTS = 6;
 
 const at = id => document.getElementById(id);
-const state = {answer: null, answered: 0, problem: "", paused: false, alias: new URLSearchParams(location.search).get("layer"), turn: 0};
+const state = {
+  answer: null, // the last of the server
+  answered: 0, // when it came
+  problem: "", // why there is no newer one
+  paused: false,
+  alias: new URLSearchParams(location.search).get("layer"),
+  turn: 0, // of the question that is under way
+};
 let timer = 0;
 let noticeTimer = 0;
 
 const serverTime = () => state.answer.now + (Date.now() - state.answered) / 1000;
-const channels = new Table(at("channels"), {...facts.channels, actions: [{label: "Peek", act: peek}, {label: "Purge", act: purge, needs: "act"}]});
-const workers = new Table(at("workers"), {...facts.workers(serverTime), actions: [{label: "Quiet", act: quiet, needs: "act"}]});
+const channels = new Table(at("channels"), {
+  ...facts.channels,
+  actions: [{label: "Peek", act: peek}, {label: "Purge", act: purge, needs: "act"}],
+});
+const workers = new Table(at("workers"), {
+  ...facts.workers(serverTime),
+  actions: [{label: "Quiet", act: quiet, needs: "act"}],
+});
 const interfaces = new Table(at("interfaces"), facts.interfaces(serverTime));
 const servers = new Table(at("servers"), facts.servers);
 const groups = new Table(at("groups"), facts.groups);
@@ -80,7 +93,7 @@ function show() {
 function showAliases(layers, layer) {
   at("aliases").hidden = layers.length < 2;
   if (at("alias").children.length !== layers.length) {
-    at("alias").replaceChildren(...layers.map(name => build(["option", {value: name}, name])));
+    at("alias").replaceChildren(...layers.map(name => build(part("option", {value: name}, name))));
   }
   at("alias").value = layer;
 }
@@ -88,21 +101,20 @@ function showAliases(layers, layer) {
 function showRows(snapshot) {
   const wanted = at("filter").value.trim().toLowerCase();
   const shown = snapshot.channels.filter(row => row.channel.toLowerCase().includes(wanted));
-  const byRole = role => snapshot.processes.filter(row => row.role === role);
+  const atWork = facts.processes(snapshot, "worker");
   channels.show(shown);
-  workers.show(byRole("worker"));
-  interfaces.show(byRole("interface"));
+  workers.show(atWork);
+  interfaces.show(facts.processes(snapshot, "interface"));
   servers.show(snapshot.servers);
   groups.show(snapshot.groups);
-  const of = snapshot.delayed || {messages: 0, first: []};
+  const of = snapshot.delayed;
   delayed.show(facts.numbered(of.first));
-  const slots = byRole("worker").reduce((sum, row) => sum + (row.slots || 0), 0);
-  const busy = byRole("worker").reduce((sum, row) => sum + (row.busy || 0), 0);
+  const sum = key => atWork.reduce((total, row) => total + (Number.isFinite(row[key]) ? row[key] : 0), 0);
   const total = snapshot.channels.length;
   write(at("channels-note"), `${wanted ? `${shown.length} of ${count(total, "channel")}` : count(total, "channel")}, `
     + `${count(snapshot.totals.waiting || 0, "message waits", "messages wait")}`
     + (snapshot.complete ? "" : ", still looking through the keys"));
-  write(at("workers-note"), slots ? `${number(busy)} of ${count(slots, "slot")} busy` : "");
+  write(at("workers-note"), sum("slots") ? `${number(sum("busy"))} of ${count(sum("slots"), "slot")} busy` : "");
   write(at("delayed-note"), of.messages ? count(of.messages, "message") + (of.waiting_for_room
     ? `, ${number(of.waiting_for_room)} of them due and waiting for room` : "") : "");
 }
@@ -126,7 +138,9 @@ function showState() {
   at("state").dataset.state = kind;
   write(at("state"), text);
   const found = state.answer ? facts.alerts(state.answer.snapshot) : [];
-  if (kind === "stale") found.unshift([`These figures are not live: ${state.problem || "the monitor waits for the layer"}`, "red"]);
+  if (kind === "stale") {
+    found.unshift([`These figures are not live: ${state.problem || "the monitor waits for the layer"}`, "red"]);
+  }
   showAlerts(found);
 }
 
@@ -137,7 +151,8 @@ function showAlerts(found) {
   const texts = new Set(first.map(([text]) => text));
   for (const item of [...list.children]) if (!texts.has(item.textContent)) item.remove();
   first.forEach(([text, weight], index) => {
-    const item = [...list.children].find(one => one.textContent === text) || build(["li", {"data-weight": weight}, text]);
+    const item = [...list.children].find(one => one.textContent === text)
+      || build(part("li", {"data-weight": weight}, text));
     if (list.children[index] !== item) list.insertBefore(item, list.children[index] || null);
   });
   at("alerts").hidden = !found.length;
@@ -179,7 +194,8 @@ async function purge({channel}) {
 }
 
 async function quiet({process, host, pid}) {
-  const text = "It takes no more messages, finishes those in progress, and ends. Its service manager may start it again.";
+  const text = "It takes no more messages, finishes those in progress, and ends. "
+    + "A service manager may start it again.";
   if (!await confirmed("Quiet this worker?", `${host}:${pid}`, text, "Quiet")) return;
   await act("quiet", {process}, answer =>
     answer.asked ? `Worker ${host}:${pid} has been asked to end` : `Worker ${host}:${pid} is not there any more`);
@@ -203,7 +219,8 @@ async function showPeeked(query) {
     const {messages} = await ask("peek", {channel, ...query});
     if (channel !== peekedChannel) return;
     peeked.show(facts.numbered(messages));
-    write(at("peek-note"), `${count(messages.length, "message")}, ${bytes(messages.reduce((sum, one) => sum + one.size, 0))}`);
+    const size = messages.reduce((sum, message) => sum + message.size, 0);
+    write(at("peek-note"), `${count(messages.length, "message")}, ${bytes(size)}`);
   } catch (error) {
     write(at("peek-note"), `Cannot look: ${error.message}`);
   }

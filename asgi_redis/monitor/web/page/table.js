@@ -1,31 +1,32 @@
 // Tables whose rows stay the same elements from one answer to the next.
 
-import {build, fill} from "./dom.js";
+import {UNKNOWN, build, fill, part} from "./dom.js";
 
 /**
  * A sortable table in `holder`.
  *
- * A column has a `label`, `parts(row)` for its cells, and may have `value(row)` to sort by and a `kind`. An action has
- * a `label` and `act(row)`, and `needs` names the right that it takes. `name(row)` tells rows apart and is their header. `sort` is the first order.
+ * A column has a `label`, `parts(row)` for its cells, and may have `value(row)` to sort by and a `kind`. An action
+ * has a `label` and `act(row)`, and `needs` names the right that it takes. `name(row)` tells rows apart; the first column
+ * is their header. `sort` is the first order.
  */
 export class Table {
   constructor(holder, {caption, name, columns, actions = [], empty, sort = null}) {
     Object.assign(this, {holder, name, columns, actions, sort});
     this.rows = new Map();
     this.needs = actions.every(({needs}) => needs) ? "act" : ""; // the right that all actions need
-    this.body = build(["tbody", {}]);
+    this.body = build(part("tbody", {}));
     this.heads = columns.map((column, index) => this.head(column, index));
-    const heads = build(["tr", {}]);
+    const heads = build(part("tr", {}));
     heads.append(...this.heads);
     if (actions.length) {
       const attributes = {scope: "col", role: "columnheader", class: "acts", "data-needs": this.needs};
-      heads.append(build(["th", attributes, "Actions"]));
+      heads.append(build(part("th", attributes, "Actions")));
     }
-    const table = build(["table", {}, ["caption", {}, caption], ["thead", {}]]);
+    const table = build(part("table", {}, part("caption", {}, caption), part("thead", {})));
     table.querySelector("thead").append(heads);
     table.append(this.body);
     this.table = table;
-    this.empty = build(["p", {class: "empty"}, empty]);
+    this.empty = build(part("p", {class: "empty"}, empty));
     holder.append(table, this.empty);
     holder.tabIndex = -1;
     this.show([]);
@@ -33,8 +34,8 @@ export class Table {
 
   head(column, index) {
     const attributes = {scope: "col", role: "columnheader", class: column.kind || ""};
-    if (!column.value) return build(["th", attributes, column.label]);
-    const head = build(["th", attributes, ["button", {type: "button"}, column.label]]);
+    if (!column.value) return build(part("th", attributes, column.label));
+    const head = build(part("th", attributes, part("button", {type: "button"}, column.label)));
     head.firstChild.addEventListener("click", () => {
       const again = this.sort && this.sort.index === index;
       this.sort = {index, descending: again ? !this.sort.descending : column.kind === "number"};
@@ -73,7 +74,8 @@ export class Table {
     if (!this.sort) return rows;
     const {value} = this.columns[this.sort.index];
     const sign = this.sort.descending ? -1 : 1;
-    const compare = (one, other) => typeof one === "string" ? one.localeCompare(other) : one - other;
+    const compare = (one, other) =>
+      [one, other].every(Number.isFinite) ? one - other : String(one).localeCompare(String(other));
     return [...rows].sort((one, other) =>
       sign * compare(value(one), value(other)) || this.name(one).localeCompare(this.name(other)));
   }
@@ -85,7 +87,7 @@ export class Table {
     this.columns.forEach((column, index) => {
       const cell = line.children[index];
       const parts = column.parts(row);
-      cell.toggleAttribute("data-empty", !parts.length || parts[0] === "–");
+      cell.toggleAttribute("data-empty", !parts.length || parts[0] === UNKNOWN);
       fill(cell, parts);
     });
     return line;
@@ -93,13 +95,13 @@ export class Table {
 
   newLine(name) {
     const cells = this.columns.map(({label, kind = ""}, index) => index
-      ? ["td", {class: kind, "data-label": label}]
-      : ["th", {scope: "row", role: "rowheader"}]);
-    const line = build(["tr", {}, ...cells]);
+      ? part("td", {class: kind, "data-label": label})
+      : part("th", {scope: "row", role: "rowheader"}));
+    const line = build(part("tr", {}, ...cells));
     if (this.actions.length) {
       const buttons = this.actions.map(({label, needs = ""}) =>
-        ["button", {type: "button", "aria-label": `${label} ${name}`, "data-needs": needs}, label]);
-      const cell = build(["td", {class: "acts", "data-needs": this.needs}, ...buttons]);
+        part("button", {type: "button", "aria-label": `${label} ${name}`, "data-needs": needs}, label));
+      const cell = build(part("td", {class: "acts", "data-needs": this.needs}, ...buttons));
       this.actions.forEach(({act}, index) => cell.children[index].addEventListener("click", () => act(line.row)));
       line.append(cell);
     }
