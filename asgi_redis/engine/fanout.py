@@ -58,6 +58,7 @@ class SharedMessage:
         return self._decode(self._data) if message is None else message
 
 
+Lost = Callable[[str, int], object]
 Share = tuple[SharedMessage, str]
 """A message and one of the channels that it is for."""
 
@@ -67,16 +68,19 @@ class FanOutBuffer:
     The rest of messages that are for several channels of this process.
 
     One entry of a process-local queue serves all the members of a group that live in the process. The first gets the
-    message from Redis, the others from here, until it expires. ``dropped`` is called with the number of channels that
-    lose a message to ``MOST_BYTES``.
+    message from Redis, the others from here, until it expires. ``dropped`` is called with the queue and the number of
+    its channels that lose a message to ``MOST_BYTES``, and ``expired`` in the same way where it expires.
     """
 
-    def __init__(self, dropped: Callable[[str, int], object] = lambda channel, number: None) -> None:
+    def __init__(
+        self, dropped: Lost = lambda queue, number: None, expired: Lost = lambda queue, number: None
+    ) -> None:
         self._lock = _thread.RLock()
         self.queues: OrderedDict[str, deque[SharedMessage]] = OrderedDict()
         """The messages by queue. Other objects only look whether there are any."""
         self._size = 0
         self._dropped = dropped
+        self._expired = expired
 
     def add(self, channel: str, message: Message, expiry: float) -> None:
         """Buffer an unused message for the next reader of its channel."""
@@ -122,7 +126,9 @@ class FanOutBuffer:
                 while messages and len(taken) < full and messages[0].score <= last:
                     shared = messages[0]
                     if is_over(shared.expires, now):
+                        lost = len(shared.channels)
                         shared.channels.clear()
+                        self._expired(queue, lost)
                     number = min(full - len(taken), len(shared.channels))
                     # One call in C, as above.
                     taken.extend(zip(repeat(shared, number), map(deque.popleft, repeat(shared.channels))))
@@ -151,7 +157,9 @@ class FanOutBuffer:
         for _ in range(min(2, len(self.queues))):
             queue, messages = next(iter(self.queues.items()))
             while messages and is_over(messages[0].expires, now):
-                self._size -= messages.popleft().size
+                shared = messages.popleft()
+                self._size -= shared.size
+                self._expired(queue, len(shared.channels))
             if messages:
                 self.queues.move_to_end(queue)
             else:

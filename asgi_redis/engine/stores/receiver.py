@@ -44,7 +44,7 @@ class StoreReceiver:
 
     def start_process(self) -> None:
         """Start with nothing: buffered messages and waiting receivers are the parent's."""
-        self._buffer = FanOutBuffer()
+        self.clear_buffer()
         self._listeners: set[StoreListener] = set()
         self._unblocked = 0
 
@@ -110,7 +110,10 @@ class StoreReceiver:
 
     def clear_buffer(self) -> None:
         """Drop the messages of ``buffer``."""
-        self._buffer = FanOutBuffer()
+        self._buffer = FanOutBuffer(expired=self._count_expired)
+
+    def _count_expired(self, queue: str, number: int) -> None:
+        self.store.count(queue, "messages_expired", number)
 
     def _make_queues(self, channels: tuple[str, ...]) -> tuple[str, ...]:
         for channel in channels:

@@ -60,6 +60,18 @@ def test_a_message_that_is_put_back_is_counted(layer):
     assert counts(layer.channel_statistics("a")) == {"messages_count": 1, "messages_requeued": 1}
 
 
+@pytest.mark.parametrize("found", ["read", "put back"])
+def test_a_message_that_was_put_back_and_expires_is_counted(layer, clock, monkeypatch, found):
+    monkeypatch.setattr("asgi_redis.engine.fanout.time", clock)
+    layer.requeue("a", {"n": 1})
+    clock.now += layer.expiry + 1
+    if found == "read":
+        assert layer.receive(["a"]) == (None, None)
+    else:
+        layer.requeue("b", {"n": 2})
+    assert layer.channel_statistics("a")["messages_expired"] == 1
+
+
 def test_a_message_that_cannot_be_decoded_is_counted_when_it_is_dropped(layer):
     layer.store.push([("a", "a", b"\xc1", 10), ("a", "a", b"\xc1", 10), ("own!", "other!x", b"\x80", 10)], 60)
     layer.send("a", {"n": 1})

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
+from asgi_redis import InMemoryChannelLayer
 from asgi_redis.engine.facts import QUIET
 from asgi_redis.wire.registry import REPORT_EXPIRY_SECONDS
 from tests.support.stores.both import store_clock, store_layer, store_layer_for  # noqa: F401  fixtures
@@ -145,3 +148,13 @@ def test_flush_removes_entries_until_the_next_report(store_layer):  # noqa: F811
     assert store_layer.registry.processes() == []
     store_layer.registry.report("a.1", REPORT)
     assert [entry.report for entry in store_layer.registry.processes()] == [REPORT]
+
+
+def test_a_forked_process_has_no_part_in_the_memory_of_its_parent():
+    layer = InMemoryChannelLayer()
+    layer.registry.report("parent", REPORT)
+    pid = os.fork()
+    if not pid:
+        os._exit(len(layer.registry.processes()))
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert [entry.process for entry in layer.registry.processes()] == ["parent"]
