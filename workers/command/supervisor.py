@@ -172,8 +172,8 @@ class Supervisor:
             return
         self._report_at = time.monotonic() + REPORT_SECONDS
         states = [state for process in self._processes() for state in [process.state()] if state is not None]
-        # Without a state, all may be about to be replaced.
-        together = combined(states) if states else WorkerState(pulls=self._listened)
+        # Without a state all are about to start: they import the project, or wait for Sentinels.
+        together = combined(states) if states else WorkerState(pulls=True)
         # Not ready before all are; later, a process that is replaced makes no difference.
         self._was_ready = self._was_ready or (together.popping and len(states) == len(self._places))
         together = together._replace(popping=self._was_ready and any(state.popping for state in states))

@@ -37,7 +37,8 @@ class SystemdNotifier(LifecycleHook):
         # systemd may be busy, and the main thread has to handle signals.
         self._socket.setblocking(False)
         self._watchdog = watchdog
-        self._ready = self._popping = self._fails = False
+        self._ready = self._fails = False
+        self._activity = ""
         self._alive_at = self._status_at = 0.0
 
     def start(self, worker: HookedWorker) -> None:
@@ -56,11 +57,12 @@ class SystemdNotifier(LifecycleHook):
         if self._watchdog is not None and now >= self._alive_at + self._watchdog / 2 and state.pulls:
             self._alive_at = now
             self._notify("WATCHDOG=1")
-        if state.popping != self._popping or now >= self._status_at + STATUS_SECONDS:
-            self._popping, self._status_at = state.popping, now
+        activity = "Stuck" if state.stuck else "Listening" if state.popping else "Waiting for Redis"
+        if activity != self._activity or now >= self._status_at + STATUS_SECONDS:
+            self._activity, self._status_at = activity, now
             self._notify(
-                f"STATUS={'Listening' if state.popping else 'Waiting for Redis'}; "
-                f"{state.in_progress} messages in progress, {state.done} done, {state.failed} of them failed"
+                f"STATUS={activity}; {state.in_progress} messages in progress, {state.done} done, "
+                f"{state.failed} of them failed"
             )
 
     def quiet(self) -> None:

@@ -60,7 +60,8 @@ def stop(*_):
     os._exit({"late": 3, "twice": 143}.get(does[0], 0))
 signal.signal(signal.SIGTERM, stop)
 stuck = does[-1] == "stuck"
-states.send(json.dumps([does[-1] != "waits", does[-1] not in ("hangs", "stuck"), 1, 2, 3, stuck]).encode())
+if does[-1] != "imports":
+    states.send(json.dumps([does[-1] != "waits", does[-1] not in ("hangs", "stuck"), 1, 2, 3, stuck]).encode())
 note()
 if does[0] == "end":
     states.send(b"null")
@@ -248,7 +249,8 @@ def test_all_together_are_ready_and_alive(
 def test_one_that_is_stuck_is_replaced_and_is_no_crash(
     fleet: Running, during_run: Any, does: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(supervisor, "KILL_SECONDS", 0.1)
+    if does == "deaf stuck":
+        monkeypatch.setattr(supervisor, "KILL_SECONDS", 0.1)
 
     def script() -> None:
         fleet.are(9)
@@ -276,6 +278,25 @@ def test_one_that_is_stuck_holds_up_no_heartbeat_while_it_is_replaced(
     during_run(script)
     running = fleet.supervisor(["deaf stuck"], stuck_timeout=60.0, shutdown_timeout=0.5, heartbeat_file=str(beat))
     assert running.run() == 3  # it is killed, and by then the supervisor stops
+
+
+def test_while_the_first_starts_there_is_a_heartbeat_that_is_not_ready(
+    fleet: Running, during_run: Any, tmp_path: Path
+) -> None:
+    """Imports may take longer than a probe allows between two heartbeats."""
+    beat = tmp_path / "beat"
+    ready: list[str] = []
+
+    def script() -> None:
+        fleet.are(1)
+        os.utime(beat, (0, 0))
+        eventually(lambda: beat.stat().st_mtime > 0)
+        ready.append(beat.read_text())
+        send_signal()
+
+    during_run(script)
+    assert fleet.supervisor(["serve imports"], heartbeat_file=str(beat)).run() == 0
+    assert ready == [""]
 
 
 @pytest.mark.parametrize("does", ["serve", "serve stuck"])

@@ -19,6 +19,7 @@ from tests.support.workers.processes import Notes
 from tests.support.workers.stand_ins import stand_in
 from tests.unit.workers.operations.conftest import Start
 from workers.exceptions import ConfigurationError
+from workers.operations.liveness import WorkerState
 from workers.operations.systemd import SystemdNotifier, notifier_from
 
 
@@ -122,6 +123,15 @@ def test_an_outage_shows_in_the_status(supervisor: Supervisor) -> None:
     hook.check(worker)
     status = [line.partition(";")[0] for line in supervisor.lines if line.startswith("STATUS=")]
     assert status == ["STATUS=Listening", "STATUS=Waiting for Redis"]
+    hook.stop()
+
+
+def test_a_pool_that_is_stuck_shows_in_the_status(supervisor: Supervisor) -> None:
+    hook = SystemdNotifier(supervisor.address, watchdog=0.001)
+    for stuck in (False, True, True, False):
+        hook.report(WorkerState(popping=True, pulls=not stuck, stuck=stuck))
+    status = [line.partition(";")[0] for line in supervisor.lines if line.startswith("STATUS=")]
+    assert status == ["STATUS=Listening", "STATUS=Stuck", "STATUS=Listening"]
     hook.stop()
 
 
