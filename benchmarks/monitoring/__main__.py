@@ -19,6 +19,15 @@ looking
     server is pinned to one CPU, where it has real-time priority if that is allowed: other programs there would make
     its commands longer. The best of the rounds counts for the longest command and the longest PING, and the median
     for the rest.
+
+registry
+    A client writes the entries of 1, 100 and 1,000 workers, each every two seconds: reports of 20 channels and eight
+    running consumers. Redis's time is that of its whole process.
+
+working
+    A worker with consumers that do nothing empties four full channels: without anything that looks at it, and with
+    the registry, a heartbeat file, metrics that are read once a second, and a monitor in another process. Redis has
+    one CPU, the worker another, and the monitor runs where there is room. The two take turns.
 """
 
 from __future__ import annotations
@@ -38,26 +47,35 @@ from asgi_redis.embedded import RedisServer
 
 from ..cluster.figures import Figures
 from ..command import cpu_model, matching, run, say
-from . import looking
+from . import looking, registry, working
 
 
 class Amount(NamedTuple):
     """How much is measured."""
 
     rounds: int
-    scale: float  # of the numbers of keys
+    scale: float  # of the numbers of keys and messages
+    seconds: float  # of one measurement, where it is not the messages that count
 
 
 Measure = Callable[[Figures, Amount], None]
-FULL = Amount(3, 1.0)
-QUICK = Amount(1, 0.005)
+FULL = Amount(3, 1.0, 10.0)
+QUICK = Amount(1, 0.005, 0.5)
 
 
 def _looking(figures: Figures, amount: Amount) -> None:
     looking.measure(figures, amount.rounds, int(1_000_000 * amount.scale), int(100_000 * amount.scale))
 
 
-PARTS: dict[str, Measure] = {"looking": _looking}
+def _registry(figures: Figures, amount: Amount) -> None:
+    registry.measure(figures, amount.rounds, amount.seconds)
+
+
+def _working(figures: Figures, amount: Amount) -> None:
+    working.measure(figures, 3 * amount.rounds, int(100_000 * amount.scale))
+
+
+PARTS: dict[str, Measure] = {"looking": _looking, "registry": _registry, "working": _working}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -23,3 +23,19 @@ def test_looking_has_the_load_of_a_sweep_and_of_a_monitor(capsys, tmp_path):
         assert float(sweep.replace(",", "")) > 0
         assert float(monitor.replace(",", "")) > 0
     assert json.loads(kept.read_text())["figures"]
+
+
+def test_the_registry_costs_redis_a_script_for_each_report(capsys):
+    assert main(["--quick", "--only", "registry"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("scripts")]
+    one, hundred, thousand = (float(word.replace(",", "")) for word in line.split()[-3:])
+    assert one < 10 < hundred < 100 < thousand < 600
+
+
+@pytest.mark.soak
+def test_a_worker_that_is_seen_is_beside_one_that_is_not(capsys):
+    assert main(["--quick", "--only", "working"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for name in ("1 thread", "8 threads", "100 greenlets"):
+        (line,) = [line for line in lines if line.startswith(name)]
+        assert all(float(word.replace(",", "")) > 0 for word in line.split()[-3:])
