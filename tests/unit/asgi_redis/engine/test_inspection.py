@@ -377,6 +377,32 @@ def test_purge_does_not_count_what_has_expired(layer, client):
     assert not client.exists(f"{layer.prefix}work")
 
 
+# Protocol and time
+
+
+def test_resp_3_shows_the_same(layer_for, redis_server):
+    layer = layer_for(redis_server, connection_kwargs={"protocol": 3})
+    fill(layer)
+    assert layer.inspector.servers()[0].role == "master"
+    assert swept(layer)[0] == {"work": 10, "specific.one!": 1, "single?x": 1}
+    facts = layer.inspector.delayed(2)
+    assert (facts.messages, [channel for channel, _ in facts.first]) == (2, ["specific.one!x", "work"])
+    assert [one.content for one in layer.inspector.peek("work", 2, content=True)] == [{"number": 0}, {"number": 1}]
+    assert layer.inspector.purge("work") == 10
+
+
+def test_looking_at_a_server_that_hangs_takes_a_second(layer_for, fresh_redis_server):
+    layer = layer_for(fresh_redis_server)
+    fill(layer)
+    servers.pause(fresh_redis_server)
+    for look in (layer.inspector.delayed, lambda: layer.inspector.peek("work", 1)):
+        began = time.monotonic()
+        with pytest.raises((redis.ConnectionError, redis.TimeoutError)):
+            look()
+        assert time.monotonic() - began < 5
+    servers.resume(fresh_redis_server)
+
+
 # Users without write access
 
 
