@@ -23,6 +23,7 @@ from asgi_redis.aio.receive_thread import ReceiverSettings, ReceiveThreads
 from asgi_redis.aio.runner import BlockingCalls, Closable, IOThreads, call_in_thread
 from asgi_redis.connection import as_exception
 from asgi_redis.engine.layer_reader import LayerReader
+from asgi_redis.integrations.traced_calls import TracedCalls
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.from_setting import layer_from_setting
 from asgi_redis.layers.memory import InMemoryChannelLayer
@@ -39,7 +40,7 @@ _EXIT_TIMEOUT_SECONDS = 1.0
 _CLOSE_TIMEOUT_SECONDS = 30.0  # a request to Redis takes 20 at most
 
 
-class AsyncChannelLayer(Names):
+class AsyncChannelLayer(TracedCalls, Names):
     """
     A Channels 4 back end around any of the synchronous layers.
 

@@ -20,6 +20,7 @@ from asgi_redis.connection import Shard, is_refusal
 from asgi_redis.engine.codec import MessageDecoder, MessageEncoder
 from asgi_redis.engine.rules import CallRules
 from asgi_redis.exceptions import ChannelFull, MessageTooLarge, UndecodableMessage
+from asgi_redis.integrations.traced_calls import TracedCalls
 from asgi_redis.process.awaiting import refuse_await
 from asgi_redis.serializers import Serializer
 from asgi_redis.wire import DelayedEntry, DelayOperations, DueNow, Keys
@@ -47,7 +48,7 @@ class Due(NamedTuple):
     """The entry of its queue that it becomes."""
 
 
-class DelayedMessages:
+class DelayedMessages(TracedCalls):
     """
     The delayed messages of one layer: ``layer.delayed``.
 

@@ -15,6 +15,7 @@ from asgi_redis.engine.group_send import GroupSender
 from asgi_redis.engine.rules import CallRules
 from asgi_redis.engine.send import Sender
 from asgi_redis.exceptions import ChannelFull
+from asgi_redis.integrations.traced_calls import traced_attempts
 from asgi_redis.wire import GroupOperations, Keys, Witness, shard_of
 from asgi_redis.wire.message import Message
 
@@ -45,6 +46,7 @@ class RedisPlans:
         if not (yield from self._sender.send(channel, message)):
             raise self._full(channel)
 
+    @traced_attempts
     def once(self, channel: str, message: Message, witness: Witness) -> Callable[[], Plan[None]]:
         """Return a function that plans to send a message, which arrives once at most."""
         rules = self._rules

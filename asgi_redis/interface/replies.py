@@ -15,7 +15,7 @@ from asgi_redis.engine.fanout import SharedMessage
 from asgi_redis.engine.layer_reader import LayerReader
 from asgi_redis.interface.notices import Notices
 from asgi_redis.process import fork
-from asgi_redis.wire.message import Batch, Message
+from asgi_redis.wire.message import TRACE_KEY, Batch, Message
 
 logger = logging.getLogger("asgi_redis")
 
@@ -183,6 +183,7 @@ class Replies:
         return reply
 
     def _parse(self, connection: Connection, channel: str, message: Message) -> Any:
+        message.pop(TRACE_KEY, None)
         try:
             return connection.parse(message)
         except Exception as error:  # noqa: BLE001  no message may end the thread, which serves all connections

@@ -6,12 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 
 from asgi_redis.exceptions import UnsupportedExtension
+from asgi_redis.integrations.traced_calls import TracedCalls
 from asgi_redis.layers.rules import LayerRules
 from asgi_redis.wire import Witness
 from asgi_redis.wire.message import Message
 
 
-class SendingCalls(LayerRules, ABC):
+class SendingCalls(TracedCalls, LayerRules, ABC):
     """The sending calls of a layer, and those of its groups."""
 
     @abstractmethod

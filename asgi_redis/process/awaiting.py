@@ -14,6 +14,9 @@ _AWAITS = {dis.opmap[name] for name in ("GET_AWAITABLE", "GET_YIELD_FROM_ITER")}
 _CACHE = dis.opmap.get("CACHE")  # Python 3.11: room behind an instruction
 _WIDTH = 2  # bytes of an instruction
 
+PASSED_ON = "traced_call"
+"""The name of functions that stand between a call and its caller."""
+
 
 def refuse_await() -> None:
     """
@@ -24,6 +27,8 @@ def refuse_await() -> None:
     """
     try:
         frame = sys._getframe(2)
+        if frame.f_code.co_name == PASSED_ON:
+            frame = sys._getframe(3)
     except ValueError:
         return  # it is the first function of a thread or greenlet
     code = frame.f_code

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Optional, TypedDict, Union, cast, get_args
 
 Message = dict[str, Any]
+TRACE_KEY = "__asgi_trace__"
+"""The key of a sender's context, in a message that was sent in a span: a dict of str."""
 Received = Union[tuple[str, Message], tuple[None, None]]
 """A message with its channel, or twice None."""
 Batch = list[tuple[str, Message]]

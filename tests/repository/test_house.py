@@ -21,6 +21,8 @@ FLOORS = [
     "asgi_redis.exceptions",
     "asgi_redis.process",
     "asgi_redis.wire",
+    "asgi_redis.integrations.opentelemetry",
+    "asgi_redis.integrations.traced_calls",
     "asgi_redis.serializers",
     "asgi_redis.connection",
     "asgi_redis.engine",

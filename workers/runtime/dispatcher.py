@@ -18,6 +18,7 @@ from typing import Any, Callable, NamedTuple
 from redis.exceptions import RedisError
 
 from asgi_redis.connection import is_unsent
+from asgi_redis.integrations.opentelemetry import processing
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.wire.message import Counter
 from asgi_redis.wire.message import Message as Content
@@ -180,7 +181,8 @@ class Dispatcher:
             ticket = next(self._tickets)
             self._running[ticket] = Running(message.channel.name, name, time.monotonic(), threading.get_ident())
         try:
-            return self._call(consumer, message, arguments)
+            with processing(message.channel.name, message.content, name):
+                return self._call(consumer, message, arguments)
         finally:
             with self._lock:
                 del self._running[ticket]

@@ -6,8 +6,12 @@ import asyncio
 
 import pytest
 from channels_redis.core import RedisChannelLayer as StockLayer
+from opentelemetry.trace import SpanKind
 
 from asgi_redis import ChannelFull, RedisChannelLayer
+from asgi_redis.integrations.opentelemetry import processing
+from tests.support.spans import links_to
+from tests.support.spans import spans as spans
 
 MESSAGE = {
     "type": "chat.message",
@@ -114,6 +118,22 @@ class TestOursToStock:
         assert pair.run("receive", mine) == message
         assert pair.run("receive", "work") == message
         assert pair.ours.receive([pair.ours.non_local_name(theirs)]) == (theirs, message)
+
+
+def test_a_message_with_the_context_of_a_span_is_an_ordinary_one_for_stock(pair, message, spans):
+    one, two = pair.run("new_channel"), pair.run("new_channel")
+    pair.ours.send("work", message)
+    pair.ours.send(one, message)
+    pair.run("group_add", "chat", two)
+    pair.ours.send_group("chat", message)
+    for channel in ("work", one, two):
+        received = pair.run("receive", channel)
+        with processing(channel, received):
+            assert received == message
+    produced = [span for span in spans.all() if span.kind == SpanKind.PRODUCER]
+    consumed = [span for span in spans.all() if span.kind == SpanKind.CONSUMER]
+    assert all(map(links_to, consumed, produced))
+    assert len(produced) == len(consumed) == 3
 
 
 class TestStockToOurs:

@@ -10,8 +10,11 @@ from redis.exceptions import ConnectionError
 
 from asgi_redis import InMemoryChannelLayer
 from asgi_redis.aio import AsyncChannelLayer
+from asgi_redis.integrations.opentelemetry import processing
 from asgi_redis.interface import Interface
 from tests.support.async_waiting import until
+from tests.support.spans import is_child, links_to
+from tests.support.spans import spans as spans
 
 SCOPE = {"type": "http", "method": "GET", "path": "/", "headers": []}
 
@@ -45,6 +48,30 @@ def test_a_worker_hears_of_a_request_that_the_server_cancels(begun):
         assert body[-2] == {"closed": True}
         assert layer.receive([message["ack_channel"]])[1] == {"closed": True}
         assert layer.receive(["http.disconnect"])[1] == {"reply_channel": message["reply_channel"], "path": "/"}
+
+    with InMemoryChannelLayer() as layer:
+        asyncio.run(scenario(layer))
+
+
+def test_a_request_has_the_context_of_the_current_span_and_its_answer_may_have_one(spans):
+    async def scenario(layer):
+        events = asyncio.Queue()
+        await events.put({"type": "http.request", "body": b"", "more_body": False})
+        sent = []
+
+        async def send(event):
+            sent.append(event)
+
+        with spans.provider.get_tracer("server").start_as_current_span("GET"):
+            connection = asyncio.create_task(Interface(layer)(SCOPE, events.get, send))
+        await until(lambda: layer.channel_statistics("http.request")["messages_pending"])
+        channel, message = layer.receive(["http.request"])
+        with processing(channel, message):
+            layer.send(message["reply_channel"], {"status": 200, "headers": [], "content": b"answer"})
+        await connection
+        assert [event.get("body") for event in sent] == [None, b"answer"]
+        assert is_child(spans.one("send http.request"), spans.one("GET"))
+        assert links_to(spans.one("process http.request"), spans.one("send http.request"))
 
     with InMemoryChannelLayer() as layer:
         asyncio.run(scenario(layer))

@@ -88,6 +88,31 @@ def test_what_the_thread_itself_has_is_not_what_all_its_messages_share() -> None
     assert seen == [["tag"], ["tag"]]
 
 
+@pytest.mark.filterwarnings("ignore:.*Eventlet is deprecated")
+def test_sentrys_tags_end_with_their_message() -> None:
+    """In the same slot, in a coroutine, and in a slot that began with a scope of its own."""
+    sentry_sdk = pytest.importorskip("sentry_sdk")
+    seen: list[dict[str, str]] = []
+
+    def plain(message: Any) -> None:
+        seen.append(dict(sentry_sdk.get_isolation_scope()._tags))
+        sentry_sdk.set_tag("message", str(len(seen)))
+        seen.append(dict(sentry_sdk.get_isolation_scope()._tags))
+
+    async def coroutine(message: Any) -> None:
+        plain(message)
+
+    def slot() -> None:
+        sentry_sdk.set_tag("slot", "1")
+        for consumer in (plain, coroutine, plain, coroutine):
+            dispatch(consumer)
+
+    in_thread(slot)
+    in_thread(slot)
+    assert seen[::2] == [{}] * 8
+    assert [tags["message"] for tags in seen[1::2]] == ["1", "3", "5", "7", "9", "11", "13", "15"]
+
+
 @pytest.mark.parametrize("pool", [pytest.param("thread", marks=pytest.mark.soak), "gevent"])
 def test_messages_in_a_django_project_begin_clean_and_may_use_the_database(
     pool: str, notes: Notes, layer: RedisChannelLayer, prefix: str, tmp_path: Path
