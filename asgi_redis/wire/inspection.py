@@ -88,7 +88,7 @@ class InspectionOperations:
     def delayed_totals(self) -> Operation:
         """Reads as ``DelayedTotals``."""
         key = self._keys.delayed
-        packed = command(b"TIME") + command(b"ZCARD", key) + command(b"ZRANGE", key, b"0", b"0", b"WITHSCORES")
+        packed = command(b"ZCARD", key) + command(b"ZRANGE", key, b"0", b"0", b"WITHSCORES") + command(b"TIME")
         return Operation(packed, _read_totals, 3)
 
     def delayed(self, position: int, limit: int) -> Operation:
@@ -139,5 +139,5 @@ def _read_entries(reply: list[Any]) -> list[ScoredEntry]:
 
 
 def _read_totals(replies: list[Any]) -> DelayedTotals:
-    time, messages, first = replies
+    messages, first, time = replies
     return DelayedTotals(_read_time(time), messages, next(iter(_read_entries(first)), None))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import redis
 
+import asgi_redis
 from asgi_redis import RedisChannelLayer, RedisPubSubChannelLayer, RedisSentinelChannelLayer
 from asgi_redis.exceptions import InvalidName
 from tests.support import servers
@@ -348,6 +351,9 @@ def test_a_name_that_cannot_be_received_from_cannot_be_looked_at(layer, channel)
 
 
 def test_a_key_of_another_type_is_an_error_with_its_name(layer, client):
+    client.set(f"{layer.prefix}:delayed", "x")
+    with pytest.raises(redis.ResponseError, match=rf"WRONGTYPE key '{layer.prefix}:delayed' .* is a string"):
+        layer.inspector.delayed()
     client.set(f"{layer.prefix}work", "x")
     for call in (lambda: layer.inspector.peek("work", 1), lambda: layer.inspector.purge("work")):
         with pytest.raises(redis.ResponseError, match=rf"WRONGTYPE key '{layer.prefix}work' .* is a string"):
@@ -407,22 +413,48 @@ def test_looking_at_a_server_that_hangs_takes_a_second(layer_for, fresh_redis_se
 
 
 @pytest.fixture
-def reading_layer(acl_server, prefix):
-    """A layer of a user who may only read its keys; the server's keys are filled by another user."""
+def reading_layer_for(acl_server, prefix):
+    """``reading_layer_for(*rules)``: a layer of a user with such rights, on keys that another user has filled."""
     host = {"host": acl_server.host, "port": acl_server.port}
     admin = {**host, "username": servers.ACL_USER, "password": servers.ACL_PASSWORD}
     settings = {"prefix": prefix, "stats_prefix": f"{prefix}-meta:"}
     name = f"reader.{prefix}"
-    with redis.Redis(**admin, protocol=2) as client, RedisChannelLayer(hosts=[admin], **settings) as filled:
-        fill(filled)
-        own = f"%R~{prefix}*" if client.info()["redis_version"] >= "7" else f"~{prefix}*"
-        client.execute_command("ACL", "SETUSER", name, "on", ">pw", own, *READ_ONLY)
-        with RedisChannelLayer(hosts=[{**host, "username": name, "password": "pw"}], **settings) as layer:
-            yield layer
-        client.execute_command("ACL", "DELUSER", name)
+    with contextlib.ExitStack() as stack:
+        client = stack.enter_context(redis.Redis(**admin, protocol=2))
+        fill(stack.enter_context(RedisChannelLayer(hosts=[admin], **settings)))
+
+        def make(*rules):
+            client.execute_command("ACL", "SETUSER", name, "on", ">pw", *rules)
+            stack.callback(client.execute_command, "ACL", "DELUSER", name)
+            user = {**host, "username": name, "password": "pw"}
+            return stack.enter_context(RedisChannelLayer(hosts=[user], **settings))
+
+        yield make
 
 
-def test_a_user_without_write_access_sees_everything(reading_layer):
+def test_the_user_of_the_readme_sees_everything_and_changes_nothing(reading_layer_for, prefix):
+    readme = Path(asgi_redis.__file__).parents[1] / "README.rst"
+    words = re.search(r'ACL SETUSER eyes on ">password" "~asgi\*" (.*?)``', readme.read_text(), re.DOTALL)[1].split()
+    layer = reading_layer_for(f"~{prefix}*", *words)
+    assert swept(layer) == ({"work": 10, "specific.one!": 1, "single?x": 1}, {"chat": 3})
+    assert layer.channel_statistics("work")["messages_pending"] == 10
+    assert layer.global_statistics()["messages_count"] == 12
+    assert layer.group_count("chat") == 3
+    assert layer.registry.processes() == []
+    for change in (
+        lambda: layer.inspector.purge("work"),
+        lambda: layer.send("work", {}),
+        lambda: layer.receive(["work"]),
+        lambda: layer.group_discard("chat", "work"),
+    ):
+        with pytest.raises(redis.ResponseError):
+            change()
+    assert swept(layer) == ({"work": 10, "specific.one!": 1, "single?x": 1}, {"chat": 3})
+
+
+def test_a_user_without_write_access_sees_everything(reading_layer_for, acl_server, prefix):
+    keys = f"%R~{prefix}*" if int(acl_server.version.split(".")[0]) >= 7 else f"~{prefix}*"
+    reading_layer = reading_layer_for(keys, *READ_ONLY)
     (facts,) = reading_layer.inspector.servers()
     assert (facts.error, facts.role) == ("", "master")
     assert facts.used_memory > 0
