@@ -31,6 +31,7 @@ DOCUMENTS = [
     ROOT / "docs" / "deployment.rst",
     ROOT / "docs" / "deploys.rst",
     ROOT / "docs" / "options.rst",
+    ROOT / "docs" / "metrics.rst",
     ROOT / "docs" / "own_layer.rst",
     ROOT / "docs" / "porting.rst",
     ROOT / "examples" / "chat" / "README.rst",

@@ -111,6 +111,8 @@ class LayerMetrics:
         self._names: list[str] = []
         if "statistics" in layer.extensions:
             self._statistics = Lookup("statistics", functools.partial(layer.many_channel_statistics, channels))
+        has_capacity = self._statistics is not None and hasattr(layer, "capacity")  # a layer of others may lack it
+        self._capacities = {channel: layer.get_capacity(channel) for channel in channels} if has_capacity else {}
         if inspector is not None:
             self._servers = Lookup("facts about servers", functools.partial(inspector.servers, SERVER_SECONDS))
             if layer.delayed is not None:
@@ -126,6 +128,9 @@ class LayerMetrics:
         deadline = time.monotonic() + LOOKUP_SECONDS
         if self._statistics is not None:
             yield from _of_channels(statistics.answer(deadline) if statistics else None)
+        if self._capacities:
+            values = [(labels({"channel": channel}), capacity) for channel, capacity in self._capacities.items()]
+            yield family("runworker_queue_capacity", "gauge", "Messages that the channel holds at most", values)
         if self._servers is not None:
             yield from self._of_servers(self._servers.answer(deadline))
         if delayed is not None:

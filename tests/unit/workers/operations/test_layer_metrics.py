@@ -47,6 +47,7 @@ def test_each_counter_of_a_channel_is_there(layer_for: LayerFor, redis_server: R
     for name, number in expected.items():
         assert found[f"runworker_queue_{name}_total"] == {"a": number, "b": 0}, name
     assert found["runworker_queue_messages"] == {"a": 2, "b": 0}
+    assert found["runworker_queue_capacity"] == {"a": 2, "b": 2}
     assert found["runworker_layer_up"] == {"": 1}
 
 
@@ -80,7 +81,7 @@ def test_all_is_looked_up_at_once(monkeypatch: pytest.MonkeyPatch, layer_for: La
     began = time.monotonic()
     found = samples(LayerMetrics(layer, ["a"]))
     assert LOOKUP_SECONDS <= time.monotonic() - began < 2 * LOOKUP_SECONDS
-    assert found == {"runworker_layer_up": {"": 0}}
+    assert found == {"runworker_layer_up": {"": 0}, "runworker_queue_capacity": {"a": 100}}
 
 
 def test_servers_that_were_known_are_down_where_no_lookup_ends(
@@ -102,7 +103,7 @@ def test_servers_that_were_known_are_down_where_no_lookup_ends(
 def test_of_a_layer_that_is_away_the_servers_alone_are_asked(layer_for: LayerFor, redis_server: RedisServer) -> None:
     layer = layer_for(redis_server)
     found = eventually(lambda: samples(LayerMetrics(layer, ["a"]), reachable=False))
-    assert set(found) == {"runworker_layer_up", "runworker_server_up"}
+    assert set(found) == {"runworker_layer_up", "runworker_server_up", "runworker_queue_capacity"}
     assert found["runworker_layer_up"] == {"": 0}
 
 
