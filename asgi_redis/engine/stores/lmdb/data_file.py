@@ -115,6 +115,12 @@ class DataFile:
             return FEW
         return records
 
+    def keep_spare(self, size: int = 0) -> None:
+        """Raise ``Full`` where a record of ``size`` bytes would take of the spare pages."""
+        records = FEW + 1 + size // PAGE // _CHANGED
+        if self.changeable(records) < records:
+            raise self.full()
+
     def _free(self) -> int:
         # Pages, at the end of the last transaction, those of LMDB's list of free pages among them.
         return self._length // PAGE - _used_pages(self.lmdb.stat())

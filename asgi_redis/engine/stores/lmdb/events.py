@@ -14,6 +14,7 @@ from asgi_redis.wire.message import COUNTERS, Counter
 
 def add(environment: Environment, txn: Txn, at: float, queue: str, counter: Counter, number: int) -> None:
     """Add to a counter of a queue and of all, as ``Store.count`` says."""
+    environment.data.keep_spare()
     place = COUNTERS.index(counter)
     for name in ("", queue) if queue and "?" not in queue else ("",):
         counts = [*counted(txn, name, at)]

@@ -18,7 +18,7 @@ def add(environment: Environment, txn: Txn, at: float, sweeper: Sweeper, process
         sweeper.sweep(txn, at)
     key = FIRST_REPORT + process.encode()
     value = txn.get(key)
-    txn.put(key, REPORT.pack(at, 0) + report)
+    _put(environment, txn, key, REPORT.pack(at, 0) + report)
     return (value and _parts(value)[1].decode()) or None
 
 
@@ -37,7 +37,7 @@ def ask(environment: Environment, txn: Txn, at: float, process: str, request: st
     if is_expired(at - reported, REPORT_EXPIRY_SECONDS):
         return False
     text = request.encode()
-    txn.put(key, REPORT.pack(reported, len(text)) + text + report)
+    _put(environment, txn, key, REPORT.pack(reported, len(text)) + text + report)
     return True
 
 
@@ -55,6 +55,12 @@ def some(environment: Environment, txn: Txn, at: float, start: bytes) -> tuple[l
                 if not is_expired(at - reported, REPORT_EXPIRY_SECONDS):
                     reports.append(StoredReport(key[len(FIRST_REPORT) :].decode(), at - reported, report))
     return reports, None
+
+
+def _put(environment: Environment, txn: Txn, key: bytes, value: bytes) -> None:
+    # Not bounded by ``max_bytes``: a process has to be seen most of all while the store is full.
+    environment.data.keep_spare(len(value))
+    txn.put(key, value)
 
 
 def _parts(value: bytes) -> tuple[float, bytes, bytes]:

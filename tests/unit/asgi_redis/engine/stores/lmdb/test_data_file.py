@@ -98,6 +98,21 @@ class TestFull:
             add_for_ever()
         assert len(small.group_channels("g", 60)) > 5000
 
+    def test_processes_are_seen_while_it_is_full(self, small):
+        """Their reports take a bounded number of pages, however often they come."""
+        fill(small, 1000)
+        sizes = []
+        for number in range(300):
+            small.report(f"host.{number % 5}", b"x" * (40_000 + number))
+            small.count("a", "messages_retried", 1)
+            sizes.append(small.contents()[2])
+        assert sizes[-1] == sizes[100] <= 2 * 2 * MIB + 2 * MIB
+        assert sorted(len(report) for _, _, report in small.reports()) == [40_295, 40_296, 40_297, 40_298, 40_299]
+        assert small.channel_statistics("a", 60).counters.retried == 300
+        assert push(small, b"x" * 1000) == [None]
+        assert len(pop(small, *[f"q{number}" for number in range(7)], limit=500)) == 500
+        assert push(small, b"x" * 1000) == [True]
+
     def test_it_can_be_flushed(self, small):
         fill(small, 100)
         small.flush()

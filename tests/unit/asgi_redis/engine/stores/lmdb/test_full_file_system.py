@@ -159,6 +159,32 @@ def test_members_of_groups_are_refused_too(in_a_small_one):
     assert refused == 1
 
 
+def test_reports_of_processes_leave_the_pages_that_reading_takes(in_a_small_one):
+    """A report that finds no room is an error; however many there are, messages can be read and purged."""
+    sent, reported, refused, received, purged, again = in_a_small_one(
+        "sent = fill_with(1900)\n"
+        "reported = refused = 0\n"
+        "for number in range(900):\n"
+        "    try:\n"
+        "        store.report(f'host.{number}', b'x' * (40_000, 8_000, 1_000)[number // 300])\n"
+        "        reported += 1\n"
+        "    except OSError as error:\n"
+        "        assert error.errno == 28\n"
+        "        refused += 1\n"
+        "    store.count('a', 'messages_retried', 1)\n"
+        "    assert len(store.reports()) == reported\n"
+        "received = len(store.pop(['a'], 100, 60))\n"
+        "purged = store.purge('a', 60)\n"
+        "store.report('host', b'x' * 40_000)\n"
+        "print(json.dumps([sent, reported, refused, received, purged, fill_with(1900)]))"
+    )
+    assert reported + refused == 900
+    assert refused > 200
+    assert received == 100
+    assert purged == sent - 100
+    assert again > sent / 2
+
+
 MANY = """
 names = [f'channel-number-{number:05}-' + 'x' * 60 for number in range(8000)]
 for name in names:
