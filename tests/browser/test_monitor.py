@@ -13,6 +13,7 @@ import pytest
 from asgi_redis import RedisChannelLayer
 from tests.support.monitor.scene import HOSTILE, MARKUP, Scene, interface_report, worker_report
 from tests.support.monitor.serving import serving
+from tests.support.monitor.sites import PASSWORD, SERVERS, run_site
 from tests.support.waiting import eventually
 from tests.support.workers.processes import MODULE, ROOT, WorkerProcess
 
@@ -203,6 +204,31 @@ def test_it_asks_for_nothing_while_it_is_paused_or_hidden(page: Any) -> None:
     assert page.run(asked) == before
     page.run(f"{hide} document.dispatchEvent(new Event('visibilitychange'))", False)
     page.wait(lambda: page.run(asked) > before)
+
+
+def test_staff_log_in_and_purge_in_a_project(
+    driver: Any, redis_server: Any, layer: RedisChannelLayer, tmp_path: Path
+) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    from tests.browser.monitor_page import MonitorPage
+
+    layer.send("mail", {})
+    driver.get_log("browser")
+    with run_site(SERVERS["threads"], redis_server.url, layer.prefix, tmp_path) as url:
+        page = MonitorPage(driver, f"{url}/channels/")
+        page.find("#id_username").send_keys("ada")
+        page.find("#id_password").send_keys(PASSWORD, Keys.ENTER)
+        page.wait(lambda: page.names() == ["mail"])
+        page.press("Purge mail")
+        page.find("#confirm-yes").click()
+        page.wait(lambda: page.text("#notice") == "1 message deleted from mail")
+        page.run("arguments[0].value = 'other'; arguments[0].dispatchEvent(new Event('change'))", page.find("#alias"))
+        page.wait(lambda: page.names() == [])
+        assert page.run("return location.search") == "?layer=other"
+        assert page.hosts == [url]
+        page.close()
+    assert layer.receive(["mail"]) == (None, None)
 
 
 @pytest.fixture
