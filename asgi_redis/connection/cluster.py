@@ -37,7 +37,7 @@ from asgi_redis.connection.host import Host
 from asgi_redis.connection.server import Server
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.process import fork
-from asgi_redis.process.time_limits import HastyCalls, within
+from asgi_redis.process.time_limits import HastyCalls, start_or_run, within
 
 _ASK_AGAIN_SECONDS = 0.1  # so long an answer counts as new, and so does a failure
 _ASKED_NODES = 5  # the start nodes are asked then
@@ -129,9 +129,16 @@ class Cluster:
         return server
 
     def masters(self) -> list[Server]:
-        """Return the servers that have slots; ask for them where that is not known."""
-        if self._distrusted is not None or not self._topology.ranges:
-            self.refresh(self._distrusted, fail_fast=True)
+        """
+        Return the servers that have slots, as far as is known.
+
+        After an error of a server the cluster is asked in the background, for the next call. Raises
+        ``ConnectionError`` where there never was an answer.
+        """
+        if not self._topology.ranges:
+            self.refresh(None, fail_fast=True)
+        elif self._distrusted is not None:
+            start_or_run(functools.partial(self.refresh, self._distrusted, fail_fast=True), f"asking {self.name}")
         addresses = [*(one.address for one in self._topology.ranges), *self._moved.values()]
         return [self._server_at(address) for address in dict.fromkeys(addresses)]
 

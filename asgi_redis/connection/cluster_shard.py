@@ -128,9 +128,9 @@ class ClusterSlot(Shard):
                 raise
         return results
 
-    def lost(self, error: Exception) -> None:
+    def lost(self, error: Exception, server: Server | None = None) -> None:
         if isinstance(error, (ConnectionError, TimeoutError)):
-            self._cluster.distrust(self._cluster.known_server_of(self._slot))
+            self._cluster.distrust(server or self._cluster.known_server_of(self._slot))
 
     def next_attempt(self, error: RedisError, fail_fast: bool = False, before: Attempt | None = None) -> Attempt:
         cluster, number = self._cluster, 1 if before is None else before.number + 1

@@ -120,8 +120,8 @@ class Shard:
         """
         raise error
 
-    def lost(self, error: Exception) -> None:
-        """Take note of an error after which the request may have been carried out."""
+    def lost(self, error: Exception, server: Server | None = None) -> None:
+        """Take note of a server's error after which a request may have been carried out."""
 
     def next_attempt(self, error: RedisError, fail_fast: bool = False, before: Attempt | None = None) -> Attempt:
         """

@@ -14,6 +14,7 @@ from asgi_redis.engine.sweep import KEYS_AT_ONCE, ShardSweep
 from asgi_redis.engine.unpacker import decode_entry
 from asgi_redis.wire import Keys, Operation, Taken
 from asgi_redis.wire.inspection import DelayedTotals, InspectionOperations, ScoredEntry, clock, sizes
+from asgi_redis.wire.message import TRACE_KEY
 from asgi_redis.wire.names import is_normal, place
 
 _AT_ONCE_BYTES = 1 << 18  # of messages in one reply, as far as those before tell their size
@@ -112,6 +113,7 @@ class RedisInspector:
                 _, channels, message, _ = decode_entry(self._decoder, taken)
             except Exception:  # noqa: BLE001  a serialiser may raise anything; the reader of the queue will log it
                 return PeekedMessage(queue, age, size, None)
+            message.pop(TRACE_KEY, None)  # consumers do not see it either
             # A message to a group may be for many channels of the process.
             return PeekedMessage(channels[0] if len(channels) == 1 else queue, age, size, message)
         return PeekedMessage(queue, age, size, None)

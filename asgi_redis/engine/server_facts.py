@@ -25,6 +25,7 @@ def server_facts(shards: Sequence[Shard], timeout: float) -> list[ServerFacts]:
 
     All are asked at the same time, and have ``timeout`` seconds to answer. Raises nothing where one is away.
     """
+    deadline = time.monotonic() + timeout
     found: list[ServerFacts | None] = []
     outcomes: SimpleQueue[tuple[int, ServerFacts]] = SimpleQueue()
     names: list[str] = []
@@ -40,7 +41,6 @@ def server_facts(shards: Sequence[Shard], timeout: float) -> list[ServerFacts]:
             start_or_run(functools.partial(_put, outcomes, len(found), ask), f"asking {server.host} for facts")
             names.append(server.host.name)
             found.append(None)
-    deadline = time.monotonic() + timeout
     while None in found:
         try:
             position, facts = outcomes.get(timeout=max(0.0, deadline - time.monotonic()))
@@ -63,7 +63,7 @@ def _ask(shard: Shard, server: Server) -> ServerFacts:
         server.execute(_PING, fail_fast=True)
         latency = time.monotonic() - began
     except (RedisError, UnsupportedRedis) as error:
-        shard.lost(error)
+        shard.lost(error, server)
         return ServerFacts(name, str(error))
     return ServerFacts(
         name,

@@ -48,7 +48,7 @@ class ShardSweep:
             try:
                 yield from self._scan(server, there)
             except (RedisError, UnsupportedRedis) as error:
-                shard.lost(error)
+                shard.lost(error, server)
                 self._fail(there, error)
                 continue
             self._pass(server, there)

@@ -16,6 +16,7 @@ import redis
 import asgi_redis
 from asgi_redis import RedisChannelLayer, RedisPubSubChannelLayer, RedisSentinelChannelLayer
 from asgi_redis.exceptions import InvalidName
+from asgi_redis.wire.message import TRACE_KEY
 from tests.support import servers
 
 KINDS = {"plain": {}, "encrypted": {"symmetric_encryption_keys": ["key"]}, "JSON": {"serializer_format": "json"}}
@@ -306,6 +307,11 @@ def test_the_content_is_shown_only_when_asked_for(layer_for, redis_server, setti
         ("specific.one!x", {"number": 1}),
         ("specific.one!", {"number": 5}),  # for two channels
     ]
+
+
+def test_the_context_of_a_trace_is_no_content(layer):
+    layer.send("work", {"number": 1, TRACE_KEY: {"traceparent": "x"}})
+    assert [one.content for one in layer.inspector.peek("work", 1, content=True)] == [{"number": 1}]
 
 
 def test_peek_merges_the_shards_by_age(layer_for, three_redis_servers):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import Counter
 
 import pytest
@@ -11,7 +12,7 @@ import redis
 from asgi_redis import RedisClusterChannelLayer, RedisPubSubChannelLayer
 from asgi_redis.exceptions import ConfigurationError
 from asgi_redis.wire import shard_tag
-from tests.support.clusters import slot_of
+from tests.support.clusters import of_redis_in_the_suite, slot_of
 
 SHARDS = 5
 NAMES = [f"one?{number}" for number in range(30)]
@@ -129,6 +130,28 @@ def test_a_node_that_is_away_costs_only_its_own_shards(layer_on, three_masters, 
         found.extend(layer.inspector.sweep())
     queues = count(found)[0]
     assert {name for name in NAMES if layer.consistent_hash(name) not in lost} <= queues.keys()
+
+
+@of_redis_in_the_suite
+def test_a_master_that_is_replaced_is_shown_and_one_that_hangs_costs_a_second(layer_on, fresh_cluster, eventually):
+    layer = layer_on(fresh_cluster)
+    assert [one.error for one in layer.inspector.servers()] == [""] * 3
+    gone, hung, _ = fresh_cluster.masters()
+    (heir,) = fresh_cluster.replicas_of(gone)
+    fresh_cluster.kill(gone)
+
+    def masters():
+        return {one.name.rpartition(":")[2] for one in layer.inspector.servers() if not one.error}
+
+    eventually(lambda: str(heir.port) in masters() and str(gone.port) not in masters(), timeout=20)
+    fresh_cluster.pause(hung)
+    began = time.monotonic()
+    facts = layer.inspector.servers()
+    took = time.monotonic() - began
+    fresh_cluster.resume(hung)
+    assert {one.name.rpartition(":")[2]: bool(one.error) for one in facts}[str(hung.port)]
+    assert [bool(one.error) for one in facts].count(True) == 1
+    assert took < 2
 
 
 def test_start_nodes_that_are_away_have_an_error_each():
