@@ -50,6 +50,10 @@ class ConfigurationError(ChannelLayerError, ValueError):
     """A setting has a value that cannot work."""
 
 
+class WrongArguments(ConfigurationError):
+    """The arguments of a command do not go together, or are not all."""
+
+
 class InvalidChannelLayerError(ConfigurationError):
     """Django's ``CHANNEL_LAYERS`` does not describe the requested layer."""
 

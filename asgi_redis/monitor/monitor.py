@@ -48,7 +48,7 @@ class Monitor:
 
     def __init__(self, layer: BaseChannelLayer, interval: float = DEFAULT_INTERVAL_SECONDS) -> None:
         self._layer = layer
-        self._interval = interval
+        self.interval = interval
         self._closing = threading.Event()
         self._calls = BudgetedCalls(self._closing)
         inspector = layer.inspector
@@ -91,12 +91,12 @@ class Monitor:
         while not self._closing.is_set():
             started = time.monotonic()
             try:
-                self._refresh(started + self._interval)
+                self._refresh(started + self.interval)
             except Exception as error:
                 logger.exception("The monitor could not make its picture of %s", self._layer)
                 self._calls.note(error)
                 self._publish({**self._snapshot, "time": time.time(), "error": self._calls.take_errors()})
-            self._closing.wait(max(0.0, started + self._interval - time.monotonic()))
+            self._closing.wait(max(0.0, started + self.interval - time.monotonic()))
 
     def _refresh(self, until: float) -> None:
         self._look_at_servers()
@@ -146,7 +146,7 @@ class Monitor:
                 "next_due": delayed.next_due,
                 "first": [{"channel": channel, "due": due} for channel, due in delayed.first],
             },
-            "processes": [{"process": process, "age": age, **report} for process, age, report in self._processes],
+            "processes": [{**report, "process": process, "age": age} for process, age, report in self._processes],
         }
 
     def _publish(self, snapshot: Snapshot) -> None:

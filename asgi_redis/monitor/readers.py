@@ -25,9 +25,9 @@ class Readers:
 
     def __init__(self, entries: Sequence[ProcessEntry]) -> None:
         self._by_channel = Counter(
-            channel for entry in entries for channel in dict.fromkeys(entry.report.get("channels") or ())
+            channel for entry in entries for channel in dict.fromkeys(_texts(entry.report.get("channels")))
         )
-        self._prefixes = {entry.report.get("client_prefix") for entry in entries} - {None}
+        self._prefixes = {text for entry in entries for text in _texts([entry.report.get("client_prefix")])}
 
     def of(self, queue: str) -> int:
         """Return how many processes read a queue."""
@@ -37,3 +37,8 @@ class Readers:
     def channels(self) -> list[str]:
         """The channels that processes say they read."""
         return list(self._by_channel)
+
+
+def _texts(value: object) -> list[str]:
+    """Return the texts of a list in a report, which any program may have written."""
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Mapping
 
+from redis.exceptions import RedisError
+
 from asgi_redis.engine.facts import Found, Inspector
 from asgi_redis.monitor.calls import BudgetedCalls
 
@@ -69,16 +71,21 @@ class Survey:
         """
         Make one step; return whether a sweep has ended with it.
 
-        Raises ``redis.exceptions.RedisError`` where a server cannot be reached; the next step begins a new sweep.
+        Raises ``redis.exceptions.RedisError`` at the end of a sweep where a server could not be reached. The sweep
+        counts if the others had something.
         """
         if self._steps is None:
             self._current = Sweep(self._limit)
             self._steps = self._inspector.sweep()
         steps, self._steps = self._steps, None
-        found = self._calls.make(lambda: next(steps, None))
+        try:
+            found = self._calls.make(lambda: next(steps, None))
+        except RedisError:
+            if self._current.queues.count or self._current.groups.count:
+                self._end()
+            raise
         if found is None:
-            self.latest = self._current
-            self.sweeps += 1
+            self._end()
             return True
         self._steps = steps
         self._current.queues.note(found.queues)
@@ -86,3 +93,7 @@ class Survey:
         if not self.sweeps:
             self.latest = self._current
         return False
+
+    def _end(self) -> None:
+        self.latest = self._current
+        self.sweeps += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
 from asgi_redis.process.heartbeat import fault
 
@@ -13,8 +14,13 @@ LEAST_AGE_SECONDS = 2.0
 LONGEST_AGE_SECONDS = 1_000_000.0
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of the command to its parser."""
+def add_to(subjects: Any) -> None:
+    """Add the command to those of ``asgi-redis``."""
+    parser = subjects.add_parser(
+        "health",
+        help="tells by its heartbeat file whether a worker is healthy",
+        description="Exits with 0 if the worker is healthy, and otherwise with 1 and the reason on stderr.",
+    )
     parser.add_argument("--heartbeat", required=True, metavar="FILE", help="the --heartbeat-file of the worker")
     parser.add_argument(
         "--max-age",
@@ -24,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how old its last heartbeat may be (default: %(default)g)",
     )
     parser.add_argument("--ready", action="store_true", help="whether Redis has answered the worker, too")
+    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

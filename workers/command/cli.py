@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Callable
 
 from asgi_redis.integrations.django import register_layer
+from asgi_redis.integrations.environment import urls_from_environment
 from asgi_redis.layers.base import BaseChannelLayer
 from workers.asgi import DEFAULT_CHANNEL_LAYER, layer_from_path
 from workers.command import supervisor
@@ -29,7 +30,6 @@ from workers.importing import reason
 from workers.routing import Router
 from workers.runtime.stopping import ExitCode
 
-URL_VARIABLE = "ASGI_REDIS_URL"
 DEFAULT_PREFIX = "asgi"
 
 
@@ -41,7 +41,7 @@ class CommandOptions(WorkerOptions):
         None,
         "Redis to work on without Django settings; once for each shard, in the same order everywhere, or with "
         "--shards once for each start node. Where there are no settings: the URLs in the environment variable "
-        "ASGI_REDIS_URL, with spaces between",
+        "ASGI_REDIS_URL, with spaces or commas between",
         metavar="URL",
         action="append",
     )
@@ -75,14 +75,14 @@ class CommandOptions(WorkerOptions):
     def plain(self) -> bool:
         """Whether the channel layer is not one of Django's settings."""
         given = self.layer_url or self.layer_url_file or self.names_object
-        return bool(given) or (not self.names_settings and bool(os.environ.get(URL_VARIABLE)))
+        return bool(given) or (not self.names_settings and bool(urls_from_environment()))
 
     def urls(self) -> Sequence[str]:
         """Return the URLs of the shards, or raise ``ConfigurationError``."""
         if self.layer_url:
             return self.layer_url
         if not self.layer_url_file:
-            return os.environ[URL_VARIABLE].split()
+            return urls_from_environment()
         try:
             urls = Path(self.layer_url_file).read_text().split()
         except (OSError, UnicodeDecodeError) as error:

@@ -50,7 +50,9 @@ class Book:
 
 @pytest.fixture
 def layer(layer_for, redis_server):
-    return layer_for(redis_server, capacity=10)
+    layer = layer_for(redis_server, capacity=10)
+    layer.registry = None
+    return layer
 
 
 def row_of(snapshot, channel):

@@ -68,10 +68,19 @@ class TestSurvey:
         sweep_once(survey)
         assert survey.latest.queues.numbers == {"b": 2}
 
-    def test_after_an_error_the_next_step_begins_a_new_sweep(self):
-        survey = survey_of([Found({"a": 1}, {}), ConnectionError("gone")], [Found({"b": 2}, {})])
+    def test_what_the_other_servers_have_is_shown_where_one_has_failed(self):
+        survey = survey_of([Found({"a": 1}, {})], [Found({"b": 2}, {}), ConnectionError("gone")])
+        sweep_once(survey)
         survey.advance()
         with pytest.raises(ConnectionError):
             survey.advance()
+        assert (survey.latest.queues.numbers, survey.sweeps) == ({"b": 2}, 2)
+
+    def test_where_none_answers_the_last_sweep_stays_and_the_next_step_begins_a_new_one(self):
+        survey = survey_of([Found({"a": 1}, {})], [ConnectionError("gone")], [Found({"b": 2}, {})])
+        sweep_once(survey)
+        with pytest.raises(ConnectionError):
+            survey.advance()
+        assert (survey.latest.queues.numbers, survey.sweeps) == ({"a": 1}, 1)
         sweep_once(survey)
         assert survey.latest.queues.numbers == {"b": 2}

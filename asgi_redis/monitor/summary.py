@@ -1,0 +1,49 @@
+"""The lines above the tables: a layer at a glance."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from asgi_redis.monitor.cells import count, printable, rate
+from asgi_redis.monitor.snapshot import Row, Snapshot
+from asgi_redis.monitor.tables import GAP, UNKNOWN
+
+
+def summary(snapshot: Snapshot) -> list[str]:
+    """Return the lines above the tables."""
+    totals, delayed = snapshot["totals"], snapshot["delayed"]
+    made = [f"{printable(snapshot['layer'])}  {time.strftime('%H:%M:%S', time.localtime(snapshot['time']))}"]
+    numbers = [
+        f"waiting {_known(totals, 'waiting', count)}",
+        f"in {_known(totals, 'in_per_second', rate)}/s",
+        f"out {_known(totals, 'out_per_second', rate)}/s",
+        f"channels {_known(totals, 'channels', count)}",
+        f"groups {_known(totals, 'groups', count)}",
+        f"delayed {count(delayed['messages'] + delayed['waiting_for_room'])}",
+    ]
+    counters = {"channel_full_count": "refused", "messages_expired": "expired", "messages_undecodable": "undecodable"}
+    numbers += [f"{word} {count(totals[key])}" for key, word in counters.items() if totals.get(key)]
+    made.append(GAP.join(numbers) + ("" if snapshot["complete"] else "  (still counting)"))
+    made.append(GAP.join(_of_processes(snapshot)))
+    return [*made, *([f"error: {printable(snapshot['error'])}"] if snapshot["error"] else [])]
+
+
+def _of_processes(snapshot: Snapshot) -> list[str]:
+    workers = [row for row in snapshot["processes"] if row.get("role") == "worker"]
+    others = [row for row in snapshot["processes"] if row.get("role") != "worker"]
+    made = [f"workers {len(workers)} ({_sum(workers, 'busy')} of {_sum(workers, 'slots')} slots busy)"]
+    if others:
+        made.append(f"interfaces {len(others)} ({_sum(others, 'sockets')} sockets)")
+    bad = [server["name"] for server in snapshot["servers"] if server["error"]]
+    servers = f"servers {len(snapshot['servers'])}"
+    return [*made, f"{servers}, cannot reach {', '.join(bad)}" if bad else servers]
+
+
+def _sum(rows: Iterable[Row], key: str) -> str:
+    return count(sum(row[key] for row in rows if isinstance(row.get(key), (int, float))))
+
+
+def _known(row: Row, key: str, text: Callable[[Any], str]) -> str:
+    return UNKNOWN if row.get(key) is None else text(row[key])
