@@ -62,6 +62,7 @@ def test_no_other_text_says_ready(path: Path, text: str) -> None:
     assert path.read_text() == ""
 
 
+@pytest.mark.native("threads that run at the same time")
 def test_a_reader_never_sees_a_part_of_the_text(path: Path) -> None:
     beat(str(path), ready=False)
     ended = threading.Event()
