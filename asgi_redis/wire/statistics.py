@@ -64,6 +64,8 @@ def added_up(statistics: Sequence[GlobalStatistics]) -> GlobalStatistics:
 
 def channel_added_up(statistics: Sequence[ChannelStatistics]) -> ChannelStatistics:
     """Return the statistics of a channel from those on each of its shards."""
+    if len(statistics) == 1:
+        return statistics[0]
     return {
         **added_up(statistics),
         "messages_pending": sum(one["messages_pending"] for one in statistics),
