@@ -30,6 +30,7 @@ DOCUMENTS = [
     ROOT / "docs" / "interface.rst",
     ROOT / "docs" / "deployment.rst",
     ROOT / "docs" / "deploys.rst",
+    ROOT / "docs" / "monitor.rst",
     ROOT / "docs" / "options.rst",
     ROOT / "docs" / "metrics.rst",
     ROOT / "docs" / "own_layer.rst",

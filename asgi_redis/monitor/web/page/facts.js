@@ -7,6 +7,7 @@ const TROUBLES = {
   "full": "is full and refuses messages",
   "no reader": "has messages and no worker reads it",
   "unread": "has messages that are not being read",
+  "expiring": "loses messages, which expire before they are read",
 };
 const LATE_SECONDS = 6; // for reports, which come every two
 const STUCK_SECONDS = 30;
@@ -200,7 +201,7 @@ export const peeked = {
 /** Gives delayed or peeked messages names by which their rows are told apart. */
 export const numbered = rows => rows.map((row, index) => ({...row, name: `${index + 1}`}));
 
-/** The alerts of a snapshot: pairs of a text, without figures that change all the time, and its weight. */
+/** The alerts of a snapshot, each a text without figures that change all the time, and its weight; the red ones first. */
 export function alerts(snapshot) {
   const found = snapshot.error ? [[snapshot.error, "red"]] : [];
   for (const {name, error} of snapshot.servers) {
@@ -214,5 +215,5 @@ export function alerts(snapshot) {
     found.push(...workerStates(row).map(([text, weight]) => [`Worker ${place(row)} is ${text}`, weight]));
   }
   if (snapshot.delayed.waiting_for_room) found.push(["Delayed messages wait for room in their channels", ""]);
-  return found;
+  return found.sort(([, one], [, other]) => (other === "red") - (one === "red"));
 }

@@ -226,7 +226,11 @@ async function showPeeked(query) {
   }
 }
 
-at("peek-content").addEventListener("click", () => showPeeked({content: "1"}));
+at("peek-content").addEventListener("click", () => {
+  at("peek").querySelector("[autofocus]").focus();
+  at("peek-content").hidden = true;
+  showPeeked({content: "1"});
+});
 at("filter").addEventListener("input", () => state.answer && showRows(state.answer.snapshot));
 at("pause").addEventListener("click", () => {
   state.paused = !state.paused;
