@@ -1,4 +1,4 @@
-"""The command ``monitor``: a live view of a layer, or one picture of it."""
+"""The command ``monitor``: a live view of a layer, one picture of it, or a page."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from asgi_redis.exceptions import MissingExtra, WrongArguments
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.monitor.command.layer import add_layer_flags, layer_from
 from asgi_redis.monitor.command.output import complain, output_width, show, show_json
+from asgi_redis.monitor.command.web import add_web_flags, check_web_flags, serve
 from asgi_redis.monitor.monitor import DEFAULT_INTERVAL_SECONDS, Monitor
 from asgi_redis.monitor.snapshot import Snapshot
 from asgi_redis.monitor.summary import summary
@@ -25,8 +26,8 @@ def add_to(subjects: Any) -> None:
     parser = subjects.add_parser(
         "monitor",
         help="a live view of servers, channels, groups, delayed messages and workers",
-        description="A live view in the terminal, or with --once or --json one picture: then it exits with 1 if a "
-        "part of the picture could not be had.",
+        description="A live view in the terminal, with --web as a page, or with --once or --json one picture: then "
+        "it exits with 1 if a part of the picture could not be had.",
     )
     parser.add_argument("--once", action="store_true", help="print one picture as text, and end")
     parser.add_argument("--json", action="store_true", help="print one picture as JSON, and end")
@@ -37,16 +38,23 @@ def add_to(subjects: Any) -> None:
         metavar="SECONDS",
         help="time between two pictures, at least (default: %(default)g)",
     )
+    add_web_flags(parser)
     add_layer_flags(parser)
     parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    check_web_flags(arguments)
+    if arguments.web:
+        with layer_from(arguments) as layer:
+            return serve(layer, arguments)
     if arguments.once or arguments.json:
         with layer_from(arguments) as layer:
             return _print(_picture_with_rates(layer, arguments.interval), arguments.json)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise WrongArguments("the live view needs a terminal: --once and --json print one picture elsewhere")
+        raise WrongArguments(
+            "the live view needs a terminal: elsewhere --once and --json print one picture, and --web serves a page"
+        )
     try:
         from asgi_redis.monitor.terminal.live import watch
     except ModuleNotFoundError as error:

@@ -29,7 +29,6 @@ from asgi_redis.monitor.web.watching import WatchedLayer
 
 logger = logging.getLogger(__name__)
 
-LOOPBACK = "127.0.0.1"
 MAX_CONNECTIONS = 24
 CONNECTION_SECONDS = 15.0
 MAKE_ROOM_SECONDS = 1.0

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 
 from asgi_redis.layers.base import BaseChannelLayer
-from asgi_redis.monitor.web.server import LOOPBACK, MonitorServer
+from asgi_redis.monitor.web.server import MonitorServer
 
 
 @contextlib.contextmanager
@@ -15,7 +15,7 @@ def serving(
     layer: BaseChannelLayer, *, allow_actions: bool = False, content: bool = False
 ) -> Iterator[MonitorServer]:
     """Serves the page of a layer on a free port."""
-    with MonitorServer((LOOPBACK, 0), layer, allow_actions=allow_actions, content=content) as server:
+    with MonitorServer(("127.0.0.1", 0), layer, allow_actions=allow_actions, content=content) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         try:
