@@ -39,10 +39,14 @@ def queues(environment: Environment, txn: Txn, at: float, start: bytes) -> tuple
                 return found, None
             key, value = cursor.item()
             state = QueueState.of(value)
-            if state.tail > state.head or (at - state.last <= KEPT_SECONDS and b"?" not in key):
+            if state.tail > state.head or (_has_counters(state, at) and b"?" not in key):
                 found[key[1:-1].decode()] = state.tail - state.head
             start = key + AFTER_QUEUE
     return found, start
+
+
+def _has_counters(state: QueueState, at: float) -> bool:
+    return bool(state.sent or state.refused or state.expired) and at - state.last <= KEPT_SECONDS
 
 
 def groups(

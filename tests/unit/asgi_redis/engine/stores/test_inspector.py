@@ -53,6 +53,18 @@ class TestSweep:
         clock.now += 3601
         assert swept(layer)[0] == {}
 
+    def test_a_single_reader_channel_that_is_empty_is_not_seen(self, layer, clock):
+        """Neither while a reader waits for the next message, nor when its message has expired."""
+        with layer.store.listen(["reply?x"]) as one, layer.store.listen(["reply?x"]) as other:
+            assert one.pop(["reply?x"], 1, 60) == other.pop(["reply?x"], 1, 60) == []
+            layer.send("reply?x", {})
+            assert one.pop(["reply?x"], 1, 60)
+            layer.send("reply?y", {})
+            clock.now += 61
+            assert layer.channel_statistics("reply?y")["messages_pending"] == 0
+            queues = swept(layer)[0]
+            assert {queue for queue, number in queues.items() if not number} == set()
+
     def test_a_member_that_has_expired_is_none(self, layer, clock):
         layer.group_add("g", "old")
         layer.group_add("gone", "old")
@@ -61,7 +73,8 @@ class TestSweep:
         clock.now += 1
         assert swept(layer)[1] == {"g": 1}
 
-    def test_a_waiting_reader_makes_no_channel(self, layer):
+    def test_a_waiting_reader_makes_no_channel(self, layer, clock):
+        clock.now = 100.0  # seconds since the machine was started
         with layer.store.listen(["idle"]) as listener:
             listener.pop(["idle"], 1, 60)
             assert swept(layer)[0] == {}
