@@ -334,7 +334,11 @@ import sys
 if {blocked}:
     sys.modules["opentelemetry"] = None
 import asgi_redis
-from asgi_redis.integrations.opentelemetry import processing
+from asgi_redis.integrations.opentelemetry import has_provider, processing
+if not {blocked}:
+    from opentelemetry import trace
+
+    assert not has_provider()
 layer = asgi_redis.InMemoryChannelLayer()
 assert hasattr(type(layer).send, "__wrapped__") is not {blocked}
 layer.send("a", {{"n": 1}})
@@ -343,6 +347,11 @@ message = {{"n": 1, "__asgi_trace__": {{"traceparent": "x"}}}}
 with processing("a", message):
     assert message == {{"n": 1}}
 assert "opentelemetry.sdk" not in sys.modules
+if not {blocked}:
+    trace.set_tracer_provider(trace.NoOpTracerProvider())
+    assert has_provider(), "by the variable of the module that is looked at"
+    layer.send("a", {{"n": 1}})
+    assert layer.receive(["a"]) == ("a", {{"n": 1}})
 print("done")
 """
 
