@@ -35,6 +35,7 @@ DOCUMENTS = [
     ROOT / "docs" / "metrics.rst",
     ROOT / "docs" / "own_layer.rst",
     ROOT / "docs" / "porting.rst",
+    ROOT / "docs" / "tracing.rst",
     ROOT / "examples" / "chat" / "README.rst",
     ROOT / "examples" / "classic" / "README.rst",
     ROOT / "benchmarks" / "README.rst",
@@ -76,6 +77,19 @@ CLUSTER_PAGE = (ROOT / "docs" / "cluster.rst").read_text()
 def code_blocks(text: str, language: str) -> list[str]:
     blocks = re.findall(rf"^( *)\.\. code-block:: {language}\n\n((?:\1 {{4}}.*\n|\n)+)", text, re.MULTILINE)
     return [textwrap.dedent(code) for _, code in blocks]
+
+
+def test_the_program_of_the_page_of_tracing_prints_its_spans(redis_server, tmp_path):
+    pytest.importorskip("opentelemetry.sdk")
+    (program,) = (
+        code for code in code_blocks((ROOT / "docs" / "tracing.rst").read_text(), "python") if "Worker" in code
+    )
+    (tmp_path / "program.py").write_text(program.replace("redis://localhost:6379/0", redis_server.url))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, tmp_path / "program.py"], env=environment, capture_output=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    names = re.findall(r'^    "name": "(.+)"', done.stdout.decode(), re.MULTILINE)
+    assert sorted(names) == ["process resize", "send resize", "send resized", "upload"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +17,7 @@ from asgi_redis.wire.message import TRACE_KEY
 from tests.support.spans import Spans, is_child, links_to
 from tests.support.spans import spans as spans
 from tests.support.waiting import eventually
+from tests.support.workers.processes import ROOT
 from workers import Channel, ConsumeLater, Group, Worker, route
 from workers.delay import CHANNEL
 from workers.runtime.pool import Pool
@@ -113,6 +116,22 @@ def test_all_slots_make_spans_of_their_own(layer: InMemoryChannelLayer, spans: S
     assert set(processed) == set(current)
     answers = [span for span in spans.all() if span.name.startswith("send answer")]
     assert len({span.parent.span_id for span in answers if span.parent}) == 8
+
+
+GREENLETS = """
+from gevent import monkey; monkey.patch_all()
+import pytest, sys
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-k", "slots or runs_in", {file!r}]))
+"""
+
+
+def test_all_that_holds_for_greenlets() -> None:
+    pytest.importorskip("gevent")
+    done = subprocess.run(
+        [sys.executable, "-c", GREENLETS.format(file=__file__)], cwd=ROOT, capture_output=True, text=True, timeout=50
+    )
+    assert done.returncode == 0, done.stdout
+    assert "2 passed" in done.stdout
 
 
 def test_a_worker_without_spans_removes_the_context_too(layer: InMemoryChannelLayer) -> None:
