@@ -88,8 +88,8 @@ def flags_of(probe: list[str]) -> argparse.Namespace:
     """Returns the parsed flags of a command that probes a worker."""
     assert probe[:2] == ["asgi-redis", "health"]
     parser = argparse.ArgumentParser(allow_abbrev=False)
-    health.add_arguments(parser)
-    return parser.parse_args(probe[2:])
+    health.add_to(parser.add_subparsers())
+    return parser.parse_args(probe[1:])
 
 
 def longest_stop(options: WorkerOptions) -> float:
