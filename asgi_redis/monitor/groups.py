@@ -6,6 +6,8 @@ import functools
 import itertools
 from collections.abc import Mapping
 
+from redis.exceptions import ResponseError
+
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.monitor.calls import BudgetedCalls
 from asgi_redis.monitor.readers import count_processes
@@ -41,10 +43,16 @@ class GroupTable:
         known = [group for group in self._processes if shown[group] <= _MOST_MEMBERS]
         for group in [*unknown, *known][:_AT_ONCE]:
             self._processes.pop(group, None)
-            channels = self._calls.attempt(functools.partial(self._layer.group_channels, group), None)
-            if channels is not None:
-                self._processes[group] = count_processes(channels)
+            count = self._calls.attempt(functools.partial(self._count_processes, group), None)
+            if count is not None:
+                self._processes[group] = count
         return [
             {"group": group, "members": number, "processes": self._processes.get(group)}
             for group, number in shown.items()
         ]
+
+    def _count_processes(self, group: str) -> int | None:
+        try:
+            return count_processes(self._layer.group_channels(group))
+        except ResponseError:
+            return None  # it deletes expired members, for which a user may lack the rights

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from asgi_redis.monitor.cells import count, printable, rate
+from asgi_redis.monitor.cells import count, latency, printable, rate
 from asgi_redis.monitor.snapshot import Row, Snapshot
 from asgi_redis.monitor.tables import GAP, UNKNOWN
 
@@ -37,7 +37,8 @@ def _of_processes(snapshot: Snapshot) -> list[str]:
     if others:
         made.append(f"interfaces {len(others)} ({_sum(others, 'sockets')} sockets)")
     bad = [server["name"] for server in snapshot["servers"] if server["error"]]
-    servers = f"servers {len(snapshot['servers'])}"
+    slowest = max((server["latency"] for server in snapshot["servers"]), default=None)
+    servers = f"servers {len(snapshot['servers'])}{'' if slowest is None else f' ({latency(slowest)})'}"
     return [*made, f"{servers}, cannot reach {', '.join(bad)}" if bad else servers]
 
 
