@@ -23,7 +23,7 @@ def test_importing_it_imports_no_optional_package():
 def test_importing_it_imports_nothing_else_of_it():
     """The script runworker begins with it, and may have to patch the standard library."""
     loaded = loaded_after("import asgi_redis.runworker")
-    lazy = {"asgi_redis", "asgi_redis.process", "asgi_redis.process.lazy"}
+    lazy = {"asgi_redis", "asgi_redis.process", "asgi_redis.process.lazy", "asgi_redis.process.version"}
     assert {name for name in loaded if name.startswith("asgi_redis")} == {*lazy, "asgi_redis.runworker"}
     assert loaded & {"threading", "socket", "redis", "workers"} == set()
 
