@@ -97,6 +97,7 @@ def test_a_message_to_a_group_has_one_span_that_all_members_link_to(any_layer, s
     assert all(links_to(span, spans.one("send_group chat")) for span in processed)
 
 
+@pytest.mark.native("event loops in native threads")
 @pytest.mark.parametrize("kind", ["redis", "memory", "pub/sub"])
 def test_coroutines_have_spans_within_that_of_their_task(redis_server, prefix, spans, kind):  # noqa: F811
     hosts = {"hosts": [redis_server.url], "prefix": prefix}
@@ -196,6 +197,7 @@ class TestErrors:
         ]
         assert [span.status.status_code for span in spans.all()] == [StatusCode.UNSET, StatusCode.ERROR]
 
+    @pytest.mark.native("event loops in native threads")
     def test_a_coroutine_likewise(self, spans):  # noqa: F811
         async def main():
             layer = aio.AsyncChannelLayer(InMemoryChannelLayer())

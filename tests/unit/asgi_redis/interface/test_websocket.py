@@ -9,9 +9,12 @@ import sys
 
 import pytest
 
-from asgi_redis import InMemoryChannelLayer
+from asgi_redis import InMemoryChannelLayer, RedisChannelLayer
+from asgi_redis.integrations.opentelemetry import processing
 from asgi_redis.interface import Interface, websocket
 from tests.support.async_waiting import until
+from tests.support.spans import is_child, links_to
+from tests.support.spans import spans as spans  # a fixture
 
 pytestmark = pytest.mark.native("event loops in native threads")
 
@@ -65,6 +68,32 @@ class Server:
 def with_layer(scenario, **settings):
     with InMemoryChannelLayer(**settings) as layer:
         asyncio.run(scenario(layer))
+
+
+@pytest.mark.parametrize("kind", ["memory", "redis"])
+def test_all_messages_have_the_context_of_the_servers_span(spans, redis_server, prefix, kind):
+    async def scenario(layer):
+        with spans.provider.get_tracer("server").start_as_current_span("websocket"):
+            server = Server(layer)
+        reply = await server.accepted()  # by a message that has a context, too
+        server.frame("text")
+        received = await server.message("websocket.receive")
+        layer.send(reply, {"text": "answer"})
+        await until(lambda: len(server.sent) == 2)
+        server.events.put_nowait({"type": "websocket.disconnect", "code": 1001})
+        await server.connection
+        disconnect = await server.message("websocket.disconnect")
+        for channel, message in (("websocket.receive", received), ("websocket.disconnect", disconnect)):
+            with processing(channel, message):
+                assert message["reply_channel"] == reply
+            assert is_child(spans.one(f"send {channel}"), spans.one("websocket"))
+            assert links_to(spans.one(f"process {channel}"), spans.one(f"send {channel}"))
+
+    if kind == "memory":
+        with_layer(scenario)
+    else:
+        with RedisChannelLayer(hosts=[redis_server.url], prefix=prefix) as layer:
+            asyncio.run(scenario(layer))
 
 
 def test_the_number_of_a_frame_that_was_not_sent_is_free_for_the_disconnect():

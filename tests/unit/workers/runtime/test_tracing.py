@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,17 +122,22 @@ def test_all_slots_make_spans_of_their_own(layer: InMemoryChannelLayer, spans: S
 GREENLETS = """
 from gevent import monkey; monkey.patch_all()
 import pytest, sys
-sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-k", "slots or runs_in", {file!r}]))
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-k", "{tests}", *{files!r}]))
 """
 
 
 def test_all_that_holds_for_greenlets() -> None:
     pytest.importorskip("gevent")
+    files = [__file__, str(Path(__file__).with_name("test_contexts.py"))]
     done = subprocess.run(
-        [sys.executable, "-c", GREENLETS.format(file=__file__)], cwd=ROOT, capture_output=True, text=True, timeout=50
+        [sys.executable, "-c", GREENLETS.format(tests="slots or runs_in or sentry", files=files)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
     )
     assert done.returncode == 0, done.stdout
-    assert "2 passed" in done.stdout
+    assert "3 passed" in done.stdout
 
 
 def test_a_worker_without_spans_removes_the_context_too(layer: InMemoryChannelLayer) -> None:
