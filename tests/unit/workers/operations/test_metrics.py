@@ -114,7 +114,9 @@ def test_during_an_outage_what_waits_in_redis_is_missing_and_the_rest_is_there(
     assert samples["runworker_messages_total", "work"] == 0
     eventually(lambda: "does not serve messages" in worker.log)
     samples = scrape(url)
-    assert not [name for name, _ in samples if name.startswith("runworker_queue")]
+    of_channels = {name for name, _ in samples if name.startswith("runworker_queue")}
+    assert of_channels == {"runworker_queue_capacity"}
+    assert samples["runworker_server_up", ""] == 0
     assert samples["runworker_layer_up", ""] == 0
     assert samples["runworker_in_progress", "work"] == 0
     server.start()
