@@ -53,7 +53,7 @@ def _answer(request: HttpRequest, user: Any, name: str) -> Answer:
     if name in FILES and not posted:
         return file_answer(name)  # also while the layer cannot be made
     aliases = list(getattr(settings, "CHANNEL_LAYERS", {}))
-    alias = request.GET.get("layer") or DEFAULT_ALIAS
+    alias = request.GET.get("layer") or _first(aliases)
     if alias not in aliases:
         known = ", ".join(aliases) or "none"
         return error_answer(HTTPStatus.NOT_FOUND, f"no layer {alias!r} in CHANNEL_LAYERS; it has {known}")
@@ -63,6 +63,10 @@ def _answer(request: HttpRequest, user: Any, name: str) -> Answer:
         return error_answer(HTTPStatus.BAD_GATEWAY, str(error))
     values: Mapping[str, str] = (request.POST if posted else request.GET).dict()
     return answer(Question(name, values, posted), LayerChoice(watched, alias, aliases), _rights(request, user))
+
+
+def _first(aliases: list[str]) -> str:
+    return DEFAULT_ALIAS if DEFAULT_ALIAS in aliases or not aliases else aliases[0]
 
 
 def _watched_layer(alias: str) -> WatchedLayer:

@@ -29,15 +29,17 @@ export class Chart {
     this.figure = build(part("figure", {}, caption, part("div", {class: "now"})));
     this.svg = shape("svg", {role: "img"});
     this.figure.append(this.svg);
+    this.clear();
     holder.append(this.figure);
     new ResizeObserver(() => this.draw()).observe(this.figure);
   }
 
   clear() {
     this.points = [];
+    this.figure.hidden = true;
   }
 
-  /** Adds the figures of a moment: an object of numbers by their labels. */
+  /** Adds the figures of a moment: an object of numbers by their labels, or of null where a figure is not known. */
   add(time, values) {
     this.figure.hidden = !Object.keys(values).length;
     if (this.points.length && this.points.at(-1).time >= time) return;
@@ -52,7 +54,7 @@ export class Chart {
     const labels = Object.keys(end.values);
     const span = Math.max(SHORTEST_SECONDS, end.time - this.points[0].time);
     const words = span < 90 ? count(Math.round(span), "second") : count(Math.round(span / 60), "minute");
-    const all = this.points.flatMap(({values}) => labels.map(label => values[label] || 0));
+    const all = labels.flatMap(label => this.values(label));
     const top = round(Math.max(this.least, ...all));
     const width = this.svg.clientWidth || 300;
     const x = time => width - (end.time - time) / span * width;
@@ -72,7 +74,7 @@ export class Chart {
     const stretches = [];
     let last = -Infinity;
     for (const {time, values} of this.points) {
-      if (!(label in values)) continue;
+      if (!Number.isFinite(values[label])) continue;
       if (time - last > GAP_SECONDS) stretches.push([]);
       stretches.at(-1).push([x(time), y(values[label])]);
       last = time;
@@ -85,8 +87,14 @@ export class Chart {
     });
   }
 
+  /** The known figures of a label, the oldest first. */
+  values(label) {
+    return this.points.map(({values}) => values[label]).filter(Number.isFinite);
+  }
+
   words(label) {
-    const values = this.points.filter(point => label in point.values).map(point => point.values[label]);
+    const values = this.values(label);
+    if (!values.length) return `${label} not known yet`;
     const [now, low, high] = [values.at(-1), Math.min(...values), Math.max(...values)].map(this.format);
     return `${label} now ${now}, lowest ${low}, highest ${high}`;
   }

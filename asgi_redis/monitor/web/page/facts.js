@@ -201,7 +201,7 @@ export const peeked = {
 /** Gives delayed or peeked messages names by which their rows are told apart. */
 export const numbered = rows => rows.map((row, index) => ({...row, name: `${index + 1}`}));
 
-/** The alerts of a snapshot, each a text without figures that change all the time, and its weight; the red ones first. */
+/** The alerts of a snapshot, the red ones first: each a text without figures, which would change, and its weight. */
 export function alerts(snapshot) {
   const found = snapshot.error ? [[snapshot.error, "red"]] : [];
   for (const {name, error} of snapshot.servers) {

@@ -87,7 +87,6 @@ function show() {
   showAliases(layers, layer);
   showRows(snapshot);
   if (state.answer.now - snapshot.time < STALE_SECONDS) addToCharts(snapshot);
-  document.body.dataset.ready = "yes";
 }
 
 function showAliases(layers, layer) {
@@ -120,8 +119,7 @@ function showRows(snapshot) {
 }
 
 function addToCharts({time, totals, servers: found}) {
-  const known = rate => rate !== null && rate !== undefined; // a rate takes two sweeps
-  charts.rate.add(time, known(totals.in_per_second) ? {in: totals.in_per_second, out: totals.out_per_second} : {});
+  charts.rate.add(time, {in: totals.in_per_second, out: totals.out_per_second});
   charts.waiting.add(time, {waiting: totals.waiting || 0});
   const answering = found.filter(server => !server.error);
   charts.latency.add(time, Object.fromEntries(answering.slice(0, 4).map(({name, latency}) =>
@@ -239,9 +237,12 @@ at("pause").addEventListener("click", () => {
   poll();
 });
 at("alias").addEventListener("change", () => {
-  state.alias = at("alias").value;
+  // No row of the layer before may stand there while actions are for this one.
+  Object.assign(state, {alias: at("alias").value, answer: null, problem: ""});
   history.replaceState(null, "", `?${new URLSearchParams({layer: state.alias})}`);
+  [channels, workers, interfaces, servers, groups, delayed].forEach(table => table.show([]));
   Object.values(charts).forEach(chart => chart.clear());
+  showState();
   poll();
 });
 document.addEventListener("visibilitychange", poll);

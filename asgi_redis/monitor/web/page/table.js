@@ -1,6 +1,9 @@
 // Tables whose rows stay the same elements from one answer to the next.
 
-import {UNKNOWN, build, fill, part} from "./dom.js";
+import {UNKNOWN, build, fill, part, write} from "./dom.js";
+
+const MOST_ROWS = 200;
+const canHover = matchMedia("(hover: hover)"); // a finger leaves its last place hovered
 
 /**
  * A sortable table in `holder`.
@@ -27,7 +30,8 @@ export class Table {
     table.append(this.body);
     this.table = table;
     this.empty = build(part("p", {class: "empty"}, empty));
-    holder.append(table, this.empty);
+    this.more = build(part("p", {class: "empty"}));
+    holder.append(table, this.empty, this.more);
     holder.tabIndex = -1;
     this.show([]);
   }
@@ -39,35 +43,41 @@ export class Table {
     head.firstChild.addEventListener("click", () => {
       const again = this.sort && this.sort.index === index;
       this.sort = {index, descending: again ? !this.sort.descending : column.kind === "number"};
-      this.show(this.shown, true);
+      this.show(this.all, true);
     });
     return head;
   }
 
   /** Shows rows. They do not move under a pointer or a focus, unless somebody has asked for another order. */
   show(rows, reorder = false) {
-    this.shown = rows;
+    this.all = rows;
+    const shown = this.sorted(rows).slice(0, MOST_ROWS);
     this.table.hidden = !rows.length;
     this.empty.hidden = rows.length > 0;
+    this.more.hidden = rows.length <= MOST_ROWS;
+    write(this.more, `The first ${MOST_ROWS} of ${rows.length}.`);
     this.heads.forEach((head, index) => {
       if (!this.sort || this.sort.index !== index) head.removeAttribute("aria-sort");
       else head.setAttribute("aria-sort", this.sort.descending ? "descending" : "ascending");
     });
     const focus = document.activeElement;
-    const held = !reorder && (this.body.contains(focus) || this.body.matches(":hover"));
-    const names = new Set(rows.map(this.name));
-    for (const [name, row] of this.rows) {
-      if (names.has(name)) continue;
-      if (row.contains(focus)) this.holder.focus({preventScroll: true});
-      row.remove();
-      this.rows.delete(name);
-    }
-    this.sorted(rows).forEach((row, index) => {
+    const held = !reorder && (this.body.contains(focus) || (canHover.matches && this.body.matches(":hover")));
+    this.removeOthers(new Set(shown.map(this.name)), focus);
+    shown.forEach((row, index) => {
       const line = this.line(row);
       const there = this.body.children[index];
       if (there !== line && !(held && line.isConnected)) this.body.insertBefore(line, held ? null : there || null);
     });
     if (this.body.contains(focus) && document.activeElement !== focus) focus.focus({preventScroll: true});
+  }
+
+  removeOthers(names, focus) {
+    for (const [name, line] of this.rows) {
+      if (names.has(name)) continue;
+      if (line.contains(focus)) this.holder.focus({preventScroll: true});
+      line.remove();
+      this.rows.delete(name);
+    }
   }
 
   sorted(rows) {

@@ -144,6 +144,14 @@ def test_each_layer_of_the_settings_can_be_looked_at(client_of: Any) -> None:
     assert "capacitty" in broken.json()["error"]
 
 
+def test_without_a_default_layer_the_first_is_shown(client_of: Any) -> None:
+    client = client_of()
+    with override_settings(CHANNEL_LAYERS={"main": {"BACKEND": MEMORY}, "other": {"BACKEND": MEMORY}}):
+        assert client.get("/channels/facts").json()["layer"] == "main"
+    with override_settings(CHANNEL_LAYERS={}):
+        assert client.get("/channels/facts").status_code == 404
+
+
 def test_a_permission_allows_to_purge_and_to_quiet(client_of: Any, layer: BaseChannelLayer) -> None:
     client = client_of("manage_channels")
     layer.send("mail", {"text": "secret"})
