@@ -18,7 +18,7 @@ from asgi_redis.monitor import Monitor
 README = (Path(asgi_redis.__file__).parents[1] / "README.rst").read_text()
 CHANNELS = 20_000
 OTHER_KEYS = 60_000
-SLOW_MICROSECONDS = 5_000
+SLOW_MICROSECONDS = 2_000
 
 
 @pytest.fixture
@@ -31,8 +31,6 @@ def full_server(fresh_redis_server):
         for number in range(OTHER_KEYS):
             pipeline.set(f"other:{number}", "x")
         pipeline.execute()
-        client.config_set("slowlog-log-slower-than", SLOW_MICROSECONDS)
-        client.slowlog_reset()
         client.config_resetstat()
     return fresh_redis_server
 
@@ -47,9 +45,13 @@ def test_a_database_of_many_keys_is_not_held_up(full_server):
         assert shown["complete"], shown["error"]
         assert abs(shown["totals"]["channels"] - CHANNELS) < CHANNELS / 100
         assert len(shown["channels"]) == 200
-        assert client.slowlog_get() == []
         commands = client.info("commandstats")
         assert "cmdstat_keys" not in commands
+        # The average: on a busy machine, a single command may wait for the processor.
+        slow = {
+            name: one["usec_per_call"] for name, one in commands.items() if one["usec_per_call"] > SLOW_MICROSECONDS
+        }
+        assert slow == {}
         busy = sum(command["usec"] for command in commands.values()) / 1e6
         assert busy < 0.1 * seconds
 
