@@ -70,8 +70,10 @@ class Counts:
             self._is_scheduled = True
         try:
             threading.Thread(target=self._write_later, name="counts of messages", daemon=True).start()
-        except RuntimeError:  # the process can start none: the next call tries again
+        except BaseException as error:
             self._is_scheduled = False
+            if not isinstance(error, RuntimeError):  # the process can start none: the next call tries again
+                raise
 
     def _write_later(self) -> None:
         time.sleep(WRITE_SECONDS)

@@ -110,3 +110,33 @@ def test_a_timeout_in_the_middle_of_a_reply_puts_its_message_back(redis_server, 
         [sys.executable, "-c", IN_THE_MIDDLE, *arguments], capture_output=True, text=True, timeout=50
     )
     assert ended.returncode == 0, ended.stderr
+
+
+COUNTING = """
+from gevent import monkey
+monkey.patch_all()
+import sys
+import gevent
+import redis
+from asgi_redis import RedisChannelLayer
+from tests.support.waiting import eventually
+
+prefix, host, port = sys.argv[1:]
+layer = RedisChannelLayer(hosts=[(host, int(port))], prefix=prefix, stats_prefix=f"{prefix}-meta:")
+client = redis.Redis(host=host, port=int(port))
+client.zadd(f"{prefix}work", {f"expired {number}": number for number in range(50)})
+readers = [gevent.spawn(layer.receive, ["work"]) for _ in range(5)]
+readers += [gevent.spawn(layer.count, "work", "messages_retried") for _ in range(5)]
+gevent.joinall(readers, raise_error=True)
+layer.send("work", {})
+assert layer.receive(["work"]) == ("work", {})
+names = ["messages_expired", "messages_retried"]
+for key in ("work", "#global#"):
+    eventually(lambda: client.hmget(f"{prefix}-meta:{key}", names) == [b"50", b"5"])
+"""
+
+
+def test_what_greenlets_count_is_written(redis_server, prefix):
+    arguments = [prefix, redis_server.host, str(redis_server.port)]
+    ended = subprocess.run([sys.executable, "-c", COUNTING, *arguments], capture_output=True, text=True, timeout=50)
+    assert ended.returncode == 0, ended.stderr

@@ -140,7 +140,7 @@ def test_they_wait_for_a_server_that_is_away(layer_for, fresh_redis_server):
     layer.flush_counts()
     layer.count("a", "messages_retried")
     layer.close()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 2
     fresh_redis_server.start()
     assert numbers(layer, "messages_retried", "a") == [2, 2]
 
@@ -159,9 +159,9 @@ def test_a_server_that_hangs_holds_up_no_receive_from_another(layer_for, three_f
         for _ in range(20):
             layer.count(hanging, "messages_retried")
             layer.receive([working])
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 1
         layer.flush_counts()
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 5
     finally:
         resume(first)
 

@@ -109,6 +109,19 @@ def test_a_process_that_can_start_no_thread_writes_with_the_next_flush(adding, w
     eventually(lambda: written.writes)
 
 
+def test_an_interruption_of_the_start_of_a_thread_is_not_the_last_attempt(adding, written, monkeypatch):
+    def interrupt(self):
+        raise KeyboardInterrupt
+
+    adding.add("a", "messages_expired")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            adding.write_soon()
+    adding.write_soon()
+    eventually(lambda: written.writes)
+
+
 def test_a_flush_waits_for_the_write_of_another_thread(written):
     began, go_on = threading.Event(), threading.Event()
 
