@@ -95,7 +95,7 @@ def test_a_killed_worker_is_in_the_registry_until_its_entry_expires(start: Start
 
 def test_each_of_several_processes_has_an_entry(start: Start, layer: RedisChannelLayer) -> None:
     worker = start("--processes", "2")
-    eventually(lambda: len(entries(layer)) == 2)
+    eventually(lambda: len(entries(layer)) == 2, timeout=40)
     assert worker.pid not in entries(layer)
     worker.stop()
     assert entries(layer) == {}
