@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from asgi_redis import InMemoryChannelLayer, RedisChannelLayer, RedisPubSubChannelLayer
+from asgi_redis import InMemoryChannelLayer, RedisChannelLayer, RedisClusterChannelLayer, RedisPubSubChannelLayer
 from asgi_redis.embedded import RedisServer
 from tests.support.servers import ACL_PASSWORD, ACL_USER, pause, resume
 from tests.support.waiting import eventually
@@ -124,6 +124,17 @@ def test_delayed_messages_are_told_and_how_late_the_next_one_is(
     found = samples(metrics)
     assert found["runworker_delayed_waiting_for_room"] == {"": 1}
     assert found["runworker_delayed_late_seconds"] == {"": 0}
+
+
+def test_each_node_of_a_cluster_is_a_server(single_node_cluster: Any, prefix: str) -> None:
+    with RedisClusterChannelLayer(hosts=single_node_cluster.hosts, shards=3, prefix=prefix) as layer:
+        layer.count("a", "messages_retried", 2)
+        layer.delayed.send("a", {}, 60)
+        metrics = LayerMetrics(layer, ["a"])
+        found = eventually(lambda: (told := samples(metrics)).get("runworker_delayed_messages") and told)
+        assert list(found["runworker_server_up"].values()) == [1]
+        assert found["runworker_queue_retried_total"] == {"a": 2}
+        assert found["runworker_delayed_messages"] == {"": 1}
 
 
 def test_no_label_has_a_password(acl_server: RedisServer, prefix: str) -> None:
