@@ -193,6 +193,21 @@ def test_it_says_when_the_figures_are_old(page: Any, server: Any) -> None:
     page.errors  # noqa: B018  the browser has noted the answers 502
 
 
+def test_it_says_which_server_is_away(open_page: Callable[..., Any], server: Any, fresh_redis_server: Any) -> None:
+    with RedisChannelLayer(hosts=[fresh_redis_server.url], connection_kwargs={"socket_timeout": 1}) as layer:
+        layer.send("mail", {})
+        server.watched.layer = layer
+        page = open_page()
+        page.wait(lambda: page.names() == ["mail"])
+        fresh_redis_server.stop()
+        page.wait(lambda: page.text("#state") == "partly old")
+        page.wait(lambda: "cannot be reached: " in page.text("#alerts"))
+        page.wait(lambda: "unreachable" in page.text("#servers tbody th"))
+        assert page.names() == ["mail"]
+        fresh_redis_server.start()
+        page.is_live()
+
+
 def test_it_asks_for_nothing_while_it_is_paused_or_hidden(page: Any) -> None:
     asked = "return performance.getEntriesByType('resource').filter(e => e.name.includes('/facts')).length"
     page.find("#pause").click()

@@ -203,9 +203,10 @@ export const numbered = rows => rows.map((row, index) => ({...row, name: `${inde
 
 /** The alerts of a snapshot, the red ones first: each a text without figures, which would change, and its weight. */
 export function alerts(snapshot) {
-  const found = snapshot.error ? [[snapshot.error, "red"]] : [];
-  for (const {name, error} of snapshot.servers) {
-    if (error) found.push([`Server ${name} cannot be reached: ${error}`, "red"]);
+  const failed = snapshot.servers.filter(({error}) => error);
+  const found = failed.map(({name, error}) => [`Server ${name} cannot be reached: ${error}`, "red"]);
+  if (snapshot.error && !failed.some(({error}) => error === snapshot.error)) {
+    found.push([`Some figures are missing or old: ${snapshot.error}`, "red"]);
   }
   for (const row of snapshot.channels) {
     found.push(...told(row).filter(word => word in TROUBLES).map(word =>

@@ -86,7 +86,7 @@ function show() {
   document.body.classList.toggle("may-act", may.act);
   showAliases(layers, layer);
   showRows(snapshot);
-  if (state.answer.now - snapshot.time < STALE_SECONDS) addToCharts(snapshot);
+  if (!snapshot.error && state.answer.now - snapshot.time < STALE_SECONDS) addToCharts(snapshot);
 }
 
 function showAliases(layers, layer) {
@@ -132,7 +132,8 @@ function showState() {
   document.body.classList.toggle("stale", Boolean(stale) && !state.paused);
   const [kind, text] = state.paused ? ["paused", "paused"]
     : stale ? ["stale", state.answer ? `${seconds(age)} old` : "not connected"]
-    : state.answer ? ["live", "live"] : ["waiting", "connecting"];
+    : !state.answer ? ["waiting", "connecting"]
+    : state.answer.snapshot.error ? ["partial", "partly old"] : ["live", "live"];
   at("state").dataset.state = kind;
   write(at("state"), text);
   const found = state.answer ? facts.alerts(state.answer.snapshot) : [];

@@ -8,9 +8,9 @@ const canHover = matchMedia("(hover: hover)"); // a finger leaves its last place
 /**
  * A sortable table in `holder`.
  *
- * A column has a `label`, `parts(row)` for its cells, and may have `value(row)` to sort by and a `kind`. An action
- * has a `label` and `act(row)`, and `needs` names the right that it takes. `name(row)` tells rows apart; the first column
- * is their header. `sort` is the first order.
+ * `name(row)` tells rows apart, and the first column is their header. A column has a `label`, `parts(row)` for its
+ * cells, and may have `value(row)` to sort by and a `kind`. An action has a `label` and `act(row)`, and `needs` names
+ * the right that it takes. `sort` is the first order.
  */
 export class Table {
   constructor(holder, {caption, name, columns, actions = [], empty, sort = null}) {

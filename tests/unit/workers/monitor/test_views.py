@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import re
+import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,12 +18,14 @@ from django.urls import reverse
 from asgi_redis.integrations.django import get_channel_layer
 from asgi_redis.layers.base import BaseChannelLayer
 from tests.support.waiting import eventually
+from tests.support.workers.processes import ROOT
 from tests.support.workers.project import database
 
 __all__ = ["database"]
 
 pytestmark = pytest.mark.usefixtures("database")
 
+DOCUMENT = (ROOT / "docs" / "monitor.rst").read_text()
 MEMORY = "asgi_redis.InMemoryChannelLayer"
 SETTINGS = {
     "ROOT_URLCONF": "tests.support.monitor.urls",
@@ -58,18 +62,16 @@ def layer() -> BaseChannelLayer:
 def client_of() -> Iterator[Callable[..., Client]]:
     """``client_of(*permissions, **flags)`` makes a user, and returns a browser that has logged in."""
     from django.contrib.auth.models import Permission, User
-    from django.contrib.contenttypes.models import ContentType
 
+    (code,) = re.findall(r"^    from django\.contrib\.auth\.models .*?^[^ \n]", DOCUMENT, re.MULTILINE | re.DOTALL)
+    exec(textwrap.dedent(code[:-1]), {})  # as the documentation has it
     made = []
 
     def make(*permissions: str, **flags: bool) -> Client:
         user = User.objects.create_user(f"user{len(made)}", **{"is_staff": True, **flags})
         made.append(user)
         for permission in permissions:
-            # As the documentation has it.
-            content_type, _ = ContentType.objects.get_or_create(app_label="workers", model="monitor")
-            granted, _ = Permission.objects.get_or_create(codename=permission, content_type=content_type)
-            user.user_permissions.add(granted)
+            user.user_permissions.add(Permission.objects.get(codename=permission))
         client = Client(enforce_csrf_checks=True)
         client.force_login(user)
         return client
