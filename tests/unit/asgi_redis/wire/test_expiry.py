@@ -72,6 +72,10 @@ def group_expire(client, group):
     return run(client, scripts.GROUP_EXPIRE, [group], EXPIRY, 10)[1] == 0
 
 
+def group_count(client, group):
+    return run(client, scripts.GROUP_COUNT, [group], EXPIRY) == 0
+
+
 CALLS = (
     send,
     send_once,
@@ -82,6 +86,7 @@ CALLS = (
     channel_statistics,
     purge,
     group_expire,
+    group_count,
 )
 
 

@@ -107,15 +107,17 @@ def test_sending_to_its_end_and_receiving(layer, interpreter, prefix):
     assert batch == [("work", {"n": number}) for number in range(3)]
     taken = Taken(b"work", layer.serialize({"n": 3}), 0.0, b"9999999999.5")
     layer._shards[0].execute(ReceiveOperations(layer.plans.keys[0], 60).requeue(taken))
+    layer.count("work", "messages_retried", 2)
     statistics = layer.channel_statistics("work")
     assert statistics.pop("messages_max_age") == 0
+    assert statistics["messages_retried"] == layer.global_statistics()["messages_retried"] == 2
     assert (statistics["messages_count"], statistics["channel_full_count"], statistics["messages_pending"]) == (
         3,
         1,
         1,
     )
     assert layer.receive(["work"]) == ("work", {"n": 3})
-    assert interpreter.ran >= {"send", "receive", "requeue", "channel_statistics"}
+    assert interpreter.ran >= {"send", "receive", "requeue", "add_counts", "channel_statistics"}
 
 
 def test_messages_that_have_expired(layer, interpreter, prefix):
