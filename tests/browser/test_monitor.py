@@ -258,6 +258,19 @@ def busy(page: Any) -> None:
     page.wait(lambda: page.find("#charts svg").get_attribute("aria-label"))
 
 
+def test_a_picture_has_the_figures_of_each_moment(open_page: Callable[..., Any], scene: Scene, driver: Any) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    page = open_page()
+    page.wait(lambda: page.run("return document.querySelector('#charts .line').getAttribute('d').includes('L')"))
+    assert page.text("#charts .span").startswith("last ")
+    ActionChains(driver).move_to_element_with_offset(page.find("#charts svg"), -100, 0).perform()
+    page.wait(lambda: page.text("#charts .span").endswith(" ago"))
+    assert page.run("return document.querySelectorAll('#charts .pointed').length") == 1
+    ActionChains(driver).move_to_element(page.find("h1")).perform()
+    page.wait(lambda: page.text("#charts .span").startswith("last "))
+
+
 @WIDTHS
 @SCHEMES
 def test_it_breaks_no_rule_of_accessibility(
@@ -318,6 +331,6 @@ def test_its_picture_is_taken(open_page: Callable[..., Any], scene: Scene, drive
     points = "return document.querySelector('#charts .line').getAttribute('d').split('L').length"
     eventually(lambda: page.run(points) >= 14, timeout=60)
     driver.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
-    page.resize(1180, 1240)
+    page.resize(1180, 1215)
     ARTIFACTS.mkdir(parents=True, exist_ok=True)
     (ARTIFACTS / "monitor.png").write_bytes(driver.get_screenshot_as_png())

@@ -15,6 +15,7 @@ import logging
 import secrets
 import socket
 import socketserver
+import sys
 import threading
 import time
 from http import HTTPStatus
@@ -139,7 +140,10 @@ class MonitorServer(ThreadingHTTPServer):
             _hang_up(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        logger.debug("A connection of the monitor's page has failed", exc_info=True)
+        if isinstance(sys.exc_info()[1], OSError):
+            logger.debug("A client of the monitor's page has gone", exc_info=True)
+        else:
+            logger.exception("A question of the monitor's page could not be answered")
 
     def server_close(self) -> None:
         """Stop to listen, and end the monitor."""

@@ -1,6 +1,6 @@
 // A picture over time, of the figures that this page has been told.
 
-import {build, count, fill, part} from "./dom.js";
+import {build, count, fill, part, seconds} from "./dom.js";
 
 const SPAN_SECONDS = 600;
 const SHORTEST_SECONDS = 30;
@@ -21,7 +21,11 @@ function round(value) {
   return [1, 2, 5, 10].map(step => step * power).find(step => step >= value * 0.999);
 }
 
-/** `format(value)` is how its figures are written; `least` the least number at the top. */
+/**
+ * A chart; where it is pointed at, it shows the figures of that moment.
+ *
+ * `format(value)` is how its figures are written; `least` the least number at the top.
+ */
 export class Chart {
   constructor(holder, {title, format, least}) {
     Object.assign(this, {title, format, least, points: []});
@@ -29,6 +33,8 @@ export class Chart {
     this.figure = build(part("figure", {}, caption, part("div", {class: "now"})));
     this.svg = shape("svg", {role: "img"});
     this.figure.append(this.svg);
+    this.svg.addEventListener("pointermove", event => this.point(event.clientX));
+    this.svg.addEventListener("pointerleave", () => this.point(null));
     this.clear();
     holder.append(this.figure);
     new ResizeObserver(() => this.draw()).observe(this.figure);
@@ -36,6 +42,7 @@ export class Chart {
 
   clear() {
     this.points = [];
+    this.pointed = null; // at this distance from the left
     this.figure.hidden = true;
   }
 
@@ -48,26 +55,44 @@ export class Chart {
     this.draw();
   }
 
+  point(clientX) {
+    this.pointed = clientX === null ? null : clientX - this.svg.getBoundingClientRect().left;
+    this.draw();
+  }
+
   draw() {
     if (!this.points.length || this.figure.hidden) return;
     const end = this.points.at(-1);
     const labels = Object.keys(end.values);
     const span = Math.max(SHORTEST_SECONDS, end.time - this.points[0].time);
     const words = span < 90 ? count(Math.round(span), "second") : count(Math.round(span / 60), "minute");
-    const all = labels.flatMap(label => this.values(label));
-    const top = round(Math.max(this.least, ...all));
+    const top = round(Math.max(this.least, ...labels.flatMap(label => this.values(label))));
     const width = this.svg.clientWidth || 300;
     const x = time => width - (end.time - time) / span * width;
     const y = value => HEIGHT - 1 - value / top * (HEIGHT - TOP - 1);
-    fill(this.figure.querySelector(".span"), [`last ${words}`]);
-    fill(this.figure.querySelector(".now"), labels.map((label, index) => part("div", {},
-      part("b", {}, this.format(end.values[label])),
-      part("span", {}, part("i", {class: `series-${index % 4}`}), label))));
-    const rules = [0, top].map(value => shape("line", {class: "rule", x1: 0, x2: width, y1: y(value), y2: y(value)}));
-    const lines = labels.flatMap((label, index) => this.lines(label, index % 4, x, y, labels.length === 1));
-    this.svg.replaceChildren(...rules, shape("text", {x: 0, y: 10}, this.format(top)), ...lines);
+    const shown = this.pointed === null ? end : this.nearest(x);
+    const rule = (name, x1, x2, y1, y2) => shape("line", {class: name, x1, x2, y1, y2});
+    this.svg.replaceChildren(
+      ...[0, top].map(value => rule("rule", 0, width, y(value), y(value))),
+      ...(shown === end ? [] : [rule("pointed", x(shown.time), x(shown.time), y(top), y(0))]),
+      shape("text", {x: 0, y: 10}, this.format(top)),
+      ...labels.flatMap((label, index) => this.lines(label, index % 4, x, y, labels.length === 1)),
+    );
     const said = labels.map(label => this.words(label)).join("; ");
     this.svg.setAttribute("aria-label", `${this.title}, last ${words}: ${said}`);
+    this.showFigures(labels, shown, shown === end ? `last ${words}` : `${seconds(end.time - shown.time)} ago`);
+  }
+
+  nearest(x) {
+    const distance = ({time}) => Math.abs(x(time) - this.pointed);
+    return this.points.reduce((one, other) => distance(other) < distance(one) ? other : one);
+  }
+
+  showFigures(labels, {values}, when) {
+    fill(this.figure.querySelector(".span"), [when]);
+    fill(this.figure.querySelector(".now"), labels.map((label, index) => part("div", {},
+      part("b", {}, this.format(values[label])),
+      part("span", {}, part("i", {class: `series-${index % 4}`}), label))));
   }
 
   lines(label, series, x, y, filled) {
