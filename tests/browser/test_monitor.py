@@ -10,7 +10,13 @@ from typing import Any
 
 import pytest
 
-from asgi_redis import RedisChannelLayer
+from asgi_redis import (
+    InMemoryChannelLayer,
+    IPCChannelLayer,
+    RedisChannelLayer,
+    RedisLocalChannelLayer,
+    RedisPubSubChannelLayer,
+)
 from tests.support.monitor.scene import HOSTILE, MARKUP, Scene, interface_report, worker_report
 from tests.support.monitor.serving import serving
 from tests.support.monitor.sites import PASSWORD, SERVERS, run_site
@@ -219,6 +225,31 @@ def test_it_asks_for_nothing_while_it_is_paused_or_hidden(page: Any) -> None:
     assert page.run(asked) == before
     page.run(f"{hide} document.dispatchEvent(new Event('visibilitychange'))", False)
     page.wait(lambda: page.run(asked) > before)
+
+
+def test_every_kind_of_layer_has_a_page(driver: Any, redis_server: Any, prefix: str, tmp_path: Path) -> None:
+    hosts = {"hosts": [redis_server.url], "prefix": prefix}
+    for layer in [
+        InMemoryChannelLayer(),
+        IPCChannelLayer(prefix=prefix, path=str(tmp_path)),
+        RedisLocalChannelLayer(**hosts, local_layer=InMemoryChannelLayer()),
+        RedisPubSubChannelLayer(**hosts),
+    ]:
+        with layer, serving(layer) as server:
+            shows(driver, server.url, layer)
+
+
+def shows(driver: Any, url: str, layer: Any) -> None:
+    from tests.browser.monitor_page import MonitorPage
+
+    page = MonitorPage(driver, url)
+    page.is_live()
+    assert page.text("#layer") == str(layer)
+    if not isinstance(layer, RedisPubSubChannelLayer):  # Redis keeps no messages of pub/sub
+        layer.send("mail", {})
+        page.wait(lambda: page.row("mail")["Waiting"].startswith("1 of "))
+    assert page.errors == []
+    page.close()
 
 
 def test_staff_log_in_and_purge_in_a_project(
