@@ -52,6 +52,7 @@ class Counts:
 
     def add(self, channel: str | None, counter: Counter, number: int = 1) -> None:
         """Count messages of a channel, which may be unknown. Never waits, nor raises."""
+        fork.check()  # or the lock may be held by a thread of the parent
         queue = OTHER_QUEUES if channel is None else queue_of(channel)
         with self._lock:
             self._add(queue, counter, number)

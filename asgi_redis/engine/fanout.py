@@ -59,6 +59,7 @@ class SharedMessage:
 
 
 Lost = Callable[[str, int], object]
+"""A function that is called with a queue and the number of its messages that are lost."""
 Share = tuple[SharedMessage, str]
 """A message and one of the channels that it is for."""
 

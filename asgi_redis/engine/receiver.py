@@ -6,7 +6,7 @@ import functools
 import math
 import time
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -53,7 +53,7 @@ class Receiver:
         self._counts = counts
         self.sources: list[Source] = [*self._shards]
         self._expiry = rules.expiry
-        self._unpacker = Unpacker(decoder, rules.expiry, self.wake)
+        self._unpacker = Unpacker(decoder, rules.expiry, self.wake, self._count_expired)
         self._channel_sets = ChannelSets(self._make_channel_set)
         # Sets of channels change by one name at a time, where there are many.
         check = functools.partial(rules.valid_channel_name, receive=True)
@@ -195,8 +195,8 @@ class Receiver:
                     raise
                 break  # the messages that were taken must be returned; the next call meets the error again
             policy.served(number)
-            if taken.expired:
-                self._count_expired(taken.expired)
+            for name, expired in taken.expired.items():
+                self._count_expired(name.decode(), expired)
             if queue_limits is not None:
                 queue_limits.count(taken, call.limit)
             room -= len(taken)
@@ -209,11 +209,9 @@ class Receiver:
             call.forget()
         return received
 
-    def _count_expired(self, expired: Mapping[bytes, int]) -> None:
-        for name, number in expired.items():
-            queue = name.decode()
-            self._expired.add(queue, number)
-            self._counts.add(queue, "messages_expired", number)
+    def _count_expired(self, queue: str, number: int) -> None:
+        self._expired.add(queue, number)
+        self._counts.add(queue, "messages_expired", number)
 
     # Waiting
 
@@ -283,7 +281,7 @@ class Receiver:
         for take in call.takes:
             if take.taken:
                 if is_expired(take.taken[0].age, self._expiry):
-                    self._count_expired({take.taken[0].queue: 1})
+                    self._count_expired(take.taken[0].queue.decode(), 1)
                     take.taken = []
                 received = self._unpacker.unpack(call)
                 if received:

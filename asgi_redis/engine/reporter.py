@@ -86,7 +86,7 @@ class Reporter:
         request = self._registry.report(self.process, {**self._facts, **self._describe()})
         self._failed = False
         if request is not None:
-            logger.info("A monitor asks this process to %s", request)
+            logger.info("A monitor asks of this process: %r", request)
             self._obey(request)
 
     def _withdraw(self) -> None:

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from asgi_redis.engine.codec import MessageDecoder
 from asgi_redis.engine.dropped import DroppedMessages
-from asgi_redis.engine.fanout import FanOutBuffer, SharedMessage
+from asgi_redis.engine.fanout import FanOutBuffer, Lost, SharedMessage
 from asgi_redis.engine.receive_call import ReceiveCall
 from asgi_redis.engine.receive_order import ReceiveOrder
 from asgi_redis.exceptions import UndecodableMessage
@@ -33,13 +33,15 @@ class Unpacker:
     Decodes the entries of queues, and drops entries that are no messages.
 
     An entry of a process-local queue may be for several channels of the process: it is buffered for their readers.
-    ``expiry`` is in seconds; ``wake`` is called when there are messages for other calls.
+    ``expiry`` is in seconds; ``wake`` is called when there are messages for other calls, and ``expired`` with the
+    queue and the number of messages that expire in the buffer.
     """
 
-    def __init__(self, decoder: MessageDecoder, expiry: float, wake: Callable[[], object]) -> None:
+    def __init__(self, decoder: MessageDecoder, expiry: float, wake: Callable[[], object], expired: Lost) -> None:
         self._decoder = decoder
         self._expiry = expiry
         self._wake = wake
+        self._count_expired = expired
         self._crowded_out = DroppedMessages("that its group's members have not received in time")
 
     def start_process(self, idle_pipes: deque[WakeupPipe]) -> None:
@@ -50,7 +52,9 @@ class Unpacker:
     def clear_buffer(self) -> None:
         """Drop the buffered messages."""
         why = "more than the process holds"
-        self.buffer = FanOutBuffer(lambda queue, number: self._crowded_out.add(queue, why, number))
+        self.buffer = FanOutBuffer(
+            lambda queue, number: self._crowded_out.add(queue, why, number), self._count_expired
+        )
 
     def unpack(self, call: ReceiveCall) -> Batch:
         """Return the messages that a call has taken, and buffer the rest for others."""

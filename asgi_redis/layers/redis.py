@@ -123,6 +123,7 @@ class RedisChannelLayer(BaseChannelLayer):
     def requeue(self, channel: str, message: Message) -> None:
         """Keep a message that was received in vain for the next reader in this process."""
         self._receiver.buffer(channel, message)
+        self.count(channel, "messages_requeued")
 
     # Groups
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import Any
 
@@ -10,7 +11,7 @@ from asgi_redis.engine.reporter import Reporter
 from workers.runtime.hooks import HookedWorker, LifecycleHook
 
 _MAX_RUNNING = 100  # messages in progress that a report names
-_MAX_CHANNELS = 1000  # names in a report
+_MAX_CHANNELS = 1000  # names and limits in a report
 
 
 class Registration(LifecycleHook):
@@ -58,7 +59,7 @@ def description(worker: HookedWorker) -> dict[str, Any]:
         "client_prefix": worker.channel_layer.client_prefix,
         "slots": worker.pool.size,
         "channels": worker.channels[:_MAX_CHANNELS],
-        "limits": dict(worker.limits.by_channel),
+        "limits": dict(itertools.islice(worker.limits.by_channel.items(), _MAX_CHANNELS)),
         "busy": len(running),
         "done": dispatcher.done,
         "failed": dispatcher.failed,

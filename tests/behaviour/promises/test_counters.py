@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import types
 
 import pytest
 import redis
@@ -58,6 +59,20 @@ def test_messages_that_an_interrupted_receive_puts_back_are_counted(layer_for, r
             layer.receive_batch(["a"], 2)
     assert numbers(layer, "messages_requeued", "a") == [2, 2]
     assert layer.channel_statistics("a")["messages_pending"] == 3
+
+
+def test_messages_that_expire_in_the_process_are_counted(layer_for, redis_server, monkeypatch):
+    layer, now = layer_for(redis_server), time.monotonic()
+    for channel in ("p!x", "p!y", "p!z"):
+        layer.group_add("group", channel)
+    layer.send_group("group", {"n": 1})
+    assert layer.receive(["p!"])[0]
+    layer.requeue("a", {"n": 2})
+    clock = types.SimpleNamespace(monotonic=lambda: now + layer.expiry + 1)
+    monkeypatch.setattr("asgi_redis.engine.fanout.time", clock)
+    assert layer.receive(["p!", "a"]) == (None, None)
+    assert numbers(layer, "messages_expired", "p!", "a") == [2, 1, 3]
+    assert numbers(layer, "messages_requeued", "p!", "a") == [0, 1, 1]
 
 
 @pytest.mark.parametrize("timeout", [0.0, 1.0])
@@ -164,6 +179,8 @@ def test_a_server_that_hangs_holds_up_no_receive_from_another(layer_for, three_f
         assert time.monotonic() - began < 5
     finally:
         resume(first)
+    # It may have counted when it went on, so they are not written again.
+    assert numbers(layer, "messages_retried", hanging)[0] <= 20
 
 
 def test_a_normal_channel_is_counted_on_its_side(redis_server, prefix, monkeypatch):

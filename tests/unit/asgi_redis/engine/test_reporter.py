@@ -82,6 +82,25 @@ def test_an_outage_is_one_line_and_its_end_is_found(layer_for, fresh_redis_serve
     assert "Monitors cannot see this process: ConnectionError" in lines[0]
 
 
+def test_the_next_outage_has_its_line_too(layer_for, redis_server, reporter_for, eventually, caplog):
+    caplog.set_level(logging.INFO)
+    registry = layer_for(redis_server).registry
+    outcomes = iter([True, True, False, True, True, False])
+    reports = []
+
+    def describe():
+        if next(outcomes, False):
+            raise redis.exceptions.ConnectionError("away")
+        reports.append(1)
+        return {}
+
+    reporter = reporter_for(registry, describe)
+    eventually(lambda: reporter.report_now() or len(reports) > 1)
+    assert [record.message for record in caplog.records] == 2 * [
+        "Monitors cannot see this process: ConnectionError: away"
+    ]
+
+
 def _no_error(call):
     try:
         return call()

@@ -71,7 +71,7 @@ def test_a_channel_that_is_named_again_and_again_is_for_it_once():
 def test_the_payload_makes_the_same_message_again_each_time_a_new_one():
     one = decoder_of({"list": [1], "__asgi_channel__": ["q!x", "q!y"]})
     _, _, message, payload = decode_entry(one, Taken(b"q!", b"", 0.0, b"1"))
-    again = Unpacker(one, 60, lambda: None).message(payload)
+    again = Unpacker(one, 60, lambda: None, lambda queue, number: None).message(payload)
     assert again == message == {"list": [1]}
     assert again["list"] is not message["list"]
 

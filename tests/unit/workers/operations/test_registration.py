@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 import redis
 
-from asgi_redis import RedisChannelLayer, __version__
+from asgi_redis import InMemoryChannelLayer, RedisChannelLayer, __version__
 from asgi_redis.embedded import RedisServer
 from tests.support.waiting import eventually
 from tests.support.workers.processes import Notes
 from tests.unit.workers.operations.conftest import Start
+from workers import Worker, route
+from workers.operations.registration import description
 
 LayerFor = Callable[..., RedisChannelLayer]
 
@@ -99,6 +101,13 @@ def test_each_of_several_processes_has_an_entry(start: Start, layer: RedisChanne
     assert worker.pid not in entries(layer)
     worker.stop()
     assert entries(layer) == {}
+
+
+def test_a_report_names_a_thousand_channels_and_limits_at_most() -> None:
+    routing = [route(f"channel{n}", print) for n in range(1500)]
+    report = description(Worker(InMemoryChannelLayer(), routing, limits=[("*", 2)]))
+    assert len(report["channels"]) == len(report["limits"]) == 1000
+    assert report["limits"].keys() == {*report["channels"]}
 
 
 def test_its_connections_have_its_name(start: Start, redis_server: RedisServer, layer: RedisChannelLayer) -> None:
