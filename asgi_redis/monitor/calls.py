@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from redis.exceptions import RedisError, TimeoutError
+from redis.exceptions import RedisError
 
 from asgi_redis.exceptions import ChannelLayerError
+from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS, within
 
 T = TypeVar("T")
 
@@ -18,6 +19,7 @@ CALL_ERRORS = (RedisError, ChannelLayerError, OSError)
 
 _REST_FACTOR = 9  # the rest after a call, in durations of the call
 _LONGEST_PAUSE_SECONDS = 1.0  # a call that takes more than a ninth of it waits rather than works
+_CALL_SECONDS = 3.0  # that a call may take: those of a layer wait for 20
 
 
 class BudgetedCalls:
@@ -31,7 +33,8 @@ class BudgetedCalls:
         self._closing = closing
         self._free_at = 0.0
         self._errors: dict[str, None] = {}
-        self._hangs = False
+        self.hangs = False
+        """Whether a server hangs: then no call is attempted until the errors are taken."""
 
     def make(self, call: Callable[[], T]) -> T:
         """Return ``call()``, a request to a server."""
@@ -47,24 +50,25 @@ class BudgetedCalls:
         """
         Return ``call()``, or note its error and return ``default``.
 
-        After a timeout no call is made until the errors are taken: each would wait as long.
+        Where it takes too long, it goes on in a thread, and its result is dropped.
         """
-        if self._hangs:
+        if self.hangs:
             return default
+        started = time.monotonic()
         try:
-            return self.make(call)
+            return self.make(lambda: within(_CALL_SECONDS, call, "a call of the monitor"))
         except CALL_ERRORS as error:
-            self.note(error)
+            self.note(error, started)
             return default
 
-    def note(self, error: Exception) -> None:
-        """Note an error of a call."""
+    def note(self, error: Exception, started: float) -> None:
+        """Note an error of a call that was ``started`` at a time of the monotonic clock."""
         self._errors[str(error) or type(error).__name__] = None
-        self._hangs = self._hangs or isinstance(error, TimeoutError)
+        self.hangs = self.hangs or time.monotonic() - started >= HANG_TIMEOUT_SECONDS
 
     def take_errors(self) -> str:
         """Return the errors since the last time, each once, and forget them."""
         text = "; ".join(self._errors)
         self._errors.clear()
-        self._hangs = False
+        self.hangs = False
         return text

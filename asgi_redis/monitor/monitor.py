@@ -91,16 +91,18 @@ class Monitor:
         while not self._closing.is_set():
             started = time.monotonic()
             try:
-                self._refresh(started + self.interval)
+                self._refresh()
             except Exception as error:
                 logger.exception("The monitor could not make its picture of %s", self._layer)
-                self._calls.note(error)
+                self._calls.note(error, started)
                 self._publish({**self._snapshot, "time": time.time(), "error": self._calls.take_errors()})
             self._closing.wait(max(0.0, started + self.interval - time.monotonic()))
 
-    def _refresh(self, until: float) -> None:
+    def _refresh(self) -> None:
+        # The first three go on without a server that hangs; all others would wait for it.
         self._look_at_servers()
-        ended = self._sweep(until)
+        ended = self._sweep(time.monotonic() + self.interval)
+        self._look_at_delayed()
         totals = self._totals.row(self._survey, ended)
         readers = Readers(self._processes) if self._layer.registry else None
         latest = self._survey.latest if self._survey else None
@@ -109,21 +111,26 @@ class Monitor:
         self._publish(self._picture(channels, groups, totals))
 
     def _look_at_servers(self) -> None:
-        inspector, registry, attempt = self._layer.inspector, self._layer.registry, self._calls.attempt
-        if inspector:
-            self._servers = attempt(inspector.servers, self._servers)
-            self._delayed = attempt(functools.partial(inspector.delayed, _DUE_NEXT), self._delayed)
-        if registry:
-            self._processes = attempt(registry.processes, self._processes)
+        if self._layer.inspector:
+            self._servers = self._calls.attempt(self._layer.inspector.servers, self._servers)
+        if self._layer.registry:
+            self._processes = self._calls.attempt(self._layer.registry.processes, self._processes)
+
+    def _look_at_delayed(self) -> None:
+        if self._layer.inspector:
+            call = functools.partial(self._layer.inspector.delayed, _DUE_NEXT)
+            self._delayed = self._calls.attempt(call, self._delayed)
 
     def _sweep(self, until: float) -> bool:
         """Go on with the sweep; return whether it has ended."""
-        try:
-            while self._survey and not self._closing.is_set() and time.monotonic() < until:
+        while self._survey and not (self._calls.hangs or self._closing.is_set() or time.monotonic() > until):
+            started = time.monotonic()
+            try:
                 if self._survey.advance():
                     return True
-        except CALL_ERRORS as error:
-            self._calls.note(error)
+            except CALL_ERRORS as error:
+                self._calls.note(error, started)
+                break
         return False
 
     # The picture

@@ -10,6 +10,7 @@ from asgi_redis.monitor.summary import summary
 from asgi_redis.monitor.tables import TABLES, Column, Line, Table, lines, shown_columns
 
 HELP = "q quit  tab/1-5 table  s sort  r reverse  / filter  arrows, PgUp, PgDn scroll"
+_FAR = 1 << 30  # lines
 
 
 class Pane:
@@ -18,9 +19,20 @@ class Pane:
     def __init__(self, table: Table) -> None:
         self.table = table
         self.offset = 0
+        self._last_offset = 0
         self._sorted_by: str | None = None
         self._is_reversed = False
         self._columns: Sequence[Column] = table.columns
+
+    def scroll(self, lines: int) -> None:
+        """Scroll by a number of lines, as far as there are some."""
+        self.offset = max(0, min(self.offset + lines, self._last_offset))
+
+    def in_sight(self, lines: Sequence[Line], room: int) -> Sequence[Line]:
+        """Return the lines that are in sight, of all lines of the rows."""
+        self._last_offset = max(0, len(lines) - room)
+        self.scroll(0)
+        return lines[self.offset : self.offset + room]
 
     def sort_by_next(self) -> None:
         """Sort by the next column that is shown; after the last, as at first."""
@@ -88,7 +100,7 @@ class View:
 
     def _act(self, key: str) -> None:
         pane = self.pane
-        steps = {"up": -1, "down": 1, "page up": -self._room, "page down": self._room, "home": -pane.offset}
+        steps = {"up": -1, "down": 1, "page up": -self._room, "page down": self._room, "home": -_FAR, "end": _FAR}
         if key == "s":
             pane.sort_by_next()
         elif key == "r":
@@ -97,10 +109,8 @@ class View:
             self._is_typing = True
         elif key == "escape":
             self._filter = ""
-        elif key == "end":
-            pane.offset = 1 << 30
         else:
-            pane.offset += steps.get(key, 0)
+            pane.scroll(steps.get(key, 0))
 
     def _type(self, key: str) -> None:
         if key == "enter":
@@ -127,8 +137,7 @@ class View:
         """Return the heading, and the lines of the table that are in sight."""
         heading, *rest = self.pane.lines(snapshot, self._filter, width)
         self._room = max(1, room - 1)
-        self.pane.offset = max(0, min(self.pane.offset, len(rest) - self._room))
-        return [heading, *rest[self.pane.offset : self.pane.offset + self._room]]
+        return [heading, *self.pane.in_sight(rest, self._room)]
 
     def footer(self) -> str:
         """Return the last line: the keys, or the filter."""

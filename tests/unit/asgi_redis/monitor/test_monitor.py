@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 
 import pytest
 import redis
@@ -11,6 +12,7 @@ import redis
 from asgi_redis import ChannelFull
 from asgi_redis.engine.facts import DelayedFacts, Found, ProcessEntry, ServerFacts
 from asgi_redis.monitor import Monitor
+from tests.support.servers import pause, resume
 from tests.support.waiting import eventually
 
 KEYS = ["time", "layer", "expiry", "complete", "error", "servers", "totals", "channels", "groups", "delayed"]
@@ -172,6 +174,33 @@ class TestErrors:
             assert row_of(shown, "work")["channel"] == "work"
             fresh_redis_server.start()
             assert monitor.wait(lambda picture: not picture["error"], 20)["error"] == ""
+
+    @pytest.mark.native("a call of the layer blocks a thread")
+    def test_a_server_that_hangs_is_shown_within_seconds(self, layer_for, fresh_redis_server):
+        layer = layer_for(fresh_redis_server)
+        layer.send("work", {})
+        with Monitor(layer, interval=0.05) as monitor:
+            monitor.wait(has_rates, 20)
+            pause(fresh_redis_server)
+            try:
+                began = time.monotonic()
+                shown = monitor.wait(lambda picture: bool(picture["error"]), 20)
+                assert monitor.wait(lambda picture: picture is not shown, 20)["servers"][0]["error"]
+                assert time.monotonic() - began < 12
+            finally:
+                resume(fresh_redis_server)
+            assert monitor.wait(lambda picture: not picture["error"], 20)["error"] == ""
+
+    def test_of_two_shards_the_other_one_is_seen(self, layer_for, redis_server, fresh_redis_server):
+        layer = layer_for(redis_server, fresh_redis_server)
+        for _ in range(4):
+            layer.send("work", {})
+        fresh_redis_server.stop()
+        with Monitor(layer, interval=0.05) as monitor:
+            shown = monitor.wait(lambda picture: picture["complete"], 20)
+        assert str(fresh_redis_server.port) in shown["error"]
+        assert row_of(shown, "work")["waiting"] == 2
+        assert [bool(server["error"]) for server in shown["servers"]] == [False, True]
 
     def test_a_password_is_never_shown(self, layer_for, acl_server):
         layer = layer_for(f"redis://alice:not-the-password@{acl_server.host}:{acl_server.port}")
