@@ -76,6 +76,6 @@ export function bar(value, limit, weight = "") {
   return part("div", {class: "bar", "aria-hidden": "true", "data-weight": weight}, part("i", {width}));
 }
 
-/** Words behind a name; the space is for those who listen. */
+/** Words behind a name. The spaces keep them apart when they are read aloud. */
 export const marks = words => words.flatMap(([text, weight = ""]) =>
   [" ", part("span", {class: "mark", "data-weight": weight}, text)]);

@@ -1,4 +1,4 @@
-// What of the facts stands in which table, and what is worth an alert.
+// The tables with their columns, and the alerts.
 
 import {UNKNOWN, bar, bytes, count, marks, number, part, seconds} from "./dom.js";
 

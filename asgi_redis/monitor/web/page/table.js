@@ -3,7 +3,7 @@
 import {UNKNOWN, build, fill, part, write} from "./dom.js";
 
 const MOST_ROWS = 200;
-const canHover = matchMedia("(hover: hover)"); // a finger leaves its last place hovered
+const canHover = matchMedia("(hover: hover)"); // a touch screen keeps the last place hovered
 
 /**
  * A sortable table in `holder`.
@@ -48,7 +48,7 @@ export class Table {
     return head;
   }
 
-  /** Shows rows. They do not move under a pointer or a focus, unless somebody has asked for another order. */
+  /** Shows rows. They do not move under a pointer or a focus, unless another order is asked for. */
   show(rows, reorder = false) {
     this.all = rows;
     const shown = this.sorted(rows).slice(0, MOST_ROWS);
