@@ -311,10 +311,22 @@ def test_it_breaks_no_rule_of_accessibility(
     page = open_page(width=width, scheme=scheme)
     busy(page)
     page.run((resources.files(axe) / "axe.min.js").read_text())
-    found = page.driver.execute_async_script("axe.run(document).then(arguments[0])")
-    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found["violations"]] == []
+    assert violations(page) == []
     dark = page.run("return getComputedStyle(document.body).backgroundColor")
     assert (dark == "rgb(18, 22, 28)") == (scheme == "dark")
+    page.press("Peek thumbnails")
+    page.wait(lambda: page.text("#peek-note"))
+    page.find("#peek-content").click()
+    page.wait(lambda: page.text("#peek pre"))
+    assert violations(page) == []
+    page.find("#peek [autofocus]").click()
+    page.press("Purge thumbnails")
+    assert violations(page) == []
+
+
+def violations(page: Any) -> list[tuple[str, list[str]]]:
+    found = page.driver.execute_async_script("axe.run(document).then(arguments[0])")
+    return [(one["id"], [node["html"] for node in one["nodes"]]) for one in found["violations"]]
 
 
 @WIDTHS
