@@ -44,6 +44,11 @@ def size(value: Any) -> str:
     return f"{value:.0f} {units[0]}" if units[0] == "B" or value >= 100 else f"{value:.1f} {units[0]}"
 
 
+def size_limit(value: Any) -> str:
+    """Return a limit in bytes, of which 0 is none."""
+    return size(value) if value else "none"
+
+
 def listed(value: Any) -> str:
     """Return texts with commas between."""
     return ", ".join(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from asgi_redis.monitor.cells import count, duration, latency, listed, plain, printable, rate, size
+from asgi_redis.monitor.cells import count, duration, latency, listed, plain, printable, rate, size, size_limit
 from asgi_redis.monitor.snapshot import Row, Snapshot
 
 GAP = "  "
@@ -138,7 +138,7 @@ SERVERS = Table(
         Column("latency", "LATENCY", latency, important=True),
         Column("role", "ROLE", plain, important=True),
         Column("used_memory", "MEMORY", size, important=True),
-        Column("max_memory", "LIMIT", size),
+        Column("max_memory", "LIMIT", size_limit),
         Column("clients", "CLIENTS"),
         Column("blocked_clients", "BLOCKED"),
         Column("commands_per_second", "COMMANDS/S"),

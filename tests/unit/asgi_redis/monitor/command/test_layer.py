@@ -6,6 +6,8 @@ import pytest
 import redis
 
 from asgi_redis import IPCChannelLayer, RedisClusterChannelLayer, RedisSentinelChannelLayer
+from asgi_redis.exceptions import ConfigurationError
+from asgi_redis.monitor.command import layer as layer_module
 from tests.support.stores.lmdb_stores import base  # noqa: F401  a fixture
 from tests.unit.asgi_redis.monitor.command.conftest import run_process
 
@@ -89,6 +91,18 @@ class TestFlags:
             flags = ["--sentinel", f"{host}:{port}", "--prefix", prefix]
             assert waiting(run(*COMMAND, *flags)) == 1
             assert waiting(run(*COMMAND, *flags, "--service", service)) == 1
+
+    def test_the_password_of_the_servers_behind_a_sentinel_is_in_the_environment(self, run, monkeypatch):
+        given = {}
+
+        def make(**options):
+            given.update(options)
+            raise ConfigurationError("seen")
+
+        monkeypatch.setattr(layer_module, "RedisSentinelChannelLayer", make)
+        ended = run(*COMMAND, "--sentinel", "host:1", "--service", "one", ASGI_REDIS_PASSWORD="secret")
+        assert (ended.code, given["hosts"], given["services"]) == (2, [("host", 1)], ["one"])
+        assert given["connection_kwargs"] == {"password": "secret"}
 
     def test_the_processes_of_this_machine(self, run, base, prefix):  # noqa: F811
         with IPCChannelLayer(prefix=prefix, path=base) as layer:
