@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +11,7 @@ import redis
 
 from asgi_redis import InMemoryChannelLayer, RedisChannelLayer, __version__
 from asgi_redis.embedded import RedisServer
+from asgi_redis.process import identity
 from tests.support.waiting import eventually
 from tests.support.workers.processes import Notes
 from tests.unit.workers.operations.conftest import Start
@@ -116,4 +116,4 @@ def test_its_connections_have_its_name(start: Start, redis_server: RedisServer, 
     with redis.Redis(port=redis_server.port or 0, protocol=2, decode_responses=True) as client:
         names = {connection["name"] for connection in client.client_list()}
     assert any(name.startswith("asgi-redis:worker:") and name.endswith(f":{worker.pid}") for name in names)
-    assert any(name.startswith("asgi-redis:client:") and name.endswith(f":{os.getpid()}") for name in names)
+    assert identity.client_name() in names

@@ -41,7 +41,8 @@ def test_it_serves_the_page_until_a_signal(
         found = eventually(lambda: re.search(r"at http://(127\.0\.0\.1:\d+)/", process.log), timeout=30)
         assert b"<h1>Channels</h1>" in get(found[1], "/")
         facts: Any = json.loads(get(found[1], "/facts"))
-        assert [row["channel"] for row in facts["snapshot"]["channels"]] == ["mail"]
+        # Other tests may have counters there, which all prefixes share.
+        assert [row["channel"] for row in facts["snapshot"]["channels"] if row["waiting"]] == ["mail"]
         assert facts["may"] == {"act": True, "read": False}
         process.signal(number)
         assert process.wait() == 0, process.log
