@@ -58,9 +58,8 @@ class ChannelTable:
         looks, made = self._looks, []
         self._looks = {}
         for name, counters, moment in self._statistics(shown, waiting):
-            row = self._row(name, counters, looks.get(name), moment)
-            _mark(row, readers, looks.get(name))
-            made.append(row)
+            reading = readers.of(name) if readers else None
+            made.append(self._row(name, counters, looks.get(name), moment, reading))
         self._note_use(made)
         return sorted(made, key=lambda row: (-row["waiting"], row["channel"]))
 
@@ -84,13 +83,15 @@ class ChannelTable:
             for name in batch:
                 yield name, found.get(name, {"messages_pending": waiting.get(name, 0)}), moment
 
-    def _row(self, name: str, counters: Mapping[str, Any], before: Look | None, moment: float) -> Row:
+    def _row(
+        self, name: str, counters: Mapping[str, Any], before: Look | None, moment: float, readers: int | None
+    ) -> Row:
         waiting = counters["messages_pending"]
         between: Rates | None = None
         if "messages_count" in counters:
             self._looks[name] = look = Look.at(moment, counters, waiting)
-            between = rates(before, look, self._layer.expiry)
-        return {
+            between = rates(before, look, self._layer.expiry, readers)
+        row = {
             "channel": name,
             "waiting": waiting,
             "oldest": counters.get("messages_max_age", 0.0),
@@ -98,17 +99,17 @@ class ChannelTable:
             "in_per_second": between and round(between.incoming, 3),
             "out_per_second": between and round(between.outgoing, 3),
             **counters,
+            "readers": readers,
         }
+        return {**row, "marks": _marks(row, before, between)}
 
 
-def _mark(row: Row, readers: Readers | None, before: Look | None) -> None:
-    """Add the number of readers, and the marks."""
-    row["readers"] = None if readers is None else readers.of(row["channel"])
+def _marks(row: Row, before: Look | None, between: Rates | None) -> list[str]:
     waits, stands = row["waiting"] > 0, not row["out_per_second"]
     marks = {
         FULL: row["waiting"] >= row["capacity"],
         NO_READER: waits and stands and row["readers"] == 0,
         UNREAD: waits and stands and before is not None and before.waiting > 0,
-        EXPIRING: before is not None and row.get("messages_expired", 0) > before.expired,
+        EXPIRING: between is not None and between.expired > 0,
     }
-    row["marks"] = [mark for mark, holds in marks.items() if holds]
+    return [mark for mark, holds in marks.items() if holds]

@@ -23,25 +23,33 @@ class Look(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """Messages a second that were sent, and received."""
+    """Messages a second that were sent, that were received, and that have expired."""
 
     incoming: float
     outgoing: float
+    expired: float
 
 
-def rates(before: Look | None, now: Look, expiry: float) -> Rates | None:
+def rates(before: Look | None, now: Look, expiry: float, readers: int | None = None) -> Rates | None:
     """
     Return the rates between two looks, or None without a look ``before``.
 
     Counters that have begun anew, as they do when Redis forgets them, count as 0.
+
+    Args:
+        before: The earlier look.
+        now: The later look.
+        expiry: The layer's setting.
+        readers: The processes that read the channel; None where that is not known.
     """
     if before is None or now.moment <= before.moment:
         return None
     seconds = now.moment - before.moment
     sent = max(0, now.sent - before.sent)
     expired = max(0, now.expired - before.expired)
-    if not now.waiting and before.waiting and before.oldest + seconds >= expiry:
-        # A queue that nothing was sent to for ``expiry`` seconds goes as a whole, uncounted.
-        expired = max(expired, before.waiting)
-    received = sent + before.waiting - now.waiting - expired
-    return Rates(sent / seconds, max(0, received) / seconds)
+    gone = max(0, sent + before.waiting - now.waiting - expired)
+    if before.waiting and before.oldest + seconds >= expiry and (readers == 0 or not now.waiting):
+        # What no process reads expires uncounted until a sender needs the room, and at last goes with its queue.
+        uncounted = gone if readers == 0 else min(gone, before.waiting)
+        expired, gone = expired + uncounted, gone - uncounted
+    return Rates(sent / seconds, gone / seconds, expired / seconds)

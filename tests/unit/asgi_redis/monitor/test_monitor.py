@@ -156,9 +156,21 @@ class TestMarks:
                 with contextlib.suppress(ChannelFull):
                     layer.send("work", {})  # to a full channel: drops expired messages, and counts them
                 row = row_of(monitor.snapshot(), "work")
-                return "expiring" in row["marks"] and row
+                return "expiring" in row["marks"] and row["messages_expired"] > 0
 
-            assert eventually(expiring, interval=0.1)["messages_expired"] > 0
+            assert eventually(expiring, interval=0.1)
+
+    def test_messages_that_expire_and_that_no_process_reads(self, layer_for, redis_server):
+        layer = layer_for(redis_server, expiry=2)
+        layer.inspector, layer.registry = Eyes(layer, ["work"]), Book()
+        for _ in range(20):
+            layer.send("work", {})
+            time.sleep(0.05)  # so that they expire one after the other
+        with Monitor(layer, interval=0.1) as monitor:
+            expiring = ["no reader", "unread", "expiring"]
+            shown = monitor.wait(lambda picture: row_of(picture, "work")["marks"] == expiring, 20)
+        assert 0 < row_of(shown, "work")["waiting"] < 20
+        assert row_of(shown, "work")["out_per_second"] == 0
 
 
 class TestErrors:
