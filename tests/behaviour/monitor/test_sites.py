@@ -17,7 +17,9 @@ from tests.support.waiting import eventually
 pytestmark = [pytest.mark.native("servers"), pytest.mark.timeout(120)]
 
 
-@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize(
+    "server", [one if one == "threads" else pytest.param(one, marks=pytest.mark.soak) for one in SERVERS]
+)
 def test_every_process_of_a_server_shows_the_layer(
     server: str, redis_server: RedisServer, prefix: str, layer_for: Callable[..., RedisChannelLayer], tmp_path: Path
 ) -> None:

@@ -35,6 +35,7 @@ def full_server(fresh_redis_server):
     return fresh_redis_server
 
 
+@pytest.mark.soak
 def test_a_database_of_many_keys_is_not_held_up(full_server):
     layer = RedisChannelLayer(hosts=[full_server.url])
     with layer, redis.Redis.from_url(full_server.url, protocol=2) as client:

@@ -126,6 +126,7 @@ sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-k", "{
 """
 
 
+@pytest.mark.soak
 def test_all_that_holds_for_greenlets() -> None:
     pytest.importorskip("gevent")
     files = [__file__, str(Path(__file__).with_name("test_contexts.py"))]
