@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
+import signal
 
 import pytest
 
@@ -58,3 +60,30 @@ def test_its_reporter_keeps_no_interface_alive(layer_for, redis_server):
     with UvicornThread(Interface(layer)):
         eventually(layer.registry.processes)
     eventually(lambda: gc.collect() >= 0 and layer.registry.processes() == [])
+
+
+def test_the_end_of_a_process_ends_its_entry(layer_for, redis_server):
+    layer = layer_for(redis_server)
+    interface = Interface(layer)
+    interface.services()
+    eventually(layer.registry.processes)
+    interface.close_at_exit()  # for servers without lifespan events
+    assert layer.registry.processes() == []
+
+
+@pytest.mark.native("forks")
+def test_a_forked_process_has_its_own_entry(layer_for, redis_server):
+    layer = layer_for(redis_server)
+    interface = Interface(layer)
+    interface.services()
+    pid = os.fork()
+    if not pid:
+        interface.services()
+        signal.alarm(20)
+        signal.pause()
+    try:
+        eventually(lambda: {entry.report["pid"] for entry in layer.registry.processes()} == {os.getpid(), pid})
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    interface.close_at_exit()

@@ -199,6 +199,7 @@ def test_servers_that_are_away_or_hang_have_an_error_and_hold_up_no_other(
     away.kill()
     for server in (hung, other_hung):
         servers.pause(server)
+    hurried = layer.inspector.servers(0.1)
     began = time.monotonic()
     facts = layer.inspector.servers()
     took = time.monotonic() - began
@@ -207,6 +208,7 @@ def test_servers_that_are_away_or_hang_have_an_error_and_hold_up_no_other(
     assert [bool(one.error) for one in facts] == [True, True, False, True]
     assert [one.name for one in facts] == layer.hosts
     assert took < 2
+    assert hurried[1].error == hurried[3].error == "no answer within 0.1 s"
 
 
 def test_an_error_of_a_server_has_no_password(acl_server):
