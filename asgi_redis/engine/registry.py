@@ -27,6 +27,7 @@ class RedisRegistry:
 
     def __init__(self, shards: Sequence[Shard], keys: Sequence[Keys]) -> None:
         self._shards = shards
+        self._read_only = [shard.for_reading() for shard in shards]
         self._operations = [RegistryOperations(of_shard) for of_shard in keys]
         self._failures = 0  # of reports: each has moved the entries of this process by a shard
 
@@ -53,7 +54,7 @@ class RedisRegistry:
     def processes(self) -> list[ProcessEntry]:
         """Return the entries on all shards that can be reached. Raises if none can."""
         newest: dict[str, ProcessEntry] = {}
-        for entries in self._of_each_shard(self._entries):
+        for entries in self._of_each_shard(self._read_only, self._entries):
             for entry in entries:
                 known = newest.get(entry.process)
                 if known is None or entry.age < known.age:
@@ -66,13 +67,13 @@ class RedisRegistry:
         def ask(shard: Shard, operations: RegistryOperations) -> bool:
             return bool(shard.execute(operations.ask(process.encode(), request.encode()), fail_fast=True))
 
-        return any([*self._of_each_shard(ask)])
+        return any([*self._of_each_shard(self._shards, ask)])
 
-    def _of_each_shard(self, call: Callable[[Shard, RegistryOperations], T]) -> Iterator[T]:
+    def _of_each_shard(self, shards: Sequence[Shard], call: Callable[[Shard, RegistryOperations], T]) -> Iterator[T]:
         """Yield the results of the shards that can be reached. Raises if none can."""
         errors: dict[object, RedisError | UnsupportedRedis] = {}
         reached = False
-        for shard, operations in zip(self._shards, self._operations):
+        for shard, operations in zip(shards, self._operations):
             place = shard.known_server or shard.name
             if place in errors:
                 continue  # shards of a cluster share servers, and a server that hangs is waited for once

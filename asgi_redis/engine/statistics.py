@@ -31,18 +31,19 @@ class Statistics:
 
     def __init__(self, shards: Sequence[Shard], keys: Sequence[Keys], expiry: float) -> None:
         self._shards = shards
+        self._read_only = [shard.for_reading() for shard in shards]
         self._keys = keys
         self._operations = [StatisticsOperations(of_shard, expiry) for of_shard in keys]
 
     def of_all(self) -> GlobalStatistics:
         """Return the counters of all channels."""
-        pairs = zip(self._shards, self._operations)
+        pairs = zip(self._read_only, self._operations)
         return added_up(execute_on_shards([(shard, operations.of_all()) for shard, operations in pairs]))
 
     def of_channel(self, queue: str) -> ChannelStatistics:
         """Return the counters of a queue."""
         name, numbers = place(queue, len(self._shards))
-        requests = [(self._shards[number], self._operations[number].of_channel(name)) for number in numbers]
+        requests = [(self._read_only[number], self._operations[number].of_channel(name)) for number in numbers]
         return channel_added_up(execute_on_shards(requests))
 
     def of_channels(self, queues: Iterable[str]) -> dict[str, ChannelStatistics]:
@@ -56,7 +57,7 @@ class Statistics:
             operations = [self._operations[number].of_channel(name.encode()) for name in names]
             # With its text the script is known to all that follow, rather than refused for each of them.
             operations[0] = operations[0]._replace(packed=operations[0].with_text())
-            for name, result in zip(names, self._execute(self._shards[number], operations)):
+            for name, result in zip(names, self._execute(self._read_only[number], operations)):
                 if isinstance(result, ResponseError):
                     found.pop(name, None)
                 elif is_error(result):

@@ -115,6 +115,21 @@ def test_a_user_without_write_access_sees_everything(layer_on, shared_masters, p
         shared_masters.run(node, "ACL", "DELUSER", name)
 
 
+def test_a_user_whose_scripts_may_only_read_sees_processes_and_statistics(layer_on, shared_masters, prefix):
+    layer = layer_on(shared_masters)
+    fill(layer)
+    layer.registry.report("process", {})
+    name = f"eyes.{prefix}"
+    for node in shared_masters.nodes:
+        words = ("on", ">pw", f"~{{{prefix}:*", *READ_ONLY, "+eval", "+evalsha")
+        shared_masters.run(node, "ACL", "SETUSER", name, *words)
+    eyes = layer_on(shared_masters, connection_kwargs={"username": name, "password": "pw"})
+    assert [entry.process for entry in eyes.registry.processes()] == ["process"]
+    assert eyes.many_channel_statistics(["work"])["work"]["messages_pending"] == QUEUES["work"]
+    for node in shared_masters.nodes:
+        shared_masters.run(node, "ACL", "DELUSER", name)
+
+
 def test_a_node_that_is_away_costs_only_its_own_shards(layer_on, three_masters, prefix):
     layer = layer_on(three_masters)
     fill(layer)
