@@ -92,16 +92,19 @@ class TestPurge:
         assert "--yes" in ended.errors
         assert self.waiting(layer) == 3
 
+    @pytest.mark.native("a thread reads the terminal")
     def test_on_a_terminal_it_asks(self, layer, terminal):
         terminal.press("y\n")
         assert terminal.wait() == 0
         assert self.waiting(layer) == 0
 
+    @pytest.mark.native("a thread reads the terminal")
     def test_without_a_yes_it_deletes_nothing(self, layer, terminal):
         terminal.press("\n")
         assert terminal.wait() == 1
         assert self.waiting(layer) == 3
 
+    @pytest.mark.native("a thread reads the terminal")
     def test_ctrl_c_deletes_nothing(self, layer, terminal):
         terminal.press("\x03")
         assert terminal.wait() == 130

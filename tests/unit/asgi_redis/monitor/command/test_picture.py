@@ -38,6 +38,7 @@ def test_it_fits_a_narrow_terminal(asgi_redis, columns):
     assert "a-channel-w" in tables
 
 
+@pytest.mark.native("a thread reads the terminal")
 def test_on_a_terminal_it_fits_that(monitored_server):
     command = [sys.executable, "-m", "asgi_redis", "monitor", "--once", *FAST, "--url", monitored_server.url]
     with Terminal(command, columns=60, rows=40) as terminal:
