@@ -20,7 +20,7 @@ logger = logging.getLogger("asgi_redis")
 
 REPORT_SECONDS = 2.0
 """The time between two reports."""
-_STOP_SECONDS = 1.5  # for the report in progress, and the last request; a server that hangs takes a second
+_STOP_SECONDS = 0.5  # a worker that stops late has a second left; without the last request its entry expires
 
 
 class Reporter:

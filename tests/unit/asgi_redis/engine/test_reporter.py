@@ -130,6 +130,6 @@ def test_a_stop_does_not_wait_for_a_server_that_hangs(layer_for, fresh_redis_ser
     try:
         started = time.monotonic()
         reporter.stop()
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 1  # or a worker that has no time left is ended by force
     finally:
         resume(fresh_redis_server)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,7 @@ pytest.importorskip("prometheus_client")
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from workers.operations.layer_metrics import LOOKUP_SECONDS, LayerMetrics
+from workers.operations.layer_metrics import LOOKUP_SECONDS, LayerMetrics, Lookup
 
 LayerFor = Callable[..., RedisChannelLayer]
 
@@ -162,3 +163,20 @@ def test_the_layer_of_another_package_has_none() -> None:
             raise NotImplementedError
 
     assert samples(LayerMetrics(adapted(Foreign()), ["a"])) == {}
+
+
+def test_a_question_is_not_asked_again_before_it_is_answered() -> None:
+    asked: list[int] = []
+    go_on = threading.Event()
+
+    def ask() -> bool:
+        asked.append(1)
+        return go_on.wait(10)
+
+    lookup = Lookup("answers", ask)
+    for _ in range(3):
+        lookup.start()
+        assert lookup.answer(time.monotonic()) is None
+    go_on.set()
+    assert lookup.answer(time.monotonic() + 10)
+    assert asked == [1]
