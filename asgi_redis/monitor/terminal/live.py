@@ -8,9 +8,9 @@ import signal
 import sys
 import time
 
-from rich.console import Console, ConsoleDimensions, Group  # type: ignore[import-not-found, unused-ignore]  # an extra
-from rich.live import Live  # type: ignore[import-not-found, unused-ignore]  # an extra
-from rich.text import Text  # type: ignore[import-not-found, unused-ignore]  # an extra
+from rich.console import Console, ConsoleDimensions, Group
+from rich.live import Live
+from rich.text import Text
 
 from asgi_redis.monitor.channels import EXPIRING, FULL, NO_READER, UNREAD
 from asgi_redis.monitor.monitor import Monitor
