@@ -69,12 +69,14 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float))
 
 
-def _with_age(snapshot: Snapshot) -> list[Row]:
-    now = snapshot["time"]
-    return [
-        {**row, "up": now - row["started"] if _is_number(row.get("started")) else None}
-        for row in snapshot["processes"]
-    ]
+def process_rows(processes: Iterable[Row], now: float) -> list[Row]:
+    """Return the rows of processes, which say how long they have been up."""
+    return [{**row, "up": now - row["started"] if _is_number(row.get("started")) else None} for row in processes]
+
+
+def server_rows(servers: Iterable[Row]) -> list[Row]:
+    """Return the rows of servers, without numbers where there was no answer."""
+    return [{"name": row["name"], "error": row["error"]} if row["error"] else row for row in servers]
 
 
 CHANNELS = Table(
@@ -123,7 +125,7 @@ WORKERS = Table(
         Column("version", "VERSION", plain),
         Column("channels", "CHANNELS", listed, elastic=True),
     ),
-    _with_age,
+    lambda snapshot: process_rows(snapshot["processes"], snapshot["time"]),
     _running,
 )
 DELAYED = Table(
@@ -145,7 +147,7 @@ SERVERS = Table(
         Column("version", "VERSION", plain),
         Column("error", "ERROR", plain, important=True, elastic=True),
     ),
-    lambda snapshot: snapshot["servers"],
+    lambda snapshot: server_rows(snapshot["servers"]),
 )
 TABLES = (CHANNELS, GROUPS, WORKERS, DELAYED, SERVERS)
 

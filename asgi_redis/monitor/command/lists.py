@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import threading
+import time
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -16,7 +17,7 @@ from asgi_redis.monitor.command.output import add_json_flag, complain, output_wi
 from asgi_redis.monitor.monitor import Monitor
 from asgi_redis.monitor.readers import Readers, count_processes
 from asgi_redis.monitor.snapshot import Row, Snapshot
-from asgi_redis.monitor.tables import CHANNELS, DELAYED, GROUPS, WORKERS, Table, lines
+from asgi_redis.monitor.tables import CHANNELS, DELAYED, GROUPS, WORKERS, Table, lines, process_rows
 
 _LIMIT = 50
 _SWEEP_SECONDS = 86400.0  # a sweep takes as long as it takes
@@ -98,7 +99,7 @@ def _workers(arguments: argparse.Namespace) -> int:
             return 1
         rows = [{**entry.report, "process": entry.process, "age": entry.age} for entry in layer.registry.processes()]
         arguments.limit = len(rows)
-        return _print(WORKERS, rows, "", arguments)
+        return _print(WORKERS, rows if arguments.json else process_rows(rows, time.time()), "", arguments)
 
 
 def _delayed(arguments: argparse.Namespace) -> int:

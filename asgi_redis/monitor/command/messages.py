@@ -48,6 +48,8 @@ def _peek(arguments: argparse.Namespace) -> int:
     if arguments.json:
         show_json(rows)
         return 0
+    if not rows:
+        show(f"no messages wait in {arguments.channel}")
     for row in rows:
         line = f"{duration(row['age']):>8}  {size(row['size']):>8}  {row['channel']}"
         show(f"{line}  {as_json(row['content'])}" if arguments.content else line)

@@ -10,7 +10,7 @@ import redis
 
 from asgi_redis.monitor.command.layer import add_layer_flags, inspector_of, layer_from
 from asgi_redis.monitor.command.output import add_json_flag, output_width, show, show_json
-from asgi_redis.monitor.tables import SERVERS, lines
+from asgi_redis.monitor.tables import SERVERS, lines, server_rows
 from asgi_redis.process.version import __version__
 
 
@@ -31,7 +31,7 @@ def _ping(arguments: argparse.Namespace) -> int:
         if arguments.json:
             show_json(servers)
         elif servers:
-            show("\n".join(line.text for line in lines(SERVERS, servers, output_width())))
+            show("\n".join(line.text for line in lines(SERVERS, server_rows(servers), output_width())))
         else:
             show(f"{layer} needs no server")
     return 1 if any(server["error"] for server in servers) else 0

@@ -61,7 +61,7 @@ def _wait(keyboard: Keyboard, monitor: Monitor, shown: Snapshot) -> list[str]:
 
 
 def _screen(view: View, snapshot: Snapshot, interval: float, width: int, height: int) -> Group:
-    header = [Text(line, "red" if line.startswith("error: ") else "") for line in view.header(snapshot)]
+    header = [Text(line, "red" if line.startswith("error: ") else "") for line in view.header(snapshot, width)]
     header[0].stylize("bold")
     age = time.time() - snapshot["time"]
     if age > interval + _STALE_SECONDS:

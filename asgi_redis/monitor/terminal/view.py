@@ -122,9 +122,9 @@ class View:
         elif len(key) == 1 and key.isprintable():
             self._filter += key
 
-    def header(self, snapshot: Snapshot) -> list[str]:
+    def header(self, snapshot: Snapshot, width: int) -> list[str]:
         """Return the lines above the tables."""
-        return summary(snapshot)
+        return summary(snapshot, width)
 
     def tabs(self, snapshot: Snapshot) -> list[tuple[str, bool]]:
         """Return the title of each table, and whether it is shown."""

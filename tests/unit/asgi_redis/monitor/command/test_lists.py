@@ -46,6 +46,7 @@ def test_workers_with_their_running_consumers(layer, asgi_redis):
     assert row.pop("age") < 15
     assert row == {**report, "process": "web1.12"}
     lines = asgi_redis("workers").table
+    assert "UP" in lines[0]
     assert lines[1][:2] == ["web1.12", "worker"]
     assert lines[2] == ["3.2", "s", "work", "mysite.peel"]
 

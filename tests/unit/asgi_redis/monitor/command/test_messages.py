@@ -19,6 +19,11 @@ def test_peek_shows_the_oldest_and_takes_nothing(layer, asgi_redis):
     assert layer.receive(["work"]) == ("work", {"n": 0})
 
 
+def test_peek_says_that_there_is_none(asgi_redis):
+    assert asgi_redis("peek", "work").output == "no messages wait in work\n"
+    assert asgi_redis("peek", "work", "--json").json == []
+
+
 def test_peek_shows_content_only_if_it_is_asked_for(layer, asgi_redis):
     layer.send("work", {"text": "secret", "bytes": b"\xff\x1b"})
     assert "secret" not in asgi_redis("peek", "work").output

@@ -105,6 +105,16 @@ def test_ping_exits_with_1_where_one_does_not_answer(asgi_redis, monitored_serve
     assert [bool(row["error"]) for row in json.loads(ended.output)] == [False, True]
 
 
+def test_nothing_is_known_of_a_server_that_does_not_answer(run):
+    for flags in (["ping"], ["monitor", "--once", *FAST]):
+        lines = run(*flags, "--url", "redis://127.0.0.1:1").output.splitlines()
+        heading = next(line for line in lines if line.startswith("SERVER"))
+        name, *numbers = lines[lines.index(heading) + 1].split()
+        assert name == "redis://127.0.0.1:1/0"
+        assert numbers[:3] == ["-", "-", "-"]
+        assert not any(" ms" in line for line in lines)
+
+
 def test_version(run):
     assert run("version").output.splitlines()[0] == f"asgi_redis {__version__}"
     assert run("version", "--json").json["asgi_redis"] == __version__
