@@ -23,6 +23,8 @@ NO_READER = "no reader"
 UNREAD = "unread"
 EXPIRING = "expiring"
 
+_OPTIONAL = "http.disconnect"  # interfaces send it, though few projects have a consumer for it
+
 
 class ChannelTable:
     """
@@ -105,6 +107,8 @@ class ChannelTable:
 
 
 def _marks(row: Row, before: Look | None, between: Rates | None) -> list[str]:
+    if row["channel"] == _OPTIONAL and row["readers"] == 0:
+        return []
     waits, stands = row["waiting"] > 0, not row["out_per_second"]
     marks = {
         FULL: row["waiting"] >= row["capacity"],

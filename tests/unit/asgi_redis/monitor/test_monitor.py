@@ -140,6 +140,17 @@ class TestMarks:
         layer.send("work", {})
         assert self.marks(layer) == ["no reader", "unread"]
 
+    def test_messages_that_few_projects_read(self, layer):
+        layer.inspector, layer.registry = Eyes(layer, ["work", "http.disconnect"]), Book()
+        for channel in ("http.disconnect", "work"):
+            layer.send(channel, {})
+        with Monitor(layer, interval=0.05) as monitor:
+            shown = monitor.wait(has_rates, 20)
+        assert {row["channel"]: row["marks"] for row in shown["channels"]} == {
+            "http.disconnect": [],
+            "work": ["no reader", "unread"],
+        }
+
     def test_messages_whose_reader_does_not_read(self, layer):
         layer.inspector, layer.registry = Eyes(layer, ["work"]), Book(ProcessEntry("w", 0, {"channels": ["work"]}))
         layer.send("work", {})
@@ -181,8 +192,10 @@ class TestErrors:
         with Monitor(layer, interval=0.05) as monitor:
             monitor.wait(lambda picture: picture["complete"], 20)
             fresh_redis_server.stop()
-            shown = monitor.wait(lambda picture: bool(picture["error"]), 20)
-            assert str(fresh_redis_server.port) in shown["error"]
+            # The connection that the server closed as it went may be all that the first picture tells.
+            port = str(fresh_redis_server.port)
+            shown = monitor.wait(lambda picture: port in picture["error"], 20)
+            assert port in shown["error"]
             assert row_of(shown, "work")["channel"] == "work"
             fresh_redis_server.start()
             assert monitor.wait(lambda picture: not picture["error"], 20)["error"] == ""
