@@ -17,6 +17,7 @@ from tests.support.workers.processes import Notes
 from tests.unit.workers.operations.conftest import Start
 from workers import Worker, route
 from workers.operations.registration import description
+from workers.runtime.dispatcher import Running
 
 LayerFor = Callable[..., RedisChannelLayer]
 
@@ -103,9 +104,15 @@ def test_each_of_several_processes_has_an_entry(start: Start, layer: RedisChanne
     assert entries(layer) == {}
 
 
-def test_a_report_names_a_thousand_channels_and_limits_at_most() -> None:
+def test_a_report_names_a_thousand_channels_and_limits_and_a_hundred_messages_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     routing = [route(f"channel{n}", print) for n in range(1500)]
-    report = description(Worker(InMemoryChannelLayer(), routing, limits=[("*", 2)]))
+    worker = Worker(InMemoryChannelLayer(), routing, limits=[("*", 2)])
+    running = [Running("a", "consumer", 0.0, 0)] * 150
+    monkeypatch.setattr(worker.dispatcher, "running", lambda: running)
+    report = description(worker)
+    assert (report["busy"], len(report["running"])) == (150, 100)
     assert len(report["channels"]) == len(report["limits"]) == 1000
     assert report["limits"].keys() == {*report["channels"]}
 
