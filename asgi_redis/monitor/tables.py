@@ -187,19 +187,25 @@ def lines(table: Table, rows: Sequence[Row], width: int | None = None) -> list[L
 
 
 def _fitting(columns: Sequence[Column], rows: Sequence[Row], width: int | None) -> list[Column]:
-    """Return the columns without the last unimportant ones that are too many."""
+    """
+    Return the columns that fit.
+
+    The last unimportant ones go first, then the last of the others, but for names and marks.
+    """
     left = list(columns)
-    while width is not None and _least_width(left, rows) > width:
-        dispensable = [column for column in left if not column.important]
-        if not dispensable:
-            break
-        left.remove(dispensable[-1])
+    for narrowest, dispensable in (
+        (2 * _NARROWEST, [column for column in columns if not column.important]),
+        (_NARROWEST, [column for column in columns if column.important and not column.elastic]),
+    ):
+        while width is not None and dispensable and _least_width(left, rows, narrowest) > width:
+            left.remove(dispensable.pop())
     return left
 
 
-def _least_width(columns: Sequence[Column], rows: Sequence[Row]) -> int:
+def _least_width(columns: Sequence[Column], rows: Sequence[Row], narrowest: int) -> int:
+    """Return the width of a table whose elastic columns have ``narrowest`` characters."""
     widths = (_width_of(one, rows) for one in columns)
-    least = [min(wide, 2 * _NARROWEST) if one.elastic else wide for one, wide in zip(columns, widths)]
+    least = [min(wide, narrowest) if one.elastic else wide for one, wide in zip(columns, widths)]
     return sum(least) + len(GAP) * (len(least) - 1)
 
 

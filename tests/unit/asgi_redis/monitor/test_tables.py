@@ -58,6 +58,12 @@ def test_in_a_narrow_terminal_columns_go_and_names_are_cut(width):
     assert "12,345" in shown[1]
 
 
+def test_in_a_tiny_terminal_marks_stay_and_no_number_is_cut():
+    heading, row = texts(CHANNELS, [{**ROW, "marks": ["full", "no reader"]}], 40)
+    assert heading.split() == ["CHANNEL", "WAITING", "MARKS"]
+    assert row.endswith("12,345  full, no reader")
+
+
 def test_a_table_without_rows_has_its_heading():
     assert texts(SERVERS, [], 80) == ["SERVER  LATENCY  ROLE  MEMORY  ERROR"]
 
