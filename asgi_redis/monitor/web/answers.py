@@ -11,7 +11,7 @@ from typing import Any, Callable, NamedTuple
 from redis.exceptions import RedisError
 
 from asgi_redis.engine.facts import QUIET
-from asgi_redis.exceptions import ChannelLayerError
+from asgi_redis.exceptions import ChannelLayerError, InvalidName
 from asgi_redis.monitor.web.files import FILES, page_file
 from asgi_redis.monitor.web.watching import WatchedLayer
 
@@ -94,6 +94,8 @@ def answer(question: Question, choice: LayerChoice, rights: Rights) -> Answer:
         return call(question.values, choice, rights)
     except KeyError as error:
         return error_answer(HTTPStatus.BAD_REQUEST, f"the value {error} is missing")
+    except InvalidName as error:
+        return error_answer(HTTPStatus.BAD_REQUEST, str(error))
     except (RedisError, ChannelLayerError, OSError) as error:
         return error_answer(HTTPStatus.BAD_GATEWAY, str(error) or type(error).__name__)
 

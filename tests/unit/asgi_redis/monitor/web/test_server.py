@@ -294,6 +294,12 @@ def test_a_failure_of_the_layer_is_told(
     assert client.json("/peek?channel=mail") == (502, {"error": "the server is away"})
 
 
+def test_a_name_that_is_none_is_a_mistake_of_the_request(client: Client) -> None:
+    status, answer = client.json("/peek?channel=not%20valid")
+    assert status == 400
+    assert "'not valid' is not a valid channel name" in answer["error"]
+
+
 def test_numbers_that_json_does_not_have_reach_no_browser(client: Client, layer: InMemoryChannelLayer) -> None:
     assert layer.registry is not None
     layer.registry.report("w1", {"role": "worker", "pulled": float("inf")})
