@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from asgi_redis.process import health
 
@@ -21,17 +22,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Probes start it every few seconds, and the imports of the other commands take ten times as long.
         arguments = parser.parse_args(words)
         return int(arguments.run(arguments))
-    from asgi_redis.monitor import command
-
-    command.add_to(subjects)
-    arguments = parser.parse_args(words)
+    _open_closed_streams()
     try:
-        return command.run(arguments)
+        from asgi_redis.monitor import command  # which takes so long that it is interrupted, too
+
+        command.add_to(subjects)
+        return command.run(parser.parse_args(words))
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:  # the reader of the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit fails, too
         return 1
+
+
+def _open_closed_streams() -> None:
+    """Replace standard streams that were closed, as by ``>&-``: Python has None there."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # It stays open until the process ends.
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
 
 
 if __name__ == "__main__":

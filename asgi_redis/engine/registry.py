@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.wire import Keys, Operation, RegistryOperations, shard_of
 
 _ENTRIES_AT_ONCE = 100  # some hundred kilobytes
+_MOST_DIGITS = 20
 
 T = TypeVar("T")
 
@@ -106,7 +108,20 @@ class RedisRegistry:
 def _report(text: bytes) -> Report | None:
     """Return the report of an entry; None where another program has written it."""
     try:
-        report = json.loads(text)
-    except ValueError:
+        report = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
+    except (ValueError, RecursionError):
         return None
     return report if isinstance(report, dict) else None
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError("no report has a number that large, and no float can express some")
+    return int(digits)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("JSON has no such number, so no program could read the report")
+    return number

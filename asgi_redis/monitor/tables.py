@@ -10,6 +10,7 @@ from asgi_redis.monitor.snapshot import Row, Snapshot
 
 GAP = "  "
 _NARROWEST = 12  # characters of a name that is cut
+_LONGEST = 1000  # characters of a cell, however wide the terminal is
 UNKNOWN = "-"
 
 
@@ -33,12 +34,17 @@ class Column(NamedTuple):
             text = UNKNOWN if value is None else self.text(value)
         except (TypeError, ValueError):  # the report of a process of another version
             text = str(value)
-        return printable(text)
+        return shown_text(text)
 
     @property
     def is_text(self) -> bool:
         """Whether it is aligned on the left."""
         return self.text in (plain, listed)
+
+
+def shown_text(text: str) -> str:
+    """Return text in characters that a terminal shows, cut where it is very long."""
+    return printable(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…")
 
 
 def _name(key: str, heading: str) -> Column:
@@ -59,7 +65,7 @@ def _running(row: Row) -> list[str]:
     if not isinstance(consumers, list):
         return []
     return [
-        printable(f"    {duration(one['seconds'])} {one['channel']} {one['consumer']}")
+        f"    {duration(one['seconds'])} {one['channel']} {one['consumer']}"
         for one in consumers
         if isinstance(one, dict) and _is_number(one.get("seconds")) and {"channel", "consumer"} <= one.keys()
     ]
@@ -182,7 +188,7 @@ def lines(table: Table, rows: Sequence[Row], width: int | None = None) -> list[L
     made = [Line(_joined([one.heading for one in columns], columns, widths), None)]
     for row in rows:
         made.append(Line(_joined([one.cell(row) for one in columns], columns, widths), row))
-        made += [Line(detail if width is None else detail[:width], row) for detail in table.details(row)]
+        made += [Line(shown_text(detail)[:width], row) for detail in table.details(row)]
     return made
 
 

@@ -18,6 +18,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.csrf import get_token
 from django.urls import NoReverseMatch, reverse
 from django.views.decorators.csrf import csrf_protect
+from redis.exceptions import RedisError
 
 from asgi_redis.exceptions import ChannelLayerError
 from asgi_redis.integrations.django import DEFAULT_ALIAS, get_channel_layer
@@ -59,7 +60,7 @@ def _answer(request: HttpRequest, user: Any, name: str) -> Answer:
         return error_answer(HTTPStatus.NOT_FOUND, f"no layer {alias!r} in CHANNEL_LAYERS; it has {known}")
     try:
         watched = _watched_layer(alias)
-    except (ChannelLayerError, TypeError, ValueError) as error:
+    except (ChannelLayerError, RedisError, OSError, TypeError, ValueError) as error:
         return error_answer(HTTPStatus.BAD_GATEWAY, str(error))
     values: Mapping[str, str] = (request.POST if posted else request.GET).dict()
     return answer(Question(name, values, posted), LayerChoice(watched, alias, aliases), _rights(request, user))

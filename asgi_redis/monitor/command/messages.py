@@ -73,7 +73,7 @@ def _purge(arguments: argparse.Namespace) -> int:
     if arguments.json:
         show_json({"channel": arguments.channel, "purged": purged})
     else:
-        show(f"purged {purged:,} messages of {arguments.channel}")
+        show(f"purged {purged:,} message{'' if purged == 1 else 's'} of {arguments.channel}")
     return 0
 
 
@@ -81,7 +81,7 @@ def _send(arguments: argparse.Namespace) -> int:
     text = sys.stdin.read() if arguments.message == "-" else arguments.message
     try:
         message = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WrongArguments(f"the message must be JSON: {error}") from error
     if not isinstance(message, dict):
         raise WrongArguments(f'the message must be a JSON object such as {{"id": 1}}, not {type(message).__name__}')

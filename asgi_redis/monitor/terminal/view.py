@@ -53,7 +53,7 @@ class Pane:
         if column is None:
             return lines(table, rows[::-1] if self._is_reversed else rows, width)
         downwards = column.is_text == self._is_reversed
-        rows.sort(key=lambda row: _order(row.get(column.key), column), reverse=downwards)
+        rows.sort(key=lambda row: _order(row, column), reverse=downwards)
         marked = column._replace(heading=f"{column.heading}{'↓' if downwards else '↑'}")
         columns = [marked if one is column else one for one in table.columns]
         return lines(table._replace(columns=columns), rows, width)
@@ -63,9 +63,10 @@ class Pane:
         return any(text in cell.lower() for cell in [*cells, *self.table.details(row)])
 
 
-def _order(value: Any, column: Column) -> Any:
+def _order(row: Row, column: Column) -> Any:
+    value = row.get(column.key)
     if column.is_text:
-        return "" if value is None else column.text(value)
+        return "" if value is None else column.cell(row)
     return value if isinstance(value, (int, float)) else -1.0
 
 

@@ -80,7 +80,8 @@ def test_a_request_is_handed_out_once_and_only_to_processes_that_are_there(regis
 
 def test_entries_of_other_programs_are_left_out(registry, client, prefix):
     registry.report("a", {})
-    for name, text in (("b", b"\xff"), ("c", b"[1]"), ("d", b"nonsense")):
+    numbers = (b'{"busy": %s}' % number for number in (b"NaN", b"-Infinity", b"1e999", b"9" * 400))
+    for name, text in enumerate((b"\xff", b"[1]", b"nonsense", b"[" * 100_000, *numbers)):
         client.set(f"{prefix}:process:{name}", text)
         client.zadd(f"{prefix}:processes", {name: client.time()[0]})
     assert names(registry) == ["a"]

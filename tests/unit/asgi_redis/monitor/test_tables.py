@@ -76,3 +76,11 @@ def test_what_a_report_holds_cannot_control_the_terminal():
         "running": [{"seconds": 1, "channel": "\r", "consumer": 1}],
     }
     assert not any(character < " " for line in texts(WORKERS, [row], 200) for character in line)
+
+
+@pytest.mark.parametrize("width", [None, 500])
+def test_a_report_cannot_fill_the_memory_with_a_table(width):
+    long = "x" * 1_000_000
+    running = {"seconds": 1, "channel": long, "consumer": long}
+    row = {"process": long, "age": 1.0, "busy": long, "version": long, "channels": [long], "running": [running]}
+    assert sum(map(len, texts(WORKERS, [row], width))) < 20_000

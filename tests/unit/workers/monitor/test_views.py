@@ -40,6 +40,7 @@ SETTINGS = {
         "default": {"BACKEND": MEMORY},
         "second": {"BACKEND": MEMORY},
         "broken": {"BACKEND": MEMORY, "CONFIG": {"capacitty": 1}},
+        "away": {"BACKEND": "asgi_redis.RedisSentinelChannelLayer", "CONFIG": {"hosts": [("127.0.0.1", 1)]}},
     },
 }
 
@@ -116,7 +117,7 @@ def test_staff_see_the_page_and_the_facts(client_of: Any, layer: BaseChannelLaye
     assert page["X-Frame-Options"] == "DENY"
     assert client.get("/channels/page.js")["Content-Type"] == "text/javascript; charset=utf-8"
     facts = eventually(lambda: (found := client.get("/channels/facts").json())["snapshot"]["channels"] and found)
-    assert facts["layers"] == ["default", "second", "broken"]
+    assert facts["layers"] == ["default", "second", "broken", "away"]
     assert facts["may"] == {"act": False, "read": False}
     assert "workers.manage_channels" in facts["note"]
     assert "workers.read_messages" in facts["note"]
@@ -144,6 +145,9 @@ def test_each_layer_of_the_settings_can_be_looked_at(client_of: Any) -> None:
     broken = client.get("/channels/facts?layer=broken")
     assert broken.status_code == 502
     assert "capacitty" in broken.json()["error"]
+    away = client.get("/channels/facts?layer=away")
+    assert away.status_code == 502
+    assert "127.0.0.1:1" in away.json()["error"]
 
 
 def test_without_a_default_layer_the_first_is_shown(client_of: Any) -> None:

@@ -60,7 +60,7 @@ def test_send_to_a_full_channel_fails(layer, asgi_redis):
     assert "holds 1 messages, its capacity" in ended.errors
 
 
-@pytest.mark.parametrize("message", ["nothing", "[1]", "", '"text"'])
+@pytest.mark.parametrize("message", ["nothing", "[1]", "", '"text"', '{"a": ' + "[" * 100_000])
 def test_a_message_that_is_no_object_exits_with_2(layer, asgi_redis, message):
     ended = asgi_redis("send", "work", "-", stdin=message)
     assert ended.code == 2
@@ -90,6 +90,8 @@ class TestPurge:
         assert self.waiting(layer) == 0
         assert layer.receive(["other"]) == ("other", {})
         assert asgi_redis("purge", "work", "--yes", "--json").json == {"channel": "work", "purged": 0}
+        layer.send("work", {})
+        assert asgi_redis("purge", "work", "--yes").output == "purged 1 message of work\n"
 
     def test_without_a_terminal_it_must_be_confirmed_by_a_flag(self, layer, asgi_redis):
         ended = asgi_redis("purge", "work", stdin="y\n")

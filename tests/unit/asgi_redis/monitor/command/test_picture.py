@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from asgi_redis import __version__
+from asgi_redis.monitor import command
 from tests.support.terminal import Terminal
 
 FAST = ("--interval", "0.2")
@@ -87,6 +88,24 @@ def test_a_reader_that_has_seen_enough_is_no_crash(monitored_server):
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 1
+
+
+def test_closed_streams_are_no_crash(monitored_server):
+    shell = f"""
+        {sys.executable} -m asgi_redis ping >&- && {sys.executable} -m asgi_redis purge work <&- >&-
+        echo "exits with $?"
+    """
+    process = subprocess.run(["sh", "-c", shell], env={"ASGI_REDIS_URL": monitored_server.url}, capture_output=True)
+    assert process.stdout == b"exits with 2\n"
+    assert b"confirm it with --yes" in process.stderr
+
+
+def test_ctrl_c_is_in_order_from_the_first_moment_on(run, monkeypatch):
+    def interrupt(subjects):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "add_to", interrupt)
+    assert run("version").code == 130
 
 
 def test_ping_shows_each_server(asgi_redis, monitored_server):

@@ -47,7 +47,10 @@ def test_rows_that_vanish_do_not_leave_an_empty_screen(snapshot):
 
 def test_sorting_takes_reports_as_they_are(snapshot):
     """Any program may have written them."""
-    reports = [{"process": "a", "age": 1.0, "busy": "x", "role": 5}, {"process": "b", "age": 2.0, "busy": [1]}]
+    reports = [
+        {"process": "a", "age": 1.0, "busy": "x", "role": 5, "channels": 7},
+        {"process": "b", "age": 2.0, "busy": [1], "channels": [1, {}]},
+    ]
     snapshot["processes"] = reports
     view = View()
     view.press("3")

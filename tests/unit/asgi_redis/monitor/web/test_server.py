@@ -142,6 +142,7 @@ def test_facts_are_stored_nowhere(client: Client) -> None:
         ("GET", "/purge?channel=mail", 405),
         ("PUT", "/facts", 501),
         ("GET", "/peek", 400),
+        ("GET", "/peek?channel=no+name", 400),
     ],
 )
 def test_there_is_nothing_else(client: Client, method: str, path: str, status: int) -> None:
