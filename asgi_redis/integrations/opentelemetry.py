@@ -65,6 +65,15 @@ class ProducerSpan:
             self.__exit__(type(error), error, None)
             raise
 
+    def abandon(self) -> None:
+        """End the span of a message that was never attempted to be sent."""
+        with _guarded():
+            from opentelemetry.trace import StatusCode
+
+            self._span.set_attribute("error.type", "not attempted")
+            self._span.set_status(StatusCode.ERROR)
+            self._span.end()
+
     def __enter__(self) -> None:
         pass
 

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
-from asgi_redis.integrations.opentelemetry import IS_INSTALLED, begin_sending, has_provider
+from asgi_redis.integrations.opentelemetry import IS_INSTALLED, ProducerSpan, begin_sending, has_provider
 from asgi_redis.process.awaiting import PASSED_ON
 from asgi_redis.wire.message import Message
 
@@ -89,6 +89,27 @@ def _traced(method: Callable[..., Any], operation: str) -> Callable[..., Any]:
     return functools.wraps(method)(traced_coroutine if inspect.iscoroutinefunction(method) else traced_call)
 
 
+class _TracedAttempts:
+    """A function that plans attempts, each in a span."""
+
+    def __init__(
+        self, attempt: Callable[[], Generator[Any, Any, Any]], first: ProducerSpan, begin: Callable[[], Any]
+    ) -> None:
+        self._attempt = attempt
+        self._first: ProducerSpan | None = first
+        self._begin = begin
+
+    def __call__(self) -> Generator[Any, Any, Any]:
+        producer = self._first or self._begin()
+        self._first = None
+        with producer or contextlib.nullcontext():
+            return (yield from self._attempt())
+
+    def __del__(self) -> None:
+        if self._first is not None:  # given up before the first attempt, as in a line of messages that wait
+            self._first.abandon()
+
+
 def traced_attempts(once: F) -> F:
     """
     Return a method like ``once``, which returns a function that plans attempts.
@@ -105,13 +126,6 @@ def traced_attempts(once: F) -> F:
             return once(self, channel, message, *others)
         with first.failing():
             attempt = once(self, channel, first.message, *others)
-        producers = [first]
-
-        def traced_attempt() -> Generator[Any, Any, Any]:
-            producer = producers.pop() if producers else begin_sending("send", (channel, message))
-            with producer or contextlib.nullcontext():
-                return (yield from attempt())
-
-        return traced_attempt
+        return _TracedAttempts(attempt, first, functools.partial(begin_sending, "send", (channel, message)))
 
     return traced_once  # type: ignore[return-value]  # functools.wraps knows no other type

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import subprocess
 import sys
@@ -324,6 +325,16 @@ class TestRepeatedSends:
             receive(layer, "a")
         assert spans.names() == ["process a", "send a"]
         assert not links_to(spans.one("process a"), spans.one("send a")), "it links to the first attempt"
+
+    def test_one_that_is_given_up_before_the_first_attempt_ends(self, spans, redis_server, prefix):  # noqa: F811
+        """As in the interface, where it waits behind others until its time is over."""
+        with RedisChannelLayer(hosts=[redis_server.url], prefix=prefix) as layer:
+            attempt = layer.repeatable_send("a", {"n": 1}, Witness("sender", 1))
+            assert spans.names() == []
+            del attempt
+            gc.collect()
+        assert spans.one("send a").attributes["error.type"] == "not attempted"
+        assert not spans.one("send a").status.is_ok
 
     def test_a_message_that_cannot_be_sent_has_one(self, spans, redis_server, prefix):  # noqa: F811
         with RedisChannelLayer(hosts=[redis_server.url], prefix=prefix) as layer, pytest.raises(TypeError):
