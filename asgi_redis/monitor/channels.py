@@ -83,7 +83,7 @@ class ChannelTable:
                 found = self._calls.attempt(functools.partial(self._layer.many_channel_statistics, batch), {})
             moment = time.monotonic()
             for name in batch:
-                yield name, found.get(name, {"messages_pending": waiting.get(name, 0)}), moment
+                yield name, {"messages_pending": waiting.get(name, 0), **found.get(name, {})}, moment
 
     def _row(
         self, name: str, counters: Mapping[str, Any], before: Look | None, moment: float, readers: int | None

@@ -179,7 +179,7 @@ class Totals:
             self._counters = self._calls.attempt(self._layer.global_statistics, self._counters)
         queues, groups = (survey.latest.queues, survey.latest.groups) if survey else (None, None)
         waiting = queues.total if queues else 0
-        if ended and self._counters:
+        if ended and "messages_count" in self._counters:
             look = Look.at(time.monotonic(), self._counters, waiting)
             self._rates, self._look = rates(self._look, look, self._layer.expiry), look
         return {

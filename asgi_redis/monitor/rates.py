@@ -17,8 +17,8 @@ class Look(NamedTuple):
 
     @classmethod
     def at(cls, moment: float, counters: Mapping[str, Any], waiting: int) -> Look:
-        """Return a look at counters of statistics."""
-        sent, expired = counters["messages_count"], counters["messages_expired"]
+        """Return a look at counters of statistics, of which some layers have few."""
+        sent, expired = counters["messages_count"], counters.get("messages_expired", 0)
         return cls(moment, sent, expired, waiting, counters.get("messages_max_age", 0.0))
 
 

@@ -55,4 +55,5 @@ def _read_ages(replies: list[Any]) -> dict[bytes, float]:
     now = int(seconds) + int(microseconds) / 1000000
     # RESP 3 has pairs.
     pairs = found if found and isinstance(found[0], list) else zip(found[::2], found[1::2])
-    return {process: max(0.0, now - float(score)) for process, score in pairs}
+    # Another program may have written scores that are not finite.
+    return {process: max(0.0, min(now, now - float(score))) for process, score in pairs}

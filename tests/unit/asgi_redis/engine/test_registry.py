@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 
 import pytest
 import redis
@@ -85,6 +86,13 @@ def test_entries_of_other_programs_are_left_out(registry, client, prefix):
         client.set(f"{prefix}:process:{name}", text)
         client.zadd(f"{prefix}:processes", {name: client.time()[0]})
     assert names(registry) == ["a"]
+
+
+def test_scores_of_other_programs_are_ages_that_json_can_express(registry, client, prefix):
+    registry.report("a", {})
+    client.zadd(f"{prefix}:processes", {"a": float("-inf")})
+    (entry,) = registry.processes()
+    assert math.isfinite(entry.age)
 
 
 def test_a_thousand_processes_are_listed_in_few_requests(layer_for, redis_server, client):

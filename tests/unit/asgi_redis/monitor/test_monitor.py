@@ -253,6 +253,18 @@ def test_a_layer_without_inspector_and_registry_has_its_counters(layer):
     assert (shown["channels"], shown["groups"], shown["processes"], shown["servers"]) == ([], [], [], [])
 
 
+@pytest.mark.parametrize("counters", [{}, {"messages_count": 1, "messages_pending": 1, "messages_max_age": 0.0}])
+def test_the_layer_of_a_project_may_have_few_counters(layer, monkeypatch, counters):
+    """Those of Channels 1 had no number of expired messages, and all are optional."""
+    monkeypatch.setattr(layer, "global_statistics", lambda: counters)
+    monkeypatch.setattr(layer, "many_channel_statistics", lambda channels: dict.fromkeys(channels, counters))
+    layer.send("work", {})
+    with Monitor(layer, interval=0.05) as monitor:
+        shown = monitor.wait(lambda picture: picture["complete"] or picture["error"], 20)
+    assert shown["error"] == ""
+    assert [(row["channel"], row["waiting"]) for row in shown["channels"]] == [("work", 1)]
+
+
 def test_names_that_no_channel_has_are_left_out(layer):
     layer.inspector = Eyes(layer)
     layer.inspector.sweep = lambda: iter([Found({"n" * 120: 3, "work": 1}, {})])
