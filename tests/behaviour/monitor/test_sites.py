@@ -35,7 +35,8 @@ def test_every_process_of_a_server_shows_the_layer(
 
         def shown() -> Any:
             snapshot = person.facts()["snapshot"]
-            assert [row["channel"] for row in snapshot["channels"]] == ["mail", "since"]
+            # Other tests may have counters there, which all prefixes share.
+            assert [row["channel"] for row in snapshot["channels"] if row["waiting"]] == ["mail", "since"]
             answered.add(person.process)
             return len(answered) == (1 if server == "asgi" else 2)
 
