@@ -17,8 +17,9 @@ def add_json_flag(parser: argparse.ArgumentParser, text: str) -> None:
 
 
 def show(text: str) -> None:
-    """Print a line, or several."""
-    print(text, flush=True)  # noqa: T201  a command
+    """Print a line, or several, with ``?`` for characters that the output cannot have."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "replace").decode(encoding), flush=True)  # noqa: T201  a command
 
 
 def show_json(value: object) -> None:

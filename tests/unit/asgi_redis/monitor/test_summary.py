@@ -41,5 +41,9 @@ def test_a_server_that_does_not_answer_comes_first_and_has_no_latency():
     assert lines[2] == "servers 1, cannot reach redis://a:6379/0"
 
 
+def test_an_error_cannot_control_the_terminal():
+    assert summary(picture(error="\x1b[2J\nno\u202e"))[-1] == "error: ?[2J?no?"
+
+
 def test_a_picture_that_is_not_complete_says_so():
     assert summary(picture(complete=False))[1].startswith("waiting 401 (still counting)  in ")

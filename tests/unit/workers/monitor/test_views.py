@@ -107,6 +107,18 @@ def test_users_who_are_not_staff_see_nothing(client_of: Any, flags: Any, what: s
     assert response.json() == {"error": "this page is for staff"}
 
 
+def test_users_who_are_not_active_see_nothing(client_of: Any) -> None:
+    """A project's back end may log them in."""
+    with override_settings(AUTHENTICATION_BACKENDS=["django.contrib.auth.backends.AllowAllUsersModelBackend"]):
+        assert client_of(is_active=False, is_superuser=True).get("/channels/facts").status_code == 403
+
+
+def test_without_djangos_users_all_are_strangers() -> None:
+    with override_settings(MIDDLEWARE=[]):
+        assert Client().get("/channels/").status_code == 302
+        assert Client().get("/channels/facts").status_code == 403
+
+
 def test_staff_see_the_page_and_the_facts(client_of: Any, layer: BaseChannelLayer) -> None:
     client = client_of()
     layer.send("mail", {})

@@ -222,6 +222,11 @@ class TestForeignSites:
     def test_a_name_that_was_pointed_here_is_not_answered(self, client: Client, host: str, path: str) -> None:
         assert client.json(path, headers={"Host": host})[0] == 421
 
+    def test_nor_is_one_that_comes_with_a_local_name(self, server: MonitorServer) -> None:
+        with socket.create_connection(server.server_address[:2], 10) as connection:
+            connection.sendall(b"GET /facts HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n")
+            assert connection.recv(100).startswith(b"HTTP/1.0 421 ")
+
     def test_nor_is_an_action_for_it(self, client: Client) -> None:
         headers = {"Host": "evil.example", "Origin": "http://evil.example"}
         assert client.json("/purge", {TOKEN_FIELD: client.token, "channel": "mail"}, headers=headers)[0] == 421
