@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from asgi_redis import (
     InMemoryChannelLayer,
@@ -17,6 +18,7 @@ from asgi_redis import (
     RedisLocalChannelLayer,
     RedisPubSubChannelLayer,
 )
+from asgi_redis.exceptions import InvalidName
 from tests.support.monitor.scene import HOSTILE, MARKUP, Scene, interface_report, worker_report
 from tests.support.monitor.serving import serving
 from tests.support.monitor.sites import PASSWORD, SERVERS, run_site
@@ -112,6 +114,28 @@ def test_a_channel_is_purged_after_a_confirmation_that_names_it(page: Any, layer
     page.wait(lambda: page.text("#notice") == "1 message deleted from mail")
     assert layer.channel_statistics("mail")["messages_pending"] == 0
     assert layer.channel_statistics("work")["messages_pending"] == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RedisTimeoutError("no answer"), "Perhaps not done: no answer"),  # a server that hangs may do it later
+        (InvalidName("no name"), "Not done: no name"),
+    ],
+)
+def test_an_action_that_fails_says_whether_it_was_done(
+    page: Any, layer: RedisChannelLayer, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+) -> None:
+    def fail(channel: str) -> int:
+        raise error
+
+    layer.send("mail", {})
+    page.wait(lambda: page.names() == ["mail"])
+    monkeypatch.setattr(layer.inspector, "purge", fail)
+    page.press("Purge mail")
+    page.find("#confirm-yes").click()
+    page.wait(lambda: page.text("#notice") == told)
+    assert "/purge?" in page.errors[0], "the browser has noted it"
 
 
 def test_a_peek_shows_content_when_it_is_asked_for(page: Any, layer: RedisChannelLayer) -> None:

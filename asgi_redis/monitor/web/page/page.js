@@ -43,7 +43,7 @@ const charts = {
   latency: new Chart(at("charts"), {title: "Latency of Redis", format: seconds, least: 0.001}),
 };
 
-/** Asks the server; `values` make it a POST. Raises an Error with what to show. */
+/** Asks the server; `values` make it a POST. Raises an Error with what to show; `isRefusal`: nothing was done. */
 async function ask(what, query = {}, values = null) {
   const search = new URLSearchParams({...(state.alias ? {layer: state.alias} : {}), ...query});
   const options = {cache: "no-store", redirect: "error", signal: AbortSignal.timeout(ANSWER_SECONDS * 1000)};
@@ -58,7 +58,10 @@ async function ask(what, query = {}, values = null) {
     throw new Error("the server of this page does not answer");
   }
   const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(answer.error || `the server of this page answers ${response.status}`);
+  if (!response.ok) {
+    const error = new Error(answer.error || `the server of this page answers ${response.status}`);
+    throw Object.assign(error, {isRefusal: response.status < 500});
+  }
   return answer;
 }
 
@@ -181,7 +184,8 @@ async function act(what, values, told) {
   try {
     notify(told(await ask(what, {}, values)));
   } catch (error) {
-    notify(`Not done: ${error.message}`);
+    // A server that hangs may do later what it was asked for.
+    notify(`${error.isRefusal ? "Not done" : "Perhaps not done"}: ${error.message}`);
   }
   poll();
 }
