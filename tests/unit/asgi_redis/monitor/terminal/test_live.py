@@ -219,6 +219,17 @@ class TestEnd:
 
 
 class TestTrouble:
+    def test_a_picture_that_gets_old_says_so(self):
+        program = (
+            "import time; from asgi_redis import InMemoryChannelLayer; from asgi_redis.monitor import Monitor\n"
+            "from asgi_redis.monitor.terminal.live import watch\n"
+            "monitor = Monitor(InMemoryChannelLayer())  # which makes no pictures, as it is not open\n"
+            "monitor.snapshot()['time'] -= 60\n"
+            "watch(monitor)"
+        )
+        with Terminal([sys.executable, "-c", program]) as terminal:
+            terminal.shows("this picture is 60 s old")
+
     def test_an_outage_is_shown_and_ends(self, fresh_redis_server):
         command = [*MONITOR, "--url", fresh_redis_server.url]
         with Terminal(command) as terminal:
