@@ -14,7 +14,7 @@ from asgi_redis.wire.inspection import FoundKey, KeyReader, sizes
 from asgi_redis.wire.names import place, shard_of
 from asgi_redis.wire.server import exists, scan, types
 
-KEYS_AT_ONCE = 500
+KEYS_AT_ONCE = 200
 """Keys that a server looks at for one step: well under a millisecond, and so for a batch of requests."""
 
 

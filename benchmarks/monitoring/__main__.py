@@ -72,7 +72,7 @@ def _registry(figures: Figures, amount: Amount) -> None:
 
 
 def _working(figures: Figures, amount: Amount) -> None:
-    working.measure(figures, 3 * amount.rounds, int(100_000 * amount.scale))
+    working.measure(figures, 3 * amount.rounds, int(20_000 * amount.scale))
 
 
 PARTS: dict[str, Measure] = {"looking": _looking, "registry": _registry, "working": _working}

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import pytest
 import redis
+import redis.cluster  # its first import takes longer than some tests let a call wait
 from redis.backoff import NoBackoff
 from redis.crc import key_slot
 from redis.retry import Retry

@@ -21,7 +21,7 @@ from tests.support.queues import QueueOperations
 from tests.support.waiting import eventually
 
 Broken = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
-FAST = {"socket_connect_timeout": 0.25, "socket_timeout": 0.5}
+FAST = {"socket_connect_timeout": 0.6, "socket_timeout": 0.5}
 
 
 def assert_doubled_only_by_the_cluster(traffic, failed_at):
@@ -107,11 +107,11 @@ def test_a_dead_start_node_is_passed_over(masters, cluster_layer):
 
 
 def test_without_any_start_node_a_send_raises_within_the_connect_timeout(cluster_layer, masters):
-    layer = cluster_layer(masters, hosts=[("127.0.0.1", 1)], connection_kwargs={"socket_connect_timeout": 0.5})
+    layer = cluster_layer(masters, hosts=[("127.0.0.1", 1)], connection_kwargs={"socket_connect_timeout": 1.0})
     since = time.monotonic()
     with pytest.raises(redis.exceptions.ConnectionError):
         layer.send("work", {"n": 1})
-    assert time.monotonic() - since < 2
+    assert time.monotonic() - since < 4
 
 
 def sends_once_there_is(cluster, refusal, layer, end):
@@ -157,7 +157,7 @@ class TestSlotsThatNobodyServes:
             since = time.monotonic()
             with pytest.raises(RedisError, match=r"(?i)down|slot"):
                 call()
-            assert time.monotonic() - since < 2
+            assert time.monotonic() - since < 4
 
     def test_a_cluster_without_any_slot_is_an_error(self, fresh_single_node_cluster, cluster_layer):
         cluster, (node,) = fresh_single_node_cluster, fresh_single_node_cluster.nodes
@@ -181,13 +181,13 @@ class TestNodesThatLoad:
             sends_once_there_is(cluster, "LOADING", layer, stack.close)
 
     def test_a_call_gives_up_within_the_connect_timeout(self, cluster, cluster_layer):
-        layer = cluster_layer(cluster, connection_kwargs={"socket_connect_timeout": 0.5})
+        layer = cluster_layer(cluster, connection_kwargs={"socket_connect_timeout": 1.0})
         layer.send("work", {"n": 1})
         with loading.loading(cluster):
             since = time.monotonic()
             with pytest.raises(BusyLoadingError):
                 layer.send("work", {"n": 2})
-            assert time.monotonic() - since < 2
+            assert time.monotonic() - since < 4
         assert layer.receive(["work"]) == ("work", {"n": 1})
 
 
@@ -250,7 +250,7 @@ def test_messages_of_a_late_reply_go_back_to_no_other_server(cluster_binary, clu
 
 
 def test_what_was_taken_is_returned_when_the_other_node_of_a_move_dies(three_masters, cluster_layer, prefix):
-    layer = cluster_layer(three_masters, connection_kwargs={"socket_connect_timeout": 0.2})
+    layer = cluster_layer(three_masters, connection_kwargs={"socket_connect_timeout": 1.0})
     layer.send("here", {"n": 1})
     slot = slot_of(f"{{{prefix}:0}}")
     source = three_masters.master_of(slot)
@@ -267,7 +267,7 @@ def test_what_was_taken_is_returned_when_the_other_node_of_a_move_dies(three_mas
 def test_statistics_of_many_channels_do_not_leave_out_those_of_a_shard_that_is_away(
     fresh_single_node_cluster, cluster_layer, prefix
 ):
-    layer = cluster_layer(fresh_single_node_cluster, connection_kwargs={"socket_connect_timeout": 0.5})
+    layer = cluster_layer(fresh_single_node_cluster, connection_kwargs={"socket_connect_timeout": 1.0})
     names = [f"c{n}" for n in range(20)]
     for name in names:
         layer.send(name, {})

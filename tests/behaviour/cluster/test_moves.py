@@ -222,7 +222,7 @@ def test_a_group_send_that_is_partly_carried_out_does_not_count_as_unsent(master
     def remap(address):
         return ("127.0.0.1", 1) if address in away else address
 
-    layer = cluster_layer(masters, address_remap=remap, connection_kwargs={"socket_connect_timeout": 0.25})
+    layer = cluster_layer(masters, address_remap=remap, connection_kwargs={"socket_connect_timeout": 1.0})
     for channel in ("a", "b"):
         layer.send(channel, {"n": 1})
         layer.group_add("chat", channel)
