@@ -26,8 +26,8 @@ registry
 
 working
     A worker with consumers that do nothing empties four full channels: without anything that looks at it, and with
-    the registry, a heartbeat file, metrics that are read once a second, and a monitor in another process. Redis has
-    one CPU, the worker another, and the monitor runs where there is room. The two take turns.
+    the registry, a heartbeat file, metrics that are read every ten seconds, and a monitor in another process. Redis
+    has one CPU, the worker another, and the monitor runs where there is room. The two take turns.
 """
 
 from __future__ import annotations

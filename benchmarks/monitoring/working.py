@@ -20,7 +20,7 @@ from ..server import redis_on
 TABLE = "A worker with registry, metrics, heartbeat and a monitor, and one without"
 CHANNELS = ("one", "two", "three", "four")
 OFF, ON = "off", "on"
-POOLS = {"1 thread": ("thread", 1, 1), "8 threads": ("thread", 8, 5), "100 greenlets": ("gevent", 100, 8)}
+POOLS = {"1 thread": ("thread", 1, 1), "8 threads": ("thread", 8, 3), "100 greenlets": ("gevent", 100, 5)}
 _PATIENCE_SECONDS = 120.0
 
 
