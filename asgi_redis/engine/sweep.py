@@ -15,7 +15,11 @@ from asgi_redis.wire.names import place, shard_of
 from asgi_redis.wire.server import exists, scan, types
 
 KEYS_AT_ONCE = 200
-"""Keys that a server looks at for one step: well under a millisecond, and so for a batch of requests."""
+"""
+Keys that a server looks at in one step, and the most keys of one request.
+
+It takes well under a millisecond, and some milliseconds where the memory of the server is cold.
+"""
 
 
 class ShardSweep:

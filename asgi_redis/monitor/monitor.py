@@ -38,8 +38,8 @@ class Monitor:
     Keeps the current picture of a layer, while it is open.
 
     A thread refreshes it, with less than a tenth of the time of a server and without write access. Errors of Redis
-    are shown in the picture, and end nothing. The memory does not grow with the number of channels. A layer without
-    inspector or registry shows less.
+    are shown in the picture, and end nothing. The memory does not grow with the number of channels, but for their
+    names while a sweep lasts. A layer without inspector or registry shows less.
 
     Args:
         layer: A synchronous layer.
