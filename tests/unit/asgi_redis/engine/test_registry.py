@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
 
 import pytest
 import redis
@@ -164,3 +165,16 @@ def test_on_a_cluster(prefix):
         assert layers[0].registry.report("process7", {}) == "quiet"
         layers[0].flush()
         assert names(layers[1].registry) == []
+
+
+def test_a_server_that_hangs_is_waited_for_once_however_many_shards_it_has(prefix):
+    with contextlib.ExitStack() as stack:
+        cluster = stack.enter_context(run_single_node_cluster())
+        layer = stack.enter_context(RedisClusterChannelLayer(hosts=cluster.hosts, shards=8, prefix=prefix))
+        assert layer.registry.processes() == []
+        cluster.pause(cluster.nodes[0])
+        stack.callback(cluster.resume, cluster.nodes[0])
+        started = time.monotonic()
+        with pytest.raises(redis.exceptions.RedisError):
+            layer.registry.processes()
+        assert time.monotonic() - started < 8  # twice that where it is waited for again and again
