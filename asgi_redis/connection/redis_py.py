@@ -27,8 +27,7 @@ from redis.exceptions import (
 from asgi_redis.wire.operation import command
 
 _PING = command(b"PING")
-_FIRST_CHUNK = 1 << 12  # bytes read at first, which is all of most replies: room for more costs time
-_CHUNK = 1 << 18
+_CHUNK = 1 << 16  # bytes read at once: for 128 KB and more the C library maps new memory, which takes 20 µs
 
 
 class Unsent(ConnectionError):
@@ -173,7 +172,7 @@ def read_some(connection: Any, chunks: list[bytes]) -> None:
     if sock is None:
         raise ConnectionError("the connection was closed")
     try:
-        chunks.extend(map(sock.recv, (_CHUNK if chunks else _FIRST_CHUNK,)))  # one call in C, as above
+        chunks.extend(map(sock.recv, (_CHUNK,)))  # one call in C, as above
     except OSError as error:
         raise _failed(error, "reading from") from error
     if not chunks[-1]:
