@@ -29,8 +29,8 @@ from asgi_redis.aio.attendance import Attendance
 from asgi_redis.aio.loop_waker import BlockingResult
 from asgi_redis.aio.runner import RequestQueue
 from asgi_redis.process import fork
-from asgi_redis.wire import MembershipOperations, Operation
-from asgi_redis.wire.memberships import Membership
+from asgi_redis.wire import Operation
+from asgi_redis.wire.memberships import Membership, MembershipOperations
 
 logger = logging.getLogger("asgi_redis")
 

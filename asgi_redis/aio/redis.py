@@ -23,7 +23,7 @@ from asgi_redis.layers.options import (
     select,
     takes,
 )
-from asgi_redis.wire import MembershipOperations
+from asgi_redis.wire.memberships import MembershipOperations
 from asgi_redis.wire.message import Message
 
 if TYPE_CHECKING:

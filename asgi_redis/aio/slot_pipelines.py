@@ -13,7 +13,8 @@ from queue import SimpleQueue
 from asgi_redis.aio.pipelines import NodePipelines
 from asgi_redis.aio.runner import AnyFuture, IOThreads
 from asgi_redis.aio.shard_queue import ShardQueue
-from asgi_redis.connection import Cluster, Shard
+from asgi_redis.connection import Shard
+from asgi_redis.connection.cluster import Cluster
 from asgi_redis.wire import Operation
 
 _THREADS = 8

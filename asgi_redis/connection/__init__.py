@@ -1,8 +1,10 @@
-"""The way to Redis: hosts, connections, and the runners of operations and plans."""
+"""
+The way to Redis: hosts, connections, and the runners of operations and plans.
+
+The modules of a Redis Cluster are imported where one is used.
+"""
 
 from asgi_redis.connection.blocking_pop import BlockingPop, wait_for_first
-from asgi_redis.connection.cluster import Cluster
-from asgi_redis.connection.cluster_shard import ClusterShard, ClusterSlot
 from asgi_redis.connection.errors import describe_wrong_type, is_of_server, is_refusal, is_unsent
 from asgi_redis.connection.execute import Plan, Request, execute_on_shards, run_plan
 from asgi_redis.connection.hosts import parse_hosts, parse_sentinels, parse_start_nodes
@@ -16,9 +18,6 @@ from asgi_redis.connection.take import Take, requeue_taken
 __all__ = [
     "Attempt",
     "BlockingPop",
-    "Cluster",
-    "ClusterShard",
-    "ClusterSlot",
     "Plan",
     "Request",
     "SentinelCluster",

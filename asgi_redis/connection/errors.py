@@ -33,7 +33,7 @@ class NoNodeAnswers(ConnectionError):
 
 Call = TypeVar("Call", bound=Callable[..., Any])
 
-_SHARDED = re.compile("SPUBLISH|SSUBSCRIBE", re.IGNORECASE)
+_SHARDED = "SPUBLISH|SSUBSCRIBE"
 _REFUSALS = (redis_py.Unsent, BusyLoadingError, MasterDownError, OutOfMemoryError, ReadOnlyError)
 
 
@@ -95,7 +95,7 @@ def explain(name: object, version: str, error: Exception, in_cluster: bool) -> E
         return error
     if redis_py.lacks_command(error):
         needs = "asgi_redis needs Redis 5.0 or newer, with all of its commands"
-        if _SHARDED.search(str(error)):
+        if re.search(_SHARDED, str(error), re.IGNORECASE):
             needs = "sharded pub/sub (cluster=True) needs Redis 7.0 or newer, or Valkey"
         return UnsupportedRedis(f"Redis {version} at {name} lacks a command; {needs}: {error}")
     of_cluster = not in_cluster and redis_py.is_cluster_error(error)

@@ -14,7 +14,7 @@ from redis.exceptions import ClusterDownError, MasterDownError, MovedError, Resp
 from asgi_redis.connection.errors import is_refusal
 
 # redis-py 5.1 and later make an error class of the first word.
-_REDIRECTION = re.compile(r"^(?:(MOVED|ASK) )?(\d+) (\S*):(\d+)$")
+_REDIRECTION = r"^(?:(MOVED|ASK) )?(\d+) (\S*):(\d+)$"
 
 
 class Redirection(NamedTuple):
@@ -28,7 +28,7 @@ class Redirection(NamedTuple):
 
 def redirection(error: Exception) -> Redirection | None:
     """Return where an error reply sends the request; None for any other error."""
-    found = _REDIRECTION.match(str(error)) if isinstance(error, ResponseError) else None
+    found = re.match(_REDIRECTION, str(error)) if isinstance(error, ResponseError) else None
     if found is None:
         return None
     is_move = isinstance(error, MovedError) or found[1] == "MOVED"

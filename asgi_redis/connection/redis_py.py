@@ -212,9 +212,9 @@ parse_error = DefaultParser.parse_error
 # Scripts pass errors on in other texts before Redis 7; redis-py before 5.1 does not know all of these.
 # UNBLOCKED ends a blocking pop on a master that becomes a replica.
 _REPLICA = {"READONLY": ReadOnlyError, "MASTERDOWN": MasterDownError, "UNBLOCKED": ReadOnlyError}
-_BY_REPLICA = re.compile(r"(?:^|-)(READONLY|MASTERDOWN|UNBLOCKED(?= force)) ")
+_BY_REPLICA = r"(?:^|-)(READONLY|MASTERDOWN|UNBLOCKED(?= force)) "
 _CLUSTER = (AskError, ClusterCrossSlotError, ClusterDownError)  # MovedError is an AskError
-_BY_CLUSTER = re.compile(r"non local key in a cluster|CROSSSLOT|CLUSTERDOWN|^(?:MOVED|ASK|TRYAGAIN) ")
+_BY_CLUSTER = r"non local key in a cluster|CROSSSLOT|CLUSTERDOWN|^(?:MOVED|ASK|TRYAGAIN) "
 
 
 def refuses_user(error: Exception) -> bool:
@@ -245,14 +245,14 @@ def is_unblocked(error: object) -> bool:
 
 def replica_error(error: Exception) -> Exception | None:
     """Return the error of a replica as redis-py's own; None for any other error."""
-    found = _BY_REPLICA.search(str(error))
+    found = re.search(_BY_REPLICA, str(error))
     return None if found is None else _REPLICA[found[1]](str(error))
 
 
 def is_cluster_error(error: Exception) -> bool:
     """Return whether the server has only some of the keys."""
     is_partial = isinstance(error, _CLUSTER) and not isinstance(error, MasterDownError)
-    return is_partial or _BY_CLUSTER.search(str(error)) is not None
+    return is_partial or re.search(_BY_CLUSTER, str(error)) is not None
 
 
 def closes_connection(error: BaseException) -> bool:

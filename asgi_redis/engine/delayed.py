@@ -23,7 +23,8 @@ from asgi_redis.exceptions import ChannelFull, MessageTooLarge, UndecodableMessa
 from asgi_redis.integrations.traced_calls import TracedCalls
 from asgi_redis.process.awaiting import refuse_await
 from asgi_redis.serializers import Serializer
-from asgi_redis.wire import DelayedEntry, DelayOperations, DueNow, Keys
+from asgi_redis.wire import Keys
+from asgi_redis.wire.delayed import DelayedEntry, DelayOperations, DueNow
 from asgi_redis.wire.expiry import MAX_EXPIRY_SECONDS
 from asgi_redis.wire.message import Message
 from asgi_redis.wire.names import is_normal, queue_of, shares

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from redis.exceptions import RedisError
 
 from asgi_redis.connection import Server, Take
 from asgi_redis.engine.fanout import Share
 from asgi_redis.engine.limits import exhausted
-from asgi_redis.engine.stores.store import StoreListener
 from asgi_redis.process import fork
 from asgi_redis.process.wakeup import WakeupPipe
 from asgi_redis.wire import ChannelSet
 from asgi_redis.wire.message import Limits
+
+if TYPE_CHECKING:
+    from asgi_redis.engine.stores.store import StoreListener
 
 Turn = list[tuple[int, list[bytes]]]
 """The numbers of sources, each with the names of the queues to read there, in the order of this turn."""

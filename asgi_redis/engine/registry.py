@@ -12,7 +12,8 @@ from redis.exceptions import RedisError
 from asgi_redis.connection import Shard
 from asgi_redis.engine.facts import ProcessEntry, Report
 from asgi_redis.exceptions import UnsupportedRedis
-from asgi_redis.wire import Keys, Operation, RegistryOperations, shard_of
+from asgi_redis.wire import Keys, Operation, shard_of
+from asgi_redis.wire.registry import RegistryOperations
 
 _ENTRIES_AT_ONCE = 100  # some hundred kilobytes
 _MOST_DIGITS = 20

@@ -8,14 +8,7 @@ from typing import Any
 
 from redis.exceptions import RedisError, ResponseError
 
-from asgi_redis.connection import (
-    Shard,
-    delete_matching,
-    execute_on_shards,
-    is_error,
-    is_unsent,
-    pipeline_execute,
-)
+from asgi_redis.connection import Shard, delete_matching, execute_on_shards, is_error, is_unsent, pipeline_execute
 from asgi_redis.engine.counts import CountsByQueue
 from asgi_redis.exceptions import ChannelLayerError
 from asgi_redis.wire import Keys, Operation, StatisticsOperations

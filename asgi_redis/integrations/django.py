@@ -6,7 +6,6 @@ Django is imported only when a layer is asked for. ``checks.py`` and ``apps.py``
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import threading
@@ -141,6 +140,8 @@ def _backend_and_entry(alias: str, layers: Mapping[str, object]) -> tuple[Backen
 
 
 def _meant(name: object) -> str:
+    import difflib  # takes a while, and is for errors only
+
     nearest = difflib.get_close_matches(str(name).upper(), _KEYS, n=1, cutoff=0.6)
     if nearest:
         return f"did you mean {nearest[0]!r}?"

@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from asgi_redis.engine.codec import MessageDecoder, MessageEncoder
-from asgi_redis.engine.facts import Inspector, Registry
 from asgi_redis.engine.layer_reader import BatchReader, LayerReader
 from asgi_redis.exceptions import InvalidName
 from asgi_redis.layers.classic import base_of_asgiref_1
@@ -25,6 +24,8 @@ from asgi_redis.wire.message import Batch, ChannelStatistics, Counter, GlobalSta
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from typing_extensions import Self, Unpack
+
+    from asgi_redis.engine.facts import Inspector, Registry
 
     _OfAsgiref1 = object
 else:

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 from redis.crc import key_slot
 
-from asgi_redis.connection import ClusterShard, Shard
+from asgi_redis.connection import Shard
+from asgi_redis.connection.cluster_shard import ClusterShard
 from asgi_redis.exceptions import ConfigurationError
 from asgi_redis.layers.cluster_nodes import ClusterNodesOptions, connect_cluster
 from asgi_redis.layers.options import Option, QueueOptions, must_be, resolve, takes
 from asgi_redis.layers.redis import RedisChannelLayer
-from asgi_redis.wire import Keys, claim_shards, keys_of_shards, shard_tag
+from asgi_redis.wire import Keys
+from asgi_redis.wire.shards import claim_shards, keys_of_shards, shard_tag
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Optional
 
-from asgi_redis.connection import Cluster, parse_start_nodes
+from asgi_redis.connection import parse_start_nodes
+from asgi_redis.connection.cluster import Cluster
 from asgi_redis.layers.options import HostsOptions, Option, must_be
 
 AddressRemap = Optional[Callable[[tuple[str, int]], tuple[str, int]]]

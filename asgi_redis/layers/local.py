@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Union
 
 from asgi_redis.connection import Shard, run_plan
 from asgi_redis.engine.delayed import DelayedMessages
-from asgi_redis.engine.inspection import LocalInspector
+from asgi_redis.engine.inspection import LocalInspector, RedisInspector
 from asgi_redis.engine.local_receiver import LocalReceiver, StoreSource
 from asgi_redis.exceptions import ConfigurationError
 from asgi_redis.layers.base import BaseChannelLayer
@@ -71,7 +71,14 @@ class RedisLocalChannelLayer(RedisChannelLayer):
             select(SharedOptions, options),
         )
         self.crosses_processes = self._local.crosses_processes
-        remote = self._inspector(lambda queue: not is_normal(queue))
+        remote = RedisInspector(
+            self._shards,
+            self._keys,
+            self.decoder,
+            self,
+            self.random_prefix_length,
+            lambda queue: not is_normal(queue),
+        )
         self.inspector = LocalInspector(remote, self._local.inspector)
         store = StoreSource(self._local, self._local.receiver)
         self._receiver = LocalReceiver(store, self._shards, self._keys, self.decoder, self, self._counts)

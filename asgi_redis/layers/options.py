@@ -9,7 +9,6 @@ declaration here, and its use.
 
 # No "from __future__ import annotations": reading the declarations is faster when Python has evaluated them.
 
-import difflib
 import inspect
 import math
 import os
@@ -280,6 +279,8 @@ def select(kind: type[T], options: Mapping[str, object]) -> T:
 
 
 def _unknown(layer_class: type, name: str, options: Mapping[str, Option]) -> UnknownSetting:
+    import difflib  # takes a while, and is for errors only
+
     parameters = inspect.signature(layer_class).parameters.values()  # a subclass may have more
     own = [one.name for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
     known = list(dict.fromkeys([*own, *options]))

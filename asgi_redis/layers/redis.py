@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING, Any
 from asgi_redis import wire
 from asgi_redis.connection import Server, Shard, parse_hosts, run_plan
 from asgi_redis.engine.counts import Counts
-from asgi_redis.engine.delayed import DelayedMessages
-from asgi_redis.engine.inspection import RedisInspector, every_queue
 from asgi_redis.engine.plans import RedisPlans
 from asgi_redis.engine.reader import Reader
 from asgi_redis.engine.receiver import Receiver
-from asgi_redis.engine.registry import RedisRegistry
 from asgi_redis.engine.statistics import Statistics
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.options import CommonOptions, QueueOptions, RedisOptions, resolve, select, takes
@@ -27,6 +24,9 @@ from asgi_redis.wire.send import CHANNEL_COUNTERS_SECONDS, GLOBAL_COUNTERS_SECON
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from asgi_redis.engine.delayed import DelayedMessages
+    from asgi_redis.engine.facts import Inspector, Registry
+
 
 class RedisChannelLayer(BaseChannelLayer):
     """
@@ -34,8 +34,6 @@ class RedisChannelLayer(BaseChannelLayer):
 
     One object may be shared by all threads and greenlets, and by processes that are forked later.
     """
-
-    delayed: DelayedMessages
 
     @takes(RedisOptions)
     def __init__(self, **options: Unpack[RedisOptions]) -> None:
@@ -56,13 +54,26 @@ class RedisChannelLayer(BaseChannelLayer):
         self._receiver = Receiver(shards, keys, self.decoder, self, self._counts)
         self.plans = RedisPlans(shards, keys, self.encoder, self)
         """The calls as plans, for another runner than this layer's blocking one."""
-        self.delayed = DelayedMessages(shards, keys, self._serializer, self, self.encoder)
-        self.inspector = self._inspector()
-        self.registry = RedisRegistry(shards, keys)
 
-    def _inspector(self, wanted: Callable[[str], bool] = every_queue) -> RedisInspector:
-        """Return the inspector of the queues that are ``wanted``, and of everything else."""
-        return RedisInspector(self._shards, self._keys, self.decoder, self, self.random_prefix_length, wanted)
+    # Few processes need these parts, and many are short: their modules are imported at first use.
+
+    @functools.cached_property
+    def delayed(self) -> DelayedMessages:  # type: ignore[override]  # mypy: read-only, but it can be set
+        from asgi_redis.engine.delayed import DelayedMessages
+
+        return DelayedMessages(self._shards, self._keys, self._serializer, self, self.encoder)
+
+    @functools.cached_property
+    def inspector(self) -> Inspector:  # type: ignore[override]
+        from asgi_redis.engine.inspection import RedisInspector
+
+        return RedisInspector(self._shards, self._keys, self.decoder, self, self.random_prefix_length)
+
+    @functools.cached_property
+    def registry(self) -> Registry:  # type: ignore[override]
+        from asgi_redis.engine.registry import RedisRegistry
+
+        return RedisRegistry(self._shards, self._keys)
 
     # What asgi_redis 1.4.3 had, too
 

@@ -9,11 +9,11 @@ from asgi_redis.wire.names import CHANNEL_PATTERN, GROUP_PATTERN
 
 _ANY = r"[a-zA-Z0-9\-_.?!]*"
 # Behind the two prefixes. channels_redis keeps in "$inflight" what its readers have in hand.
-_OF_LAYER = re.compile(
+_OF_LAYER = (
     rf"{CHANNEL_PATTERN}(?:\$inflight)?|:(?:group|joined|sent|wake|process|request):{GROUP_PATTERN}"
-    rf"|:delayed|:waiting|:processes|:waiting:{CHANNEL_PATTERN}".encode()
-)
-_OF_COUNTERS = re.compile(rf"{CHANNEL_PATTERN}|#global#".encode())
+    rf"|:delayed|:waiting|:processes|:waiting:{CHANNEL_PATTERN}"
+).encode()
+_OF_COUNTERS = rf"{CHANNEL_PATTERN}|#global#".encode()
 
 
 class Keys:
@@ -94,7 +94,7 @@ class Keys:
         ``asgi2work`` is also the queue of ``2work``.
         """
         return any(
-            key.startswith(prefix) and names.fullmatch(key, len(prefix)) is not None
+            key.startswith(prefix) and re.fullmatch(names, key[len(prefix) :]) is not None
             for prefix, names in ((self._prefix, _OF_LAYER), (self._stats_prefix, _OF_COUNTERS))
         )
 

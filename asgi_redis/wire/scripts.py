@@ -10,11 +10,13 @@ anything, and the caller asks again with the text of the script.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
-from importlib import resources
+from pathlib import Path
 
-_LUA = resources.files("asgi_redis.wire") / "lua"
+_LUA = Path(__file__).parent / "lua"
+_INCLUDE = re.compile(rb"^ *-- include (\w+)\n", flags=re.MULTILINE)
 
 
 class Script:
@@ -30,9 +32,10 @@ class Script:
         return f"<Script {self.name}>"
 
 
+@functools.cache
 def _text(name: str) -> bytes:
     source = (_LUA / f"{name}.lua").read_bytes()
-    return re.sub(rb"^ *-- include (\w+)\n", lambda include: _text(include[1].decode()), source, flags=re.MULTILINE)
+    return _INCLUDE.sub(lambda include: _text(include[1].decode()), source)
 
 
 SEND = Script("send")

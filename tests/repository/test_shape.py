@@ -28,6 +28,25 @@ def test_importing_it_imports_nothing_else_of_it():
     assert loaded & {"threading", "socket", "redis", "workers"} == set()
 
 
+def test_a_process_that_only_sends_imports_no_parts_that_few_need():
+    """Management commands start often."""
+    loaded = loaded_after("import asgi_redis; asgi_redis.RedisChannelLayer()")
+    rare = {
+        "cluster",
+        "cluster_shard",
+        "delayed",
+        "discovery",
+        "inspection",
+        "memberships",
+        "registry",
+        "shards",
+        "sweep",
+    }
+    packages = ("asgi_redis.connection", "asgi_redis.engine", "asgi_redis.wire")
+    assert loaded & {f"{package}.{name}" for package in packages for name in rare} == set()
+    assert "difflib" not in loaded
+
+
 def test_the_layers_without_a_server_need_no_redis_py():
     loaded = loaded_after(
         "import asgi_redis\n"

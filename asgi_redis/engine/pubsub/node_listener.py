@@ -15,7 +15,8 @@ from typing import Any
 
 from redis.crc import key_slot
 
-from asgi_redis.connection import Cluster, Server, is_cluster_down, redirection
+from asgi_redis.connection import Server, is_cluster_down, redirection
+from asgi_redis.connection.cluster import Cluster
 from asgi_redis.engine.pubsub.keeper import KeeperOwner
 from asgi_redis.engine.pubsub.link import Link, LinkRequest
 from asgi_redis.engine.pubsub.listener import Listener

@@ -7,7 +7,9 @@ from typing import Protocol
 
 from redis.crc import key_slot
 
-from asgi_redis.connection import Cluster, ClusterSlot, Server, Shard
+from asgi_redis.connection import Server, Shard
+from asgi_redis.connection.cluster import Cluster
+from asgi_redis.connection.cluster_shard import ClusterSlot
 from asgi_redis.engine.pubsub.keeper import Keeper, KeeperOwner
 from asgi_redis.engine.pubsub.listener import Listener
 from asgi_redis.engine.pubsub.node_listener import NodeListener

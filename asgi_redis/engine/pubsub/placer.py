@@ -7,7 +7,8 @@ import random
 from redis.crc import key_slot
 from redis.exceptions import ConnectionError
 
-from asgi_redis.connection import Cluster, Server
+from asgi_redis.connection import Server
+from asgi_redis.connection.cluster import Cluster
 from asgi_redis.engine.pubsub.keeper import Keeper, KeeperOwner
 
 _FIRST_PAUSE_SECONDS = 0.01

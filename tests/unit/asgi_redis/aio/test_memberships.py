@@ -12,8 +12,8 @@ import redis
 from redis.exceptions import ConnectionError, ResponseError
 
 from asgi_redis.exceptions import ConfigurationError
-from asgi_redis.wire import Keys, MembershipOperations
-from asgi_redis.wire.memberships import Membership
+from asgi_redis.wire import Keys
+from asgi_redis.wire.memberships import Membership, MembershipOperations
 from tests.support.async_waiting import until, waits
 from tests.support.shards import shard_at
 

@@ -13,10 +13,13 @@ from redis.exceptions import ConnectionError, ResponseError
 
 from asgi_redis.aio.loop_waker import BlockingResult
 from asgi_redis.aio.pipelines import make_pipelines
-from asgi_redis.connection import Cluster, ClusterShard, parse_start_nodes
+from asgi_redis.connection import parse_start_nodes
+from asgi_redis.connection.cluster import Cluster
+from asgi_redis.connection.cluster_shard import ClusterShard
 from asgi_redis.exceptions import ConfigurationError
-from asgi_redis.wire import Operation, claim_shards, keys_of_shards, shard_tag
+from asgi_redis.wire import Operation
 from asgi_redis.wire.operation import command
+from asgi_redis.wire.shards import claim_shards, keys_of_shards, shard_tag
 from tests.support.clusters import slot_of
 from tests.support.waiting import eventually
 

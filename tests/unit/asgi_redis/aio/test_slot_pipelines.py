@@ -11,7 +11,9 @@ from redis.exceptions import RedisError
 
 from asgi_redis.aio.loop_waker import BlockingResult
 from asgi_redis.aio.slot_pipelines import SlotPipelines
-from asgi_redis.connection import Cluster, ClusterSlot, is_cluster_down, parse_start_nodes
+from asgi_redis.connection import is_cluster_down, parse_start_nodes
+from asgi_redis.connection.cluster import Cluster
+from asgi_redis.connection.cluster_shard import ClusterSlot
 from asgi_redis.wire.pubsub import SHARDED
 from tests.support.clusters import slot_of
 from tests.support.waiting import eventually

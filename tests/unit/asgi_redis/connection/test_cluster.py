@@ -11,7 +11,8 @@ import pytest
 from redis.exceptions import ConnectionError
 
 from asgi_redis import RedisClusterChannelLayer
-from asgi_redis.connection import Cluster, is_unsent, parse_start_nodes
+from asgi_redis.connection import is_unsent, parse_start_nodes
+from asgi_redis.connection.cluster import Cluster
 from tests.support.waiting import eventually
 
 

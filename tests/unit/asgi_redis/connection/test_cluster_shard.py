@@ -11,12 +11,15 @@ import redis
 from redis.exceptions import AskError, ConnectionError, ResponseError, TryAgainError
 
 from asgi_redis import RedisClusterChannelLayer
-from asgi_redis.connection import Cluster, ClusterShard, is_unsent, parse_start_nodes
+from asgi_redis.connection import is_unsent, parse_start_nodes
+from asgi_redis.connection.cluster import Cluster
+from asgi_redis.connection.cluster_shard import ClusterShard
 from asgi_redis.connection.errors import unsent
 from asgi_redis.connection.redirection import is_cluster_down, is_try_again
 from asgi_redis.exceptions import ConfigurationError, UnsupportedRedis
-from asgi_redis.wire import GroupPart, GroupSendOperations, Operation, claim_shards, keys_of_shards, shard_tag
+from asgi_redis.wire import GroupPart, GroupSendOperations, Operation
 from asgi_redis.wire.operation import command
+from asgi_redis.wire.shards import claim_shards, keys_of_shards, shard_tag
 from tests.support.clusters import slot_of
 from tests.support.waiting import eventually
 

@@ -11,7 +11,7 @@ import redis
 
 from asgi_redis import RedisClusterChannelLayer, RedisPubSubChannelLayer
 from asgi_redis.exceptions import ConfigurationError
-from asgi_redis.wire import shard_tag
+from asgi_redis.wire.shards import shard_tag
 from tests.support.clusters import of_redis_in_the_suite, slot_of
 
 SHARDS = 5

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from asgi_redis.wire import DelayedEntry, DelayOperations, DueNow, Keys, scripts
+from asgi_redis.wire import Keys, scripts
+from asgi_redis.wire.delayed import DelayedEntry, DelayOperations, DueNow
 from tests.support.resp import commands, script_call
 
 

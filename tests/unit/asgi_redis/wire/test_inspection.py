@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from asgi_redis.wire import Keys, keys_of_shards
+from asgi_redis.wire import Keys
 from asgi_redis.wire.inspection import KeyReader, clock, sizes
+from asgi_redis.wire.shards import keys_of_shards
 
 KEYS = Keys("asgi", "asgi-meta:")
 

@@ -10,7 +10,7 @@ from redis.crc import key_slot
 
 from asgi_redis.connection import Server, Shard, parse_hosts
 from asgi_redis.exceptions import ConfigurationError
-from asgi_redis.wire import claim_shards, keys_of_shards, shard_tag
+from asgi_redis.wire.shards import claim_shards, keys_of_shards, shard_tag
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import redis
 
 from asgi_redis.aio import AsyncChannelLayer
 from asgi_redis.engine import delayed, group_send
-from asgi_redis.wire import DelayedEntry
+from asgi_redis.wire.delayed import DelayedEntry
 from tests.support.waiting import eventually
 
 
