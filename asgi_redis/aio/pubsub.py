@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from asgi_redis.aio.layer import AsyncChannelLayer
+from asgi_redis.aio.loop_reader import LoopReader
 from asgi_redis.aio.loop_waker import settle
 from asgi_redis.aio.pipelines import make_pipelines
 from asgi_redis.aio.runner import Closable, RequestQueues, run_plan
@@ -43,8 +44,12 @@ class CoroutineWaiter(LoopWaiter):
             self._is_notified = True
             self._subscriptions.when_delivered(settle, (self.future, None))
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return self.future.get_loop()
+
     def is_gone(self) -> bool:
-        return self.future.get_loop().is_closed()
+        return self.loop.is_closed()
 
 
 class RedisPubSubChannelLayer(AsyncChannelLayer):
@@ -146,11 +151,19 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
                 return
             waiter = CoroutineWaiter(self._subscriptions)
             inbox.waiting.add(waiter)
+            self._offer_to_read(waiter.loop)
         try:
             await waiter.future
         finally:
             with self._subscriptions.lock:
                 inbox.waiting.discard(waiter)
+
+    def _offer_to_read(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let ``loop`` read the messages that its coroutine waits for, if no other waits."""
+        readers = self._subscriptions.readers
+        chosen = readers.reader
+        if not readers.is_shared and not (isinstance(chosen, LoopReader) and chosen.loop is loop):
+            readers.offer(LoopReader(loop))
 
     async def _confirm(self, subscriptions: Sequence[Subscription]) -> None:
         lock, confirmation = self._subscriptions.lock, Confirmation(subscriptions)

@@ -11,21 +11,16 @@ unknown how many were sent.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ConnectionError, InvalidResponse, NoScriptError, RedisError, TimeoutError
 
 from asgi_redis.connection.redis_py import Unsent, descriptor, parse_error, read_some, write_rest
+from asgi_redis.connection.replies import hiredis
 from asgi_redis.process import fork
 from asgi_redis.process.wakeup import poll
 from asgi_redis.wire import resp
 from asgi_redis.wire.operation import Operation
-
-try:
-    hiredis: Any = importlib.import_module("hiredis")
-except ImportError:
-    hiredis = None  # redis-py does without, too
 
 if TYPE_CHECKING:
     from asgi_redis.connection.server import Server

@@ -6,8 +6,10 @@ The only file that uses the private parts and error texts of redis-py.
 
 from __future__ import annotations
 
+import os
 import re
 import socket
+import ssl
 from typing import Any
 
 from redis.connection import Connection, DefaultParser, SSLConnection
@@ -148,22 +150,37 @@ def read(connection: Any, number: int = 1) -> Any:
     return replies
 
 
-def read_pushed(connection: Any, limit: int, is_polled: bool) -> list[Any]:
-    """Return up to ``limit`` replies, messages and errors that are there."""
-    replies: list[Any] = []
-    is_plain = not isinstance(connection, SSLConnection)  # TLS sends more than our bytes, and keeps some
-    is_there = is_polled and is_plain
-    while len(replies) < limit and (is_there or connection.can_read(0)):
-        try:
-            reply = connection.read_response(disable_decoding=True, disconnect_on_error=False, push_request=True)
-        except ResponseError as error:
-            reply = error
-        replies.append(reply)
-        is_there = False
-        reader = getattr(connection._parser, "_reader", None) if is_plain else None
-        if reader is not None and not reader.has_data():  # only hiredis tells
-            break
-    return replies
+def read_available(connection: Any) -> bytes:
+    """Return the bytes that are there; never block, given ``limit_writes``."""
+    sock = connection._sock
+    if sock is None:
+        raise ConnectionError("the connection was closed")
+    try:
+        data = _read_tls(sock) if isinstance(connection, SSLConnection) else os.read(sock.fileno(), _CHUNK)
+    except (BlockingIOError, ssl.SSLWantReadError):
+        return b""
+    except OSError as error:
+        raise _failed(error, "reading from") from error
+    if not data:
+        raise ConnectionError("Connection closed by server.")
+    return data
+
+
+def _read_tls(sock: Any) -> bytes:
+    timeout = sock.gettimeout()
+    sock.settimeout(0)
+    try:
+        data = bytes(sock.recv(_CHUNK))
+        while sock.pending():  # in here, where no poll sees it
+            data += sock.recv(_CHUNK)
+        return data
+    finally:
+        sock.settimeout(timeout)
+
+
+def limit_writes(connection: Any, seconds: float) -> None:
+    """Limit how long a write may take. This makes the descriptor non-blocking."""
+    connection._sock.settimeout(seconds)
 
 
 def read_some(connection: Any, chunks: list[bytes]) -> None:

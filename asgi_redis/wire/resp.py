@@ -1,12 +1,12 @@
 """
-The replies in bytes of Redis, as a pure function.
+The replies in bytes of Redis, as pure functions.
 
 See https://redis.io/docs/latest/develop/reference/protocol-spec/ for RESP 2 and 3.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 _PAIRS = b"%|"
@@ -34,17 +34,29 @@ def replies(data: bytes, error: Callable[[str], Exception]) -> list[Any]:
     Strings are bytes; ``error`` makes an exception of the text of an error. Pushed messages are no replies, and left
     out. Raises ``ValueError`` for bytes that break the protocol.
     """
-    found: list[Any] = []
+    return [reply for kind, reply, _ in _complete(data, error) if kind != _PUSH]
+
+
+def replies_and_pushed(data: bytes, error: Callable[[str], Exception]) -> tuple[list[Any], int]:
+    """
+    Return the replies and pushed messages, and the length of their bytes.
+
+    Otherwise it does as ``replies`` does.
+    """
+    found = list(_complete(data, error))
+    return [reply for _, reply, _ in found], found[-1][2] if found else 0
+
+
+def _complete(data: bytes, error: Callable[[str], Exception]) -> Iterator[tuple[int, Any, int]]:
+    """Yield the first byte, the value and the end of each reply that is complete."""
     position = 0
     while position < len(data):
-        pushed = data[position] == _PUSH
+        kind = data[position]
         try:
             reply, position = _parse(data, position, error)
         except _Incomplete:
-            break
-        if not pushed:
-            found.append(reply)
-    return found
+            return
+        yield kind, reply, position
 
 
 def _parse(data: bytes, position: int, error: Callable[[str], Exception]) -> tuple[Any, int]:

@@ -11,6 +11,7 @@ from redis.exceptions import AuthenticationError, ConnectionError, TimeoutError
 
 from asgi_redis.connection import Server, as_exception, is_cluster_down
 from asgi_redis.engine.outage import Outage
+from asgi_redis.engine.pubsub.link_reader import LinkReader, ReaderChoice
 from asgi_redis.engine.pubsub.subscription import Subscription
 from asgi_redis.process.wakeup import WakeupPipe, poll
 
@@ -20,6 +21,7 @@ class KeeperOwner(Protocol):
 
     dropped_count: int
     sweep_interval: float
+    readers: ReaderChoice
 
     @property
     def lock(self) -> threading.RLock:
@@ -85,6 +87,9 @@ class Keeper:
     def remove(self, subscription: Subscription) -> None:
         """End a subscription: nothing is delivered from now on."""
         self.release(subscription)
+
+    def read_by(self, reader: LinkReader | None) -> None:
+        """Let ``reader`` read in place of the thread; None: the thread reads again."""
 
     def stop(self) -> None:
         """Let the thread end."""

@@ -8,10 +8,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from redis.connection import SSLConnection
 from redis.exceptions import ConnectionError
 
-from asgi_redis.connection.redis_py import descriptor, read_pushed, write
+from asgi_redis.connection.redis_py import descriptor, limit_writes, read_available, write
+from asgi_redis.connection.replies import ReplyReader
 from asgi_redis.engine.pubsub.subscription import Subscription
+from asgi_redis.process.patches import is_patched
 
 _REPLY_SECONDS = 20.0  # for a reply, where no timeout is set
 
@@ -30,14 +33,22 @@ class LinkRequest(NamedTuple):
 
 
 class Link:
-    """A connection that listens, and the requests that it has no reply to yet."""
+    """
+    A connection that listens, and the requests that it has no reply to yet.
+
+    ``read`` is called with the lock of the subscriptions held, the rest by the listening thread alone.
+    """
 
     def __init__(self, connection: Any, server: bytes | None) -> None:
         self.connection = connection
         self.server = server
         """The id of the server, if it may be asked for."""
+        self.is_readable_by_loops = not isinstance(connection, SSLConnection) and not is_patched("socket")
+        """Whether its descriptor tells when there is something to read."""
         self.expected: deque[LinkRequest] = deque()
         self._timeout: float = connection.socket_timeout or _REPLY_SECONDS
+        limit_writes(connection, self._timeout)
+        self._replies = ReplyReader()
         self._heard = self._asked = time.monotonic()
 
     @property
@@ -76,9 +87,14 @@ class Link:
                 return request
         return None
 
-    def read(self, limit: int, is_polled: bool = False) -> list[Any]:
-        """Return up to ``limit`` replies and messages that are there, errors among them."""
-        replies = read_pushed(self.connection, limit, is_polled)
-        if replies:
-            self._heard = time.monotonic()
-        return replies
+    def read(self, now: float) -> list[Any] | None:
+        """
+        Return the messages and replies that were there, errors among them.
+
+        None: there was nothing. It never blocks.
+        """
+        data = read_available(self.connection)
+        if not data:
+            return None
+        self._heard = now
+        return self._replies.read(data)

@@ -70,6 +70,7 @@ class PubSubReceiver:
         """
         lock = self._subscriptions.lock
         with lock:
+            self._subscriptions.readers.share()
             taken = self._take(inboxes, limit, limits)
             if taken or timeout <= 0 or (is_ended is not None and is_ended()):
                 return taken

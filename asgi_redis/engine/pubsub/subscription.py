@@ -36,6 +36,11 @@ class LoopWaiter:
 
     __slots__ = ()
 
+    @property
+    def loop(self) -> object:
+        """The event loop."""
+        raise NotImplementedError
+
     def is_gone(self) -> bool:
         """Whether the loop is closed."""
         raise NotImplementedError

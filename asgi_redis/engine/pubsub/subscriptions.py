@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 from asgi_redis.connection import Server
 from asgi_redis.engine.outage import OutageNotices
 from asgi_redis.engine.pubsub.keeper import Keeper
+from asgi_redis.engine.pubsub.link_reader import LinkReader, ReaderChoice
 from asgi_redis.engine.pubsub.placement import Placement
-from asgi_redis.engine.pubsub.subscription import Confirmation, Inbox, LocalGroup, Subscription
+from asgi_redis.engine.pubsub.subscription import Confirmation, Inbox, LocalGroup, LoopWaiter, Subscription
 from asgi_redis.process import fork
 from asgi_redis.wire.message import Message
 
@@ -63,6 +64,7 @@ class Subscriptions:
         self._keepers = {}
         self._missing: set[Subscription] = set()
         self._delivered: dict[Callable[[list[Any]], object], list[Any]] | None = None
+        self.readers = ReaderChoice(self._read_by)
 
     @property
     def lock(self) -> threading.RLock:
@@ -169,6 +171,10 @@ class Subscriptions:
         if before is not None and before is not keeper:
             before.release(subscription)
 
+    def _read_by(self, reader: LinkReader | None) -> None:
+        for keeper in self._keepers.values():
+            keeper.read_by(reader)
+
     def keeper_ended(self, keeper: Keeper) -> None:
         """Forget a keeper that has no subscriptions."""
         self._keepers = {server: one for server, one in self._keepers.items() if one is not keeper}
@@ -199,6 +205,7 @@ class Subscriptions:
             confirmation = Confirmation(subscriptions)
             if confirmation.done():
                 return
+            self.readers.share()
             condition = Condition(self.lock)
             confirmation.add_waiter(condition)
             try:
@@ -259,6 +266,12 @@ class Subscriptions:
         """Drop expired messages, and the channels that are read no longer."""
         with self.lock:
             now = time.monotonic()
+            waiting = {
+                waiter.loop if isinstance(waiter, LoopWaiter) else None
+                for inbox in self.inboxes.values()
+                for waiter in inbox.waiting
+            }
+            self.readers.revise(is_shared=len(waiting) > 1 or None in waiting)
             for inbox in list(self.inboxes.values()):
                 self.dropped_count += inbox.drop_expired(now, self.expiry)
                 inbox.forget_gone()

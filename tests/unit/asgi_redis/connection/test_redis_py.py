@@ -9,6 +9,8 @@ from __future__ import annotations
 import inspect
 import os
 import re
+import select
+import socket
 import ssl
 from pathlib import Path
 
@@ -102,22 +104,15 @@ def test_an_error_reply_leaves_the_connection_open(connection):
     assert redis_py.lacks_command(raised.value), CHANGED + f"the text of an unknown command: {raised.value}"
 
 
-def test_pushed_messages_are_read_together(connection, prefix):
-    redis_py.write(connection, command(b"SUBSCRIBE", prefix.encode()))
-    assert redis_py.has_reply(connection, 5)
-    (reply,) = redis_py.read_pushed(connection, 10, is_polled=True)
-    assert reply == [b"subscribe", prefix.encode(), 1], CHANGED + "what read_response returns of a subscription"
-    redis_py.write(connection, command(b"PING") + command(b"ECHO", b"") + command(b"PING"))
-    replies = []
-    while len(replies) < 3 and redis_py.has_reply(connection, 5):
-        replies += redis_py.read_pushed(connection, 3 - len(replies), is_polled=True)
-    assert [type(reply) for reply in replies] == [list, exceptions.ResponseError, list]
-
-
-def test_hiredis_tells_whether_something_is_left(connection):
-    hiredis = pytest.importorskip("hiredis")
-    assert isinstance(connection._parser._reader, hiredis.Reader), CHANGED + "connection._parser._reader"
-    assert connection._parser._reader.has_data() is False
+def test_what_is_there_is_read_without_blocking(connection):
+    redis_py.limit_writes(connection, 60)
+    assert redis_py.read_available(connection) == b"", CHANGED + "connection._sock"
+    redis_py.write(connection, command(b"ECHO", b"hello"))
+    assert select.select([redis_py.descriptor(connection)], [], [], 5)[0]
+    assert redis_py.read_available(connection) == b"$5\r\nhello\r\n"
+    connection._sock.shutdown(socket.SHUT_RD)
+    with pytest.raises(exceptions.ConnectionError):
+        redis_py.read_available(connection)
 
 
 def test_a_connection_left_to_the_parent_stays_open_there_and_is_refused_here(connection):

@@ -1,0 +1,48 @@
+"""Replies from the bytes of a connection, which may come in any pieces."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from redis.exceptions import InvalidResponse
+
+from asgi_redis.connection.redis_py import parse_error
+from asgi_redis.wire import resp
+
+try:
+    hiredis: Any = importlib.import_module("hiredis")
+except ImportError:
+    hiredis = None  # redis-py does without, too
+
+_MORE = object()
+
+
+class ReplyReader:
+    """Makes replies of bytes; errors and pushed messages are among them."""
+
+    def __init__(self) -> None:
+        options = {"protocolError": InvalidResponse, "replyError": parse_error, "notEnoughData": _MORE}
+        self._reader = None if hiredis is None else hiredis.Reader(**options)
+        self._rest = b""
+
+    def read(self, data: bytes) -> list[Any]:
+        """
+        Return the replies that ``data`` completes.
+
+        Raises ``redis.exceptions.InvalidResponse`` for bytes that break the protocol, and then always.
+        """
+        if self._reader is None:
+            return self._parse(data)
+        self._reader.feed(data)
+        # ``gets`` until there is no more of them: a call in C for each.
+        return list(iter(self._reader.gets, _MORE))
+
+    def _parse(self, data: bytes) -> list[Any]:
+        self._rest += data
+        try:
+            replies, length = resp.replies_and_pushed(self._rest, parse_error)
+        except ValueError as error:
+            raise InvalidResponse(str(error)) from None
+        self._rest = self._rest[length:]
+        return replies

@@ -1,0 +1,243 @@
+"""An event loop reads its messages itself where it alone waits for them, and the listening threads read otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from asgi_redis.engine.pubsub import listener
+from asgi_redis.engine.pubsub.subscription import Inbox
+from tests.support.pubsub.loops import HELLO, run, until, waits
+from tests.support.pubsub.subscribers import kill_listeners
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.native("event loops in native threads")
+
+
+@pytest.fixture
+def layer(aio_for, redis_server):
+    return aio_for(redis_server)
+
+
+@pytest.fixture
+def deliverers(monkeypatch):
+    """The threads that have delivered a message, in order."""
+    threads = []
+    deliver = Inbox.deliver
+
+    def note(inbox, *arguments):
+        threads.append(threading.current_thread())
+        return deliver(inbox, *arguments)
+
+    monkeypatch.setattr(Inbox, "deliver", note)
+    return threads
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """No listening thread looks for what a busy loop has left unread."""
+    monkeypatch.setattr(listener, "_BUSY_LOOP_SECONDS", 60.0)
+
+
+async def exchange(layer, channel):
+    waiting = asyncio.ensure_future(layer.receive(channel))
+    await until(lambda: waits(layer, channel))
+    await layer.send(channel, HELLO)
+    assert await asyncio.wait_for(waiting, 5) == HELLO
+
+
+@contextlib.contextmanager
+def loop_in_thread():
+    """Gives a loop that runs in a thread."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield loop
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def open_descriptors():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_loop_reads_what_its_coroutines_wait_for(layer, deliverers, patient):
+    async def main():
+        channel = await layer.new_channel()
+        await layer.group_add("chat", channel)
+        for _ in range(3):
+            await exchange(layer, channel)
+        await layer.group_send("chat", HELLO)
+        assert await layer.receive(channel) == HELLO
+
+    run(main())
+    assert set(deliverers) == {threading.current_thread()}
+
+
+def test_a_loop_reads_again_after_an_outage(aio_for, fresh_redis_server, deliverers, patient):
+    layer = aio_for(fresh_redis_server)
+
+    async def main():
+        channel = await layer.new_channel()
+        await exchange(layer, channel)
+        inbox = layer.layer.subscriptions.inboxes[channel]
+        for _ in range(3):
+            await asyncio.to_thread(kill_listeners, fresh_redis_server)
+            await until(lambda: not inbox.confirmed)
+            await until(lambda: inbox.confirmed)
+            await exchange(layer, channel)
+
+    run(main())
+    assert set(deliverers) == {threading.current_thread()}
+
+
+def test_a_thread_does_not_wait_for_a_loop_that_is_busy(layer, patient):
+    async def main():
+        own, others = await layer.new_channel(), await layer.new_channel()
+        await exchange(layer, own)
+        waiting = asyncio.ensure_future(layer.receive(own))
+        await until(lambda: waits(layer, own))
+        received = []
+        thread = threading.Thread(target=lambda: received.append(layer.layer.receive([others], block=True)))
+        thread.start()
+        eventually(lambda: layer.layer.subscriptions.inboxes[others].waiting)
+        layer.layer.send(others, HELLO)
+        eventually(lambda: received)  # the loop is busy with this
+        thread.join()
+        assert received == [(others, HELLO)]
+        await layer.send(own, HELLO)
+        assert await waiting == HELLO
+
+    run(main())
+
+
+def test_a_loop_does_not_wait_for_another_that_is_busy(layer, patient):
+    async def main(other):
+        own = await layer.new_channel()
+        await exchange(layer, own)
+        waiting = asyncio.ensure_future(layer.receive(own))
+        await until(lambda: waits(layer, own))
+        channel = layer.layer.new_name("other.")
+        received = asyncio.run_coroutine_threadsafe(exchange(layer, channel), other)
+        eventually(received.done)  # the loop is busy with this
+        received.result()
+        await layer.send(own, HELLO)
+        assert await waiting == HELLO
+
+    with loop_in_thread() as other:
+        run(main(other))
+
+
+def test_what_a_busy_loop_leaves_unread_is_read_by_the_thread(layer, monkeypatch):
+    monkeypatch.setattr(listener, "_BUSY_LOOP_SECONDS", 0.05)
+
+    async def main():
+        channel = await layer.new_channel()
+        await exchange(layer, channel)
+        waiting = asyncio.ensure_future(layer.receive(channel))
+        await until(lambda: waits(layer, channel))
+        inbox = layer.layer.subscriptions.inboxes[channel]
+        for number in range(1, 4):
+            layer.layer.send(channel, HELLO)
+            eventually(lambda: len(inbox.messages) == number)  # noqa: B023  the loop is busy with this
+        assert await waiting == HELLO
+
+    run(main())
+
+
+def test_each_loop_reads_in_its_turn(layer, deliverers, patient):
+    """One that is closed, and one that only does not run, leave the reading to the next."""
+    paused = asyncio.new_event_loop()
+    channel = paused.run_until_complete(layer.new_channel())
+    for number in range(5):
+        paused.run_until_complete(exchange(layer, channel))
+        run(exchange(layer, channel))
+        assert len(deliverers) == 2 * (number + 1)
+    assert set(deliverers) == {threading.current_thread()}
+    paused.close()
+
+
+def test_a_loop_that_has_ended_is_forgotten_and_the_thread_reads(aio_for, redis_server, deliverers):
+    layer = aio_for(redis_server, expiry=1)
+    channel = asyncio.run(layer.new_channel())
+    run(exchange(layer, channel))
+    eventually(lambda: layer.layer.subscriptions.readers.reader is None)
+    layer.layer.send(channel, HELLO)
+    eventually(lambda: len(deliverers) == 2)
+    assert deliverers[1] is not threading.current_thread()
+
+
+def test_a_loop_reads_again_when_no_thread_waits_any_more(aio_for, redis_server, deliverers):
+    layer = aio_for(redis_server, expiry=1)
+
+    async def main():
+        channel = await layer.new_channel()
+        assert layer.layer.receive([channel]) == (None, None)
+        await exchange(layer, channel)
+        assert deliverers[-1] is not threading.current_thread()
+        await until(lambda: not layer.layer.subscriptions.readers.is_shared)
+        await exchange(layer, channel)
+        await exchange(layer, channel)
+        assert deliverers[-1] is threading.current_thread()
+
+    run(main())
+
+
+def test_no_descriptor_is_left_behind(aio_for, fresh_redis_server):
+    layer = aio_for(fresh_redis_server)
+    channel = asyncio.run(layer.new_channel())
+    run(exchange(layer, channel))
+    before = open_descriptors()
+    for _ in range(10):
+        run(exchange(layer, channel))
+    inbox = layer.layer.subscriptions.inboxes[channel]
+    kill_listeners(fresh_redis_server)
+    eventually(lambda: not inbox.confirmed, interval=0.001)
+    eventually(lambda: inbox.confirmed)
+    run(exchange(layer, channel))
+    assert open_descriptors() <= before
+
+
+def test_a_flood_does_not_stop_new_subscriptions(layer):
+    async def main():
+        channel = await layer.new_channel()
+        await exchange(layer, channel)
+        ended = threading.Event()
+
+        def flood():
+            while not ended.is_set():
+                layer.layer.send(channel, HELLO)
+
+        thread = threading.Thread(target=flood)
+        thread.start()
+        try:
+            for _ in range(5):
+                new = await asyncio.wait_for(layer.new_channel(), 5)
+                assert await layer.receive(channel) == HELLO
+                await exchange(layer, new)
+        finally:
+            ended.set()
+            thread.join()
+
+    began = time.monotonic()
+    run(main())
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_uvloop_reads_as_well(layer, deliverers, patient, times):
+    uvloop = pytest.importorskip("uvloop")
+    for _ in range(times):
+        loop = uvloop.new_event_loop()
+        channel = loop.run_until_complete(layer.new_channel())
+        loop.run_until_complete(exchange(layer, channel))
+        loop.close()
+    assert set(deliverers) == {threading.current_thread()}
