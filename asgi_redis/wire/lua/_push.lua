@@ -13,7 +13,7 @@ elseif length >= capacity then
 end
 if length then
     -- The clock may stand still or go back: a message never sorts before one that was sent earlier.
-    local score, member = score_now, head .. tail
+    local score, member = now, head .. tail
     if length > 0 and call('ZCOUNT', queue, score, '+inf') > 0 then
         score = string.format('%.17g', call('ZREVRANGE', queue, 0, 0, 'WITHSCORES')[2] + 0.000001)
     end

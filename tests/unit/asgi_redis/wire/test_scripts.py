@@ -12,7 +12,16 @@ from asgi_redis.wire import scripts
 
 SCRIPTS = {script.name: script for script in vars(scripts).values() if isinstance(script, scripts.Script)}
 LUA = resources.files("asgi_redis.wire") / "lua"
-FRAGMENTS = {"_account.lua", "_clock.lua", "_count.lua", "_list.lua", "_push.lua", "_start_push.lua", "_trim.lua"}
+FRAGMENTS = {
+    "_account.lua",
+    "_clock.lua",
+    "_count.lua",
+    "_list.lua",
+    "_push.lua",
+    "_start_push.lua",
+    "_time.lua",
+    "_trim.lua",
+}
 MOST_LINES = 80
 
 SLOT = re.compile(r"-- (KEYS|ARGV)\[([^\]]+)\]\s+(\w+)\s+\S")

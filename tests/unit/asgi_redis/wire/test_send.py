@@ -1,8 +1,11 @@
-"""A send as bytes, and the reading of its reply: no server is needed to say what goes over the wire."""
+"""A send as bytes, the reading of its reply, and the score that Redis gives to it."""
 
 from __future__ import annotations
 
+import re
+
 import pytest
+import redis
 
 from asgi_redis.wire import Keys, SendOperations, scripts
 from tests.support.resp import commands, named, script_call
@@ -47,3 +50,13 @@ def test_a_queue_outlives_a_fraction_of_a_second_rounded_up():
     operations = SendOperations(KEYS, 0.0001)
     call = script_call(*commands(operations.send(operations.send_head(b"work", 7, True), b"m").packed))
     assert named(scripts.SEND, call)["ttl"] == b"1"
+
+
+@pytest.mark.parametrize("microseconds", [0, 7, 42, 99_999, 100_000, 999_999])
+def test_the_score_is_the_clock_of_redis_to_the_last_bit(redis_server, prefix, microseconds):
+    clock = b"{'1764373742', '%d'}" % microseconds
+    text, clocks = re.subn(rb"call\('TIME'\)", clock, scripts.SEND.text)
+    assert clocks == 1
+    with redis.Redis(port=redis_server.port, protocol=2) as client:
+        client.eval(text, 3, prefix, f"{prefix}c", f"{prefix}g", 1, 60, 60000, 3600, 86400, "1", "member")
+        assert client.zscore(prefix, "member") == 1764373742 + microseconds / 1_000_000
