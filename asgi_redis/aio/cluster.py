@@ -21,7 +21,7 @@ class RedisClusterChannelLayer(RedisChannelLayer):
     """
     A Channels 4 back end over a Redis Cluster.
 
-    For each node a thread makes one round trip for all the calls of the meantime. ``layer`` is the synchronous layer,
+    To each node one round trip is made for all the calls of the meantime. ``layer`` is the synchronous layer,
     whose docstring says what follows when slots move and nodes fail. Calls on one shard wait for each other then, and
     keep their order; calls on other shards go on.
     """

@@ -3,28 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 
+from asgi_redis.aio.duplicate import Duplicate
 from asgi_redis.engine.pubsub.link import Link
 from asgi_redis.engine.pubsub.link_reader import LinkReader, ReadInLoop
-
-
-class _Duplicate:
-    """
-    A second descriptor of a connection, closed with the last reference to it.
-
-    A loop must have forgotten a descriptor before that is closed, and the listening thread, which closes the
-    connection, cannot wait for a loop.
-    """
-
-    def __init__(self, link: Link) -> None:
-        self._number = os.dup(link.fileno())
-
-    def fileno(self) -> int:
-        return self._number
-
-    def __del__(self) -> None:
-        os.close(self._number)
 
 
 class LoopReader(LinkReader):
@@ -38,14 +20,14 @@ class LoopReader(LinkReader):
 
     def watch(self, link: Link, listener: ReadInLoop) -> bool:
         try:
-            self.loop.call_soon_threadsafe(self._add, _Duplicate(link), link, listener)
+            self.loop.call_soon_threadsafe(self._add, Duplicate(link.fileno()), link, listener)
         except RuntimeError:
             return False  # it is closed
         return True
 
-    def _add(self, duplicate: _Duplicate, link: Link, listener: ReadInLoop) -> None:
+    def _add(self, duplicate: Duplicate, link: Link, listener: ReadInLoop) -> None:
         self.loop.add_reader(duplicate, self._read, duplicate, link, listener)
 
-    def _read(self, duplicate: _Duplicate, link: Link, listener: ReadInLoop) -> None:
+    def _read(self, duplicate: Duplicate, link: Link, listener: ReadInLoop) -> None:
         if not listener.read_in_loop(self, link):
             self.loop.remove_reader(duplicate)

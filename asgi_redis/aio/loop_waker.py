@@ -32,13 +32,29 @@ Outcome = tuple[Future, Any]
 """A future, and its result or ``Exception``."""
 
 
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop that runs in this thread, if one does."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 def settle(outcomes: Iterable[Outcome]) -> list[Future]:
-    """Give each future its result or error; return the futures whose loop is closed."""
+    """
+    Give each future its result or error; return the futures whose loop is closed.
+
+    Those of the loop that runs here get it at once.
+    """
+    here = running_loop()
     by_loop: dict[Loop, list[Outcome]] = {}
     for outcome in outcomes:
         by_loop.setdefault(outcome[0].get_loop(), []).append(outcome)
     unreached: list[Future] = []
     for loop, settled in by_loop.items():
+        if loop is here:
+            _settle(settled)
+            continue
         try:
             loop.call_soon_threadsafe(_settle, settled)
         except Exception:  # noqa: BLE001  closed, whatever a loop says then: the other loops are to be called

@@ -22,7 +22,7 @@ class PipelinedChannelLayer(AsyncChannelLayer):
     """
     An asynchronous layer around a ``RedisChannelLayer`` of any kind.
 
-    For each server a thread makes one round trip for all the messages that were sent in the meantime.
+    To each server one round trip is made for all the messages that were sent in the meantime.
     """
 
     layer: redis.RedisChannelLayer

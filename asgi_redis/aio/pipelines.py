@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 from redis.exceptions import RedisError
 
 from asgi_redis.aio.loop_waker import Future, settle
-from asgi_redis.aio.runner import Closable, Pipeline, RequestQueues
+from asgi_redis.aio.pipeline import Pipeline
+from asgi_redis.aio.runner import Closable, RequestQueues
 from asgi_redis.aio.shard_queue import Answer, ShardQueue, ShardRequest
 from asgi_redis.connection import Server, Shard
 from asgi_redis.process import fork

@@ -36,7 +36,7 @@ class RedisChannelLayer(PipelinedChannelLayer):
     """
     A Channels 4 back end over one or more Redis servers.
 
-    It may share them with channels_redis. For each server a thread makes one round trip for all the calls of the
+    It may share them with channels_redis. To each server one round trip is made for all the calls of the
     meantime. ``layer`` is the synchronous layer, which shares the connections.
 
     Its options include those of ``channels_redis.core``.

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
 
 from redis.exceptions import RedisError
 
 from asgi_redis.aio.loop_waker import Future, settle
-from asgi_redis.connection import Plan, Server, Shard, as_exception, begin, pipeline_execute
+from asgi_redis.connection import Plan, Shard, as_exception
 from asgi_redis.process import fork
 from asgi_redis.process.time_limits import start_or_run
 from asgi_redis.wire import Operation
@@ -24,12 +24,7 @@ from asgi_redis.wire import Operation
 T = TypeVar("T")
 Work = TypeVar("Work")
 AnyFuture = TypeVar("AnyFuture", bound="Awaited")
-Request = tuple[Operation, Any, "Awaited"]
-"""An operation, the connection on which it was sent already, if it was, and the future of its result."""
 Call = tuple[Callable[[], Any], Future]
-
-MAX_OPERATIONS = 500  # in one round trip
-MAX_BYTES = 1 << 20
 
 
 class Awaited(Protocol):
@@ -37,6 +32,9 @@ class Awaited(Protocol):
 
     def cancelled(self) -> bool:
         """Return whether the caller has given up."""
+
+    def get_loop(self) -> object:
+        """Return the event loop of the caller, or another object where there is none."""
 
 
 class RequestQueue(Protocol):
@@ -124,71 +122,6 @@ class IOThreads(Generic[Work]):
 
     def _run(self, queue: SimpleQueue[Work | None]) -> None:
         raise NotImplementedError
-
-
-class Pipeline(IOThreads[Request]):
-    """
-    Makes one round trip to a server for all operations submitted in the meantime.
-
-    While its thread has nothing to do, the next caller sends its operation itself, and the thread reads the reply.
-    ``deliver`` is given the futures with their results and errors, or None where the caller has given up.
-    """
-
-    def __init__(self, server: Server, deliver: Callable[[Iterable[tuple[Any, Any]]], object] = settle) -> None:
-        super().__init__(f"pipeline to {server.host}")
-        self._server = server
-        self._deliver = deliver
-
-    def start_process(self) -> None:
-        super().start_process()
-        self._at_rest = False
-
-    def submit(self, operation: Operation, future: AnyFuture) -> AnyFuture:
-        """Return ``future``, which gets the result of ``operation``."""
-        with self._lock:
-            if not self._can_run():
-                self._deliver(zip([future], pipeline_execute(self._server, [operation], None)))
-                return future
-            at_rest, self._at_rest = self._at_rest, False  # before a call from within this one
-            try:
-                begun = begin(self._server, operation) if at_rest else None
-            except RedisError as error:
-                self._deliver([(future, error)])
-                return future
-            self._queue.put((operation, begun, future))
-        return future
-
-    def _run(self, queue: SimpleQueue[Request | None]) -> None:
-        left: list[Request | None] = []  # taken from the queue, and not for the current round trip
-        while True:
-            request = left.pop() if left else self._next(queue)
-            if request is None:
-                return
-            begun = request[1]
-            batch, size = [request], len(request[0].packed)
-            while size < MAX_BYTES and len(batch) < MAX_OPERATIONS and not queue.empty():
-                request = queue.get()
-                if request is None or request[1] is not None:
-                    left.append(request)
-                    break
-                batch.append(request)
-                size += len(request[0].packed)
-            # A request that was given up by now is not sent, unless that has begun.
-            sent = 0 if begun is None else 1
-            wanted = batch[:sent]
-            given_up: list[Request] = []
-            for one in batch[sent:]:
-                (given_up if one[2].cancelled() else wanted).append(one)
-            if given_up:
-                self._deliver([(one[2], None) for one in given_up])
-            if wanted:
-                outcomes = pipeline_execute(self._server, [one[0] for one in wanted], begun)
-                self._deliver(zip([one[2] for one in wanted], outcomes))
-
-    def _next(self, queue: SimpleQueue[Request | None]) -> Request | None:
-        with self._lock:
-            self._at_rest = queue.empty()
-        return queue.get()
 
 
 class BlockingCalls(IOThreads[Call]):

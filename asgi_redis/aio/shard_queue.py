@@ -16,8 +16,10 @@ from typing import Any, Protocol
 
 from redis.exceptions import RedisError
 
+from asgi_redis.aio.loop_trips import MAX_BYTES, MAX_OPERATIONS
 from asgi_redis.aio.loop_waker import BlockingResult, Future, settle
-from asgi_redis.aio.runner import MAX_BYTES, MAX_OPERATIONS, AnyFuture, Pipeline
+from asgi_redis.aio.pipeline import Pipeline
+from asgi_redis.aio.runner import AnyFuture
 from asgi_redis.connection import Server, Shard, as_exception, each_its_own
 from asgi_redis.wire import Operation
 
@@ -37,6 +39,10 @@ class ShardRequest:
     def cancelled(self) -> bool:
         """Return whether the caller has given up."""
         return self.future.cancelled()
+
+    def get_loop(self) -> object:
+        """Return the event loop of the caller, if there is one."""
+        return self.future.get_loop()
 
 
 Answer = tuple[ShardRequest, Any]

@@ -8,8 +8,11 @@ from asgi_redis.connection.blocking_pop import BlockingPop, wait_for_first
 from asgi_redis.connection.errors import describe_wrong_type, is_of_server, is_refusal, is_unsent
 from asgi_redis.connection.execute import Plan, Request, execute_on_shards, run_plan
 from asgi_redis.connection.hosts import parse_hosts, parse_sentinels, parse_start_nodes
-from asgi_redis.connection.pipeline import as_exception, begin, each_its_own, is_error, pipeline_execute
+from asgi_redis.connection.pipeline import pipeline_execute
 from asgi_redis.connection.redirection import has_partly_moved, is_cluster_down, redirection
+from asgi_redis.connection.redis_py import Unsent, descriptor
+from asgi_redis.connection.replies import ReplyReader
+from asgi_redis.connection.round_trip import RoundTrip, as_exception, each_its_own, is_error
 from asgi_redis.connection.sentinel import SentinelCluster
 from asgi_redis.connection.server import Server
 from asgi_redis.connection.shard import Attempt, Shard, delete_matching
@@ -19,15 +22,18 @@ __all__ = [
     "Attempt",
     "BlockingPop",
     "Plan",
+    "ReplyReader",
     "Request",
+    "RoundTrip",
     "SentinelCluster",
     "Server",
     "Shard",
     "Take",
+    "Unsent",
     "as_exception",
-    "begin",
     "delete_matching",
     "describe_wrong_type",
+    "descriptor",
     "each_its_own",
     "execute_on_shards",
     "has_partly_moved",

@@ -84,6 +84,17 @@ class Host:
         self._make()  # shows a wrong option now, not at the first use
 
     @property
+    def lends(self) -> bool:
+        """
+        Whether an event loop may hold and poll a connection for as long as it likes.
+
+        The number of connections must have no limit then, and no other server take the place of this one. A poll does
+        not see what TLS has read.
+        """
+        is_plain = not issubclass(self.connection_class, SSLConnection)
+        return is_plain and not self.moves and self.limits.max_connections == math.inf
+
+    @property
     def address(self) -> tuple[str, int]:
         """The host and port, of a server that is connected to by TCP."""
         return self.options.get("host", "localhost"), self.options.get("port", 6379)

@@ -79,7 +79,7 @@ class ConnectionPool:
         fork.check()
         return self._take_idle() or self._connect(fail_fast, spare)
 
-    def _take_idle(self) -> Any | None:
+    def _take_idle(self, max_idle_time: float = math.inf) -> Any | None:
         while True:
             try:
                 connection, used = self._idle.pop()
@@ -91,6 +91,9 @@ class ConnectionPool:
                 self.drop_idle()
                 continue
             now = time.monotonic()
+            if now - used > max_idle_time:
+                self._idle.append((connection, used))
+                return None
             if now - used <= _FRESH_SECONDS or self._is_sound(connection, now, used):
                 connection.idle_since = used
                 return connection
@@ -111,20 +114,16 @@ class ConnectionPool:
             return False
         return True
 
-    def checkout_warm(self) -> Any | None:
-        """Return a connection that was in use a moment ago, or None. Never waits."""
+    def checkout_for_loop(self) -> Any | None:
+        """Return a connection for an event loop, or None where that takes waiting."""
         fork.check()
-        if self.host.moves:
+        if not self.host.lends or isinstance(self._idle, IdleOfHub):
             return None
-        try:
-            connection, used = self._idle.pop()
-        except IndexError:
-            return None
-        if time.monotonic() - used <= _FRESH_SECONDS:
-            connection.idle_since = used
-            return connection
-        self._idle.append((connection, used))
-        return None
+        return self._take_idle(self._limits.health_check_interval)
+
+    def may_keep(self, connection: Any) -> bool:
+        """Return whether a connection is young enough for another request."""
+        return bool(time.monotonic() < connection.retire_at)
 
     @before_sending
     def _connect(self, fail_fast: bool, spare: bool) -> Any:

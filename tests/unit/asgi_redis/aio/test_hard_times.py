@@ -9,7 +9,7 @@ import pytest
 from redis.exceptions import ConnectionError
 
 from asgi_redis import ChannelFull
-from asgi_redis.aio import runner
+from asgi_redis.aio import loop_trips
 from tests.support.async_waiting import notified, until, waits
 from tests.support.threads import in_threads
 from tests.support.waiting import eventually
@@ -107,7 +107,7 @@ def test_a_receive_for_which_no_thread_could_be_started_costs_only_itself(layer,
 
 def test_a_coroutine_that_is_collected_in_the_middle_of_a_send_may_call_from_its_end(layer, monkeypatch):
     """Any allocation may run its ``finally``, in the same thread."""
-    garbage, begin = [], runner.begin
+    garbage, make_trip = [], loop_trips.RoundTrip
 
     async def consume():
         try:
@@ -115,17 +115,17 @@ def test_a_coroutine_that_is_collected_in_the_middle_of_a_send_may_call_from_its
         finally:
             await layer.group_discard("chat", "work")
 
-    def begin_and_collect(shard, operation):
+    def collect_and_make_trip(*arguments):
         if garbage:
             with pytest.raises(RuntimeError, match="ignored GeneratorExit"):
                 garbage.pop().close()
-        return begin(shard, operation)
+        return make_trip(*arguments)
 
     async def run():
-        monkeypatch.setattr(runner, "begin", begin_and_collect)
+        monkeypatch.setattr(loop_trips, "RoundTrip", collect_and_make_trip)
         garbage.append(consume())
         garbage[0].send(None)
-        while garbage:  # until the thread is at rest, and the caller sends
+        while garbage:  # until the thread is at rest, and the loop sends
             await layer.send("work", HELLO)
         await layer.send("work", HELLO)
 

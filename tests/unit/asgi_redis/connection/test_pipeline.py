@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import socket
+
 import pytest
 import redis
 from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
-from asgi_redis.connection import Server, begin, parse_hosts, pipeline_execute
+from asgi_redis.connection import RoundTrip, Server, Unsent, descriptor, parse_hosts, pipeline_execute
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.wire import scripts
 from asgi_redis.wire.operation import Operation, command, script_head
 from tests.support import servers
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -28,6 +32,11 @@ def client(redis_server):
 
 def echo(text):
     return Operation(command(b"ECHO", text), bytes)
+
+
+def add(prefix, name):
+    head = script_head(scripts.GROUP_ADD, (f"{prefix}group".encode(),), (name, b"60"))
+    return Operation(head, bool, 1, scripts.GROUP_ADD)
 
 
 def incr(prefix, name):
@@ -57,13 +66,9 @@ def test_several_replies_are_one_result(shard):
 
 def test_scripts_that_redis_does_not_know_are_loaded_and_run_once(shard, client, prefix):
     client.script_flush()
-
-    def add(name):
-        arguments = (name, b"60")
-        head = script_head(scripts.GROUP_ADD, (f"{prefix}group".encode(),), arguments)
-        return Operation(head, bool, 1, scripts.GROUP_ADD)
-
-    results = pipeline_execute(shard, [echo(b"a"), add(b"one"), incr(prefix, "count"), add(b"two"), echo(b"b")])
+    results = pipeline_execute(
+        shard, [echo(b"a"), add(prefix, b"one"), incr(prefix, "count"), add(prefix, b"two"), echo(b"b")]
+    )
     assert results[0] == b"a"
     assert results[4] == b"b"
     assert results[2] == 1
@@ -110,42 +115,91 @@ def test_what_was_answered_before_the_connection_was_lost_counts(fresh_redis_ser
     assert not shard._idle  # that connection has replies to come which nobody waits for
 
 
-class TestWhatWasBegun:
-    def test_comes_first_on_its_connection(self, shard):
-        pipeline_execute(shard, [echo(b"warm")])
-        connection = begin(shard, echo(b"begun"))
-        assert connection is not None
-        assert pipeline_execute(shard, [echo(b"begun"), echo(b"a"), echo(b"b")], connection) == [b"begun", b"a", b"b"]
-        assert pipeline_execute(shard, [echo(b"c")]) == [b"c"]
-        assert len(shard._idle) == 1
+class TestATripThatTheCallerPolls:
+    @pytest.fixture
+    def trip(self, shard):
+        """``trip(*operations)`` is under way, on a connection that can be polled."""
 
-    def test_is_not_sent_again(self, shard, client, prefix):
-        pipeline_execute(shard, [echo(b"warm")])
-        assert pipeline_execute(shard, [incr(prefix, "count")], begin(shard, incr(prefix, "count"))) == [1]
+        def begin(*operations):
+            pipeline_execute(shard, [echo(b"warm")])
+            connection = shard.checkout_for_loop()
+            assert connection is not None
+            trip = RoundTrip(shard, connection, operations)
+            assert trip.write()
+            return trip
+
+        return begin
+
+    def test_has_its_outcomes_when_all_is_received(self, shard, trip):
+        under_way = trip(echo(b"a"), echo(b"b"))
+        eventually(under_way.receive)
+        assert under_way.is_served
+        assert under_way.outcomes == [b"a", b"b"]
+        shard.release(under_way.connection)
+        assert pipeline_execute(shard, [echo(b"c")]) == [b"c"]
+
+    def test_runs_scripts_that_were_forgotten(self, client, prefix, trip):
+        client.script_flush()
+        under_way = trip(echo(b"a"), add(prefix, b"one"), incr(prefix, "count"), add(prefix, b"two"))
+        eventually(lambda: under_way.receive() or not under_way.write())
+        assert under_way.is_served
+        assert client.zcard(f"{prefix}group") == 2
+        assert under_way.outcomes[2] == 1
         assert int(client.get(f"{prefix}count")) == 1
 
-    def test_is_run_when_its_script_was_forgotten(self, shard, client, prefix):
-        pipeline_execute(shard, [echo(b"warm")])
-        client.script_flush()
-        head = script_head(scripts.GROUP_ADD, (f"{prefix}group".encode(),), (b"one", b"60"))
-        add = Operation(head, bool, 1, scripts.GROUP_ADD)
-        pipeline_execute(shard, [add, echo(b"a")], begin(shard, add))
-        assert client.zcard(f"{prefix}group") == 1
-
-    def test_fails_with_what_comes_after_it_when_the_connection_is_lost(self, shard, client, prefix):
-        pipeline_execute(shard, [echo(b"warm")])
-        block = Operation(command(b"BLPOP", prefix.encode(), b"0"), bytes)
-        connection = begin(shard, block)
-        client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        outcomes = pipeline_execute(shard, [block, echo(b"a")], connection)
-        assert [type(outcome) for outcome in outcomes] == [ConnectionError] * 2
+    def test_may_be_finished_by_a_thread_that_waits(self, shard, client, prefix, trip):
+        block = Operation(command(b"BLPOP", prefix.encode(), b"0"), list)
+        under_way = trip(echo(b"a"), block)
+        assert eventually(lambda: under_way.receive() or under_way.outcomes[0]) == b"a"
+        client.rpush(prefix, "late")
+        assert under_way.finish() == [b"a", [prefix.encode(), b"late"]]
         assert pipeline_execute(shard, [echo(b"b")]) == [b"b"]
-
-    def test_needs_a_connection_that_has_just_been_used(self, shard, monkeypatch):
-        """Everything else may have to wait: for a connection, for a dead one to be found out, for a Sentinel."""
-        assert begin(shard, echo(b"first")) is None
-        pipeline_execute(shard, [echo(b"warm")])
-        assert begin(shard, echo(b"x" * 100_000)) is None
-        monkeypatch.setattr("asgi_redis.connection.pool._FRESH_SECONDS", -1)
-        assert begin(shard, echo(b"late")) is None
         assert len(shard._idle) == 1
+
+    def test_that_loses_its_connection_keeps_the_outcomes_of_before(self, shard, client, prefix, trip):
+        under_way = trip(echo(b"a"), Operation(command(b"BLPOP", prefix.encode(), b"0"), list), echo(b"b"))
+        client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        eventually(under_way.receive)
+        assert not under_way.is_served
+        assert [type(outcome) for outcome in under_way.finish()] == [bytes, ConnectionError, ConnectionError]
+        assert pipeline_execute(shard, [echo(b"c")]) == [b"c"]
+
+    def test_that_could_not_be_sent_is_sent_on_another_connection(self, shard, client, prefix):
+        pipeline_execute(shard, [echo(b"warm")])
+        under_way = RoundTrip(shard, shard.checkout_for_loop(), [incr(prefix, "count")])
+        with socket.socket(fileno=os.dup(descriptor(under_way.connection))) as duplicate:
+            duplicate.shutdown(socket.SHUT_RDWR)
+        with pytest.raises(Unsent):
+            under_way.write()
+        assert under_way.finish() == [1]
+        assert int(client.get(f"{prefix}count")) == 1
+
+    def test_needs_a_connection_that_is_idle_and_alive(self, shard, client, monkeypatch):
+        monkeypatch.setattr("asgi_redis.connection.pool._FRESH_SECONDS", -1)
+
+        def take():
+            connection = shard.checkout_for_loop()
+            if connection is not None:
+                shard.release(connection)
+            return connection
+
+        assert take() is None
+        pipeline_execute(shard, [echo(b"warm")])
+        assert take() is not None
+        client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        eventually(lambda: take() is None)
+        assert not shard._idle
+
+    def test_needs_no_server_that_has_to_be_asked_whether_it_is_there(self, redis_server):
+        shard = Server(parse_hosts([{"address": redis_server.url, "health_check_interval": 1e-6}])[0])
+        pipeline_execute(shard, [echo(b"warm")])
+        assert shard.checkout_for_loop() is None
+        assert len(shard._idle) == 1
+        shard.drop_idle()
+
+    @pytest.mark.parametrize(
+        "setting",
+        [{"address": "rediss://localhost"}, {"address": "redis://localhost", "max_connections": 5}],
+    )
+    def test_needs_a_connection_that_may_be_polled_and_held(self, setting):
+        assert not parse_hosts([setting])[0].lends

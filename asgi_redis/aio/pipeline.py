@@ -1,0 +1,126 @@
+"""The requests of all callers to one server, in the order of their submission."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from queue import SimpleQueue
+from typing import Any
+
+from asgi_redis.aio.loop_trips import MAX_BYTES, MAX_OPERATIONS, LoopTrips, OpenTrip, Request, Work
+from asgi_redis.aio.loop_waker import running_loop, settle
+from asgi_redis.aio.runner import AnyFuture, IOThreads
+from asgi_redis.connection import Server, pipeline_execute
+from asgi_redis.wire import Operation
+
+
+class Pipeline(IOThreads[Work]):
+    """
+    Makes one round trip to a server for all operations submitted in the meantime.
+
+    While its thread has nothing to do and a connection is at hand, the loop of the caller does it itself. The thread
+    does the rest: for several loops at a time, where it takes waiting to connect, and after errors. ``deliver`` is
+    given the futures with their results and errors, or None where the caller has given up.
+    """
+
+    def __init__(self, server: Server, deliver: Callable[[Iterable[tuple[Any, Any]]], object] = settle) -> None:
+        super().__init__(f"pipeline to {server.host}")
+        self._server = server
+        self.deliver = deliver
+
+    def start_process(self) -> None:
+        super().start_process()
+        self._at_rest = False
+        self._trips: LoopTrips | None = None
+
+    @property
+    def lock(self) -> threading.RLock:
+        """Guards the pipeline and its trips."""
+        return self._lock
+
+    def submit(self, operation: Operation, future: AnyFuture) -> AnyFuture:
+        """Return ``future``, which gets the result of ``operation``."""
+        with self._lock:
+            if not self._can_run():
+                self.deliver(zip([future], pipeline_execute(self._server, [operation])))
+                return future
+            loop = running_loop()
+            if loop is not future.get_loop():
+                loop = None  # another thread has to carry it out, as this one may wait for it
+            trips = self._trips
+            if trips is not None and trips.is_idle and not trips.is_of(loop):
+                trips.surrender()  # a loop may have ended
+                trips = None
+            if trips is None:
+                trips = self._start_trips(loop)
+            if trips is None:
+                self.take_over([(operation, future)])
+            else:
+                trips.add((operation, future), loop)
+        return future
+
+    def _start_trips(self, loop: asyncio.AbstractEventLoop | None) -> LoopTrips | None:
+        if loop is None or not self._at_rest:
+            return None
+        connection = self._server.checkout_for_loop()
+        if connection is not None:
+            self._trips = LoopTrips(self, self._server, connection, loop)
+        return self._trips
+
+    def is_carried_by(self, trips: LoopTrips) -> bool:
+        """Return whether they have not surrendered. With the lock held."""
+        return self._trips is trips
+
+    def take_over(self, work: Sequence[Work]) -> None:
+        """Have the thread do work. With the lock held."""
+        self._trips = None
+        for item in work:
+            self._at_rest = False
+            self._queue.put(item)
+
+    def stop(self) -> list[threading.Thread]:
+        with self._lock:
+            if self._trips is not None:
+                self._trips.surrender()
+            return super().stop()
+
+    # The thread
+
+    def _run(self, queue: SimpleQueue[Work | None]) -> None:
+        left: list[Work | None] = []  # taken from the queue, and not for the current round trip
+        while True:
+            item = left.pop() if left else self._next(queue)
+            if item is None:
+                return
+            if isinstance(item, OpenTrip):
+                self.deliver(zip(item.futures, item.trip.finish()))
+                continue
+            batch, size = [item], len(item[0].packed)
+            while size < MAX_BYTES and len(batch) < MAX_OPERATIONS and not queue.empty():
+                item = queue.get()
+                if item is None or isinstance(item, OpenTrip):
+                    left.append(item)
+                    break
+                batch.append(item)
+                size += len(item[0].packed)
+            self._make_trip(batch)
+
+    def _make_trip(self, batch: Sequence[Request]) -> None:
+        wanted: list[Request] = []
+        given_up: list[Any] = []
+        for request in batch:
+            if request[1].cancelled():
+                given_up.append(request[1])
+            else:
+                wanted.append(request)
+        if given_up:
+            self.deliver([(future, None) for future in given_up])
+        if wanted:
+            outcomes = pipeline_execute(self._server, [request[0] for request in wanted])
+            self.deliver(zip([request[1] for request in wanted], outcomes))
+
+    def _next(self, queue: SimpleQueue[Work | None]) -> Work | None:
+        with self._lock:
+            self._at_rest = queue.empty()
+        return queue.get()

@@ -1,0 +1,354 @@
+"""The round trips that an event loop makes itself, and what a thread takes over of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import redis
+from redis.exceptions import ConnectionError, TimeoutError
+
+from asgi_redis.aio import loop_trips
+from asgi_redis.aio.loop_waker import BlockingResult
+from asgi_redis.aio.pipeline import Pipeline
+from asgi_redis.connection import Server, descriptor, parse_hosts
+from asgi_redis.wire import Operation
+from asgi_redis.wire.operation import command
+from tests.support.async_waiting import until
+from tests.support.threads import in_threads
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.native("event loops in native threads")
+
+
+def rpush(key, *values):
+    return Operation(command(b"RPUSH", key, *values), int)
+
+
+def lrange(key):
+    return Operation(command(b"LRANGE", key, b"0", b"-1"), list)
+
+
+def echo(text):
+    return Operation(command(b"ECHO", text), bytes)
+
+
+@pytest.fixture
+def client(redis_server):
+    with redis.Redis.from_url(redis_server.url) as client:
+        yield client
+
+
+@pytest.fixture
+def key(prefix):
+    return f"{prefix}list".encode()
+
+
+@pytest.fixture
+def block(prefix):
+    """A request that is answered when something is pushed to the list ``gate``."""
+    return Operation(command(b"BLPOP", f"{prefix}gate".encode(), b"0"), list)
+
+
+@pytest.fixture
+def open_gate(client, prefix):
+    """``open_gate()`` lets the request ``block`` end."""
+    return lambda: client.rpush(f"{prefix}gate", "open")
+
+
+@pytest.fixture
+def make_pipeline(redis_server):
+    """``make_pipeline(**options)`` makes one to the server, which is closed in the end."""
+    with contextlib.ExitStack() as stack:
+
+        def make(**options):
+            server = Server(parse_hosts([{"address": redis_server.url, **options}])[0])
+            pipeline = Pipeline(server)
+            pipeline.server = server
+            stack.callback(server.drop_idle)
+            stack.callback(pipeline.close, 10)
+            return pipeline
+
+        yield make
+
+
+@pytest.fixture
+def pipeline(make_pipeline):
+    return make_pipeline()
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request):
+    """``run(coroutine)`` as ``asyncio.run`` does, in loops of both kinds."""
+    if request.param == "asyncio":
+        return asyncio.run
+    uvloop = pytest.importorskip("uvloop")
+
+    def run(coroutine):
+        loop = uvloop.new_event_loop()
+        try:
+            return loop.run_until_complete(coroutine)
+        finally:
+            loop.close()
+
+    return run
+
+
+def submit(pipeline, operation):
+    return pipeline.submit(operation, asyncio.get_running_loop().create_future())
+
+
+async def warm(pipeline):
+    """Have the running loop carry out requests of the pipeline."""
+
+    async def is_carried():
+        assert await submit(pipeline, echo(b"warm")) == b"warm"
+        return pipeline._trips is not None and pipeline._trips.is_of(asyncio.get_running_loop())
+
+    while not await is_carried():
+        await asyncio.sleep(0)
+
+
+def descriptors():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def thread_trips(pipeline):
+    """Return the list of the trips that the thread will make from now on."""
+    made, make = [], pipeline._make_trip
+    pipeline._make_trip = lambda batch: (made.append(batch), make(batch))
+    return made
+
+
+class TestTheLoop:
+    def test_makes_trips_without_the_thread(self, pipeline, run):
+        async def use():
+            await warm(pipeline)
+            made = thread_trips(pipeline)
+            for number in range(50):
+                assert await submit(pipeline, echo(b"%d" % number)) == b"%d" % number
+            assert not made
+
+        run(use())
+
+    def test_has_the_requests_of_the_meantime_go_together(self, pipeline, run, client):
+        async def use():
+            await warm(pipeline)
+            before = client.info("stats")["total_reads_processed"]
+            replies = await asyncio.gather(*(submit(pipeline, echo(b"%d" % number)) for number in range(100)))
+            assert replies == [b"%d" % number for number in range(100)]
+            assert client.info("stats")["total_reads_processed"] - before <= 5
+
+        run(use())
+
+    @pytest.mark.parametrize("timeout", [20, None])
+    def test_sends_and_receives_megabytes_in_pieces(self, make_pipeline, run, timeout):
+        pipeline = make_pipeline(socket_timeout=timeout)
+
+        async def use():
+            await warm(pipeline)
+            made, text = thread_trips(pipeline), b"x" * 20_000_000
+            one, other = submit(pipeline, echo(text)), submit(pipeline, echo(b"other"))
+            assert (await one, await other) == (text, b"other")
+            assert not made
+
+        run(use())
+
+    @pytest.mark.parametrize("timeout", [20, None])
+    def test_leaves_a_thread_a_connection_that_blocks(self, make_pipeline, run, timeout):
+        pipeline = make_pipeline(socket_timeout=timeout)
+
+        async def use():
+            await warm(pipeline)
+            made, text = thread_trips(pipeline), b"x" * 5_000_000
+            assert pipeline.submit(echo(text), BlockingResult()).result(20) == text
+            assert made
+
+        run(use())
+        assert len(pipeline.server._idle) == 1
+
+    def test_keeps_its_order(self, pipeline, run, key):
+        async def use():
+            await warm(pipeline)
+            for number in range(300):
+                submit(pipeline, rpush(key, b"%d" % number))
+                if number % 7 == 0:
+                    await asyncio.sleep(0)
+            assert await submit(pipeline, lrange(key)) == [b"%d" % number for number in range(300)]
+
+        run(use())
+
+    def test_gives_its_connection_back_when_it_has_no_requests(self, pipeline, run, monkeypatch):
+        monkeypatch.setattr(loop_trips, "_LOOK_SECONDS", 0.02)
+
+        async def use():
+            await warm(pipeline)
+            assert not pipeline.server._idle
+            await until(lambda: pipeline.server._idle)
+            assert pipeline._trips is None
+            await warm(pipeline)
+
+        run(use())
+
+    def test_notices_that_the_server_has_closed_its_connection(self, pipeline, run, client):
+        async def use():
+            await warm(pipeline)
+            client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            await until(lambda: pipeline._trips is None)
+            assert await submit(pipeline, echo(b"again")) == b"again"
+
+        run(use())
+
+
+class TestARequestWithoutAReply:
+    def test_raises_and_is_not_sent_again_when_the_line_is_cut(self, pipeline, run, client, key, block):
+        async def use():
+            await warm(pipeline)
+            pushed, waiting = submit(pipeline, rpush(key, b"1")), submit(pipeline, block)
+            pushed_after = submit(pipeline, rpush(key, b"2"))
+            assert await pushed == 1
+            await until(lambda: client.info("clients")["blocked_clients"])
+            later = submit(pipeline, rpush(key, b"3"))
+            client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            for lost in waiting, pushed_after:
+                with pytest.raises(ConnectionError):
+                    await lost
+            assert await later == 2  # it had not been sent
+            assert await submit(pipeline, lrange(key)) == [b"1", b"3"]
+
+        run(use())
+
+    def test_raises_after_the_timeout(self, make_pipeline, run, block, monkeypatch):
+        monkeypatch.setattr(loop_trips, "_LOOK_SECONDS", 0.05)
+        pipeline = make_pipeline(socket_timeout=0.2)
+
+        async def use():
+            await warm(pipeline)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(submit(pipeline, block), 5)
+            assert await submit(pipeline, echo(b"again")) == b"again"
+
+        run(use())
+
+    def test_that_was_cancelled_leaves_the_next_in_step(self, pipeline, run, open_gate, block):
+        async def use():
+            await warm(pipeline)
+            given_up, unsent, later = (submit(pipeline, one) for one in (block, echo(b"unsent"), echo(b"later")))
+            given_up.cancel()
+            unsent.cancel()
+            open_gate()
+            assert await later == b"later"
+            assert await submit(pipeline, echo(b"next")) == b"next"
+
+        run(use())
+
+    def test_goes_out_by_another_connection_when_nothing_of_it_was_sent(self, pipeline, run, key):
+        async def use():
+            await warm(pipeline)
+            with socket.socket(fileno=os.dup(descriptor(pipeline._trips._connection))) as duplicate:
+                duplicate.shutdown(socket.SHUT_WR)
+            assert await submit(pipeline, rpush(key, b"1")) == 1
+
+        run(use())
+
+
+class TestTheThreadTakesOver:
+    def test_for_a_caller_that_blocks_the_loop(self, pipeline, run, key):
+        """The loop's own requests come first, sent or not."""
+
+        async def use():
+            await warm(pipeline)
+            loops = [submit(pipeline, rpush(key, b"%d" % number)) for number in range(3)]
+            assert pipeline.submit(rpush(key, b"3"), BlockingResult()).result(10) == 4
+            assert await asyncio.gather(*loops) == [1, 2, 3]
+            assert await submit(pipeline, lrange(key)) == [b"0", b"1", b"2", b"3"]
+
+        run(use())
+
+    def test_after_a_moment_in_which_the_collector_makes_a_blocking_request(self, pipeline, run, key, monkeypatch):
+        """The garbage collector may call from anywhere, also while a trip begins."""
+        asked, make_trip = [], loop_trips.RoundTrip
+
+        def ask_and_make_trip(*arguments):
+            if not asked:
+                asked.append(pipeline.submit(rpush(key, b"2"), BlockingResult()))
+            return make_trip(*arguments)
+
+        async def use():
+            await warm(pipeline)
+            monkeypatch.setattr(loop_trips, "RoundTrip", ask_and_make_trip)
+            first = submit(pipeline, rpush(key, b"1"))
+            assert asked[0].result(10) == 2
+            assert await first == 1
+
+        run(use())
+
+    def test_when_the_loop_is_closed_with_requests_under_way(self, pipeline, run, key, block, open_gate):
+        async def use():
+            await warm(pipeline)
+            submit(pipeline, rpush(key, b"1"))
+            submit(pipeline, block)
+            submit(pipeline, rpush(key, b"2"))
+
+        run(use())
+        open_gate()
+
+        async def use_again():
+            assert await submit(pipeline, lrange(key)) == [b"1", b"2"]
+
+        run(use_again())
+        eventually(lambda: pipeline._at_rest or pipeline._trips)
+
+    def test_when_the_pipeline_is_closed(self, pipeline, run, key):
+        async def use():
+            await warm(pipeline)
+            pushed = [submit(pipeline, rpush(key, b"%d" % number)) for number in range(5)]
+            pipeline.close(10)
+            assert await asyncio.gather(*pushed) == [1, 2, 3, 4, 5]
+            assert await submit(pipeline, echo(b"anew")) == b"anew"
+
+        run(use())
+
+    def test_when_several_loops_make_requests(self, pipeline, run, key):
+        async def push():
+            for _ in range(200):
+                await submit(pipeline, rpush(key, b"x"))
+
+        in_threads(lambda _: run(push()), range(4))
+        assert pipeline.submit(rpush(key, b"x"), BlockingResult()).result(10) == 801
+
+
+def test_loops_that_come_and_go_share_a_connection_and_leave_no_descriptor(pipeline, run):
+    run(warm(pipeline))
+    made, before = thread_trips(pipeline), descriptors()
+    for number in range(20):
+
+        async def use(text=b"%d" % number):
+            assert await submit(pipeline, echo(text)) == text
+
+        run(use())
+    assert not made
+    assert descriptors() <= before
+
+
+@pytest.mark.native("forks with threads")
+def test_a_forked_process_leaves_the_connection_to_the_loop_of_its_parent(pipeline, run, key, block, open_gate):
+    async def use():
+        await warm(pipeline)
+        waiting, later = submit(pipeline, block), submit(pipeline, rpush(key, b"parent"))
+
+        process = os.fork()
+        if process == 0:  # pragma: no cover
+            with contextlib.suppress(BaseException):
+                os._exit(pipeline.submit(rpush(key, b"child"), BlockingResult()).result(10))
+            os._exit(100)
+        assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 1
+        open_gate()
+        assert (await waiting)[1] == b"open"
+        assert await later == 2
+
+    run(use())
