@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -20,13 +21,19 @@ class Task:
     def __init__(self, workload: Workload, subject: Any, raw: RawConnection) -> None:
         self._workload, self._subject, self._raw = workload, subject, raw
         self.message = {"type": "bench.message", "text": "x" * workload.size}
-        self._members = _members(workload)
+        self._groups: dict[str, list[str]] = {}
+        self._turns: Iterator[str] = iter(())
         if workload.call == "send":
             self.call = partial(subject.send, CHANNEL, self.message)
+        elif workload.call == "group_send" and workload.changed:
+            self.call = self._send_to_next_group
         elif workload.call == "group_send":
-            self.call = partial(subject.group_send, GROUP, self.message)
+            self.call = partial(subject.group_send, f"{GROUP}0", self.message)
         else:
             self.call = partial(subject.receive, CHANNEL, workload.block)
+
+    def _send_to_next_group(self) -> Any:
+        return self._subject.group_send(next(self._turns), self.message)
 
     def prepare(self) -> None:
         """Fill Redis anew for the calls, without the subject's client."""
@@ -37,7 +44,11 @@ class Task:
             commands = (self._subject.queued(CHANNEL, self.message) for _ in range(count))
             self._raw.pipeline(itertools.chain.from_iterable(commands))
         elif self._workload.call == "group_send":
-            self._raw.pipeline(self._subject.grouped(GROUP, self._members))
+            if self._workload.changed or not self._groups:
+                self._groups = _groups(self._workload)
+            self._turns = iter(self._groups)
+            commands = (self._subject.grouped(group, members) for group, members in self._groups.items())
+            self._raw.pipeline(itertools.chain.from_iterable(commands))
 
     def check(self, returned: Any) -> None:
         """Raise unless the call has done its work."""
@@ -46,7 +57,7 @@ class Task:
         elif self._workload.call == "send":
             self._expect(CHANNEL)
         else:
-            for queue in {name[: name.index("!") + 1] for name in self._members}:
+            for queue in {name[: name.index("!") + 1] for name in next(iter(self._groups.values()))}:
                 self._expect(queue)
 
     def _expect(self, channel: str) -> None:
@@ -55,9 +66,13 @@ class Task:
             assert self._raw.call(*command) >= 1, f"nothing arrived in {channel}"
 
 
-def _members(workload: Workload) -> list[str]:
+def _groups(workload: Workload) -> dict[str, list[str]]:
+    """Return the members of each group; a group differs from the one before where members change."""
+    groups = workload.chunk if workload.changed else 1
     shared = uuid.uuid4().hex
-    return [
+    names = [
         f"specific.{uuid.uuid4().hex if workload.own_prefixes else shared}!{uuid.uuid4().hex}"
-        for _ in range(workload.members)
+        for _ in range(workload.members + (groups - 1) * workload.changed)
     ]
+    starts = range(0, groups * workload.changed, workload.changed) if workload.changed else (0,)
+    return {f"{GROUP}{start}": names[start : start + workload.members] for start in starts}

@@ -32,6 +32,7 @@ class Workload:
     block: bool = False
     threads: int = 1
     members: int = 0
+    changed: int = 0  # how many of the members were not in the group of the call before
     own_prefixes: bool = True
     floors: bool = False  # do the floors take part?
     targets: tuple[Target, ...] = ()
@@ -72,13 +73,23 @@ WORKLOADS = (
     Workload("receive 10 KB, encrypted", "receive", size=LARGE, encrypted=True),
     Workload("receive 100 B, 8 threads", "receive", threads=8),
     Workload("receive 100 B, blocking", "receive", block=True),
-    Workload("group send, 1 member", "group_send", members=1, targets=_best(1.8)),
+    Workload("group send, 1 member", "group_send", members=1, targets=_best(2)),
     Workload("group send, 10, own prefixes", "group_send", members=10),
     Workload("group send, 100, own prefixes", "group_send", members=100, targets=_best(2.5)),
     Workload("group send, 1,000, own prefixes", "group_send", members=1000, targets=_best(2.5)),
     Workload("group send, 10, one prefix", "group_send", members=10, own_prefixes=False),
     Workload("group send, 100, one prefix", "group_send", members=100, own_prefixes=False),
     Workload("group send, 1,000, one prefix", "group_send", members=1000, own_prefixes=False, targets=_best(1.3)),
+    Workload("group send, 10, one of them new", "group_send", members=10, changed=1, targets=_best(3)),
+    Workload("group send, 100, one of them new", "group_send", members=100, changed=1, targets=_best(3)),
+    Workload("group send, 1,000, one of them new", "group_send", members=1000, changed=1, targets=_best(3)),
+    Workload("group send, 10, all new", "group_send", members=10, changed=10, targets=_best(3)),
+    Workload("group send, 100, all new", "group_send", members=100, changed=100, targets=_best(3)),
+    Workload("group send, 1,000, all new", "group_send", members=1000, changed=1000, targets=_best(3)),
+    Workload(
+        "group send, 1,000, one prefix, all new", "group_send", members=1000, changed=1000, own_prefixes=False,
+        targets=_best(3),
+    ),  # fmt: skip  # as short as the others
     Workload("ping-pong, 2 processes", "ping_pong", block=True, targets=_best(0.5)),
     Workload("idle, blocked in receive", "idle", block=True),
 )

@@ -118,6 +118,8 @@ class RedisPlans:
             (found,) = yield [(shard, operations.members(group))]
             if not found.expired:
                 break
+            while (yield [(shard, operations.expire(group))])[0]:
+                pass
         members: list[bytes] = found.names
         if found.more:
             members = yield from self._scan_members(group, number)

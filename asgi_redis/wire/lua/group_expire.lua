@@ -3,7 +3,7 @@
 -- KEYS[1] group        sorted set {prefix}:group:{group}; score: Unix seconds of the last addition
 -- ARGV[1] group_expiry seconds, may be a fraction
 -- ARGV[2] limit        members
--- Returns how many expired ones are left, and how many members there are with them.
+-- Returns how many expired ones are left.
 --
 -- A script, because the clock of the scores is the server's.
 local group, group_expiry, limit = KEYS[1], ARGV[1], tonumber(ARGV[2])
@@ -17,4 +17,4 @@ if expired > 0 then
     call('ZREMRANGEBYRANK', group, '0', string.format('%.0f', removed - 1))
     expired = expired - removed
 end
-return {expired, call('ZCARD', group)}
+return expired

@@ -69,7 +69,7 @@ def purge(client, queue):
 
 
 def group_expire(client, group):
-    return run(client, scripts.GROUP_EXPIRE, [group], EXPIRY, 10)[1] == 0
+    return run(client, scripts.GROUP_EXPIRE, [group], EXPIRY, 10) == 0 and client.zcard(group) == 0
 
 
 def group_count(client, group):

@@ -32,14 +32,31 @@ def test_discarding_from_a_group_is_one_plain_command(operations):
     assert operation.read(0) is False
 
 
-def test_the_members_of_a_group_are_read_behind_the_removal_of_the_expired(operations):
+def test_the_members_of_a_group_are_read_with_the_oldest_and_the_clock(operations):
     operation = operations.members("chat")
-    expire, read = commands(operation.packed)
+    assert commands(operation.packed) == [
+        [b"ZRANGE", b"p::group:chat", b"0", b"0", b"WITHSCORES"],
+        [b"TIME"],
+        [b"ZRANGE", b"p::group:chat", b"0", b"9999"],
+    ]
+    assert operation.replies == 3
+    assert operation.read([[], [b"5", b"0"], []]) == GroupMembers([], expired=False, more=False)
+    many = [b"a"] * 10_000
+    assert operation.read([[b"a", b"1"], [b"5", b"0"], many]) == GroupMembers(many, expired=False, more=True)
+
+
+@pytest.mark.parametrize("oldest", [[b"a", b"1000.5"], [[b"a", 1000.5]]])
+def test_the_oldest_member_has_expired_when_it_is_older_than_group_expiry(operations, oldest):
+    read = operations.members("chat").read
+    assert not read([oldest, [b"87400", b"500000"], [b"a"]]).expired
+    assert read([oldest, [b"87400", b"500001"], [b"a"]]).expired
+
+
+def test_some_expired_members_are_removed_at_a_time(operations):
+    operation = operations.expire("chat")
+    (expire,) = commands(operation.packed)
     assert script_call(expire) == (scripts.GROUP_EXPIRE.sha, [b"p::group:chat"], [b"86400", b"2500"])
-    assert read == [b"ZRANGE", b"p::group:chat", b"0", b"9999"]
-    assert operation.replies == 2
-    assert operation.read([[0, 2], [b"a", b"b"]]) == GroupMembers([b"a", b"b"], expired=False, more=False)
-    assert operation.read([[3, 12], [b"a", b"b"]]) == GroupMembers([b"a", b"b"], expired=True, more=True)
+    assert operation.read(3) == 3
 
 
 @pytest.mark.parametrize("found", [[b"a", b"1", b"b", b"2.5"], [[b"a", 1.0], [b"b", 2.5]]])
