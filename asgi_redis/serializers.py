@@ -17,7 +17,7 @@ import itertools
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, Union
 
 import msgpack  # type: ignore[import-untyped]  # it ships no types
@@ -38,6 +38,9 @@ Key = Union[str, bytes]
 
 _LARGEST_BUFFER = 1 << 18  # bytes
 _RESERVED_KEY: bytes = msgpack.packb("__asgi_channel__")
+# By the length of a name, which is ASCII and shorter than 100 bytes: "fixstr" up to 31, "str 8" above.
+_NAME_HEADERS = [bytes((0xA0 | length,) if length < 32 else (0xD9, length)) for length in range(100)]
+_SINGLE_NAME_HEADERS = [b"\x91" + header for header in _NAME_HEADERS]  # in an array of one
 
 
 class Serializer(Protocol):
@@ -136,13 +139,17 @@ class MsgPackSerializer(BaseMessageSerializer):
         entries = self.as_bytes(message)[len(_map_header(len(message))) :]
         return self.prefix() + _map_header(len(message) + 1) + entries + _RESERVED_KEY
 
-    def tail(self, channels: list[bytes]) -> bytes:
+    def tail(self, channels: Sequence[bytes]) -> bytes:
         """Return the rest of the entry for ``channels``."""
-        # Names are ASCII and shorter than 100 bytes: "fixstr" up to 31, "str 8" above.
         header: bytes = msgpack.Packer().pack_array_header(len(channels))
-        return header + b"".join(
-            [(b"%c" % (0xA0 | len(name)) if len(name) < 32 else b"\xd9%c" % len(name)) + name for name in channels]
-        )
+        return header + b"".join([_NAME_HEADERS[len(name)] + name for name in channels])
+
+    def tails(self, entries: Iterable[Sequence[bytes]]) -> list[bytes]:
+        """Return the rest of several entries, most of which are for one channel each."""
+        return [
+            _SINGLE_NAME_HEADERS[len(channels[0])] + channels[0] if len(channels) == 1 else self.tail(channels)
+            for channels in entries
+        ]
 
 
 class JSONSerializer(BaseMessageSerializer):
@@ -159,9 +166,15 @@ class JSONSerializer(BaseMessageSerializer):
         entries = self.as_bytes(message)[:-1] + (b", " if message else b"")
         return self.prefix() + entries + b'"__asgi_channel__": '
 
-    def tail(self, channels: list[bytes]) -> bytes:
+    def tail(self, channels: Sequence[bytes]) -> bytes:
         """Return the rest of the entry for ``channels``."""
         return json.dumps([name.decode() for name in channels]).encode() + b"}"
+
+    def tails(self, entries: Iterable[Sequence[bytes]]) -> list[bytes]:
+        """Return the rest of several entries, most of which are for one channel each."""
+        return [
+            b'["%b"]}' % channels[0] if len(channels) == 1 else self.tail(channels) for channels in entries
+        ]  # names need no escapes
 
 
 def spliceable(serializer: Serializer) -> MsgPackSerializer | JSONSerializer | None:

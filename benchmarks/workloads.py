@@ -87,9 +87,13 @@ WORKLOADS = (
     Workload("group send, 100, all new", "group_send", members=100, changed=100, targets=_best(3)),
     Workload("group send, 1,000, all new", "group_send", members=1000, changed=1000, targets=_best(3)),
     Workload(
-        "group send, 1,000, one prefix, all new", "group_send", members=1000, changed=1000, own_prefixes=False,
+        "group send, 1,000, one prefix, all new",
+        "group_send",
+        members=1000,
+        changed=1000,
+        own_prefixes=False,
         targets=_best(3),
-    ),  # fmt: skip  # as short as the others
+    ),
     Workload("ping-pong, 2 processes", "ping_pong", block=True, targets=_best(0.5)),
     Workload("idle, blocked in receive", "idle", block=True),
 )

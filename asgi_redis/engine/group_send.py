@@ -12,7 +12,7 @@ from asgi_redis.connection import Plan, Request, Shard, describe_wrong_type
 from asgi_redis.engine.caches import SizedCache
 from asgi_redis.engine.codec import MessageEncoder
 from asgi_redis.engine.rules import CallRules
-from asgi_redis.wire import MAX_SCRIPT_BYTES, GroupFrame, GroupPart, GroupSendOperations, Keys, plan_group
+from asgi_redis.wire import MAX_SCRIPT_BYTES, GroupFrame, GroupPart, GroupParts, GroupSendOperations, Keys, plan_group
 from asgi_redis.wire.message import Message
 from asgi_redis.wire.server import types
 
@@ -21,19 +21,6 @@ _REQUESTS_AT_ONCE = 16  # each on its own connection
 _BYTES_AT_ONCE = 4 * MAX_SCRIPT_BYTES  # in requests that were made and not answered
 _MAX_NAME_BYTES = 1 << 20  # of the names in one entry
 _CACHE_BYTES = 32 << 20
-
-
-class _Placement(NamedTuple):
-    """
-    The queues of a group send by shard, and whether refusals there count.
-
-    A queue that is tried nowhere else has a refusal that counts. ``longest_name`` is the longest name of a channel,
-    ``largest`` the part with the most names.
-    """
-
-    parts: list[tuple[int, list[GroupPart], bool]]
-    longest_name: bytes
-    largest: GroupPart
 
 
 class _Frames(NamedTuple):
@@ -62,7 +49,7 @@ class GroupSender:
         self._turns = itertools.count()
         self._name_bytes = min(_MAX_NAME_BYTES, encoder.max_message_bytes)
         cache_bytes = _CACHE_BYTES if rules.keeps_capacities else 0
-        self._placements: SizedCache[_Placement] = SizedCache(cache_bytes)
+        self._placements: SizedCache[list[GroupParts]] = SizedCache(cache_bytes)
         self._frames: SizedCache[_Frames] = SizedCache(cache_bytes)
 
     def send(self, members: Sequence[bytes], message: Message) -> Plan[int]:
@@ -143,68 +130,57 @@ class GroupSender:
 
     def _make_frames(self, members: tuple[bytes, ...], turn: int, last: bool, head_length: int) -> _Frames:
         assert self._spliceable is not None
-        placement = self._place(members, turn, last)
         frames = []
-        for number, parts, count_full in placement.parts:
-            tails = ((part, self._spliceable.tail(part.channels)) for part in parts)
-            for some in _chunks(tails, head_length):
-                frames.append((number, *self._frame(number, some, count_full)))
-        return _Frames(frames, len(self._spliceable.tail([placement.longest_name])))
+        for parts in self._place(members, turn):
+            start = 0
+            for tails in _chunks(self._spliceable.tails(parts.channels), head_length):
+                some = parts.between(start, start + len(tails))
+                frames.append((parts.shard, *self._frame(some, tails, last)))
+                start += len(tails)
+        return _Frames(frames, len(self._spliceable.tail([max(members, key=len)])))
 
     def _whole_requests(
         self, members: tuple[bytes, ...], turn: int, last: bool, message: Message
     ) -> Iterator[Request]:
         """Check the message, then yield requests with an entry for each queue."""
-        key = (members, turn, last)
-        placement = self._placements.get(key)
-        if placement is None:
-            placement = self._place(*key)
-            self._placements.put(key, placement, _size(members))
+        placed = self._placements.get((members, turn))
+        if placed is None:
+            placed = self._place(members, turn)
+            self._placements.put((members, turn), placed, _size(members))
         encode = self._encoder.encode_for_group
-        largest = encode(placement.largest.channels, message)
+        most_names = max(itertools.chain.from_iterable(parts.channels for parts in placed), key=len, default=())
+        largest = encode(most_names, message)
         length = len(largest)
         if self._encoder.is_too_long(length):
-            length = len(encode([placement.longest_name], message))
+            length = len(encode([max(members, key=len)], message))
         self._encoder.check(message, length)
-        for number, parts, count_full in placement.parts:
-            entries = (
-                (part, largest if part is placement.largest else encode(part.channels, message)) for part in parts
-            )
+        for parts in placed:
+            entries = (largest if names is most_names else encode(names, message) for names in parts.channels)
+            start = 0
             for some in _chunks(entries):
-                yield self._shards[number], self._operations[number].send(*self._frame(number, some, count_full))
+                frame, head = self._frame(parts.between(start, start + len(some)), some, last)
+                yield self._shards[parts.shard], self._operations[parts.shard].send(frame, head)
+                start += len(some)
 
-    def _frame(
-        self, number: int, some: Sequence[tuple[GroupPart, bytes]], count_full: bool
-    ) -> tuple[GroupFrame, bytes]:
+    def _frame(self, parts: GroupParts, tails: Sequence[bytes], last: bool) -> tuple[GroupFrame, bytes]:
         """Return the frame of a request to queues of a shard, and the end of its head."""
-        parts, tails = [part for part, _ in some], [tail for _, tail in some]
-        if len(some) > 1:
-            return self._operations[number].frame(parts, tails, count_full), b""
+        # A queue that is tried nowhere else has a refusal that counts.
+        frame, count_full = self._operations[parts.shard].frame, last or not parts.elsewhere
+        if len(tails) > 1:
+            return frame(parts, tails, count_full), b""
         # A single entry comes whole: a script takes long to put together a large one.
-        return self._operations[number].frame(parts, [b""], count_full), tails[0]
+        return frame(parts, [b""], count_full), tails[0]
 
-    def _place(self, members: tuple[bytes, ...], turn: int, last: bool) -> _Placement:
-        by_shard = plan_group(members, len(self._shards), turn, self._rules.get_capacity, self._name_bytes)
-        placed: list[tuple[int, list[GroupPart], bool]] = []
-        for number, parts in enumerate(by_shard):
-            for count_full in (True, False):
-                counted = [part for part in parts if count_full == (last or not part.elsewhere)]
-                if counted:
-                    placed.append((number, counted, count_full))
-        every_part = (part for parts in by_shard for part in parts)
-        # Another program may have put names into the group that are none.
-        largest = max(every_part, key=lambda part: len(part.channels), default=GroupPart(b"", 0, []))
-        return _Placement(placed, max(members, key=len), largest)
+    def _place(self, members: tuple[bytes, ...], turn: int) -> list[GroupParts]:
+        return plan_group(members, len(self._shards), turn, self._rules.get_capacities, self._name_bytes)
 
 
-def _chunks(
-    entries: Iterable[tuple[GroupPart, bytes]], head_length: int = 0
-) -> Iterator[list[tuple[GroupPart, bytes]]]:
-    """Yield parts with their bytes, as many at a time as one script may serve."""
-    some: list[tuple[GroupPart, bytes]] = []
+def _chunks(entries: Iterable[bytes], head_length: int = 0) -> Iterator[list[bytes]]:
+    """Yield entries, or their tails, as many at a time as one script may serve."""
+    some: list[bytes] = []
     size = 0
     for entry in entries:
-        cost = _QUEUE_COST + head_length + len(entry[1])
+        cost = _QUEUE_COST + head_length + len(entry)
         if some and size + cost > MAX_SCRIPT_BYTES:
             yield some
             some, size = [], 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from asgi_redis import exceptions
@@ -32,6 +33,9 @@ class CallRules(Protocol):
 
     def get_capacity(self, channel: str) -> int:
         """Return how many messages ``channel`` holds."""
+
+    def get_capacities(self, channels: Sequence[bytes]) -> Sequence[int]:
+        """Return how many messages each channel holds."""
 
     def log_dropped(self, dropped: int, members: int, group: str) -> None:
         """Log that ``dropped`` of the ``members`` of a group were full."""

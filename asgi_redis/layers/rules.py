@@ -6,7 +6,7 @@ import fnmatch
 import logging
 import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from re import Pattern
 
 from asgi_redis.exceptions import ChannelFull, InvalidMessage, InvalidName, MessageTooLarge, ReservedKey
@@ -57,6 +57,12 @@ class LayerRules(ClassicNames):
             if pattern.match(channel):
                 return capacity
         return self.capacity
+
+    def get_capacities(self, channels: Sequence[bytes]) -> Sequence[int]:
+        """Return the capacity of each channel."""
+        if not self.channel_capacity and type(self).get_capacity is LayerRules.get_capacity:
+            return [self.capacity] * len(channels)
+        return [self.get_capacity(channel.decode()) for channel in channels]
 
     # Names
 

@@ -6,7 +6,7 @@ What few processes need is imported from its module: ``delayed``, ``inspection``
 """
 
 from asgi_redis.wire.channel_set import ChannelSet
-from asgi_redis.wire.group_send import GroupFrame, GroupPart, GroupSendOperations, plan_group
+from asgi_redis.wire.group_send import GroupFrame, GroupPart, GroupParts, GroupSendOperations, plan_group
 from asgi_redis.wire.groups import GroupOperations
 from asgi_redis.wire.keys import Keys
 from asgi_redis.wire.names import shard_of, share
@@ -22,6 +22,7 @@ __all__ = [
     "GroupFrame",
     "GroupOperations",
     "GroupPart",
+    "GroupParts",
     "GroupSendOperations",
     "Keys",
     "Operation",

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from asgi_redis.wire import scripts
 from asgi_redis.wire.keys import Keys
-from asgi_redis.wire.names import is_normal, queue_of_member, shard_of, share
-from asgi_redis.wire.operation import Operation, bulk, script_head
+from asgi_redis.wire.names import is_normal, members_by_queue, shard_of, share
+from asgi_redis.wire.operation import Operation, bulk, bulks
 from asgi_redis.wire.send import send_arguments
 
 _NAME_OVERHEAD = 4  # bytes that a name takes up in a list in addition: quotes, a comma and a space in JSON
 _LONGEST_NAME = 99 + _NAME_OVERHEAD
+_COMMON = 6  # arguments of the script for all queues
+_SCRIPT = bulks((b"EVALSHA", scripts.SEND_GROUP.sha))
+_FIRST = itemgetter(0)
 
 
 class GroupPart(NamedTuple):
@@ -24,10 +28,34 @@ class GroupPart(NamedTuple):
     """
 
     queue: bytes
-    capacity: int
-    channels: list[bytes]
+    channels: Sequence[bytes]
     elsewhere: bool = False
     refusal: str = ""
+
+
+class GroupParts(NamedTuple):
+    """
+    Some queues of one shard, as columns: a large group needs no object for each.
+
+    ``channels`` are those of the group that the entry of each queue is for. ``elsewhere`` is as in ``GroupPart``.
+    """
+
+    shard: int
+    elsewhere: bool
+    queues: Sequence[bytes]
+    channels: Sequence[Sequence[bytes]]
+    capacities: Sequence[int]
+
+    def between(self, start: int, end: int) -> GroupParts:
+        """Return the queues from one position up to another one."""
+        if end - start == len(self.queues):
+            return self
+        queues, channels, capacities = self.queues[start:end], self.channels[start:end], self.capacities[start:end]
+        return GroupParts(self.shard, self.elsewhere, queues, channels, capacities)
+
+    def part(self, position: int, refusal: str = "") -> GroupPart:
+        """Return the queue at a position."""
+        return GroupPart(self.queues[position], self.channels[position], self.elsewhere, refusal)
 
 
 class GroupFrame(NamedTuple):
@@ -35,14 +63,12 @@ class GroupFrame(NamedTuple):
 
     before: bytes
     after: bytes
-    parts: Sequence[GroupPart]
+    parts: GroupParts
 
     def read(self, left_out: Iterable[int | tuple[int, bytes]]) -> list[GroupPart]:
         """Return the parts at these positions, counted from 1; some come with a refusal."""
-        return [
-            self.parts[one - 1] if isinstance(one, int) else self.parts[one[0] - 1]._replace(refusal=one[1].decode())
-            for one in left_out
-        ]
+        part = self.parts.part
+        return [part(one - 1) if isinstance(one, int) else part(one[0] - 1, one[1].decode()) for one in left_out]
 
 
 class GroupSendOperations:
@@ -50,18 +76,24 @@ class GroupSendOperations:
 
     def __init__(self, keys: Keys, expiry: float) -> None:
         self._keys = keys
-        self._arguments = send_arguments(expiry)
+        self._common = bulks((keys.global_counters, *send_arguments(expiry)))
 
-    def frame(self, parts: Sequence[GroupPart], tails: Sequence[bytes], count_full: bool) -> GroupFrame:
+    def frame(self, parts: GroupParts, tails: Sequence[bytes], count_full: bool) -> GroupFrame:
         """Return the frame of a send to ``parts``, each completed by its tail."""
-        keys = [self._keys.queue(part.queue) for part in parts]
-        keys += [self._keys.counters(part.queue) for part in parts]
-        keys.append(self._keys.global_counters)
-        arguments = [b"%d" % part.capacity for part in parts]
-        arguments += tails
-        settings = (*self._arguments, b"1" if count_full else b"0")
-        before = script_head(scripts.SEND_GROUP, keys, settings, more=1 + len(arguments))
-        return GroupFrame(before, b"".join(map(bulk, arguments)), parts)
+        queues, capacities = parts.queues, parts.capacities
+        if len(set(capacities)) == 1:
+            capacities = capacities[:1]  # the last one holds for all that follow
+        keys = 2 * len(queues) + 1
+        before = (
+            b"*%d\r\n" % (3 + keys + _COMMON + len(tails) + len(capacities)),
+            _SCRIPT,
+            bulk(b"%d" % keys),
+            bulks(queues, self._keys.queue_prefix),
+            bulks(queues, self._keys.counters_prefix),
+            self._common,
+            bulk(b"1" if count_full else b"0"),
+        )
+        return GroupFrame(b"".join(before), bulks(tails) + bulks([b"%d" % one for one in capacities]), parts)
 
     def send(self, frame: GroupFrame, head: bytes) -> Operation:
         """Reads as the list of the parts that were full, or refused."""
@@ -69,37 +101,42 @@ class GroupSendOperations:
 
 
 def plan_group(
-    members: Iterable[bytes], shards: int, turn: int, get_capacity: Callable[[str], int], name_bytes: int = 1 << 20
-) -> list[list[GroupPart]]:
+    members: Sequence[bytes],
+    shards: int,
+    turn: int,
+    get_capacities: Callable[[Sequence[bytes]], Sequence[int]],
+    name_bytes: int = 1 << 20,
+) -> list[GroupParts]:
     """
-    Return the parts of a group send, for each shard.
+    Return the parts of a group send, in the order of their shards.
 
     One entry of a queue serves all the members that share it, or as many as have ``name_bytes`` bytes together. A
     channel that is on all shards gets this one on a shard that moves on with ``turn``.
     """
-    queues: dict[bytes, list[bytes]] = {}
-    for member in members:
-        queue = queue_of_member(member)
-        if queue is not None:  # another program may have put anything into the group
-            queues.setdefault(queue, []).append(member)
-    parts: list[list[GroupPart]] = [[] for _ in range(shards)]
-    for queue, channels in queues.items():
-        channel = channels[0].decode()
-        capacity = get_capacity(channel)
+    by_queue = members_by_queue(members)
+    capacities = get_capacities(list(map(_FIRST, by_queue.values())))
+    if shards == 1 and len(members) <= _names_at_once(name_bytes):
+        return [GroupParts(0, False, list(by_queue), list(by_queue.values()), capacities)] if by_queue else []
+    rows: dict[tuple[int, bool], list[tuple[bytes, Sequence[bytes], int]]] = {}
+    for (queue, channels), capacity in zip(by_queue.items(), capacities):
         shard = shard_of(queue, shards)
-        elsewhere = shards > 1 and is_normal(channel)
+        elsewhere = shards > 1 and is_normal(queue.decode())
         if elsewhere:
             shard = (shard + turn) % shards
             capacity = share(capacity, shard, shards)
-        for some in _split(channels, name_bytes):
-            parts[shard].append(GroupPart(queue, capacity, some, elsewhere))
-    return parts
+        row = rows.setdefault((shard, elsewhere), [])
+        row += ((queue, some, capacity) for some in _split(channels, name_bytes))
+    return [GroupParts(shard, elsewhere, *zip(*row)) for (shard, elsewhere), row in sorted(rows.items())]
 
 
-def _split(names: list[bytes], limit: int) -> Iterable[list[bytes]]:
+def _names_at_once(limit: int) -> int:
+    """Return how many names are no longer than ``limit`` bytes for certain."""
+    return max(1, limit // _LONGEST_NAME)
+
+
+def _split(names: Sequence[bytes], limit: int) -> Iterable[Sequence[bytes]]:
     """Yield the names in lists of about ``limit`` bytes, at least one in each."""
-    at_once = max(1, limit // _LONGEST_NAME)
-    if len(names) <= at_once:  # nearly always
+    if len(names) <= _names_at_once(limit):  # nearly always
         yield names
         return
     size, some = 0, list[bytes]()

@@ -23,10 +23,12 @@ class Keys:
         for setting, value in (("prefix", prefix), ("stats_prefix", stats_prefix)):
             if not isinstance(value, str) or not value:
                 raise ConfigurationError(f"{setting} must be a str that is not empty, not {value!r}")
-        self._prefix = prefix.encode()
-        self._stats_prefix = stats_prefix.encode()
+        self.queue_prefix = self._prefix = prefix.encode()
+        """The bytes before the name of a queue in its key."""
         self.prefix_length = len(self._prefix)
-        """Bytes before the name of a queue in its key."""
+        """How many these are."""
+        self.counters_prefix = self._stats_prefix = stats_prefix.encode()
+        """The bytes before the name of a queue in the key of its counters."""
         # No name of a channel has a ":" or "#" in it. ``prefix`` and a name are joined with nothing between.
         self.delayed = self._prefix + b":delayed"
         self.waiting_queues = self._prefix + b":waiting"

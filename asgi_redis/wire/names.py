@@ -21,7 +21,7 @@ GROUP_PATTERN = rf"{_CHARACTER}+"
 _LENGTH_LIMIT = 100  # characters; a name is shorter
 _CHANNEL = re.compile(CHANNEL_PATTERN)
 _GROUP = re.compile(GROUP_PATTERN)
-_MEMBER = re.compile(rf"({_CHARACTER}+(?:\?{_CHARACTER}*|!)?){_CHARACTER}*".encode())
+_MEMBER = re.compile(rf"^({_CHARACTER}+(?:\?{_CHARACTER}*|!)?){_CHARACTER}*$".encode(), re.MULTILINE)
 _RULE = "a str of fewer than 100 ASCII letters, digits, hyphens, underscores and periods"
 
 
@@ -66,10 +66,21 @@ def queue_of(channel: str) -> str:
     return before + mark
 
 
-def queue_of_member(member: bytes) -> bytes | None:
-    """Return ``queue_of`` a member of a group; None where it is no channel name."""
-    found = _MEMBER.fullmatch(member)
-    return None if found is None else found[1]
+def members_by_queue(members: Sequence[bytes]) -> dict[bytes, Sequence[bytes]]:
+    """Return the members of a group by queue, but for names that no channel has."""
+    lines = b"\n".join(members)
+    queues = _MEMBER.findall(lines)  # one call in C
+    if len(queues) != len(members) or lines.count(b"\n") >= len(members):
+        # Another program may have put anything into the group.
+        members = [member for member in members if b"\n" not in member and _MEMBER.match(member)]
+        queues = _MEMBER.findall(b"\n".join(members))
+    found: dict[bytes, Sequence[bytes]] = dict(zip(queues, zip(members)))
+    if len(found) == len(members):
+        return found
+    shared: dict[bytes, list[bytes]] = {}
+    for queue, member in zip(queues, members):
+        shared.setdefault(queue, []).append(member)
+    return dict(shared)
 
 
 def is_normal(channel: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Callable
 from asgi_redis.wire import scripts
 from asgi_redis.wire.operation import Operation, command, run_script
 
-_COMMON = 6  # of a group send, for all its queues; capacities and tails follow
+_COMMON = 6  # of a group send, for all its queues; tails and capacities follow
 
 
 def one_key_each(operation: Operation) -> list[Operation]:
@@ -25,11 +25,12 @@ def one_key_each(operation: Operation) -> list[Operation]:
     if operation.script is scripts.SEND_GROUP:
         keys, arguments = operation.script_arguments()
         queues = (len(keys) - 1) // 2
+        tails, capacities = arguments[_COMMON : _COMMON + queues], arguments[_COMMON + queues :]
+        capacities += [capacities[-1]] * (queues - len(capacities))
         parts = []
-        for position in range(queues):
-            own = (arguments[_COMMON + position], arguments[_COMMON + queues + position])
+        for position, own in enumerate(zip(tails, capacities)):
             read = _read_group_part(position + 1)
-            parts.append(_send(scripts.SEND_GROUP, keys[position], (*arguments[:_COMMON], *own), own[0], read))
+            parts.append(_send(scripts.SEND_GROUP, keys[position], (*arguments[:_COMMON], *own), own[1], read))
         return parts
     return []
 

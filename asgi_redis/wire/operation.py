@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Callable, NamedTuple
 
 from asgi_redis.wire.scripts import Script
@@ -87,6 +87,15 @@ def _end_of_command(packed: bytes, position: int) -> int:
 def bulk(value: bytes) -> bytes:
     """Return ``value`` as a RESP bulk string."""
     return b"$%d\r\n%b\r\n" % (len(value), value)
+
+
+def bulks(values: Sequence[bytes], prefix: bytes = b"") -> bytes:
+    """Return ``values``, each with ``prefix`` before it, as RESP bulk strings."""
+    starts = {length: b"$%d\r\n%b" % (len(prefix) + length, prefix) for length in set(map(len, values))}
+    if len(starts) == 1:  # one call in C then joins them, however many there are
+        (start,) = starts.values()
+        return b"%b%b\r\n" % (start, (b"\r\n" + start).join(values))
+    return b"".join([b"%b%b\r\n" % (starts[len(value)], value) for value in values])
 
 
 def command(*arguments: bytes) -> bytes:

@@ -9,8 +9,8 @@
 -- ARGV[4]         global_ttl       seconds, likewise
 -- ARGV[5]         count_full       '1' to count refusals, '0' where other shards will be tried
 -- ARGV[6]         head             bytes that all the members start with
--- ARGV[7..n+6]    capacities       messages, of each queue
--- ARGV[n+7..2n+6] tails            bytes that complete the member of each queue
+-- ARGV[7..n+6]    tails            bytes that complete the member of each queue
+-- ARGV[n+7..]     capacities       messages, of each queue; the last one also for all that follow
 -- Returns the positions, from 1, of the queues that were full; for one that is no sorted set, a list of its position
 -- and the error.
 --
@@ -21,9 +21,10 @@ local global_counters = KEYS[2 * n + 1]
 local call, pcall, type = redis.call, redis.pcall, type
 -- include _start_push
 
-local left_out, refusals, all_expired = {}, 0, 0
+local left_out, refusals, all_expired, last = {}, 0, 0, nil
 for i = 1, n do
-    local queue, counters, capacity, tail = KEYS[i], KEYS[n + i], tonumber(ARGV[6 + i]), ARGV[6 + n + i]
+    local queue, counters, tail, capacity = KEYS[i], KEYS[n + i], ARGV[6 + i], tonumber(ARGV[6 + n + i]) or last
+    last = capacity
     local counters_ttl = channel_ttl
     -- include _push
     if length or (count_full == '1' and not refused) then

@@ -157,6 +157,7 @@ def test_head_and_tail_are_together_a_member_with_the_names(name, entries):
 def test_a_tail_holds_any_number_of_names(name, count):
     serializer = make(name)
     names = [b"p!%d" % number for number in range(count)]
+    assert serializer.tails([names, [b"a"], names[:1]]) == [*map(serializer.tail, ([*names], [b"a"], names[:1]))]
     received = serializer.deserialize(serializer.head({}) + serializer.tail(names))
     assert received == {"__asgi_channel__": [name.decode() for name in names]}
 

@@ -17,7 +17,7 @@ from asgi_redis.connection.cluster_shard import ClusterShard
 from asgi_redis.connection.errors import unsent
 from asgi_redis.connection.redirection import is_cluster_down, is_try_again
 from asgi_redis.exceptions import ConfigurationError, UnsupportedRedis
-from asgi_redis.wire import GroupPart, GroupSendOperations, Operation
+from asgi_redis.wire import GroupParts, GroupSendOperations, Operation
 from asgi_redis.wire.operation import command
 from asgi_redis.wire.shards import claim_shards, keys_of_shards, shard_tag
 from tests.support.clusters import slot_of
@@ -238,7 +238,7 @@ def test_a_group_send_that_is_made_in_parts_may_be_partly_sent(shard_of, single_
     """Its error says so, or the message would be sent again."""
     shard = shard_of(single_node_cluster.hosts)
     operations = GroupSendOperations(keys_of_shards(prefix, 1)[0], 60)
-    parts = [GroupPart(b"a", 1, [b"a"]), GroupPart(b"b", 1, [b"b"])]
+    parts = GroupParts(0, False, [b"a", b"b"], [[b"a"], [b"b"]], [1, 1])
     send = operations.send(operations.frame(parts, [b"1", b"2"], True), b"head")
     execute, refusal = shard.execute, unsent(ConnectionError("refused"))
 

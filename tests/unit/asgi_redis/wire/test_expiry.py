@@ -40,7 +40,7 @@ def send_once(client, queue):
 
 
 def send_group(client, queue):
-    return run(client, scripts.SEND_GROUP, [queue, queue + "c", queue + "g"], *SENDING, "1", "m", 1, "") == []
+    return run(client, scripts.SEND_GROUP, [queue, queue + "c", queue + "g"], *SENDING, "1", "m", "", 1) == []
 
 
 def deliver_delayed(client, queue):

@@ -10,8 +10,8 @@ from asgi_redis.wire.names import (
     check_group_name,
     is_channel_name,
     is_normal,
+    members_by_queue,
     queue_of,
-    queue_of_member,
     shard_of,
     shares,
 )
@@ -24,7 +24,7 @@ NO_CHANNELS = ["", "!x", "?x", "a b", "a!b!c", "a?b!c", "a:b", "é", "n" * 100, 
 def test_a_valid_channel_name_passes_every_check(name):
     assert is_channel_name(name)
     check_channel_name(name)
-    assert queue_of_member(name.encode()) == queue_of(name).encode()
+    assert members_by_queue([name.encode()]) == {queue_of(name).encode(): (name.encode(),)}
 
 
 @pytest.mark.parametrize("name", [*NO_CHANNELS, "reply?", None, b"work", 1])
@@ -36,7 +36,8 @@ def test_any_other_name_is_refused(name):
 
 @pytest.mark.parametrize("name", [name for name in NO_CHANNELS if len(name) < 100])
 def test_a_member_of_a_group_that_is_no_channel_name_has_no_queue(name):
-    assert queue_of_member(name.encode()) is None
+    assert members_by_queue([name.encode()]) == {}
+    assert list(members_by_queue([b"x!a", name.encode(), b"x!b", b"y"])) == [b"x!", b"y"]
 
 
 @pytest.mark.parametrize("name", [*CHANNELS[2:], "", "a b", "n" * 100, None])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from asgi_redis.connection import Server, Shard, parse_hosts
 from asgi_redis.wire import (
-    GroupPart,
+    GroupParts,
     GroupSendOperations,
     Keys,
     SendOperations,
@@ -44,7 +44,7 @@ def client(redis_server):
 
 def test_each_request_has_one_key(keys):
     operations = GroupSendOperations(keys, 60)
-    parts = [GroupPart(b"a", 1, [b"a"]), GroupPart(b"p!", 1, [b"p!x", b"p!y"])]
+    parts = GroupParts(0, False, [b"a", b"p!"], [[b"a"], [b"p!x", b"p!y"]], [1, 1])
     send = operations.send(operations.frame(parts, [b"1", b"2"], True), b"head")
     for part, queue in zip(one_key_each(send), (b"a", b"p!")):
         ((_, _, count, *words),) = commands(part.packed)
@@ -71,7 +71,7 @@ def test_a_group_send_apart_does_what_it_does_at_once(shard, client, keys, prefi
     """With queues that have room, that are full, and that are no queues."""
     operations, states = GroupSendOperations(keys, 60), []
     for run in (shard.execute, lambda operation: run_apart(shard, operation)):
-        parts = []
+        names = [b"q%d" % number for number in range(len(queues))]
         for number, (kind, _) in enumerate(queues):
             key = f"{prefix}q{number}"
             client.delete(key)
@@ -79,7 +79,7 @@ def test_a_group_send_apart_does_what_it_does_at_once(shard, client, keys, prefi
                 client.zadd(key, {"old": 9_999_999_999})
             elif kind == "wrong":
                 client.set(key, "text")
-            parts.append(GroupPart(b"q%d" % number, 1, [b"q%d" % number]))
+        parts = GroupParts(0, False, names, [[name] for name in names], [1] * len(names))
         left_out = run(operations.send(operations.frame(parts, [tail for _, tail in queues], True), b"head"))
         contents = [
             client.zrange(f"{prefix}q{number}", 0, -1) if kind != "wrong" else client.get(f"{prefix}q{number}")
@@ -94,6 +94,6 @@ def test_a_queue_without_a_share_of_the_capacity_is_full_and_not_made(shard, key
     send = SendOperations(keys, 60).send(SendOperations(keys, 60).send_head(b"work", 0, count_full=True), b"entry")
     assert run_apart(shard, send) is False
     operations = GroupSendOperations(keys, 60)
-    parts = [GroupPart(b"room", 1, [b"room"]), GroupPart(b"work", 0, [b"work"])]
-    assert run_apart(shard, operations.send(operations.frame(parts, [b"1", b"2"], True), b"head")) == [parts[1]]
+    parts = GroupParts(0, False, [b"room", b"work"], [[b"room"], [b"work"]], [1, 0])
+    assert run_apart(shard, operations.send(operations.frame(parts, [b"1", b"2"], True), b"head")) == [parts.part(1)]
     assert client.keys(f"{prefix}*") == [f"{prefix}room".encode()]

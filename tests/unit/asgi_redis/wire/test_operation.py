@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asgi_redis.wire import scripts
-from asgi_redis.wire.operation import Operation, bulk, command, number, script_head
+from asgi_redis.wire.operation import Operation, bulk, bulks, command, number, script_head
 from tests.support.resp import commands, script_call
 
 
@@ -85,3 +85,9 @@ class TestAsking:
 def test_the_words_of_a_script_are_its_keys_and_arguments():
     operation = Operation(script_head(scripts.SEND, [b"a", b"b"], [b"1", b"\r\n"]), bool, 1, scripts.SEND)
     assert operation.script_arguments() == ([b"a", b"b"], [b"1", b"\r\n"])
+
+
+@pytest.mark.parametrize("values", [[], [b""], [b"a"], [b"ab", b"cd"], [b"a", b"", b"bcd", b"e"]])
+def test_bulk_strings_of_any_lengths_are_made_at_once(values):
+    assert bulks(values) == b"".join(map(bulk, values))
+    assert bulks(values, b"p:") == b"".join(bulk(b"p:" + value) for value in values)
