@@ -47,6 +47,7 @@ class StoreReceiver:
         self.clear_buffer()
         self._listeners: set[StoreListener] = set()
         self._unblocked = 0
+        self._has_waited = False  # the last call that could: the next one is likely to wait, too
 
     def receive(
         self,
@@ -67,12 +68,14 @@ class StoreReceiver:
         if limits is not None:
             queues = _with_room(queues, limits)
             limits = {queue_of(name): number for name, number in limits.items()}
-        received = self._look(self.store, queues, limit, limits)
-        if received or timeout <= 0 or self._is_ended(unblocked, reader):
-            if self._gives_turns and not received:
-                time.sleep(0)
-            return received
+        if timeout <= 0 or not self._has_waited:
+            received = self._look(self.store, queues, limit, limits)
+            if received or timeout <= 0 or self._is_ended(unblocked, reader):
+                if self._gives_turns and not received:
+                    time.sleep(0)
+                return received
         deadline = time.monotonic() + timeout
+        waited = False
         with self.store.listen(queues) as listener:
             self._listeners.add(listener)
             try:
@@ -82,8 +85,10 @@ class StoreReceiver:
                     received = self._look(listener, queues, limit, limits)
                     remaining = deadline - time.monotonic()
                     if received or remaining <= 0 or self._is_ended(unblocked, reader):
+                        self._has_waited = waited
                         return received
                     poll([listener], min(remaining, listener.look_seconds))
+                    waited = True
             finally:
                 self._listeners.discard(listener)
 

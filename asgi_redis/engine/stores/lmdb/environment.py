@@ -66,6 +66,7 @@ class Environment:
             except FileNotFoundError:  # removed in between
                 if not repair:
                     raise
+        self.begin = self.data.lmdb.begin
         self._futexes = lmdb_file.LockFutexes(directory)
         self.sockets = WakeupSockets(directory)
 

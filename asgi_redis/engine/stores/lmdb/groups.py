@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
+
 from asgi_redis.engine.stores.lmdb.environment import Environment
 from asgi_redis.engine.stores.lmdb.records import MEMBER, Txn, group_key
 from asgi_redis.engine.stores.lmdb.sweeper import Sweeper
@@ -41,14 +44,19 @@ def members(
     Begin at the record ``start``. Return where to go on, too, or None at the end.
     """
     key = group_key(group)
-    channels: list[str] = []
     with txn.cursor() as cursor:
-        if cursor.set_range(start or key):
-            for number, (member, value) in enumerate(cursor):
-                if not member.startswith(key):
-                    break
-                if number == _READ_AT_ONCE:
-                    return channels, member
-                if not is_expired(at - MEMBER.unpack(value)[0], group_expiry):
-                    channels.append(member[len(key) :].decode())
-    return channels, None
+        records = list(itertools.islice(cursor, _READ_AT_ONCE + 1)) if cursor.set_range(start or key) else []
+    end = len(records)
+    if records and not records[-1][0].startswith(key):
+        end = bisect.bisect_left(records, (key[:-1] + b"\1",))  # behind the group: NUL is in no name
+    rest = None
+    if end > _READ_AT_ONCE:
+        end, rest = _READ_AT_ONCE, records[_READ_AT_ONCE][0]
+    if not end:
+        return [], None
+    names, times = zip(*records[:end])
+    return [
+        name[len(key) :].decode()
+        for name, (added, _) in zip(names, MEMBER.iter_unpack(b"".join(times)))
+        if not is_expired(at - added, group_expiry)
+    ], rest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from asgi_redis.engine.stores.lmdb.environment import Environment
-from asgi_redis.engine.stores.lmdb.queues import first_unexpired, purge, retire
+from asgi_redis.engine.stores.lmdb.queues import first_unexpired, purge, retire, state_of
 from asgi_redis.engine.stores.lmdb.records import (
     AFTER_QUEUE,
     FIRST_GROUP,
@@ -38,7 +38,7 @@ def queues(environment: Environment, txn: Txn, at: float, start: bytes) -> tuple
             if not cursor.set_range(start) or cursor.key()[:1] != FIRST_QUEUE:
                 return found, None
             key, value = cursor.item()
-            state = QueueState.of(value)
+            state = state_of(txn, key, value)
             if state.tail > state.head or (_has_counters(state, at) and b"?" not in key):
                 found[key[1:-1].decode()] = state.tail - state.head
             start = key + AFTER_QUEUE
@@ -86,7 +86,7 @@ def peek(
     value = txn.get(key)
     if value is None:
         return messages, start
-    state = QueueState.of(value)
+    state = state_of(txn, key, value)
     number = max(start, first_unexpired(txn, key, state.head, state.tail, at, expiry))
     size = 0
     while number < state.tail and len(messages) < min(limit, _MESSAGES_AT_ONCE) and size < _BYTES_AT_ONCE:
@@ -111,7 +111,7 @@ def purge_some(
     value = txn.get(key)
     if value is None:
         return 0, None
-    state = QueueState.of(value)
+    state = state_of(txn, key, value)
     end = state.tail if end is None else min(end, state.tail)
     stop = min(end, state.head + _MESSAGES_AT_ONCE)
     first = purge(txn, key, state.head, stop, at, expiry, stop - state.head)

@@ -47,13 +47,12 @@ class LMDBListener:
 
     def pop(self, queues: Sequence[str], limit: int, expiry: float, limits: Limits = None) -> Taken:
         """Take messages; begin to wait where there is none."""
-        readable = True  # perhaps
-        if not self._waits:
-            self._wakeup.drain()
-            self._waits, readable = True, False
         while True:
-            taken, stopped, environment = self._store.transact(
-                _take_or_wait, self._environment, self._wakeup.address, readable, queues, limit, expiry, limits
+            if self._waits:
+                self._wakeup.clear()  # before it is noted that it waits, so that no later datagram is missed
+            self._waits = True
+            taken, complete, environment = self._store.transact(
+                _take_or_wait, self._environment, self._wakeup.address, queues, limit, expiry, limits
             )
             if environment is not self._environment:
                 # The files were removed, the sockets with them.
@@ -62,10 +61,7 @@ class LMDBListener:
             elif taken:
                 self._waits = False
                 return taken
-            elif readable:
-                self._wakeup.drain()  # woken for nothing
-                readable = False
-            elif not stopped:
+            elif complete:
                 return taken
 
     def wake(self) -> None:
@@ -93,22 +89,20 @@ def _take_or_wait(
     at: float,
     own: Environment,
     address: bytes,
-    readable: bool,
     queues: Sequence[str],
     limit: int,
     expiry: float,
     limits: Limits,
 ) -> tuple[Taken, bool, Environment]:
-    if not readable:
-        environment.data.check_replaced()
     if environment is not own:
-        return [], True, environment
-    taken, unregistered = take(environment, txn, at, queues, limit, expiry, limits, address)
+        return [], False, environment
+    taken, complete = take(environment, txn, at, queues, limit, expiry, limits)
     if taken:
         waiters.end(environment.sockets, txn, address, [queue for queue, _, _ in taken])
-    elif not readable and unregistered is not None:
-        waiters.start(txn, address, unregistered)
-    return taken, unregistered is None, environment
+    elif complete:
+        environment.data.check_replaced()
+        waiters.start(txn, address, queues)
+    return taken, complete, environment
 
 
 def _end(

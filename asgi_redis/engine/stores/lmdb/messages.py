@@ -7,24 +7,23 @@ from collections.abc import Sequence
 
 from asgi_redis.engine.stores.lmdb.data_file import FEW, DataFile
 from asgi_redis.engine.stores.lmdb.environment import Environment
-from asgi_redis.engine.stores.lmdb.queues import purge, retire
+from asgi_redis.engine.stores.lmdb.queues import purge, retire, state_of
 from asgi_redis.engine.stores.lmdb.records import (
     MESSAGE,
-    READ,
     STATE,
+    Cursor,
     QueueState,
     Txn,
+    messages_key,
     pack_message,
-    pack_read,
     pack_state,
     queue_key,
     unpack_message,
-    unpack_read,
     unpack_state,
 )
 from asgi_redis.engine.stores.lmdb.sweeper import Sweeper
 from asgi_redis.engine.stores.lmdb.waiters import wake_one
-from asgi_redis.engine.stores.store import KEPT_SECONDS, Push, Taken, TakenMessage
+from asgi_redis.engine.stores.store import KEPT_SECONDS, Push, Taken
 from asgi_redis.wire.expiry import is_expired
 from asgi_redis.wire.message import Limits
 
@@ -53,11 +52,13 @@ def push(
     if at >= sweeper.next:
         sweeper.sweep(txn, at)
     room = _ANY  # small steps need not look at it
-    if txn.id() >= environment.data.look_at or len(entries) > 1 or len(entries[0][2]) > _SHORT:
+    if len(entries) > 1 or len(entries[0][2]) > _SHORT or txn.id() >= environment.data.look_at:
         room = _make_room(environment.data, txn, at, sweeper, entries, ease)
         if room == _TRY_AGAIN:
             return None
     pushed: list[bool | None] = []
+    put = txn.put
+    whole = pack_message(at, 0)
     for queue, channel, message, capacity in entries:
         room -= len(message) + _OVERHEAD
         key = queue_key(queue)
@@ -65,10 +66,10 @@ def push(
         head, tail, expired, sent, refused, last, _ = unpack_state(value)
         if tail - head >= capacity or at - last > KEPT_SECONDS:
             head, expired, sent, refused = _drop_expired(txn, key, value, at, expiry, capacity)
-        addresses = value[STATE.size :]
+        addresses = value[STATE.size :] if len(value) > STATE.size else b""
         if tail - head < capacity and room > 0:
-            local = channel[len(queue) :].encode()
-            txn.put(key + tail.to_bytes(8, "big"), pack_message(at, len(local)) + local + message)
+            start = whole if channel == queue else _start(at, channel[len(queue) :].encode())
+            put(key + tail.to_bytes(8, "big"), start + message)
             tail += 1
             sent += 1
             pushed.append(True)
@@ -77,8 +78,12 @@ def push(
         else:
             refused += 1
             pushed.append(False if tail - head >= capacity else None)
-        txn.put(key, pack_state(head, tail, expired, sent, refused, at, expiry) + addresses)
+        put(key, pack_state(head, tail, expired, sent, refused, at, expiry) + addresses)
     return pushed
+
+
+def _start(at: float, local: bytes) -> bytes:
+    return pack_message(at, len(local)) + local
 
 
 def _make_room(data: DataFile, txn: Txn, at: float, sweeper: Sweeper, entries: Sequence[Push], ease: int) -> int:
@@ -94,7 +99,7 @@ def _make_room(data: DataFile, txn: Txn, at: float, sweeper: Sweeper, entries: S
 def _drop_expired(
     txn: Txn, key: bytes, value: bytes, at: float, expiry: float, capacity: int
 ) -> tuple[int, int, int, int]:
-    state = QueueState.of(value)
+    state = state_of(txn, key, value)
     if at - state.last > KEPT_SECONDS:
         retire(txn, state)
         state = state._replace(expired=0, sent=0, refused=0)
@@ -113,110 +118,96 @@ def refuse(environment: Environment, txn: Txn, at: float, entries: Sequence[Push
 
 
 def take(
-    environment: Environment,
-    txn: Txn,
-    at: float,
-    queues: Sequence[str],
-    limit: int,
-    expiry: float,
-    limits: Limits,
-    address: bytes | None = None,
-) -> tuple[Taken, list[str] | None]:
+    environment: Environment, txn: Txn, at: float, queues: Sequence[str], limit: int, expiry: float, limits: Limits
+) -> tuple[Taken, bool]:
     """
     Take up to ``limit`` messages, one of each queue in turn.
 
-    Take no more than ``limits[queue]`` of one queue. Return them, and the queues that the receiver at ``address`` may
-    not be registered with, or None when so many messages had expired, or so many queues had some, that it has not
-    looked at all queues.
+    Take no more than ``limits[queue]`` of one queue. Return them, and whether it has looked at all queues: it has not
+    when so many messages had expired, or so many queues had some.
     """
     taken: Taken = []
-    cursors: list[QueueCursor] = []
-    unregistered: list[str] = []
-    budget, widest = _PURGED_AT_ONCE, FEW
-    for queue in queues:
-        key = queue_key(queue)
-        value = txn.get(key)
-        if value is None or value[:8] == value[8:16]:  # head and tail: it is empty
-            if address is not None and (value is None or value[STATE.size :] != address):
-                unregistered.append(queue)
-            continue
-        if len(cursors) == widest:
-            widest = environment.data.changeable(len(queues))
-            if len(cursors) == widest:
-                budget = 0
-                break
-        cursor = QueueCursor(queue, key, value, limit if limits is None else limits.get(queue, limit))
-        cursors.append(cursor)
-        message, budget = cursor.take_first(txn, at, expiry, budget)
-        if message is not None:
-            taken.append(message)
-        if len(taken) == limit or not budget:
-            break
-    if not budget:
-        _store(txn, cursors)
-        return taken, None
-    if len(taken) < limit:
-        _take_in_turn(txn, at, expiry, cursors, limit, taken)
-    _store(txn, cursors)
-    return taken, unregistered if address is None else unregistered + [cursor.queue for cursor in cursors]
+    again: list[str] = []
+    budget, widest, wide = _PURGED_AT_ONCE, FEW, 0
+    share = limit if len(queues) == 1 else 1
+    with txn.cursor() as cursor:
+        for queue in queues:
+            first = messages_key(queue)
+            if not (cursor.set_range(first) and cursor.key().startswith(first)):
+                continue
+            if wide == widest:
+                widest = environment.data.changeable(len(queues))
+                if wide == widest:
+                    return taken, False
+            wide += 1
+            most = share if limits is None else min(share, limits.get(queue, share))
+            budget -= _take_from(txn, cursor, queue, at, expiry, most, budget, taken)
+            if len(taken) == limit or not budget:
+                return taken, budget > 0
+            again.append(queue)
+        if share == 1:
+            _take_in_turn(txn, cursor, at, expiry, again, limit, limits, taken)
+    return taken, True
 
 
-def _take_in_turn(txn: Txn, at: float, expiry: float, cursors: list[QueueCursor], limit: int, taken: Taken) -> None:
-    while len(taken) < limit:
-        cursors = [cursor for cursor in cursors if cursor.left and cursor.head < cursor.tail]
-        if not cursors:
-            return
-        for cursor in cursors[: limit - len(taken)]:
-            message = cursor.take(txn, at, expiry)
-            if message is not None:
-                taken.append(message)
+def _take_in_turn(
+    txn: Txn, cursor: Cursor, at: float, expiry: float, queues: list[str], limit: int, limits: Limits, taken: Taken
+) -> None:
+    """Take more messages of ``queues``, of each of which one was taken."""
+    turn = 1
+    while queues:
+        again = []
+        for queue in queues:
+            first = messages_key(queue)
+            allowed = limits is None or limits.get(queue, limit) > turn
+            if allowed and cursor.set_range(first) and cursor.key().startswith(first):
+                _take_from(txn, cursor, queue, at, expiry, 1, 1, taken)
+                if len(taken) == limit:
+                    return
+                again.append(queue)
+        queues = again
+        turn += 1
 
 
-def _store(txn: Txn, cursors: list[QueueCursor]) -> None:
-    for cursor in cursors:
-        read = pack_read(cursor.head, cursor.tail, cursor.expired)
-        if cursor.head == cursor.tail and b"?" in cursor.key and len(cursor.value) == STATE.size:
-            # A single-reader channel that was read leaves nothing behind.
-            retire(txn, QueueState.of(cursor.value)._replace(expired=cursor.expired))
-            txn.delete(cursor.key)
-        elif not cursor.value.startswith(read):
-            txn.put(cursor.key, read + cursor.value[READ.size :])
+def _take_from(
+    txn: Txn, cursor: Cursor, queue: str, at: float, expiry: float, most: int, budget: int, taken: Taken
+) -> int:
+    """
+    Take up to ``most`` messages of the queue at whose first message ``cursor`` is.
 
-
-class QueueCursor:
-    """The position of one taking in a queue."""
-
-    __slots__ = ("expired", "head", "key", "left", "queue", "tail", "value")
-
-    def __init__(self, queue: str, key: bytes, value: bytes, limit: int) -> None:
-        self.queue = queue
-        self.key = key
-        self.value = value
-        self.left = limit
-        self.head, self.tail, self.expired = unpack_read(value)
-
-    def take_first(self, txn: Txn, at: float, expiry: float, budget: int) -> tuple[TakenMessage | None, int]:
-        """Take the first unexpired message; drop up to ``budget`` expired ones before it."""
-        message = self.take(txn, at, expiry)
-        if message is None:
-            first = purge(txn, self.key, self.head, self.tail, at, expiry, budget - 1)
-            self.expired += first - self.head
-            budget -= 1 + first - self.head
-            self.head = first
-            if budget and first < self.tail:
-                message = self.take(txn, at, expiry)
-        return message, budget
-
-    def take(self, txn: Txn, at: float, expiry: float) -> TakenMessage | None:
-        """Take the first message; return None if it had expired."""
-        value = txn.pop(self.key + self.head.to_bytes(8, "big"))
-        assert value is not None
-        self.head += 1
+    Return how many had expired; stop at ``budget`` of them.
+    """
+    first = messages_key(queue)
+    expired = 0
+    more = True
+    while more:
+        value = cursor.value()
+        cursor.delete()
         sent, length = unpack_message(value)
         if is_expired(at - sent, expiry):
-            self.expired += 1
-            return None
-        self.left -= 1
-        start = MESSAGE.size + length
-        channel = self.queue + value[MESSAGE.size : start].decode() if length else self.queue
-        return self.queue, channel, value[start:]
+            expired += 1
+            more = expired < budget
+        else:
+            start = MESSAGE.size + length
+            channel = queue + value[MESSAGE.size : start].decode() if length else queue
+            taken.append((queue, channel, value[start:]))
+            most -= 1
+            more = most > 0
+        more = more and cursor.key().startswith(first)
+    if expired or "?" in queue:
+        _note_taken(txn, queue, expired)
+    return expired
+
+
+def _note_taken(txn: Txn, queue: str, expired: int) -> None:
+    """Count expired messages; remove a single-reader channel that is empty."""
+    key = queue_key(queue)
+    value = txn.get(key)
+    assert value is not None
+    state = state_of(txn, key, value)
+    state = state._replace(expired=state.expired + expired)
+    if state.head == state.tail and "?" in queue and len(value) == STATE.size:
+        retire(txn, state)
+        txn.delete(key)
+    elif expired:
+        txn.put(key, state.to_bytes(value[STATE.size :]))

@@ -8,12 +8,32 @@ from asgi_redis.engine.stores.lmdb.records import (
     STATE,
     QueueState,
     Txn,
-    is_empty,
     queue_key,
     sent_at,
 )
 from asgi_redis.engine.stores.store import TOTAL_KEPT_SECONDS
 from asgi_redis.wire.expiry import is_expired
+
+
+def first_number(txn: Txn, key: bytes, tail: int) -> int:
+    """Return the number of the first message of a queue; ``tail`` without one."""
+    with txn.cursor() as cursor:
+        if cursor.set_range(key + b"\0"):
+            found = cursor.key()
+            if found.startswith(key):
+                return int.from_bytes(found[len(key) :], "big")
+    return tail
+
+
+def state_of(txn: Txn, key: bytes, value: bytes) -> QueueState:
+    """Return the state in the record of a queue, with its present ``head``."""
+    state = QueueState.of(value)
+    return state._replace(head=first_number(txn, key, state.tail))
+
+
+def is_empty(txn: Txn, key: bytes) -> bool:
+    """Return whether the queue with that key holds no message."""
+    return first_number(txn, key, -1) < 0
 
 
 def purge(txn: Txn, key: bytes, head: int, tail: int, at: float, expiry: float, limit: int) -> int:
@@ -56,6 +76,6 @@ def discard(txn: Txn, queue: str, address: bytes) -> None:
     """Remove the record of a single-reader channel whose reader stops waiting."""
     key = queue_key(queue)
     value = txn.get(key)
-    if value is not None and is_empty(value) and value[STATE.size :] in (b"", address):
+    if value is not None and value[STATE.size :] in (b"", address) and is_empty(txn, key):
         retire(txn, QueueState.of(value))
         txn.delete(key)

@@ -15,15 +15,14 @@ The records of a store: the keys and values of its one LMDB database.
 ``v``                          the format of the store, and the start of the machine that it is of
 =============================  =====================================================================
 
-A queue's messages are numbered from ``head`` to ``tail``, without holes: they come and go at the ends only. The
-state stands right before them, so that a short queue is read and written within one page.
+A queue's messages are numbered up to ``tail``, without holes: they come and go at the ends only. Taking one does not
+write to the state: its ``head`` was the number of the first message when the state was last written, or less. The
+state stands right before the messages, so that a short queue is read and written within one page.
 
 Times are seconds since the machine was started, suspended ones included: the one clock that is the same in all
 processes and never set back. A time of day may jump, and ``CLOCK_MONOTONIC`` stands still while a laptop sleeps, so
 that messages would outlive their expiry.
 
-The first versions with this format know ``s`` alone, and leave other keys that begin with it as they are: their
-processes can share a store with newer ones.
 """
 
 from __future__ import annotations
@@ -36,14 +35,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import lmdb
 
 if TYPE_CHECKING:
+    Cursor = lmdb.Cursor[bytes]
     Txn = lmdb.Transaction[bytes]
 else:
+    Cursor = lmdb.Cursor
     Txn = lmdb.Transaction
 
-FORMAT = 2
+FORMAT = 3
 
 STATE = struct.Struct("<QQQQQdd")  # head, tail, messages expired, sent, refused, when the last of those two, expiry
-READ = struct.Struct("<QQQ")  # the part of a state that taking messages may change
 MESSAGE = struct.Struct("<dB")  # when it was sent, the length of the local part of its channel
 MEMBER = struct.Struct("<dd")  # when it was added, when that expires
 COUNTERS = struct.Struct("<QQQd")  # messages sent, refused, expired, when the last of the first two
@@ -53,7 +53,6 @@ ADDRESS = struct.Struct("<II")  # the process, the number of the wakeup socket i
 
 # Bound once, for the hot paths.
 pack_state, unpack_state = STATE.pack, STATE.unpack_from
-pack_read, unpack_read = READ.pack, READ.unpack_from
 pack_message, unpack_message = MESSAGE.pack, MESSAGE.unpack_from
 
 FIRST_QUEUE, FIRST_GROUP, FIRST_WAITER, COUNTERS_KEY, ABOUT_KEY = b"c", b"g", b"m", b"s", b"v"
@@ -72,6 +71,12 @@ def now() -> float:
 def queue_key(queue: str) -> bytes:
     """Return the key of the state of ``queue``."""
     return b"c%b\0" % queue.encode()
+
+
+@functools.lru_cache(maxsize=1024)
+def messages_key(queue: str) -> bytes:
+    """Return the start of the keys of its messages: all numbers begin with 0."""
+    return queue_key(queue) + b"\0"
 
 
 def sent_at(txn: Txn, key: bytes, number: int) -> float:
@@ -103,8 +108,3 @@ class QueueState(NamedTuple):
     def to_bytes(self, addresses: bytes = b"") -> bytes:
         """Return the record."""
         return STATE.pack(*self) + addresses
-
-
-def is_empty(state: bytes) -> bool:
-    """Return whether a queue with that record holds no message."""
-    return state[:8] == state[8:16]  # head and tail

@@ -16,10 +16,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import lmdb
+
+from asgi_redis.engine.stores.lmdb import waiters
 from asgi_redis.engine.stores.lmdb.data_file import Replaced
 from asgi_redis.engine.stores.lmdb.environment import Environment
 from asgi_redis.engine.stores.lmdb.messages import push
 from asgi_redis.engine.stores.lmdb.records import now
+from asgi_redis.engine.stores.lmdb.wakeup_sockets import WakeupSockets
 from asgi_redis.exceptions import UnsafeSignalHandler, UnusableStore
 from asgi_redis.process import fork
 
@@ -70,17 +74,33 @@ class EnvironmentUser:
                     try:
                         if environment.closed:
                             continue
-                        with environment.data.lmdb.begin(write=True) as txn:
+                        with environment.begin(None, None, True) as txn:
                             at = now()
                             if at >= environment.check_at:
                                 environment.check(at)
-                            return work(environment, txn, at, *arguments)
+                            result = work(environment, txn, at, *arguments)
                     except Exception as error:  # noqa: BLE001  it is raised again, unless a second attempt can succeed
                         environment.recover(error, bounded=work is push)
+                        continue
                     finally:
                         environment.busy = False
+                    if environment.sockets.chosen:
+                        environment.sockets.wake_chosen()
             except Replaced:
                 environment.close()
+                continue
+            if environment.sockets.gone and work is not waiters.replace:
+                self._replace_gone(environment.sockets)
+            return result
+
+    def _replace_gone(self, sockets: WakeupSockets) -> None:
+        try:
+            while sockets.gone:
+                gone, sockets.gone = sockets.gone, []
+                self.transact(waiters.replace, gone)
+        except (OSError, lmdb.Error, UnusableStore) as error:
+            # The messages were sent, and other receivers look by themselves.
+            logger.warning("the IPC store in %s wakes no other receiver: %s", self.directory, error)
 
     def environment(self) -> Environment:
         """Return the environment, opened anew if it is closed."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from asgi_redis.engine.stores.lmdb import events
 from asgi_redis.engine.stores.lmdb.environment import Environment
-from asgi_redis.engine.stores.lmdb.queues import first_unexpired
+from asgi_redis.engine.stores.lmdb.queues import first_number, first_unexpired, state_of
 from asgi_redis.engine.stores.lmdb.records import (
     AFTER_QUEUE,
     COUNTERS,
@@ -30,7 +30,7 @@ def of_channel(environment: Environment, txn: Txn, at: float, queue: str, expiry
     value = txn.get(key)
     if value is None:
         return ChannelCounters(found, 0, 0.0)
-    state = QueueState.of(value)
+    state = state_of(txn, key, value)
     head = first_unexpired(txn, key, state.head, state.tail, at, expiry)
     age = at - sent_at(txn, key, head) if head < state.tail else 0.0
     expired = state.expired + head - state.head
@@ -58,7 +58,7 @@ def _sum(one: Counters, other: Counters) -> Counters:
 
 def contents(environment: Environment, txn: Txn, at: float) -> tuple[int, int, int]:
     """Return the numbers of messages, groups and allocated bytes."""
-    messages = sum(state.tail - state.head for _, state, _ in states(txn))
+    messages = sum(state.tail - first_number(txn, key, state.tail) for key, state, _ in states(txn))
     groups, key = 0, FIRST_GROUP
     with txn.cursor() as cursor:
         while cursor.set_range(key) and cursor.key()[:1] == FIRST_GROUP:
@@ -68,7 +68,7 @@ def contents(environment: Environment, txn: Txn, at: float) -> tuple[int, int, i
 
 
 def states(txn: Txn) -> Iterator[tuple[bytes, QueueState, bytes]]:
-    """Yield the key of each queue, its state, and the addresses registered with it."""
+    """Yield each queue: its key, the state in its record, its registered addresses."""
     with txn.cursor() as cursor:
         key = FIRST_QUEUE
         while cursor.set_range(key) and cursor.key()[:1] == FIRST_QUEUE:

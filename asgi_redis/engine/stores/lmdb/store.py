@@ -49,8 +49,8 @@ class LMDBStore(EnvironmentUser):
     def pop(self, queues: Sequence[str], limit: int, expiry: float, limits: Limits = None) -> Taken:
         """Take up to ``limit`` messages, one of each queue in turn."""
         while True:
-            taken, rest = self.transact(take, queues, limit, expiry, limits)
-            if taken or rest is not None:
+            taken, complete = self.transact(take, queues, limit, expiry, limits)
+            if taken or complete:
                 return taken
 
     def listen(self, queues: Sequence[str]) -> LMDBListener:

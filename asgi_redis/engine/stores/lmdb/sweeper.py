@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from asgi_redis.engine.stores.lmdb import events, waiters, wakeup_sockets
-from asgi_redis.engine.stores.lmdb.queues import purge, retire
+from asgi_redis.engine.stores.lmdb.queues import purge, retire, state_of
 from asgi_redis.engine.stores.lmdb.records import (
     AFTER_QUEUE,
     COUNTERS_KEY,
@@ -17,7 +17,6 @@ from asgi_redis.engine.stores.lmdb.records import (
     MEMBER,
     REPORT,
     STATE,
-    QueueState,
     Txn,
 )
 from asgi_redis.engine.stores.store import KEPT_SECONDS
@@ -92,7 +91,7 @@ class Sweeper:
         return is_over(MEMBER.unpack(value)[1], at) and bool(txn.delete(key))
 
     def _queue(self, txn: Txn, key: bytes, value: bytes, at: float, pressed: bool) -> bool:
-        state = QueueState.of(value)
+        state = state_of(txn, key, value)
         head = purge(txn, key, state.head, state.tail, at, state.expiry, _MESSAGES_AT_ONCE)
         if head - state.head < _MESSAGES_AT_ONCE:
             self._position = key + AFTER_QUEUE

@@ -10,11 +10,10 @@ queue, and registered again when their receivers wait again.
 A woken receiver ends its wait in the transaction in which it takes a message, or gives up. If it has taken none from
 the queue that it was woken for, and that still holds one, it wakes the next receiver.
 
-Datagrams are sent *within* the transaction. A sender that is killed before the commit has woken a receiver for
-nothing, and that receiver is still registered. A receiver looks under the writer's lock, so it sees the message that
-it was woken for, even when it is faster than the commit. A receiver that is killed after it was woken, and before it
-takes the message, leaves the message where it is. No other receiver learns of that, so all waiting receivers look by
-themselves every ``LOOK_SECONDS``.
+Datagrams are sent *after* the commit: a receiver that is faster than the commit would only wait for the writer's
+lock. A sender that is killed in between, or a receiver that is killed after it was woken, leaves the message where it
+is. No other receiver learns of that, so all waiting receivers look by themselves every ``LOOK_SECONDS``. Where the
+socket turns out to be gone, another transaction wakes the next receiver.
 """
 
 from __future__ import annotations
@@ -22,7 +21,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterable
 
-from asgi_redis.engine.stores.lmdb.records import ADDRESS, FIRST_WAITER, STATE, QueueState, Txn, is_empty, queue_key
+from asgi_redis.engine.stores.lmdb.environment import Environment
+from asgi_redis.engine.stores.lmdb.queues import is_empty
+from asgi_redis.engine.stores.lmdb.records import ADDRESS, FIRST_WAITER, STATE, QueueState, Txn, queue_key
 from asgi_redis.engine.stores.lmdb.wakeup_sockets import WakeupSockets, runs
 
 LOOK_SECONDS = 1.0
@@ -52,8 +53,14 @@ def end(sockets: WakeupSockets, txn: Txn, address: bytes, read: Collection[str] 
     if queue and queue.decode() not in read:
         key = queue_key(queue.decode())
         value = txn.get(key)
-        if value is not None and len(value) > STATE.size and not is_empty(value):
+        if value is not None and len(value) > STATE.size and not is_empty(txn, key):
             txn.put(key, value[: STATE.size] + wake_one(sockets, txn, queue, value[STATE.size :]))
+
+
+def replace(environment: Environment, txn: Txn, at: float, gone: Iterable[bytes]) -> None:
+    """Wake others in place of receivers that are ``gone``."""
+    for address in gone:
+        end(environment.sockets, txn, address)
 
 
 def wake_one(sockets: WakeupSockets, txn: Txn, queue: bytes, addresses: bytes) -> bytes:
@@ -62,10 +69,9 @@ def wake_one(sockets: WakeupSockets, txn: Txn, queue: bytes, addresses: bytes) -
         address = addresses[at : at + ADDRESS.size]
         record = FIRST_WAITER + address
         if txn.get(record) == _ASLEEP:
-            if sockets.wake(address):
-                txn.put(record, queue)
-                return addresses[at + ADDRESS.size :]
-            txn.delete(record)
+            txn.put(record, queue)
+            sockets.chosen.append(address)
+            return addresses[at + ADDRESS.size :]
     return b""
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import logging
 import os
 import socket
 from pathlib import Path
@@ -17,9 +18,10 @@ from pathlib import Path
 from asgi_redis.engine.stores.lmdb.records import ADDRESS
 from asgi_redis.process.patches import original
 
+logger = logging.getLogger("asgi_redis")
+
 _FULL = (errno.EAGAIN, errno.ENOBUFS)
 _GONE = (errno.ECONNREFUSED, errno.ENOENT)
-_DRAINED = 64  # bytes, one for each datagram: there is one, and those of ``wake``
 _numbers = itertools.count()
 
 
@@ -36,17 +38,20 @@ class WakeupSocket:
         # Connected, so that it works also when the file is gone.
         self._sender = _socket()
         self._sender.connect(self._path)
+        self._has_more = False
 
-    def drain(self) -> None:
-        """Make it unreadable."""
+    def clear(self) -> None:
+        """Make it unreadable: senders wake it once, ``wake`` may do so more often."""
         try:
-            while True:
-                self.socket.recv(_DRAINED)
+            self.socket.recv(1)
+            while self._has_more:
+                self.socket.recv(1)
         except BlockingIOError:
-            return  # all were read
+            self._has_more = False
 
     def wake(self) -> None:
         """Make it readable. Takes no lock."""
+        self._has_more = True
         try:
             self._sender.send(b"")
         except OSError as error:
@@ -71,6 +76,10 @@ class WakeupSockets:
         self._idle: list[WakeupSocket] = []
         self._in_use: set[WakeupSocket] = set()
         self._closed = False
+        self.chosen: list[bytes] = []
+        """The addresses to wake once the transaction is committed. One too many does no harm."""
+        self.gone: list[bytes] = []
+        """The addresses whose sockets turned out to be gone."""
 
     def acquire(self) -> WakeupSocket:
         """Return a socket for one receiver, until it is released."""
@@ -88,6 +97,16 @@ class WakeupSockets:
             wakeup.close()
         else:
             self._idle.append(wakeup)
+
+    def wake_chosen(self) -> None:
+        """Make the ``chosen`` sockets readable. Raises nothing: messages were sent."""
+        chosen, self.chosen = self.chosen, []
+        for address in chosen:
+            try:
+                if not self.wake(address):
+                    self.gone.append(address)
+            except OSError as error:
+                logger.warning("the IPC store in %s wakes no receiver, which looks later: %s", self._directory, error)
 
     def wake(self, address: bytes) -> bool:
         """Make a socket of any process readable; return whether it exists."""

@@ -7,11 +7,12 @@ import errno
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 
 from asgi_redis.engine.stores.lmdb import waiters, wakeup_sockets
-from asgi_redis.engine.stores.lmdb.records import STATE, queue_key
+from asgi_redis.engine.stores.lmdb.records import ADDRESS, STATE, queue_key
 from asgi_redis.engine.stores.lmdb.store import LMDBStore
 from asgi_redis.engine.stores.store import Counters
 from tests.support.stores.lmdb_stores import another_user_of, look, pop, push, readable, run, waiting
@@ -249,29 +250,49 @@ class TestKilled:
 
         eventually(gone)
 
-    def test_a_sender_that_is_killed_before_the_commit_leaves_the_receiver_waiting(self, store, directory):
+    def test_a_sender_that_is_killed_before_it_wakes_a_receiver_leaves_the_message(self, store, directory):
+        """The receiver finds it when it looks by itself."""
         process = run(
             "import os, signal, sys, pathlib\n"
             "from asgi_redis.engine.stores.lmdb import store as stores\n"
             "from asgi_redis.engine.stores.lmdb.wakeup_sockets import WakeupSockets\n"
-            "wake = WakeupSockets.wake\n"
-            "def wake_and_die(*arguments):\n"
-            "    wake(*arguments)\n"
-            "    os.kill(os.getpid(), signal.SIGKILL)\n"
-            "WakeupSockets.wake = wake_and_die\n"
+            "WakeupSockets.wake = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
             "store = stores.LMDBStore(pathlib.Path(sys.argv[1]), 1 << 20)\n"
             "sys.stdin.readline()\n"
-            "store.push([('a', 'a', b'never', 10)], 60)",
+            "store.push([('a', 'a', b'1', 10)], 60)",
             directory,
             wait=False,
         )
         with waiting(store) as listener:
             process.communicate(timeout=20)
             assert process.returncode == -signal.SIGKILL
+            assert not readable(listener)
+            assert look(listener) == [b"1"]
+        with waiting(store) as listener:
+            push(store, b"2")
             assert readable(listener)
-            assert look(listener) == []
+
+    def test_in_place_of_many_killed_receivers_the_next_one_is_woken(self, store, directory):
+        """One message is enough, also where they are more than calls may be nested."""
+        for number in range(sys.getrecursionlimit() + 10):
+            address = ADDRESS.pack(2**22 + 1, number)
+            store.transact(lambda _, txn, now, address=address: waiters.start(txn, address, ["a"]))
+        with waiting(store) as listener:
             push(store, b"1")
             assert readable(listener)
+            assert look(listener) == [b"1"]
+        assert records(store) == []
+
+    def test_an_error_of_the_socket_does_not_fail_a_message_that_was_sent(self, store, monkeypatch, caplog):
+        def fail(*_):
+            raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+        with waiting(store) as listener:
+            with monkeypatch.context() as patch:
+                patch.setattr(wakeup_sockets.WakeupSockets, "wake", fail)
+                push(store, b"1")
+            assert "wakes no receiver, which looks later: [Errno 12] Cannot allocate memory" in caplog.text
+            assert look(listener) == [b"1"]
 
 
 class TestWakeupSockets:
