@@ -14,7 +14,7 @@ from asgi_redis.aio.runner import Closable, RequestQueues, run_plan
 from asgi_redis.aio.slot_pipelines import SlotPipelines
 from asgi_redis.connection import Plan
 from asgi_redis.engine.pubsub.placement import ClusterPlacement, ServerPlacement
-from asgi_redis.engine.pubsub.subscription import Confirmation, Inbox, LoopWaiter, Subscription
+from asgi_redis.engine.pubsub.subscription import Confirmation, LoopWaiter, Subscription
 from asgi_redis.engine.pubsub.subscriptions import Subscriptions
 from asgi_redis.exceptions import LayerClosed
 from asgi_redis.layers import pubsub
@@ -31,22 +31,24 @@ T = TypeVar("T")
 class CoroutineWaiter(LoopWaiter):
     """A coroutine that awaits ``future`` until there may be a change."""
 
-    __slots__ = ("_is_notified", "_subscriptions", "future")
+    __slots__ = ("_is_notified", "_subscriptions", "future", "loop")
+
+    loop: asyncio.AbstractEventLoop
 
     def __init__(self, subscriptions: Subscriptions) -> None:
-        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[None] = self.loop.create_future()
         self._subscriptions = subscriptions
         self._is_notified = False
 
     def notify_all(self) -> None:
         """Wake the coroutine, with the lock held."""
-        if not self._is_notified:
+        if self._subscriptions.delivering_loop is self.loop:
+            if not self.future.done():
+                self.future.set_result(None)
+        elif not self._is_notified:
             self._is_notified = True
             self._subscriptions.when_delivered(settle, (self.future, None))
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        return self.future.get_loop()
 
     def is_gone(self) -> bool:
         return self.loop.is_closed()
@@ -137,7 +139,18 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
                 await asyncio.sleep(0)  # a flood of what cannot be decoded is no reason to hold up the loop
                 continue
             try:
-                await (self._wait(inbox) if inbox.confirmed_once else self._confirm([inbox]))
+                if not inbox.confirmed_once:
+                    await self._confirm([inbox])
+                    continue
+                waiter = CoroutineWaiter(subscriptions)
+                # Without the lock: it waits before it looks, so no message of the meantime is missed.
+                inbox.waiting.add(waiter)
+                try:
+                    if not (inbox.messages or inbox.ended):
+                        self._offer_to_read(waiter.loop)
+                        await waiter.future
+                finally:
+                    inbox.waiting.discard(waiter)
             except BaseException:
                 subscriptions.leave_inbox(inbox)
                 raise
@@ -145,25 +158,12 @@ class RedisPubSubChannelLayer(AsyncChannelLayer):
                 await self._wait_for_exit()
                 raise LayerClosed("the channel layer was closed while this waited for a message")
 
-    async def _wait(self, inbox: Inbox) -> None:
-        with self._subscriptions.lock:
-            if inbox.messages or inbox.ended:
-                return
-            waiter = CoroutineWaiter(self._subscriptions)
-            inbox.waiting.add(waiter)
-            self._offer_to_read(waiter.loop)
-        try:
-            await waiter.future
-        finally:
-            with self._subscriptions.lock:
-                inbox.waiting.discard(waiter)
-
     def _offer_to_read(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let ``loop`` read the messages that its coroutine waits for, if no other waits."""
         readers = self._subscriptions.readers
-        chosen = readers.reader
-        if not readers.is_shared and not (isinstance(chosen, LoopReader) and chosen.loop is loop):
-            readers.offer(LoopReader(loop))
+        if not readers.is_shared and (readers.reader is None or readers.reader.loop is not loop):
+            with self._subscriptions.lock:
+                readers.offer(LoopReader(loop))
 
     async def _confirm(self, subscriptions: Sequence[Subscription]) -> None:
         lock, confirmation = self._subscriptions.lock, Confirmation(subscriptions)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from asgi_redis.connection import Server, Shard, parse_hosts, run_plan
 from asgi_redis.engine.inspection import ServerInspector
-from asgi_redis.engine.pubsub.excluding import ExcludingDecoder
+from asgi_redis.engine.pubsub.group_decoder import GroupDecoder
 from asgi_redis.engine.pubsub.placement import ClusterPlacement, ServerPlacement
 from asgi_redis.engine.pubsub.publisher import Publisher
 from asgi_redis.engine.pubsub.receiver import PubSubReader, PubSubReceiver
@@ -79,7 +79,7 @@ class RedisPubSubChannelLayer(BaseChannelLayer):
     def __init__(self, **options: Unpack[PubSubOptions]) -> None:
         settings = resolve(self, PubSubOptions, options)
         super().__init__(**select(CommonOptions, settings))
-        self.decoder = ExcludingDecoder(self._serializer)
+        self.decoder = GroupDecoder(self._serializer)
         self.prefix = settings["prefix"]
         self.on_disconnect = settings["on_disconnect"]
         self.on_reconnect = settings["on_reconnect"]

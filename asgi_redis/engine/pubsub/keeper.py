@@ -22,13 +22,14 @@ class KeeperOwner(Protocol):
     dropped_count: int
     sweep_interval: float
     readers: ReaderChoice
+    delivering_loop: object
 
     @property
     def lock(self) -> threading.RLock:
         """The lock of all subscriptions."""
 
     def delivering(self) -> AbstractContextManager[None]:
-        """Hold the lock while messages are delivered."""
+        """Hold the lock while messages are delivered by a thread."""
 
     def place(self, subscription: Subscription, server: Server | None) -> None:
         """Give a subscription to the keeper for ``server``, or for unknown servers."""

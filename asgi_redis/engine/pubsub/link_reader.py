@@ -23,6 +23,8 @@ class ReadInLoop(Protocol):
 class LinkReader(Protocol):
     """An event loop, which reads connections until others wait for messages, too."""
 
+    loop: object
+
     def watch(self, link: Link, listener: ReadInLoop) -> bool:
         """
         Call ``listener.read_in_loop`` whenever ``link`` is readable.

@@ -69,14 +69,18 @@ class Listener(Keeper):
 
     def read_in_loop(self, reader: LinkReader, link: Link) -> bool:
         """Deliver the messages that are there; return whether to go on with that."""
-        with self._owner.delivering():
+        owner = self._owner
+        with owner.lock:
             if self._stopped or self._link is not link or self._reader is not reader:
                 return False
             self._is_reader_busy = False
+            owner.delivering_loop = reader.loop
             try:
                 self._deliver(link)
             except RedisError:
                 self._reader = None  # the thread gets the same error
+            finally:
+                owner.delivering_loop = None
             if self._answers or self._reader is None:
                 self._wakeup.wake()
             return self._reader is not None

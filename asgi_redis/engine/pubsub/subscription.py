@@ -36,10 +36,8 @@ class LoopWaiter:
 
     __slots__ = ()
 
-    @property
-    def loop(self) -> object:
-        """The event loop."""
-        raise NotImplementedError
+    loop: object
+    """The event loop."""
 
     def is_gone(self) -> bool:
         """Whether the loop is closed."""
@@ -91,10 +89,9 @@ class Subscription:
 
     def wake(self) -> None:
         """Wake all waiters."""
-        if self.waiting:
-            # A copy, because the garbage collector may end a coroutine that waits in the middle of this.
-            for waiting in list(self.waiting):
-                waiting.notify_all()
+        # A copy, because the garbage collector may end a coroutine that waits in the middle of this.
+        for waiting in tuple(self.waiting):
+            waiting.notify_all()
 
     def deliver(self, message: bytes, now: float) -> int:
         """Add a message; return how many were dropped for it."""
@@ -137,7 +134,8 @@ class Inbox(Subscription):
                 self.overflowing = True  # logged once, until a reader has emptied it
                 logger.info("Channel %r over capacity; its oldest messages are dropped", self.channel)
         self.messages.append((now, message))
-        self.wake()
+        if self.waiting:
+            self.wake()
         return dropped
 
     def take(self, now: float) -> bytes:

@@ -16,6 +16,7 @@ from asgi_redis.engine.pubsub.link_reader import LinkReader, ReaderChoice
 from asgi_redis.engine.pubsub.placement import Placement
 from asgi_redis.engine.pubsub.subscription import Confirmation, Inbox, LocalGroup, LoopWaiter, Subscription
 from asgi_redis.process import fork
+from asgi_redis.wire.expiry import is_expired
 from asgi_redis.wire.message import Message
 
 _FORK_CHECK_SECONDS = 1.0  # after which a wait in a forked process, which nothing can end, ends itself
@@ -65,6 +66,8 @@ class Subscriptions:
         self._missing: set[Subscription] = set()
         self._delivered: dict[Callable[[list[Any]], object], list[Any]] | None = None
         self.readers = ReaderChoice(self._read_by)
+        self.delivering_loop: object = None
+        """The event loop, if one does, that delivers messages now, with the lock held."""
 
     @property
     def lock(self) -> threading.RLock:
@@ -253,7 +256,7 @@ class Subscriptions:
                 return None, None
             now = inbox.read_at = time.monotonic()
             inbox.left = False
-            if inbox.messages:
+            if inbox.messages and is_expired(now - inbox.messages[0][0], self.expiry):
                 self.dropped_count += inbox.drop_expired(now, self.expiry)
             return inbox, inbox.take(now) if inbox.messages else None
 
@@ -268,8 +271,8 @@ class Subscriptions:
             now = time.monotonic()
             waiting = {
                 waiter.loop if isinstance(waiter, LoopWaiter) else None
-                for inbox in self.inboxes.values()
-                for waiter in inbox.waiting
+                for inbox in list(self.inboxes.values())
+                for waiter in list(inbox.waiting)
             }
             self.readers.revise(is_shared=len(waiting) > 1 or None in waiting)
             for inbox in list(self.inboxes.values()):
