@@ -1,7 +1,8 @@
 """
 The command of benchmarks that compare asynchronous layers with channels_redis.
 
-Each figure comes from a fresh process, in one event loop; within a run the layers take turns.
+Each figure comes from a fresh process, in one event loop; within a run the layers take turns. A target says how many
+times as fast as channels_redis ours is to be; of a figure of several units the first has it.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import redis
 
 from asgi_redis.embedded import RedisServer
+from benchmarks.table import number
 
 SUBJECTS = ("ours", "channels_redis")
 HANG_SECONDS = 60.0
@@ -27,7 +29,9 @@ Figure = tuple[str, Callable[..., Awaitable[Any]], tuple[Any, ...]]
 """Units, the coroutine function that measures, and its arguments after layer and seconds."""
 
 
-def command(module: str, make_layer: MakeLayer, figures: dict[str, Figure]) -> int:
+def command(
+    module: str, make_layer: MakeLayer, figures: dict[str, Figure], targets: Mapping[str, float] | None = None
+) -> int:
     """Run the command ``python -m module``; return the exit code."""
     parser = argparse.ArgumentParser(
         prog=f"python -m {module}", description="A layer of asgi_redis.aio compared with channels_redis."
@@ -50,7 +54,7 @@ def command(module: str, make_layer: MakeLayer, figures: dict[str, Figure]) -> i
                 for subject in SUBJECTS[:: 1 if run % 2 else -1]:
                     samples[name, subject] += _in_process(module, name, subject, server.url, seconds)
     print(f"Medians of {runs} interleaved runs, {seconds} s a figure; Python {sys.version.split()[0]}.\n")
-    print(f"{'':52}{'ours':>12}{'channels_redis':>16}{'times':>8}")
+    print(f"{'':52}{'ours':>12}{'channels_redis':>16}{'times':>8}{'target':>12}")
     for name in names:
         hanging = [subject for subject in SUBJECTS if not samples[name, subject]]
         if hanging:
@@ -61,8 +65,9 @@ def command(module: str, make_layer: MakeLayer, figures: dict[str, Figure]) -> i
                 statistics.median(sample[position] for sample in samples[name, subject]) for subject in SUBJECTS
             )
             times = ours / stock if unit.endswith("/s") else stock / ours
-            digits = 0 if min(ours, stock) >= 100 else 1
-            print(f"{name + ', ' + unit:52}{ours:12,.{digits}f}{stock:16,.{digits}f}{times:8.1f}")
+            target = (targets or {}).get(name) if position == 0 else None
+            verdict = "" if target is None else f"≥ {target:g} {'yes' if times >= target else 'NO'}"
+            print(f"{name + ', ' + unit:52}{number(ours):>12}{number(stock):>16}{times:8.2f}{verdict:>12}".rstrip())
     return 0
 
 
