@@ -95,7 +95,8 @@ class PendingMessageStore:
         batch = self._batch.get()
         if batch is not None:
             messages, batch.messages = batch.messages, None
-            self._send(messages)
+            if messages:
+                self._send(messages)
 
     def send_collected(self) -> None:
         """Send the messages so far, as ``flush`` does, and go on collecting."""
@@ -104,9 +105,7 @@ class PendingMessageStore:
             messages, batch.messages = batch.messages, []
             self._send(messages)
 
-    def _send(self, messages: list[tuple[_Destination, Content]] | None) -> None:
-        if not messages:
-            return
+    def _send(self, messages: list[tuple[_Destination, Content]]) -> None:
         dropped = _send_all(messages, time.monotonic())
         if dropped:
             with self._lock:

@@ -73,6 +73,8 @@ class Route(Routable):
         """Return the consumer and the named groups of all filters, or None."""
         if message.channel.name not in self._names:
             return None
+        if not self.filters:
+            return self.consumer, {}
         found = _match_fields(self.filters, message)
         if found is None:
             return None

@@ -4,6 +4,9 @@ The slots that run consumers: threads, or greenlets under gevent's patches.
 The slots fetch their messages themselves. A free slot takes the lead: it fetches as many messages as there are free
 slots, leaves all but the first to others, passes on the lead, and runs the first itself. So a slot is free before a
 message is received, and with a single slot no message changes threads.
+
+A slot looks for work in the step in which it counts itself as free: it takes a job that waits, or else the lead. Only
+a slot that finds neither sleeps, and has to be woken.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import math
 import threading
 import time
 from collections import deque
+from enum import Enum
 from queue import SimpleQueue
 from typing import Callable, Optional
 
@@ -24,6 +28,13 @@ Job = Callable[[], None]
 # Gets the number of free slots, and whether all are free. Waits for jobs and returns up to that many, maybe none;
 # None when there will be no more.
 Fetch = Callable[[int, bool], Optional[list[Job]]]
+
+
+class _Duty(Enum):
+    """The work of a slot that is no job: to fetch jobs, or to end."""
+
+    LEAD = 1
+    END = 2
 
 
 class Pool:
@@ -50,8 +61,10 @@ class Pool:
         self._leading = False  # whether a slot fetches
         self._over = True  # whether nothing is to be fetched
         self._ended = False
-        self._wakes: SimpleQueue[None] = SimpleQueue()  # one for each job to be claimed, and one for the lead
+        self._sleeping = 0  # slots that wait for a wake; after an error in one, maybe too many, never too few
+        self._wakes: SimpleQueue[None] = SimpleQueue()
         self._settled = threading.Condition(self._lock)
+        self._is_awaited = False  # whether ``_settled`` is, or was
 
     @property
     def saturated(self) -> bool:
@@ -80,8 +93,10 @@ class Pool:
 
     def resume(self) -> None:
         """Go on fetching after ``fetch`` has raised."""
-        self._over = False
-        self._wakes.put(None)
+        with self._lock:
+            self._over = False
+            wakes = self._to_wake(1)
+        self._wake(wakes)
 
     def settle(self, deadline: float) -> bool:
         """
@@ -90,6 +105,7 @@ class Pool:
         To be called when ``fetch`` would return None.
         """
         with self._settled:
+            self._is_awaited = True
             return self._settled.wait_for(lambda: not self._leading, max(0.0, deadline - time.monotonic()))
 
     def stop(self, deadline: float) -> bool:
@@ -107,32 +123,55 @@ class Pool:
     def kill(self) -> None:
         """End free slots now, and the others after their job."""
         self._over = self._ended = True  # a thread cannot be ended from outside
-        for _ in range(self.size):
+        self._wake(self.size)
+
+    def _to_wake(self, wanted: int) -> int:
+        """Return how many of the sleeping slots to wake, and no longer count them."""
+        number = min(wanted, self._sleeping)
+        self._sleeping -= number
+        return number
+
+    def _wake(self, number: int) -> None:
+        for _ in range(number):
             self._wakes.put(None)
 
     def _run(self) -> None:
+        has_run = False  # a job, while the slot is not counted as free
         while True:
             try:
-                self._wakes.get()
+                with self._lock:
+                    if has_run:
+                        has_run = False
+                        self._busy -= 1
+                        if self._is_awaited:
+                            self._settled.notify_all()
+                    job = self._claim()
+                if job is None:
+                    self._wakes.get()
+                    continue
             except BaseException:  # a gevent.Timeout, for instance, that a consumer has started and not closed
                 logger.exception("Error in an idle slot; it goes on")
                 continue
-            job = self._claim()
+            if job is _Duty.END:
+                return
+            if job is _Duty.LEAD:
+                job = self._lead()
             if job is not None:
                 self._call(job)
+                has_run = True
                 del job  # before the slot is free: the job holds a message
-                self._done()
-            elif self._ended:
-                return
 
-    def _claim(self) -> Job | None:
-        with self._lock:
-            if self._jobs:
-                return self._jobs.popleft()
-            if self._leading or self._over:
-                return None
+    def _claim(self) -> Job | _Duty | None:
+        """Return work for a slot; None, and count the slot as sleeping, if there is none."""
+        if self._jobs:
+            return self._jobs.popleft()
+        if not (self._leading or self._over):
             self._leading = True
-        return self._lead()
+            return _Duty.LEAD
+        if self._ended:
+            return _Duty.END
+        self._sleeping += 1
+        return None
 
     def _lead(self) -> Job | None:
         """Fetch jobs; return the first of them, and leave the rest to other slots."""
@@ -146,20 +185,22 @@ class Pool:
                 jobs = self._fetch(free, free == self.size)
             except BaseException as error:  # noqa: BLE001  it is passed to on_end
                 jobs, failure = None, error
-        with self._settled:
+        with self._lock:
             if jobs:
                 self._fetched_at = time.monotonic()  # first, because ``stuck`` takes no lock
                 self._busy += len(jobs)
                 self._jobs.extend(jobs[1:])
+                wakes = self._to_wake(len(jobs))  # for the others, and for the lead
             else:
                 self._over = True
             self._leading = False
-            self._settled.notify_all()
+            if self._is_awaited:
+                self._settled.notify_all()
         if not jobs:
             self._on_end(failure)
             return None
-        for _ in jobs:
-            self._wakes.put(None)
+        if wakes:
+            self._wake(wakes)
         return jobs[0]
 
     def _call(self, job: Job) -> None:
@@ -167,19 +208,3 @@ class Pool:
             job()
         except BaseException:
             logger.exception("Error in a pool thread")
-
-    def _done(self) -> None:
-        """Count the slot as free, whatever its job has left running raises now."""
-        is_counted = False
-        while True:
-            try:
-                with self._settled:
-                    if not is_counted:
-                        self._busy -= 1
-                        is_counted = True
-                    if not self._busy:
-                        self._settled.notify_all()
-            except BaseException:  # as in the wait for a job
-                logger.exception("Error in an idle slot; it goes on")
-            else:
-                return

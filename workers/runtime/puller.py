@@ -34,6 +34,8 @@ class Puller:
 
     The job calls ``handle(channel, content)``.
 
+    ``quieted`` is whether pulling was ended.
+
     With ``burst`` it ends when the channels are empty on every server and nothing runs. It also ends, with
     ``gave_up`` true, when nothing runs and a server has not answered for ``burst_timeout`` seconds.
 
@@ -51,6 +53,7 @@ class Puller:
     ) -> None:
         self.pulled_at = time.monotonic()
         self.gave_up = False
+        self.quieted = False  # for good: a stop that comes before the start is kept
         self._reader = reader
         self._limits = limits
         self._handle = handle
@@ -58,16 +61,10 @@ class Puller:
         self._burst_timeout = burst_timeout
         self._unanswered_since: float | None = None
         self._room = threading.Event()
-        self._quieted = threading.Event()  # never cleared: a stop that comes before the start is kept
-
-    @property
-    def quieted(self) -> bool:
-        """Whether pulling was ended."""
-        return self._quieted.is_set()
 
     def quiet(self) -> None:
         """End pulling, and the receive that waits."""
-        self._quieted.set()
+        self.quieted = True
         self._room.set()
         self._reader.unblock()
         self._reader.close()
@@ -80,13 +77,12 @@ class Puller:
 
         ``idle`` is whether nothing runs.
         """
-        self._room.clear()  # first: a quiet that comes from now on is noticed by one of the next two checks
-        if self._quieted.is_set():
+        if self.quieted:
             return None
         self.pulled_at = time.monotonic()
         channels, limits = self._limits.room()
         if not channels:
-            self._room.wait(WAIT_SECONDS)
+            self._wait_for_room()
             return []
         timeout = WAIT_SECONDS
         if self._burst:
@@ -95,6 +91,11 @@ class Puller:
         if self._burst and self._burst_is_over(idle and not batch):
             return None
         return [self._job(channel, content) for channel, content in batch]
+
+    def _wait_for_room(self) -> None:
+        self._room.clear()  # first: a message that ends from now on, or a quiet, is noticed
+        if not (self.quieted or self._limits.room()[0]):
+            self._room.wait(WAIT_SECONDS)
 
     def _burst_is_over(self, idle: bool) -> bool:
         if self._reader.complete and self._reader.serving:

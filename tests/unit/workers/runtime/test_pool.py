@@ -83,14 +83,14 @@ def test_an_error_while_a_slot_is_counted_as_free_costs_no_slot(
         monkeypatch.undo()
         raise KeyboardInterrupt
 
-    def job() -> None:
-        monkeypatch.setattr(pool._settled, "notify_all", interrupted)
-
-    source.put(job)
-    eventually(lambda: "Error in an idle slot" in caplog.text)
-    source.put(*[lambda: None] * 5)
-    eventually(lambda: source.asked[-1] == (3, True))
+    gate = threading.Event()
+    source.put(gate.wait)
+    eventually(lambda: source.asked[-1] == (2, False))
     source.quiet()
+    assert not pool.stop(time.monotonic() + 0.01)
+    monkeypatch.setattr(pool._settled, "notify_all", interrupted)
+    gate.set()
+    eventually(lambda: "Error in an idle slot" in caplog.text)
     assert pool.stop(time.monotonic() + 5)
 
 
