@@ -17,7 +17,7 @@ from redis.exceptions import ConnectionError, RedisError, ResponseError, Timeout
 from asgi_redis.connection.errors import is_of_server
 from asgi_redis.connection.exchange import NoAnswer
 from asgi_redis.connection.redirection import is_refused_by_cluster
-from asgi_redis.connection.redis_py import is_unblocked
+from asgi_redis.connection.redis_py import is_unblocked, read_at_once
 from asgi_redis.connection.server import Server
 from asgi_redis.connection.take import Take, requeue_all
 from asgi_redis.exceptions import UnsupportedRedis
@@ -46,6 +46,8 @@ class BlockingPop(Take):
     """The error by which a node of a cluster has refused the pop, which may be made elsewhere or later."""
     is_ending = False
     """Whether the wait is over, and the reply is about to be read."""
+    is_ordered = False
+    """Whether other calls ask ``may_have_taken``."""
     is_asked_to_end = False
     """Whether the server was asked to end the pop, together with others."""
     _is_broken = False  # whether a reply may still come
@@ -76,6 +78,15 @@ class BlockingPop(Take):
             return True  # it ends in this moment
         return readable or self.is_ending  # in this order: is_ending is set first, then the reply is read
 
+    def has_come(self) -> bool:
+        """
+        Return whether the reply is there, without a poll; take its bytes.
+
+        Where the server is on the same CPU, it often is. Not where the pop ``is_ordered``: others could not tell that
+        it holds bytes.
+        """
+        return not self.is_ordered and read_at_once(self._connection, self._chunks)
+
     def end(self, ready: bool, timeout: float) -> None:
         """
         End the pop unless its reply is ``ready``, and read the reply.
@@ -84,6 +95,7 @@ class BlockingPop(Take):
         a thread waits for it, and puts back the message that it may take.
         """
         self._end_timeout = timeout
+        self._is_readable = ready and not self._chunks
         if not (ready or self._chunks or self._unblock(timeout)):
             self._leave()
             raise TimeoutError(f"a blocking pop at {self.server.host} does not end")
@@ -111,7 +123,7 @@ class BlockingPop(Take):
     def result(self, timeout: float | None = None) -> list[Any]:
         """Return a list of the message, or an empty list."""
         while True:
-            replies = self._replies()
+            replies = self._replies() if self._chunks else []
             postponed = bool(replies) and isinstance(replies[0], ResponseError) and is_unblocked(replies[0])
             if postponed:
                 # A server that has postponed the pop, in a CLIENT PAUSE or FAILOVER, does it when it goes on, all the
@@ -173,6 +185,8 @@ def wait_for_first(
     when a shard fails. With ``fail_fast`` the errors are returned; otherwise the first is raised, unless another
     shard has a message. After an exception the pops are to be given to ``requeue_taken``.
     """
+    if len(pops) == 1 and not others:
+        return _wait_for(pops[0], wakeup, timeout, fail_fast)
     started, failures = _start_all(pops, fail_fast)
     ready = poll([*started, wakeup, *others], 0 if failures else timeout)
     for pop in started:
@@ -194,6 +208,28 @@ def wait_for_first(
         requeue_all(pop.requeues())
         pop.taken = []
     return failures
+
+
+def _wait_for(pop: BlockingPop, wakeup: WakeupPipe, timeout: float, fail_fast: bool) -> dict[BlockingPop, RedisError]:
+    """Wait on the only shard, as ``wait_for_first`` does."""
+    try:
+        pop.start(fail_fast)
+    except RedisError as error:
+        if not fail_fast:
+            raise
+        return {pop: error}
+    ready = [pop] if pop.has_come() else poll([pop, wakeup], timeout)
+    pop.is_ending = True
+    if wakeup in ready:
+        wakeup.clear()
+    is_ready = pop in ready
+    try:
+        pop.end(is_ready, HANG_TIMEOUT_SECONDS if fail_fast or is_ready else _END_TIMEOUT_SECONDS)
+    except RedisError as error:
+        if not fail_fast:
+            raise
+        return {pop: error}
+    return {}
 
 
 def _start_all(

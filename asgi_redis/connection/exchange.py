@@ -46,6 +46,7 @@ class Exchange:
 
     generation: int | None = None
     server: Server
+    _is_readable = False  # whether a poll has just said so
 
     def __init__(self, shard: Shard, operation: Operation, server: Server | None = None) -> None:
         self.shard = shard
@@ -146,10 +147,13 @@ class Exchange:
             write_rest(self._connection, self._packed, self._sent)
 
     def _receive(self, timeout: float | None) -> None:
-        if timeout is not None and not poll([self], timeout):
-            self.server.distrust(self._connection)
-            raise NoAnswer(f"{self.server.host} has not answered within {timeout:g} s")
-        read_some(self._connection, self._chunks)
+        is_readable, self._is_readable = self._is_readable, False
+        if timeout is not None and not is_readable:
+            if not poll([self], timeout):
+                self.server.distrust(self._connection)
+                raise NoAnswer(f"{self.server.host} has not answered within {timeout:g} s")
+            is_readable = True
+        read_some(self._connection, self._chunks, is_readable)
 
     def _replies(self) -> list[Any]:
         """Return the replies that are complete, errors among them."""

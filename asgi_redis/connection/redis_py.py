@@ -26,6 +26,7 @@ from redis.exceptions import (
     TimeoutError,
 )
 
+from asgi_redis.connection import socket_io
 from asgi_redis.wire.operation import command
 
 _PING = command(b"PING")
@@ -103,8 +104,7 @@ def write_rest(connection: Any, packed: bytes, written: list[int]) -> None:
     rest: Any = packed if not written else memoryview(packed)[sum(written) :]
     try:
         while rest:
-            # One call in C, which no interruption can divide: the number of written bytes is always known.
-            written.extend(map(sock.send, (rest,)))
+            socket_io.send(sock, rest, written)
             if written[-1] == len(rest):  # nearly always
                 return
             rest = memoryview(rest)[written[-1] :]
@@ -156,7 +156,11 @@ def read_available(connection: Any) -> bytes:
     if sock is None:
         raise ConnectionError("the connection was closed")
     try:
-        data = _read_tls(sock) if isinstance(connection, SSLConnection) else os.read(sock.fileno(), _CHUNK)
+        data = (
+            socket_io.receive_tls(sock, _CHUNK)
+            if isinstance(connection, SSLConnection)
+            else os.read(sock.fileno(), _CHUNK)
+        )
     except (BlockingIOError, ssl.SSLWantReadError):
         return b""
     except OSError as error:
@@ -166,30 +170,28 @@ def read_available(connection: Any) -> bytes:
     return data
 
 
-def _read_tls(sock: Any) -> bytes:
-    timeout = sock.gettimeout()
-    sock.settimeout(0)
-    try:
-        data = bytes(sock.recv(_CHUNK))
-        while sock.pending():  # in here, where no poll sees it
-            data += sock.recv(_CHUNK)
-        return data
-    finally:
-        sock.settimeout(timeout)
-
-
 def limit_writes(connection: Any, seconds: float) -> None:
     """Limit how long a write may take. This makes the descriptor non-blocking."""
     connection._sock.settimeout(seconds)
 
 
-def read_some(connection: Any, chunks: list[bytes]) -> None:
-    """Wait for bytes, and append them to ``chunks``, past redis-py's parser."""
+def read_at_once(connection: Any, chunks: list[bytes]) -> bool:
+    """Append bytes that are there to ``chunks``; return whether there were any."""
+    sock = connection._sock
+    return sock is not None and socket_io.receive_at_once(sock, _CHUNK, chunks)
+
+
+def read_some(connection: Any, chunks: list[bytes], is_readable: bool = False) -> None:
+    """
+    Wait for bytes, and append them to ``chunks``, past redis-py's parser.
+
+    ``is_readable``: a poll has just said so.
+    """
     sock = connection._sock
     if sock is None:
         raise ConnectionError("the connection was closed")
     try:
-        chunks.extend(map(sock.recv, (_CHUNK,)))  # one call in C, as above
+        socket_io.receive(sock, _CHUNK, chunks, is_readable)
     except OSError as error:
         raise _failed(error, "reading from") from error
     if not chunks[-1]:

@@ -12,7 +12,6 @@ import contextlib
 import functools
 from collections.abc import Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from redis.exceptions import (
     AuthenticationError,
@@ -40,7 +39,6 @@ class Server(ConnectionPool):
     """The connections to one host, and the operations on them."""
 
     def __init__(self, host: Host, keeps_keys: bool = True) -> None:
-        self._client_ids: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
         self.background_replies = BackgroundReplies(f"late reply of {host}")
         self.permissions = Permissions()
         super().__init__(host, keeps_keys)
@@ -111,12 +109,12 @@ class Server(ConnectionPool):
 
     def client_id(self, connection: Any, ask: Operation, fail_fast: bool = False) -> int:
         """Return the number that Redis knows ``connection`` by; ``ask`` asks for it."""
-        client = self._client_ids.get(connection)
+        client: int | None = getattr(connection, "client_number", None)
         if client is None:
             redis_py.write(connection, ask.packed)
             if fail_fast:
                 self._await_reply(connection)
-            client = self._client_ids[connection] = int(ask.read(self.read(connection, ask)))
+            client = connection.client_number = int(ask.read(self.read(connection, ask)))
         return client
 
     def learn_permissions(self, parts: Sequence[Operation]) -> None:
@@ -130,5 +128,5 @@ class Server(ConnectionPool):
         super().after_error(connection, error)
 
     def _reconnect(self, connection: Any) -> None:
-        self._client_ids.pop(connection, None)
+        connection.client_number = None
         super()._reconnect(connection)

@@ -109,24 +109,29 @@ class Receiver:
         # Waiting takes a message that is there just as well as looking. But on several shards it would take one
         # from each, and it takes no more than one.
         call.looks = timeout <= _SHORT_WAIT_SECONDS or call.limit > 1 or call.channels.is_spread
+        passed = 0.0
         while True:
             turn = call.channels.turn()
             if call.full:
                 turn = self._without(turn, call.full)
             turn = call.policy.readable(turn)
-            received = self._unpacker.take_buffered(call, call.limit)
-            if not received and call.looks:
-                received = self._look(call, turn)
-            if received or self._is_ended(call):
-                return received
-            passed = time.monotonic() - started
-            if call.has_dropped and passed < max(timeout, FLOOD_SECONDS):
-                continue
-            if passed >= timeout:
-                return received
-            received = self._wait(call, call.policy.readable(turn), timeout - passed)
+            if call.looks:
+                received = self._unpacker.take_buffered(call, call.limit) or self._look(call, turn)
+                if received or self._is_ended(call):
+                    return received
+                passed = time.monotonic() - started
+                if call.has_dropped and passed < max(timeout, FLOOD_SECONDS):
+                    continue
+                if passed >= timeout:
+                    return received
+                turn = call.policy.readable(turn)
+            received = self._wait(call, turn, timeout - passed)
             if received:
                 return received
+            if not call.looks:
+                passed = time.monotonic() - started
+                if passed >= timeout or self._is_ended(call):
+                    return received
 
     def _without(self, turn: Turn, full: Collection[str]) -> Turn:
         left_out = {name.encode() for name in full}
@@ -217,7 +222,8 @@ class Receiver:
 
     def _wait(self, call: ReceiveCall, turn: Turn, timeout: float) -> Batch:
         """Wait for a message; return none, too, where there is a reason to look again."""
-        self._counts.write_soon()
+        if self._counts.waiting:
+            self._counts.write_soon()
         waiting = [one for one in turn if self._shards[one[0]].can_wait()]
         if len(waiting) < len(turn):
             call.looks, timeout = True, min(timeout, call.next_pause())

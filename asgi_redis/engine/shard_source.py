@@ -108,8 +108,10 @@ class ShardSource:
 
     def pop(self, call: ReceiveCall, queues: Sequence[bytes], timeout: float) -> BlockingPop:
         """Return a blocking pop, which is not started yet."""
-        wake = self.shard.server.permissions.wake() if self.shard.is_located else b""
+        server = self.shard.known_server
+        wake = b"" if server is None else server.permissions.wake()
         pop = BlockingPop(self.shard, self._operations.pop(queues, timeout, wake), self._requeue, call.generation)
+        pop.is_ordered = bool(call.channels.process_local)
         call.takes.append(pop)
         return pop
 
@@ -120,9 +122,9 @@ class ShardSource:
 
     def can_wait(self) -> bool:
         """Return whether the user may wait here at present, and not only look."""
-        if not self.shard.is_located:
+        server = self.shard.known_server
+        if server is None:
             return True  # the wait shows why
-        server = self.shard.server
         if not server.permissions.are_full:
             server.learn_permissions(self._parts_of_pop)
         return server.permissions.may_pop and (not self._moves_until or time.monotonic() >= self._moves_until)

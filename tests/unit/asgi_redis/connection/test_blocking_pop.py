@@ -110,10 +110,10 @@ class TestPop:
         read_some = exchange.read_some
         shards[1].server.release(lost := shards[1].server.checkout())
 
-        def lose_one(connection, chunks):
+        def lose_one(connection, *arguments):
             if connection is lost:
                 raise redis.exceptions.ConnectionError("lost")
-            read_some(connection, chunks)
+            read_some(connection, *arguments)
 
         monkeypatch.setattr(exchange, "read_some", lose_one)
         with caplog.at_level(logging.WARNING, "asgi_redis"):

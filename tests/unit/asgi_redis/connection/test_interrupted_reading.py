@@ -63,7 +63,7 @@ class Parsing:
         here = (frame.f_code.co_name, frame.f_lasti)
         self._times = self._times + 1 if here == self._last else 0
         self._last = here
-        return frame.f_code.co_name in ("read_some", "poll") and self._times > 3
+        return frame.f_code.co_name in ("receive", "poll") and self._times > 3
 
 
 @pytest.fixture
