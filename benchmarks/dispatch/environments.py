@@ -11,6 +11,7 @@ _PACKAGES = {
     "huey": ("huey", "redis"),
     "celery": ("celery[redis]",),
     "rq": ("rq",),
+    "bare": (),
     "channels": ("channels==4.3.2", "channels_redis==4.3.0"),
 }
 REQUIREMENTS.update({f"dispatch_{name}": (*packages, *_FOR_ALL) for name, packages in _PACKAGES.items()})

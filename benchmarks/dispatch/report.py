@@ -50,7 +50,9 @@ def _line(row: Workload, figure: str, columns: list[Subject], results: Results) 
     peers = [value for subject, value in values.items() if subject.kind == "peer" and value is not None]
     best = (min(peers) if figure in _LESS else max(peers)) if peers else None
     ratio = ours / best if ours is not None and best and figure in (RATE, "per_cpu", *_LESS) else None
-    verdicts = [_verdict(target, ours, ratio) for target in row.targets if target.figure == figure]
+    floor = next((value for subject, value in values.items() if subject.kind == "floor"), None)
+    share = ours / floor if ours is not None and floor else None
+    verdicts = [_verdict(target, ours, ratio, share) for target in row.targets if target.figure == figure]
     return [
         row.name,
         UNITS[figure],
@@ -60,7 +62,10 @@ def _line(row: Workload, figure: str, columns: list[Subject], results: Results) 
     ]
 
 
-def _verdict(target: Target, ours: float | None, ratio: float | None) -> str:
+def _verdict(target: Target, ours: float | None, ratio: float | None, share: float | None) -> str:
+    if target.share is not None:
+        reached = share is not None and share >= target.share
+        return "" if share is None else f"{share:.0%} of {target.share:.0%} {'yes' if reached else 'NO'}"
     figure, wanted = (ratio, target.factor) if target.value is None else (ours, target.value)
     if figure is None or wanted is None:
         return ""

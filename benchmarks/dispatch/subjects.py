@@ -21,7 +21,7 @@ class Subject:
     pool: str  # thread or gevent: which table
     app: str  # module of ``apps``
     command: Command
-    kind: str = "peer"  # or ours
+    kind: str = "peer"  # or ours, or floor: no worker can be faster
     most_slots: int = 1_000_000
     variables: Variables = lambda slots: {}
 
@@ -78,6 +78,10 @@ def _prefetch(slots: int) -> dict[str, str]:
     return {"dramatiq_queue_prefetch": str(max(256, 20 * slots))}
 
 
+def _bare(slots: int, port: int) -> list[str]:
+    return ["python", "-m", f"{_APPS}.bare", str(slots)]
+
+
 def _settings(consumer: str) -> Variables:
     return lambda slots: {"DJANGO_SETTINGS_MODULE": f"{_APPS}.channels", "BENCH_CONSUMER": consumer}
 
@@ -106,6 +110,7 @@ SUBJECTS = (
         most_slots=1,
         variables=_settings("async"),
     ),
+    Subject("bare", "sleep\nalone", THREAD, "bare", _bare, kind="floor"),
     Subject("ours_gevent", "ours\ngevent", GEVENT, "ours", _ours("gevent"), kind="ours"),
     Subject(
         "dramatiq_gevent", "dramatiq\n-gevent", GEVENT, "dramatiq", _dramatiq("dramatiq-gevent"), variables=_prefetch

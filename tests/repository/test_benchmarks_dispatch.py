@@ -58,6 +58,21 @@ def test_the_table_sets_ours_beside_the_best_peer():
     assert any("1.50" in line and line.endswith("≥ 2 NO") for line in _lines(ours=6000, peer=4000))
 
 
+def test_the_target_of_a_sleep_is_a_share_of_the_sleep_alone():
+    sleeps = next(workload for workload in WORKLOADS if workload.name == "sleeps 1 ms, 8 slots")
+    assert any(line.endswith("96% of 95% yes") for line in _lines(ours=960, peer=1000, workload=sleeps))
+    assert any(line.endswith("94% of 95% NO") for line in _lines(ours=940, peer=1000, workload=sleeps))
+
+
+@pytest.mark.skipif(shutil.which("taskset") is None, reason="it pins processes with Linux's taskset")
+def test_the_sleep_alone_is_measured(fresh_redis_server: RedisServer):
+    sleeps = next(workload for workload in WORKLOADS if workload.name == "sleeps 1 ms, 8 slots")
+    (bare,) = [subject for subject in sleeps.subjects() if subject.kind == "floor"]
+    cpu = min(os.sched_getaffinity(0))
+    runner = Runner({bare.environment: sys.executable}, worker_cpu=cpu, producer_cpu=cpu, seconds=0.01)
+    assert 100 < runner.measure(fresh_redis_server.port, sleeps, bare)["rate"] < 8000
+
+
 def test_of_latencies_the_table_wants_less():
     half_load = next(workload for workload in WORKLOADS if workload.half_load)
     assert any(line.endswith("≤ 5,000 yes") for line in _lines(ours=4000, peer=1, workload=half_load))
