@@ -20,7 +20,8 @@ class Permissions:
     The permissions of one shard, asked for before the first wait.
 
     ``may_pop``: the user may wait there at all. ``may_unblock``: ``CLIENT UNBLOCK`` may end a wait; otherwise the
-    wait takes ``wake`` with it. ``are_full``: both are known to be allowed.
+    wait takes ``wake`` with it. ``are_full``: both are known to be allowed. ``may_take``: so are ``ZPOPMIN`` and
+    ``TIME``, as a script has used them.
     """
 
     def __init__(self) -> None:
@@ -28,7 +29,7 @@ class Permissions:
 
     def forget(self) -> None:
         """Have the server asked before the next wait: it has refused an allowed command."""
-        self._known = self.are_full = False
+        self._known = self.are_full = self.may_take = False
         self.may_pop = True
         self.may_unblock = True
 

@@ -43,13 +43,29 @@ class ShardSource:
 
     def take(self, call: ReceiveCall, queues: Sequence[bytes], limit: int, limits: Sequence[int]) -> TakenMessages:
         """Take up to ``limit`` messages, of each queue no more than its limit."""
-        operation = self._operations.receive(queues, limit, limits)
+        one = limit == 1 and len(queues) == 1
+        taken = self._take(call, queues, limit, limits, one)
+        if one and taken.expired and not taken:
+            # The script finds the first message behind all that have expired.
+            behind = self._take(call, queues, limit, limits)
+            queue = queues[0]
+            behind.expired = {queue: taken.expired[queue] + behind.expired.get(queue, 0)}
+            return behind
+        return taken
+
+    def _take(
+        self, call: ReceiveCall, queues: Sequence[bytes], limit: int, limits: Sequence[int], one: bool = False
+    ) -> TakenMessages:
+        """Take messages where the shard is by now; ``one``: from a single queue."""
         attempt: Attempt | None = None
         while True:
             try:
-                if attempt is None:
-                    return self._take(call, operation, self._locate(call))
-                return self._take(call, operation.asking() if attempt.asks else operation, attempt.server)
+                server = self._locate(call) if attempt is None else attempt.server
+                if one and server.permissions.may_take:
+                    operation = self._operations.take_one(queues[0])
+                else:
+                    operation = self._operations.receive(queues, limit, limits)
+                return self._take_from(server, call, operation.asking() if attempt and attempt.asks else operation)
             except RedisError as error:
                 if has_partly_moved(error) and len(queues) > 1:
                     return self._take_one_by_one(call, queues, limit, limits)
@@ -71,7 +87,7 @@ class ShardSource:
                 call.hanging = {**call.hanging, likely: error}
             raise
 
-    def _take(self, call: ReceiveCall, operation: Operation, server: Server) -> TakenMessages:
+    def _take_from(self, server: Server, call: ReceiveCall, operation: Operation) -> TakenMessages:
         if call.hanging and server in call.hanging:
             raise call.hanging[server]
         take = Take(self.shard, operation, self._requeue, call.generation, server)
@@ -83,6 +99,8 @@ class ShardSource:
                 call.hanging = {**call.hanging, server: error}
             raise
         assert isinstance(taken, TakenMessages)
+        if operation.script is not None:
+            server.permissions.may_take = True
         return taken
 
     def _take_one_by_one(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from asgi_redis.wire import scripts
@@ -41,6 +41,13 @@ class ReceiveOperations:
         self._expiry_argument = number(expiry)
         self._ttl = milliseconds(expiry)
         self._receive_of_few = functools.lru_cache(maxsize=_CACHED)(self._make_receive)
+        self.take_one: Callable[[bytes], Operation] = functools.lru_cache(maxsize=_CACHED)(self._make_take_one)
+        """
+        Makes a request for the oldest message of a queue; others may wait behind an expired one.
+
+        A user must be known to be allowed ``receive``: were ``TIME`` forbidden alone, it would take a message and
+        then fail. It reads as ``TakenMessages``, and costs Redis a half to a third of that: scripts copy messages.
+        """
         self._pop_of_few = functools.lru_cache(maxsize=_CACHED)(self._make_pop)
 
     def key(self, queue: bytes) -> bytes:
@@ -71,6 +78,21 @@ class ReceiveOperations:
         if len(reply) > end:
             taken.expired = dict(zip(map(self._keys.queue_name, reply[end::2]), reply[end + 1 :: 2]))
         return taken
+
+    def _make_take_one(self, queue: bytes) -> Operation:
+        packed = command(b"ZPOPMIN", self._keys.queue(queue)) + command(b"TIME")
+        return Operation(packed, functools.partial(self._read_take_one, queue), 2)
+
+    def _read_take_one(self, queue: bytes, replies: list[Any]) -> TakenMessages:
+        popped, time = replies
+        if not popped:
+            return TakenMessages()
+        taken = _taken(queue, *popped, *time)
+        if not self.is_expired(taken):
+            return TakenMessages([taken])
+        none = TakenMessages()
+        none.expired = {queue: 1}
+        return none
 
     def probe(self) -> Operation:
         """Fails where messages cannot be taken. No channel has the name of its queue."""
@@ -130,15 +152,17 @@ def _requeue(key: bytes, member: bytes, score: bytes, ttl: bytes) -> Operation:
 
 
 def _read_pop(keys: Keys, replies: list[Any]) -> Taken | None:
-    popped, (seconds, microseconds) = replies
+    popped, time = replies
     if popped is None:
         return None
     key, member, score = popped
+    return _taken(keys.queue_name(key), member, score, *time)
+
+
+def _taken(queue: bytes, member: bytes, score: bytes | float, seconds: bytes, microseconds: bytes) -> Taken:
     now = int(seconds) + int(microseconds) / 1000000
     # RESP 3 has numbers for scores.
-    return Taken(
-        keys.queue_name(key), member, now - float(score), score if isinstance(score, bytes) else number(score)
-    )
+    return Taken(queue, member, now - float(score), score if isinstance(score, bytes) else number(score))
 
 
 def _read_wakeable_pop(keys: Keys, wake: bytes, replies: list[Any]) -> Taken | None:

@@ -120,14 +120,15 @@ def test_what_is_forbidden_while_it_waits_is_found_out(layer_for, fresh_redis_se
         assert layer.receive(["work"], block=True) == ("work", {"n": 1})
 
 
-def test_without_time_nothing_is_taken(layer_for, fresh_redis_server):
+@pytest.mark.parametrize("block", [True, False])
+def test_without_time_nothing_is_taken(layer_for, fresh_redis_server, block):
     """``TIME`` follows the pop, in one request: it would have taken the message."""
     with redis.Redis(port=fresh_redis_server.port, protocol=2) as client:
         client.execute_command("ACL", "SETUSER", "app", "on", ">pw", "~*", "&*", "+@all", "-time")
     layer_for(fresh_redis_server).send("work", {"n": 1})
     layer = layer_for(f"redis://app:pw@{fresh_redis_server.host}:{fresh_redis_server.port}/0")
     with pytest.raises(redis.exceptions.ResponseError):
-        layer.receive(["work"], block=True)
+        layer.receive(["work"], block=block)
     assert layer_for(fresh_redis_server).receive(["work"]) == ("work", {"n": 1})
 
 

@@ -32,6 +32,21 @@ def test_a_reader_counts_those_that_it_finds(layer_for, redis_server, client, pr
     assert layer.global_statistics()["messages_expired"] == 5
 
 
+@pytest.mark.parametrize("number", [1, 5])
+def test_each_look_at_one_queue_counts_them_and_finds_the_message_behind(
+    layer_for, redis_server, client, prefix, number
+):
+    layer = layer_for(redis_server)
+    for count in (1, 2, 3):
+        expire(client, prefix, "a", number)
+        assert layer.receive(["a"]) == (None, None)
+        expire(client, prefix, "b", number)
+        layer.send("b", {"n": 1})
+        assert layer.receive(["b"]) == ("b", {"n": 1})
+        counts = [layer.channel_statistics(channel)["messages_expired"] for channel in ("a", "b")]
+        assert counts == [count * number] * 2
+
+
 @pytest.mark.parametrize("shards", [1, 3])
 def test_one_that_waits_counts_them_too(layer_for, three_redis_servers, prefix, shards):
     layer = layer_for(*three_redis_servers[:shards])

@@ -35,6 +35,27 @@ def test_a_receive_reads_how_many_messages_it_has_dropped_of_which_queue(operati
     assert (taken, taken.expired) == ([Taken(b"a", b"m1", 0.0, b"17.5")], {b"a": 7})
 
 
+def test_one_message_of_one_queue_is_taken_without_a_script(operations):
+    operation = operations.take_one(b"a")
+    assert commands(operation.packed) == [[b"ZPOPMIN", b"p:a"], [b"TIME"]]
+    assert operation.replies == 2
+    taken = operation.read([[b"m", b"1700000000.5"], [b"1700000002", b"250000"]])
+    assert (taken, taken.expired) == ([Taken(b"a", b"m", 1.75, b"1700000000.5")], {})
+    assert operation.read([[b"m", 1700000000.5], [b"1700000002", b"250000"]])[0].age == 1.75, "RESP 3"
+
+
+def test_an_empty_queue_has_no_message_to_take(operations):
+    taken = operations.take_one(b"a").read([[], [b"1700000000", b"0"]])
+    assert (taken, taken.expired) == ([], {})
+
+
+@pytest.mark.parametrize(("microseconds", "expired"), [(b"0", {}), (b"1", {b"a": 1})])
+def test_one_message_that_is_older_than_the_expiry_is_dropped_and_counted(operations, microseconds, expired):
+    taken = operations.take_one(b"a").read([[b"m", b"1700000000"], [b"1700000060", microseconds]])
+    assert taken.expired == expired
+    assert len(taken) == 1 - len(expired)
+
+
 @pytest.mark.parametrize(("timeout", "asked"), [(5, b"5"), (0, b"1"), (0.0004, b"1"), (4.9999, b"5")])
 def test_a_pop_waits_whole_seconds_no_shorter_than_the_timeout_and_never_for_ever(operations, timeout, asked):
     operation = operations.pop([b"a", b"b"], timeout)
