@@ -37,6 +37,8 @@ BACKLOGS = (0, 1_000, 100_000)
 CHUNK = 500
 MEMBERS = 100
 LARGE = 1_000_000_000
+TARGETS = {"sent and received": 10, "group sends": 4, "in batches": 4, "ping-pong p50": 4}
+"""How many times as fast IPC should be, for the figures with that text in their names."""
 
 
 def main() -> int:
@@ -64,12 +66,18 @@ def main() -> int:
                 for what, figure in {**_many(layer, seconds), **_ping_pong(layer, seconds)}.items():
                     samples.setdefault(what, {}).setdefault(name, []).append(figure)
     print(f"Medians of {runs} interleaved runs, {seconds} s a figure, on one CPU; Python {sys.version.split()[0]}.\n")
-    print(f"{'':44}{'IPC':>12}{'Redis':>12}{'ratio':>8}")
+    print(f"{'':44}{'IPC':>12}{'Redis':>12}{'ratio':>8}{'target':>10}")
     for what, by_layer in samples.items():
         ipc_figure, redis_figure = (statistics.median(by_layer[name]) for name in ("IPC", "Redis"))
         faster = redis_figure / ipc_figure if "µs" in what else ipc_figure / redis_figure
-        print(f"{what:44}{ipc_figure:12,.0f}{redis_figure:12,.0f}{faster:8.1f}")
+        row = f"{what:44}{ipc_figure:12,.0f}{redis_figure:12,.0f}{faster:8.1f}{_verdict(what, faster):>10}"
+        print(row.rstrip())
     return 0
+
+
+def _verdict(what: str, faster: float) -> str:
+    factors = [factor for text, factor in TARGETS.items() if text in what]
+    return f"≥ {factors[0]} {'yes' if faster >= factors[0] else 'NO'}" if factors else ""
 
 
 @contextlib.contextmanager

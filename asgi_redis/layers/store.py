@@ -47,7 +47,8 @@ class StoreChannelLayer(BaseChannelLayer):
         refuse_await()
         if not isinstance(channel, str):
             self.valid_channel_name(channel)
-        self.check_message(message)
+        if type(message) is not dict or "__asgi_channel__" in message:
+            self.check_message(message)
         queue, capacity = self._route(channel)
         pushed = self.store.push([(queue, channel, self._encode(message), capacity)], self.expiry)[0]
         if pushed is None:
@@ -122,18 +123,24 @@ class StoreChannelLayer(BaseChannelLayer):
 
         Raises as ``send_group`` does. A name that is not valid counts as dropped, too.
         """
-        entry = self._encode(message)
-        entries = []
-        for channel in channels:
-            try:
-                queue, capacity = self._route(channel)
-            except InvalidName:
-                continue
-            entries.append((queue, channel, entry, capacity))
+        entry, route = self._encode(message), self._route
+        try:
+            entries = [
+                (queue, channel, entry, capacity) for channel in channels for queue, capacity in [route(channel)]
+            ]
+        except InvalidName:
+            valid = [channel for channel in channels if self._is_valid(channel)]
+            return len(channels) - len(valid) + self.send_to_all(valid, message)
         pushed = 0
         for start in range(0, len(entries), _CHUNK):
             pushed += self.store.push(entries[start : start + _CHUNK], self.expiry).count(True)
         return len(channels) - pushed
+
+    def _is_valid(self, channel: str) -> bool:
+        try:
+            return self.valid_channel_name(channel)
+        except InvalidName:
+            return False
 
     # Statistics and flush
 

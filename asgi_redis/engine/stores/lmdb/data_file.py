@@ -109,8 +109,10 @@ class DataFile:
         These are all of them if the map can be that large. The pages that a transaction replaces are free for the
         next but one. If it left none for the next, there would be no next.
         """
+        if records <= FEW:
+            return records
         missing = _CHANGED * records + _SPARE - self._free()
-        if records > FEW and missing > 0:
+        if missing > 0:
             self._expect(missing)
             return FEW
         return records

@@ -54,9 +54,8 @@ def members(
         end, rest = _READ_AT_ONCE, records[_READ_AT_ONCE][0]
     if not end:
         return [], None
-    names, times = zip(*records[:end])
-    return [
-        name[len(key) :].decode()
-        for name, (added, _) in zip(names, MEMBER.iter_unpack(b"".join(times)))
-        if not is_expired(at - added, group_expiry)
-    ], rest
+    names = [name for name, _ in records[:end]]
+    times = [added for added, _ in MEMBER.iter_unpack(b"".join([value for _, value in records[:end]]))]
+    if is_expired(at - min(times), group_expiry):
+        names = [name for name, added in zip(names, times) if not is_expired(at - added, group_expiry)]
+    return b"".join(names).decode().split(key.decode())[1:], rest

@@ -31,6 +31,7 @@ _SHORT = 1024  # bytes of a message that takes no more pages than are kept spare
 _ANY, _TRY_AGAIN = 1 << 62, -(1 << 62)
 _OVERHEAD = 512  # bytes that a message takes in addition to its own, at most, if its queue is new
 _PURGED_AT_ONCE = 500  # messages, so that no process waits long for the writer's lock
+_STATE_BYTES = STATE.size
 _NEW = QueueState(last=math.inf).to_bytes()
 
 
@@ -57,16 +58,16 @@ def push(
         if room == _TRY_AGAIN:
             return None
     pushed: list[bool | None] = []
-    put = txn.put
+    get, put = txn.get, txn.put
     whole = pack_message(at, 0)
     for queue, channel, message, capacity in entries:
-        room -= len(message) + _OVERHEAD
         key = queue_key(queue)
-        value = txn.get(key, _NEW)
+        value = get(key, _NEW)
         head, tail, expired, sent, refused, last, _ = unpack_state(value)
         if tail - head >= capacity or at - last > KEPT_SECONDS:
             head, expired, sent, refused = _drop_expired(txn, key, value, at, expiry, capacity)
-        addresses = value[STATE.size :] if len(value) > STATE.size else b""
+        addresses = value[_STATE_BYTES:]
+        room -= len(message) + _OVERHEAD
         if tail - head < capacity and room > 0:
             start = whole if channel == queue else _start(at, channel[len(queue) :].encode())
             put(key + tail.to_bytes(8, "big"), start + message)
@@ -87,7 +88,7 @@ def _start(at: float, local: bytes) -> bytes:
 
 
 def _make_room(data: DataFile, txn: Txn, at: float, sweeper: Sweeper, entries: Sequence[Push], ease: int) -> int:
-    needed = sum([len(message) + _OVERHEAD for _, _, message, _ in entries])
+    needed = len(entries) * _OVERHEAD + sum([len(message) for _, _, message, _ in entries])
     room = data.room(txn, needed)
     if room < needed + ease and sweeper.press(txn, at):
         return _TRY_AGAIN
