@@ -185,7 +185,7 @@ class Receiver:
         limits: Sequence[int] = ()
         call.hanging = {}
         self._unpacker.order.begin(call)
-        for number, queues in turn:
+        for number, queues in call.in_parts(turn):
             source = self._shards[number]
             if queue_limits is not None:
                 queues = queue_limits.readable(queues)

@@ -12,6 +12,10 @@ from asgi_redis import ChannelFull
 from tests.support.waiting import eventually
 
 
+def calls_of_scripts(client):
+    return client.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"]
+
+
 class TestSendAndReceive:
     @pytest.mark.parametrize("channel", ["work", "reply?abc"])
     @pytest.mark.parametrize("block", [False, True])
@@ -145,6 +149,17 @@ class TestSendAndReceive:
         layer.send("work", {})
         with pytest.raises(ChannelFull):
             layer.send("work", {})
+
+    def test_a_look_into_very_many_channels_is_made_in_parts(self, layer, client):
+        names = [f"work{number}" for number in range(12_000)]
+        layer.send("other", {})
+        before = calls_of_scripts(client)
+        assert layer.receive_batch(names, 10) == []
+        assert calls_of_scripts(client) == before + 3
+        for number in range(0, 12_000, 1_000):
+            layer.send(f"work{number}", {})
+        found = layer.receive_batch(names, 100)
+        assert sorted(found) == sorted((f"work{number}", {}) for number in range(0, 12_000, 1_000))
 
     def test_receive_many_is_the_deprecated_name_of_receive(self, layer):
         layer.send("work", {"a": 1})
