@@ -8,12 +8,13 @@ To be called in the root of the checkout, with the extra ``tests``, on Linux, wi
     python -m benchmarks.growth --only "groups.*send"  # what matches, "part: figure"
     python -m benchmarks.growth --json all.json        # keeps every round
 
-Each line is one step of one figure. It is measured in a fresh process, with fresh Redis servers on the same CPU. The
-name of a figure ends with its unit of work: a message, a member, a byte.
+Each line is one step of one figure. It is measured in a fresh process, with fresh Redis servers on the same CPU where
+they have real-time priority if that is allowed: other programs would make their commands longer. The name of a figure
+ends with its unit of work: a message, a member, a byte.
 
 each
-    The time of a unit of work: a round of calls, by the work in it. The best of some rounds, three at least, unless
-    they take long. Redis comes first on the CPU, so the time is that of the work on both sides.
+    The CPU time of both sides, client and Redis, for a unit of work: that of a round of calls, by the work in it. The
+    best of some rounds, three at least, unless they take long.
 growth
     That time, divided by that of the step before. 1 is a cost that grows as the work does; less is a cost that does
     not, spread over more work. More than 1.5 is marked with ``!``.

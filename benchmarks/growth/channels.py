@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Sequence
+from queue import SimpleQueue
 
 from asgi_redis import RedisChannelLayer
 
+from ..raw import RawConnection
 from .bench import MESSAGE, SETTINGS, Bench
 
 _CALLS = 500  # in a round
+_WAITS = 20
+_WAIT_SECONDS = 0.002
 _BYTES = 4_000_000  # of messages in a round
 _MEMBERS = 10  # of the group that gets messages of any size
 
@@ -102,29 +107,29 @@ def _one(bench: Bench, names: Sequence[str]) -> None:
 
 
 def wait(bench: Bench, channels: int) -> None:
-    _wait(bench, [f"work{number}" for number in range(channels)], pops=1, work=channels)
+    _wait(bench, [f"work{number}" for number in range(channels)], channels)
 
 
-def _wait(bench: Bench, names: Sequence[str], pops: int, work: int) -> None:
-    """Measure a blocking receive, which gets a message as soon as it waits."""
-    wanted, ended = threading.Semaphore(0), threading.Event()
-    other = bench.again()
+def _wait(bench: Bench, names: Sequence[str], work: int) -> None:
+    """Measure blocking receives that get a message when they have waited for some time."""
+    wanted: SimpleQueue[bool] = SimpleQueue()
+    entry = bench.layer.serialize(MESSAGE)
+    redis = RawConnection(bench.ports[0])
 
     def wake() -> None:
-        while wanted.acquire() and not ended.is_set():
-            other.await_waits(pops)
-            other.fill_queue(names[-1], 1)
+        while wanted.get():
+            time.sleep(_WAIT_SECONDS)
+            redis.call("ZADD", f"asgi{names[-1]}", time.time(), entry)
 
     def call() -> None:
-        wanted.release()
+        wanted.put(True)
         _, message = bench.layer.receive(names, block=True)
         assert message is not None
 
-    waking = threading.Thread(target=wake, daemon=True)
+    waking = threading.Thread(target=wake)
     waking.start()
-    bench.measure(call, work)
-    ended.set()
-    wanted.release()
+    bench.repeat(call, max(1, _WAITS // work), work)
+    wanted.put(False)
     waking.join()
 
 
@@ -148,7 +153,7 @@ def receive_from_shards(bench: Bench, shards: int) -> None:
 
 
 def wait_on_shards(bench: Bench, shards: int) -> None:
-    _wait(bench, ["work"], pops=shards, work=shards)
+    _wait(bench, ["work"], shards)
 
 
 def statistics_of_shards(bench: Bench, shards: int) -> None:

@@ -13,7 +13,7 @@ from .parts import Part
 FASTER = 1.5  # a decade of work costs more by this factor: more than noise, and more than a logarithm
 SLOW_MILLISECONDS = 10.0
 _MEGABYTE = 1_000_000
-_HEADS = ("figure", "step", "each, µs", "growth", "slowest command, ms", "Redis, MB", "client, MB")
+_HEADS = ("figure", "step", "each, µs of CPU", "growth", "slowest command, ms", "Redis, MB", "client, MB")
 
 
 class Sample(NamedTuple):

@@ -13,23 +13,26 @@ from asgi_redis.aio import RedisChannelLayer, RedisPubSubChannelLayer
 
 from .bench import MESSAGE, SETTINGS, Bench
 
-_SETTLE_SECONDS = 0.2  # until coroutines that were just started wait
+_SETTLE_SECONDS = 0.002  # until coroutines that were just started wait
+_SETTLE_SECONDS_EACH = 50e-6
 _END = {"end": True}
 
 
 def each_thread(bench: Bench, number: int) -> None:
     """Send a message to each of the waiting threads; until all have it, and wait again."""
     arrived: SimpleQueue[None] = SimpleQueue()
+    times = _times(number)
     with _waiting(bench, number, lambda: arrived.put(None)) as names:
 
         def call() -> None:
-            for name in names:
-                bench.layer.send(name, MESSAGE)
-            for _ in names:
-                arrived.get()
+            for _ in range(times):
+                for name in names:
+                    bench.layer.send(name, MESSAGE)
+                for _ in names:
+                    arrived.get()
             bench.await_waits(number)
 
-        bench.measure(call, number)
+        bench.measure(call, times * number)
 
 
 def send_beside_threads(bench: Bench, number: int) -> None:
@@ -93,7 +96,6 @@ def coroutines_pubsub_group(bench: Bench, number: int) -> None:
 
 def _coroutines(bench: Bench, layer: Any, number: int, own: bool, group: bool = False) -> None:
     loop = asyncio.new_event_loop()
-    waiting: list[asyncio.Future[Any]] = []
 
     async def make_names() -> list[str]:
         names = [await layer.new_channel() if own else f"work{position}" for position in range(number)]
@@ -103,19 +105,19 @@ def _coroutines(bench: Bench, layer: Any, number: int, own: bool, group: bool = 
 
     names = loop.run_until_complete(make_names())
 
-    async def start() -> None:
-        waiting[:] = [asyncio.ensure_future(layer.receive(name)) for name in names]
-        await asyncio.sleep(_SETTLE_SECONDS)
-
     async def deliver() -> None:
+        waiting = [asyncio.ensure_future(layer.receive(name)) for name in names]
+        await asyncio.sleep(_SETTLE_SECONDS + number * _SETTLE_SECONDS_EACH)
         if group:
             await layer.group_send("group", MESSAGE)
         else:
             await asyncio.gather(*(layer.send(name, MESSAGE) for name in names))
         await asyncio.gather(*waiting)
 
-    bench.measure(
-        lambda: loop.run_until_complete(deliver()), number, prepare=lambda: loop.run_until_complete(start())
-    )
+    bench.repeat(lambda: loop.run_until_complete(deliver()), _times(number), number)
     loop.run_until_complete(layer.close_pools())
     loop.close()
+
+
+def _times(number: int) -> int:
+    return max(1, 20 // number)
