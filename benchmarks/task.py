@@ -67,7 +67,7 @@ class Task:
 
 
 def _groups(workload: Workload) -> dict[str, list[str]]:
-    """Return the members of each group; a group differs from the one before where members change."""
+    """Return the members of each group, which differ from group to group."""
     groups = workload.chunk if workload.changed else 1
     shared = uuid.uuid4().hex
     names = [

@@ -63,20 +63,28 @@ class GroupSender:
         if not members:
             self._encoder.encode(message)  # a message that cannot be sent is an error, also for an empty group
             return 0
-        turn, dropped, left = next(self._turns), 0, tuple(members)
-        refused: list[GroupPart] = []
+        turn, left = next(self._turns), tuple(members)
+        missed: list[GroupPart] = []
         for attempt in range(len(self._shards)):
             last = attempt == len(self._shards) - 1
             left_out = yield from self._send_parts(left, (turn + attempt) % len(self._shards), last, message)
-            full = [part for part in left_out if not part.refusal]
-            refused += [part for part in left_out if part.refusal]
-            dropped += sum(len(part.channels) for part in full if last or not part.elsewhere)
-            left = tuple(name for part in full if part.elsewhere for name in part.channels)
+            again = [part for part in left_out if part.elsewhere and not part.refusal and not last]
+            missed += [part for part in left_out if part not in again] if again else left_out
+            left = tuple(name for part in again for name in part.channels)
             if not left:
                 break
+        return (yield from self.count(missed)) if missed else 0
+
+    def count(self, missed: Sequence[GroupPart]) -> Plan[int]:
+        """
+        Return how many channels did not get a message, as their queues were full.
+
+        Raises ``redis.exceptions.ResponseError`` for the queues that were refused.
+        """
+        refused = [part for part in missed if part.refusal]
         if refused:
             raise (yield from self._refusal(refused))
-        return dropped
+        return sum(len(part.channels) for part in missed)
 
     def _refusal(self, refused: Sequence[GroupPart]) -> Plan[ResponseError]:
         first, others = refused[0], f" and {len(refused) - 1} others" if len(refused) > 1 else ""

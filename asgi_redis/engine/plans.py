@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from asgi_redis.connection import Plan, Shard
 from asgi_redis.engine.codec import MessageEncoder
 from asgi_redis.engine.group_send import GroupSender
+from asgi_redis.engine.known_groups import KnownGroups
 from asgi_redis.engine.rules import CallRules
 from asgi_redis.engine.send import Sender
 from asgi_redis.exceptions import ChannelFull
@@ -35,6 +36,7 @@ class RedisPlans:
         self._groups = [GroupOperations(of_shard, rules.group_expiry) for of_shard in keys]
         self._sender = Sender(shards, keys, encoder, rules)
         self._group_sender = GroupSender(shards, keys, encoder, rules)
+        self._known_groups = KnownGroups(shards, keys, encoder, rules)
         self._rules = rules
 
     def send(self, channel: str, message: Message) -> Plan[None]:
@@ -82,10 +84,21 @@ class RedisPlans:
 
     def group_send(self, group: str, message: Message, exclude: Collection[str] = ()) -> Plan[int]:
         """Send a message to the members of a group; returns how many of them were full."""
-        self._rules.check_message(message)
+        rules, known_groups = self._rules, self._known_groups
+        rules.check_message(message)
+        rules.valid_group_name(group)
+        if exclude == ():
+            known = yield from known_groups.send(group, message)
+            if known is not None:
+                missed, number = known
+                dropped = (yield from self._group_sender.count(missed)) if missed else 0
+                rules.log_dropped(dropped, number, group)
+                return dropped
         members = yield from self.receivers(group, exclude)
+        if exclude == ():
+            known_groups.note(group, self.group_shard(group), members)
         dropped = yield from self._group_sender.send(members, message)
-        self._rules.log_dropped(dropped, len(members), group)
+        rules.log_dropped(dropped, len(members), group)
         return dropped
 
     def send_to_members(self, members: Sequence[bytes], message: Message) -> Plan[int]:

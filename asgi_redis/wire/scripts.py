@@ -41,6 +41,7 @@ def _text(name: str) -> bytes:
 SEND = Script("send")
 SEND_ONCE = Script("send_once")
 SEND_GROUP = Script("send_group")
+SEND_KNOWN_GROUP = Script("send_known_group")
 RECEIVE = Script("receive")
 REQUEUE = Script("requeue")
 GROUP_ADD = Script("group_add")

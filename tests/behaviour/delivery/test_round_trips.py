@@ -49,6 +49,17 @@ class TestRoundTrips:
         layer.send_group("chat", {"payload": "x" * 1000})
         assert 0 < proxy.round_trips <= 2
 
+    def test_a_group_send_to_the_same_few_members_takes_one_once_it_is_known(self, layer, proxy):
+        for channel in ("work", "p!a", "p!b"):
+            layer.group_add("chat", channel)
+        for most in (2, 2, 2, 1, 1):  # the third makes a script known to Redis
+            proxy.reset_counters()
+            assert layer.send_group("chat", {}) == 0
+            assert 0 < proxy.round_trips <= most
+        proxy.reset_counters()
+        layer.send_group("chat", {}, exclude=["work"])
+        assert proxy.round_trips == 2
+
     def test_a_group_sends_payload_crosses_the_line_once_for_each_mebibyte_of_entries(self, layer, proxy):
         for member in range(50):
             layer.group_add("chat", f"specific.{member}!x")

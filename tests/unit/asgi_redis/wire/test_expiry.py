@@ -43,6 +43,18 @@ def send_group(client, queue):
     return run(client, scripts.SEND_GROUP, [queue, queue + "c", queue + "g"], *SENDING, "1", "m", "", 1) == []
 
 
+def send_known_group(client, queue):
+    client.zadd(queue + "m", {"a!x": NOW})
+    keys = [queue, queue + "c", queue + "g", queue + "m"]
+    return run(client, scripts.SEND_KNOWN_GROUP, keys, *SENDING, "1", "m", "", 1, "a!x", 1, EXPIRY) == []
+
+
+def send_to_a_group_that_is_known(client, group):
+    client.zadd(group, {"second": NOW})
+    keys = [group + "q", group + "c", group + "g", group]
+    return run(client, scripts.SEND_KNOWN_GROUP, keys, *SENDING, "1", "m", "", 1, "first\nsecond", 2, EXPIRY) == 0
+
+
 def deliver_delayed(client, queue):
     client.zadd(queue + "d", {"kept": 1})
     keys = [queue + "d", queue + "w", queue, queue + "c", queue + "g"]
@@ -80,6 +92,8 @@ CALLS = (
     send,
     send_once,
     send_group,
+    send_known_group,
+    send_to_a_group_that_is_known,
     deliver_delayed,
     receive,
     receive_behind_a_flood,

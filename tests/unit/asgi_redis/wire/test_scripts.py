@@ -18,6 +18,7 @@ FRAGMENTS = {
     "_count.lua",
     "_list.lua",
     "_push.lua",
+    "_send_group.lua",
     "_start_push.lua",
     "_time.lua",
     "_trim.lua",
