@@ -87,21 +87,14 @@ class LoopTrips:
         if self._timeout == math.inf:
             os.set_blocking(self._duplicate.fileno(), False)
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether there is no request."""
-        return self._trip is None and not self._waiting
-
     def is_of(self, loop: asyncio.AbstractEventLoop | None) -> bool:
         """Return whether these are the trips of a loop."""
         return loop is self._loop
 
-    def add(self, request: Request, loop: asyncio.AbstractEventLoop | None) -> None:
-        """Carry out a request of a loop; of another loop, surrender. With the lock held."""
+    def add(self, request: Request) -> None:
+        """Carry out a request. With the lock held."""
         self._waiting.append(request)
-        if loop is not self._loop:
-            self.surrender()
-        elif self._trip is None and not self._is_due and not self._is_held:
+        if self._trip is None and not self._is_due and not self._is_held:
             self._begin()
 
     def surrender(self) -> None:
@@ -161,7 +154,7 @@ class LoopTrips:
                 return
             if self._trip is not None and time.monotonic() >= self._deadline:
                 outcomes = self._receive(is_last=True)  # the loop may be late, and not the reply
-            elif not self._is_used and self.is_idle:
+            elif not (self._is_used or self._trip or self._waiting):
                 self.surrender()
                 return
             self._is_used = False

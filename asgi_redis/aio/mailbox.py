@@ -74,8 +74,8 @@ class QueueReceiver(Closable, Protocol):
         ``fail_fast``: the waiter gets the error where no server can be reached at this time.
         """
 
-    def remove(self, waiter: MessageWaiter, interrupt: bool = False) -> None:
-        """Stop receiving for a waiter; ``interrupt`` a request that is only for it."""
+    def remove(self, waiters: Iterable[MessageWaiter], interrupt: bool = False) -> None:
+        """Stop receiving for waiters; ``interrupt`` a request that is only for them."""
 
 
 class Mailboxes:
@@ -168,7 +168,7 @@ class Mailboxes:
             self._notify(self._successors([waiter]))
         elif waiter in mailbox.waiters:
             mailbox.waiters.remove(waiter)
-            self.receiver.remove(waiter, interrupt=True)
+            self.receiver.remove([waiter], interrupt=True)
         self._tidy(waiter.channel, mailbox)
 
     def waits(self, channel: str) -> bool:
@@ -195,7 +195,7 @@ class Mailboxes:
             notified: list[MessageWaiter] = []
             expires = self._expires = time.monotonic() + self._expiry
             for channel, message in batch:
-                if len(self.by_channel) >= _MAX_CHANNELS and channel not in self.by_channel:
+                if channel not in self.by_channel and len(self.by_channel) >= _MAX_CHANNELS:
                     self.dropped_count += 1
                     continue
                 mailbox = self.by_channel[channel]
@@ -206,7 +206,7 @@ class Mailboxes:
                     self.dropped_count += 1
                 if mailbox.waiters:
                     notified.append(self._reserve(mailbox))
-            self._notify(notified)
+            self._notify(notified)  # all at once: a group's message is for many
 
     def _room(self, channel: str) -> int:
         try:
@@ -217,14 +217,14 @@ class Mailboxes:
             return 1
 
     def _reserve(self, mailbox: Mailbox) -> MessageWaiter:
-        """Reserve a message for the first waiter; return it, as it is to be notified."""
+        """Reserve a message for the first waiter; return it, for ``_notify``."""
         waiter = mailbox.waiters.popleft()
         mailbox.notified.add(waiter)
-        self.receiver.remove(waiter)
         return waiter
 
     def _notify(self, waiters: list[MessageWaiter]) -> None:
         while waiters:
+            self.receiver.remove(waiters)
             unreached = set(settle([(waiter.future, None) for waiter in waiters]))
             waiters = self._successors([waiter for waiter in waiters if waiter.future in unreached])
 
@@ -240,10 +240,10 @@ class Mailboxes:
 
     def fail(self, waiters: Sequence[MessageWaiter], error: Exception) -> None:
         """Give an error to waiters that are not notified. With the lock held."""
+        self.receiver.remove(waiters)
         for waiter in waiters:
             mailbox = self.by_channel[waiter.channel]
             mailbox.waiters.remove(waiter)
-            self.receiver.remove(waiter)
             self._tidy(waiter.channel, mailbox)
         settle(zip([waiter.future for waiter in waiters], each_its_own(error, len(waiters))))
 

@@ -42,30 +42,28 @@ class Pipeline(IOThreads[Work]):
     def submit(self, operation: Operation, future: AnyFuture) -> AnyFuture:
         """Return ``future``, which gets the result of ``operation``."""
         with self._lock:
-            if not self._can_run():
-                self.deliver(zip([future], pipeline_execute(self._server, [operation])))
-                return future
+            trips = self._trips
             loop = running_loop()
             if loop is not future.get_loop():
-                loop = None  # another thread has to carry it out, as this one may wait for it
-            trips = self._trips
-            if trips is not None and trips.is_idle and not trips.is_of(loop):
-                trips.surrender()  # a loop may have ended
-                trips = None
-            if trips is None:
-                trips = self._start_trips(loop)
-            if trips is None:
+                loop = None  # the thread has to carry it out, as this one may wait for it
+            if trips is None or not trips.is_of(loop):
+                trips = self._trips_for(loop)
+            if trips is not None:
+                trips.add((operation, future))
+            elif self._can_run():
                 self.take_over([(operation, future)])
             else:
-                trips.add((operation, future), loop)
+                self.deliver(zip([future], pipeline_execute(self._server, [operation])))
         return future
 
-    def _start_trips(self, loop: asyncio.AbstractEventLoop | None) -> LoopTrips | None:
-        if loop is None or not self._at_rest:
-            return None
-        connection = self._server.checkout_for_loop()
-        if connection is not None:
-            self._trips = LoopTrips(self, self._server, connection, loop)
+    def _trips_for(self, loop: asyncio.AbstractEventLoop | None) -> LoopTrips | None:
+        """Return the trips of a loop that has none, where the thread is not needed."""
+        if self._trips is not None:
+            self._trips.surrender()  # its loop may have ended
+        if loop is not None and self._trips is None and self._at_rest and self._can_run():
+            connection = self._server.checkout_for_loop()
+            if connection is not None:
+                self._trips = LoopTrips(self, self._server, connection, loop)
         return self._trips
 
     def is_carried_by(self, trips: LoopTrips) -> bool:

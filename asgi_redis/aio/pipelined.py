@@ -41,7 +41,7 @@ class PipelinedChannelLayer(AsyncChannelLayer):
         the message may or may not have been sent.
         """
         try:
-            await self._carry(self.layer.plans.send(channel, message))
+            await run_plan(self.layer.plans.send(channel, message), self._pipelines.queues)
         except exceptions.ChannelFull as error:
             raise ChannelFull(str(error)) from None
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
@@ -101,14 +101,14 @@ class ReceiveThread:
         if is_first or not is_serving:
             self.change()
 
-    def remove(self, waiter: MessageWaiter) -> bool:
-        """Stop receiving for a waiter; return whether it was the last one of its queue."""
-        self.new_waiters.discard(waiter)
+    def remove(self, queue: str, waiters: Iterable[MessageWaiter]) -> bool:
+        """Stop receiving for some waiters of a queue; return whether it has no others."""
+        self.new_waiters.difference_update(waiters)
         self._request = None
-        others = self.waiters[waiter.queue]
-        others.remove(waiter)
+        others = self.waiters[queue]
+        others.difference_update(waiters)
         if not others:
-            del self.waiters[waiter.queue]
+            del self.waiters[queue]
         return not others
 
     def change(self) -> None:
@@ -241,13 +241,17 @@ class ReceiveThreads:
             self.threads.append(thread)
         return thread or min(self.threads, key=lambda thread: len(thread.waiters))
 
-    def remove(self, waiter: MessageWaiter, interrupt: bool = False) -> None:
-        """Stop receiving for a waiter; ``interrupt`` a request that is only for it."""
-        thread = self.by_queue[waiter.queue]
-        if thread.remove(waiter):
-            del self.by_queue[waiter.queue]
-            if interrupt:
-                thread.change()
+    def remove(self, waiters: Iterable[MessageWaiter], interrupt: bool = False) -> None:
+        """Stop receiving for waiters; ``interrupt`` a request that is only for them."""
+        by_queue: dict[str, list[MessageWaiter]] = {}
+        for waiter in waiters:
+            by_queue.setdefault(waiter.queue, []).append(waiter)
+        for queue, some in by_queue.items():
+            thread = self.by_queue[queue]
+            if thread.remove(queue, some):
+                del self.by_queue[queue]
+                if interrupt:
+                    thread.change()
 
     def is_down(self) -> bool:
         """Whether no server is reachable, as far as is known."""

@@ -19,7 +19,7 @@ from asgi_redis.exceptions import UndecodableMessage
 from asgi_redis.process.wakeup import WakeupPipe
 from asgi_redis.wire import Taken
 from asgi_redis.wire.message import Batch, Message
-from asgi_redis.wire.names import is_channel_name
+from asgi_redis.wire.names import are_channels_of, is_channel_name
 from asgi_redis.wire.server import ping
 
 logger = logging.getLogger("asgi_redis")
@@ -141,12 +141,10 @@ def decode_entry(decoder: MessageDecoder, taken: Taken) -> tuple[str, list[str],
         return queue, [names], message, payload  # nearly always
     if isinstance(names, str):
         names = [names]
-    if not isinstance(names, list) or not names or not all(map(is_channel_name, names)):
+    if not isinstance(names, list) or not are_channels_of(queue, names):
         raise UndecodableMessage("a wrong __asgi_channel__")
     if len(names) > 1:
         names = list(dict.fromkeys(names))
-    if not all(name.startswith(queue) for name in names):
-        raise UndecodableMessage("an __asgi_channel__ of another process")
     if decoder.encode is not None and len(names) > _FEW_NAMES and sum(map(len, names)) > len(payload) // 4:
         payload = decoder.encode(message)  # or all the names would be read again for each of them
     return queue, names, message, payload

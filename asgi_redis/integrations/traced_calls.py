@@ -76,8 +76,10 @@ def _traced(method: Callable[..., Any], operation: str) -> Callable[..., Any]:
         return result
 
     async def traced_coroutine(self: Any, *arguments: Any, **named: Any) -> Any:
+        if not has_provider():
+            return await method(self, *arguments, **named)
         arguments = split(arguments, named)
-        producer = begin_sending(operation, arguments) if has_provider() else None
+        producer = begin_sending(operation, arguments)
         if producer is None:
             return await method(self, *arguments, **named)
         with producer:

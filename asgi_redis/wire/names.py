@@ -40,6 +40,22 @@ def is_channel_name(name: object) -> bool:
     )
 
 
+def are_channels_of(queue: str, names: Sequence[object]) -> bool:
+    """Return whether ``names`` are names of channels of a process-local queue."""
+    try:
+        lines = "\n".join(names)  # type: ignore[arg-type]  # a name that is no str is an error
+    except TypeError:
+        return False
+    is_right = _names_of(queue).fullmatch(lines) is not None  # one call in C
+    return is_right and lines.count("\n") == len(names) - 1 and max(map(len, names)) < _LENGTH_LIMIT  # type: ignore[arg-type]
+
+
+@functools.lru_cache(maxsize=64)
+def _names_of(queue: str) -> re.Pattern[str]:
+    name = re.escape(queue) + _CHARACTER + "*"
+    return re.compile(f"{name}(?:\n{name})*")
+
+
 def check_channel_name(name: object, receive: bool = False) -> None:
     """
     Raise ``InvalidName`` unless ``name`` is the name of a channel.

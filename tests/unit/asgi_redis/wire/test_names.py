@@ -6,6 +6,7 @@ import pytest
 
 from asgi_redis.exceptions import InvalidName
 from asgi_redis.wire.names import (
+    are_channels_of,
     check_channel_name,
     check_group_name,
     is_channel_name,
@@ -32,6 +33,20 @@ def test_any_other_name_is_refused(name):
     assert not is_channel_name(name)
     with pytest.raises(InvalidName):
         check_channel_name(name)
+
+
+def test_the_names_of_an_entry_are_channels_of_its_queue():
+    assert are_channels_of("a.b!", ["a.b!"])
+    assert are_channels_of("a.b!", ["a.b!x", "a.b!", "a.b!x"])
+
+
+@pytest.mark.parametrize(
+    "name", ["acb!x", "x!y", "work", "a.b!x!y", "a.b!\n", "a.b!x\na.b!y", "a.b!" + "n" * 96, "", None, 1]
+)
+def test_a_name_that_is_no_channel_of_the_queue_shows_among_others(name):
+    assert not are_channels_of("a.b!", [name])
+    assert not are_channels_of("a.b!", ["a.b!x", name, "a.b!y"])
+    assert not are_channels_of("a.b!", [])
 
 
 @pytest.mark.parametrize("name", [name for name in NO_CHANNELS if len(name) < 100])
