@@ -71,7 +71,7 @@ class LoopTrips:
         self._server = server
         self._connection = connection
         self._loop = loop
-        self._reader = ReplyReader()
+        self._reader = ReplyReader(pushed=False)
         self._waiting: list[Request] = []
         self._trip: RoundTrip | None = None
         self._futures: list[Awaited] = []

@@ -39,7 +39,7 @@ class RoundTrip:
         self.connection = connection
         self._server = server
         self._operations = operations
-        self._reader = reader or ReplyReader()
+        self._reader = reader or ReplyReader(pushed=False)
         self._packed = b"".join([operation.packed for operation in operations])
         self._written: list[int] = []
         self._replies: list[Any] = []

@@ -37,14 +37,14 @@ def replies(data: bytes, error: Callable[[str], Exception]) -> list[Any]:
     return [reply for kind, reply, _ in _complete(data, error) if kind != _PUSH]
 
 
-def replies_and_pushed(data: bytes, error: Callable[[str], Exception]) -> tuple[list[Any], int]:
+def replies_and_length(data: bytes, error: Callable[[str], Exception], pushed: bool) -> tuple[list[Any], int]:
     """
-    Return the replies and pushed messages, and the length of their bytes.
+    Return the replies, and the ``pushed`` messages if asked for, and a length.
 
-    Otherwise it does as ``replies`` does.
+    The length counts all bytes that were read. Otherwise it does as ``replies`` does.
     """
     found = list(_complete(data, error))
-    return [reply for _, reply, _ in found], found[-1][2] if found else 0
+    return [reply for kind, reply, _ in found if pushed or kind != _PUSH], found[-1][2] if found else 0
 
 
 def _complete(data: bytes, error: Callable[[str], Exception]) -> Iterator[tuple[int, Any, int]]:

@@ -203,6 +203,25 @@ class TestTheLoop:
 
         run(use())
 
+    def test_takes_no_pushed_message_for_a_reply(self, make_pipeline, run, client, prefix, block, open_gate):
+        pipeline = make_pipeline(protocol=3)
+
+        async def use():
+            await warm(pipeline)
+            made, tracking = (
+                thread_trips(pipeline),
+                Operation(command(b"CLIENT", b"TRACKING", b"ON", b"BCAST"), bytes),
+            )
+            assert await submit(pipeline, tracking) == b"OK"
+            waiting, later = submit(pipeline, block), submit(pipeline, echo(b"later"))
+            client.set(f"{prefix}changed", "1")  # the server tells the connection
+            open_gate()
+            assert (await waiting)[1] == b"open"
+            assert await later == b"later"
+            assert not made
+
+        run(use())
+
 
 class TestARequestWithoutAReply:
     def test_raises_and_is_not_sent_again_when_the_line_is_cut(self, pipeline, run, client, key, block):

@@ -13,12 +13,17 @@ MEANING = [[b"message", b"ch", b"\x00\r\n\xff"], "NoPermissionError", [b"a", 1],
 
 
 @pytest.fixture(params=["hiredis", "Python"])
-def reader(request, monkeypatch):
+def make_reader(request, monkeypatch):
     if request.param == "Python":
         monkeypatch.setattr(replies, "hiredis", None)
     elif replies.hiredis is None:
         pytest.skip("without hiredis")
-    return ReplyReader()
+    return ReplyReader
+
+
+@pytest.fixture
+def reader(make_reader):
+    return make_reader()
 
 
 def meaning(read):
@@ -31,6 +36,12 @@ def test_pieces_of_any_size_give_the_same_replies(reader, size):
     read = [reply for piece in pieces for reply in reader.read(piece)]
     assert meaning(read) == MEANING
     assert isinstance(read[1], NoPermissionError)
+
+
+def test_messages_that_were_pushed_can_be_left_out(make_reader):
+    reader = make_reader(pushed=False)
+    assert meaning(reader.read(WIRE + WIRE[:-9])) == [one for one in MEANING if one != [b"a", 1]] + MEANING[:2]
+    assert meaning(reader.read(WIRE[-9:])) == MEANING[-1:]
 
 
 def test_a_piece_of_a_reply_is_kept_for_the_next(reader):
