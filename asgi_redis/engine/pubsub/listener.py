@@ -145,9 +145,10 @@ class Listener(Keeper):
                 requests = list(self._requests)
                 self._requests.clear()
             link.ask(requests)
-        found = self._take(link)
-        if not ready:
-            self._is_reader_busy = found and self._reader is not None
+        if link in ready or self._answers or self._reader is None:
+            self._take(link)
+        elif not ready:
+            self._is_reader_busy = self._take(link)
 
     def _check(self, link: Link, now: float, last: float) -> None:
         """Look whether the server is right, and answers; ``last`` was the last time."""

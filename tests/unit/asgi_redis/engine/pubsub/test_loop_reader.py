@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from asgi_redis.aio import pubsub
 from asgi_redis.engine.pubsub import listener
 from asgi_redis.engine.pubsub.subscription import Inbox
 from tests.support.pubsub.loops import HELLO, run, until, waits
@@ -41,7 +42,8 @@ def deliverers(monkeypatch):
 @pytest.fixture
 def patient(monkeypatch):
     """No listening thread looks for what a busy loop has left unread."""
-    monkeypatch.setattr(listener, "_BUSY_LOOP_SECONDS", 60.0)
+    for name in ("_BUSY_LOOP_SECONDS", "_CHECK_SECONDS"):
+        monkeypatch.setattr(listener, name, 60.0)
 
 
 async def exchange(layer, channel):
@@ -119,7 +121,7 @@ def test_a_thread_does_not_wait_for_a_loop_that_is_busy(layer, patient):
     run(main())
 
 
-def test_a_loop_does_not_wait_for_another_that_is_busy(layer, patient):
+def test_loops_do_not_wait_for_one_another_while_one_is_busy(layer, patient):
     async def main(other):
         own = await layer.new_channel()
         await exchange(layer, own)
@@ -129,8 +131,13 @@ def test_a_loop_does_not_wait_for_another_that_is_busy(layer, patient):
         received = asyncio.run_coroutine_threadsafe(exchange(layer, channel), other)
         eventually(received.done)  # the loop is busy with this
         received.result()
-        await layer.send(own, HELLO)
-        assert await waiting == HELLO
+        is_served = threading.Event()
+        other.call_soon_threadsafe(is_served.wait, 10)
+        try:
+            await layer.send(own, HELLO)
+            assert await asyncio.wait_for(waiting, 5) == HELLO
+        finally:
+            is_served.set()
 
     with loop_in_thread() as other:
         run(main(other))
@@ -149,6 +156,22 @@ def test_what_a_busy_loop_leaves_unread_is_read_by_the_thread(layer, monkeypatch
             layer.layer.send(channel, HELLO)
             eventually(lambda: len(inbox.messages) == number)  # noqa: B023  the loop is busy with this
         assert await waiting == HELLO
+
+    run(main())
+
+
+def test_a_thread_goes_on_reading_for_a_loop_that_stays_busy(layer, monkeypatch):
+    """Redis would close the connection of a process that leaves too much unread."""
+    monkeypatch.setattr(listener, "_BUSY_LOOP_SECONDS", 0.5)
+
+    async def main():
+        channel = await layer.new_channel()
+        await exchange(layer, channel)
+        inbox = layer.layer.subscriptions.inboxes[channel]
+        for number in range(60):
+            layer.layer.send(channel, {"n": number, "data": "x" * (1 << 16)})
+        eventually(lambda: len(inbox.messages) == 60)  # the loop is busy with this
+        assert [(await layer.receive(channel))["n"] for _ in range(60)] == list(range(60))
 
     run(main())
 
@@ -204,6 +227,45 @@ def test_no_descriptor_is_left_behind(aio_for, fresh_redis_server):
     eventually(lambda: inbox.confirmed)
     run(exchange(layer, channel))
     assert open_descriptors() < before + 5
+
+
+def test_a_loop_forgets_connections_that_were_closed(layer):
+    """A closed connection is readable for ever, and would keep the loop busy."""
+
+    async def main():
+        before = open_descriptors()
+        channel = await layer.new_channel()
+        await exchange(layer, channel)
+        assert open_descriptors() > before
+        await layer.close()
+        await until(lambda: open_descriptors() <= before)
+
+    run(main())
+
+
+def test_a_new_channel_does_not_wait_for_a_loop_that_has_ended(layer, patient):
+    run(exchange(layer, asyncio.run(layer.new_channel())))
+    for _ in range(3):
+        run(exchange(layer, asyncio.run(asyncio.wait_for(layer.new_channel(), 3))))
+
+
+def test_a_message_that_comes_just_before_the_wait_is_not_missed(layer, monkeypatch):
+    async def main():
+        channel = await layer.new_channel()
+        inbox = layer.layer.subscriptions.inboxes[channel]
+
+        class Late(pubsub.CoroutineWaiter):
+            """Comes when the coroutine has found no message, and is not known to wait."""
+
+            def __init__(self, *arguments):
+                super().__init__(*arguments)
+                if not inbox.messages:
+                    inbox.deliver(layer.serialize(HELLO), time.monotonic())
+
+        monkeypatch.setattr(pubsub, "CoroutineWaiter", Late)
+        assert await asyncio.wait_for(layer.receive(channel), 5) == HELLO
+
+    run(main())
 
 
 def test_a_flood_does_not_stop_new_subscriptions(layer):
