@@ -59,7 +59,7 @@ class PipelinedChannelLayer(AsyncChannelLayer):
         return await self._carry(self.layer.plans.group_count(group))
 
     async def group_send(self, group: str, message: Message, exclude: Collection[str] = ()) -> int:
-        """Send as ``AsyncChannelLayer.group_send`` does, in two round trips."""
+        """Send as ``AsyncChannelLayer.group_send`` does, in one or two round trips."""
         return await self._carry(self.layer.plans.group_send(group, message, exclude))
 
     async def _carry(self, plan: Plan[T]) -> T:

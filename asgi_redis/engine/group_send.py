@@ -26,6 +26,7 @@ _CACHE_BYTES = 32 << 20
 class _Frames(NamedTuple):
     """Requests without their heads, with bytes that some add, and the longest tail."""
 
+    members: tuple[bytes, ...]
     frames: list[tuple[int, GroupFrame, bytes]]
     longest: int
 
@@ -126,10 +127,11 @@ class GroupSender:
     ) -> Iterator[Request]:
         """Check the message, then yield requests that have its bytes once for many queues."""
         head = self._encoder.head(message)
-        key = (members, turn, last, _rounded(len(head)))
+        # A hash of all the names would take longer than the look at whether they are the same.
+        key = (len(members), members[0], members[-1], turn, last, _rounded(len(head)))
         found = self._frames.get(key)
-        if found is None:
-            found = self._make_frames(*key)
+        if found is None or found.members != members:
+            found = self._make_frames(members, *key[3:])
             size = sum(len(frame.before) + len(frame.after) + len(tail) for _, frame, tail in found.frames)
             self._frames.put(key, found, size + _size(members))
         self._encoder.check(message, len(head) + found.longest)
@@ -145,7 +147,7 @@ class GroupSender:
                 some = parts.between(start, start + len(tails))
                 frames.append((parts.shard, *self._frame(some, tails, last)))
                 start += len(tails)
-        return _Frames(frames, len(self._spliceable.tail([max(members, key=len)])))
+        return _Frames(members, frames, len(self._spliceable.tail([max(members, key=len)])))
 
     def _whole_requests(
         self, members: tuple[bytes, ...], turn: int, last: bool, message: Message

@@ -25,7 +25,7 @@ NO_CHANNELS = ["", "!x", "?x", "a b", "a!b!c", "a?b!c", "a:b", "é", "n" * 100, 
 def test_a_valid_channel_name_passes_every_check(name):
     assert is_channel_name(name)
     check_channel_name(name)
-    assert members_by_queue([name.encode()]) == {queue_of(name).encode(): (name.encode(),)}
+    assert members_by_queue([name.encode()]) == {queue_of(name).encode(): [name.encode()]}
 
 
 @pytest.mark.parametrize("name", [*NO_CHANNELS, "reply?", None, b"work", 1])
@@ -53,6 +53,34 @@ def test_a_name_that_is_no_channel_of_the_queue_shows_among_others(name):
 def test_a_member_of_a_group_that_is_no_channel_name_has_no_queue(name):
     assert members_by_queue([name.encode()]) == {}
     assert list(members_by_queue([b"x!a", name.encode(), b"x!b", b"y"])) == [b"x!", b"y"]
+
+
+ALIKE = [b"p.0!a", b"p.1!b", b"p.0!c", b"p.2!d"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        *(None, b"p.3!e", b"p.3!", b"p.33!e", b"p.3e!", b"work.", b"p?3.e", b"p.3!!", b"!p.3e", b"p.3 e"),
+        *(b"", b"p!3\ne", b"p.3!e\np.4!f", b"\n\n\n\n\n", b"p.\xff!e"),
+    ],
+)
+@pytest.mark.parametrize("position", range(5))
+def test_members_are_found_by_queue_whether_their_names_are_alike_or_not(other, position):
+    members = ALIKE[:position] + ([] if other is None else [other]) + ALIKE[position:]
+    expected = {}
+    for member in members:
+        if is_channel_name(member.decode("latin-1")):
+            expected.setdefault(queue_of(member.decode()).encode(), []).append(member)
+    found = members_by_queue(members)
+    assert {queue: list(channels) for queue, channels in found.items()} == expected
+    assert list(found) == list(expected)
+
+
+def test_the_members_of_one_queue_stay_together():
+    members = [b"p!%d" % number for number in range(9)]
+    assert members_by_queue(members) == {b"p!": members}
+    assert members_by_queue([b"p!10", *members]) == {b"p!": [b"p!10", *members]}
 
 
 @pytest.mark.parametrize("name", [*CHANNELS[2:], "", "a b", "n" * 100, None])
