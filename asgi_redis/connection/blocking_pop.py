@@ -30,6 +30,7 @@ logger = logging.getLogger("asgi_redis")
 _CLIENT_ID = client_id()
 _UNBLOCK_RETRY_SECONDS = 0.02  # until an unblocking that came before its pop is repeated
 _END_TIMEOUT_SECONDS = 20.0  # of a pop, where nothing else waits
+_BACKLOG_SECONDS = 0.001  # that a message has waited, if its reader did not wait for it
 
 
 class Readable(Protocol):
@@ -82,10 +83,11 @@ class BlockingPop(Take):
         """
         Return whether the reply is there, without a poll; take its bytes.
 
-        Where the server is on the same CPU, it often is. Not where the pop ``is_ordered``: others could not tell that
-        it holds bytes.
+        It tries only where the last message had waited for its reader: there may be a backlog, and the reply is there
+        if Redis is on the same CPU. Not where the pop ``is_ordered``: others could not tell that it holds bytes.
         """
-        return not self.is_ordered and read_at_once(self._connection, self._chunks)
+        is_likely = self.server.has_backlog and not self.is_ordered
+        return is_likely and read_at_once(self._connection, self._chunks)
 
     def end(self, ready: bool, timeout: float) -> None:
         """
@@ -229,6 +231,8 @@ def _wait_for(pop: BlockingPop, wakeup: WakeupPipe, timeout: float, fail_fast: b
         if not fail_fast:
             raise
         return {pop: error}
+    taken = pop.taken
+    pop.server.has_backlog = bool(taken and taken[0].age > _BACKLOG_SECONDS)
     return {}
 
 

@@ -38,6 +38,9 @@ _KEYS_LOOKED_AT = 1000  # to find a key of another type
 class Server(ConnectionPool):
     """The connections to one host, and the operations on them."""
 
+    has_backlog = False
+    """Whether the last message from there had waited for its reader."""
+
     def __init__(self, host: Host, keeps_keys: bool = True) -> None:
         self.background_replies = BackgroundReplies(f"late reply of {host}")
         self.permissions = Permissions()
