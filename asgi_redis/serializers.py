@@ -16,6 +16,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 from typing import Any, Protocol, Union
 
 import msgpack  # type: ignore[import-untyped]  # it ships no types
@@ -201,6 +202,9 @@ def decoding(serializer: Serializer) -> tuple[Callable[[bytes], bytes], Callable
     Neither looks at the age, which callers know: Fernet's time is that of the sender's clock, which may be wrong.
     """
     if isinstance(serializer, BaseMessageSerializer):
+        if type(serializer) is MsgPackSerializer and serializer.crypter is None:
+            # The same in C: these are called for each message.
+            return itemgetter(slice(serializer.random_prefix_length, None)), msgpack.unpackb
         if type(serializer).deserialize is BaseMessageSerializer.deserialize:
             return serializer.payload, serializer.from_bytes
         serializer = copy.copy(serializer)

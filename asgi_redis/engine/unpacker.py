@@ -59,7 +59,7 @@ class Unpacker:
     def unpack(self, call: ReceiveCall) -> Batch:
         """Return the messages that a call has taken, and buffer the rest for others."""
         received: Batch = []
-        alone, has_buffered = self._is_alone(call), False
+        alone, has_buffered = not call.is_registered or self._is_alone(call), False
         for take in call.takes:
             entries = take.taken or []
             position = 0
@@ -80,7 +80,8 @@ class Unpacker:
                 shared = SharedMessage(queue, channels, payload, self.message, expires, message)
                 self.buffer.put(shared, float(one.score), entries, position)
                 has_buffered = True
-        self.order.end(call)
+        if call.is_registered:
+            self.order.end(call)
         if has_buffered:
             received += self.take_buffered(call, call.limit - len(received))
             if self.buffer.queues:
@@ -89,7 +90,7 @@ class Unpacker:
 
     def _is_alone(self, call: ReceiveCall) -> bool:
         """Return whether no other call may hold earlier messages of the same queues."""
-        if not call.is_registered or self.order.is_alone():
+        if self.order.is_alone():
             return True
         if self.order.have_waiting(call):
             _let_replies_come(call)

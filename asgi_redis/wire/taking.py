@@ -88,8 +88,8 @@ class ReceiveOperations:
         if not popped:
             return TakenMessages()
         taken = _taken(queue, *popped, *time)
-        if not self.is_expired(taken):
-            return TakenMessages([taken])
+        if not is_expired(taken.age, self._expiry):
+            return TakenMessages((taken,))
         none = TakenMessages()
         none.expired = {queue: 1}
         return none
