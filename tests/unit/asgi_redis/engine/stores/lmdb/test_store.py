@@ -137,6 +137,13 @@ class TestGroups:
         store.group_add("g", "b", 60)
         assert store.group_channels("g", 60) == ["b"]
 
+    def test_a_member_may_have_the_name_that_its_key_begins_with(self, store):
+        names = ["groom", "g", "room", "x.groom"]
+        for group in ("room", "roo", "rooms"):
+            for name in names:
+                store.group_add(group, name, 60)
+        assert store.group_channels("room", 60) == sorted(names)
+
     def test_a_large_group_is_read_in_pieces(self, store, monkeypatch):
         """Others get their turn in between."""
         monkeypatch.setattr(groups, "_READ_AT_ONCE", 10)
