@@ -53,6 +53,16 @@ class Runner:
             return {"error": str(error)}
         return {name: figures[name] for name in workload.figures}
 
+    @contextlib.contextmanager
+    def idle(self, port: int, subject: Subject, slots: int) -> Iterator[int]:
+        """Run a worker that has done all its work, some messages; its session has no other processes."""
+        workload = Workload("idle", slots)
+        with self._order(port, workload, LEAST) as (answer, variables):
+            self._produce(subject, variables, LEAST)
+            with self._worker(port, workload, subject, variables) as worker:
+                _wait_for(answer, worker)
+                yield worker.pid
+
     def _first_rate(self, port: int, workload: Workload, subject: Subject) -> float:
         rate = self._filled(port, workload, subject, PROBE * (1 + workload.slots // 50))["rate"]
         if workload.half_load:
