@@ -7,14 +7,15 @@ What a process costs before it works: the time of imports, and the memory of an 
 
 It makes the virtual environments of ``benchmarks.dispatch``, and starts a Redis on a free port.
 
-Imports: milliseconds in a fresh interpreter that has imported ``redis``, which nobody who uses Redis can save. The
+Imports: milliseconds in a fresh interpreter that has imported ``redis``, which no user of Redis can save. The
 statements take turns; bytecode is in the cache, as in every start but the first. Memory: a worker with eight threads
-or greenlets, as its users start it, after some hundred messages; all its processes together, in megabytes. RSS counts the
-pages that processes share in each of them, PSS once.
+or greenlets, as its users start it, after some hundred messages; all its processes together, in megabytes. RSS counts
+the pages that processes share in each of them, PSS once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import statistics
@@ -52,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     environments.make({one.environment for one in SUBJECTS} if "memory" in parts else {"dispatch_ours"})
     samples: dict[str, dict[str, list[float]]] = {}
     if "imports" in parts:
-        samples["imports"] = _imports(environments.python["dispatch_ours"], rounds)
+        samples["imports"] = import_times(environments.python["dispatch_ours"], rounds)
     if "memory" in parts:
         samples.update(_memory(environments, min(rounds, 3)))
     if arguments.json:
@@ -63,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _imports(python: str, rounds: int) -> dict[str, list[float]]:
+def import_times(python: str, rounds: int) -> dict[str, list[float]]:
     """Return milliseconds by statement; a round that fills the caches does not count."""
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     variables["PYTHONPATH"] = str(ROOT)
@@ -101,11 +102,14 @@ def memory_of_session(session: int) -> dict[str, float]:
     """Return the megabytes of all processes of a session: ``Rss`` and ``Pss``."""
     total = {"Rss": 0.0, "Pss": 0.0}
     for directory in Path("/proc").iterdir():
-        if directory.name.isdecimal() and os.getsid(int(directory.name)) == session:
-            for line in (directory / "smaps_rollup").read_text().splitlines()[1:]:
-                name, _, value = line.partition(":")
-                if name in total:
-                    total[name] += int(value.split()[0]) / 1024
+        if not directory.name.isdecimal():
+            continue
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):  # it has ended meanwhile
+            if os.getsid(int(directory.name)) == session:
+                for line in (directory / "smaps_rollup").read_text().splitlines()[1:]:
+                    name, _, value = line.partition(":")
+                    if name in total:
+                        total[name] += int(value.split()[0]) / 1024
     return total
 
 
