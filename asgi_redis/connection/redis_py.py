@@ -27,6 +27,7 @@ from redis.exceptions import (
 )
 
 from asgi_redis.connection import socket_io
+from asgi_redis.process.wakeup import poll
 from asgi_redis.wire.operation import command
 
 _PING = command(b"PING")
@@ -88,11 +89,7 @@ def descriptor(connection: Any) -> int:
 
 
 def write(connection: Any, packed: bytes) -> None:
-    """
-    Write a request. Raises ``Unsent`` when Redis has certainly seen no byte of it.
-
-    redis-py does not tell how much was written, and closes the connection where an interruption comes in between.
-    """
+    """Write a request. Raises ``Unsent`` when Redis has certainly seen no byte of it."""
     write_rest(connection, packed, [])
 
 
@@ -131,23 +128,12 @@ def _failed(error: OSError, doing: str) -> RedisError:
 
 def has_reply(connection: Any, timeout: float) -> bool:
     """Return whether the first bytes of a reply come within ``timeout`` seconds."""
-    return bool(connection.can_read(timeout))
+    return bool(poll([connection._sock], timeout))
 
 
-def read(connection: Any, number: int = 1) -> Any:
-    """Return a reply, or a list of several, or raise the first error reply of them."""
-    if number == 1:
-        return connection.read_response(disable_decoding=True, disconnect_on_error=False)
-    replies: list[Any] = []
-    refused: ResponseError | None = None
-    for _ in range(number):
-        try:
-            replies.append(connection.read_response(disable_decoding=True, disconnect_on_error=False))
-        except ResponseError as error:
-            refused = refused or error
-    if refused is not None:
-        raise refused
-    return replies
+def read(connection: Any) -> Any:
+    """Return a reply, or raise the error reply."""
+    return connection.read_response(disable_decoding=True, disconnect_on_error=False)
 
 
 def read_available(connection: Any) -> bytes:
@@ -179,6 +165,20 @@ def read_at_once(connection: Any, chunks: list[bytes]) -> bool:
     """Append bytes that are there to ``chunks``; return whether there were any."""
     sock = connection._sock
     return sock is not None and socket_io.receive_at_once(sock, _CHUNK, chunks)
+
+
+def receive(connection: Any) -> bytes:
+    """Wait for bytes, and return them, past redis-py's parser."""
+    sock = connection._sock
+    if sock is None:
+        raise ConnectionError("the connection was closed")
+    try:
+        data: bytes = sock.recv(_CHUNK)
+    except OSError as error:
+        raise _failed(error, "reading from") from error
+    if not data:
+        raise ConnectionError("Connection closed by server.")
+    return data
 
 
 def read_some(connection: Any, chunks: list[bytes], is_readable: bool = False) -> None:

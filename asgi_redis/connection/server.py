@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from redis.exceptions import (
     AuthenticationError,
@@ -27,12 +27,15 @@ from asgi_redis.connection.errors import explain, wrong_type_error
 from asgi_redis.connection.host import Host
 from asgi_redis.connection.permissions import Permissions
 from asgi_redis.connection.pool import ConnectionPool
+from asgi_redis.connection.replies import ReplyReader
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS, BackgroundReplies
 from asgi_redis.wire.operation import Operation
 from asgi_redis.wire.server import types
 
 _KEYS_LOOKED_AT = 1000  # to find a key of another type
+_EXPLAINED = (ResponseError, AuthenticationError)
+_SENT = b":1\r\n"  # the reply to nearly every send needs no parser
 
 
 class Server(ConnectionPool):
@@ -77,18 +80,24 @@ class Server(ConnectionPool):
 
     def read(self, connection: Any, operation: Operation) -> Any:
         """Return the reply to an operation that was sent, or the list of its replies."""
-        try:
-            try:
-                return redis_py.read(connection, operation.replies)
-            except NoScriptError:
-                # Redis has run nothing: asking again cannot repeat anything.
-                redis_py.write(connection, operation.with_text())
-                return redis_py.read(connection, operation.replies)
-        except (ResponseError, AuthenticationError) as error:
-            explained = self.explain(error)
-            if explained is error:
-                raise
-            raise explained from error
+        data, number = redis_py.receive(connection), operation.replies
+        if data == _SENT and number == 1:
+            return 1
+        replies = _read_replies(connection, data, number)
+        if any(isinstance(reply, NoScriptError) for reply in replies):
+            # Redis has run nothing: asking again cannot repeat anything.
+            redis_py.write(connection, operation.with_text())
+            replies = _read_replies(connection, redis_py.receive(connection), number)
+        for reply in replies:
+            if isinstance(reply, RedisError):
+                self._raise(reply)
+        return replies[0] if number == 1 else replies
+
+    def _raise(self, error: RedisError) -> NoReturn:
+        explained = self.explain(error) if isinstance(error, _EXPLAINED) else error
+        if explained is error:
+            raise error
+        raise explained from error
 
     def explain(self, error: Exception) -> Exception:
         """Return the error that callers get for an error reply; mostly the same."""
@@ -133,3 +142,16 @@ class Server(ConnectionPool):
     def _reconnect(self, connection: Any) -> None:
         connection.client_number = None
         super()._reconnect(connection)
+
+
+def _read_replies(connection: Any, data: bytes, number: int) -> list[Any]:
+    """Return ``number`` replies, errors among them, which begin with ``data``."""
+    reader, pieces, replies = ReplyReader(pushed=False), [data], []
+    while True:
+        if data.endswith(b"\n"):  # as the last reply does, and hardly any other part of a large one
+            replies += reader.read(b"".join(pieces))
+            if len(replies) >= number:
+                return replies
+            pieces = []
+        data = redis_py.receive(connection)
+        pieces.append(data)

@@ -10,6 +10,8 @@ from asgi_redis.exceptions import InvalidMessage, MessageTooLarge, UndecodableMe
 from asgi_redis.serializers import Serializer, decoding, encoding, spliceable
 from asgi_redis.wire.message import Batch, Message
 
+_FLAT = {str, bytes, int, float, bool, type(None)}  # types of values that have no keys
+
 
 class MessageEncoder:
     """
@@ -161,6 +163,12 @@ def _ignore(channel: str | None) -> None:
 
 def has_only_str_keys(value: Any) -> bool:
     """Return whether all the keys of ``value`` are str, however deep."""
+    if type(value) is dict:
+        for key, item in value.items():
+            if type(key) is not str or type(item) not in _FLAT:
+                break
+        else:
+            return True  # the usual case, decided quickly
     try:
         return _has_only_str_keys(value)
     except RecursionError:

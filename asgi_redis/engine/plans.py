@@ -15,7 +15,6 @@ from asgi_redis.engine.group_send import GroupSender
 from asgi_redis.engine.known_groups import KnownGroups
 from asgi_redis.engine.rules import CallRules
 from asgi_redis.engine.send import Sender
-from asgi_redis.exceptions import ChannelFull
 from asgi_redis.integrations.traced_calls import traced_attempts
 from asgi_redis.wire import GroupOperations, Keys, Witness, shard_of
 from asgi_redis.wire.message import Message
@@ -41,12 +40,7 @@ class RedisPlans:
 
     def send(self, channel: str, message: Message) -> Plan[None]:
         """Send a message to a channel. Raises ``ChannelFull``."""
-        rules = self._rules
-        if not isinstance(channel, str):
-            rules.valid_channel_name(channel)
-        rules.check_message(message)
-        if not (yield from self._sender.send(channel, message)):
-            raise self._full(channel)
+        return self._sender.send(channel, message)
 
     @traced_attempts
     def once(self, channel: str, message: Message, witness: Witness) -> Callable[[], Plan[None]]:
@@ -58,13 +52,9 @@ class RedisPlans:
 
         def attempt() -> Plan[None]:
             if not (yield from sending.attempt()):
-                raise self._full(channel)
+                raise self._sender.full(channel)
 
         return attempt
-
-    def _full(self, channel: str) -> ChannelFull:
-        rules = self._rules
-        return rules.ChannelFull(f"channel {channel} holds {rules.get_capacity(channel)} messages, its capacity")
 
     def group_add(self, group: str, channel: str) -> Plan[None]:
         """Add a channel to a group, or renew its membership."""

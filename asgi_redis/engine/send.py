@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from asgi_redis.connection import Plan, Shard, is_unsent
 from asgi_redis.engine.codec import MessageEncoder
 from asgi_redis.engine.rules import CallRules
+from asgi_redis.exceptions import ChannelFull
 from asgi_redis.wire import Keys, SendOperations, Witness
 from asgi_redis.wire.message import Message
 from asgi_redis.wire.names import queue_of, shares
@@ -97,19 +98,29 @@ class Sender:
         # Of the many process-local channels of one process, which come once each, only the queue comes again.
         self._routes_to = functools.lru_cache(maxsize=_NAMES)(self._make_routes)
 
-    def send(self, channel: str, message: Message) -> Plan[bool]:
-        """Return whether the message was sent; False: all shards of the channel are full."""
+    def send(self, channel: str, message: Message) -> Plan[None]:
+        """Send a message to a channel. Raises ``ChannelFull``."""
+        rules = self._rules
+        if not isinstance(channel, str):
+            rules.valid_channel_name(channel)
+        rules.check_message(message)
         routes = self._routes(channel)
         entry = self._encode(channel, message)
-        last = len(routes) - 1
-        turn = next(self._turns) if last else 0
-        for attempt in range(last + 1):
-            route = routes[(turn + attempt) % (last + 1)]
-            head = route.head if attempt < last else route.last_head
-            sent = yield [(route.shard, route.operations.send(head, entry))]
+        if len(routes) > 1:
+            turn = next(self._turns) % len(routes)
+            routes = [*routes[turn:], *routes[:turn]]
+        last = routes[-1]
+        for route in routes:
+            head = route.last_head if route is last else route.head
+            sent = yield [(route.shard, SendOperations.send(head, entry))]
             if sent[0]:
-                return True
-        return False
+                return
+        raise self.full(channel)
+
+    def full(self, channel: str) -> ChannelFull:
+        """Return the error of a send to a full channel."""
+        rules = self._rules
+        return rules.ChannelFull(f"channel {channel} holds {rules.get_capacity(channel)} messages, its capacity")
 
     def once(self, channel: str, message: Message, witness: Witness) -> OnceSend:
         """Return a send that may be repeated."""

@@ -45,7 +45,8 @@ class SendOperations:
         arguments = (b"%d" % capacity, *self._arguments, b"1" if count_full else b"0")
         return script_head(scripts.SEND, keys, arguments, more=1)
 
-    def send(self, head: bytes, entry: bytes) -> Operation:
+    @staticmethod
+    def send(head: bytes, entry: bytes) -> Operation:
         """Reads as whether the message was sent; False: the channel is full."""
         # In one piece: of a message of megabytes each copy takes as long as hundreds of small messages.
         return Operation(b"".join((head, b"$%d\r\n" % len(entry), entry, b"\r\n")), bool, 1, scripts.SEND)

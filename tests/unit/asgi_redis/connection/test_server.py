@@ -10,6 +10,7 @@ import time
 import pytest
 import redis
 
+from asgi_redis.connection import redis_py
 from asgi_redis.wire import Operation
 from asgi_redis.wire.operation import command
 from tests.support.servers import pause, resume
@@ -44,6 +45,12 @@ class TestExecute:
 
         in_threads(ask, range(8))
 
+    @pytest.mark.parametrize("text", [b"x" * 1_000_000, b"line\r\n" * 30_000])
+    def test_a_reply_that_comes_in_pieces_is_put_together(self, shard, text):
+        assert shard.execute(echo(text)) == text
+        both = Operation(command(b"ECHO", text) + command(b"ECHO", b"next"), list, 2)
+        assert shard.execute(both) == [text, b"next"]
+
     def test_an_error_that_is_a_reply_leaves_the_connection_in_use(self, shard):
         connected = shard.execute(Operation(command(b"CLIENT", b"ID"), int))
         with pytest.raises(redis.exceptions.ResponseError):
@@ -68,7 +75,7 @@ class TestExecute:
             raise Timeout
 
         with monkeypatch.context() as patch:
-            patch.setattr(connection, "read_response", interrupted)
+            patch.setattr(redis_py, "receive", interrupted)
             with pytest.raises(Timeout):
                 shard.execute(echo(b"first"))
         assert shard.execute(echo(b"second")) == b"second"
