@@ -79,7 +79,7 @@ class Picture:
         after = _column(len(COLUMNS))
         self._text(after + _RATIO - _GAP, base, number(row.ratio), "end strong")
         if row.verdicts:
-            missed = not all(verdict.reached for verdict in row.verdicts)
+            missed = not row.verdicts[0].reached  # that of the ratio before it
             goal = row.verdicts[0].text.rsplit(" ", 1)[0]
             text = f"{goal} {'✗' if missed else '✓'}"
             self._text(after + _RATIO + _TARGET - _GAP, base, text, "end missed" if missed else "end soft")

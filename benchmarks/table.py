@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .results import Results
 from .subjects import BY_KEY, SUBJECTS
-from .workloads import IDLE, P50, P99, RATE, Target, Workload
+from .workloads import IDLE, P50, P99, RATE, REDIS_CPU, Target, Workload
 
 COLUMNS = tuple(subject for subject in SUBJECTS if subject.kind != "floor")
 FLOORS = tuple(subject for subject in SUBJECTS if subject.kind == "floor")
@@ -44,23 +44,26 @@ def _row(workload: Workload, figure: str, results: Results) -> Row:
     less_is_better = figure != RATE
     best = (min(peers) if less_is_better else max(peers)) if peers else None
     targets = () if figure in (P99, IDLE) else workload.targets
-    verdicts = []
-    for target in targets:
-        ratio = _ratio(values[OURS], best if target.against == "best" else values[target.against])
-        if ratio is not None:
-            verdicts.append(_verdict(target, ratio, less_is_better))
-    return Row(workload.name, UNITS[figure], values, _ratio(values[OURS], best), tuple(verdicts))
+    verdicts = [_verdict(target, workload, figure, best, results) for target in targets]
+    return Row(workload.name, UNITS[figure], values, _ratio(values[OURS], best), tuple(filter(None, verdicts)))
 
 
 def _ratio(ours: float | None, theirs: float | None) -> float | None:
     return ours / theirs if ours is not None and theirs else None
 
 
-def _verdict(target: Target, ratio: float, less_is_better: bool) -> Verdict:
-    reached = ratio <= target.factor if less_is_better else ratio >= target.factor
-    text = f"{'≤' if less_is_better else '≥'} {target.factor:g} {'yes' if reached else 'NO'}"
+def _verdict(target: Target, workload: Workload, figure: str, best: float | None, results: Results) -> Verdict | None:
+    figure = REDIS_CPU if target.of_redis else figure
+    theirs = best if target.against == "best" else results.median(workload, target.against, figure)
+    ratio = _ratio(results.median(workload, OURS, figure), theirs)
+    if ratio is None:
+        return None
+    reached = ratio >= target.factor if figure == RATE else ratio <= target.factor
+    text = f"{'≥' if figure == RATE else '≤'} {target.factor:g} {'yes' if reached else 'NO'}"
     if target.against != "best":
-        text = f"{BY_KEY[target.against].short.split()[-1]} x {number(ratio)} {text}"
+        subject = BY_KEY[target.against]
+        name = subject.short.split()[-1] if subject.short else subject.title
+        text = f"{'Redis CPU, ' if target.of_redis else ''}{name} x {number(ratio)} {text}"
     return Verdict(text, reached)
 
 
