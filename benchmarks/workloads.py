@@ -79,7 +79,7 @@ WORKLOADS = (
     Workload("receive 100 B, not blocking", "receive", targets=_best(1.8)),
     Workload("receive 10 KB, not blocking", "receive", size=LARGE),
     Workload("receive 100 B, encrypted", "receive", encrypted=True),
-    Workload("receive 10 KB, encrypted", "receive", size=LARGE, encrypted=True),
+    Workload("receive 10 KB, encrypted", "receive", size=LARGE, encrypted=True, targets=_best(1.5)),
     Workload("receive 100 B, 8 threads", "receive", threads=8),
     Workload("receive 100 B, blocking", "receive", block=True),
     Workload("group send, 1 member", "group_send", members=1, targets=_best(2)),
@@ -103,6 +103,6 @@ WORKLOADS = (
         own_prefixes=False,
         targets=_best(3),
     ),
-    Workload("ping-pong, 2 processes", "ping_pong", block=True, targets=_best(0.5)),
+    Workload("ping-pong, 2 processes", "ping_pong", block=True, targets=_best(0.45)),
     Workload("idle, blocked in receive", "idle", block=True),
 )

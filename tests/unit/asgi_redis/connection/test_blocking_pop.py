@@ -226,3 +226,17 @@ class TestUnblocking:
             readers.join()
         received += queued(shards, operations, key)
         assert sorted(received) == sent
+
+
+def test_a_message_that_had_waited_shows_that_there_may_be_a_backlog(layer_for, redis_server, prefix):
+    layer = layer_for(redis_server)
+    with redis.Redis(port=redis_server.port, protocol=2) as client:
+        for number in range(3):
+            client.zadd(f"{prefix}work", {layer.serialize({"n": number}): time.time() - 5 + number})
+    server = layer._shards[0].server
+    assert not server.has_backlog
+    for number in range(3):
+        assert layer.receive(["work"], block=True) == ("work", {"n": number})
+        assert server.has_backlog
+    assert layer.receive_batch(["work"], 1, timeout=0.1) == []
+    assert not server.has_backlog
