@@ -81,11 +81,19 @@ class LoopTrips:
         self._must_surrender = False
         self._timeout = math.inf if connection.socket_timeout is None else connection.socket_timeout
         self._deadline = math.inf
-        self._timer = loop.call_later(_LOOK_SECONDS, self._look_at_time)
+        self._timer: asyncio.TimerHandle | None = None
         self._duplicate = Duplicate(descriptor(connection))
-        loop.add_reader(self._duplicate, self._readable)
-        if self._timeout == math.inf:
-            os.set_blocking(self._duplicate.fileno(), False)
+
+    def watch(self) -> None:
+        """Have the loop poll the connection. With the lock held."""
+        self._is_held = True
+        try:
+            self._loop.add_reader(self._duplicate, self._readable)
+            self._timer = self._loop.call_later(_LOOK_SECONDS, self._look_at_time)
+            if self._timeout == math.inf:
+                os.set_blocking(self._duplicate.fileno(), False)
+        finally:
+            self._let_go()
 
     def is_of(self, loop: asyncio.AbstractEventLoop | None) -> bool:
         """Return whether these are the trips of a loop."""
@@ -117,13 +125,17 @@ class LoopTrips:
         try:
             self._loop.call_soon_threadsafe(self._detach)
         except RuntimeError:  # closed, and no longer watching
-            self._timer.cancel()
+            self._end_timer()
 
     def _detach(self) -> None:
         """Leave the loop, in the loop."""
-        self._timer.cancel()
+        self._end_timer()
         self._loop.remove_reader(self._duplicate)
         self._loop.remove_writer(self._duplicate)
+
+    def _end_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
     # Called by the loop
 

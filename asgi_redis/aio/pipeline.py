@@ -63,8 +63,20 @@ class Pipeline(IOThreads[Work]):
         if loop is not None and self._trips is None and self._at_rest and self._can_run():
             connection = self._server.checkout_for_loop()
             if connection is not None:
-                self._trips = LoopTrips(self, self._server, connection, loop)
+                self._lend(connection, loop)
         return self._trips
+
+    def _lend(self, connection: Any, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            trips = LoopTrips(self, self._server, connection, loop)
+        except OSError:  # there may be no more descriptors
+            self._server.release(connection)
+            return
+        if self._trips is not None or not self._at_rest:  # the garbage collector has made a request meanwhile
+            self._server.release(connection)
+            return
+        self._trips = trips
+        trips.watch()
 
     def is_carried_by(self, trips: LoopTrips) -> bool:
         """Return whether they have not surrendered. With the lock held."""

@@ -222,6 +222,41 @@ class TestTheLoop:
 
         run(use())
 
+    def test_needs_a_descriptor_more_or_else_the_thread(self, pipeline, run, monkeypatch):
+        def fail(number):
+            raise OSError("Too many open files")
+
+        monkeypatch.setattr(loop_trips, "Duplicate", fail)
+
+        async def use():
+            for number in range(20):
+                assert await submit(pipeline, echo(b"%d" % number)) == b"%d" % number
+            assert pipeline._trips is None
+            assert len(pipeline.server._idle) == 1
+
+        run(use())
+
+    def test_begins_once_when_the_collector_makes_a_request_meanwhile(self, pipeline, run, key, monkeypatch):
+        asked, make_reader = [], loop_trips.ReplyReader
+
+        def ask_and_make_reader(**options):
+            if not asked and pipeline._at_rest:
+                asked.append(None)
+                asked[0] = submit(pipeline, rpush(key, b"1"))
+            return make_reader(**options)
+
+        for connection in [pipeline.server.checkout() for _ in range(3)]:
+            pipeline.server.release(connection)
+
+        async def use():
+            monkeypatch.setattr(loop_trips, "ReplyReader", ask_and_make_reader)
+            while not asked:
+                await submit(pipeline, echo(b"x"))
+            assert await asked[0] == 1
+            assert await submit(pipeline, rpush(key, b"2")) == 2
+
+        run(use())
+
 
 class TestARequestWithoutAReply:
     def test_raises_and_is_not_sent_again_when_the_line_is_cut(self, pipeline, run, client, key, block):
