@@ -8,8 +8,8 @@ To be called in the root of the checkout, with the extra ``tests``, on Linux, wi
     python -m benchmarks.growth --only "groups.*send"  # what matches, "part: figure"
     python -m benchmarks.growth --json all.json        # keeps every round
 
-Each line is one step of one figure. It is measured in a fresh process, with fresh Redis servers on the same CPU where
-they have real-time priority if that is allowed: other programs would make their commands longer. The name of a figure
+Each line is one step of one figure. It is measured in a fresh process, with fresh Redis servers on the same CPU. They
+have the highest priority if that is allowed: other programs would make their commands longer. The name of a figure
 ends with its unit of work: a message, a member, a byte.
 
 each
