@@ -15,7 +15,8 @@ from .bench import MESSAGE, SETTINGS, Bench
 
 _CALLS = 500  # in a round
 _WAITS = 20
-_WAIT_SECONDS = 0.002
+_WAIT_SECONDS = 0.002  # until a receive that was just called waits
+_WAIT_SECONDS_EACH = 10e-6
 _BYTES = 4_000_000  # of messages in a round
 _MEMBERS = 10  # of the group that gets messages of any size
 
@@ -118,7 +119,7 @@ def _wait(bench: Bench, names: Sequence[str], work: int) -> None:
 
     def wake() -> None:
         while wanted.get():
-            time.sleep(_WAIT_SECONDS)
+            time.sleep(_WAIT_SECONDS + len(names) * _WAIT_SECONDS_EACH)
             redis.call("ZADD", f"asgi{names[-1]}", time.time(), entry)
 
     def call() -> None:
