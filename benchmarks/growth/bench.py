@@ -91,9 +91,9 @@ class Bench:
 
         self.measure(calls, times * work, prepare)
 
-    def fill(self, key: str, number: int, form: str, tail: bytes = b"") -> None:
-        """Put members into a sorted set of the first server: ``form`` % 0, 1 and so on, each with a ``tail``."""
-        self.redis[0].call("EVAL", _FILL, 1, key, number, time.time(), form, tail)
+    def fill(self, key: str, number: int, form: str, tail: bytes = b"", score: float = 0.0) -> None:
+        """Put ``form`` % 0, 1 and so on, each with a ``tail``, into a sorted set, by default as of now."""
+        self.redis[0].call("EVAL", _FILL, 1, key, number, score or time.time(), form, tail)
 
     def fill_queue(self, channel: str, number: int) -> None:
         """Put messages into a channel."""
