@@ -13,7 +13,7 @@ from asgi_redis.wire.known_group import KnownGroup, known_group
 from asgi_redis.wire.message import Message
 
 _MEMBERS = 16  # of a group; a script takes longer than a plain command to look at more
-_GROUPS = 1000
+_GROUPS = 10_000  # 1.5 to 10 KB each
 
 
 class _Found(NamedTuple):
@@ -50,7 +50,7 @@ class KnownGroups:
         before = self._found.get(group)
         is_same = before is not None and before.members == members
         found = self._make(group, shard, members) if is_same else _Found(members, shard)
-        if len(self._found) >= _GROUPS:
+        if before is None and len(self._found) >= _GROUPS:
             self._found.clear()
         self._found[group] = found
 
