@@ -24,6 +24,7 @@ DOCUMENTS = [
     ROOT / "CONTRIBUTING.rst",
     ROOT / "docs" / "benchmarks_cluster.rst",
     ROOT / "docs" / "benchmarks_interface.rst",
+    ROOT / "docs" / "growth.rst",
     ROOT / "docs" / "layers.rst",
     ROOT / "docs" / "channels4.rst",
     ROOT / "docs" / "cluster.rst",
