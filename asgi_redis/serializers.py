@@ -9,8 +9,10 @@ different.
 from __future__ import annotations
 
 import abc
+import base64
 import copy
 import functools
+import hashlib
 import itertools
 import json
 import math
@@ -21,7 +23,7 @@ from typing import Any, Protocol, Union
 
 import msgpack  # type: ignore[import-untyped]  # it ships no types
 
-from asgi_redis.exceptions import ConfigurationError, MissingExtra
+from asgi_redis.exceptions import ConfigurationError, MissingExtra, UndecodableMessage
 from asgi_redis.exceptions import SerializerDoesNotExist as SerializerDoesNotExist
 from asgi_redis.process import fork
 
@@ -252,12 +254,21 @@ def _crypter(keys: Sequence[Key] | None) -> Any:
     if not all(isinstance(key, (str, bytes)) and key for key in keys):
         raise ConfigurationError("each of symmetric_encryption_keys must be a str or bytes, and not empty")
     try:
-        from asgi_redis.wire.encryption import Crypter
+        from cryptography.fernet import Fernet, InvalidToken, MultiFernet
     except ImportError:
         raise MissingExtra(
             'symmetric_encryption_keys needs cryptography: pip install "asgi_redis[cryptography]"'
         ) from None
-    return Crypter([key.encode() if isinstance(key, str) else key for key in keys])
+
+    class Crypter(MultiFernet):
+        def decrypt(self, msg: bytes | str, ttl: int | None = None) -> bytes:
+            try:
+                return super().decrypt(msg, ttl)
+            except InvalidToken:
+                raise UndecodableMessage("none of the keys decrypts it, or it is too old") from None
+
+    digests = [hashlib.sha256(key.encode() if isinstance(key, str) else key).digest() for key in keys]
+    return Crypter([Fernet(base64.urlsafe_b64encode(digest)) for digest in digests])
 
 
 @functools.lru_cache(maxsize=64)
