@@ -13,7 +13,7 @@ from asgi_redis.wire.known_group import KnownGroup, known_group
 from asgi_redis.wire.message import Message
 
 _MEMBERS = 16  # of a group; a script takes longer than a plain command to look at more
-_GROUPS = 10_000  # 1.5 to 10 KB each
+_ALL_MEMBERS = 20_000  # of all known groups; each takes 0.6 to 1.5 KB
 
 
 class _Found(NamedTuple):
@@ -41,6 +41,7 @@ class KnownGroups:
         self._encoder = encoder
         self._rules = rules
         self._found: dict[str, _Found] = {}
+        self._number = 0  # of the members of all of them, about: threads may count at the same time
 
     def note(self, group: str, shard: int, members: list[bytes]) -> None:
         """Take note of the members that a send has found on the shard of the group."""
@@ -50,9 +51,17 @@ class KnownGroups:
         before = self._found.get(group)
         is_same = before is not None and before.members == members
         found = self._make(group, shard, members) if is_same else _Found(members, shard)
-        if before is None and len(self._found) >= _GROUPS:
+        self._forget(group)
+        if self._number >= _ALL_MEMBERS:
             self._found.clear()
+            self._number = 0
         self._found[group] = found
+        self._number += len(members)
+
+    def _forget(self, group: str) -> None:
+        found = self._found.pop(group, None)
+        if found is not None:
+            self._number -= len(found.members)
 
     def _make(self, group: str, shard: int, members: list[bytes]) -> _Found:
         rules, spliceable = self._rules, self._encoder.spliceable
@@ -82,6 +91,6 @@ class KnownGroups:
         self._encoder.check(message, len(head) + found.longest_tail)
         (left_out,) = yield [(self._shards[found.shard], found.request.send(head))]
         if left_out is None:
-            self._found.pop(group, None)
+            self._forget(group)
             return None
         return left_out, len(found.members)

@@ -174,3 +174,17 @@ def test_a_large_message_goes_to_a_known_group(layer_for, redis_server):
     message = {"text": "x" * (3 << 20)}
     assert layer.send_group("chat", message) == 0
     assert [layer.receive([queue]) for queue in ("p!", "q!")] == [("p!a", message), ("q!x", message)]
+
+
+def test_memory_for_known_groups_is_bounded(layer_for, redis_server, client, monkeypatch):
+    monkeypatch.setattr("asgi_redis.engine.known_groups._ALL_MEMBERS", 3)
+    layer = layer_for(redis_server)
+    for group in ("chat", "second", "third", "fourth"):
+        layer.group_add(group, "work")
+        for _ in range(3):
+            layer.send_group(group, {})
+    for group, reads in (("fourth", 1), ("chat", 2)):
+        client.config_resetstat()
+        assert layer.send_group(group, {}) == 0
+        calls = client.info("commandstats")
+        assert calls["cmdstat_zrange"]["calls"] == reads, group
