@@ -138,9 +138,10 @@ class StoreChannelLayer(BaseChannelLayer):
 
     def _is_valid(self, channel: str) -> bool:
         try:
-            return self.valid_channel_name(channel)
+            self._route(channel)
         except InvalidName:
             return False
+        return True
 
     # Statistics and flush
 

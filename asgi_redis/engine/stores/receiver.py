@@ -74,6 +74,7 @@ class StoreReceiver:
                 if self._gives_turns and not received:
                     time.sleep(0)
                 return received
+        self._has_waited = False  # nor after an error: messages are found also where it cannot wait
         deadline = time.monotonic() + timeout
         waited = False
         with self.store.listen(queues) as listener:

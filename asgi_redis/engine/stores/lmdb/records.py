@@ -22,7 +22,6 @@ state stands right before the messages, so that a short queue is read and writte
 Times are seconds since the machine was started, suspended ones included: the one clock that is the same in all
 processes and never set back. A time of day may jump, and ``CLOCK_MONOTONIC`` stands still while a laptop sleeps, so
 that messages would outlive their expiry.
-
 """
 
 from __future__ import annotations

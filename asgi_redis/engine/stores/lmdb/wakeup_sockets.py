@@ -100,8 +100,8 @@ class WakeupSockets:
 
     def wake_chosen(self) -> None:
         """Make the ``chosen`` sockets readable. Raises nothing: messages were sent."""
-        chosen, self.chosen = self.chosen, []
-        for address in chosen:
+        while self.chosen:  # what an interruption leaves there is for the next transaction
+            address = self.chosen.pop(0)
             try:
                 if not self.wake(address):
                     self.gone.append(address)
@@ -121,8 +121,8 @@ class WakeupSockets:
                     raise
                 if not full:
                     # Datagrams that other receivers have not read count against the socket that has sent them.
-                    self._sender.close()
-                    self._sender = _socket()
+                    full_sender, self._sender = self._sender, _socket()
+                    full_sender.close()
             else:
                 break
         return True  # if it is full itself, it is readable
@@ -136,6 +136,7 @@ class WakeupSockets:
 
     def close_inherited(self) -> None:
         """Close all, in a child process that has inherited them."""
+        self.chosen.clear()  # the parent wakes them
         self.close()
         for wakeup in self._in_use:
             wakeup.close()

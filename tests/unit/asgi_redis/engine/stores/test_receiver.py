@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 
@@ -120,6 +121,20 @@ def test_an_error_while_waiting_leaves_no_listener(layer, monkeypatch, just_befo
         layer.receive_batch(["a"], 1, 5)
     assert not layer.receiver._listeners
     assert not layer.store._waiting.pipes
+
+
+def test_a_receiver_that_can_wait_no_more_still_finds_messages(layer, monkeypatch):
+    """The last call had to wait, so the next one begins with that; the one after an error looks first."""
+
+    def fail(_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    assert layer.receive_batch(["a"], 1, 0.01) == []
+    layer.send("a", {"n": 1})
+    monkeypatch.setattr(layer.store, "listen", fail)
+    with pytest.raises(OSError, match="Too many open files"):
+        layer.receive_batch(["a"], 1, 5)
+    assert layer.receive_batch(["a"], 1, 5) == [("a", {"n": 1})]
 
 
 def test_all_that_wait_for_a_channel_get_one_message_each(layer):

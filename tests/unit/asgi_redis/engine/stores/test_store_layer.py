@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asgi_redis import ChannelFull, InMemoryChannelLayer, MessageTooLarge
+from asgi_redis.exceptions import InvalidName
 
 
 @pytest.fixture
@@ -44,6 +45,18 @@ def test_what_a_full_memory_has_dropped_of_a_group_is_counted(layer, monkeypatch
 
 def test_names_that_break_the_rules_are_dropped(layer):
     assert layer.send_to_all(["a", "no name", ""], {"n": 1}) == 2
+    assert layer.receive(["a"]) == ("a", {"n": 1})
+
+
+def test_a_name_without_a_capacity_is_dropped():
+    class Layer(InMemoryChannelLayer):
+        def get_capacity(self, channel):
+            if channel == "b":
+                raise InvalidName("not here")
+            return super().get_capacity(channel)
+
+    layer = Layer()
+    assert layer.send_to_all(["a", "b"], {"n": 1}) == 1
     assert layer.receive(["a"]) == ("a", {"n": 1})
 
 

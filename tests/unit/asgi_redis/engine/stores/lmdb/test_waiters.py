@@ -156,6 +156,32 @@ class TestWaking:
             push(store, b"1")
             assert readable(listener)
 
+    def test_a_sender_that_is_full_and_cannot_be_replaced_wakes_others_later(self, store, monkeypatch, caplog):
+        make = wakeup_sockets._socket
+
+        def small():
+            made = make()
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+            return made
+
+        def fail():
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        monkeypatch.setattr(wakeup_sockets, "_socket", small)
+        with contextlib.ExitStack() as stack:
+            listeners = [stack.enter_context(waiting(store, f"q{number}")) for number in range(30)]
+            with monkeypatch.context() as patch:
+                patch.setattr(wakeup_sockets, "_socket", fail)
+                for number in range(30):
+                    assert push(store, b"x", queue=f"q{number}") == [True]
+            assert "wakes no receiver, which looks later: [Errno 24] Too many open files" in caplog.text
+            assert "Bad file descriptor" not in caplog.text
+            for number, listener in enumerate(listeners):
+                assert look(listener, f"q{number}") == [b"x"]
+                assert look(listener, f"q{number}") == []
+            push(store, b"y", queue="q0")
+            assert readable(listeners[0])
+
     def test_wake_makes_it_readable_once(self, store):
         with waiting(store) as listener:
             for _ in range(1000):
@@ -282,6 +308,35 @@ class TestKilled:
             assert readable(listener)
             assert look(listener) == [b"1"]
         assert records(store) == []
+
+    def test_those_that_an_interrupted_sender_has_not_woken_are_woken_with_its_next_step(self, store, monkeypatch):
+        def interrupt(*_):
+            raise KeyboardInterrupt
+
+        with waiting(store) as one, waiting(store) as two:
+            with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+                patch.setattr(wakeup_sockets.WakeupSockets, "wake", interrupt)
+                push(store, b"1", b"2")
+            assert [readable(one), readable(two)] == [False, False]
+            store.contents()
+            assert readable(two)
+
+    def test_a_child_of_a_sender_that_has_sent_leaves_waking_to_it(self, store, monkeypatch, caplog):
+        """A signal handler may fork between the two."""
+        wake_chosen, pids = wakeup_sockets.WakeupSockets.wake_chosen, []
+
+        def fork_first(sockets):
+            pids.append(os.fork())
+            wake_chosen(sockets)
+
+        monkeypatch.setattr(wakeup_sockets.WakeupSockets, "wake_chosen", fork_first)
+        with waiting(store) as listener:
+            assert push(store, b"1") == [True]
+            if not pids[0]:
+                os._exit(bool(caplog.records))
+            assert os.waitpid(pids[0], 0)[1] == 0
+            assert readable(listener)
+            assert look(listener) == [b"1"]
 
     def test_an_error_of_the_socket_does_not_fail_a_message_that_was_sent(self, store, monkeypatch, caplog):
         def fail(*_):
