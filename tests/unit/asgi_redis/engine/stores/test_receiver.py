@@ -123,6 +123,24 @@ def test_an_error_while_waiting_leaves_no_listener(layer, monkeypatch, just_befo
     assert not layer.store._waiting.pipes
 
 
+def test_only_a_call_after_one_that_had_to_wait_begins_to_wait_at_once(layer, just_before_waiting):
+    listened = []
+    just_before_waiting(lambda: listened.append(1))
+
+    def listens(timeout):
+        layer.receive_batch(["a"], 1, timeout)
+        had, listened[:] = len(listened), []
+        return bool(had)
+
+    assert listens(0.01)
+    assert not listens(0)
+    seen = []
+    for _ in range(3):
+        layer.send("a", {})
+        seen.append(listens(5))
+    assert seen == [True, False, False]
+
+
 def test_a_receiver_that_can_wait_no_more_still_finds_messages(layer, monkeypatch):
     """The last call had to wait, so the next one begins with that; the one after an error looks first."""
 

@@ -8,7 +8,7 @@ import weakref
 import pytest
 
 from asgi_redis.engine.stores.lmdb import directory as places
-from asgi_redis.engine.stores.lmdb import groups, statistics
+from asgi_redis.engine.stores.lmdb import groups, messages, statistics
 from asgi_redis.engine.stores.lmdb.store import LMDBStore
 from asgi_redis.engine.stores.store import KEPT_SECONDS, TOTAL_KEPT_SECONDS, Counters
 from tests.support.stores.lmdb_stores import pop, push
@@ -50,6 +50,10 @@ class TestQueues:
         push(store, b"b1", b"b2", queue="b")
         assert pop(store, "a", "b", limit=10, limits={"a": 1}) == [b"a1", b"b1", b"b2"]
         assert pop(store, "a", limit=1, limits={"a": 1}) == [b"a2"]
+        push(store, b"a4", b"a5", b"a6", b"a7")
+        push(store, b"b3", b"b4", queue="b")
+        assert pop(store, "a", limit=10, limits={"a": 2}) == [b"a3", b"a4"]
+        assert pop(store, "a", "b", limit=10, limits={"a": 2}) == [b"a5", b"b3", b"a6", b"b4"]
 
     def test_the_step_for_many_queues_is_one(self, store):
         pushed = store.push([(f"q{number}", f"q{number}", b"x", 1) for number in range(1000)], 60)
@@ -117,6 +121,17 @@ class TestExpiry:
         push(store, b"new", capacity=10_000)
         assert pop(store, limit=1) == [b"new"]
         assert pop(store) == []
+        assert store.channel_statistics("a", 60).counters.expired == 2000
+
+    def test_many_expired_messages_are_passed_over_in_short_steps(self, store, clock, monkeypatch):
+        """Others get their turn in between."""
+        monkeypatch.setattr(messages, "_PURGED_AT_ONCE", 10)
+        push(store, *[b"old"] * 25)
+        clock.now += 61
+        steps, transact = [], store.transact
+        monkeypatch.setattr(store, "transact", lambda *arguments: steps.append(1) or transact(*arguments))
+        assert pop(store) == []
+        assert len(steps) == 3
 
 
 class TestGroups:
@@ -136,6 +151,14 @@ class TestGroups:
         clock.now += 61
         store.group_add("g", "b", 60)
         assert store.group_channels("g", 60) == ["b"]
+
+    def test_members_that_were_added_before_that_time_are_left_out(self, store, clock):
+        """Also where they are kept longer, by the setting of another process."""
+        store.group_add("g", "a", 3600)
+        clock.now += 61
+        store.group_add("g", "b", 3600)
+        assert store.group_channels("g", 60) == ["b"]
+        assert store.group_channels("g", 3600) == ["a", "b"]
 
     def test_a_member_may_have_the_name_that_its_key_begins_with(self, store):
         names = ["groom", "g", "room", "x.groom"]
@@ -165,6 +188,7 @@ class TestStatistics:
         pop(store, limit=1)
         counted = store.channel_statistics("a", 60)
         assert counted[:-1] == (Counters(2, 1), 1)
+        assert store.contents()[0] == 1
         assert 0 < counted.oldest < 10
         push(store, b"1", queue="b")
         assert store.global_statistics() == Counters(3, 1)

@@ -80,6 +80,29 @@ class TestWaking:
                 assert look(listener) == []
                 assert not readable(listener)
 
+    def test_it_is_woken_again_after_it_was_woken_for_a_message_that_another_has_taken(self, store):
+        with waiting(store) as listener:
+            push(store, b"1")
+            assert pop(store) == [b"1"]
+            assert look(listener) == []
+            push(store, b"2")
+            assert readable(listener)
+
+    def test_the_readers_of_a_single_reader_channel_are_woken_by_one_message_each(self, store):
+        with waiting(store, "r?1") as one, waiting(store, "r?1") as two:
+            push(store, b"1", queue="r?1")
+            assert look(one, "r?1") == [b"1"]
+            push(store, b"2", queue="r?1")
+            assert readable(two)
+
+    def test_those_that_wait_stay_registered_where_messages_have_expired(self, store, clock):
+        with waiting(store) as one, waiting(store) as two:
+            push(store, b"old")
+            clock.now += 61
+            assert look(one) == []
+            push(store, b"new")
+            assert readable(two)
+
     def test_a_refused_message_wakes_no_receiver_and_the_next_message_does(self, store):
         push(store, b"1", capacity=1)
         with waiting(store, "b") as other, waiting(store, "c"):
@@ -122,6 +145,15 @@ class TestWaking:
                 stack.close()
                 assert readable(other)
                 assert look(other) == [b"1"]
+
+    def test_a_receiver_that_gives_up_after_the_message_was_taken_wakes_no_other(self, store):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(waiting(store))
+            with waiting(store) as other:
+                push(store, b"1")
+                assert pop(store) == [b"1"]
+                stack.close()
+                assert not readable(other)
 
     def test_receivers_that_have_stopped_waiting_are_not_woken(self, store):
         with waiting(store):
@@ -337,6 +369,19 @@ class TestKilled:
             assert os.waitpid(pids[0], 0)[1] == 0
             assert readable(listener)
             assert look(listener) == [b"1"]
+
+    def test_an_error_in_waking_the_next_does_not_fail_a_message_that_was_sent(
+        self, store, clock, monkeypatch, caplog
+    ):
+        def fail(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        push(store, b"0", queue="b")  # this one sweeps
+        store.transact(lambda _, txn, now: waiters.start(txn, ADDRESS.pack(2**22 + 1, 1), ["a"]))
+        monkeypatch.setattr(waiters, "replace", fail)
+        assert push(store, b"1") == [True]
+        assert "wakes no other receiver: [Errno 28] No space left on device" in caplog.text
+        assert pop(store) == [b"1"]
 
     def test_an_error_of_the_socket_does_not_fail_a_message_that_was_sent(self, store, monkeypatch, caplog):
         def fail(*_):
