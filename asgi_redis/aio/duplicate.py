@@ -10,8 +10,10 @@ class Duplicate:
     A second descriptor of a connection, closed with the last reference to it.
 
     A loop must have forgotten a descriptor before that is closed, and other threads, which close connections, cannot
-    wait for a loop.
+    wait for a loop. Raises ``OSError`` where none is left.
     """
+
+    _number = -1
 
     def __init__(self, number: int) -> None:
         self._number = os.dup(number)
@@ -21,4 +23,5 @@ class Duplicate:
         return self._number
 
     def __del__(self) -> None:
-        os.close(self._number)
+        if self._number >= 0:
+            os.close(self._number)

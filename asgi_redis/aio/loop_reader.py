@@ -21,8 +21,8 @@ class LoopReader(LinkReader):
     def watch(self, link: Link, listener: ReadInLoop) -> bool:
         try:
             self.loop.call_soon_threadsafe(self._add, Duplicate(link.fileno()), link, listener)
-        except RuntimeError:
-            return False  # it is closed
+        except (OSError, RuntimeError):
+            return False  # no descriptor is left, or the loop is closed
         return True
 
     def _add(self, duplicate: Duplicate, link: Link, listener: ReadInLoop) -> None:

@@ -63,7 +63,7 @@ class LoopTrips:
     Round trips on one connection for the requests of one event loop.
 
     While one is under way the next requests wait, and then go together. After any error, and after some seconds
-    without requests, everything is surrendered to ``owner``.
+    without requests, everything is surrendered to ``owner``. Raises ``OSError`` where no descriptor is left.
     """
 
     def __init__(self, owner: TripsOwner, server: Server, connection: Any, loop: asyncio.AbstractEventLoop) -> None:
@@ -79,8 +79,8 @@ class LoopTrips:
         self._is_used = True  # since the last look at the time
         self._is_held = False  # a method further up works on it: a call of the garbage collector must not surrender
         self._must_surrender = False
+        self._used_at = time.monotonic()
         self._timeout = math.inf if connection.socket_timeout is None else connection.socket_timeout
-        self._deadline = math.inf
         self._timer: asyncio.TimerHandle | None = None
         self._duplicate = Duplicate(descriptor(connection))
 
@@ -92,6 +92,8 @@ class LoopTrips:
             self._timer = self._loop.call_later(_LOOK_SECONDS, self._look_at_time)
             if self._timeout == math.inf:
                 os.set_blocking(self._duplicate.fileno(), False)
+        except OSError:
+            self._must_surrender = True
         finally:
             self._let_go()
 
@@ -140,13 +142,10 @@ class LoopTrips:
     # Called by the loop
 
     def _begin_next(self) -> None:
-        given_up: list[Awaited] = []
         with self._owner.lock:
-            if self._owner.is_carried_by(self):
+            if self._owner.is_carried_by(self) and self._is_due:
                 self._is_due = False
-                given_up = self._begin()
-        if given_up:
-            self._owner.deliver([(future, None) for future in given_up])
+                self._begin()
 
     def _readable(self) -> None:
         with self._owner.lock:
@@ -155,19 +154,20 @@ class LoopTrips:
 
     def _writable(self) -> None:
         with self._owner.lock:
-            if self._owner.is_carried_by(self) and self._trip is not None:
+            if self._owner.is_carried_by(self):
                 self._loop.remove_writer(self._duplicate)
-                self._write_rest(self._trip)
+                if self._trip is not None:  # the last bytes may have gone out with a read
+                    self._write_rest(self._trip)
 
     def _look_at_time(self) -> None:
         outcomes: list[tuple[Any, Any]] = []
         with self._owner.lock:
             if not self._owner.is_carried_by(self):
                 return
-            if self._trip is not None and time.monotonic() >= self._deadline:
-                outcomes = self._receive(is_last=True)  # the loop may be late, and not the reply
-            elif not (self._is_used or self._trip or self._waiting):
-                self.surrender()
+            if self._trip is not None and self._is_late(self._trip):
+                outcomes = self._receive(may_be_late=True)  # or the loop is late, and not the reply
+            elif not (self._is_used or self._trip):
+                self.surrender()  # also requests that still wait, after an interruption
                 return
             self._is_used = False
             self._timer = self._loop.call_later(_LOOK_SECONDS, self._look_at_time)
@@ -188,24 +188,29 @@ class LoopTrips:
         finally:
             self._let_go()
 
-    def _begin(self) -> list[Awaited]:
-        """Send the requests that wait; return the futures of given-up requests."""
+    def _is_late(self, trip: RoundTrip) -> bool:
+        return time.monotonic() >= trip.active_at + self._timeout
+
+    def _begin(self) -> None:
+        """Send the requests that wait."""
         self._is_held = True
         try:
             batch, given_up = self._take_batch()
-            if batch and self._server.may_keep(self._connection):
+            if given_up:
+                self._loop.call_soon(self._owner.deliver, [(future, None) for future in given_up])
+            if batch and self._server.may_keep(self._connection, self._used_at):
                 trip = RoundTrip(self._server, self._connection, [request[0] for request in batch], self._reader)
                 self._futures = [request[1] for request in batch]
                 self._trip = trip
                 self._is_used = True
-                self._deadline = time.monotonic() + self._timeout
                 self._write(trip)
             elif batch:
                 self._waiting[:0] = batch
+                self._server.discard(self._connection)
+                self._connection = None
                 self._must_surrender = True
         finally:
             self._let_go()
-        return given_up
 
     def _take_batch(self) -> tuple[list[Request], list[Awaited]]:
         """Take the requests for one round trip, and the futures of given-up ones."""
@@ -239,8 +244,11 @@ class LoopTrips:
         self._is_held = False
         if self._must_surrender or (self._trip is not None and not self._trip.is_served):
             self.surrender()
+        elif self._waiting and self._trip is None and not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self._begin_next)
 
-    def _receive(self, is_last: bool = False) -> list[tuple[Any, Any]]:
+    def _receive(self, may_be_late: bool = False) -> list[tuple[Any, Any]]:
         """Read the bytes that are there; return the outcomes when all are there."""
         trip = self._trip
         if trip is None:  # the end of the connection, or stray bytes
@@ -253,11 +261,12 @@ class LoopTrips:
         try:
             if not trip.receive():
                 self._write(trip)  # the rest, or scripts that Redis has not run
-                if is_last:
+                if may_be_late and self._is_late(trip):
                     trip.fail(TimeoutError("Timeout reading from socket"))
             elif trip.is_served:
                 outcomes = list(zip(self._futures, trip.outcomes))
                 self._trip = None
+                self._used_at = trip.active_at
                 # A caller that was alone goes on at once; of several, the next requests go together.
                 self._is_due = len(outcomes) > 1 or bool(self._waiting)
         finally:

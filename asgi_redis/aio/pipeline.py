@@ -85,8 +85,10 @@ class Pipeline(IOThreads[Work]):
     def take_over(self, work: Sequence[Work]) -> None:
         """Have the thread do work. With the lock held."""
         self._trips = None
-        for item in work:
+        if work:
+            self._can_run()  # ``stop`` may have come in the middle of a trip
             self._at_rest = False
+        for item in work:
             self._queue.put(item)
 
     def stop(self) -> list[threading.Thread]:

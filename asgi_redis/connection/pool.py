@@ -36,7 +36,7 @@ from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.process import fork
 from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS, HastyCalls
 
-_FRESH_SECONDS = 0.05  # an idle connection counts as alive for so long without a check
+FRESH_SECONDS = 0.05  # an idle connection counts as alive for so long without a check
 _RECOUNT_SECONDS = 0.1  # a caller that waits for a connection counts them again after so long
 _SPREAD = 0.9  # of the age that a connection may have, at least, so that not all go at once
 T = TypeVar("T")
@@ -94,7 +94,7 @@ class ConnectionPool:
             if now - used > max_idle_time:
                 self._idle.append((connection, used))
                 return None
-            if now - used <= _FRESH_SECONDS or self._is_sound(connection, now, used):
+            if now - used <= FRESH_SECONDS or self._is_sound(connection, now, used):
                 connection.idle_since = used
                 return connection
 
@@ -113,17 +113,6 @@ class ConnectionPool:
             self.drop_idle()  # others as old are no better
             return False
         return True
-
-    def checkout_for_loop(self) -> Any | None:
-        """Return a connection for an event loop, or None where that takes waiting."""
-        fork.check()
-        if not self.host.lends or isinstance(self._idle, IdleOfHub):
-            return None
-        return self._take_idle(self._limits.health_check_interval)
-
-    def may_keep(self, connection: Any) -> bool:
-        """Return whether a connection is young enough for another request."""
-        return bool(time.monotonic() < connection.retire_at)
 
     @before_sending
     def _connect(self, fail_fast: bool, spare: bool) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import os
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -48,6 +49,8 @@ class RoundTrip:
         self._repeated = False
         self._refused = False
         self._error: BaseException | None = None
+        self.active_at = time.monotonic()
+        """When bytes last went or came, by ``write`` and ``receive``."""
 
     @property
     def is_served(self) -> bool:
@@ -60,7 +63,11 @@ class RoundTrip:
 
         Raises ``Unsent`` when Redis has certainly seen no byte, and ``redis.exceptions.RedisError``.
         """
-        return self._is_written() or _write_now(descriptor(self.connection), self._packed, self._written)
+        parts = len(self._written)
+        is_all = self._is_written() or _write_now(descriptor(self.connection), self._packed, self._written)
+        if len(self._written) > parts:
+            self.active_at = time.monotonic()
+        return is_all
 
     def _is_written(self) -> bool:
         return sum(self._written) == len(self._packed)
@@ -72,7 +79,10 @@ class RoundTrip:
         Return whether no more are to come; that is so after an error, too.
         """
         try:
-            self._take(self._reader.read(read_available(self.connection)))
+            data = read_available(self.connection)
+            if data:
+                self.active_at = time.monotonic()
+            self._take(self._reader.read(data))
         except BaseException as error:
             self.fail(error)
             if not isinstance(error, Exception):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import time
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -25,10 +26,12 @@ from redis.exceptions import (
 from asgi_redis.connection import redis_py
 from asgi_redis.connection.errors import explain, wrong_type_error
 from asgi_redis.connection.host import Host
+from asgi_redis.connection.idle import IdleOfHub
 from asgi_redis.connection.permissions import Permissions
-from asgi_redis.connection.pool import ConnectionPool
+from asgi_redis.connection.pool import FRESH_SECONDS, ConnectionPool
 from asgi_redis.connection.replies import ReplyReader
 from asgi_redis.exceptions import UnsupportedRedis
+from asgi_redis.process import fork
 from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS, BackgroundReplies
 from asgi_redis.wire.operation import Operation
 from asgi_redis.wire.server import types
@@ -118,6 +121,21 @@ class Server(ConnectionPool):
         # Counters are hashes; they come after the queues.
         wrong = next((found for found in zip(keys, kinds) if found[1] not in (b"zset", b"none")), None)
         return wrong_type_error(self.host, *wrong) if wrong else error
+
+    def checkout_for_loop(self) -> Any | None:
+        """Return a connection for an event loop, or None where that takes waiting."""
+        fork.check()
+        if not self.host.lends or isinstance(self._idle, IdleOfHub):
+            return None
+        return self._take_idle(self._limits.health_check_interval)
+
+    def may_keep(self, connection: Any, used: float) -> bool:
+        """Return whether a loop that has last used its connection then may use it again."""
+        connection.idle_since = used
+        now = time.monotonic()
+        if now >= connection.retire_at or now - used > self._limits.health_check_interval:
+            return False
+        return now - used <= FRESH_SECONDS or not redis_py.has_reply(connection, 0)
 
     def client_id(self, connection: Any, ask: Operation, fail_fast: bool = False) -> int:
         """Return the number that Redis knows ``connection`` by; ``ask`` asks for it."""

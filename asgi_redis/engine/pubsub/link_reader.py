@@ -29,7 +29,7 @@ class LinkReader(Protocol):
         """
         Call ``listener.read_in_loop`` whenever ``link`` is readable.
 
-        Returns False where the loop is closed. Called with the lock held, by any thread.
+        Returns False where that cannot be. Called with the lock held, by any thread.
         """
 
     def is_running(self) -> bool:

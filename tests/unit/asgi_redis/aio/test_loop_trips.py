@@ -6,19 +6,23 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import redis
 from redis.exceptions import ConnectionError, TimeoutError
 
 from asgi_redis.aio import loop_trips
-from asgi_redis.aio.loop_waker import BlockingResult
+from asgi_redis.aio.loop_waker import BlockingResult, settle
 from asgi_redis.aio.pipeline import Pipeline
-from asgi_redis.connection import Server, descriptor, parse_hosts
+from asgi_redis.connection import Server, descriptor, parse_hosts, round_trip
+from asgi_redis.process.wakeup import poll
 from asgi_redis.wire import Operation
 from asgi_redis.wire.operation import command
 from tests.support.async_waiting import until
+from tests.support.proxy import Proxy
 from tests.support.threads import in_threads
 from tests.support.waiting import eventually
 
@@ -258,6 +262,155 @@ class TestTheLoop:
         run(use())
 
 
+class TestRequestsThatWait:
+    def test_are_sent_after_any_number_of_given_up_ones(self, pipeline, run, block, open_gate):
+        async def use():
+            await warm(pipeline)
+            waiting = submit(pipeline, block)
+            given_up = [submit(pipeline, echo(b"given up")) for _ in range(2 * loop_trips.MAX_OPERATIONS)]
+            wanted = submit(pipeline, echo(b"wanted"))
+            for future in given_up:
+                future.cancel()
+            open_gate()
+            await waiting
+            assert await asyncio.wait_for(wanted, 10) == b"wanted"
+
+        run(use())
+
+    def test_are_delivered_when_they_were_given_up(self, pipeline, run, block, open_gate):
+        """The queues of a cluster count them."""
+        delivered = []
+
+        async def use():
+            await warm(pipeline)
+            pipeline.deliver = lambda outcomes: settle(delivered.append(one) or one for one in outcomes)
+            waiting, given_up = submit(pipeline, block), submit(pipeline, echo(b"given up"))
+            given_up.cancel()
+            open_gate()
+            await waiting
+            await until(lambda: (given_up, None) in delivered)
+
+        run(use())
+
+    def test_are_sent_when_the_collector_makes_one_at_the_end_of_a_trip(self, pipeline, run):
+        async def use():
+            await warm(pipeline)
+            trips, asked = pipeline._trips, []
+            let_go = trips._let_go
+
+            def ask_and_let_go():
+                if trips._trip is None and not asked:
+                    asked.append(submit(pipeline, echo(b"asked")))
+                let_go()
+
+            trips._let_go = ask_and_let_go
+            assert await submit(pipeline, echo(b"first")) == b"first"
+            assert await asyncio.wait_for(asked[0], 10) == b"asked"
+            assert pipeline._trips is trips
+
+        run(use())
+
+    def test_are_sent_by_the_thread_after_an_interruption_in_the_loop(self, pipeline, run, monkeypatch):
+        monkeypatch.setattr(loop_trips, "_LOOK_SECONDS", 0.02)
+
+        def fail(outcomes):
+            settle(outcomes)
+            pipeline.deliver = settle
+            raise RuntimeError("interrupted")
+
+        async def use():
+            asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+            await warm(pipeline)
+            pipeline.deliver = fail
+            first = [submit(pipeline, echo(b"%d" % number)) for number in range(4)]
+            await until(lambda: pipeline.deliver is settle)
+            assert await asyncio.wait_for(submit(pipeline, echo(b"later")), 10) == b"later"
+            assert await asyncio.gather(*first) == [b"0", b"1", b"2", b"3"]
+
+        run(use())
+
+    def test_watch_for_no_room_when_all_is_written(self, pipeline, run):
+        """The last bytes may go out with a read: the loop must not be told for ever that there is room."""
+
+        async def use():
+            await warm(pipeline)
+            trips, calls = pipeline._trips, []
+            asyncio.get_running_loop().add_writer(trips._duplicate, lambda: (calls.append(None), trips._writable()))
+            await until(lambda: calls)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert len(calls) == 1
+
+        run(use())
+
+
+class TestAConnectionOfALoop:
+    def test_is_looked_at_before_a_request_when_the_loop_was_busy(self, pipeline, run, client, key, monkeypatch):
+        monkeypatch.setattr("asgi_redis.connection.server.FRESH_SECONDS", -1)
+
+        async def use():
+            await warm(pipeline)
+            trips = pipeline._trips
+            assert await submit(pipeline, echo(b"kept")) == b"kept"
+            assert pipeline._trips is trips
+            client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            assert poll([trips._duplicate], 10)
+            assert await submit(pipeline, rpush(key, b"1")) == 1
+
+        run(use())
+
+    def test_is_given_up_where_it_would_have_to_be_checked(self, make_pipeline, run):
+        pipeline = make_pipeline(health_check_interval=60)
+
+        async def use():
+            await warm(pipeline)
+            trips = pipeline._trips
+            trips._used_at -= 61
+            assert await submit(pipeline, echo(b"other")) == b"other"
+            assert pipeline._trips is not trips
+
+        run(use())
+
+    def test_shows_that_others_that_were_not_used_since_are_dead(self, make_pipeline, run, block, monkeypatch):
+        monkeypatch.setattr(loop_trips, "_LOOK_SECONDS", 0.05)
+        pipeline = make_pipeline(socket_timeout=0.2)
+        server = pipeline.server
+
+        async def use():
+            await warm(pipeline)
+            server.release(server.checkout())
+            assert await submit(pipeline, echo(b"later")) == b"later"
+            with pytest.raises(TimeoutError):
+                await submit(pipeline, block)
+            await until(lambda: not server._idle)
+
+        run(use())
+
+    def test_has_as_long_as_bytes_come(self, make_pipeline, run, redis_server, monkeypatch):
+        """The timeout is between bytes, as that of the thread is."""
+        late = [0]
+        clock = SimpleNamespace(monotonic=lambda: time.monotonic() + late[0])
+        monkeypatch.setattr(loop_trips, "time", clock)
+        monkeypatch.setattr(round_trip, "time", clock)
+
+        async def use(pipeline, proxy):
+            await warm(pipeline)
+            trips = pipeline._trips
+            proxy.hold_reply(b"in pieces", 10)
+            waiting = submit(pipeline, echo(b"in pieces"))
+            begun = trips._trip.active_at
+            late[0] = 15
+            await until(lambda: trips._trip.active_at >= begun + 15)
+            late[0] = 30
+            trips._look_at_time()
+            assert pipeline._trips is trips
+            proxy.release()
+            assert await waiting == b"in pieces"
+
+        with Proxy((redis_server.host, redis_server.port)) as proxy:
+            run(use(make_pipeline(address=proxy.url, socket_timeout=20), proxy))
+
+
 class TestARequestWithoutAReply:
     def test_raises_and_is_not_sent_again_when_the_line_is_cut(self, pipeline, run, client, key, block):
         async def use():
@@ -366,6 +519,38 @@ class TestTheThreadTakesOver:
             assert await submit(pipeline, echo(b"anew")) == b"anew"
 
         run(use())
+
+    def test_when_it_is_closed_in_the_middle_of_a_call_of_the_loop(self, pipeline, run, monkeypatch):
+        make_trip = loop_trips.RoundTrip
+
+        def close_and_make_trip(*arguments):
+            monkeypatch.setattr(loop_trips, "RoundTrip", make_trip)
+            pipeline.stop()
+            return make_trip(*arguments)
+
+        async def use():
+            await warm(pipeline)
+            monkeypatch.setattr(loop_trips, "RoundTrip", close_and_make_trip)
+            assert await asyncio.wait_for(submit(pipeline, echo(b"closed")), 10) == b"closed"
+
+        run(use())
+
+    def test_when_the_loop_cannot_poll(self, pipeline, monkeypatch):
+        async def use():
+            await warm(pipeline)
+            pipeline.stop()
+            with monkeypatch.context() as patch:
+                patch.setattr(asyncio.SelectorEventLoop, "add_reader", fail)
+                assert await submit(pipeline, echo(b"thread")) == b"thread"
+            assert len(failed) == 1
+            assert await submit(pipeline, echo(b"later")) == b"later"
+
+        def fail(*_):
+            failed.append(None)
+            raise OSError("No space left on device")
+
+        failed = []
+        asyncio.run(use())  # the methods of uvloop's cannot be replaced
 
     def test_when_several_loops_make_requests(self, pipeline, run, key):
         async def push():

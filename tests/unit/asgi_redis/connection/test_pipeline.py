@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from types import SimpleNamespace
 
 import pytest
 import redis
@@ -174,8 +175,25 @@ class TestATripThatTheCallerPolls:
         assert under_way.finish() == [1]
         assert int(client.get(f"{prefix}count")) == 1
 
+    def test_notes_when_bytes_have_gone_out(self):
+        """Where none go out any more the time for it ends."""
+        left, right = socket.socketpair()
+        with left, right:
+            left.setblocking(False)
+            under_way = RoundTrip(None, SimpleNamespace(_sock=left), [echo(b"x" * 2_000_000)])
+            begun = under_way.active_at
+            assert not under_way.write()
+            first = under_way.active_at
+            assert begun < first
+            assert not under_way.write()
+            assert under_way.active_at == first
+            while not right.recv(1 << 20):
+                pass
+            under_way.write()
+            assert first < under_way.active_at
+
     def test_needs_a_connection_that_is_idle_and_alive(self, shard, client, monkeypatch):
-        monkeypatch.setattr("asgi_redis.connection.pool._FRESH_SECONDS", -1)
+        monkeypatch.setattr("asgi_redis.connection.pool.FRESH_SECONDS", -1)
 
         def take():
             connection = shard.checkout_for_loop()

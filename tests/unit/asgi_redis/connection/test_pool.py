@@ -181,7 +181,7 @@ class TestClosedInTheLastMoment:
 
     @pytest.fixture(autouse=True)
     def _fresh(self, monkeypatch):
-        monkeypatch.setattr("asgi_redis.connection.pool._FRESH_SECONDS", 60)
+        monkeypatch.setattr("asgi_redis.connection.pool.FRESH_SECONDS", 60)
 
     @pytest.fixture
     def reset(self, proxy):

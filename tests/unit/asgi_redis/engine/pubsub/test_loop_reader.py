@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from asgi_redis.aio import pubsub
+from asgi_redis.aio import loop_reader, pubsub
 from asgi_redis.engine.pubsub import listener
 from asgi_redis.engine.pubsub.subscription import Inbox
 from tests.support.pubsub.loops import HELLO, run, until, waits
@@ -69,6 +69,15 @@ def loop_in_thread():
 
 def open_descriptors():
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_loop_needs_a_descriptor_more_or_else_the_thread(layer, deliverers, monkeypatch):
+    def fail(number):
+        raise OSError("Too many open files")
+
+    monkeypatch.setattr(loop_reader, "Duplicate", fail)
+    run(exchange(layer, "specific.none"))
+    assert threading.main_thread() not in deliverers
 
 
 def test_a_loop_reads_what_its_coroutines_wait_for(layer, deliverers, patient):
