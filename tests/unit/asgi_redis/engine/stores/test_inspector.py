@@ -187,8 +187,9 @@ class TestPeek:
 
 class TestPurge:
     def test_it_deletes_the_messages_of_one_channel_and_counts_them(self, layer):
-        for channel in ("a", "a", "a", "b", "own!1", "own!2"):
+        for channel in ("a", "a", "a", "a", "b", "own!1", "own!2"):
             layer.send(channel, {"n": 1})
+        assert layer.receive(["a"]) == ("a", {"n": 1})
         assert layer.inspector.purge("a") == 3
         assert layer.inspector.purge("own!") == 2
         assert layer.inspector.purge("unknown") == 0
