@@ -47,8 +47,7 @@ class StoreChannelLayer(BaseChannelLayer):
         refuse_await()
         if not isinstance(channel, str):
             self.valid_channel_name(channel)
-        if type(message) is not dict or "__asgi_channel__" in message:
-            self.check_message(message)
+        self.check_message(message)
         queue, capacity = self._route(channel)
         pushed = self.store.push([(queue, channel, self._encode(message), capacity)], self.expiry)[0]
         if pushed is None:
