@@ -175,6 +175,40 @@ class TestTheLoop:
         run(use())
         assert len(pipeline.server._idle) == 1
 
+    @pytest.fixture
+    def sizes(self, monkeypatch):
+        """The numbers of requests in each trip of a loop."""
+        sizes, make_trip = [], loop_trips.RoundTrip
+
+        def note_and_make_trip(server, connection, operations, reader):
+            sizes.append(len(operations))
+            return make_trip(server, connection, operations, reader)
+
+        monkeypatch.setattr(loop_trips, "RoundTrip", note_and_make_trip)
+        return sizes
+
+    def test_has_the_next_requests_of_several_coroutines_go_together(self, pipeline, run, sizes):
+        async def use():
+            await warm(pipeline)
+            sizes.clear()
+            await asyncio.gather(*(ask() for _ in range(10)))
+            assert sizes == [1, *[10] * 9, 9]
+
+        async def ask():
+            for _ in range(10):
+                await submit(pipeline, echo(b"x"))
+
+        run(use())
+
+    def test_sends_some_megabytes_at_a_time(self, pipeline, run, sizes):
+        async def use():
+            await warm(pipeline)
+            sizes.clear()
+            await asyncio.gather(*(submit(pipeline, echo(b"x" * (loop_trips.MAX_BYTES // 2))) for _ in range(7)))
+            assert sizes == [1, 2, 2, 2]
+
+        run(use())
+
     def test_keeps_its_order(self, pipeline, run, key):
         async def use():
             await warm(pipeline)
@@ -305,7 +339,8 @@ class TestRequestsThatWait:
 
             trips._let_go = ask_and_let_go
             assert await submit(pipeline, echo(b"first")) == b"first"
-            assert await asyncio.wait_for(asked[0], 10) == b"asked"
+            more = submit(pipeline, echo(b"more"))
+            assert await asyncio.wait_for(asyncio.gather(asked[0], more), 10) == [b"asked", b"more"]
             assert pipeline._trips is trips
 
         run(use())
@@ -386,12 +421,34 @@ class TestAConnectionOfALoop:
 
         run(use())
 
-    def test_has_as_long_as_bytes_come(self, make_pipeline, run, redis_server, monkeypatch):
-        """The timeout is between bytes, as that of the thread is."""
+    @pytest.fixture
+    def late(self, monkeypatch):
+        """Holds by how many seconds the clock of the loop's trips is fast."""
         late = [0]
         clock = SimpleNamespace(monotonic=lambda: time.monotonic() + late[0])
         monkeypatch.setattr(loop_trips, "time", clock)
         monkeypatch.setattr(round_trip, "time", clock)
+        return late
+
+    def test_is_not_late_when_the_loop_is(self, make_pipeline, run, late):
+        pipeline = make_pipeline(socket_timeout=20)
+
+        async def use():
+            await warm(pipeline)
+            trips, text = pipeline._trips, b"x" * 1_000_000
+            waiting = submit(pipeline, echo(text))
+            while not trips._trip.write():
+                pass
+            assert poll([trips._duplicate], 10)
+            late[0] = 30
+            trips._look_at_time()
+            assert pipeline._trips is trips
+            assert await waiting == text
+
+        run(use())
+
+    def test_has_as_long_as_bytes_come(self, make_pipeline, run, redis_server, late):
+        """The timeout is between bytes, as that of the thread is."""
 
         async def use(pipeline, proxy):
             await warm(pipeline)
@@ -464,6 +521,59 @@ class TestARequestWithoutAReply:
 
 
 class TestTheThreadTakesOver:
+    def test_a_request_that_is_partly_sent_before_those_that_wait(self, pipeline, run, key):
+        async def use():
+            await warm(pipeline)
+            trips = pipeline._trips
+            large, small = submit(pipeline, rpush(key, b"x" * 20_000_000)), submit(pipeline, rpush(key, b"small"))
+            assert trips._trip is not None
+            assert not trips._trip._is_written()
+            assert pipeline.submit(rpush(key, b"last"), BlockingResult()).result(20) == 3
+            assert await asyncio.gather(large, small) == [1, 2]
+
+        run(use())
+
+    def test_and_the_loop_polls_no_more(self, pipeline, run, monkeypatch):
+        told = []
+        for name in "_readable", "_writable":
+            call = getattr(loop_trips.LoopTrips, name)
+            monkeypatch.setattr(loop_trips.LoopTrips, name, lambda trips, call=call: (told.append(None), call(trips)))
+
+        async def use():
+            await warm(pipeline)
+            submit(pipeline, echo(b"x" * 20_000_000))
+            assert pipeline.submit(echo(b"last"), BlockingResult()).result(20) == b"last"
+            pipeline.server.drop_idle()  # readable for ever, like the end of each connection
+            before = len(told)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert len(told) == before
+
+        run(use())
+
+    def test_and_late_calls_of_the_loop_do_nothing(self, pipeline, run):
+        async def use():
+            await warm(pipeline)
+            trips = pipeline._trips
+            assert pipeline.submit(echo(b"thread"), BlockingResult()).result(10) == b"thread"
+            for call in trips._readable, trips._writable, trips._begin_next, trips._look_at_time:
+                call()
+            assert len(pipeline.server._idle) == 1
+
+        run(use())
+
+    def test_sockets_that_block_as_before(self, make_pipeline, run):
+        pipeline = make_pipeline(socket_timeout=None)
+
+        async def use():
+            await warm(pipeline)
+            duplicate = pipeline._trips._duplicate
+            assert not os.get_blocking(duplicate.fileno())
+            assert pipeline.submit(echo(b"thread"), BlockingResult()).result(10) == b"thread"
+            assert os.get_blocking(duplicate.fileno())
+
+        run(use())
+
     def test_for_a_caller_that_blocks_the_loop(self, pipeline, run, key):
         """The loop's own requests come first, sent or not."""
 
