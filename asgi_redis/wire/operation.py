@@ -51,8 +51,16 @@ class Operation(NamedTuple):
         return self._replace(packed=b"".join(packed), read=read_asked, replies=2 * commands)
 
     def keys(self) -> list[bytes]:
-        """Return the keys of its first command; all arguments where that runs no script."""
-        return _arguments(self.packed)[1:] if self.script is None else self.script_arguments()[0]
+        """
+        Return the keys of its first command.
+
+        Without a script that is ``BZPOPMIN``, or has one key: other arguments are no keys, and a user of some keys
+        only, or a node of a cluster, refuses to look there.
+        """
+        if self.script is not None:
+            return self.script_arguments()[0]
+        name, *words = _arguments(self.packed)
+        return words[:-1] if name == b"BZPOPMIN" else words[:1]
 
     def script_arguments(self) -> tuple[list[bytes], list[bytes]]:
         """Return the keys and the other arguments of its script."""

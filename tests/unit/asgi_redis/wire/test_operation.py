@@ -55,11 +55,16 @@ def test_an_operation_tells_its_keys():
     assert Operation(packed + packed, bool, 2, scripts.RECEIVE).keys() == [b"a", b"b\r\n$1\r\nx"]
 
 
-def test_without_a_script_all_the_arguments_of_the_first_command_may_be_keys():
-    assert Operation(command(b"ZREM", b"group", b"channel") + command(b"TIME"), bool, 2).keys() == [
-        b"group",
-        b"channel",
-    ]
+@pytest.mark.parametrize(
+    ("words", "keys"),
+    [
+        ([b"ZRANGE", b"group", b"0", b"0", b"WITHSCORES"], [b"group"]),
+        ([b"ZPOPMIN", b"queue"], [b"queue"]),
+        ([b"BZPOPMIN", b"queue", b"other", b"1"], [b"queue", b"other"]),
+    ],
+)
+def test_without_a_script_it_tells_the_keys_of_the_first_command(words, keys):
+    assert Operation(command(*words) + command(b"TIME"), bool, 2).keys() == keys
 
 
 class TestAsking:

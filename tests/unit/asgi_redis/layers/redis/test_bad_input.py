@@ -156,6 +156,27 @@ class TestRefusals:
         layer.send("other", {"a": 1})
         assert layer.receive(["other"], block=True) == ("other", {"a": 1})
 
+    def test_a_user_of_these_keys_only_is_told_which_is_of_another_kind(
+        self, layer_for, redis_server, client, prefix
+    ):
+        rules = ("on", "nopass", "resetkeys", f"~{prefix}*", f"~asgi-meta:{prefix}*", "+@all")
+        try:
+            client.execute_command("ACL", "SETUSER", "owner", *rules)
+        except redis.ResponseError as error:
+            pytest.skip(f"no ACL: {error}")
+        layer = layer_for(f"redis://owner:any@{redis_server.host}:{redis_server.port}")
+        client.set(f"{prefix}work", "a string")
+        client.set(f"{prefix}:group:chat", "a string")
+        for call, key in (
+            (lambda: layer.receive(["work"]), "work"),
+            (lambda: layer.receive(["work"], block=True), "work"),
+            (lambda: layer.group_channels("chat"), ":group:chat"),
+            (lambda: layer.group_discard("chat", "work"), ":group:chat"),
+            (lambda: layer.send_group("chat", {}), ":group:chat"),
+        ):
+            with pytest.raises(redis.exceptions.ResponseError, match=f"{prefix}{key}' at .* is a string"):
+                call()
+
     def test_a_redis_without_memory_refuses_and_goes_on_being_read(self, layer_for, fresh_redis_server):
         layer = layer_for(fresh_redis_server)
         layer.send("work", {"a": 1})
