@@ -168,7 +168,8 @@ class Dispatcher:
                     failed = not self._call(consumer, message, arguments)
         except BaseException:
             logger.exception("Error in consumer %s with a message on channel %r", name, channel)
-        self._running.pop(ticket, None)
+        finally:  # a log handler that waits may be interrupted, too: by a gevent.Timeout that the consumer has left
+            self._running.pop(ticket, None)
         with self._lock:
             self.done += 1
             self.failed += failed

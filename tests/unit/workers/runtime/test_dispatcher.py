@@ -206,6 +206,22 @@ def test_running_shows_what_runs_and_for_how_long(layer: FakeLayer) -> None:
     assert done.running() == []
 
 
+def test_an_interruption_of_the_log_leaves_no_message_that_seems_to_run(
+    layer: FakeLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interruption(BaseException):
+        pass
+
+    def log(*_: object) -> None:
+        raise Interruption
+
+    monkeypatch.setattr(dispatcher.logger, "exception", log)
+    done = Dispatcher(Router({"c": raising(ValueError())}), layer, SENDER)
+    with pytest.raises(Interruption):
+        done.dispatch("c", {})
+    assert done.running() == []
+
+
 def counting_down(handled: list[int]) -> Any:
     """A consumer that lets a message follow, with a number that is lower by one."""
 
