@@ -378,6 +378,28 @@ class TestRequestsThatWait:
 
         run(use())
 
+    def test_come_behind_those_that_a_thread_has(self, pipeline, run, key, client, block, open_gate):
+        def is_blocked():
+            return client.info("clients")["blocked_clients"]
+
+        for connection in [pipeline.server.checkout() for _ in range(3)]:
+            pipeline.server.release(connection)
+
+        async def use():
+            first = pipeline.submit(block, BlockingResult())
+            await until(is_blocked)
+            second, pushed = (pipeline.submit(one, BlockingResult()) for one in (block, rpush(key, b"1")))
+            open_gate()
+            first.result(10)
+            await until(is_blocked)
+            pushed_by_loop = submit(pipeline, rpush(key, b"2"))
+            open_gate()
+            assert second.result(10)
+            assert pushed.result(10) == 1
+            assert await pushed_by_loop == 2
+
+        run(use())
+
 
 class TestAConnectionOfALoop:
     def test_is_looked_at_before_a_request_when_the_loop_was_busy(self, pipeline, run, client, key, monkeypatch):

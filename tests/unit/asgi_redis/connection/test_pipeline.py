@@ -192,6 +192,29 @@ class TestATripThatTheCallerPolls:
             under_way.write()
             assert first < under_way.active_at
 
+    def test_that_is_partly_sent_is_never_called_unsent(self):
+        left, right = socket.socketpair()
+        with left:
+            left.setblocking(False)
+            under_way = RoundTrip(None, SimpleNamespace(_sock=left), [echo(b"x" * 2_000_000)])
+            assert not under_way.write()
+            right.close()
+            with pytest.raises(ConnectionError) as raised:
+                under_way.write()
+            assert not isinstance(raised.value, Unsent)
+
+    def test_takes_the_replies_to_one_operation_in_any_pieces(self):
+        left, right = socket.socketpair()
+        with left, right:
+            left.setblocking(False)
+            under_way = RoundTrip(None, SimpleNamespace(_sock=left), [Operation(b"", tuple, replies=3)])
+            for piece in b":1\r\n:2", b"\r\n", b"":
+                right.sendall(piece)
+                assert not under_way.receive()
+            right.sendall(b":3\r\n")
+            assert under_way.receive()
+            assert under_way.outcomes == [(1, 2, 3)]
+
     def test_needs_a_connection_that_is_idle_and_alive(self, shard, client, monkeypatch):
         monkeypatch.setattr("asgi_redis.connection.pool.FRESH_SECONDS", -1)
 

@@ -71,6 +71,25 @@ def open_descriptors():
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+def test_a_loop_that_was_chosen_again_reads_by_one_descriptor(layer, patient):
+    async def main():
+        await exchange(layer, "specific.again")
+        waiting = asyncio.ensure_future(layer.receive("specific.again"))
+        await until(lambda: waits(layer, "specific.again"))
+        before, readers = open_descriptors(), layer._subscriptions.readers
+        for _ in range(10):
+            with layer._subscriptions.lock:
+                readers.share()
+                readers.revise(is_shared=False)
+            layer._offer_to_read(asyncio.get_running_loop())
+            await asyncio.sleep(0)
+        await layer.send("specific.again", HELLO)
+        assert await waiting == HELLO
+        await until(lambda: open_descriptors() <= before)
+
+    run(main())
+
+
 def test_a_loop_needs_a_descriptor_more_or_else_the_thread(layer, deliverers, monkeypatch):
     def fail(number):
         raise OSError("Too many open files")
@@ -88,6 +107,7 @@ def test_a_loop_reads_what_its_coroutines_wait_for(layer, deliverers, patient):
             await exchange(layer, channel)
         await layer.group_send("chat", HELLO)
         assert await layer.receive(channel) == HELLO
+        assert layer._subscriptions.delivering_loop is None  # threads may not set its futures
 
     run(main())
     assert set(deliverers) == {threading.current_thread()}
