@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import linecache
 import sys
 import threading
 from collections.abc import Callable
@@ -62,11 +63,19 @@ def _is_out_of_reach(frame: FrameType | None) -> bool:
     """
     Whether an exception would not come out: Python has called this as an object went.
 
-    Nor is it raised within ``threading``, where it would leave locks of the interpreter behind.
+    Nor is it raised within ``threading``, where it would leave locks of the interpreter behind, nor at the beginning
+    and the end of a ``with``, where it would leave a lock held: Python calls no signal handler there.
     """
-    while frame is not None:
+    if frame is not None and _source_line(frame).startswith("with "):
+        return True
+    while frame is not None and frame.f_code is not Interrupter.__call__.__code__:
         code = frame.f_code
         if code.co_filename == threading.__file__ or code.co_name in ("__del__", "remove", "_remove"):
             return True
         frame = frame.f_back
     return False
+
+
+def _source_line(frame: FrameType) -> str:
+    number: int | None = frame.f_lineno  # no line has the last instructions of some functions
+    return linecache.getline(frame.f_code.co_filename, number or 0).lstrip()

@@ -148,7 +148,11 @@ def instructions(scene):
 
 
 def interrupt(scene, nth):
-    """Interrupts a receive before its instruction number ``nth``, and checks what comes of its messages."""
+    """
+    Interrupts a receive before its instruction number ``nth``, and checks what comes of its messages.
+
+    Returns whether it was interrupted.
+    """
     sent = scene.send()
     interrupter, received = Interrupter(nth, UNTIL), []
     try:
@@ -164,6 +168,7 @@ def interrupt(scene, nth):
         assert set(received) <= set(sent)
     else:
         assert sorted(received) == sorted(sent), interrupter.here
+    return interrupter.here is not None
 
 
 def interrupt_everywhere(scene, part):
@@ -178,10 +183,10 @@ def interrupt_everywhere(scene, part):
         end = instructions(scene) + part
         gc.disable()  # a destructor is no place for it
         try:
-            for nth in range(1, end, part):
-                interrupt(scene, nth)
+            interrupted = [interrupt(scene, nth) for nth in range(1, end, part)]
         finally:
             gc.enable()
+        assert sum(interrupted) > len(interrupted) / 2
 
     in_threads(run, [None])
 
