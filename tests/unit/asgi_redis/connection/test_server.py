@@ -11,11 +11,14 @@ import pytest
 import redis
 
 from asgi_redis.connection import redis_py
+from asgi_redis.connection.replies import hiredis
 from asgi_redis.wire import Operation
 from asgi_redis.wire.operation import command
 from tests.support.servers import pause, resume
 from tests.support.shards import echo, incr, server_at
 from tests.support.threads import in_threads
+
+PUSHES = hiredis is None or hasattr(hiredis, "PushNotification")
 
 
 @pytest.fixture
@@ -50,6 +53,23 @@ class TestExecute:
         assert shard.execute(echo(text)) == text
         both = Operation(command(b"ECHO", text) + command(b"ECHO", b"next"), list, 2)
         assert shard.execute(both) == [text, b"next"]
+
+    @pytest.mark.parametrize("size", [1, 4])
+    def test_each_of_several_replies_may_come_in_pieces(self, shard, prefix, monkeypatch, size):
+        monkeypatch.setattr(redis_py, "receive", lambda connection: connection._sock.recv(size))
+        key = prefix.encode()
+        both = Operation(command(b"INCR", key) + command(b"ECHO", b"a\r\n"), list, 2)
+        assert [shard.execute(both) for _ in range(2)] == [[1, b"a\r\n"], [2, b"a\r\n"]]
+
+    @pytest.mark.skipif(not PUSHES, reason="to this hiredis a message that was pushed is a list like any other")
+    def test_a_message_that_redis_pushes_is_no_reply(self, redis_server, prefix):
+        shard, other, key = server_at(redis_server, protocol=3), server_at(redis_server), prefix.encode()
+        shard.execute(Operation(command(b"CLIENT", b"TRACKING", b"ON", b"BCAST"), bytes))
+        for number in range(1, 20):
+            assert other.execute(incr(key)) == number  # it tells the others that the key has changed
+            assert shard.execute(echo(b"%d" % number)) == b"%d" % number
+        shard.drop_idle()
+        other.drop_idle()
 
     def test_an_error_that_is_a_reply_leaves_the_connection_in_use(self, shard):
         connected = shard.execute(Operation(command(b"CLIENT", b"ID"), int))
