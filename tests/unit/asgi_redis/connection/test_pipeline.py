@@ -10,7 +10,7 @@ import pytest
 import redis
 from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
-from asgi_redis.connection import RoundTrip, Server, Unsent, descriptor, parse_hosts, pipeline_execute
+from asgi_redis.connection import RoundTrip, Server, Unsent, descriptor, parse_hosts, pipeline_execute, round_trip
 from asgi_redis.exceptions import UnsupportedRedis
 from asgi_redis.wire import scripts
 from asgi_redis.wire.operation import Operation, command, script_head
@@ -63,6 +63,17 @@ def test_an_error_is_for_the_one_that_it_is_about(shard, client, prefix):
 def test_several_replies_are_one_result(shard):
     two = Operation(command(b"ECHO", b"a") + command(b"ECHO", b"b"), list, 2)
     assert pipeline_execute(shard, [two, echo(b"c"), two]) == [[b"a", b"b"], b"c", [b"a", b"b"]]
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_replies_may_come_in_pieces(shard, prefix, monkeypatch, size):
+    def read_some(connection, chunks):
+        chunks.append(connection._sock.recv(size))
+
+    monkeypatch.setattr(round_trip, "read_some", read_some)
+    packed = command(b"INCR", f"{prefix}number".encode()) + command(b"ECHO", b"a\r\n")
+    both = Operation(packed, list, 2)
+    assert pipeline_execute(shard, [both, echo(b"b"), both]) == [[1, b"a\r\n"], b"b", [2, b"a\r\n"]]
 
 
 def test_scripts_that_redis_does_not_know_are_loaded_and_run_once(shard, client, prefix):

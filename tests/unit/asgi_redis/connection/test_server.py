@@ -10,7 +10,8 @@ import time
 import pytest
 import redis
 
-from asgi_redis.connection import redis_py
+from asgi_redis.connection import Shard, redis_py
+from asgi_redis.connection.exchange import Exchange
 from asgi_redis.connection.replies import hiredis
 from asgi_redis.wire import Operation
 from asgi_redis.wire.operation import command
@@ -66,8 +67,13 @@ class TestExecute:
         shard, other, key = server_at(redis_server, protocol=3), server_at(redis_server), prefix.encode()
         shard.execute(Operation(command(b"CLIENT", b"TRACKING", b"ON", b"BCAST"), bytes))
         for number in range(1, 20):
-            assert other.execute(incr(key)) == number  # it tells the others that the key has changed
+            assert other.execute(incr(key)) == 2 * number - 1  # it tells the others that the key has changed
             assert shard.execute(echo(b"%d" % number)) == b"%d" % number
+            assert other.execute(incr(key)) == 2 * number
+            exchange = Exchange(Shard(shard), echo(b"%d" % number))
+            exchange.start()
+            assert exchange.result() == b"%d" % number
+            exchange.release()
         shard.drop_idle()
         other.drop_idle()
 

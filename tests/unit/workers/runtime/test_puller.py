@@ -213,6 +213,26 @@ def test_quiet_with_every_channel_at_its_limit_ends_pulling_at_once(
     gate.set()
 
 
+@pytest.mark.parametrize("event", ["a message ends", "a stop"])
+def test_what_happens_right_after_the_look_for_room_is_noticed(layer: QueueLayer, event: str) -> None:
+    class Limits(ChannelLimits):
+        def room(self) -> Any:
+            found = super().room()
+            if not found[0] and happens:
+                happens.pop()()
+            return found
+
+    limits, happens = Limits(["c"], [("c", 1)]), list[Callable[[], object]]()
+    puller = Puller(layer, limits, lambda channel, content: None)
+    layer.put("c", n=0)
+    (job,) = puller.fetch(2, True) or []
+    happens.append(job if event == "a message ends" else puller.quiet)
+    before = time.monotonic()
+    assert puller.fetch(1, False) == []
+    assert time.monotonic() - before < 1  # looking for room lasts two seconds
+    assert happens == []
+
+
 def test_a_burst_ends_when_the_channels_are_empty_and_nothing_runs(
     layer: QueueLayer, handled: list[Any], start: Any, ended: list[Any]
 ) -> None:
