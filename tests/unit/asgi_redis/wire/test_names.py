@@ -83,6 +83,11 @@ def test_the_members_of_one_queue_stay_together():
     assert members_by_queue([b"p!10", *members]) == {b"p!": [b"p!10", *members]}
 
 
+def test_marks_at_equal_distances_do_not_make_names_alike():
+    members = [b"p!aa", b"p!b", b"xp!cc"]
+    assert members_by_queue(members) == {b"p!": [b"p!aa", b"p!b"], b"xp!": [b"xp!cc"]}
+
+
 @pytest.mark.parametrize("name", [*CHANNELS[2:], "", "a b", "n" * 100, None])
 def test_group_names_have_neither_mark(name):
     with pytest.raises(InvalidName):

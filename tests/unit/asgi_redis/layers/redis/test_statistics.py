@@ -39,6 +39,14 @@ class TestStatistics:
                 client.zadd(key, {b"a": time.time() - age})
         assert math.isclose(sharded.channel_statistics("work")["messages_max_age"], 40, abs_tol=4)
 
+    @pytest.mark.parametrize("expired", [1, 3])
+    def test_each_expired_message_before_the_one_that_is_received_counts(self, layer, client, prefix, expired):
+        layer.receive(["work"])  # after this a look at one queue runs no script
+        client.zadd(f"{prefix}work", {f"old{number}": 1000.0 + number for number in range(expired)})
+        layer.send("work", {"n": 1})
+        assert layer.receive(["work"]) == ("work", {"n": 1})
+        assert layer.channel_statistics("work")["messages_expired"] == expired
+
     def test_expired_messages_do_not_wait(self, layer, client, prefix):
         client.zadd(f"{prefix}work", {b"a": time.time() - 100})
         statistics = layer.channel_statistics("work")
