@@ -132,6 +132,21 @@ def test_without_time_nothing_is_taken(layer_for, fresh_redis_server, block):
     assert layer_for(fresh_redis_server).receive(["work"]) == ("work", {"n": 1})
 
 
+def test_time_that_is_forbidden_later_costs_no_more_than_the_message_that_shows_it(layer_for, fresh_redis_server):
+    with redis.Redis(port=fresh_redis_server.port, protocol=2) as client:
+        client.execute_command("ACL", "SETUSER", "app", "on", ">pw", "~*", "&*", "+@all")
+        layer = layer_for(f"redis://app:pw@{fresh_redis_server.host}:{fresh_redis_server.port}/0")
+        assert layer.receive(["work"]) == (None, None)  # after this a look at one queue runs no script
+        sent = [("work", {"n": n}) for n in range(3)]
+        for channel, message in sent:
+            layer.send(channel, message)
+        client.execute_command("ACL", "SETUSER", "app", "-time")
+    for _ in range(3):
+        with pytest.raises(redis.exceptions.ResponseError):
+            layer.receive(["work"])
+    assert layer_for(fresh_redis_server).receive_batch(["work"], 3) in (sent, sent[1:])
+
+
 class TestAWaitThatFailsWhereLookingDoesNot:
     """Such as behind a proxy that knows no blocking commands, and closes the connection."""
 
