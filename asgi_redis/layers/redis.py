@@ -16,6 +16,7 @@ from asgi_redis.engine.statistics import Statistics
 from asgi_redis.layers.base import BaseChannelLayer
 from asgi_redis.layers.options import CommonOptions, QueueOptions, RedisOptions, resolve, select, takes
 from asgi_redis.process.awaiting import refuse_await
+from asgi_redis.process.lazy import LazyAttribute
 from asgi_redis.wire import Witness
 from asgi_redis.wire.message import Batch, ChannelStatistics, Counter, GlobalStatistics, Message
 from asgi_redis.wire.names import is_channel_name
@@ -57,20 +58,20 @@ class RedisChannelLayer(BaseChannelLayer):
 
     # Few processes need these parts, and many are short: their modules are imported at first use.
 
-    @functools.cached_property
-    def delayed(self) -> DelayedMessages:  # type: ignore[override]  # mypy: read-only, but it can be set
+    @LazyAttribute
+    def delayed(self) -> DelayedMessages:
         from asgi_redis.engine.delayed import DelayedMessages
 
         return DelayedMessages(self._shards, self._keys, self._serializer, self, self.encoder)
 
-    @functools.cached_property
-    def inspector(self) -> Inspector:  # type: ignore[override]
+    @LazyAttribute
+    def inspector(self) -> Inspector:
         from asgi_redis.engine.inspection import RedisInspector
 
         return RedisInspector(self._shards, self._keys, self.decoder, self, self.random_prefix_length)
 
-    @functools.cached_property
-    def registry(self) -> Registry:  # type: ignore[override]
+    @LazyAttribute
+    def registry(self) -> Registry:
         from asgi_redis.engine.registry import RedisRegistry
 
         return RedisRegistry(self._shards, self._keys)
