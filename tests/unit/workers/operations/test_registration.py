@@ -78,6 +78,10 @@ def test_a_worker_that_is_asked_to_be_quiet_finishes_its_messages_and_ends(
     (entry,) = layer.registry.processes()
     assert layer.registry.ask(entry.process, "quiet")
     eventually(lambda: entries(layer)[worker.pid]["stopping"])
+    with redis.Redis(port=layer._shards[0].server.host.address[1], protocol=2) as client:
+        name = f":{worker.pid}"
+        # Its last wait has ended: a message that comes in that moment is handled, too.
+        eventually(lambda: all("b" not in one["flags"] for one in client.client_list() if one["name"].endswith(name)))
     layer.send("work", {"n": 2})
     notes.go()
     assert worker.wait() == 0

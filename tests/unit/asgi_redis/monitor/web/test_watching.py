@@ -24,7 +24,7 @@ def monitors() -> int:
 
 
 def test_it_ends_when_no_snapshot_is_asked_for_and_starts_again(layer: InMemoryChannelLayer) -> None:
-    watched = WatchedLayer(layer, linger=0.1)
+    watched = WatchedLayer(layer, linger=1.0)
     assert monitors() == 0
     for channel in ("mail", "work"):
         layer.send(channel, {})
