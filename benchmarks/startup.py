@@ -38,6 +38,7 @@ IMPORTS = {
     "asgi_redis.aio.RedisChannelLayer": "from asgi_redis.aio import RedisChannelLayer",
 }
 PARTS = ("imports", "memory")
+WORKERS = [one for one in SUBJECTS if one.kind != "floor"]
 SLOTS = 8
 _TIMED = "import redis, time; began = time.perf_counter()\n{}\nprint(time.perf_counter() - began)"
 
@@ -50,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     parts = matching(PARTS, arguments.only, str)
     rounds = arguments.rounds or (1 if arguments.quick else 15)
     environments = DispatchEnvironments(arguments.environments)
-    environments.make({one.environment for one in SUBJECTS} if "memory" in parts else {"dispatch_ours"})
+    environments.make({one.environment for one in WORKERS} if "memory" in parts else {"dispatch_ours"})
     samples: dict[str, dict[str, list[float]]] = {}
     if "imports" in parts:
         samples["imports"] = import_times(environments.python["dispatch_ours"], rounds)
@@ -85,7 +86,7 @@ def _memory(environments: DispatchEnvironments, rounds: int) -> dict[str, dict[s
     taken: dict[str, dict[str, list[float]]] = {"memory, RSS": {}, "memory, PSS": {}}
     for turn in range(rounds):
         with redis_on(cpu) as server:
-            for subject in SUBJECTS:
+            for subject in WORKERS:
                 try:
                     with runner.idle(server.port, subject, min(SLOTS, subject.most_slots)) as session:
                         found = memory_of_session(session)
