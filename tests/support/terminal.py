@@ -63,6 +63,7 @@ class Terminal:
     @staticmethod
     def _take() -> None:
         os.setsid()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell has its background jobs ignore it, and their children
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
     def _set_size(self, columns: int, rows: int) -> None:
