@@ -117,6 +117,13 @@ class Memberships:
             for group, channel in list(self._joined):
                 self.leave(group, channel)
 
+    async def forget_at_once(self) -> None:
+        """Renew no membership any longer, also by no request that is on its way."""
+        self.forget()
+        if self._thread is not None:
+            # Requests are served in order: this one comes behind them.
+            await self._queue.submit(self._operations.look(), asyncio.get_running_loop().create_future())
+
     def restore(self, then: Callback) -> None:
         """Restore lost memberships now, then call ``then``, which must not raise."""
         with self._lock:

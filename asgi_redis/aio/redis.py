@@ -132,7 +132,7 @@ class RedisChannelLayer(PipelinedChannelLayer):
 
     async def flush(self) -> None:
         for memberships in self._memberships:
-            memberships.forget()
+            await memberships.forget_at_once()
         await super().flush()
 
     @property
