@@ -12,7 +12,7 @@ import redis
 from redis.exceptions import ConnectionError, ResponseError
 
 from asgi_redis.exceptions import ConfigurationError
-from asgi_redis.wire import Keys
+from asgi_redis.wire import Keys, scripts
 from asgi_redis.wire.memberships import Membership, MembershipOperations
 from tests.support.async_waiting import until, waits
 from tests.support.shards import shard_at
@@ -362,3 +362,42 @@ def test_ten_thousand_memberships_are_put_back_in_under_a_second(aio_for, fresh_
         assert min(times) < 1, times
 
     asyncio.run(run())
+
+
+class Held:
+    """A queue that keeps back renewals, and what comes behind them, until it is released."""
+
+    def __init__(self, queue):
+        self._queue, self._lock, self.kept, self._released = queue, threading.Lock(), [], False
+
+    def submit(self, operation, future):
+        with self._lock:
+            if not self._released and (self.kept or operation.script is scripts.RENEW_MEMBERSHIPS):
+                self.kept.append((operation, future))
+                return future
+        return self._queue.submit(operation, future)
+
+    def release(self):
+        with self._lock:
+            self._released = True
+            for operation, future in self.kept:
+                self._queue.submit(operation, future)
+
+
+def test_a_flush_comes_behind_a_renewal_that_is_on_its_way(aio_for, redis_server, prefix, client):
+    layer = aio_for(redis_server)
+    (memberships,) = layer._memberships
+
+    async def run():
+        held = memberships._queue = Held(memberships._queue)
+        await layer.group_add("chat", await layer.new_channel())
+        await until(lambda: held.kept)
+        flushing = asyncio.ensure_future(layer.flush())
+        await asyncio.wait({flushing}, timeout=0.3)  # it does not end
+        held.release()
+        await flushing
+        _, future = held.kept[0]
+        await until(future.done)
+
+    asyncio.run(run())
+    assert client.zcard(f"{prefix}:group:chat") == 0
