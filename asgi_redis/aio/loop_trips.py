@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol, Union
 from redis.exceptions import TimeoutError
 
 from asgi_redis.aio.duplicate import Duplicate
-from asgi_redis.aio.loop_waker import running_loop
+from asgi_redis.aio.loop_waker import NOT_SENT, running_loop
 from asgi_redis.aio.runner import Awaited
 from asgi_redis.connection import ReplyReader, RoundTrip, Server, Unsent, descriptor
 from asgi_redis.wire import Operation
@@ -195,9 +195,9 @@ class LoopTrips:
         """Send the requests that wait."""
         self._is_held = True
         try:
-            batch, given_up = self._take_batch()
-            if given_up:
-                self._loop.call_soon(self._owner.deliver, [(future, None) for future in given_up])
+            batch, cancelled = self._take_batch()
+            if cancelled:
+                self._loop.call_soon(self._owner.deliver, [(future, NOT_SENT) for future in cancelled])
             if batch and self._server.may_keep(self._connection, self._used_at):
                 trip = RoundTrip(self._server, self._connection, [request[0] for request in batch], self._reader)
                 self._futures = [request[1] for request in batch]
@@ -213,21 +213,21 @@ class LoopTrips:
             self._let_go()
 
     def _take_batch(self) -> tuple[list[Request], list[Awaited]]:
-        """Take the requests for one round trip, and the futures of given-up ones."""
+        """Take the requests for one round trip, and the futures of cancelled ones."""
         batch: list[Request] = []
-        given_up: list[Awaited] = []
+        cancelled: list[Awaited] = []
         size = taken = 0
         for request in self._waiting[:MAX_OPERATIONS]:
             if size >= MAX_BYTES:
                 break
             taken += 1
             if request[1].cancelled():
-                given_up.append(request[1])
+                cancelled.append(request[1])
             else:
                 batch.append(request)
                 size += len(request[0].packed)
         del self._waiting[:taken]
-        return batch, given_up
+        return batch, cancelled
 
     def _write(self, trip: RoundTrip) -> None:
         try:

@@ -26,6 +26,9 @@ class BlockingResult(concurrent.futures.Future[T]):
         function(*arguments)
 
 
+NOT_SENT = object()
+"""The outcome of a request that was cancelled before it was sent."""
+
 Future = Union["asyncio.Future[Any]", BlockingResult[Any]]
 Loop = Union[asyncio.AbstractEventLoop, BlockingResult[Any]]
 Outcome = tuple[Future, Any]

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from asgi_redis.aio.loop_trips import MAX_BYTES, MAX_OPERATIONS, LoopTrips, OpenTrip, Request, Work
-from asgi_redis.aio.loop_waker import running_loop, settle
+from asgi_redis.aio.loop_waker import NOT_SENT, running_loop, settle
 from asgi_redis.aio.runner import AnyFuture, IOThreads
 from asgi_redis.connection import Server, pipeline_execute
 from asgi_redis.wire import Operation
@@ -21,7 +21,7 @@ class Pipeline(IOThreads[Work]):
 
     While its thread has nothing to do and a connection is at hand, the loop of the caller does it itself. The thread
     does the rest: for several loops at a time, where it takes waiting to connect, and after errors. ``deliver`` is
-    given the futures with their results and errors, or None where the caller has given up.
+    given the futures with their results and errors, or ``NOT_SENT`` for those that were cancelled before.
     """
 
     def __init__(self, server: Server, deliver: Callable[[Iterable[tuple[Any, Any]]], object] = settle) -> None:
@@ -53,7 +53,7 @@ class Pipeline(IOThreads[Work]):
             elif self._can_run():
                 self.take_over([(operation, future)])
             else:
-                self.deliver(zip([future], pipeline_execute(self._server, [operation])))
+                self._make_trip([(operation, future)])
         return future
 
     def _trips_for(self, loop: asyncio.AbstractEventLoop | None) -> LoopTrips | None:
@@ -120,14 +120,14 @@ class Pipeline(IOThreads[Work]):
 
     def _make_trip(self, batch: Sequence[Request]) -> None:
         wanted: list[Request] = []
-        given_up: list[Any] = []
+        cancelled: list[Any] = []
         for request in batch:
             if request[1].cancelled():
-                given_up.append(request[1])
+                cancelled.append(request[1])
             else:
                 wanted.append(request)
-        if given_up:
-            self.deliver([(future, None) for future in given_up])
+        if cancelled:
+            self.deliver([(future, NOT_SENT) for future in cancelled])
         if wanted:
             outcomes = pipeline_execute(self._server, [request[0] for request in wanted])
             self.deliver(zip([request[1] for request in wanted], outcomes))

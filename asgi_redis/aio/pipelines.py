@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError
 
-from asgi_redis.aio.loop_waker import Future, settle
+from asgi_redis.aio.loop_waker import NOT_SENT, Future, settle
 from asgi_redis.aio.pipeline import Pipeline
 from asgi_redis.aio.runner import Closable, RequestQueues
 from asgi_redis.aio.shard_queue import Answer, ShardQueue, ShardRequest
@@ -94,13 +94,17 @@ class NodePipelines:
         """Take note that a queue is empty. With the lock held."""
 
     def deliver(self, answers: Iterable[Answer]) -> None:
-        """Settle the futures of requests, but for the refused ones."""
+        """Settle the futures of requests, but for those that have to be made again."""
         outcomes: list[tuple[Future, Any]] = []
         numbers: dict[ShardQueue, int] = {}
         refused: dict[ShardQueue, list[ShardRequest]] = {}
         for request, outcome in answers:
             queue = request.queue
             numbers[queue] = numbers.get(queue, 0) + 1
+            if outcome is NOT_SENT:
+                if not request.future.cancelled():
+                    refused.setdefault(queue, []).append(request)
+                continue
             if isinstance(outcome, RedisError):
                 if queue.shard.may_retry(outcome):
                     request.error = outcome

@@ -31,7 +31,7 @@ class Awaited(Protocol):
     """A result that is awaited."""
 
     def cancelled(self) -> bool:
-        """Return whether the caller has given up."""
+        """Return whether a request that was not sent yet is not to be sent."""
 
     def get_loop(self) -> object:
         """Return the event loop of the caller, or another object where there is none."""

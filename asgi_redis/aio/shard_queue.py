@@ -34,11 +34,11 @@ class ShardRequest:
         self.operation = operation
         self.future: Future = future
         self.error: RedisError | None = None
-        """The refusal of the last attempt, if there was one."""
+        """The refusal of the last attempt; None where there was none, or an earlier request was refused."""
 
     def cancelled(self) -> bool:
-        """Return whether the caller has given up."""
-        return self.future.cancelled()
+        """Return whether it is not to be sent: its caller has given up, or an earlier request was refused."""
+        return self.queue.is_refused or self.future.cancelled()
 
     def get_loop(self) -> object:
         """Return the event loop of the caller, if there is one."""
@@ -69,7 +69,7 @@ class Nodes(Protocol):
         """Take note that a queue is empty. With the lock held."""
 
     def deliver(self, answers: Iterable[Answer]) -> None:
-        """Settle the futures of requests, but for the refused ones."""
+        """Settle the futures of requests, but for those that have to be made again."""
 
 
 class ShardQueue:
@@ -95,6 +95,11 @@ class ShardQueue:
         self._sent = 0
         self._refused: list[ShardRequest] = []
         self._retried_at = 0.0
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether one of the requests that were sent last has to be made again, before any that follow."""
+        return bool(self._refused)
 
     def submit(self, operation: Operation, future: AnyFuture) -> AnyFuture:
         """Return ``future``, which gets the result of ``operation``."""
@@ -137,6 +142,7 @@ class ShardQueue:
         self._sent = len(requests)
         for request in requests:
             assert request.operation is not None
+            request.error = None
             try:
                 pipeline.submit(request.operation, request)
             except BaseException as error:  # noqa: BLE001  it is the caller's
