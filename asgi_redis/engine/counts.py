@@ -70,7 +70,8 @@ class Counts:
                 return
             self._is_scheduled = True
         try:
-            threading.Thread(target=self._write_later, name="counts of messages", daemon=True).start()
+            # ``Thread.start`` waits, and this is called with messages in hand that an interruption may cost.
+            _thread.start_new_thread(self._write_later, ())
         except BaseException as error:
             self._is_scheduled = False
             if not isinstance(error, RuntimeError):  # the process can start none: the next call tries again

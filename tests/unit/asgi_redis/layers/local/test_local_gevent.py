@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,49 @@ assert len(timeouts) > 50, len(timeouts)
 expected = sorted((channel, number) for channel in ("work", "work!1") for number in range(700))
 assert sorted(received) == expected, f"{len(received)} received, {len(set(received))} different"
 """
+
+
+# While Redis is away counts wait to be written, and a thread is started for that again and again.
+AWAY = """
+from gevent import monkey
+monkey.patch_all()
+import sys, time
+import gevent
+from asgi_redis import RedisLocalChannelLayer
+
+layer = RedisLocalChannelLayer(hosts=[sys.argv[1]], local_layer={
+    "BACKEND": "asgi_redis.IPCChannelLayer", "CONFIG": {"path": sys.argv[2]}})
+layer.count("remote!1", "messages_requeued")
+sent, received = 0, []
+
+def work():
+    began = time.monotonic()
+    while time.monotonic() < began + 0.0003:
+        pass
+
+until = time.monotonic() + 3.5  # the counts are written a second after they were noted, and then every second
+while time.monotonic() < until:
+    layer.send("work", {"n": sent})
+    sent += 1
+    for _ in range(100):  # gevent looks at the time after 50 of them
+        gevent.spawn(work)
+    with gevent.Timeout(0, False):  # it comes before any switch to another greenlet has ended
+        received += [message["n"] for _, message in layer.receive_batch(["work"], 1)]
+    gevent.sleep(0.05)  # the writing goes on
+while batch := layer.receive_batch(["work"], 1000):
+    received += [message["n"] for _, message in batch]
+assert sent > 10, sent
+assert received == list(range(sent)), f"{sorted(set(range(sent)) - set(received))} of {sent} are lost"
+"""
+
+
+def test_no_local_message_is_lost_by_a_timeout_while_counts_wait_for_redis(base):
+    with socket.socket() as nobody:  # it listens to no one: whoever connects is refused
+        nobody.bind(("127.0.0.1", 0))
+        command = [sys.executable, "-c", AWAY, f"redis://127.0.0.1:{nobody.getsockname()[1]}/0", str(base)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_a_timeout_of_gevent_that_ends_a_wait_for_both_loses_nothing(redis_server, prefix, base):
