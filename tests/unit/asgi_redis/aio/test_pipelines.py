@@ -20,6 +20,7 @@ from asgi_redis.exceptions import ConfigurationError
 from asgi_redis.wire import Operation
 from asgi_redis.wire.operation import command
 from asgi_redis.wire.shards import claim_shards, keys_of_shards, shard_tag
+from tests.support.async_waiting import until
 from tests.support.clusters import slot_of
 from tests.support.waiting import eventually
 
@@ -66,6 +67,10 @@ class Shards:
 
     def threads(self):
         return {thread for pipeline in self.nodes._pipelines.values() for thread in pipeline._threads}
+
+    def has_trips_of(self, loop):
+        trips = [pipeline._trips for pipeline in self.nodes._pipelines.values()]
+        return any(one is not None and one.is_of(loop) for one in trips)
 
     def close(self):
         self.nodes.close(20)
@@ -195,6 +200,38 @@ class TestOrder:
             shared_masters.end_move(shards.slot())
         assert refused.result(20)
         assert later.result(20) == b"1"
+
+    def test_a_loop_leaves_the_requests_behind_a_refused_one_where_they_are(self, shards, shared_masters):
+        """The loop sends the first of two requests at once, and has the other wait for its reply."""
+        key = shards.keys[0]
+        there, here = key + b"there", key + b"here"
+        shards.result(mset(there, here))
+        served = []
+
+        async def run():
+            loop, queue = asyncio.get_running_loop(), shards.queues[shards.shards[0]]
+
+            def ask(operation):
+                return queue.submit(operation, loop.create_future())
+
+            def get():
+                return ask(Operation(command(b"GET", here), bytes))
+
+            await until(lambda: shards.has_trips_of(loop) or get() is None)
+            shared_masters.begin_move(shards.slot(), other_node(shared_masters, shards.slot()))
+            try:
+                shared_masters.migrate(shards.slot(), [there])
+                before, refused, later = get(), ask(mset(there, here)), get()
+                refused.add_done_callback(lambda _: served.append("refused"))
+                later.add_done_callback(lambda _: served.append("later"))
+                assert await before == b"1"
+                await until(lambda: any("retry" in thread.name for thread in threading.enumerate()))
+            finally:
+                shared_masters.end_move(shards.slot())
+            assert (await refused, await later) == (True, b"1")
+
+        asyncio.run(run())
+        assert served == ["refused", "later"]
 
     def test_requests_go_on_when_the_first_was_refused_for_too_long(self, shards, shared_masters):
         key = shards.keys[0]
