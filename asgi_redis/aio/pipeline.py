@@ -21,7 +21,7 @@ class Pipeline(IOThreads[Work]):
 
     While its thread has nothing to do and a connection is at hand, the loop of the caller does it itself. The thread
     does the rest: for several loops at a time, where it takes waiting to connect, and after errors. ``deliver`` is
-    given the futures with their results and errors, or ``NOT_SENT`` for those that were cancelled before.
+    given the futures with their results and errors, or ``NOT_SENT`` where one was cancelled before it was sent.
     """
 
     def __init__(self, server: Server, deliver: Callable[[Iterable[tuple[Any, Any]]], object] = settle) -> None:

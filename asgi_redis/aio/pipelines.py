@@ -94,7 +94,7 @@ class NodePipelines:
         """Take note that a queue is empty. With the lock held."""
 
     def deliver(self, answers: Iterable[Answer]) -> None:
-        """Settle the futures of requests, but for those that have to be made again."""
+        """Settle the futures of requests, unless they have to be made again."""
         outcomes: list[tuple[Future, Any]] = []
         numbers: dict[ShardQueue, int] = {}
         refused: dict[ShardQueue, list[ShardRequest]] = {}

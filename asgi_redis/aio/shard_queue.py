@@ -37,7 +37,7 @@ class ShardRequest:
         """The refusal of the last attempt; None where there was none, or an earlier request was refused."""
 
     def cancelled(self) -> bool:
-        """Return whether it is not to be sent: its caller has given up, or an earlier request was refused."""
+        """Return whether not to send it: its caller has given up, or it has to wait."""
         return self.queue.is_refused or self.future.cancelled()
 
     def get_loop(self) -> object:
@@ -69,7 +69,7 @@ class Nodes(Protocol):
         """Take note that a queue is empty. With the lock held."""
 
     def deliver(self, answers: Iterable[Answer]) -> None:
-        """Settle the futures of requests, but for those that have to be made again."""
+        """Settle the futures of requests, unless they have to be made again."""
 
 
 class ShardQueue:
@@ -98,7 +98,7 @@ class ShardQueue:
 
     @property
     def is_refused(self) -> bool:
-        """Whether one of the requests that were sent last has to be made again, before any that follow."""
+        """Whether a request has to be made again before any later one is sent."""
         return bool(self._refused)
 
     def submit(self, operation: Operation, future: AnyFuture) -> AnyFuture:

@@ -15,7 +15,7 @@ import redis
 from redis.exceptions import ConnectionError, TimeoutError
 
 from asgi_redis.aio import loop_trips
-from asgi_redis.aio.loop_waker import BlockingResult, settle
+from asgi_redis.aio.loop_waker import NOT_SENT, BlockingResult, settle
 from asgi_redis.aio.pipeline import Pipeline
 from asgi_redis.connection import Server, descriptor, parse_hosts, round_trip
 from asgi_redis.process.wakeup import poll
@@ -322,7 +322,7 @@ class TestRequestsThatWait:
             given_up.cancel()
             open_gate()
             await waiting
-            await until(lambda: (given_up, None) in delivered)
+            await until(lambda: (given_up, NOT_SENT) in delivered)
 
         run(use())
 

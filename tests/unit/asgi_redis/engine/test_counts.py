@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import os
 import threading
@@ -53,7 +54,7 @@ def test_they_are_added_up_by_queue(adding, written):
 
 def test_nothing_is_written_where_there_is_nothing(adding, written, monkeypatch):
     started = []
-    monkeypatch.setattr(threading.Thread, "start", started.append)
+    monkeypatch.setattr(_thread, "start_new_thread", lambda *call: started.append(call))
     adding.write_soon()
     adding.flush()
     assert written.writes == started == []
@@ -98,12 +99,12 @@ def test_more_queues_than_the_memory_is_for_are_counted_together(adding, written
 
 
 def test_a_process_that_can_start_no_thread_writes_with_the_next_flush(adding, written, monkeypatch):
-    def refuse(self):
+    def refuse(*_):
         raise RuntimeError("can't start new thread")
 
     adding.add("a", "messages_expired")
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refuse)
+        patch.setattr(_thread, "start_new_thread", refuse)
         adding.write_soon()
     assert written.writes == []
     adding.write_soon()
@@ -111,12 +112,12 @@ def test_a_process_that_can_start_no_thread_writes_with_the_next_flush(adding, w
 
 
 def test_an_interruption_of_the_start_of_a_thread_is_not_the_last_attempt(adding, written, monkeypatch):
-    def interrupt(self):
+    def interrupt(*_):
         raise KeyboardInterrupt
 
     adding.add("a", "messages_expired")
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", interrupt)
+        patch.setattr(_thread, "start_new_thread", interrupt)
         with pytest.raises(KeyboardInterrupt):
             adding.write_soon()
     adding.write_soon()
