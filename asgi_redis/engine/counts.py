@@ -64,14 +64,17 @@ class Counts:
         of_queue[counter] = of_queue.get(counter, 0) + number
 
     def write_soon(self) -> None:
-        """Have the counts written by a thread, ``WRITE_SECONDS`` from now at the latest."""
+        """
+        Have the counts written by a thread, ``WRITE_SECONDS`` from now at the latest.
+
+        It waits for the thread to start. Not to be called with messages in hand, which an interruption would cost.
+        """
         with self._lock:
             if self._is_scheduled or not self.waiting:
                 return
             self._is_scheduled = True
         try:
-            # ``Thread.start`` waits, and this is called with messages in hand that an interruption may cost.
-            _thread.start_new_thread(self._write_later, ())
+            threading.Thread(target=self._write_later, name="counts of messages", daemon=True).start()
         except BaseException as error:
             self._is_scheduled = False
             if not isinstance(error, RuntimeError):  # the process can start none: the next call tries again

@@ -88,11 +88,11 @@ class Receiver:
         fork.check()
         call = ReceiveCall(self._channel_sets(channels), limit, policy, limits, shared)
         try:
+            if self._counts.waiting:  # now, as there are no messages in hand yet
+                self._counts.write_soon()
             received = self._receive(call, timeout)
             if fork.generation != call.generation:
                 raise fork.forked()
-            if self._counts.waiting:
-                self._counts.write_soon()
             return received
         except BaseException:
             self._unpacker.order.end(call)

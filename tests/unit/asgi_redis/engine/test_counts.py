@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import ctypes
 import os
 import threading
@@ -54,7 +53,7 @@ def test_they_are_added_up_by_queue(adding, written):
 
 def test_nothing_is_written_where_there_is_nothing(adding, written, monkeypatch):
     started = []
-    monkeypatch.setattr(_thread, "start_new_thread", lambda *call: started.append(call))
+    monkeypatch.setattr(threading.Thread, "start", started.append)
     adding.write_soon()
     adding.flush()
     assert written.writes == started == []
@@ -99,12 +98,12 @@ def test_more_queues_than_the_memory_is_for_are_counted_together(adding, written
 
 
 def test_a_process_that_can_start_no_thread_writes_with_the_next_flush(adding, written, monkeypatch):
-    def refuse(*_):
+    def refuse(self):
         raise RuntimeError("can't start new thread")
 
     adding.add("a", "messages_expired")
     with monkeypatch.context() as patch:
-        patch.setattr(_thread, "start_new_thread", refuse)
+        patch.setattr(threading.Thread, "start", refuse)
         adding.write_soon()
     assert written.writes == []
     adding.write_soon()
@@ -112,12 +111,12 @@ def test_a_process_that_can_start_no_thread_writes_with_the_next_flush(adding, w
 
 
 def test_an_interruption_of_the_start_of_a_thread_is_not_the_last_attempt(adding, written, monkeypatch):
-    def interrupt(*_):
+    def interrupt(self):
         raise KeyboardInterrupt
 
     adding.add("a", "messages_expired")
     with monkeypatch.context() as patch:
-        patch.setattr(_thread, "start_new_thread", interrupt)
+        patch.setattr(threading.Thread, "start", interrupt)
         with pytest.raises(KeyboardInterrupt):
             adding.write_soon()
     adding.write_soon()
