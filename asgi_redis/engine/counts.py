@@ -67,7 +67,7 @@ class Counts:
         """
         Have the counts written by a thread, ``WRITE_SECONDS`` from now at the latest.
 
-        It waits for the thread to start. Not to be called with messages in hand, which an interruption would cost.
+        It waits for the thread to start. Not to be called with messages in hand that an interruption would cost.
         """
         with self._lock:
             if self._is_scheduled or not self.waiting:

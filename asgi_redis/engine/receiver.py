@@ -53,7 +53,7 @@ class Receiver:
         self._counts = counts
         self.sources: list[Source] = [*self._shards]
         self._expiry = rules.expiry
-        self._unpacker = Unpacker(decoder, rules.expiry, self.wake, self._count_expired)
+        self._unpacker = Unpacker(decoder, rules.expiry, self.wake, self._add_expired)
         self._channel_sets = ChannelSets(self._make_channel_set)
         # Sets of channels change by one name at a time, where there are many.
         check = functools.partial(rules.valid_channel_name, receive=True)
@@ -88,7 +88,7 @@ class Receiver:
         fork.check()
         call = ReceiveCall(self._channel_sets(channels), limit, policy, limits, shared)
         try:
-            if self._counts.waiting:  # now, as there are no messages in hand yet
+            if self._counts.waiting:
                 self._counts.write_soon()
             received = self._receive(call, timeout)
             if fork.generation != call.generation:
@@ -173,8 +173,7 @@ class Receiver:
 
     def _check(self, channels: tuple[str, ...]) -> None:
         for channel in channels:
-            check = self._check_str if isinstance(channel, str) else self._check_name
-            check(channel)
+            (self._check_str if isinstance(channel, str) else self._check_name)(channel)
 
     # Looking
 
@@ -215,6 +214,10 @@ class Receiver:
         return received
 
     def _count_expired(self, queue: str, number: int) -> None:
+        self._add_expired(queue, number)
+        self._counts.write_soon()  # an interruption puts back what was taken: none is from elsewhere than Redis
+
+    def _add_expired(self, queue: str, number: int) -> None:
         self._expired.add(queue, number)
         self._counts.add(queue, "messages_expired", number)
 
@@ -222,8 +225,6 @@ class Receiver:
 
     def _wait(self, call: ReceiveCall, turn: Turn, timeout: float) -> Batch:
         """Wait for a message; return none, too, where there is a reason to look again."""
-        if self._counts.waiting:
-            self._counts.write_soon()
         waiting = [one for one in turn if self._shards[one[0]].can_wait()]
         if len(waiting) < len(turn):
             call.looks, timeout = True, min(timeout, call.next_pause())
