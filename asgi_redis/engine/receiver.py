@@ -215,7 +215,7 @@ class Receiver:
 
     def _count_expired(self, queue: str, number: int) -> None:
         self._add_expired(queue, number)
-        self._counts.write_soon()  # an interruption puts back what was taken: none is from elsewhere than Redis
+        self._counts.write_soon()  # an interruption puts messages back: all are off Redis
 
     def _add_expired(self, queue: str, number: int) -> None:
         self._expired.add(queue, number)
