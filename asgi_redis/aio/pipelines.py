@@ -102,6 +102,7 @@ class NodePipelines:
             queue = request.queue
             numbers[queue] = numbers.get(queue, 0) + 1
             if outcome is NOT_SENT:
+                request.error = None
                 if not request.future.cancelled():
                     refused.setdefault(queue, []).append(request)
                 continue

@@ -31,7 +31,7 @@ class Awaited(Protocol):
     """A result that is awaited."""
 
     def cancelled(self) -> bool:
-        """Return whether a request that was not sent yet is not to be sent."""
+        """Return whether its request is not to be sent, if it was not sent yet."""
 
     def get_loop(self) -> object:
         """Return the event loop of the caller, or another object where there is none."""

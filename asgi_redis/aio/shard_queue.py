@@ -34,11 +34,11 @@ class ShardRequest:
         self.operation = operation
         self.future: Future = future
         self.error: RedisError | None = None
-        """The refusal of the last attempt; None where there was none, or an earlier request was refused."""
+        """The refusal of the last attempt; None where it was not refused, or not sent."""
 
     def cancelled(self) -> bool:
-        """Return whether not to send it: its caller has given up, or it has to wait."""
-        return self.queue.is_refused or self.future.cancelled()
+        """Return whether not to send it: it was given up, or has to wait."""
+        return self.queue.has_refusal or self.future.cancelled()
 
     def get_loop(self) -> object:
         """Return the event loop of the caller, if there is one."""
@@ -97,8 +97,8 @@ class ShardQueue:
         self._retried_at = 0.0
 
     @property
-    def is_refused(self) -> bool:
-        """Whether a request has to be made again before any later one is sent."""
+    def has_refusal(self) -> bool:
+        """Whether a request was refused, and is to be made again before the next ones."""
         return bool(self._refused)
 
     def submit(self, operation: Operation, future: AnyFuture) -> AnyFuture:
@@ -142,7 +142,6 @@ class ShardQueue:
         self._sent = len(requests)
         for request in requests:
             assert request.operation is not None
-            request.error = None
             try:
                 pipeline.submit(request.operation, request)
             except BaseException as error:  # noqa: BLE001  it is the caller's
@@ -206,7 +205,7 @@ class ShardQueue:
         Make the first request again until it is served, or it is too late.
 
         The next ones follow it while they need no pause; the others go into a pipeline again. Where it was too late
-        for the first, it is for them.
+        for the first, it is for all that were refused.
         """
         left = deque(requests)
         failure: Exception | None = None
@@ -216,7 +215,7 @@ class ShardQueue:
             request = left[0]
             if is_first or self._needs_no_pause(request):
                 outcome = self._again(request, fail_fast=is_late or failure is not None)
-            elif failure is not None:
+            elif failure is not None and request.error is not None:
                 outcome = each_its_own(failure, 2)[1]
             else:
                 break

@@ -201,8 +201,9 @@ class TestOrder:
         assert refused.result(20)
         assert later.result(20) == b"1"
 
-    def test_a_loop_leaves_the_requests_behind_a_refused_one_where_they_are(self, shards, shared_masters):
-        """The loop sends the first of two requests at once, and has the other wait for its reply."""
+    @pytest.mark.parametrize("is_late", [False, True])
+    def test_a_loop_has_requests_wait_behind_a_refused_one(self, shards, shared_masters, is_late):
+        """It sends the first of two at once. Where that fails in the end, it was not too late for the other."""
         key = shards.keys[0]
         there, here = key + b"there", key + b"here"
         shards.result(mset(there, here))
@@ -226,9 +227,14 @@ class TestOrder:
                 later.add_done_callback(lambda _: served.append("later"))
                 assert await before == b"1"
                 await until(lambda: any("retry" in thread.name for thread in threading.enumerate()))
+                if is_late:
+                    with pytest.raises(ResponseError, match="Multiple keys request"):
+                        await refused
+                    assert await later == b"1"
             finally:
                 shared_masters.end_move(shards.slot())
-            assert (await refused, await later) == (True, b"1")
+            if not is_late:
+                assert (await refused, await later) == (True, b"1")
 
         asyncio.run(run())
         assert served == ["refused", "later"]
