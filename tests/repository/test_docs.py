@@ -20,25 +20,9 @@ from tests.support.clusters import run_single_node_cluster
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
-    ROOT / "README.rst",
-    ROOT / "CONTRIBUTING.rst",
-    ROOT / "docs" / "benchmarks_cluster.rst",
-    ROOT / "docs" / "benchmarks_interface.rst",
-    ROOT / "docs" / "growth.rst",
-    ROOT / "docs" / "layers.rst",
-    ROOT / "docs" / "channels4.rst",
-    ROOT / "docs" / "cluster.rst",
-    ROOT / "docs" / "interface.rst",
-    ROOT / "docs" / "deployment.rst",
-    ROOT / "docs" / "deploys.rst",
-    ROOT / "docs" / "monitor.rst",
-    ROOT / "docs" / "options.rst",
-    ROOT / "docs" / "metrics.rst",
-    ROOT / "docs" / "own_layer.rst",
-    ROOT / "docs" / "porting.rst",
-    ROOT / "docs" / "tracing.rst",
-    ROOT / "examples" / "chat" / "README.rst",
-    ROOT / "examples" / "classic" / "README.rst",
+    *sorted(ROOT.glob("*.rst")),
+    *sorted(ROOT.glob("docs/*.rst")),
+    *sorted(ROOT.glob("examples/*/README.rst")),
     ROOT / "benchmarks" / "README.rst",
 ]
 CONTRIBUTING = (ROOT / "CONTRIBUTING.rst").read_text()

@@ -105,6 +105,20 @@ def test_a_receive_that_waits_does_not_hold_them_back(layer_for, redis_server, c
     thread.join(10)
 
 
+def test_those_that_a_server_could_not_take_are_written_soon_after_the_next_receive(
+    layer_for, redis_server, monkeypatch
+):
+    monkeypatch.setattr(counts, "WRITE_SECONDS", 0.05)
+    layer, other, refused = layer_for(redis_server), layer_for(redis_server), []
+    with monkeypatch.context() as patch:
+        patch.setattr(layer._counts, "_write", lambda found: refused.append(found) or found)
+        layer.count("a", "messages_retried")
+        eventually(lambda: refused and layer._counts.waiting)
+    assert numbers(other, "messages_retried", "a") == [0, 0]
+    layer.receive(["b"])
+    eventually(lambda: numbers(other, "messages_retried", "a") == [1, 1])
+
+
 def test_close_writes_them(layer_for, redis_server, client, prefix, monkeypatch):
     monkeypatch.setattr(counts, "WRITE_SECONDS", 1000.0)
     layer, other = layer_for(redis_server), layer_for(redis_server)
