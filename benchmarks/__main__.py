@@ -5,7 +5,7 @@ To be called in the root of the checkout. It makes a virtual environment for eac
 in ``~/.cache/asgi_redis-benchmarks``) and starts a Redis on a free port. It needs Linux, Python 3.9 to 3.11,
 since asgi_redis 1.4.3 does, and a ``redis-server`` on the PATH. ::
 
-    python -m benchmarks                     # five runs, about ten minutes; draws docs/benchmarks.svg
+    python -m benchmarks                     # five runs, about ten minutes; draws docs/pictures/benchmarks.svg
     python -m benchmarks --quick             # one short run: does it work? The figures mean little
     python -m benchmarks --only "group send" # the workloads whose name matches
     python -m benchmarks --json all.json     # keeps every sample; --load all.json prints and draws them again
@@ -76,7 +76,7 @@ from .table import rows
 from .text import report
 from .workloads import WORKLOADS, Workload
 
-PICTURE = Path("docs/benchmarks.svg")
+PICTURE = Path("docs/pictures/benchmarks.svg")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""The channel layer of ``docs/own_layer.rst``: messages and groups in the memory of one process."""
+"""The channel layer of ``docs/howto/own_layer.rst``: messages and groups in the memory of one process."""
 
 import random
 import threading

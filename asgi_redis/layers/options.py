@@ -3,8 +3,8 @@ The options of all layers.
 
 Each is declared once: its type, default, check and documentation. The declarations are ``TypedDict`` classes, so that
 editors and type checkers know the options of a constructor. Constructors, their signatures, the "did you mean" of an
-unknown option, the options that a local layer takes over, and ``docs/options.rst`` read them. A new option is one
-declaration here, and its use.
+unknown option, the options that a local layer takes over, and the reference of the options read them. A new option is
+one declaration here, and its use.
 """
 
 # No "from __future__ import annotations": reading the declarations is faster when Python has evaluated them.

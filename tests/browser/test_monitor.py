@@ -392,7 +392,7 @@ def test_on_a_phone_nothing_is_out_of_sight(open_page: Callable[..., Any], scene
 
 
 def test_its_picture_is_taken(open_page: Callable[..., Any], scene: Scene, driver: Any) -> None:
-    """For docs/monitor.png."""
+    """For docs/pictures/monitor.png."""
     page = open_page(width=1180)
     busy(page)
     points = "return document.querySelector('#charts .line').getAttribute('d').split('L').length"

@@ -19,9 +19,9 @@ from asgi_redis.layers.options import declarations
 from tests.support.clusters import run_single_node_cluster
 
 ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 DOCUMENTS = [
     *sorted(ROOT.glob("*.rst")),
-    *sorted(ROOT.glob("docs/*.rst")),
     *sorted(ROOT.glob("examples/*/README.rst")),
     ROOT / "benchmarks" / "README.rst",
 ]
@@ -30,33 +30,33 @@ PICTURES = ["redis", "shards", "sentinel", "cluster", "local", "ipc", "memory"]
 
 
 def test_the_pictures_are_those_of_the_text(tmp_path):
-    subprocess.run([sys.executable, ROOT / "docs" / "topologies.py", tmp_path], check=True)
+    subprocess.run([sys.executable, DOCS / "pictures" / "topologies.py", tmp_path], check=True)
     drawn = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert sorted(drawn) == sorted(f"topology-{name}.svg" for name in PICTURES)
     for name, picture in drawn.items():
-        assert (ROOT / "docs" / name).read_text() == picture, f"run docs/topologies.py: {name} is an old one"
+        assert (DOCS / "pictures" / name).read_text() == picture, f"{name} is an old one: run topologies.py"
 
 
 def test_the_page_of_the_options_is_that_of_the_declarations(tmp_path):
     written = tmp_path / "options.rst"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, ROOT / "docs" / "options.py", written], check=True, env=environment)
-    assert (ROOT / "docs" / "options.rst").read_text() == written.read_text(), "run docs/options.py"
+    subprocess.run([sys.executable, DOCS / "reference" / "options.py", written], check=True, env=environment)
+    assert (DOCS / "reference" / "options.rst").read_text() == written.read_text(), "run docs/reference/options.py"
 
 
 def test_the_page_of_the_interface_has_each_option_with_its_default():
-    text = (ROOT / "docs" / "interface.rst").read_text()
+    text = (DOCS / "reference" / "interface.rst").read_text()
     shown = dict(re.findall(r"^   \* - ``(\w+)``\n     - ([\d.]+)\n", text, re.MULTILINE))
     assert shown == {name: str(option.default) for name, option in declarations(InterfaceOptions).items()}
 
 
 def test_the_page_of_an_own_layer_shows_the_example_which_has_sixty_lines():
     _, code = (ROOT / "examples" / "toy_layer.py").read_text().split("\n\n", 1)
-    assert textwrap.indent(code, "    ") in (ROOT / "docs" / "own_layer.rst").read_text()
+    assert textwrap.indent(code, "    ") in (DOCS / "howto" / "own_layer.rst").read_text()
     assert len([line for line in code.split("\n") if line and '"""' not in line]) <= 60
 
 
-CLUSTER_PAGE = (ROOT / "docs" / "cluster.rst").read_text()
+CLUSTER_PAGE = (DOCS / "howto" / "scale_cluster.rst").read_text()
 
 
 def code_blocks(text: str, language: str) -> list[str]:
@@ -67,7 +67,7 @@ def code_blocks(text: str, language: str) -> list[str]:
 def test_the_program_of_the_page_of_tracing_prints_its_spans(redis_server, tmp_path):
     pytest.importorskip("opentelemetry.sdk")
     (program,) = (
-        code for code in code_blocks((ROOT / "docs" / "tracing.rst").read_text(), "python") if "Worker" in code
+        code for code in code_blocks((DOCS / "howto" / "trace.rst").read_text(), "python") if "Worker" in code
     )
     (tmp_path / "program.py").write_text(program.replace("redis://localhost:6379/0", redis_server.url))
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -119,6 +119,8 @@ def test_the_page_of_clusters_allows_the_commands_that_the_layer_uses():
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 class TestDocument:
+    """A document that is read where it lies; the build of the site looks at its pages."""
+
     def test_every_file_that_it_shows_or_links_is_there(self, document):
         text = document.read_text()
         paths = re.findall(r"image:: (\S+)", text) + re.findall(r"<((?!http)[\w./-]+)>`_", text)
@@ -130,10 +132,7 @@ class TestDocument:
         core.publish_doctree(document.read_text(), source_path=str(document), settings_overrides=settings)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [str(path.relative_to(ROOT)) for path in DOCUMENTS],
-)
+@pytest.mark.parametrize("name", [str(path.relative_to(ROOT)) for path in [*DOCUMENTS, *ROOT.glob("docs/**/*.rst")]])
 def test_prose_is_not_wider_than_118_characters(name):
     in_table, wide = False, []
     for number, line in enumerate((ROOT / name).read_text().split("\n"), 1):

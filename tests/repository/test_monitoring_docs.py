@@ -25,7 +25,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "metrics.rst").read_text()
+PAGE = (ROOT / "docs" / "reference" / "metrics.rst").read_text()
 ALERTS = ROOT / "docs" / "prometheus" / "alerts.yml"
 CONFIGURATION = ROOT / "docs" / "prometheus" / "prometheus.yml"
 DASHBOARD = json.loads((ROOT / "docs" / "grafana" / "asgi_redis.json").read_text())

@@ -2,7 +2,7 @@
 ``--metrics-port``: metrics for Prometheus, over HTTP.
 
 The worker counts its messages as it runs them. The metrics of its channel layer are those of
-``workers.operations.layer_metrics``. ``docs/metrics.rst`` has the list of all.
+``workers.operations.layer_metrics``. ``docs/reference/metrics.rst`` has the list of all.
 """
 
 from __future__ import annotations

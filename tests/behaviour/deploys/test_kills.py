@@ -43,7 +43,7 @@ def test_kills_under_load_cost_no_more_than_the_slots(stack_of: Callable[..., St
 def test_twenty_kills_under_load(stack_of: Callable[..., Stack], capsys: pytest.CaptureFixture[str]) -> None:
     text = kill(stack_of(work_seconds=0.01), sockets=1000, rate=0.1, kills=20)
     with capsys.disabled():
-        print(f"\n{text}")  # noqa: T201  the figures of docs/deploys.rst
+        print(f"\n{text}")  # noqa: T201  the figures of docs/explanation/deploys.rst
 
 
 def kill(stack: Stack, sockets: int, rate: float, kills: int) -> str:

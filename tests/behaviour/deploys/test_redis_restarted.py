@@ -45,7 +45,7 @@ def test_a_thousand_sockets_and_five_restarts(
     text = restart(stack_of(flags=flags, redis_options=options), path, paused, 1000, 0.1, 5)
     with capsys.disabled():
         how = "paused" if paused else "at once"
-        print(f"\n{path} {flags} {appendfsync} {how}: {text}")  # noqa: T201  the figures of docs/deploys.rst
+        print(f"\n{path} {flags} {appendfsync} {how}: {text}")  # noqa: T201  the figures of docs/explanation/deploys.rst
 
 
 def restart(stack: Stack, path: str, paused: bool, sockets: int, rate: float, restarts: int) -> str:

@@ -30,7 +30,7 @@ def test_a_thousand_sockets_and_twenty_restarts(
 ) -> None:
     report = deploy(stack_of(flags=flags), path, sockets=1000, rate=0.1, restarts=20)
     with capsys.disabled():
-        print(f"\n{path} {flags}: {report}")  # noqa: T201  the figures of docs/deploys.rst
+        print(f"\n{path} {flags}: {report}")  # noqa: T201  the figures of docs/explanation/deploys.rst
 
 
 def deploy(stack: Stack, path: str, sockets: int, rate: float, restarts: int) -> str:

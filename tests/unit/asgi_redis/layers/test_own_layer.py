@@ -1,4 +1,4 @@
-"""A layer of somebody's own, by the contract alone: the example of ``docs/own_layer.rst``, and the defaults."""
+"""A layer of somebody's own, by the contract alone: the example of ``docs/howto/own_layer.rst``, and the defaults."""
 
 from __future__ import annotations
 

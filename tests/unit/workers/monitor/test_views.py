@@ -25,7 +25,7 @@ __all__ = ["database"]
 
 pytestmark = pytest.mark.usefixtures("database")
 
-DOCUMENT = (ROOT / "docs" / "monitor.rst").read_text()
+DOCUMENT = (ROOT / "docs" / "howto" / "monitor.rst").read_text()
 MEMORY = "asgi_redis.InMemoryChannelLayer"
 SETTINGS = {
     "ROOT_URLCONF": "tests.support.monitor.urls",
