@@ -1,4 +1,4 @@
-"""The table of ``docs/howto/move_from_channels1.rst``: the names of Channels 1.1.8, and where they are here."""
+"""The table of ``docs/reference/channels1_names.rst``: the names of Channels 1.1.8, and where they are here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from docutils import nodes
 from docutils.core import publish_doctree
 
-PAGE = Path(__file__).parents[2] / "docs" / "howto" / "move_from_channels1.rst"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "channels1_names.rst"
 
 
 def rows() -> Iterator[tuple[str, list[str], str, list[str]]]:
