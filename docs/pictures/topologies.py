@@ -87,8 +87,9 @@ class Picture:
             for row, (name, _) in enumerate(boxes):
                 left = MARGIN + column * (BOX_WIDTH + COLUMN_GAP)
                 places[name] = (left, start + row * (BOX_HEIGHT + ROW_GAP))
+        size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
         parts = [
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" {size}>',
             f"<style>{STYLE}</style><defs>{HEAD}</defs>",
             f'<rect class="card" x="0.5" y="0.5" width="{width - 1}" height="{height - 1}" rx="8"/>',
             _text(20, 30, self._title, "title"),

@@ -26,7 +26,8 @@ DOCUMENTS = [
     ROOT / "benchmarks" / "README.rst",
 ]
 CONTRIBUTING = (ROOT / "CONTRIBUTING.rst").read_text()
-PICTURES = ["redis", "shards", "sentinel", "cluster", "local", "ipc", "memory"]
+LAYERS = ["redis", "shards", "sentinel", "cluster", "local", "ipc", "memory"]
+PICTURES = [*LAYERS, "overview", "frame", "floors", "plan", "slot"]
 
 
 def test_the_pictures_are_those_of_the_text(tmp_path):
