@@ -1,0 +1,152 @@
+"""How-to guides as their readers use them: the files of a section, put into a project, and its other code."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.workers.processes import WorkerProcess
+
+ROOT = Path(__file__).parents[2]
+REDIS = "redis://localhost:6379/0"
+SETTINGS = """\
+from pathlib import Path
+
+BASE_DIR = Path(__file__).parents[1]
+SECRET_KEY = "secret"
+ALLOWED_HOSTS = ["*"]
+INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions"]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+]
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "db.sqlite3"}}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+ROOT_URLCONF = "mysite.urls"
+WSGI_APPLICATION = "mysite.wsgi.application"
+LOGGING_CONFIG = None
+"""
+MANAGE = """\
+import os
+import sys
+from django.core.management import execute_from_command_line
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mysite.settings")
+execute_from_command_line(sys.argv)
+"""
+WSGI = """\
+import os
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mysite.settings")
+application = get_wsgi_application()
+"""
+_BLOCK = re.compile(r"^( *)\.\. code-block:: (\w+)\n((?:\1   +:\w+:.*\n)*)\n((?:\1   +.*\n|[ \t]*\n)+)", re.MULTILINE)
+
+
+@dataclass
+class Block:
+    """A code block of a page; ``caption`` is the name of its file."""
+
+    language: str
+    caption: str
+    code: str
+
+
+class Guide:
+    """A page of ``docs/howto``, or with ``section`` a part of it."""
+
+    def __init__(self, name: str, section: str = "") -> None:
+        self.text = (ROOT / "docs" / "howto" / name).read_text() + "\n"
+        if section:
+            _, separator, rest = self.text.partition(f"\n{section}\n{'-' * len(section)}\n")
+            assert separator, f"{name} has no section {section!r}"
+            self.text = re.split(r"\n[^\n]+\n-{3,}\n", rest)[0] + "\n"
+
+    def blocks(self, language: str = "") -> list[Block]:
+        found = []
+        for _, of, options, code in _BLOCK.findall(self.text):
+            caption = re.search(r":caption: *(.+)", options)
+            block = Block(of, caption[1].strip() if caption else "", textwrap.dedent(code).strip("\n") + "\n")
+            if language in ("", of):
+                found.append(block)
+        return found
+
+    def code(self, *parts: str, language: str = "") -> str:
+        """Return the one block that has all of these texts in it."""
+        (found,) = [block.code for block in self.blocks(language) if all(part in block.code for part in parts)]
+        return found
+
+    def commands(self) -> list[str]:
+        """Return what stands behind the prompts of its consoles, with continued lines joined."""
+        text = "".join(block.code for block in self.blocks("console")).replace("\\\n", " ")
+        return [line[2:] for line in text.splitlines() if line.startswith("$ ")]
+
+
+class Project:
+    """A Django project in ``folder``, with the files of guides in it."""
+
+    def __init__(self, folder: Path, redis_url: str, **environment: str) -> None:
+        self.folder = folder
+        self.redis_url = redis_url
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"},
+            "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}",
+            "PYTHONUNBUFFERED": "1",
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            **environment,
+        }
+        for name, text in {
+            "manage.py": MANAGE,
+            "mysite/__init__.py": "",
+            "mysite/settings.py": SETTINGS,
+            "mysite/wsgi.py": WSGI,
+            "mysite/urls.py": "urlpatterns = []\n",
+        }.items():
+            self.write(name, text)
+
+    def write(self, name: str, text: str) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for parent in path.relative_to(self.folder).parents:
+            if name.endswith(".py") and parent != Path():
+                (self.folder / parent / "__init__.py").touch()
+        path.write_text(text.replace(REDIS, self.redis_url))
+
+    def add(self, guide: Guide) -> Project:
+        """Write its files; what is for the settings goes to the end of those."""
+        for block in guide.blocks():
+            if block.caption == "mysite/settings.py":
+                settings = (self.folder / block.caption).read_text()
+                self.write(block.caption, settings + block.code)
+            elif block.caption:
+                self.write(block.caption, block.code)
+        return self
+
+    def run(self, *command: str, code: int = 0, timeout: float = 40, **environment: str) -> str:
+        """Run a command in the project; return what it has printed."""
+        done = subprocess.run(
+            [sys.executable if word == "python" else word for word in command],
+            cwd=self.folder,
+            env={**self.environment, **environment},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        assert done.returncode == code, f"{done.returncode}: {done.stdout}\n{done.stderr}"
+        return done.stdout + done.stderr
+
+    @contextmanager
+    def running(self, *command: str, **environment: str) -> Iterator[WorkerProcess]:
+        """A command that runs in the project meanwhile."""
+        words = [sys.executable if word == "python" else word for word in command]
+        with WorkerProcess(words, self.folder, self.folder, {**self.environment, **environment}) as process:
+            yield process
