@@ -1,0 +1,109 @@
+"""
+Measured numbers in the pages of the site, from ``benchmarks/results``.
+
+``:measured:`` is a number in a sentence, with two significant digits; two columns with " : " between them are the
+ratio of their values::
+
+    :measured:`ipc/rates/send, 1 task/asgi_redis`
+    :measured:`ipc/rates/send, 1 task/asgi_redis : channels_redis`
+
+``measured-table`` is a table, or some of its rows and columns, and what measured it, when and where::
+
+    .. measured-table:: ipc/rates
+       :columns: asgi_redis | channels_redis
+       :rows: send, 1 task | receive, 1 task
+       :head: call
+
+An address that leads to nothing is a warning, which ends the build of the site.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective, SphinxRole
+
+from benchmarks.figures.published import RESULTS, Published, Row, Table, UnknownAddressError, exact, rounded
+
+PUBLISHED = Published()
+logger = logging.getLogger(__name__)
+
+
+class Measured(SphinxRole):
+    """The role ``measured``."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Return the number."""
+        _depend(self.env, self.text)
+        try:
+            return [nodes.Text(rounded(PUBLISHED.value(self.text)))], []
+        except UnknownAddressError as error:
+            logger.warning("%s", error, location=self.get_location())
+            return [], []
+
+
+class MeasuredTable(SphinxDirective):
+    """The directive ``measured-table``."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+    option_spec = dict.fromkeys(("columns", "rows", "head"), directives.unchanged)
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table and its note."""
+        address = self.arguments[0]
+        _depend(self.env, address)
+        try:
+            table = PUBLISHED.table(address)
+            columns, rows = table.chosen(self._listed("columns")), table.rows(self._listed("rows"))
+        except UnknownAddressError as error:
+            logger.warning("%s", error, location=self.get_location())
+            return []
+        return [self._table(columns, rows), _note(table)]
+
+    def _listed(self, option: str) -> list[str]:
+        return [" ".join(name.split()) for name in self.options.get(option, "").split("|") if name]
+
+    def _table(self, columns: list[str], rows: list[Row]) -> nodes.table:
+        units = any(row.unit for row in rows)
+        head = [self.options.get("head", ""), *(["unit"] if units else []), *columns]
+        lines = [[row.name, *([row.unit] if units else []), *(exact(row.values[one]) for one in columns)] for row in rows]
+        words = 1 + units
+        group = nodes.tgroup(cols=len(head))
+        group += [nodes.colspec(colwidth=max(len(line[at]) for line in [head, *lines])) for at in range(len(head))]
+        group += nodes.thead("", _line(head, words))
+        group += nodes.tbody("", *(_line(line, words) for line in lines))
+        return nodes.table("", group, classes=["measured"])
+
+
+def _line(cells: list[str], words: int) -> nodes.row:
+    """Return a row whose cells are numbers, but for the first ``words``."""
+    return nodes.row("", *(_cell(text, "word" if at < words else "number") for at, text in enumerate(cells)))
+
+
+def _cell(text: str, kind: str) -> nodes.entry:
+    return nodes.entry("", nodes.paragraph(text, text), classes=[kind])
+
+
+def _note(table: Table) -> nodes.paragraph:
+    """Return what measured the table, and where."""
+    note = nodes.paragraph(classes=["measured-note"])
+    note += [nodes.Text("Repeat it: "), nodes.literal(table.command, table.command), nodes.Text(". ")]
+    note += nodes.Text(" ".join(table.about))
+    return note
+
+
+def _depend(env: Any, address: str) -> None:
+    """Have the page read again when the results have changed."""
+    env.note_dependency(str(RESULTS / f"{address.partition('/')[0]}.json"))
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Add the role and the directive."""
+    app.add_role("measured", Measured())
+    app.add_directive("measured-table", MeasuredTable)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
