@@ -21,6 +21,7 @@ extensions = [
     "sphinx.ext.extlinks",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
+    "figures",
 ]
 exclude_patterns = ["_build", "requirements*"]
 nitpicky = True

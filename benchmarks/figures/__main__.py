@@ -1,8 +1,8 @@
 """
-``python -m benchmarks.figures``: draws the pictures of docs, and the figures of the README, from the results.
+``python -m benchmarks.figures``: draws the pictures of docs, and the rows of the README, from the results.
 
-To be called in the root of the checkout, after a benchmark has saved its results. The tables in the pages of docs, and
-the numbers in their sentences, are read from the results when the site is built: see ``docs/extensions/figures.py``.
+To be called in a checkout, after a benchmark has saved its results. The tables in the pages of docs, and the numbers
+in their sentences, are read from the results when the site is built: see ``docs/extensions/figures.py``.
 """
 
 from __future__ import annotations

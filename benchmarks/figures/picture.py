@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from .published import Row, Table, exact, rounded
-
-TIMES = "times"  # the column that has how many times as good as its best peer ours is
+from .published import TIMES, Row, Table, exact, rounded
 
 _TITLE, _UNIT, _CELL, _TIMES = 208, 66, 104, 78  # widths
 _LINE, _TOP, _EDGE, _GAP = 25, 86, 20, 8  # heights, and the space around

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Union
 RESULTS = Path(__file__).parents[1] / "results"
 Value = Union[float, int, str, None]  # a str is no measurement, and None was not measured
 RATIO = " : "
+TIMES = "times"  # the column that has how many times as good as its best peer ours is
 _RATES = {"ops": "calls", "msg": "messages"}
 
 
@@ -56,15 +57,19 @@ class Table:
         there = dict(zip(self.columns, self.columns))
         return [self._named(name, there, "column") for name in columns or there]
 
-    def value(self, row: str, column: str) -> Value:
+    def value(self, row: str, column: str) -> float | int | str:
         """Return a value, or the ratio of two columns."""
-        values = [self.rows([row])[0].values[name] for name in self.chosen(column.split(RATIO))]
+        (found,) = self.rows([row])
+        values = [self._measured(row, name, found.values[name]) for name in self.chosen(column.split(RATIO))]
         if len(values) == 1:
             return values[0]
         numerator, denominator = values
-        if not isinstance(numerator, (int, float)) or not isinstance(denominator, (int, float)):
-            raise UnknownAddressError(f"{self.address}/{row}/{column}: one of the two was not measured")
-        return numerator / denominator
+        return float(numerator) / float(denominator)
+
+    def _measured(self, row: str, column: str, value: Value) -> float | int | str:
+        if value is None:
+            raise UnknownAddressError(f"{self.address}/{row}/{column} was not measured")
+        return value
 
     def _named(self, name: str, there: dict[str, Any], kind: str) -> Any:
         if name not in there:
@@ -109,7 +114,7 @@ class Published:
             raise UnknownAddressError(f"no table {address!r}; there are: {'; '.join(self._tables)}")
         return self._tables[address]
 
-    def value(self, address: str) -> Value:
+    def value(self, address: str) -> float | int | str:
         """Return the value with the address ``benchmark/table/row/column``."""
         parts = address.split("/")
         if len(parts) != 4:
@@ -125,7 +130,7 @@ def _tables_of(path: Path) -> Iterator[Table]:
 def exact(value: Value) -> str:
     """Return a value for a table: three significant digits, a count as it is, a dash where there is none."""
     if value is None:
-        return "–"
+        return "-"
     if isinstance(value, str):
         return value
     return f"{value:,}" if isinstance(value, int) else f"{value:,.{max(0, _decimals(value, 3))}f}"

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .published import Published, Table, exact, rounded
+from .published import TIMES, Published, Table, exact, rounded
 
 _BLOCK = re.compile(r"(?<=^\.\. figures: begin\n).*?(?=^\.\. figures: end$)", re.MULTILINE | re.DOTALL)
 _HEADS = ["", "asgi_redis", "best peer", "times"]
@@ -46,5 +46,5 @@ def _cells(line: Line, published: Published) -> list[str]:
     (row,) = published.table(table).rows([name])
     measured = {peer: value for peer in line.peers if isinstance(value := row.values[peer], (int, float))}
     best = (min if row.unit in ("µs", "ms") else max)(measured, key=measured.__getitem__)
-    times = rounded(row.values["times"])
+    times = rounded(row.values[TIMES])
     return [line.text, exact(row.values[line.ours]), f"{exact(measured[best])}, {line.peers[best]}", times]

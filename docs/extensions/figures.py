@@ -19,18 +19,25 @@ An address that leads to nothing is a warning, which ends the build of the site.
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from benchmarks.figures.published import RESULTS, Published, Row, Table, UnknownAddressError, exact, rounded
+from benchmarks.figures.published import RESULTS, TIMES, Published, Row, Table, UnknownAddressError, exact, rounded
 
-PUBLISHED = Published()
 logger = logging.getLogger(__name__)
+
+
+@cache
+def _published(folder: str) -> Published:
+    return Published(Path(folder))
 
 
 class Measured(SphinxRole):
@@ -38,9 +45,8 @@ class Measured(SphinxRole):
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Return the number."""
-        _depend(self.env, self.text)
         try:
-            return [nodes.Text(rounded(PUBLISHED.value(self.text)))], []
+            return [nodes.Text(rounded(_results(self.env, self.text).value(self.text)))], []
         except UnknownAddressError as error:
             logger.warning("%s", error, location=self.get_location())
             return [], []
@@ -56,9 +62,8 @@ class MeasuredTable(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Return the table and its note."""
         address = self.arguments[0]
-        _depend(self.env, address)
         try:
-            table = PUBLISHED.table(address)
+            table = _results(self.env, address).table(address)
             columns, rows = table.chosen(self._listed("columns")), table.rows(self._listed("rows"))
         except UnknownAddressError as error:
             logger.warning("%s", error, location=self.get_location())
@@ -71,13 +76,17 @@ class MeasuredTable(SphinxDirective):
     def _table(self, columns: list[str], rows: list[Row]) -> nodes.table:
         units = any(row.unit for row in rows)
         head = [self.options.get("head", ""), *(["unit"] if units else []), *columns]
-        lines = [[row.name, *([row.unit] if units else []), *(exact(row.values[one]) for one in columns)] for row in rows]
+        lines = [[row.name, *([row.unit] if units else []), *_shown(row, columns)] for row in rows]
         words = 1 + units
         group = nodes.tgroup(cols=len(head))
         group += [nodes.colspec(colwidth=max(len(line[at]) for line in [head, *lines])) for at in range(len(head))]
         group += nodes.thead("", _line(head, words))
         group += nodes.tbody("", *(_line(line, words) for line in lines))
         return nodes.table("", group, classes=["measured"])
+
+
+def _shown(row: Row, columns: list[str]) -> list[str]:
+    return [(rounded if name == TIMES else exact)(row.values[name]) for name in columns]
 
 
 def _line(cells: list[str], words: int) -> nodes.row:
@@ -97,13 +106,16 @@ def _note(table: Table) -> nodes.paragraph:
     return note
 
 
-def _depend(env: Any, address: str) -> None:
-    """Have the page read again when the results have changed."""
-    env.note_dependency(str(RESULTS / f"{address.partition('/')[0]}.json"))
+def _results(env: BuildEnvironment, address: str) -> Published:
+    """Return the results; the page is read again when those of the benchmark have changed."""
+    folder: str = env.config.measured_results
+    env.note_dependency(str(Path(folder, f"{address.partition('/')[0]}.json")))
+    return _published(folder)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Add the role and the directive."""
+    """Add the role, the directive, and the folder of the results as an option."""
+    app.add_config_value("measured_results", str(RESULTS), "env")
     app.add_role("measured", Measured())
     app.add_directive("measured-table", MeasuredTable)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
