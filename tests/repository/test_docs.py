@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import subprocess
 import sys
 import textwrap
@@ -12,11 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from asgi_redis import ChannelFull, RedisClusterChannelLayer
-from asgi_redis.integrations.django import make_channel_layer
 from asgi_redis.interface.options import InterfaceOptions
 from asgi_redis.layers.options import declarations
-from tests.support.clusters import run_single_node_cluster
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -57,9 +53,6 @@ def test_the_page_of_an_own_layer_shows_the_example_which_has_sixty_lines():
     assert len([line for line in code.split("\n") if line and '"""' not in line]) <= 60
 
 
-CLUSTER_PAGE = (DOCS / "howto" / "scale_cluster.rst").read_text()
-
-
 def code_blocks(text: str, language: str) -> list[str]:
     blocks = re.findall(rf"^( *)\.\. code-block:: {language}\n\n((?:\1 {{4}}.*\n|\n)+)", text, re.MULTILINE)
     return [textwrap.dedent(code) for _, code in blocks]
@@ -76,46 +69,6 @@ def test_the_program_of_the_page_of_tracing_prints_its_spans(redis_server, tmp_p
     assert done.returncode == 0, done.stderr
     names = re.findall(r'^    "name": "(.+)"', done.stdout.decode(), re.MULTILINE)
     assert sorted(names) == ["process resize", "send resize", "send resized", "upload"]
-
-
-@pytest.mark.parametrize(
-    "code", [code for code in code_blocks(CLUSTER_PAGE, "python") if "\nCHANNEL_LAYERS = " in f"\n{code}"]
-)
-def test_the_settings_of_the_page_of_clusters_make_layers(code):
-    settings: dict[str, dict[str, dict[str, object]]] = {}
-    exec(code, settings)
-    layers = settings["CHANNEL_LAYERS"]
-    for alias in layers:
-        make_channel_layer(alias, layers).close()
-
-
-def test_the_page_of_clusters_allows_the_commands_that_the_layer_uses():
-    (rule,) = (code for code in code_blocks(CLUSTER_PAGE, "sh") if "ACL SETUSER" in code)
-    words = [word for word in shlex.split(rule) if word.startswith(("+", "-@", "~"))]
-    with run_single_node_cluster() as cluster, cluster.client(cluster.nodes[0]) as admin:
-        admin.execute_command("ACL", "SETUSER", "mysite", "on", ">password", *words)
-        user = {"username": "mysite", "password": "password"}
-        layer = RedisClusterChannelLayer(hosts=[cluster.nodes[0].url], shards=2, capacity=1, connection_kwargs=user)
-        layer.block_timeout = 0.1
-        layer.group_add("group", "channel")
-        assert layer.send_group("group", {}) == 0
-        assert layer.receive(["channel", "other"], block=True) == ("channel", {})
-        assert layer.receive(["channel", "other"], block=True) == (None, None)
-        layer.group_discard("group", "channel")
-        layer.delayed.send("channel", {}, 0)
-        layer.delayed.deliver()
-        assert layer.channel_statistics("channel")["messages_pending"] == 1
-        with pytest.raises(ChannelFull):
-            layer.send("channel", {})
-        for process in ("one", "two"):
-            layer.registry.report(process, {})
-            assert layer.registry.ask(process, "quiet")
-            assert layer.registry.report(process, {}) == "quiet"
-        assert [entry.process for entry in layer.registry.processes()] == ["one", "two"]
-        layer.registry.withdraw("one")
-        layer.flush()
-        layer.close()
-        assert admin.acl_log() == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
