@@ -10,6 +10,7 @@ since asgi_redis 1.4.3 does, and a ``redis-server`` on the PATH. ::
     python -m benchmarks --only "group send" # the workloads whose name matches
     python -m benchmarks --json all.json     # keeps every sample; --load all.json prints and draws them again
     python -m benchmarks --cpus two          # clients on one CPU, Redis on another
+    python -m benchmarks --save              # writes benchmarks/results/main.json
 
 How it measures
 ===============
@@ -63,16 +64,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import time
+import sys
 from pathlib import Path
 
-from .command import cpu_model, matching, parser_for, run, say
+from .command import check_save, interleaved, matching, parser_for, run, say
 from .environments import Environments
 from .picture import Picture
-from .results import Results
+from .record import Conditions, described, save
 from .runner import Runner, taking_part
+from .samples import Samples
 from .server import redis_on
-from .table import rows
+from .table import measured_tables, rows
 from .text import report
 from .workloads import WORKLOADS, Workload
 
@@ -82,15 +84,21 @@ PICTURE = Path("docs/pictures/benchmarks.svg")
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return the exit code."""
     arguments = _parser().parse_args(argv)
+    check_save(arguments, "only", "load")
     chosen = matching(WORKLOADS, arguments.only, lambda workload: workload.name)
     if arguments.load:
         kept = json.loads(arguments.load.read_text())
-        about, results = kept["about"], Results.from_json(kept["results"])
+        about, results = kept["about"], Samples.from_json(kept["results"])
         measured = {name for name, _ in results.samples}
         workloads = [workload for workload in chosen if workload.name in measured]
     else:
         workloads = chosen
-        about, results = _measure(arguments, workloads)
+        conditions = Conditions("benchmarks", sys.argv[1:] if argv is None else argv)
+        how, versions, results = _measure(arguments, workloads)
+        ended = conditions.end(how, versions)
+        about = described(ended)
+        if arguments.save:
+            save(arguments.save, "main", ended, measured_tables(workloads, results))
     if arguments.json:
         arguments.json.write_text(json.dumps({"about": about, "results": results.to_json()}, indent=1))
     print("\n".join(about), "", report(workloads, results), sep="\n")
@@ -104,7 +112,8 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _measure(arguments: argparse.Namespace, workloads: list[Workload]) -> tuple[list[str], Results]:
+def _measure(arguments: argparse.Namespace, workloads: list[Workload]) -> tuple[str, dict[str, str], Samples]:
+    """Return how it was measured, the versions, and the samples."""
     cpus = sorted(os.sched_getaffinity(0))
     if arguments.cpus == "two" and len(cpus) < 2:
         raise SystemExit("--cpus two: this process may use one CPU only")
@@ -114,10 +123,8 @@ def _measure(arguments: argparse.Namespace, workloads: list[Workload]) -> tuple[
     environments = Environments(arguments.environments)
     environments.make({subject.environment for workload in workloads for subject in taking_part(workload)})
     runner = Runner(environments, client, seconds, idle_seconds, say, alone=client == server_cpu)
-    began, version = time.monotonic(), ""
     for turn in range(runs):
         with redis_on(server_cpu) as server:
-            version = server.version
             runner.run(server.port, workloads, turn)
             if turn == runs - 1:
                 runner.count(server.port, workloads)
@@ -126,20 +133,11 @@ def _measure(arguments: argparse.Namespace, workloads: list[Workload]) -> tuple[
         if client == server_cpu
         else f"clients pinned to CPU {client}, Redis to CPU {server_cpu}"
     )
-    took = time.monotonic() - began
-    each = f"{runs} interleaved run{'s' * (runs != 1)}, each figure {seconds} s in a fresh process"
-    machine = f"{cpu_model()}; Redis {version}; Python {environments.python_version}"
-    about = [
-        f"Medians of {each}; {pinned}.",
-        f"{machine}; {time.strftime('%Y-%m-%d')}; {took:.0f} s in all.",
-    ]
+    how = f"{interleaved(runs, 'run')}, each figure {seconds} s in a fresh process; {pinned}"
     if runner.measured:
         disturbed = f"{runner.disturbed} of {runner.measured} measurements shared that CPU with something else"
-        about.append(f"{disturbed} (more than 5 % of it).")
-    for name in environments.python:
-        if not name.endswith("_plain"):
-            about.append(f"{name}: {environments.versions(name)}")
-    return about, runner.results
+        how += f"; {disturbed} (more than 5 % of it)"
+    return how, environments.versions(), runner.results
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,6 +4,7 @@ The asynchronous layer compared with channels_redis, each in one event loop.
     python -m benchmarks.aio               # three runs, about a minute
     python -m benchmarks.aio --quick       # one short run: does it work?
     python -m benchmarks.aio --runs 9 --seconds 2
+    python -m benchmarks.aio --save        # writes benchmarks/results/aio.json
 
 It starts a Redis. Messages have 100 B. Each figure is the median of the runs; within a run the layers take turns, and
 each figure comes from a fresh process. "Receive" is for messages that are waiting already: in one normal channel, in
@@ -165,12 +166,12 @@ FIGURES: dict[str, Figure] = {
     "receive, a normal channel": ("/s", receive_normal, ()),
     "receive, a process-local channel": ("/s", receive_local, (1,)),
     "receive, 100 process-local channels": ("/s", receive_local, (100,)),
-    "ping-pong": ("µs p50|µs p99", ping_pong, ()),
+    "ping-pong": ("p50, µs|p99, µs", ping_pong, ()),
     **{f"group send to {number:,} channels": ("/s", group_send, (number, False)) for number in (1, 10, 100, 1000)},
     **{f"group send to {number:,} processes": ("/s", group_send, (number, True)) for number in (100, 1000)},
     "group message to 100 waiting tasks": ("messages/s", group_to_tasks, (100,)),
     # Stock channels_redis on redis-py 8 has a hundred connections at most, and takes one for each call under way.
-    "1,000 idle and 50 busy tasks": ("% CPU idle|MiB|messages/s", idle, (1000, 50)),
+    "1,000 idle and 50 busy tasks": ("CPU while idle, %|memory, MiB|messages/s", idle, (1000, 50)),
 }
 
 TARGETS = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import platform
 import re
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from .environments import CACHE
+from .record import RESULTS
 
 T = TypeVar("T")
 
@@ -24,8 +24,22 @@ def parser_for(module: str, description: str, turn: str, number: int) -> argpars
         f"--{turn}s", type=_count, metavar="N", help=f"interleaved {turn}s ({number}; 1 with --quick)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample")
+    add_save(parser)
     parser.add_argument("--environments", type=Path, metavar="DIR", default=CACHE, help=f"default {CACHE}")
     return parser
+
+
+def add_save(parser: argparse.ArgumentParser) -> None:
+    """Add the flag ``--save``."""
+    text = "write the tables into a results file, in benchmarks/results or in DIR"
+    parser.add_argument("--save", type=Path, nargs="?", const=RESULTS, metavar="DIR", help=text)
+
+
+def check_save(arguments: argparse.Namespace, *flags: str) -> None:
+    """End the process where ``--save`` comes with ``--quick``, or with one of the flags that leave out rows."""
+    partial = [f"--{flag}" for flag in ("quick", *flags) if getattr(arguments, flag)]
+    if arguments.save and partial:
+        raise SystemExit(f"--save and {partial[0]} exclude each other: a results file has complete tables only")
 
 
 def _count(text: str) -> int:
@@ -46,11 +60,9 @@ def matching(everything: Iterable[T], pattern: str, name_of: Callable[[T], str])
     return found
 
 
-def cpu_model() -> str:
-    """Return the name of the processor."""
-    info = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*: (.+)", info.read_text()) if info.exists() else None
-    return found.group(1) if found else platform.processor()
+def interleaved(number: int, turn: str) -> str:
+    """Return the beginning of a method: "Medians of 5 interleaved runs", or "One run"."""
+    return f"One {turn}" if number == 1 else f"Medians of {number} interleaved {turn}s"
 
 
 def say(text: Any) -> None:

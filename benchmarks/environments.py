@@ -10,6 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from asgi_redis import __version__
+
+from .record import normalised
+
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "asgi_redis-benchmarks"
 _OURS = ("redis", "msgpack", "cryptography")
 _CHANNELS = ("channels_redis==4.3.0", "channels", "redis", "cryptography")
@@ -38,7 +42,7 @@ class Environments:
     """The environments, all on one interpreter; ``python`` has each one's by name."""
 
     shown: tuple[str, ...] = (
-        *("asgi-redis", "channels-redis", "channels", "redis", "hiredis", "msgpack", "msgpack-python"),
+        *("asgi_redis", "channels_redis", "channels", "redis", "hiredis", "msgpack", "msgpack-python"),
     )
     """The packages that matter."""
 
@@ -58,11 +62,17 @@ class Environments:
         command = [self._base, "-c", "import platform; print(platform.python_version())"]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
-    def versions(self, name: str) -> str:
-        """Return the installed versions of the packages that matter."""
-        said = subprocess.run([self.python[name], "-I", "-c", _LIST], capture_output=True, text=True, check=True)
-        found = {key.lower().replace("_", "-"): version for key, version in json.loads(said.stdout).items()}
-        return ", ".join(f"{package} {found[package.lower()]}" for package in self.shown if package.lower() in found)
+    def versions(self) -> dict[str, str]:
+        """Return the versions of Python and of the packages that matter; a second version names its environment."""
+        found = {"python": self.python_version, "asgi_redis": __version__}
+        for name, python in self.python.items():
+            said = subprocess.run([python, "-I", "-c", _LIST], capture_output=True, text=True, check=True)
+            installed = {normalised(package): version for package, version in json.loads(said.stdout).items()}
+            for package in self.shown:
+                version = installed.get(normalised(package))
+                if version is not None and found.setdefault(package, version) != version:
+                    found[f"{package} ({name})"] = version
+        return found
 
     def _made(self, name: str) -> Path:
         wanted = f"{self._base}\n" + "\n".join(REQUIREMENTS[name]) + "\n"

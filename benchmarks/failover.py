@@ -4,7 +4,8 @@
 Three Sentinels watch a master and two replicas (``down-after-milliseconds 300``). One thread sends numbered messages
 as fast as it can, another receives them, and the master is killed with SIGKILL. The clock runs from the kill to the
 first send that Redis acknowledges, and to the first message received. Messages that were acknowledged and never
-received are lost; messages that were received twice are doubled.
+received are lost; messages that were received twice are doubled. ``--save`` writes
+``benchmarks/results/failover.json``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from redis.exceptions import RedisError
 
 from asgi_redis import RedisSentinelChannelLayer
 from asgi_redis.embedded import RedisServer
+
+from .command import add_save
+from .record import Conditions, Line, Measured, described, save
 
 SERVICE = "service"
 DOWN_AFTER_MILLISECONDS = 300
@@ -157,18 +161,35 @@ def main() -> int:
     """Print a row for each setting of ``min-replicas-to-write``."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.failover", description=__doc__)
     parser.add_argument("--kills", type=int, default=10, help="masters to kill for each row (default: %(default)s)")
-    kills = parser.parse_args().kills
-    print(f"{kills} kills a row; median (largest), seconds after the kill; messages in all runs")
-    print("min-replicas-to-write    first send       first receive    acknowledged    lost  doubled")
-    for min_replicas in (0, 1):
-        outcomes = [measure(min_replicas) for _ in range(kills)]
-        times = [
-            f"{statistics.median(column):.2f} ({max(column):.2f})"
-            for column in ([one.first_send for one in outcomes], [one.first_receive for one in outcomes])
-        ]
-        counts = [sum(getattr(one, name) for one in outcomes) for name in ("acknowledged", "lost", "doubled")]
-        print(f"{min_replicas:<24} {times[0]:<16} {times[1]:<16} {counts[0]:>12,} {counts[1]:>7,} {counts[2]:>8,}")
+    add_save(parser)
+    arguments = parser.parse_args()
+    conditions = Conditions("benchmarks.failover", sys.argv[1:])
+    outcomes = {min_replicas: [measure(min_replicas) for _ in range(arguments.kills)] for min_replicas in (0, 1)}
+    ended = conditions.end(
+        f"{arguments.kills} kills for each setting, of new servers each; seconds after the kill, messages of all "
+        f"kills; down-after-milliseconds {DOWN_AFTER_MILLISECONDS}"
+    )
+    print("\n".join(described(ended)), end="\n\n")
+    lines = [line for number, of_it in outcomes.items() for line in _lines(f"min-replicas-to-write {number}", of_it)]
+    for name, unit, values in lines:
+        shown = [f"{value:,.2f}" if unit == "s" else f"{value:,}" for value in values if value is not None]
+        print(f"{f'{name}, {unit}':55}{' '.join(f'{one:>12}' for one in shown)}")
+    if arguments.save:
+        table = Measured("A master with two replicas is killed", ["median", "largest", "all kills"], lines)
+        save(arguments.save, "failover", ended, {"kills": table})
     return 0
+
+
+def _lines(name: str, outcomes: list[Outcome]) -> list[Line]:
+    lines = []
+    for what in ("first_send", "first_receive"):
+        seconds = [getattr(one, what) for one in outcomes]
+        median, largest = statistics.median(seconds), max(seconds)
+        lines.append(Line(f"{name}, {what.replace('_', ' ')}", "s", [median, largest, None]))
+    for what in ("acknowledged", "lost", "doubled"):
+        number = sum(getattr(one, what) for one in outcomes)
+        lines.append(Line(f"{name}, {what}", "messages", [None, None, number]))
+    return lines
 
 
 if __name__ == "__main__":

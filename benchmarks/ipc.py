@@ -3,6 +3,7 @@ IPCChannelLayer compared with RedisChannelLayer on loopback.
 
     python -m benchmarks.ipc               # five runs, about a minute
     python -m benchmarks.ipc --quick       # one short run: does it work?
+    python -m benchmarks.ipc --save        # writes benchmarks/results/ipc.json
     python -m benchmarks.ipc --profile     # where the time of a send and of a receive goes, for IPC
 
 Messages have 100 B. Each figure is the median of the runs; within a run the layers take turns. Everything is pinned
@@ -30,49 +31,75 @@ from typing import Any
 from asgi_redis import IPCChannelLayer, RedisChannelLayer
 from asgi_redis.embedded import RedisServer
 
+from .command import add_save, check_save, interleaved
+from .record import Conditions, Line, Measured, described, save
 from .rounds import Rounds
 
+LAYERS = ("IPC", "Redis")
 MESSAGE = {"data": b"x" * 90}
 BACKLOGS = (0, 1_000, 100_000)
 CHUNK = 500
 MEMBERS = 100
 LARGE = 1_000_000_000
-TARGETS = {"sent and received": 10, "group sends": 4, "in batches": 4, "ping-pong p50": 4}
+TARGETS = {"sent and received": 10, "group sends": 4, "in batches": 4, "ping-pong, p50": 4}
 """How many times as fast IPC should be, for the figures with that text in their names."""
+Figure = tuple[str, str]
+"""Name and unit."""
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the command; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ipc", description="IPCChannelLayer beside Redis.")
-    parser.add_argument("--quick", action="store_true", help="one short run, to see that everything works")
-    parser.add_argument("--runs", type=int, default=5, metavar="N")
-    parser.add_argument("--profile", action="store_true", help="profile the IPC layer instead")
-    arguments = parser.parse_args()
+    arguments = _parser().parse_args(argv)
+    check_save(arguments, "profile")
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     if arguments.profile:
         with _ipc() as layer:
             _profile(layer)
         return 0
     runs, seconds = (1, 0.05) if arguments.quick else (arguments.runs, 0.5)
-    samples: dict[str, dict[str, list[float]]] = {}
+    conditions = Conditions("benchmarks.ipc", sys.argv[1:] if argv is None else argv)
+    lines = _measure(runs, seconds)
+    how = f"{interleaved(runs, 'run')}, {seconds} s a figure, everything on one CPU"
+    ended = conditions.end(how)
+    print("\n".join(described(ended)), end="\n\n")
+    print(f"{'':44}{'IPC':>12}{'Redis':>12}{'times':>8}{'target':>10}")
+    for name, unit, (ipc_figure, redis_figure, times) in lines:
+        shown = f"{ipc_figure:12,.0f}{redis_figure:12,.0f}{times:8.1f}{_verdict(name, times):>10}"
+        print(f"{f'{name}, {unit}':44}{shown}".rstrip())
+    if arguments.save:
+        title = "IPCChannelLayer beside RedisChannelLayer"
+        save(arguments.save, "ipc", ended, {"rates": Measured(title, [*LAYERS, "times"], lines)})
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ipc", description="IPCChannelLayer beside Redis.")
+    parser.add_argument("--quick", action="store_true", help="one short run, to see that everything works")
+    parser.add_argument("--runs", type=int, default=5, metavar="N")
+    parser.add_argument("--profile", action="store_true", help="profile the IPC layer instead")
+    add_save(parser)
+    return parser
+
+
+def _measure(runs: int, seconds: float) -> list[Line]:
+    """Return a line for each figure: the medians of both layers, and how many times as fast IPC is."""
+    samples: dict[Figure, dict[str, list[float]]] = {}
     for run in range(runs):
         with RedisServer() as server, _ipc() as ipc, _redis(server) as redis:
-            layers = [("IPC", ipc), ("Redis", redis)]
+            layers = [*zip(LAYERS, (ipc, redis))][:: 1 if run % 2 else -1]
             for backlog in BACKLOGS:
-                for name, layer in layers[:: 1 if run % 2 else -1]:
-                    for what, rate in _rates(layer, backlog, seconds).items():
-                        samples.setdefault(f"{what}, backlog {backlog:,}", {}).setdefault(name, []).append(rate)
-            for name, layer in layers[:: 1 if run % 2 else -1]:
-                for what, figure in {**_many(layer, seconds), **_ping_pong(layer, seconds)}.items():
-                    samples.setdefault(what, {}).setdefault(name, []).append(figure)
-    print(f"Medians of {runs} interleaved runs, {seconds} s a figure, on one CPU; Python {sys.version.split()[0]}.\n")
-    print(f"{'':44}{'IPC':>12}{'Redis':>12}{'ratio':>8}{'target':>10}")
-    for what, by_layer in samples.items():
-        ipc_figure, redis_figure = (statistics.median(by_layer[name]) for name in ("IPC", "Redis"))
-        faster = redis_figure / ipc_figure if "µs" in what else ipc_figure / redis_figure
-        row = f"{what:44}{ipc_figure:12,.0f}{redis_figure:12,.0f}{faster:8.1f}{_verdict(what, faster):>10}"
-        print(row.rstrip())
-    return 0
+                for layer_name, layer in layers:
+                    for (what, unit), rate in _rates(layer, backlog, seconds).items():
+                        row = f"{what}, backlog {backlog:,}", unit
+                        samples.setdefault(row, {}).setdefault(layer_name, []).append(rate)
+            for layer_name, layer in layers:
+                for row, figure in {**_many(layer, seconds), **_ping_pong(layer, seconds)}.items():
+                    samples.setdefault(row, {}).setdefault(layer_name, []).append(figure)
+    lines = []
+    for (what, unit), by_layer in samples.items():
+        of_ipc, of_redis = (statistics.median(by_layer[name]) for name in LAYERS)
+        lines.append(Line(what, unit, [of_ipc, of_redis, of_redis / of_ipc if unit == "µs" else of_ipc / of_redis]))
+    return lines
 
 
 def _verdict(what: str, faster: float) -> str:
@@ -94,7 +121,7 @@ def _redis(server: RedisServer) -> Iterator[Any]:
         yield layer
 
 
-def _rates(layer: Any, backlog: int, seconds: float) -> dict[str, float]:
+def _rates(layer: Any, backlog: int, seconds: float) -> dict[Figure, float]:
     layer.flush()
     for _ in range(backlog):
         layer.send("work", MESSAGE)
@@ -110,12 +137,12 @@ def _rates(layer: Any, backlog: int, seconds: float) -> dict[str, float]:
         spent["send"] += between - began
         spent["receive"] += time.perf_counter() - between
         calls += CHUNK
-    rates = {f"{what}/s": calls / spent[what] for what in spent}
-    rates["messages/s, sent and received"] = calls / sum(spent.values())
+    rates = {(what, "messages/s"): calls / spent[what] for what in spent}
+    rates["sent and received", "messages/s"] = calls / sum(spent.values())
     return rates
 
 
-def _many(layer: Any, seconds: float) -> dict[str, float]:
+def _many(layer: Any, seconds: float) -> dict[Figure, float]:
     layer.flush()
     members = [f"member{number}" for number in range(MEMBERS)]
     for member in members:
@@ -132,12 +159,12 @@ def _many(layer: Any, seconds: float) -> dict[str, float]:
         calls += 1
         assert len(received) == MEMBERS
     return {
-        f"group sends/s, {MEMBERS} channels": calls / spent["group sends"],
-        f"messages/s, in batches of {MEMBERS}": calls * MEMBERS / spent["batches"],
+        (f"group sends, {MEMBERS} channels", "sends/s"): calls / spent["group sends"],
+        (f"received in batches of {MEMBERS}", "messages/s"): calls * MEMBERS / spent["batches"],
     }
 
 
-def _ping_pong(layer: Any, seconds: float) -> dict[str, float]:
+def _ping_pong(layer: Any, seconds: float) -> dict[Figure, float]:
     layer.flush()
     pid = os.fork()
     if not pid:
@@ -156,7 +183,7 @@ def _ping_pong(layer: Any, seconds: float) -> dict[str, float]:
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     times = rounds.to_json()
-    return {"ping-pong p50, µs": times["p50"], "ping-pong p99, µs": times["p99"]}
+    return {("ping-pong, p50", "µs"): times["p50"], ("ping-pong, p99", "µs"): times["p99"]}
 
 
 def _profile(layer: Any) -> None:

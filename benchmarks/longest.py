@@ -3,7 +3,7 @@
 
 For each call it prints a line with the longest command in Redis's SLOWLOG, and the duration of the call. The server
 is pinned to one CPU. Other programs there make commands longer, so of each group send the best of three rounds
-counts. ``--scale 0.01`` divides large numbers by a hundred.
+counts. ``--scale 0.01`` divides large numbers by a hundred. ``--save`` writes ``benchmarks/results/longest.json``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,6 +19,8 @@ from typing import Any
 import redis
 
 from asgi_redis import RedisChannelLayer
+from benchmarks.command import add_save
+from benchmarks.record import Conditions, Line, Measured, described, save
 from benchmarks.server import redis_on
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -119,33 +122,50 @@ def measure(client: redis.Redis, name: str, call: Callable[[], object]) -> tuple
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the table."""
-    parser = argparse.ArgumentParser("python -m benchmarks.longest", description=(__doc__ or "").splitlines()[1])
-    parser.add_argument("--scale", type=float, default=1.0)
-    parser.add_argument("--rounds", type=int, default=3, help="of each group send, of which the best counts")
-    options = parser.parse_args(arguments)
-    with redis_on(min(os.sched_getaffinity(0))) as server, redis.Redis(port=server.port, protocol=2) as client:
-        client.config_set("slowlog-log-slower-than", 100)
-        client.config_set("slowlog-max-len", 100_000)
-        print(f"{'longest command':>16} {'whole call':>11}")
-        for kind, settings in KINDS.items():
-            client.flushall()
-            subject = Subject(server.url, client, options.scale, **settings)
-            subject.layer.send("warm.up", {})
-            for name, call in subject.group_sends():
-                rounds = []
-                for _ in range(options.rounds):
-                    rounds.append(measure(client, name, call))
-                    client.delete(*client.keys("asgip*"))
-                report(kind, *min(rounds, key=lambda one: one[1]))
-        client.flushall()
-        for name, call in Subject(server.url, client, options.scale).everything_else():
-            report("", *measure(client, name, call))
+    options = _parser().parse_args(arguments)
+    if options.save and options.scale != 1:
+        raise SystemExit("--save and --scale exclude each other: a results file has the numbers that its rows say")
+    conditions = Conditions("benchmarks.longest", sys.argv[1:] if arguments is None else arguments)
+    print(f"{'longest command':>16} {'whole call':>11}")
+    lines = []
+    for name, milliseconds, seconds in _measured(options.scale, options.rounds):
+        print(f"{milliseconds:13.1f} ms {seconds:9.3f} s  {name}", flush=True)
+        lines.append(Line(name, "", [milliseconds, seconds]))
+    ended = conditions.end(
+        f"The best of {options.rounds} rounds of each group send, one of the rest; Redis on one CPU"
+    )
+    print("", *described(ended), sep="\n")
+    if options.save:
+        heads = ["longest command, ms", "whole call, s"]
+        save(options.save, "longest", ended, {"calls": Measured("The longest command of a call", heads, lines)})
     return 0
 
 
-def report(kind: str, name: str, milliseconds: float, seconds: float) -> None:
-    """Print one line."""
-    print(f"{milliseconds:13.1f} ms {seconds:9.3f} s  {name}{kind and ', '}{kind}", flush=True)
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m benchmarks.longest", description=(__doc__ or "").splitlines()[1])
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--rounds", type=int, default=3, help="of each group send, of which the best counts")
+    add_save(parser)
+    return parser
+
+
+def _measured(scale: float, rounds: int) -> Iterator[tuple[str, float, float]]:
+    with redis_on(min(os.sched_getaffinity(0))) as server, redis.Redis(port=server.port, protocol=2) as client:
+        client.config_set("slowlog-log-slower-than", 100)
+        client.config_set("slowlog-max-len", 100_000)
+        for kind, settings in KINDS.items():
+            client.flushall()
+            subject = Subject(server.url, client, scale, **settings)
+            subject.layer.send("warm.up", {})
+            for name, call in subject.group_sends():
+                outcomes = []
+                for _ in range(rounds):
+                    outcomes.append(measure(client, f"{name}, {kind}", call))
+                    client.delete(*client.keys("asgip*"))
+                yield min(outcomes, key=lambda one: one[1])
+        client.flushall()
+        for name, call in Subject(server.url, client, scale).everything_else():
+            yield measure(client, name, call)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ The asynchronous pub/sub layer compared with that of channels_redis.
     python -m benchmarks.pubsub            # three runs, about half a minute
     python -m benchmarks.pubsub --quick    # one short run: does it work?
     python -m benchmarks.pubsub --runs 9 --seconds 2
+    python -m benchmarks.pubsub --save     # writes benchmarks/results/pubsub.json
 
 It starts a Redis. Messages have 100 B. Each figure is the median of the runs; within a run the layers take turns, and
 each figure comes from a fresh process with one event loop. Ping-pong is there and back between two tasks of one loop.
@@ -96,7 +97,7 @@ async def send_and_receive(layer: Any, seconds: float) -> float:
 FIGURES: dict[str, Figure] = {
     "send, 1 task": ("/s", send, (1,)),
     "send, 64 tasks": ("/s", send, (64,)),
-    "ping-pong": ("µs p50|µs p99", ping_pong, ()),
+    "ping-pong": ("p50, µs|p99, µs", ping_pong, ()),
     "group send to 1 waiting task": ("ms", group_send, (1,)),
     **{f"group send to {number:,} waiting tasks": ("ms", group_send, (number,)) for number in (10, 100, 1000)},
     "receive, a channel": ("/s", receive, (1,)),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from .environments import Environments
-from .results import Results
+from .samples import Samples
 from .subjects import SUBJECTS, Subject
 from .worker import COUNT, ECHO, TIME
 from .workloads import Workload
@@ -41,7 +41,7 @@ class Runner:
     ) -> None:
         self._environments, self._cpu, self._say, self._alone = environments, cpu, say, alone
         self._seconds, self._idle_seconds = seconds, idle_seconds
-        self.results = Results()
+        self.results = Samples()
         self.measured = self.disturbed = 0
 
     def run(self, port: int, workloads: list[Workload], turn: int) -> None:

@@ -12,11 +12,16 @@ from typing import Any
 _EMBEDDED = Path(__file__).parent.parent / "asgi_redis" / "embedded.py"
 
 
+def redis_version() -> str:
+    """Return the version of the server that the benchmarks start."""
+    version: str = _server().version
+    return version
+
+
 @contextmanager
 def redis_on(*cpus: int) -> Iterator[Any]:
     """Run a ``RedisServer`` that saves nothing, and yield it."""
-    # From its file: importing the package would need redis-py, which only the environments have.
-    server = runpy.run_path(str(_EMBEDDED))["RedisServer"]()
+    server = _server()
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, set(cpus))  # inherited by all the server's threads
     try:
@@ -27,3 +32,8 @@ def redis_on(*cpus: int) -> Iterator[Any]:
         yield server
     finally:
         server.close()
+
+
+def _server() -> Any:
+    # From its file: importing the package would need redis-py, which only the environments have.
+    return runpy.run_path(str(_EMBEDDED))["RedisServer"]()

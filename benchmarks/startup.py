@@ -4,13 +4,14 @@ What a process costs before it works: the time of imports, and the memory of an 
     python -m benchmarks.startup                  # some minutes
     python -m benchmarks.startup --quick          # one round: does it work?
     python -m benchmarks.startup --only imports   # or memory
+    python -m benchmarks.startup --save           # writes benchmarks/results/startup.json
 
 It makes the virtual environments of ``benchmarks.dispatch``, and starts a Redis on a free port.
 
-Imports: milliseconds in a fresh interpreter that has imported ``redis``, which no user of Redis can save. The
-statements take turns; bytecode is in the cache, as in every start but the first. Memory: a worker with eight threads
-or greenlets, as its users start it, after some hundred messages; all its processes together, in megabytes. RSS counts
-the pages that processes share in each of them, PSS once.
+Imports: milliseconds in a fresh interpreter that has imported ``redis``, which no user of Redis can save, and those
+of ``redis`` itself. The statements take turns; bytecode is in the cache, as in every start but the first. Memory: a
+worker with eight threads or greenlets, as its users start it, after some hundred messages; all its processes
+together, in megabytes. RSS counts the pages that processes share in each of them, PSS once.
 """
 
 from __future__ import annotations
@@ -23,13 +24,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .command import matching, parser_for, run, say
+from .command import check_save, matching, parser_for, run, say
 from .dispatch.environments import DispatchEnvironments
 from .dispatch.runner import ROOT, Failed, Runner
 from .dispatch.subjects import SUBJECTS
+from .record import Conditions, Line, Measured, described, heading, save
 from .server import redis_on
 
 IMPORTS = {
+    "redis": "import redis",
     "asgi_redis": "import asgi_redis",
     "RedisChannelLayer": "from asgi_redis import RedisChannelLayer",
     "workers": "import workers",
@@ -38,9 +41,10 @@ IMPORTS = {
     "asgi_redis.aio.RedisChannelLayer": "from asgi_redis.aio import RedisChannelLayer",
 }
 PARTS = ("imports", "memory")
+MEMORIES = ("memory, RSS", "memory, PSS")
 WORKERS = [one for one in SUBJECTS if one.kind != "floor"]
 SLOTS = 8
-_TIMED = "import redis, time; began = time.perf_counter()\n{}\nprint(time.perf_counter() - began)"
+_TIMED = "{}import time; began = time.perf_counter()\n{}\nprint(time.perf_counter() - began)"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -48,10 +52,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = parser_for("benchmarks.startup", "Imports, and the memory of an idle worker.", "round", 15)
     parser.add_argument("--only", metavar="REGEX", default="", help="imports or memory")
     arguments = parser.parse_args(argv)
+    check_save(arguments)
     parts = matching(PARTS, arguments.only, str)
     rounds = arguments.rounds or (1 if arguments.quick else 15)
     environments = DispatchEnvironments(arguments.environments)
     environments.make({one.environment for one in WORKERS} if "memory" in parts else {"dispatch_ours"})
+    conditions = Conditions("benchmarks.startup", sys.argv[1:] if argv is None else argv)
     samples: dict[str, dict[str, list[float]]] = {}
     if "imports" in parts:
         samples["imports"] = import_times(environments.python["dispatch_ours"], rounds)
@@ -59,10 +65,28 @@ def main(argv: list[str] | None = None) -> int:
         samples.update(_memory(environments, min(rounds, 3)))
     if arguments.json:
         arguments.json.write_text(json.dumps(samples, indent=1))
-    print(f"Medians of {rounds} rounds, of memory {min(rounds, 3)}; Python {environments.python_version}.\n")
+    ended = conditions.end(f"Medians of {rounds} rounds, of memory {min(rounds, 3)}", environments.versions())
+    print("\n".join(described(ended)), end="\n\n")
     for part, by_name in samples.items():
         print(part, *(f"  {name:36}{statistics.median(taken):8.1f}" for name, taken in by_name.items()), "", sep="\n")
+    if arguments.save:
+        save(arguments.save, "startup", ended, _tables(samples))
     return 0
+
+
+def _tables(samples: dict[str, dict[str, list[float]]]) -> dict[str, Measured]:
+    tables = {}
+    if "imports" in samples:
+        lines = [Line(name, "ms", [statistics.median(taken)]) for name, taken in samples["imports"].items()]
+        tables["imports"] = Measured("Imports after that of redis, and that itself", ["time"], lines)
+    if MEMORIES[0] in samples:
+        lines = []
+        for one in WORKERS:
+            values = [samples[name].get(one.key) for name in MEMORIES]
+            medians = [None if taken is None else statistics.median(taken) for taken in values]
+            lines.append(Line(heading(one.title), "MB", medians))
+        tables["memory"] = Measured("A worker with eight slots that waits, all its processes", ["RSS", "PSS"], lines)
+    return tables
 
 
 def import_times(python: str, rounds: int) -> dict[str, list[float]]:
@@ -72,7 +96,7 @@ def import_times(python: str, rounds: int) -> dict[str, list[float]]:
     taken: dict[str, list[float]] = {name: [] for name in IMPORTS}
     for turn in range(rounds + 1):
         for name, statement in IMPORTS.items():
-            command = [python, "-c", _TIMED.format(statement)]
+            command = [python, "-c", _TIMED.format("" if name == "redis" else "import redis; ", statement)]
             said = subprocess.run(command, env=variables, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
             if turn:
                 taken[name].append(1000 * float(said))
@@ -83,7 +107,7 @@ def _memory(environments: DispatchEnvironments, rounds: int) -> dict[str, dict[s
     """Return megabytes by subject, once as RSS and once as PSS."""
     cpu = max(os.sched_getaffinity(0))
     runner = Runner(environments.python, cpu, cpu, seconds=1.0)
-    taken: dict[str, dict[str, list[float]]] = {"memory, RSS": {}, "memory, PSS": {}}
+    taken: dict[str, dict[str, list[float]]] = {name: {} for name in MEMORIES}
     for turn in range(rounds):
         with redis_on(cpu) as server:
             for subject in WORKERS:

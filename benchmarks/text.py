@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from typing import Callable
 
-from .results import Results
+from .samples import Samples
 from .subjects import BY_KEY
-from .table import COLUMNS, FLOORS, OURS, Row, number, rows
+from .table import COLUMNS, COSTS, FLOORS, OURS, Row, number, rows, total
 from .workloads import RATE, Workload
 
 Cells = list[str]
-_COSTS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Client CPU, µs a call (getrusage of the calling process)", ("client_cpu",)),
-    ("Redis CPU, µs a call (INFO cpu)", ("redis_cpu",)),
-    ("Round trips a call (counted by a proxy)", ("round_trips",)),
-    ("Bytes a call on the wire, both ways (counted by a proxy)", ("bytes_out", "bytes_in")),
-)
 
 
-def report(workloads: list[Workload], results: Results) -> str:
+def report(workloads: list[Workload], results: Samples) -> str:
     """Return the text that is printed at the end."""
     blocks = [_main_table(rows(workloads, results))]
     floors = [_floor_lines(workload, results) for workload in workloads if workload.floors]
     blocks += filter(None, floors)
-    for title, figures in _COSTS:
-        block = _cost_table(title, figures, workloads, results)
+    for cost in COSTS:
+        block = _cost_table(f"{cost.title} ({cost.source})", cost.figures, workloads, results)
         if block:
             blocks.append(block)
     if results.errors:
@@ -32,7 +26,7 @@ def report(workloads: list[Workload], results: Results) -> str:
     return "\n\n".join(blocks)
 
 
-def _failures(results: Results) -> str:
+def _failures(results: Samples) -> str:
     where: dict[tuple[str, str], list[str]] = {}
     for (name, subject), error in results.errors.items():
         where.setdefault((BY_KEY[subject].title, error), []).append(name)
@@ -51,44 +45,30 @@ def _main_table(table: list[Row]) -> str:
     return grid(lines, left=(0, 1, len(heads) - 1))
 
 
-def _floor_lines(workload: Workload, results: Results) -> str:
+def _floor_lines(workload: Workload, results: Samples) -> str:
     """Return the lines of the floors, under their workload."""
     ours = results.median(workload, OURS, RATE)
     lines: list[Cells] = [
         [f"Floors of {workload.name}", "ops/s", "ours :", "client µs", "Redis µs", "round trips", "bytes"]
     ]
     for subject in FLOORS:
-        figures = [
-            _total(workload, subject.key, names, results)
-            for names in (
-                ("rate",),
-                ("client_cpu",),
-                ("redis_cpu",),
-                ("round_trips",),
-                ("bytes_out", "bytes_in"),
-            )
-        ]
-        rate, *costs = figures
+        rate = results.median(workload, subject.key, RATE)
+        costs = [total(workload, subject.key, cost.figures, results) for cost in COSTS]
         ratio = ours / rate if ours is not None and rate else None
         lines.append(["  " + subject.title, number(rate), number(ratio), *map(number, costs)])
     return grid(lines, left=(0,)) if any(line[1] != "-" for line in lines[1:]) else ""
 
 
-def _cost_table(title: str, figures: tuple[str, ...], workloads: list[Workload], results: Results) -> str:
+def _cost_table(title: str, figures: tuple[str, ...], workloads: list[Workload], results: Samples) -> str:
     lines: list[Cells] = []
     for workload in workloads:
-        costs = [_total(workload, subject.key, figures, results) for subject in COLUMNS]
+        costs = [total(workload, subject.key, figures, results) for subject in COLUMNS]
         if any(cost is not None for cost in costs):
             lines.append(["  " + workload.name, *map(number, costs)])
     if not lines:
         return ""
     heads = [_head(subject.short) for subject in COLUMNS]
     return grid([["", *(top for top, _ in heads)], [title, *(bottom for _, bottom in heads)], *lines], left=(0,))
-
-
-def _total(workload: Workload, subject: str, figures: tuple[str, ...], results: Results) -> float | None:
-    parts = [results.median(workload, subject, figure) for figure in figures]
-    return None if None in parts else sum(part for part in parts if part is not None)
 
 
 def _head(short: str) -> tuple[str, str]:

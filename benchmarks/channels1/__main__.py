@@ -10,6 +10,7 @@ PyPI, kept in ``~/.cache/asgi_redis-benchmarks``; Channels, daphne and Django as
     python -m benchmarks.channels1                    # three rounds, about four minutes
     python -m benchmarks.channels1 --quick            # one short round: does it work?
     python -m benchmarks.channels1 --subjects ours    # the subjects whose key matches
+    python -m benchmarks.channels1 --save             # writes benchmarks/results/channels1.json
 
 Each subject in each round has a new Redis, a new daphne and a new worker. The subjects take turns, and each round
 starts with another one; the table has the medians. The clients are threads of this process with a lasting connection
@@ -25,12 +26,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import time
+import sys
 
-from ..command import cpu_model, matching, parser_for, run, say
+from ..command import check_save, interleaved, matching, parser_for, run, say
 from ..environments import Environments
-from ..results import Results
+from ..record import Conditions, Line, Measured, described, heading, save
+from ..samples import Samples
 from ..server import redis_on
 from ..table import number
 from ..text import grid
@@ -44,15 +45,21 @@ _FIGURES = {"p50": "p50, ms", "p99": "p99, ms", "rate": "answers/s"}
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return the exit code."""
     arguments = _parser().parse_args(argv)
+    check_save(arguments, "subjects")
     subjects = matching(SUBJECTS, arguments.subjects, lambda one: one.key)
-    about, results = _measure(arguments, subjects)
+    conditions = Conditions("benchmarks.channels1", sys.argv[1:] if argv is None else argv)
+    how, versions, results = _measure(arguments, subjects)
+    ended = conditions.end(how, versions)
+    about = described(ended)
     if arguments.json:
         arguments.json.write_text(json.dumps({"about": about, "results": results.to_json()}, indent=1))
     print("\n".join(about), "", report(subjects, results), sep="\n")
+    if arguments.save:
+        save(arguments.save, "channels1", ended, {"answers": measured_table(results)})
     return 0
 
 
-def report(subjects: list[Subject], results: Results) -> str:
+def report(subjects: list[Subject], results: Samples) -> str:
     """Everything that is printed at the end."""
     heads = [subject.title.partition("\n") for subject in subjects]
     lines = [["", "", *(top for top, _, _ in heads), ""], ["", "", *(low for _, _, low in heads), "aim"]]
@@ -65,30 +72,36 @@ def report(subjects: list[Subject], results: Results) -> str:
     return "\n\n".join(blocks)
 
 
-def _measure(arguments: argparse.Namespace, subjects: list[Subject]) -> tuple[list[str], Results]:
+def measured_table(results: Samples) -> Measured:
+    """Return the table of the results file."""
+    lines = [
+        Line.of(row.name, unit, [results.median(row, subject.key, figure) for subject in SUBJECTS])
+        for row in WORKLOADS
+        for figure, unit in _FIGURES.items()
+    ]
+    title = "A view and a websocket through daphne 1.4.2"
+    return Measured(title, [heading(subject.title) for subject in SUBJECTS], lines)
+
+
+def _measure(arguments: argparse.Namespace, subjects: list[Subject]) -> tuple[str, dict[str, str], Samples]:
+    """Return how it was measured, the versions, and the samples."""
     rounds, seconds = arguments.rounds or (1 if arguments.quick else 3), 0.5 if arguments.quick else 3.0
     environments = Environments(arguments.environments)
     environments.make({subject.environment for subject in subjects})
-    results, load, version = Results(), os.getloadavg()[0], ""
+    results = Samples()
     cpus = sorted(os.sched_getaffinity(0))
     for turn in range(rounds):
         for at in range(len(subjects)):
             subject = subjects[(at + turn) % len(subjects)]
-            with redis_on(cpus[-1]) as server:
-                version = server.version
-                with running(environments.python[subject.environment], server.url, subject) as port:
-                    for workload in WORKLOADS:
-                        answer = workload.measure(port, seconds)
-                        results.add(workload, subject, answer)
-                        shown = ", ".join(f"{figure} {value:,.2f}" for figure, value in answer.items())
-                        say(f"{turn + 1}/{rounds} {workload.name}: {subject.key}: {shown}")
-    how = f"Medians of {rounds} interleaved round{'s' * (rounds != 1)}, {seconds:g} s a measurement"
-    machine = f"{cpu_model()}; {platform.system()} {platform.release()}; Redis {version}"
-    about = [
-        f"{how}; {len(cpus)} CPUs; load average {load:.2f} before; {time.strftime('%Y-%m-%d')}.",
-        f"{machine}; Python {environments.python_version}.",
-    ]
-    return about + [f"{name}: {environments.versions(name)}" for name in environments.python], results
+            python = environments.python[subject.environment]
+            with redis_on(cpus[-1]) as server, running(python, server.url, subject) as port:
+                for workload in WORKLOADS:
+                    answer = workload.measure(port, seconds)
+                    results.add(workload, subject, answer)
+                    shown = ", ".join(f"{figure} {value:,.2f}" for figure, value in answer.items())
+                    say(f"{turn + 1}/{rounds} {workload.name}: {subject.key}: {shown}")
+    how = f"{interleaved(rounds, 'round')}, {seconds:g} s a measurement, nothing pinned but Redis to CPU {cpus[-1]}"
+    return how, environments.versions(), results
 
 
 def _parser() -> argparse.ArgumentParser:

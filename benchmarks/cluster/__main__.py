@@ -9,6 +9,7 @@ on the PATH. It starts everything itself. ::
     python -m benchmarks.cluster --only "rates|failover"  # the parts whose names match
     python -m benchmarks.cluster --json all.json          # keeps every sample
     python -m benchmarks.cluster --load all.json          # shows what was kept, of one file or several
+    python -m benchmarks.cluster --save                   # writes benchmarks/results/cluster.json
     python -m benchmarks.cluster --only placement --prefix chat  # the masters of the shards of another prefix
 
 The parts
@@ -40,18 +41,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import time
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import redis
-
-from asgi_redis.embedded import RedisServer
-
-from ..command import cpu_model, matching, run, say
+from ..command import add_save, check_save, interleaved, matching, run, say
+from ..record import Conditions, described, save
 from . import failover, placement, plan, rates, reshard, shards
 from .figures import Figures
 
@@ -96,8 +92,9 @@ PAPER = ("placement", "plan")
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return the exit code."""
     arguments = _parser().parse_args(argv)
+    check_save(arguments, "load")
     parts = matching([*PARTS, *PAPER], arguments.only, str)
-    about, figures = _load(arguments.load) if arguments.load else _measure(arguments, parts)
+    about, figures = _load(arguments.load) if arguments.load else _measure(arguments, parts, argv)
     if arguments.json:
         arguments.json.write_text(json.dumps({"about": about, "figures": figures.to_json()}, indent=1))
     blocks = ["\n".join(about), *figures.tables()]
@@ -115,26 +112,29 @@ def _load(files: list[Path]) -> tuple[list[str], Figures]:
     return [*lines], Figures.from_json([one for file in kept for one in file["figures"]])
 
 
-def _measure(arguments: argparse.Namespace, parts: list[str]) -> tuple[list[str], Figures]:
-    figures, about = Figures(), []
+def _measure(arguments: argparse.Namespace, parts: list[str], argv: list[str] | None) -> tuple[list[str], Figures]:
+    all_figures, about = Figures(), []
     amount = QUICK if arguments.quick else FULL
     amount = amount._replace(rounds=arguments.rounds or amount.rounds, kills=arguments.kills or amount.kills)
     for name in [part for part in parts if part in PARTS]:
-        loads, began = [os.getloadavg()[0]], time.monotonic()
-        say(f"{name}: load average {loads[0]:.1f}")
+        say(name)
+        conditions = Conditions("benchmarks.cluster", sys.argv[1:] if argv is None else argv)
+        figures = Figures()
         PARTS[name](figures, amount)
-        loads.append(os.getloadavg()[0])
-        how = f"{amount.kills} kills" if name == "failover" else f"{amount.rounds} rounds of {amount.seconds:g} s"
-        how = "one run" if name == "reshard" else how
-        took = f"{time.monotonic() - began:.0f} s in all"
-        about.append(f"{name}: {how}, {took}; load average {loads[0]:.1f} before, {loads[1]:.1f} after.")
-    if about:
-        machine = f"{cpu_model()}, {os.cpu_count()} CPUs; {platform.system()} {platform.release()}"
-        versions = (
-            f"Redis {RedisServer([]).version}; Python {platform.python_version()}; redis-py {redis.__version__}"
-        )
-        about.append(f"{machine}; {versions}; {time.strftime('%Y-%m-%d')}.")
-    return about, figures
+        ended = conditions.end(_method(name, amount))
+        about += [f"{name}:", *described(ended)]
+        if arguments.save:
+            save(arguments.save, "cluster", ended, figures.measured())
+        all_figures.samples.update(figures.samples)
+    return about, all_figures
+
+
+def _method(part: str, amount: Amount) -> str:
+    if part == "failover":
+        return f"Medians of {amount.kills} kills of masters, a new cluster for each"
+    if part == "reshard":
+        return "One run"
+    return f"{interleaved(amount.rounds, 'round')} of {amount.seconds:g} s"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -145,6 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, metavar="N", help=f"interleaved rounds ({FULL.rounds}; 1 with --quick)")
     parser.add_argument("--kills", type=int, metavar="N", help=f"masters to kill ({FULL.kills}; 1 with --quick)")
     parser.add_argument("--prefix", default="asgi", help="the layer's, for the placement of shards")
+    add_save(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample")
     parser.add_argument(
         "--load", type=Path, metavar="FILE", nargs="+", help="measure nothing, show what --json wrote"

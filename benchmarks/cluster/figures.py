@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any, NamedTuple
 
+from ..record import Line, Measured
 from ..table import number
 from ..text import grid
 
@@ -40,6 +41,16 @@ class Figures:
             columns = list(dict.fromkeys(column for columns in rows.values() for column in columns))
             lines = [[row.name, row.unit, *(_cell(self.median(row, column)) for column in columns)] for row in rows]
             yield "\n".join([title, "-" * len(title), "", simple_table(["", "", *columns], lines)])
+
+    def measured(self) -> dict[str, Measured]:
+        """Return the tables for a results file, under their titles."""
+        found = {}
+        for title in dict.fromkeys(row.table for row in self.samples):
+            rows = {row: columns for row, columns in self.samples.items() if row.table == title}
+            columns = list(dict.fromkeys(column for columns in rows.values() for column in columns))
+            lines = [Line.of(row.name, row.unit, [self.median(row, column) for column in columns]) for row in rows]
+            found[title] = Measured(title, columns, lines)
+        return found
 
     @classmethod
     def from_json(cls, measured: list[dict[str, Any]]) -> Figures:

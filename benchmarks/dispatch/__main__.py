@@ -13,6 +13,7 @@ a free port. It needs Linux, ``taskset``, and a
     python -m benchmarks.dispatch --subjects ours     # the subjects whose key matches
     python -m benchmarks.dispatch --cpus two          # the worker on one CPU, Redis on another
     python -m benchmarks.dispatch --json all.json     # keeps every sample
+    python -m benchmarks.dispatch --save              # writes benchmarks/results/dispatch.json
 
 How it measures
 ===============
@@ -60,14 +61,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import time
+import sys
 
-from ..command import cpu_model, matching, parser_for, run, say
-from ..results import Results
+from ..command import check_save, interleaved, matching, parser_for, run, say
+from ..record import Conditions, described, save
+from ..samples import Samples
 from ..server import redis_on
 from .environments import DispatchEnvironments
-from .report import report
+from .report import measured_tables, report
 from .runner import Runner
 from .subjects import SUBJECTS, Subject
 from .workloads import QUICK, WORKLOADS, Workload
@@ -76,19 +77,26 @@ from .workloads import QUICK, WORKLOADS, Workload
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return the exit code."""
     arguments = _parser().parse_args(argv)
+    check_save(arguments, "only", "subjects")
     chosen = matching(WORKLOADS, arguments.only, lambda one: one.name)
     workloads = [one for one in chosen if one.slots in QUICK or not arguments.quick]
     subjects = matching(SUBJECTS, arguments.subjects, lambda one: one.key)
-    about, results = _measure(arguments, workloads, subjects)
+    conditions = Conditions("benchmarks.dispatch", sys.argv[1:] if argv is None else argv)
+    how, versions, results = _measure(arguments, workloads, subjects)
+    ended = conditions.end(how, versions)
+    about = described(ended)
     if arguments.json:
         arguments.json.write_text(json.dumps({"about": about, "results": results.to_json()}, indent=1))
     print("\n".join(about), "", report(workloads, subjects, results), sep="\n")
+    if arguments.save:
+        save(arguments.save, "dispatch", ended, measured_tables(results))
     return 0
 
 
 def _measure(
     arguments: argparse.Namespace, workloads: list[Workload], subjects: list[Subject]
-) -> tuple[list[str], Results]:
+) -> tuple[str, dict[str, str], Samples]:
+    """Return how it was measured, the versions, and the samples."""
     cpus = sorted(os.sched_getaffinity(0))
     if arguments.cpus == "two" and len(cpus) < 2:
         raise SystemExit("--cpus two: this process may use one CPU only")
@@ -99,10 +107,9 @@ def _measure(
     environments = DispatchEnvironments(arguments.environments)
     environments.make({subject.environment for subject in subjects})
     runner = Runner(environments.python, worker_cpu, producer_cpu, seconds)
-    results, load, began, version = Results(), os.getloadavg()[0], time.monotonic(), ""
+    results = Samples()
     for turn in range(rounds):
         with redis_on(redis_cpu) as server:
-            version = server.version
             for workload in workloads:
                 taking_part = [one for one in workload.subjects() if one in subjects]
                 for at in range(len(taking_part)):
@@ -111,16 +118,9 @@ def _measure(
                     results.add(workload, subject, answer)
                     shown = ", ".join(f"{name} {value:,.0f}" for name, value in answer.items() if name != "error")
                     say(f"{turn + 1}/{rounds} {workload.name}: {subject.key}: {answer.get('error') or shown}")
-    where = f"worker on CPU {worker_cpu}, Redis on {redis_cpu}, producer on {producer_cpu}"
-    how = f"Medians of {rounds} interleaved round{'s' * (rounds != 1)}, {seconds:g} s a measurement"
-    machine = f"{cpu_model()}; {platform.system()} {platform.release()}; Redis {version}"
-    took = f"{time.strftime('%Y-%m-%d')}; {time.monotonic() - began:.0f} s in all"
-    about = [
-        f"{how}; {where} of {len(cpus)}; load average {load:.2f} before.",
-        f"{machine}; Python {environments.python_version}; {took}.",
-    ]
-    about += [f"{name.partition('_')[2]}: {environments.versions(name)}" for name in environments.python]
-    return about, results
+    where = f"worker on CPU {worker_cpu}, Redis on {redis_cpu}, producer on {producer_cpu} of {len(cpus)}"
+    how = f"{interleaved(rounds, 'round')}, {seconds:g} s a measurement; {where}"
+    return how, environments.versions(), results
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -21,6 +21,6 @@ class DispatchEnvironments(Environments):
     """The environments of the workers, which differ in the packages that matter."""
 
     shown = (
-        *("celery", "channels", "channels-redis", "Django", "dramatiq", "huey", "kombu", "rq"),
+        *("celery", "channels", "channels_redis", "Django", "dramatiq", "huey", "kombu", "rq"),
         *("gevent", "hiredis", "msgpack", "redis"),
     )

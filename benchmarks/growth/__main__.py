@@ -7,6 +7,7 @@ To be called in the root of the checkout, with the extra ``tests``, on Linux, wi
     python -m benchmarks.growth --quick                # small steps, short rounds: does it work?
     python -m benchmarks.growth --only "groups.*send"  # what matches, "part: figure"
     python -m benchmarks.growth --json all.json        # keeps every round
+    python -m benchmarks.growth --save                 # writes benchmarks/results/growth.json
 
 Each line is one step of one figure. It is measured in a fresh process, with fresh Redis servers on the same CPU. They
 have the highest priority if that is allowed: other programs would make their commands longer. The name of a figure
@@ -31,22 +32,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import redis
-
-from asgi_redis.embedded import RedisServer
-
-from ..command import cpu_model, matching, run, say
+from ..command import add_save, check_save, matching, run, say
+from ..record import Conditions, described, save
 from .bench import bench_on
 from .parts import PARTS, Part
-from .report import Sample, findings, table
+from .report import Sample, findings, measured_table, table
 
 _SECONDS, _QUICK_SECONDS = 0.4, 0.02  # of the rounds of a figure
 _HANG_SECONDS = 60.0
@@ -58,6 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.one:
         print(json.dumps(_measure(*options.one, options.seconds)))
         return 0
+    check_save(options)
+    conditions = Conditions("benchmarks.growth", sys.argv[1:] if arguments is None else arguments)
     names = [(part, figure) for part in PARTS for figure in part.figures]
     chosen = matching(names, options.only, lambda name: f"{name[0].title}: {name[1]}")
     samples = []
@@ -66,7 +63,11 @@ def main(arguments: list[str] | None = None) -> int:
             say(f"{part.title}: {figure}, {step:,}")
             seconds = _QUICK_SECONDS if options.quick else _SECONDS
             samples.append(Sample(part.title, figure, step, _in_process(part, figure, step, seconds)))
-    about = _about()
+    ended = conditions.end(
+        f"The best of three rounds or more of {_SECONDS} s in all, each step in a fresh process, client and Redis on "
+        "one CPU; no figure for a slowest command under 0.05 ms"
+    )
+    about = "\n".join(described(ended))
     if options.json:
         measured = [sample._asdict() for sample in samples]
         options.json.write_text(json.dumps({"about": about, "samples": measured}, indent=1))
@@ -75,6 +76,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(table(one, [sample for sample in samples if sample.part == part]), end="\n\n")
     print("\n".join(["Marked:", "", *(f"* {line}" for line in findings(samples))]), end="\n\n")
     print(about)
+    if options.save:
+        whole = [part for part in PARTS if all((part, figure) in chosen for figure in part.figures)]
+        save(options.save, "growth", ended, {part.title: measured_table(part, samples) for part in whole})
     return 0
 
 
@@ -96,12 +100,6 @@ def _measure(title: str, figure: str, step: str, seconds: float) -> dict[str, An
     return bench.figure
 
 
-def _about() -> str:
-    machine = f"{cpu_model()}, {os.cpu_count()} CPUs; {platform.system()} {platform.release()}"
-    versions = f"Redis {RedisServer([]).version}; Python {platform.python_version()}; redis-py {redis.__version__}"
-    return f"{machine}; {versions}; {time.strftime('%Y-%m-%d')}."
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.growth", description="How the cost of a call grows with the work."
@@ -111,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--only", metavar="REGEX", default="", help='figures whose "part: figure" matches')
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every round")
+    add_save(parser)
     parser.add_argument("--one", nargs=3, metavar=("PART", "FIGURE", "STEP"), help=argparse.SUPPRESS)
     parser.add_argument("--seconds", type=float, default=_SECONDS, help=argparse.SUPPRESS)
     return parser

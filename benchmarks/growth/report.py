@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ..cluster.figures import simple_table
+from ..record import Line, Measured
 from ..table import number
 from .bench import SLOW_MICROSECONDS
 from .parts import Part
@@ -36,6 +37,18 @@ def table(part: Part, samples: list[Sample]) -> str:
     lines = [_line(sample, _before(sample, samples)) for sample in samples]
     title = f"{part.title} ({part.unit})"
     return "\n".join([title, "-" * len(title), "", simple_table(list(_HEADS), lines)])
+
+
+def measured_table(part: Part, samples: list[Sample]) -> Measured:
+    """Return the table of a part for the results file, with the columns of the printed one."""
+    lines = []
+    for sample in [one for one in samples if one.part == part.title]:
+        before, measured = _before(sample, samples), sample.measured
+        growth = None if before is None else sample.each / before.each
+        slowest = measured["slowest"] if measured["slowest"] * 1000 >= SLOW_MICROSECONDS else None
+        memory = [measured[side] / _MEGABYTE for side in ("redis", "client")]
+        lines.append(Line(f"{sample.figure}, {sample.step:,}", "", [sample.each, growth, slowest, *memory]))
+    return Measured(f"{part.title} ({part.unit})", [*_HEADS[2:]], lines)
 
 
 def findings(samples: list[Sample]) -> Iterator[str]:

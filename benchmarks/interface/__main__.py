@@ -13,6 +13,7 @@ PyPI, in the versions of ``environments.py``, kept in ``~/.cache/asgi_redis-benc
     python -m benchmarks.interface --subjects ours     # the subjects whose key matches
     python -m benchmarks.interface --cpus one          # servers, workers and Redis on one CPU, the client on another
     python -m benchmarks.interface --json all.json     # keeps every sample
+    python -m benchmarks.interface --save              # writes benchmarks/results/interface.json
     python -m benchmarks.interface --load all.json     # shows what was kept, of one file or several
 
 How it measures
@@ -50,16 +51,15 @@ import argparse
 import contextlib
 import json
 import os
-import platform
 import resource
-import time
+import sys
 from pathlib import Path
 
-from ..command import cpu_model, matching, parser_for, run, say
-from ..results import Results
-from ..server import redis_on
+from ..command import check_save, interleaved, matching, parser_for, run, say
+from ..record import Conditions, described, save
+from ..samples import Samples
 from .environments import InterfaceEnvironments
-from .report import costs, report
+from .report import costs, measured_tables, report
 from .runner import Runner
 from .stack import Stack
 from .subjects import SUBJECTS, Subject
@@ -69,24 +69,34 @@ from .workloads import WORKLOADS, Workload
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return the exit code."""
     arguments = _parser().parse_args(argv)
+    check_save(arguments, "subjects", "load")
     workloads = matching(WORKLOADS, arguments.only, lambda one: f"{one.table}, {one.name}")
     subjects = matching(SUBJECTS, arguments.subjects, lambda one: one.key)
-    about, results = _load(arguments.load) if arguments.load else _measure(arguments, workloads, subjects)
+    if arguments.load:
+        about, results = _load(arguments.load)
+    else:
+        conditions = Conditions("benchmarks.interface", sys.argv[1:] if argv is None else argv)
+        how, versions, results = _measure(arguments, workloads, subjects)
+        ended = conditions.end(how, versions)
+        about = described(ended)
+        if arguments.save:
+            save(arguments.save, "interface", ended, measured_tables(workloads, results))
     if arguments.json:
         arguments.json.write_text(json.dumps({"about": about, "results": results.to_json()}, indent=1))
     print("\n".join(about), "", report(results), "", costs(results), sep="\n")
     return 0
 
 
-def _load(files: list[Path]) -> tuple[list[str], Results]:
+def _load(files: list[Path]) -> tuple[list[str], Samples]:
     kept = [json.loads(file.read_text()) for file in files]
     lines = dict.fromkeys(line for one in kept for line in one["about"])
-    return [*lines], Results.from_json([result for one in kept for result in one["results"]])
+    return [*lines], Samples.from_json([result for one in kept for result in one["results"]])
 
 
 def _measure(
     arguments: argparse.Namespace, workloads: list[Workload], subjects: list[Subject]
-) -> tuple[list[str], Results]:
+) -> tuple[str, dict[str, str], Samples]:
+    """Return how it was measured, the versions, and the samples."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     cpus = sorted(os.sched_getaffinity(0))
@@ -97,25 +107,16 @@ def _measure(
     environments = InterfaceEnvironments(arguments.environments)
     environments.make({one.environment for one in subjects})
     runner = Runner(environments.python, servers, client, seconds)
-    results, loads, began = Results(), [os.getloadavg()[0]], time.monotonic()
+    results = Samples()
     for turn in range(rounds):
         for table in dict.fromkeys(one.table for one in workloads):
             _round(runner, turn, [one for one in workloads if one.table == table], subjects, results)
-        loads.append(os.getloadavg()[0])
-    with redis_on(*servers) as redis:
-        version = redis.version
-    how = f"Medians of {rounds} interleaved round{'s' * (rounds != 1)}, {seconds:g} s a measurement"
     where = f"servers, workers and Redis on CPU {servers}, the client on {client}"
-    machine = f"{cpu_model()}; {platform.system()} {platform.release()}; Redis {version}"
-    took = f"{time.strftime('%Y-%m-%d')}; {time.monotonic() - began:.0f} s in all"
-    about = [
-        f"{how}; {where}; load average {min(loads):.1f} to {max(loads):.1f}.",
-        f"{machine}; Python {environments.python_version}; {took}.",
-    ]
-    return about + [f"{name}: {environments.versions(name)}" for name in environments.python], results
+    how = f"{interleaved(rounds, 'round')}, {seconds:g} s a measurement; {where}"
+    return how, environments.versions(), results
 
 
-def _round(runner: Runner, turn: int, workloads: list[Workload], subjects: list[Subject], results: Results) -> None:
+def _round(runner: Runner, turn: int, workloads: list[Workload], subjects: list[Subject], results: Samples) -> None:
     with contextlib.ExitStack() as resources:
         stacks: dict[Subject, Stack] = {}
         for workload in workloads:

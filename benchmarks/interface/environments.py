@@ -17,6 +17,6 @@ class InterfaceEnvironments(Environments):
     """The environments of servers and workers, which differ in the packages that matter."""
 
     shown = (
-        *("asgi-redis", "channels", "channels-redis", "daphne", "Django", "gunicorn", "uvicorn"),
+        *("asgi_redis", "channels", "channels_redis", "daphne", "Django", "gunicorn", "uvicorn"),
         *("uvloop", "httptools", "websockets", "autobahn", "Twisted", "gevent", "redis", "hiredis", "msgpack"),
     )

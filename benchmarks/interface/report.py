@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from ..results import Results
+from ..record import Line, Measured, heading
+from ..samples import Samples
 from ..table import number
 from ..text import grid
 from .subjects import OURS_BOTH, SUBJECTS, Subject
 from .workloads import WORKLOADS, Aim, Workload
 
 
-def report(results: Results) -> str:
+def report(results: Samples) -> str:
     """Return a table for each kind of workload, and the failures."""
     blocks = []
     for name in dict.fromkeys(workload.table for workload in WORKLOADS):
@@ -21,7 +22,7 @@ def report(results: Results) -> str:
     return "\n\n".join(blocks)
 
 
-def table(workloads: list[Workload], results: Results) -> list[list[str]]:
+def table(workloads: list[Workload], results: Samples) -> list[list[str]]:
     """Return the cells of a table: two lines of headings, and a line for each figure that there is."""
     subjects = [one for one in SUBJECTS if one in workloads[0].subjects]
     heads = [["", "", *(one.title.split("\n")[at] for one in subjects)] for at in (0, 1)]
@@ -39,6 +40,22 @@ def table(workloads: list[Workload], results: Results) -> list[list[str]]:
     return [*heads, *lines] if lines else []
 
 
+def measured_tables(workloads: list[Workload], results: Samples) -> dict[str, Measured]:
+    """Return the tables of the results file: those that ``workloads`` has all workloads of."""
+    tables = {}
+    for name in dict.fromkeys(workload.table for workload in workloads):
+        rows = [workload for workload in WORKLOADS if workload.table == name]
+        if all(workload in workloads for workload in rows):
+            subjects = [one for one in SUBJECTS if one in rows[0].subjects]
+            lines = [
+                Line.of(row.name, unit, [results.median(row, one.key, figure) for one in subjects])
+                for row in rows
+                for figure, unit in row.figures.items()
+            ]
+            tables[name] = Measured(name, [heading(one.title) for one in subjects], lines)
+    return tables
+
+
 def _verdict(aim: Aim, values: dict[Subject, float | None]) -> list[str]:
     ours = [value for one in OURS_BOTH if (value := values[one]) is not None]
     peers = [value for one in aim.peers if (value := values[one]) is not None]
@@ -50,7 +67,7 @@ def _verdict(aim: Aim, values: dict[Subject, float | None]) -> list[str]:
     return [f"{ratio:.2f}", f"{aim} {'yes' if ratio >= aim.factor else 'NO'}"]
 
 
-def costs(results: Results) -> str:
+def costs(results: Samples) -> str:
     """Return the CPU time of each process for a message, and the memory, of all that was measured."""
     lines = []
     for (workload, subject), samples in results.samples.items():

@@ -7,6 +7,7 @@ To be called in the root of the checkout, with the extra ``tests``, on Linux, wi
     python -m benchmarks.monitoring --quick            # one short round: does it work?
     python -m benchmarks.monitoring --only looking     # the parts whose names match
     python -m benchmarks.monitoring --json all.json    # keeps every sample
+    python -m benchmarks.monitoring --save             # writes benchmarks/results/monitoring.json
 
 The parts
 =========
@@ -34,19 +35,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import time
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import redis
-
-from asgi_redis.embedded import RedisServer
-
 from ..cluster.figures import Figures
-from ..command import cpu_model, matching, run, say
+from ..command import add_save, check_save, matching, run, say
+from ..record import Conditions, described, save
 from . import looking, registry, working
 
 
@@ -72,33 +68,38 @@ def _registry(figures: Figures, amount: Amount) -> None:
 
 
 def _working(figures: Figures, amount: Amount) -> None:
-    working.measure(figures, 3 * amount.rounds, int(20_000 * amount.scale))
+    working.measure(figures, _ROUNDS["working"] * amount.rounds, int(20_000 * amount.scale))
 
 
 PARTS: dict[str, Measure] = {"looking": _looking, "registry": _registry, "working": _working}
+_ROUNDS = {"looking": 1, "registry": 1, "working": 3}  # for each of ``--rounds``
+_METHODS = {
+    "looking": "Medians, and for the longest command and the longest PING the best,",
+    "registry": "Medians",
+    "working": "Medians",
+}
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return the exit code."""
     arguments = _parser().parse_args(argv)
+    check_save(arguments)
     amount = QUICK if arguments.quick else FULL
     amount = amount._replace(rounds=arguments.rounds or amount.rounds)
-    figures, about = Figures(), []
+    all_figures, about = Figures(), []
     for name in matching(PARTS, arguments.only, str):
-        loads, began = [os.getloadavg()[0]], time.monotonic()
-        say(f"{name}: load average {loads[0]:.1f}")
+        say(name)
+        conditions = Conditions("benchmarks.monitoring", sys.argv[1:] if argv is None else argv)
+        figures = Figures()
         PARTS[name](figures, amount)
-        loads.append(os.getloadavg()[0])
-        about.append(
-            f"{name}: {amount.rounds} rounds, {time.monotonic() - began:.0f} s in all; load average {loads[0]:.1f} "
-            f"before, {loads[1]:.1f} after."
-        )
-    machine = f"{cpu_model()}, {os.cpu_count()} CPUs; {platform.system()} {platform.release()}"
-    versions = f"Redis {RedisServer([]).version}; Python {platform.python_version()}; redis-py {redis.__version__}"
-    about.append(f"{machine}; {versions}; {time.strftime('%Y-%m-%d')}.")
+        ended = conditions.end(f"{_METHODS[name]} of {amount.rounds * _ROUNDS[name]} rounds")
+        about += [f"{name}:", *described(ended)]
+        if arguments.save:
+            save(arguments.save, "monitoring", ended, figures.measured())
+        all_figures.samples.update(figures.samples)
     if arguments.json:
-        arguments.json.write_text(json.dumps({"about": about, "figures": figures.to_json()}, indent=1))
-    print("\n\n".join(["\n".join(about), *figures.tables()]))
+        arguments.json.write_text(json.dumps({"about": about, "figures": all_figures.to_json()}, indent=1))
+    print("\n\n".join(["\n".join(about), *all_figures.tables()]))
     return 0
 
 
@@ -108,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="one short round, to see that everything works")
     parser.add_argument("--only", metavar="REGEX", default="", help="parts whose name matches")
     parser.add_argument("--rounds", type=int, metavar="N", help=f"rounds ({FULL.rounds}; 1 with --quick)")
+    add_save(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample")
     return parser
 

@@ -10,13 +10,13 @@ from benchmarks.channels1.__main__ import report
 from benchmarks.channels1.stack import running
 from benchmarks.channels1.subjects import OURS, SUBJECTS
 from benchmarks.channels1.workloads import WORKLOADS
-from benchmarks.results import Results
+from benchmarks.samples import Samples
 from tests.channels1 import stack as _stack  # noqa: F401  skips this where there is no Channels 1
 
 
 @pytest.mark.parametrize("subject", [one for one in SUBJECTS if one.environment == OURS], ids=lambda one: one.key)
 def test_every_workload_is_measured(subject, fresh_redis_server):
-    results = Results()
+    results = Samples()
     with running(sys.executable, fresh_redis_server.url, subject) as port:
         for workload in WORKLOADS:
             answer = workload.measure(port, 0.3)

@@ -13,7 +13,7 @@ from benchmarks.dispatch.report import report
 from benchmarks.dispatch.runner import Runner
 from benchmarks.dispatch.subjects import SUBJECTS
 from benchmarks.dispatch.workloads import WORKLOADS, Workload
-from benchmarks.results import Results
+from benchmarks.samples import Samples
 
 OURS = [subject for subject in SUBJECTS if subject.kind == "ours"]
 NO_OP = next(workload for workload in WORKLOADS if workload.name == "no-op, 8 slots")
@@ -45,7 +45,7 @@ def test_a_worker_that_does_not_start_is_a_result_that_says_why(fresh_redis_serv
 
 
 def _lines(ours: float, peer: float, workload: Workload = NO_OP) -> list[str]:
-    results = Results()
+    results = Samples()
     for subject in SUBJECTS:
         if subject.pool == "thread":
             rate = ours if subject.kind == "ours" else peer
@@ -80,6 +80,6 @@ def test_of_latencies_the_table_wants_less():
 
 
 def test_what_failed_is_named_below_the_tables():
-    results = Results()
+    results = Samples()
     results.add(NO_OP, OURS[0], {"error": "the worker has ended with 1: no"})
     assert report([NO_OP], SUBJECTS, results).endswith("ours thread, no-op, 8 slots: the worker has ended with 1: no")

@@ -14,7 +14,7 @@ from benchmarks.interface.report import report
 from benchmarks.interface.runner import Runner
 from benchmarks.interface.subjects import ASGI, ASYNC, SYNC, THREADS
 from benchmarks.interface.workloads import WORKLOADS
-from benchmarks.results import Results
+from benchmarks.samples import Samples
 
 BY_NAME = {f"{workload.table}, {workload.name}": workload for workload in WORKLOADS}
 
@@ -70,7 +70,7 @@ def test_a_server_that_has_gone_is_a_result_that_says_why(runner):
 
 @pytest.mark.parametrize(("ours", "verdict"), [(1400.0, "1.40  ≥ 1.3 yes"), (1200.0, "1.20  ≥ 1.3 NO")])
 def test_the_table_sets_ours_beside_the_peer_of_the_aim(ours, verdict):
-    workload, results = BY_NAME["Echo, 500 websockets"], Results()
+    workload, results = BY_NAME["Echo, 500 websockets"], Samples()
     for subject, rate in ((THREADS, ours), (SYNC, 1000.0), (ASYNC, 9000.0)):
         results.add(workload, subject, {"rate": rate, "p50": 1.0, "p99": 2.0, "cpu": 100.0})
     lines = [line for line in report(results).splitlines() if "frames/s" in line]
@@ -79,13 +79,13 @@ def test_the_table_sets_ours_beside_the_peer_of_the_aim(ours, verdict):
 
 
 def test_a_latency_is_to_be_under_the_aim():
-    workload, results = BY_NAME["Echo, 1 websocket"], Results()
+    workload, results = BY_NAME["Echo, 1 websocket"], Samples()
     results.add(workload, THREADS, {"rate": 1.0, "p50": 0.9, "p99": 2.0, "cpu": 100.0})
     assert [line for line in report(results).splitlines() if line.endswith("≤ 1 yes")]
 
 
 def test_what_was_kept_is_shown_again(tmp_path, capsys):
-    results = Results()
+    results = Samples()
     results.add(BY_NAME["Echo, 1 websocket"], THREADS, {"rate": 1234.0, "p50": 0.9, "p99": 2.0, "cpu": 100.0})
     kept = tmp_path / "kept.json"
     kept.write_text(json.dumps({"about": ["on this machine"], "results": results.to_json()}))
@@ -96,7 +96,7 @@ def test_what_was_kept_is_shown_again(tmp_path, capsys):
 
 
 def test_what_failed_is_named_below_the_tables():
-    results = Results()
+    results = Samples()
     results.add(BY_NAME["HTTP, 1 client"], ASGI, {"error": "no answer"})
     assert report(results) == "Failed: django_asgi, 1 client: no answer"
 

@@ -9,14 +9,14 @@ from typing import Any
 from .subjects import Subject
 from .workloads import Workload
 
-Samples = dict[str, list[float]]
+ByFigure = dict[str, list[float]]
 
 
-class Results:
+class Samples:
     """The samples of each subject's figures in each workload, and the errors."""
 
     def __init__(self) -> None:
-        self.samples: dict[tuple[str, str], Samples] = defaultdict(lambda: defaultdict(list))
+        self.samples: dict[tuple[str, str], ByFigure] = defaultdict(lambda: defaultdict(list))
         self.errors: dict[tuple[str, str], str] = {}
 
     def add(self, workload: Workload, subject: Subject, answer: dict[str, Any]) -> None:
@@ -33,7 +33,7 @@ class Results:
         return median(samples) if samples else None
 
     @classmethod
-    def from_json(cls, measured: list[dict[str, Any]]) -> Results:
+    def from_json(cls, measured: list[dict[str, Any]]) -> Samples:
         """Return the results of a ``to_json``."""
         results = cls()
         for one in measured:
