@@ -65,8 +65,8 @@ class Environments:
     def versions(self) -> dict[str, str]:
         """Return the versions of Python and of the packages that matter; a second version names its environment."""
         found = {"python": self.python_version, "asgi_redis": __version__}
-        for name, python in self.python.items():
-            said = subprocess.run([python, "-I", "-c", _LIST], capture_output=True, text=True, check=True)
+        for name in sorted(self.python, key=lambda name: "ours" not in name):  # those first
+            said = subprocess.run([self.python[name], "-I", "-c", _LIST], capture_output=True, text=True, check=True)
             installed = {normalised(package): version for package, version in json.loads(said.stdout).items()}
             for package in self.shown:
                 version = installed.get(normalised(package))
