@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from tests.support.deploys.stack import Stack
+from tests.support.deploys.figures import KILLS, DeployFigures
+from tests.support.deploys.stack import Report, Stack
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.native("signals and processes"), pytest.mark.timeout(180)]
@@ -40,13 +41,14 @@ def test_kills_under_load_cost_no_more_than_the_slots(stack_of: Callable[..., St
 
 @pytest.mark.soak
 @pytest.mark.timeout(3000)
-def test_twenty_kills_under_load(stack_of: Callable[..., Stack], capsys: pytest.CaptureFixture[str]) -> None:
-    text = kill(stack_of(work_seconds=0.01), sockets=1000, rate=0.1, kills=20)
-    with capsys.disabled():
-        print(f"\n{text}")  # noqa: T201  the figures of docs/explanation/deploys.rst
+def test_twenty_kills_under_load(stack_of: Callable[..., Stack], figures: DeployFigures) -> None:
+    with figures.row(KILLS, "20 workers killed") as add:
+        report, begun = kill(stack_of(work_seconds=0.01), sockets=1000, rate=0.1, kills=20)
+        add(report, {"lost that were begun": begun})
 
 
-def kill(stack: Stack, sockets: int, rate: float, kills: int) -> str:
+def kill(stack: Stack, sockets: int, rate: float, kills: int) -> tuple[Report, int]:
+    """Return what the clients have seen, and how many of the lost frames a consumer had begun."""
     clients = stack.clients("/plain", sockets, rate)
     killed = [stack.kill_worker(number % 2) for number in range(kills)]
     report = clients.finish(5)
@@ -63,7 +65,7 @@ def kill(stack: Stack, sockets: int, rate: float, kills: int) -> str:
     untouched = [frame for frame in lost if not everywhere["begun"][frame]]
     assert len(lost) == begun + len(untouched), "lost by a worker that was not killed"
     assert len(lost) <= SLOTS * kills
-    return f"{kills} kills: {report}; {begun} were begun, {len(untouched)} were on their way to a slot"
+    return report, begun
 
 
 def test_a_killed_web_server_leaves_nothing_behind(stack_of: Callable[..., Stack]) -> None:

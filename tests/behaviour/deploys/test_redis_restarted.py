@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from tests.support.deploys.figures import RESTARTS, DeployFigures, described
 from tests.support.deploys.losses import ANSWER_TAKEN, FRAME_TAKEN, PERSISTENT, places
-from tests.support.deploys.stack import GEVENT, THREADS, Stack
+from tests.support.deploys.stack import GEVENT, THREADS, Report, Stack
 
 pytestmark = pytest.mark.native("signals and processes")
 
@@ -39,16 +41,19 @@ def test_a_thousand_sockets_and_five_restarts(
     flags: tuple[str, ...],
     appendfsync: str,
     paused: bool,
-    capsys: pytest.CaptureFixture[str],
+    figures: DeployFigures,
 ) -> None:
     options: dict[str, Any] = {**PERSISTENT, "appendfsync": appendfsync}
-    text = restart(stack_of(flags=flags, redis_options=options), path, paused, 1000, 0.1, 5)
-    with capsys.disabled():
-        how = "paused" if paused else "at once"
-        print(f"\n{path} {flags} {appendfsync} {how}: {text}")  # noqa: T201  the figures of docs/explanation/deploys.rst
+    how = "after a pause" if paused else "at once"
+    with figures.row(RESTARTS, f"5 restarts {how}, {described(path, flags)}, {appendfsync}") as add:
+        report, found = restart(stack_of(flags=flags, redis_options=options), path, paused, 1000, 0.1, 5)
+        add(report, {"lost answers": found[ANSWER_TAKEN], "lost frames": found[FRAME_TAKEN]})
 
 
-def restart(stack: Stack, path: str, paused: bool, sockets: int, rate: float, restarts: int) -> str:
+def restart(
+    stack: Stack, path: str, paused: bool, sockets: int, rate: float, restarts: int
+) -> tuple[Report, Counter[str]]:
+    """Return what the clients have seen, and how many frames were lost where."""
     clients = stack.clients(path, sockets, rate)
     for _ in range(restarts):
         stack.await_answers(sockets // 2)
@@ -65,4 +70,4 @@ def restart(stack: Stack, path: str, paused: bool, sockets: int, rate: float, re
     if paused:
         assert report.lost == [], f"{text}\n{stack.logs()}"
     assert found.keys() <= {ANSWER_TAKEN, FRAME_TAKEN}, f"a send was lost: {text}\n{stack.logs()}"
-    return text
+    return report, found

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from tests.support.deploys.stack import GEVENT, THREADS, Stack
+from tests.support.deploys.figures import DEPLOYS, DeployFigures, described
+from tests.support.deploys.stack import GEVENT, THREADS, Report, Stack
 
 pytestmark = pytest.mark.native("signals and processes")
 
@@ -26,14 +27,13 @@ def test_no_frame_is_lost_doubled_or_overtaken(
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize(("path", "flags"), SOAK)
 def test_a_thousand_sockets_and_twenty_restarts(
-    stack_of: Callable[..., Stack], path: str, flags: Sequence[str], capsys: pytest.CaptureFixture[str]
+    stack_of: Callable[..., Stack], path: str, flags: Sequence[str], figures: DeployFigures
 ) -> None:
-    report = deploy(stack_of(flags=flags), path, sockets=1000, rate=0.1, restarts=20)
-    with capsys.disabled():
-        print(f"\n{path} {flags}: {report}")  # noqa: T201  the figures of docs/explanation/deploys.rst
+    with figures.row(DEPLOYS, f"20 deploys, {described(path, flags)}") as add:
+        add(deploy(stack_of(flags=flags), path, sockets=1000, rate=0.1, restarts=20))
 
 
-def deploy(stack: Stack, path: str, sockets: int, rate: float, restarts: int) -> str:
+def deploy(stack: Stack, path: str, sockets: int, rate: float, restarts: int) -> Report:
     """Restarts all workers with new code, again and again; each time the other way round."""
     clients = stack.clients(path, sockets, rate)
     for version in range(1, restarts + 1):
@@ -47,7 +47,7 @@ def deploy(stack: Stack, path: str, sockets: int, rate: float, restarts: int) ->
     assert len(report.versions) > restarts / 2, "the answers tell nothing of new code"
     begun = stack.records()["begun"]
     assert (len(begun), begun.total()) == (report.sent, report.sent)
-    return str(report)
+    return report
 
 
 @pytest.mark.timeout(120)
