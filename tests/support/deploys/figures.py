@@ -13,8 +13,8 @@ from .stack import THREADS, Report
 DEPLOYS, RESTARTS, KILLS = "deploys of workers", "restarts of Redis", "kills of workers"
 ROWS = {DEPLOYS: 4, RESTARTS: 6, KILLS: 1}
 METHOD = (
-    "1,000 websockets on one uvicorn, two workers, Redis and the clients, all on the same processors; each socket sends "
-    "a frame every ten seconds; latencies are from the frame to its answer"
+    "1,000 websockets on one uvicorn, two workers, Redis and the clients, all on the same processors; each socket "
+    "sends a frame every ten seconds; latencies are from the frame to its answer"
 )
 _COLUMNS = ("frames", "lost", "doubled", "out of order", "closed", "p50, ms", "p99, ms", "longest, ms")
 Add = Callable[..., None]
