@@ -5,12 +5,12 @@ To be called in the root of the checkout. It makes a virtual environment for eac
 in ``~/.cache/asgi_redis-benchmarks``) and starts a Redis on a free port. It needs Linux, Python 3.9 to 3.11,
 since asgi_redis 1.4.3 does, and a ``redis-server`` on the PATH. ::
 
-    python -m benchmarks                     # five runs, about ten minutes; draws docs/pictures/benchmarks.svg
+    python -m benchmarks                     # five runs, about ten minutes
     python -m benchmarks --quick             # one short run: does it work? The figures mean little
     python -m benchmarks --only "group send" # the workloads whose name matches
-    python -m benchmarks --json all.json     # keeps every sample; --load all.json prints and draws them again
+    python -m benchmarks --json all.json     # keeps every sample; --load all.json prints them again
     python -m benchmarks --cpus two          # clients on one CPU, Redis on another
-    python -m benchmarks --save              # writes benchmarks/results/main.json
+    python -m benchmarks --save              # writes benchmarks/results/main.json, for benchmarks.figures
 
 How it measures
 ===============
@@ -69,16 +69,13 @@ from pathlib import Path
 
 from .command import check_save, interleaved, matching, parser_for, run, say
 from .environments import Environments
-from .picture import Picture
 from .record import Conditions, described, save
 from .runner import Runner, taking_part
 from .samples import Samples
 from .server import redis_on
-from .table import measured_tables, rows
+from .table import measured_tables
 from .text import report
 from .workloads import WORKLOADS, Workload
-
-PICTURE = Path("docs/pictures/benchmarks.svg")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -102,13 +99,6 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.json:
         arguments.json.write_text(json.dumps({"about": about, "results": results.to_json()}, indent=1))
     print("\n".join(about), "", report(workloads, results), sep="\n")
-    complete = not (arguments.quick or arguments.only or arguments.load or arguments.cpus == "two")
-    picture = arguments.output or (PICTURE if complete else None)
-    if picture:
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        title = "asgi_redis 2 beside its peers: ops/s, more is better; µs and CPU, less is better"
-        picture.write_text(str(Picture(rows(workloads, results), title, about)))
-        print(f"\nDrawn: {picture}")
     return 0
 
 
@@ -144,7 +134,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = parser_for("benchmarks", "asgi_redis beside its peers.", "run", 5)
     parser.add_argument("--only", metavar="REGEX", default="", help="workloads whose name matches")
     parser.add_argument("--cpus", choices=("one", "two"), default="one", help="clients and Redis on one CPU, or two")
-    parser.add_argument("--output", type=Path, metavar="SVG", help=f"the picture ({PICTURE} after a complete run)")
     parser.add_argument("--load", type=Path, metavar="FILE", help="measure nothing, show what --json wrote")
     return parser
 

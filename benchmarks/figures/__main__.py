@@ -18,7 +18,14 @@ ROOT = Path(__file__).parents[2]
 PICTURES = Path("docs/pictures")
 README = Path("README.rst")
 
+_BETTER = "of rates more is better, of times less"
 OURS = ("asgi_redis 2 hiredis", "asgi_redis 2 without hiredis")
+PEERS = (
+    "asgi_redis 1.4.3",
+    "channels_redis one loop, hiredis",
+    "channels_redis one loop, without",
+    "channels_redis async_to_sync",
+)
 CALLS = (
     "send 100 B",
     "send 10 KB",
@@ -36,6 +43,11 @@ CALLS = (
     "ping-pong, 2 processes, p50",
     "idle, blocked in receive, CPU",
 )
+OUR_WORKER = ("workers threads",)
+WORKERS = (
+    *("dramatiq threads", "huey thread", "celery threads"),
+    *("rq SimpleWorker", "Channels 4 sync", "Channels 4 async"),
+)
 _PEERS = {
     "asgi_redis 1.4.3": "asgi_redis 1.4.3",
     "channels_redis one loop, hiredis": "channels_redis",
@@ -46,14 +58,23 @@ LINES = (
     Line("receives a second, blocking", "main/calls/receive 100 B, blocking", OURS[0], _PEERS),
     Line("sends a second to groups of 1,000", "main/calls/group send, 1,000, own prefixes", OURS[0], _PEERS),
     Line("µs there and back, two processes", "main/calls/ping-pong, 2 processes, p50", OURS[0], _PEERS),
+    Line(
+        "jobs a second, worker with 8 threads",
+        "dispatch/thread, rate/no-op, 8 slots",
+        OUR_WORKER[0],
+        {name: name.partition(" ")[0] for name in WORKERS},
+    ),
 )
 
 
 def drawn(published: Published, root: Path = ROOT) -> dict[Path, str]:
     """Return the files that the results make, by their paths in the checkout."""
     readme = (root / README).read_text(encoding="utf-8")
+    calls = Picture(published.table("main/calls"), f"Calls of a layer: {_BETTER}", OURS, PEERS, CALLS)
+    jobs = Picture(published.table("dispatch/thread, rate"), f"A worker: {_BETTER}", OUR_WORKER, WORKERS)
     return {
-        PICTURES / "benchmarks.svg": str(Picture(published.table("main/calls"), "Calls of a layer", OURS, CALLS)),
+        PICTURES / "benchmarks.svg": str(calls),
+        PICTURES / "benchmarks-worker.svg": str(jobs),
         README: with_figures(readme, LINES, published),
     }
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from html import escape
 
 from .published import TIMES, Row, Table, exact, rounded
 
-_TITLE, _UNIT, _CELL, _TIMES = 208, 66, 104, 78  # widths
+_TITLE, _UNIT, _CELL, _TIMES = 226, 116, 106, 78  # widths
 _LINE, _TOP, _EDGE, _GAP = 25, 86, 20, 8  # heights, and the space around
+_NOTE_CHARACTER = 7  # the width of one
 _FONT = "-apple-system, 'Segoe UI', 'Helvetica Neue', 'DejaVu Sans', Arial, sans-serif"
 # A card with its own background, so that it can be read on any page; dark where the reader prefers dark.
 _STYLE = f"""
@@ -37,19 +39,22 @@ _STYLE = f"""
 class Picture:
     """Draws rows of a table, with the columns of this package in green; ``str`` of it is the file."""
 
-    def __init__(self, table: Table, title: str, ours: Sequence[str], rows: Sequence[str] = ()) -> None:
-        self._ours, self._columns = table.chosen(ours), [name for name in table.columns if name != TIMES]
+    def __init__(
+        self, table: Table, title: str, ours: Sequence[str], peers: Sequence[str], rows: Sequence[str] = ()
+    ) -> None:
+        self._ours, self._columns = ours, table.chosen([*ours, *peers])
         self._parts: list[str] = []
         self._after = _EDGE + _TITLE + _UNIT + _CELL * len(self._columns)
         self._width = self._after + _TIMES + _EDGE
         drawn = table.rows(rows)
         bottom = _TOP + _LINE * len(drawn)
-        self._height = bottom + 16 + 16 * len(table.about) + _EDGE - 8
+        notes = [line for note in table.about for line in textwrap.wrap(note, self._width // _NOTE_CHARACTER)]
+        self._height = bottom + 16 + 16 * len(notes) + _EDGE - 8
         self._text(_EDGE, 32, title, "title")
         self._heads()
         for at, row in enumerate(drawn):
             self._row(_TOP + at * _LINE, row, striped=at % 2 == 0)
-        for at, note in enumerate(table.about):
+        for at, note in enumerate(notes):
             self._text(_EDGE, bottom + 24 + 16 * at, note, "soft")
 
     def __str__(self) -> str:

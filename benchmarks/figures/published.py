@@ -45,7 +45,7 @@ class Table:
         self._rows = {row["name"]: self._row(row) for row in written["rows"]}
 
     def _row(self, row: dict[str, Any]) -> Row:
-        unit = re.sub(r"^(.+)/s$", lambda match: f"{_RATES.get(match[1], match[1])} a second", row["unit"])
+        unit = re.sub(r"^(.*)/s$", lambda match: f"{_RATES.get(match[1], match[1])} a second".strip(), row["unit"])
         return Row(row["name"], unit, dict(zip(self.columns, row["values"])))
 
     def rows(self, names: Sequence[str] = ()) -> list[Row]:

@@ -32,7 +32,7 @@ def _block(lines: Sequence[Line], published: Published) -> str:
     widths = [max(map(len, column)) for column in zip(*cells)]
     rule = "  ".join("=" * max(1, width) for width in widths)
     head, *rows = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells)
-    about = [f"``{table.command}``: {' '.join(table.about)}" for table in _tables(lines, published)]
+    about = [f"``{table.command}``: {' '.join(table.about[:3])}" for table in _tables(lines, published)]
     return "\n".join([rule, head, rule, *rows, rule, "", "\n\n".join(textwrap.fill(one, 118) for one in about)])
 
 

@@ -45,8 +45,9 @@ class Measured(SphinxRole):
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Return the number."""
+        address = " ".join(self.text.split())  # it may be over two lines
         try:
-            return [nodes.Text(rounded(_results(self.env, self.text).value(self.text)))], []
+            return [nodes.Text(rounded(_results(self.env, address).value(address)))], []
         except UnknownAddressError as error:
             logger.warning("%s", error, location=self.get_location())
             return [], []
@@ -74,28 +75,24 @@ class MeasuredTable(SphinxDirective):
         return [" ".join(name.split()) for name in self.options.get(option, "").split("|") if name]
 
     def _table(self, columns: list[str], rows: list[Row]) -> nodes.table:
-        units = any(row.unit for row in rows)
-        head = [self.options.get("head", ""), *(["unit"] if units else []), *columns]
-        lines = [[row.name, *([row.unit] if units else []), *_shown(row, columns)] for row in rows]
-        words = 1 + units
+        head = [_cell("word", self.options.get("head", "")), *(_cell("number", name) for name in columns)]
+        lines = [[_cell("word", row.name, row.unit), *_shown(row, columns)] for row in rows]
         group = nodes.tgroup(cols=len(head))
-        group += [nodes.colspec(colwidth=max(len(line[at]) for line in [head, *lines])) for at in range(len(head))]
-        group += nodes.thead("", _line(head, words))
-        group += nodes.tbody("", *(_line(line, words) for line in lines))
-        return nodes.table("", group, classes=["measured"])
+        group += [nodes.colspec(colwidth=1) for _ in head]
+        group += nodes.thead("", nodes.row("", *head))
+        group += nodes.tbody("", *(nodes.row("", *line) for line in lines))
+        return nodes.table("", group, classes=["measured", "colwidths-auto"])
 
 
-def _shown(row: Row, columns: list[str]) -> list[str]:
-    return [(rounded if name == TIMES else exact)(row.values[name]) for name in columns]
+def _shown(row: Row, columns: list[str]) -> list[nodes.entry]:
+    return [_cell("number", (rounded if name == TIMES else exact)(row.values[name])) for name in columns]
 
 
-def _line(cells: list[str], words: int) -> nodes.row:
-    """Return a row whose cells are numbers, but for the first ``words``."""
-    return nodes.row("", *(_cell(text, "word" if at < words else "number") for at, text in enumerate(cells)))
-
-
-def _cell(text: str, kind: str) -> nodes.entry:
-    return nodes.entry("", nodes.paragraph(text, text), classes=[kind])
+def _cell(kind: str, text: str, unit: str = "") -> nodes.entry:
+    content = nodes.paragraph(text, text)
+    if unit:
+        content += [nodes.Text(" "), nodes.inline(unit, unit, classes=["unit"])]
+    return nodes.entry("", content, classes=[kind])
 
 
 def _note(table: Table) -> nodes.paragraph:

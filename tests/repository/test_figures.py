@@ -87,7 +87,7 @@ def test_numbers_have_three_digits_in_tables_and_two_in_sentences(value, in_a_ta
 
 
 def test_the_picture_has_a_bar_for_each_value_and_marks_what_a_peer_does_better(published):
-    text = str(Picture(published.table("ipc/rates"), "Rates", ours=["asgi_redis 2 hiredis"]))
+    text = str(Picture(published.table("ipc/rates"), "Rates", ["asgi_redis 2 hiredis"], ["old", "new"]))
     assert (text.count('class="ours"'), text.count('class="peer"')) == (3, 4)
     assert 'y="103" class="end">390</text>' in text
     assert 'class="end less">0.5</text>' in text
