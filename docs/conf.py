@@ -9,7 +9,12 @@ ROOT = Path(__file__).parents[1]
 # The extensions of the site, the results of the benchmarks, and the packages where they are not installed.
 sys.path[:0] = [str(ROOT / "docs" / "extensions"), str(ROOT)]
 
+from django.conf import settings  # noqa: E402
+
 from asgi_redis import __version__  # noqa: E402
+
+# Modules for Django's settings look at some when they are documented.
+settings.configure()
 
 project = "asgi_redis"
 copyright = "2026, the asgi_redis maintainers"
@@ -17,6 +22,7 @@ author = "the asgi_redis maintainers"
 version = release = __version__
 
 extensions = [
+    "declarations",
     "sphinx.ext.autodoc",
     "sphinx.ext.extlinks",
     "sphinx.ext.napoleon",
@@ -25,15 +31,23 @@ extensions = [
 ]
 exclude_patterns = ["_build", "requirements*"]
 nitpicky = True
+# The site is built without a network, so other projects' documentation is not linked.
+nitpick_ignore_regex = [
+    ("py:.*", r"(collections|contextlib|contextvars|django|enum|json|os|re|redis)\..*"),
+    ("py:class", r"Deferred"),
+    ("py:class", r"asgi_redis\..*\.[TF]|workers\.sessions\.Consumer|_Message"),  # variables and protocols of types
+]
 
 # ``:source:`setup.cfg``` is a file of the repository.
 extlinks = {"source": ("https://github.com/django/asgi_redis/blob/main/%s", "%s")}
 extlinks_detect_hardcoded_links = True
 
+maximum_signature_line_length = 88
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_inherit_docstrings = True
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True
 
 copybutton_prompt_text = r"\$ |>>> |\.\.\. "
 copybutton_prompt_is_regexp = True

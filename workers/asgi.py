@@ -106,7 +106,7 @@ def layer_from_path(path: str) -> BaseChannelLayer:
 
     Raises:
         ConfigurationError: It is no layer.
-        RedisError: A server is needed to make it.
+        redis.exceptions.RedisError: A server is needed to make it.
     """
     found = import_path(path, "channel layer")
     try:

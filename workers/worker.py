@@ -75,7 +75,7 @@ class Worker:
     """
 
     termed = False
-    """Whether to stop; looked at twice a second. As in Channels 1: ``quiet`` stops at once."""
+    """Whether to stop, as in Channels 1. It is looked at twice a second; ``quiet`` stops at once."""
 
     def __init__(
         self,
@@ -195,8 +195,8 @@ class Worker:
         Signals are handled in the main thread only; there the process is ended when ``run`` cannot return in time.
 
         Returns:
-            The exit code: an ``ExitCode``, or 128 and the number of a second signal. When consumers were left behind,
-            ``busy`` is true, and the process ought to be ended by ``os._exit``.
+            An ``ExitCode`` as the exit code, or 128 and the number of a second signal. When consumers were left
+            behind, ``busy`` is true, and the process ought to be ended by ``os._exit``.
         """
         self._runs = True
         with self.shutdown:

@@ -38,6 +38,7 @@ class ClusterOptions(QueueOptions, ClusterNodesOptions, total=False):
             "in all processes, from 1 to 4096. For layers over a Redis Cluster.",
             None,
             _check_shards,
+            example="4",
         ),
     ]
 

@@ -24,6 +24,7 @@ class ClusterNodesOptions(HostsOptions, total=False):
             "it, and returns the pair to connect to.",
             None,
             _check_remap,
+            example='lambda address: ("127.0.0.1", address[1])',
         ),
     ]
 

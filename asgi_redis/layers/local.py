@@ -36,7 +36,8 @@ class LocalOptions(RedisOptions, ClusterOptions, total=False):
         LocalLayer,
         Option(
             "The layer of the normal channels, which needs no server: the object, or a dict of ``BACKEND``, the "
-            "dotted path of its class, and ``CONFIG``, its options; by default an ``IPCChannelLayer``."
+            "dotted path of its class, and ``CONFIG``, its options; by default an ``IPCChannelLayer``.",
+            example='{"BACKEND": "asgi_redis.IPCChannelLayer", "CONFIG": {"path": "/run/mysite"}}',
         ),
     ]
 

@@ -1,22 +1,27 @@
 """
 The options of all layers.
 
-Each is declared once: its type, default, check and documentation. The declarations are ``TypedDict`` classes, so that
-editors and type checkers know the options of a constructor. Constructors, their signatures, the "did you mean" of an
-unknown option, the options that a local layer takes over, and the reference of the options read them. A new option is
-one declaration here, and its use.
+Each is declared once: its type, default, check, documentation and an example. The declarations are ``TypedDict``
+classes, so that editors and type checkers know the options of a constructor. Constructors, their signatures, the "did
+you mean" of an unknown option, the options that a local layer takes over, and the reference of the options
+(``docs/reference/options.rst``) read them. A new option is one declaration here, and its use.
 """
 
 # No "from __future__ import annotations": reading the declarations is faster when Python has evaluated them.
 
-import inspect
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from re import Pattern
-from typing import TYPE_CHECKING, Annotated, NamedTuple, Optional, TypedDict, TypeVar, Union, cast, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Optional, TypedDict, Union
 
-from asgi_redis.exceptions import ConfigurationError, UnknownSetting
+from asgi_redis.exceptions import ConfigurationError
+from asgi_redis.layers.declaration import Option as Option
+from asgi_redis.layers.declaration import declarations as declarations
+from asgi_redis.layers.declaration import must_be as must_be
+from asgi_redis.layers.declaration import resolve as resolve
+from asgi_redis.layers.declaration import select as select
+from asgi_redis.layers.declaration import takes as takes
 from asgi_redis.serializers import Key
 from asgi_redis.wire.expiry import MAX_EXPIRY_SECONDS
 
@@ -28,26 +33,6 @@ Hosts = Sequence[Union[str, Sequence[Union[str, int]], Mapping[str, object]]]
 ConnectionOptions = Optional[Mapping[str, object]]
 
 _MEBIBYTE = 1024 * 1024
-
-
-class Option(NamedTuple):
-    """The declaration of an option; ``check(name, value)`` raises for a wrong value."""
-
-    help: str
-    default: object = None
-    check: Optional[Callable[[str, object], None]] = None
-    type: object = None
-    """Set from the annotation."""
-
-
-def must_be(wanted: str, fits: Callable[[object], bool]) -> Callable[[str, object], None]:
-    """Return a check whose error says which value is ``wanted``."""
-
-    def check(name: str, value: object) -> None:
-        if not fits(value):
-            raise ConfigurationError(f"{name} must be {wanted}, not {value!r}")
-
-    return check
 
 
 def _is_number(value: object) -> "TypeGuard[float]":
@@ -96,22 +81,40 @@ def _check_capacities(name: str, value: object) -> None:
 class CommonOptions(TypedDict, total=False):
     """Options of all layers."""
 
-    expiry: Annotated[float, Option("Seconds until a message expires; may be a fraction.", 60, check_seconds)]
-    group_expiry: Annotated[float, Option("Seconds that a channel stays in a group.", 86400, check_seconds)]
-    capacity: Annotated[int, Option("Messages that a channel holds.", 100, _check_capacity)]
+    expiry: Annotated[
+        float, Option("Seconds until a message expires; may be a fraction.", 60, check_seconds, example="30.0")
+    ]
+    group_expiry: Annotated[
+        float, Option("Seconds that a channel stays in a group.", 86400, check_seconds, example="3600")
+    ]
+    capacity: Annotated[int, Option("Messages that a channel holds.", 100, _check_capacity, example="1000")]
     channel_capacity: Annotated[
         Optional[Capacities],
-        Option("Capacities by glob or compiled pattern; the first that matches counts.", None, _check_capacities),
+        Option(
+            "Capacities by glob or compiled pattern; the first that matches counts.",
+            None,
+            _check_capacities,
+            example='{"http.request": 200, "http.response!*": 10, re.compile(r"^websocket\\.send!.+"): 20}',
+        ),
     ]
-    symmetric_encryption_keys: Annotated[Optional[Sequence[Key]], Option("The first encrypts, all decrypt.")]
-    serializer_format: Annotated[str, Option("``msgpack``, ``json`` or a format that was registered.", "msgpack")]
-    max_message_bytes: Annotated[int, Option("Bytes of a serialised message, at most.", 8 * _MEBIBYTE, check_bytes)]
+    symmetric_encryption_keys: Annotated[
+        Optional[Sequence[Key]],
+        Option("Secrets: the first encrypts messages, all decrypt.", example='["the new secret", "the old secret"]'),
+    ]
+    serializer_format: Annotated[
+        str, Option("``msgpack``, ``json`` or a format that was registered.", "msgpack", example='"json"')
+    ]
+    max_message_bytes: Annotated[
+        int, Option("Bytes of a serialised message, at most.", 8 * _MEBIBYTE, check_bytes, example="1024 * 1024")
+    ]
 
 
 class SharedOptions(CommonOptions, total=False):
     """Options of layers with a prefix."""
 
-    prefix: Annotated[str, Option("Layers with the same prefix share their messages.", "asgi", _text)]
+    prefix: Annotated[
+        str, Option("Layers with the same prefix share their messages.", "asgi", _text, example='"mysite:"')
+    ]
 
 
 class IPCOptions(SharedOptions, total=False):
@@ -119,7 +122,10 @@ class IPCOptions(SharedOptions, total=False):
 
     path: Annotated[
         Union[str, "os.PathLike[str]", None],
-        Option("The directory of the stores; by default one for each user, in ``/dev/shm`` where that exists."),
+        Option(
+            "The directory of the stores; by default one for each user, in ``/dev/shm`` where that exists.",
+            example='"/run/mysite"',
+        ),
     ]
     max_bytes: Annotated[
         int,
@@ -127,6 +133,7 @@ class IPCOptions(SharedOptions, total=False):
             "Bytes of all messages and groups, at most. A message: half of it; by default no more than an eighth.",
             64 * _MEBIBYTE,
             _memory,
+            example="256 * 1024 * 1024",
         ),
     ]
 
@@ -134,7 +141,13 @@ class IPCOptions(SharedOptions, total=False):
 class ServerOptions(SharedOptions, total=False):
     """Options of layers that connect to Redis."""
 
-    connection_kwargs: Annotated[ConnectionOptions, Option("Options of redis-py's connections, for all hosts.")]
+    connection_kwargs: Annotated[
+        ConnectionOptions,
+        Option(
+            "Options of redis-py's connections, for all hosts.",
+            example='{"username": "mysite", "password": "secret", "max_connections": 20}',
+        ),
+    ]
 
 
 class HostsOptions(ServerOptions, total=False):
@@ -145,7 +158,8 @@ class HostsOptions(ServerOptions, total=False):
         Option(
             "The servers, several are shards: URLs, ``(host, port)`` pairs, or dicts of redis-py's options with "
             "``address``, ``host`` and ``port``, or ``sentinels`` and ``master_name``. By default "
-            "``redis://localhost:6379``."
+            "``redis://localhost:6379``.",
+            example='["redis://redis-1:6379/0", "redis://redis-2:6379/0"]',
         ),
     ]
 
@@ -153,30 +167,40 @@ class HostsOptions(ServerOptions, total=False):
 class OutageOptions(TypedDict, total=False):
     """Options of layers that tell their channels of an outage of Redis."""
 
-    on_disconnect: Annotated[Optional[str], Option("The message type that tells of an outage.", None, _message_type)]
-    on_reconnect: Annotated[Optional[str], Option("The message type that tells of its end.", None, _message_type)]
+    on_disconnect: Annotated[
+        Optional[str],
+        Option("The message type that tells of an outage.", None, _message_type, example='"redis.disconnected"'),
+    ]
+    on_reconnect: Annotated[
+        Optional[str],
+        Option("The message type that tells of its end.", None, _message_type, example='"redis.reconnected"'),
+    ]
 
 
 class QueueOptions(ServerOptions, total=False):
     """Options of layers that keep messages in Redis."""
 
     random_prefix_length: Annotated[
-        int, Option("Bytes that make equal messages different, at least 4.", 12, _random_prefix)
+        int, Option("Bytes that make equal messages different, at least 4.", 12, _random_prefix, example="16")
     ]
 
 
 class CounterOptions(QueueOptions, total=False):
     """Options of layers whose counters have a separate prefix."""
 
-    stats_prefix: Annotated[str, Option("The beginning of the keys of the counters.", "asgi-meta:", _text)]
+    stats_prefix: Annotated[
+        str, Option("The beginning of the keys of the counters.", "asgi-meta:", _text, example='"mysite-meta:"')
+    ]
 
 
 class RedisOptions(CounterOptions, HostsOptions, total=False):
     """Options of ``RedisChannelLayer``."""
 
-    host: Annotated[Optional[str], Option("With ``port`` and ``db``, short for one entry of ``hosts``.")]
-    port: Annotated[Optional[int], Option("See ``host``.")]
-    db: Annotated[Optional[int], Option("See ``host``.")]
+    host: Annotated[
+        Optional[str], Option("With ``port`` and ``db``, short for one entry of ``hosts``.", example='"redis-1"')
+    ]
+    port: Annotated[Optional[int], Option("The port of ``host``; 6379 without.", example="6380")]
+    db: Annotated[Optional[int], Option("The number of the database there; 0 without.", example="1")]
 
 
 class AsyncOptions(OutageOptions, total=False):
@@ -188,6 +212,7 @@ class AsyncOptions(OutageOptions, total=False):
             "Seconds that a process-local channel stays in groups after its process died; None is ``group_expiry``.",
             300.0,
             _lease,
+            example="60.0",
         ),
     ]
 
@@ -201,7 +226,10 @@ class SentinelOptions(CounterOptions, total=False):
 
     hosts: Annotated[
         Optional[Sequence[Sequence[Union[str, int]]]],
-        Option("The ``(host, port)`` pairs of the Sentinels; required."),
+        Option(
+            "The ``(host, port)`` pairs of the Sentinels; required.",
+            example='[("sentinel-1", 26379), ("sentinel-2", 26379), ("sentinel-3", 26379)]',
+        ),
     ]
     services: Annotated[
         Optional[Sequence[str]],
@@ -209,81 +237,13 @@ class SentinelOptions(CounterOptions, total=False):
             "The names of the services, one for each shard, in one order everywhere; by default all, sorted.",
             None,
             _names,
+            example='["mymaster"]',
         ),
     ]
     sentinel_refresh_interval: Annotated[
-        float, Option("Seconds that an answer of the Sentinels holds for new connections.", 0, _interval)
+        float, Option("Seconds that an answer of the Sentinels holds for new connections.", 0, _interval, example="5")
     ]
-    sentinel_kwargs: Annotated[ConnectionOptions, Option("Options of redis-py's connections to the Sentinels.")]
-
-
-T = TypeVar("T", bound=Mapping[str, object])
-F = TypeVar("F", bound=Callable[..., None])
-
-_RAISES = "Raises:\n    ValueError: An option has a value that cannot work.\n    TypeError: An option is not known."
-_declarations: dict[type, dict[str, Option]] = {}
-
-
-def declarations(kind: type) -> dict[str, Option]:
-    """Return the options that a ``TypedDict`` declares, by name."""
-    if kind not in _declarations:
-        hints = get_type_hints(kind, include_extras=True)
-        _declarations[kind] = {
-            name: hint.__metadata__[0]._replace(type=hint.__origin__) for name, hint in hints.items()
-        }
-    return _declarations[kind]
-
-
-def takes(kind: type, summary: str = "Make the layer.") -> Callable[[F], F]:
-    """Decorate a constructor so that its signature and docstring show each option."""
-    options = declarations(kind)
-
-    def decorate(constructor: F) -> F:
-        signature = inspect.signature(constructor)
-        parameters = {name: one for name, one in signature.parameters.items() if one.kind is not one.VAR_KEYWORD}
-        for name, option in options.items():
-            place = inspect.Parameter.POSITIONAL_OR_KEYWORD if name in parameters else inspect.Parameter.KEYWORD_ONLY
-            parameters[name] = inspect.Parameter(name, place, default=option.default, annotation=option.type)
-        shown = signature.replace(parameters=list(parameters.values()))
-        constructor.__signature__ = shown  # type: ignore[attr-defined]  # inspect reads it
-        lines = "\n".join(f"    {name}: {option.help}" for name, option in options.items())
-        constructor.__doc__ = f"{summary}\n\nArgs:\n{lines}\n\n{_RAISES}"
-        return constructor
-
-    return decorate
-
-
-def resolve(layer: object, kind: type[T], given: T) -> T:
-    """
-    Return the options ``given`` to a constructor, and the defaults of all others.
-
-    Raises:
-        UnknownSetting: ``kind`` does not declare an option.
-        ConfigurationError: The value of an option cannot work.
-    """
-    options = declarations(kind)
-    for name in given:
-        if name not in options:
-            raise _unknown(type(layer), name, options)
-    for name, value in given.items():
-        check = options[name].check
-        if check:
-            check(name, value)
-    return cast(T, {**{name: option.default for name, option in options.items()}, **given})
-
-
-def select(kind: type[T], options: Mapping[str, object]) -> T:
-    """Return those of ``options`` that ``kind`` declares."""
-    known = declarations(kind)
-    return cast(T, {name: value for name, value in options.items() if name in known})
-
-
-def _unknown(layer_class: type, name: str, options: Mapping[str, Option]) -> UnknownSetting:
-    import difflib  # takes a while, and is for errors only
-
-    parameters = inspect.signature(layer_class).parameters.values()  # a subclass may have more
-    own = [one.name for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
-    known = list(dict.fromkeys([*own, *options]))
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"it has: {', '.join(known)}"
-    return UnknownSetting(f"{layer_class.__name__} has no setting {name!r}; {hint}")
+    sentinel_kwargs: Annotated[
+        ConnectionOptions,
+        Option("Options of redis-py's connections to the Sentinels.", example='{"password": "secret"}'),
+    ]

@@ -43,6 +43,7 @@ class PubSubOptions(ClusterNodesOptions, OutageOptions, total=False):
             "``hosts``.",
             False,
             _check_cluster,
+            example="True",
         ),
     ]
 

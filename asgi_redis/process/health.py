@@ -29,7 +29,7 @@ def add_to(subjects: Any) -> None:
         metavar="SECONDS",
         help="how old its last heartbeat may be (default: %(default)g)",
     )
-    parser.add_argument("--ready", action="store_true", help="whether Redis has answered the worker, too")
+    parser.add_argument("--ready", action="store_true", help="fail also if Redis does not answer the worker")
     parser.set_defaults(run=run)
 
 

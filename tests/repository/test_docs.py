@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from asgi_redis.interface.options import InterfaceOptions
-from asgi_redis.layers.options import declarations
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -32,19 +30,6 @@ def test_the_pictures_are_those_of_the_text(tmp_path):
     assert sorted(drawn) == sorted(f"topology-{name}.svg" for name in PICTURES)
     for name, picture in drawn.items():
         assert (DOCS / "pictures" / name).read_text() == picture, f"{name} is an old one: run topologies.py"
-
-
-def test_the_page_of_the_options_is_that_of_the_declarations(tmp_path):
-    written = tmp_path / "options.rst"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, DOCS / "reference" / "options.py", written], check=True, env=environment)
-    assert (DOCS / "reference" / "options.rst").read_text() == written.read_text(), "run docs/reference/options.py"
-
-
-def test_the_page_of_the_interface_has_each_option_with_its_default():
-    text = (DOCS / "reference" / "interface.rst").read_text()
-    shown = dict(re.findall(r"^   \* - ``(\w+)``\n     - ([\d.]+)\n", text, re.MULTILINE))
-    assert shown == {name: str(option.default) for name, option in declarations(InterfaceOptions).items()}
 
 
 def test_the_page_of_an_own_layer_shows_the_example_which_has_sixty_lines():

@@ -106,18 +106,20 @@ class WorkerOptions:
 
     channels: Sequence[str] = flag(
         (),
-        "channels of the consumers in ASGI_APPLICATION, as in Channels 4, instead of a routing",
+        "channels of the consumers in ASGI_APPLICATION, as in Channels 4; without a routing",
         metavar="CHANNEL",
         nargs="*",
     )
     layer: str = flag(
         DEFAULT_CHANNEL_LAYER,
-        "alias of the channel layer in CHANNEL_LAYERS (default: %(default)s); without Django, MODULE:OBJECT: a "
-        "channel layer, or a function that returns one",
+        "alias of the channel layer in CHANNEL_LAYERS (default: %(default)s); without Django MODULE:OBJECT, which is "
+        "a channel layer, or a function that returns one",
         metavar="ALIAS",
     )
     routing: str | None = flag(
-        None, "the channel routing; with Django, by default the ROUTING of the channel layer", metavar="MODULE.NAME"
+        None,
+        "the channel routing (default: the ROUTING of the channel layer in Django's settings)",
+        metavar="MODULE.NAME",
     )
     pool: str = flag(
         "thread",
@@ -142,22 +144,23 @@ class WorkerOptions:
     )
     limit: Sequence[tuple[str, int]] | None = flag(
         None,
-        "work on N messages at most of each channel that matches at a time; may be given several times",
+        "work on at most N messages at a time of each channel that CHANNEL, a name or a glob, matches; may be "
+        "repeated",
         metavar="CHANNEL=N",
         type=_limit,
         action="append",
     )
-    burst: bool = flag(False, "stop when the channels are empty")
+    burst: bool = flag(False, "empty the channels, also of messages that consumers send meanwhile, and stop")
     burst_timeout: float = flag(
         30.0,
         "how long a burst waits for a Redis that does not answer (default: %(default)g; then it exits with 5)",
         **_seconds(0.0),
     )
     only_channels: Sequence[str] | None = flag(
-        None, "listen only on channels that match; may be given several times", metavar="GLOB", action="append"
+        None, "listen only on channels that match; may be repeated", metavar="GLOB", action="append"
     )
     exclude_channels: Sequence[str] | None = flag(
-        None, "do not listen on channels that match; may be given several times", metavar="GLOB", action="append"
+        None, "do not listen on channels that match; may be repeated", metavar="GLOB", action="append"
     )
     shutdown_timeout: float = flag(
         30.0, "how long a stop waits for running consumers (default: %(default)g)", **_seconds(0.0)
@@ -165,29 +168,31 @@ class WorkerOptions:
     disable_graceful_stop: bool = flag(False, "do not wait for running consumers at all")
     max_messages: int | None = _operation(
         None,
-        "stop after N messages, give or take a tenth, for a supervisor to start a new worker",
+        "stop in good order after N messages, give or take a tenth; a supervisor has to start a new worker",
         **_count(MAX_MESSAGES),
     )
     max_memory: int | None = _operation(
         None,
-        "stop when the process takes more than SIZE, as in 512M, give or take a tenth",
+        "stop likewise when the process takes more memory than SIZE, as in 512M, give or take a tenth",
         metavar="SIZE",
         type=_size,
     )
     heartbeat_file: str | None = _operation(
         None,
-        "a file to touch twice a second for as long as messages are pulled, for asgi-redis health; it contains "
+        "a file to touch twice a second as long as messages are pulled, for asgi-redis health; it contains "
         '"ready" while Redis answers',
         metavar="PATH",
     )
     metrics_port: tuple[str, int] | None = _operation(
         None,
-        "serve metrics for Prometheus there (default: nowhere; HOST: 127.0.0.1)",
+        "serve metrics for Prometheus there (default: nowhere; default of HOST: 127.0.0.1)",
         metavar="[HOST:]PORT",
         type=_address,
     )
     soft_time_limit: float | None = _operation(
-        None, "log consumers that run for longer, with their stacks", **_seconds(0.1)
+        None,
+        "log each consumer that runs for longer, with its stack, and how long it took in the end (default: never)",
+        **_seconds(0.1),
     )
     stuck_timeout: float | None = _operation(
         None,
@@ -195,7 +200,7 @@ class WorkerOptions:
         "(default: never)",
         **_seconds(1.0),
     )
-    reload: bool = _operation(False, "restart when code changes, for development")
+    reload: bool = _operation(False, "restart when a loaded file changes, for development")
     verbosity: int = 1  # a flag of Django's commands
 
     @classmethod

@@ -1,10 +1,4 @@
-"""
-``runworker``, with and without Django.
-
-Exit codes: 0 stopped; 1 it cannot start with this configuration; 2 wrong flags; 3 consumers still ran at the
-end of ``--shutdown-timeout``; 4 the worker itself has failed; 5 Redis did not answer a ``--burst``; 143 and 130
-killed by a second SIGTERM or SIGINT.
-"""
+"""``runworker``, with and without Django."""
 
 from __future__ import annotations
 
@@ -46,7 +40,7 @@ class CommandOptions(WorkerOptions):
         action="append",
     )
     layer_url_file: str | None = flag(
-        None, "a file with the URLs, for a password is seen on a command line", metavar="PATH"
+        None, "a file with those URLs: other users of the machine can read command lines", metavar="PATH"
     )
     shards: int | None = flag(
         None,
@@ -120,16 +114,22 @@ class CommandOptions(WorkerOptions):
         return None if self.routing else "without Django's settings a --routing is needed, as module.name"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command with ``argv``, or the process's own; return the exit code."""
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command's flags."""
+    codes = "; ".join(f"{code:d} {code.meaning}" for code in ExitCode)
     parser = argparse.ArgumentParser(
         prog="runworker",
         allow_abbrev=False,
         description="Runs the consumers of a channel routing.",
-        epilog="Exit codes: 0 stopped, 1 configuration, 2 usage, 3 shutdown timed out, 4 failed, "
-        "5 a burst without Redis, 128+n killed by signal n.",
+        epilog=f"Exit codes: {codes}; 128+n killed by signal n.",
     )
     CommandOptions.add_to(parser)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command with ``argv``, or the process's own; return the exit code."""
+    parser = make_parser()
     options = CommandOptions.from_parsed(vars(parser.parse_args(argv)))
     misuse = options.misuse()
     if misuse is not None:

@@ -46,7 +46,7 @@ REPORT_SECONDS = 0.5
 RESTART_SECONDS = 1.0  # from a crash to the next start
 KILL_SECONDS = 10.0  # past the shutdown timeout
 KILL_AT_ONCE_SECONDS = 5.0  # past a second signal
-FINAL_CODES = (ExitCode.CONFIGURATION, 2, ExitCode.UNREACHABLE)  # of a first process; 2 is argparse's
+FINAL_CODES = (ExitCode.CONFIGURATION, ExitCode.USAGE, ExitCode.UNREACHABLE)  # of a first process
 
 
 def is_wanted(options: WorkerOptions) -> bool:

@@ -46,7 +46,7 @@ class ResponseSender:
         Send a message of the response, in several where it is larger than fits.
 
         Returns:
-            Whether to go on: False when the client has gone, or takes nothing for two minutes.
+            Whether to go on, which is False when the client has gone, or takes nothing for two minutes.
 
         Raises:
             ChannelFull: The reply channel was full for half a minute.

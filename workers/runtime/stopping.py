@@ -20,7 +20,10 @@ import time
 from collections.abc import Mapping
 from enum import IntEnum
 from types import FrameType
-from typing import Any, Callable, NoReturn
+from typing import TYPE_CHECKING, Any, Callable, NoReturn
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 logger = logging.getLogger(__name__)
 
@@ -35,17 +38,27 @@ EXIT_SECONDS = 5.0  # for the way out of the interpreter, at least
 
 class ExitCode(IntEnum):
     """
-    The exit code of a worker process.
+    The exit code of a worker process, with its meaning.
 
     A process that is killed by a second signal ends with 128 and the signal's number: 143 for SIGTERM, 130 for
-    SIGINT. Usage errors end with 2, as ``argparse`` has it.
+    SIGINT. Code 2 is that of ``argparse``.
     """
 
-    CLEAN = 0
-    CONFIGURATION = 1
-    TIMED_OUT = 3
-    FAILED = 4
-    UNREACHABLE = 5
+    meaning: str
+
+    def __new__(cls, code: int, meaning: str) -> Self:
+        """Make a member of a number and its meaning."""
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+    CLEAN = 0, "stopped"
+    CONFIGURATION = 1, "it cannot start with this configuration"
+    USAGE = 2, "wrong flags"
+    TIMED_OUT = 3, "consumers, or threads that they started, still ran at the end of --shutdown-timeout"
+    FAILED = 4, "the worker itself has failed"
+    UNREACHABLE = 5, "Redis, or one of its shards, did not answer a --burst"
 
 
 class Shutdown:

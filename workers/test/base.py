@@ -156,7 +156,7 @@ class Client:
         ``ChannelSocketException`` acts on the message.
 
         Returns:
-            The result of the consumer: for a class-based consumer its instance.
+            The result of the consumer, which is its instance for a class-based consumer.
 
         Raises:
             AssertionError: There is no message, or no consumer for it; unless ``fail_on_none`` is false.

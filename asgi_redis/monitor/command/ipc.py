@@ -16,11 +16,15 @@ def add_to(subjects: Any) -> None:
     listing = commands.add_parser("list", help="shows each store, what is in it, and which processes have it open")
     removing = commands.add_parser("remove", help="removes stores, with the messages and groups in them")
     which = removing.add_mutually_exclusive_group(required=True)
-    which.add_argument("prefix", nargs="*", default=[], metavar="PREFIX", help="the prefix of a layer")
+    which.add_argument("prefix", nargs="*", default=[], metavar="PREFIX", help="prefix of a layer")
     which.add_argument("--all", action="store_true", help="all stores of this user")
-    removing.add_argument("--force", action="store_true", help="also while processes have it open: they go on anew")
+    removing.add_argument(
+        "--force", action="store_true", help="also while processes have a store open; they make a new one"
+    )
     for command in (listing, removing):
-        command.add_argument("--path", type=Path, metavar="DIR", help="the layers' setting path, if they have it")
+        command.add_argument(
+            "--path", type=Path, metavar="DIR", help="path of the stores, if the layers have that option"
+        )
     ipc.set_defaults(run=_run)
 
 

@@ -46,16 +46,27 @@ def add_layer_flags(parser: argparse.ArgumentParser) -> None:
     add = group.add_argument
     add("--layer", metavar="ALIAS", help=f"alias in CHANNEL_LAYERS (default: {DEFAULT_ALIAS})")
     add("--settings", metavar="MODULE", help=f"Django settings (default: {_SETTINGS_VARIABLE})")
-    add("--url", action="append", metavar="URL", help="URL of a Redis; once for each shard, in order")
-    add("--cluster", action="store_true", help="the URLs are nodes of a Redis Cluster, with --shards")
-    add("--shards", type=int, metavar="N", help="number of shards of the layer on the cluster")
-    add("--sentinel", action="append", type=_address, metavar="HOST:PORT", help="a Sentinel; may be repeated")
-    add("--service", action="append", metavar="NAME", help="a service of the Sentinels; once for each shard")
+    add("--url", action="append", metavar="URL", help="URL of a Redis; once for each shard, in the order of hosts")
+    add("--cluster", action="store_true", help="the URLs are start nodes of a Redis Cluster; goes with --shards")
+    add("--shards", type=int, metavar="N", help="number of shards that the layer has on the cluster")
+    add(
+        "--sentinel",
+        action="append",
+        type=_address,
+        metavar="HOST:PORT",
+        help="address of a Sentinel; may be repeated",
+    )
+    add(
+        "--service",
+        action="append",
+        metavar="NAME",
+        help="service of the Sentinels; once for each shard (default: all services)",
+    )
     add("--ipc", action="store_true", help="an IPCChannelLayer on this machine")
-    add("--path", metavar="DIR", help="its setting path, if it has one")
+    add("--path", metavar="DIR", help="path of the stores, if the IPCChannelLayer has that option")
     add("--prefix", metavar="PREFIX", help="prefix of the keys (default: asgi)")
-    add("--capacity", type=int, metavar="N", help="capacity of channels, if not 100")
-    add("--expiry", type=float, metavar="SECONDS", help="expiry of messages, if not 60")
+    add("--capacity", type=int, metavar="N", help="capacity of channels (default: 100)")
+    add("--expiry", type=float, metavar="SECONDS", help="expiry of messages (default: 60)")
 
 
 def layer_from(arguments: argparse.Namespace) -> BaseChannelLayer:

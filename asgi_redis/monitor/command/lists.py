@@ -26,11 +26,13 @@ _SWEEP_SECONDS = 86400.0  # a sweep takes as long as it takes
 def add_to(subjects: Any) -> None:
     """Add the commands to those of ``asgi-redis``."""
     channels = subjects.add_parser("channels", help="the channels with the most messages, or those that are named")
-    channels.add_argument("names", nargs="*", metavar="CHANNEL", help="look up these alone, at once")
+    channels.add_argument("names", nargs="*", metavar="CHANNEL", help="look up only these channels, at once")
     groups = subjects.add_parser("groups", help="the groups with the most members, or the members of those named")
     groups.add_argument("names", nargs="*", metavar="GROUP", help="list the channels of these groups")
     for parser, run in ((channels, _channels), (groups, _groups)):
-        parser.add_argument("--limit", type=int, default=_LIMIT, help=f"at most this many (default: {_LIMIT})")
+        parser.add_argument(
+            "--limit", type=int, metavar="N", default=_LIMIT, help="show at most N (default: %(default)s)"
+        )
         add_json_flag(parser, "a list, an object for each")
         add_layer_flags(parser)
         parser.set_defaults(run=run)
@@ -39,7 +41,9 @@ def add_to(subjects: Any) -> None:
     add_layer_flags(workers)
     workers.set_defaults(run=_workers)
     delayed = subjects.add_parser("delayed", help="the messages that are to be sent later")
-    delayed.add_argument("--limit", type=int, default=_LIMIT, help=f"at most this many (default: {_LIMIT})")
+    delayed.add_argument(
+        "--limit", type=int, metavar="N", default=_LIMIT, help="show at most N (default: %(default)s)"
+    )
     add_json_flag(delayed, "an object")
     add_layer_flags(delayed)
     delayed.set_defaults(run=_delayed)

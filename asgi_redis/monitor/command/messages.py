@@ -18,21 +18,25 @@ _LIMIT = 10
 def add_to(subjects: Any) -> None:
     """Add the commands to those of ``asgi-redis``."""
     peek = subjects.add_parser("peek", help="the oldest messages of a channel, which stay there")
-    peek.add_argument("--limit", type=int, default=_LIMIT, help=f"at most this many (default: {_LIMIT})")
-    peek.add_argument("--content", action="store_true", help="with their content, which may be private")
+    peek.add_argument("--limit", type=int, metavar="N", default=_LIMIT, help="show at most N (default: %(default)s)")
+    peek.add_argument(
+        "--content", action="store_true", help="show the content of the messages, too; it may be private"
+    )
     purge = subjects.add_parser("purge", help="deletes the messages of a channel")
-    purge.add_argument("--yes", action="store_true", help="without asking")
+    purge.add_argument("--yes", action="store_true", help="do not ask for a confirmation")
     send = subjects.add_parser("send", help="sends a message to a channel")
     for parser, run, text in (
         (peek, _peek, "a list, an object for each message"),
         (purge, _purge, "an object"),
         (send, _send, "an object"),
     ):
-        parser.add_argument("channel", metavar="CHANNEL")
+        parser.add_argument("channel", metavar="CHANNEL", help="name of the channel")
         add_json_flag(parser, text)
         add_layer_flags(parser)
         parser.set_defaults(run=run)
-    send.add_argument("message", metavar="JSON", help="an object, or - for one from the standard input")
+    send.add_argument(
+        "message", metavar="JSON", help="the message, a JSON object; - reads it from the standard input"
+    )
 
 
 def _peek(arguments: argparse.Namespace) -> int:

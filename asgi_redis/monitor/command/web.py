@@ -19,7 +19,10 @@ def add_web_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the web page")
     add = group.add_argument
     add(
-        "--web", type=address, metavar="[HOST:]PORT", help=f"serve it (default of HOST: {_LOOPBACK}); it has no login"
+        "--web",
+        type=address,
+        metavar="[HOST:]PORT",
+        help=f"serve the page there (default of HOST: {_LOOPBACK}); it has no login",
     )
     add("--allow-actions", action="store_true", help="the page may purge channels and quiet workers")
     add("--content", action="store_true", help="the page may show the content of messages")

@@ -30,7 +30,7 @@ def watch(monitor: Monitor) -> int:
     To be called in the main thread, with a terminal as standard input and output. It is restored in any case.
 
     Returns:
-        The exit code: 0, or 128 and the number of the signal.
+        0 as the exit code, or 128 and the number of the signal.
     """
     logging.getLogger().addHandler(logging.NullHandler())  # the picture has the errors; a log would be drawn over it
     view, console = View(), Console()

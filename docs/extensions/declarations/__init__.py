@@ -1,0 +1,27 @@
+"""
+Directives that render the declarations of the code: options, flags, exceptions and exit codes.
+
+Each makes text in reStructuredText, so that it has the anchors, references and entries in the index that Sphinx gives
+to hand-written text.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sphinx.application import Sphinx
+
+from declarations.errors import ErrorList, ErrorTree
+from declarations.exits import ExitCodes
+from declarations.flags import CommandFlags
+from declarations.options import LayerOptions
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Add the directives to Sphinx."""
+    app.add_directive("command-flags", CommandFlags)
+    app.add_directive("error-list", ErrorList)
+    app.add_directive("error-tree", ErrorTree)
+    app.add_directive("exit-codes", ExitCodes)
+    app.add_directive("layer-options", LayerOptions)
+    return {"parallel_read_safe": True}
