@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.documents.pages import Page
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -38,16 +39,10 @@ def test_the_page_of_an_own_layer_shows_the_example_which_has_sixty_lines():
     assert len([line for line in code.split("\n") if line and '"""' not in line]) <= 60
 
 
-def code_blocks(text: str, language: str) -> list[str]:
-    blocks = re.findall(rf"^( *)\.\. code-block:: {language}\n\n((?:\1 {{4}}.*\n|\n)+)", text, re.MULTILINE)
-    return [textwrap.dedent(code) for _, code in blocks]
-
-
 def test_the_program_of_the_page_of_tracing_prints_its_spans(redis_server, tmp_path):
     pytest.importorskip("opentelemetry.sdk")
-    (program,) = (
-        code for code in code_blocks((DOCS / "howto" / "trace.rst").read_text(), "python") if "Worker" in code
-    )
+    blocks = Page(DOCS / "howto" / "trace.rst").blocks("python")
+    (program,) = (block.text for block in blocks if "Worker" in block.text)
     (tmp_path / "program.py").write_text(program.replace("redis://localhost:6379/0", redis_server.url))
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, tmp_path / "program.py"], env=environment, capture_output=True, timeout=30)

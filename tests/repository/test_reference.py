@@ -24,6 +24,7 @@ from asgi_redis.connection.hosts import DEFAULTS
 from asgi_redis.interface import Interface
 from asgi_redis.interface.options import InterfaceOptions
 from asgi_redis.layers.options import Option, declarations
+from tests.support.documents.pages import Page
 from workers.command.cli import make_parser as make_runworker_parser
 from workers.runtime.stopping import ExitCode
 
@@ -116,8 +117,7 @@ def test_the_example_of_each_option_makes_an_interface():
 
 
 def python_blocks(page: str) -> list[str]:
-    found = re.findall(r"^\.\. code-block:: python\n(?:   :.*\n)*\n((?:   .*\n|\n)+)", PAGES[page], re.MULTILINE)
-    return [re.sub(r"^   ", "", block, flags=re.MULTILINE) for block in found]
+    return [block.text for block in Page(REFERENCE / f"{page}.rst").blocks("python")]
 
 
 def test_the_forms_of_hosts_are_forms_of_hosts():
