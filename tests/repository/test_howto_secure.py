@@ -108,9 +108,19 @@ def test_the_worker_listens_to_pubsub(url_of: Callable[[str], str]) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [["FLUSHALL"], ["CONFIG", "GET", "*"], ["GET", "session"], ["SET", "session", "1"], ["KEYS", "*"], ["ACL", "LIST"],
-     ["EVAL", "return redis.call('GET', KEYS[1])", "1", "session"], ["SUBSCRIBE", "chat"], ["SCRIPT", "FLUSH"]],
-)  # fmt: skip
+    [
+        ["FLUSHALL"],
+        ["CONFIG", "GET", "*"],
+        ["KEYS", "*"],
+        ["ACL", "LIST"],
+        ["SCRIPT", "FLUSH"],
+        ["SUBSCRIBE", "chat"],
+        ["GET", "session"],
+        ["SET", "session", "1"],
+        ["EVAL", "return redis.call('GET', KEYS[1])", "1", "session"],
+    ],
+    ids=lambda command: " ".join(command[:2]),
+)
 def test_the_worker_may_not(url_of: Callable[[str], str], command: list[str]) -> None:
     assert refused(url_of("worker"), *command)
 
@@ -119,9 +129,10 @@ def test_the_producer_sends_to_one_channel(layer_of: Any, server: RedisServer) -
     worker, producer = layer_of("worker"), layer_of("producer")
     with redis.Redis(port=server.port or 0, protocol=2) as client:
         client.zadd("asgithumbnails", {b"long expired": 1})
+    for number in range(100):
+        producer.send("thumbnails", {"n": number})
     with pytest.raises(ChannelFull):
-        for number in range(101):
-            producer.send("thumbnails", {"n": number})
+        producer.send("thumbnails", {"n": 100})
     assert len(worker.receive_batch(["thumbnails"], 200)) == 100
     producer.send("thumbnails", {})
     for call in (lambda: producer.send("other", {}), lambda: producer.send_group("all", {})):
@@ -220,7 +231,10 @@ def test_redis_takes_the_lines_of_its_configuration(tls_server: TLSServer, tmp_p
         tls = tls.replace(f"/etc/redis/{name}", str(file))
     pairs = [shlex.split(line) for line in [*lines.splitlines(), *tls.splitlines()]]
     options = [(name, value) for name, value in pairs if name not in ("port", "tls-port", "bind")]
-    with RedisServer(options) as server, RedisChannelLayer(
-        hosts=[{"address": server.url.partition("?")[0], "ssl_ca_certs": tls_server.ca_file}]
-    ) as layer:
+    with (
+        RedisServer(options) as server,
+        RedisChannelLayer(
+            hosts=[{"address": server.url.partition("?")[0], "ssl_ca_certs": tls_server.ca_file}]
+        ) as layer,
+    ):
         assert layer.receive(["nothing"]) == (None, None)
