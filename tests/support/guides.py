@@ -111,6 +111,7 @@ class Project:
             "mysite/urls.py": "urlpatterns = []\n",
         }.items():
             self.write(name, text)
+        self._begun = {"mysite/settings.py"}
 
     def write(self, name: str, text: str) -> None:
         path = self.folder / name
@@ -121,13 +122,13 @@ class Project:
         path.write_text(text.replace(REDIS, self.redis_url))
 
     def add(self, guide: Guide) -> Project:
-        """Write its files; what is for the settings goes to the end of those."""
+        """Write its files; what is for the settings, and a later block of a file, goes to the end of it."""
         for block in guide.blocks():
-            if block.caption == "mysite/settings.py":
-                settings = (self.folder / block.caption).read_text()
-                self.write(block.caption, settings + block.code)
+            if block.caption in self._begun:
+                self.write(block.caption, (self.folder / block.caption).read_text() + block.code)
             elif block.caption:
                 self.write(block.caption, block.code)
+                self._begun.add(block.caption)
         return self
 
     def run(self, *command: str, code: int = 0, timeout: float = 40, **environment: str) -> str:
