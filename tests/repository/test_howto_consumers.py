@@ -13,7 +13,7 @@ from tests.support.guides import REDIS, Guide, Project
 from tests.support.waiting import eventually
 
 pytest.importorskip("django")
-pytestmark = [pytest.mark.native("processes"), pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.native("processes"), pytest.mark.timeout(240)]
 
 TESTS = """
 from django.contrib.auth.models import Group as Team, User

@@ -19,7 +19,7 @@ from asgi_redis.exceptions import ConfigurationError
 from tests.support.guides import REDIS, Guide, Project
 
 pytest.importorskip("cryptography")
-pytestmark = [pytest.mark.native("processes"), pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.native("processes"), pytest.mark.timeout(240)]
 PAGE = Guide("encrypt.rst")
 
 

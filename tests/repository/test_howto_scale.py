@@ -151,7 +151,7 @@ def watch(stack: ExitStack, master: RedisServer) -> Watched:
     return watched
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(240)
 def test_a_redis_comes_under_sentinels_and_fails_over_in_good_order(fresh_redis_server: RedisServer) -> None:
     (block,) = [block for block in Guide("scale_sentinel.rst", "The settings").blocks() if '"ROUTING"' in block.code]
     settings: dict[str, Any] = {}

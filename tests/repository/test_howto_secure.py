@@ -20,7 +20,7 @@ from tests.support.servers import TLSServer
 from tests.support.waiting import eventually
 from workers import Worker, route
 
-pytestmark = [pytest.mark.native("processes"), pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.native("processes"), pytest.mark.timeout(240)]
 PASSWORDS = "Give the passwords to the processes"
 
 

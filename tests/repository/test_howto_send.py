@@ -13,7 +13,7 @@ from asgi_redis.embedded import RedisServer
 from tests.support.guides import REDIS, Guide, Project
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.native("processes"), pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.native("processes"), pytest.mark.timeout(240)]
 
 
 def page(section: str) -> Guide:

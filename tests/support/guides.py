@@ -131,7 +131,7 @@ class Project:
                 self._begun.add(block.caption)
         return self
 
-    def run(self, *command: str, code: int = 0, timeout: float = 40, **environment: str) -> str:
+    def run(self, *command: str, code: int = 0, timeout: float = 150, **environment: str) -> str:
         """Run a command in the project; return what it has printed."""
         done = subprocess.run(
             [sys.executable if word == "python" else word for word in command],
