@@ -20,8 +20,8 @@ LOADS = {
     "tasks": "process-local channels, 64 coroutines",
 }
 RATE = "messages/s"
-PER_CLIENT = "messages per CPU second of clients"
-PER_SERVERS = "messages per CPU second of servers"
+PER_CLIENT = "by CPU second of clients, messages"
+PER_SERVERS = "by CPU second of servers, messages"
 MASTERS = (1, 2, 3)
 SHARDS = 5  # on three masters one, two and two
 CLIENTS = 4  # processes

@@ -94,7 +94,7 @@ def _measure_calls(
     figures: Figures, column: str, deployment: Deployment, load: str, name: str, seconds: float
 ) -> None:
     measured = work([deployment.order(load, seconds=seconds)], deployment.pids)
-    figures.add(Row(TABLE, name, "µs, one caller"), column, 1e6 / measured["rate"])
+    figures.add(Row(TABLE, name, "one caller, µs"), column, 1e6 / measured["rate"])
     figures.add(Row(TABLE, name, "client CPU, µs"), column, measured["client"])
     figures.add(Row(TABLE, name, "servers' CPU, µs"), column, measured["servers"])
     with layer_of(deployment.settings()) as layer:

@@ -87,7 +87,7 @@ def _settings(consumer: str) -> Variables:
 
 
 SUBJECTS = (
-    Subject("ours_thread", "ours\nthread", THREAD, "ours", _ours("thread"), kind="ours"),
+    Subject("ours_thread", "workers\nthreads", THREAD, "ours", _ours("thread"), kind="ours"),
     Subject("dramatiq_thread", "dramatiq\nthreads", THREAD, "dramatiq", _dramatiq("dramatiq"), variables=_prefetch),
     Subject("huey_thread", "huey\nthread", THREAD, "huey", _huey),
     Subject("celery_threads", "celery\nthreads", THREAD, "celery", _celery("threads")),
@@ -111,7 +111,7 @@ SUBJECTS = (
         variables=_settings("async"),
     ),
     Subject("bare", "sleep\nalone", THREAD, "bare", _bare, kind="floor"),
-    Subject("ours_gevent", "ours\ngevent", GEVENT, "ours", _ours("gevent"), kind="ours"),
+    Subject("ours_gevent", "workers\ngevent", GEVENT, "ours", _ours("gevent"), kind="ours"),
     Subject(
         "dramatiq_gevent", "dramatiq\n-gevent", GEVENT, "dramatiq", _dramatiq("dramatiq-gevent"), variables=_prefetch
     ),

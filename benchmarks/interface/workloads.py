@@ -43,9 +43,9 @@ class Workload(NamedTuple):
 
 _WEBSOCKETS = (*OURS_BOTH, *CHANNELS4_BOTH)
 _ECHO = {"rate": "frames/s", **LATENCIES, "cpu": "CPU, µs a frame"}
-_GROUP = {"p50": "ms until all have it", "rate": "messages/s", "cpu": "CPU, µs a message"}
+_GROUP = {"p50": "until all have it, ms", "rate": "messages/s", "cpu": "CPU, µs a message"}
 _HTTP = {"rate": "answers/s", **LATENCIES, "cpu": "CPU, µs an answer"}
-_IDLE = {"memory": "KiB each", "percent": "% of a CPU", "opened": "opened/s"}
+_IDLE = {"memory": "memory, KiB each", "percent": "CPU, %", "opened": "opened, websockets/s"}
 _RESTART = {**LATENCIES, "max": "longest, ms"}
 
 

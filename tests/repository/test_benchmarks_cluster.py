@@ -15,6 +15,7 @@ from benchmarks.cluster.rates import LOADS, PER_CLIENT, PER_SERVERS
 from benchmarks.cluster.rates import TABLE as RATES
 from benchmarks.cluster.shards import TABLE as SHARDS
 from benchmarks.cluster.shards import WAKE_UPS
+from benchmarks.record import load, save
 from tests.support.clusters import needs_redis_cli, run_cluster, slot_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it reads the CPU clocks of other processes")
@@ -25,6 +26,11 @@ def lines_of(capsys, *arguments: str) -> list[str]:
     return capsys.readouterr().out.splitlines()
 
 
+def assert_that_it_can_be_saved(kept, tmp_path) -> None:
+    figures = Figures.from_json(json.loads(kept.read_text())["figures"])
+    assert load(save(tmp_path, "cluster", {}, figures.measured()))["tables"]
+
+
 def test_rates_are_those_of_one_redis_and_of_masters(capsys, tmp_path):
     kept = tmp_path / "kept.json"
     lines = lines_of(capsys, "--quick", "--only", "rates", "--json", str(kept))
@@ -32,11 +38,14 @@ def test_rates_are_those_of_one_redis_and_of_masters(capsys, tmp_path):
         (line,) = [line for line in lines if line.startswith(row) and line.split(row)[1].split()[0] == "messages/s"]
         assert all(float(value.replace(",", "")) > 100 for value in line.split()[-2:])
     assert lines_of(capsys, "--load", str(kept), "--only", "rates") == lines
+    assert_that_it_can_be_saved(kept, tmp_path)
 
 
 @pytest.mark.soak
-def test_a_process_that_waits_has_a_connection_for_each_shard(capsys):
-    lines = lines_of(capsys, "--quick", "--only", "shards")
+def test_a_process_that_waits_has_a_connection_for_each_shard(capsys, tmp_path):
+    kept = tmp_path / "kept.json"
+    lines = lines_of(capsys, "--quick", "--only", "shards", "--json", str(kept))
+    assert_that_it_can_be_saved(kept, tmp_path)
     (line,) = [line for line in lines if line.startswith("connections of a process")]
     one_redis, one, many = (float(value) for value in line.split()[-3:])
     assert one_redis <= one < 4
@@ -47,9 +56,9 @@ def test_a_process_that_waits_has_a_connection_for_each_shard(capsys):
 
 def test_a_plan_counts_masters_and_connections():
     figures = Figures()
-    for load, per_second in (("normal", 10_000.0), ("batches", 20_000.0), ("group", 50_000.0)):
+    for name, per_second in (("normal", 10_000.0), ("batches", 20_000.0), ("group", 50_000.0)):
         for unit in (PER_SERVERS, PER_CLIENT):
-            figures.add(Row(RATES, LOADS[load], unit), "3 masters", per_second)
+            figures.add(Row(RATES, LOADS[name], unit), "3 masters", per_second)
     assert plan.text(figures) == ""
     for unit in ("p50, ms", "client CPU, µs", "servers' CPU, µs"):
         figures.add(Row(SHARDS, WAKE_UPS, unit), "1 shard", 1.0)
@@ -60,8 +69,10 @@ def test_a_plan_counts_masters_and_connections():
     assert [line for line in lines if line.startswith("one layer: connections of a master") and "over max" in line]
 
 
-def test_failover_counts_what_a_kill_cost(capsys):
-    lines = lines_of(capsys, "--quick", "--only", "failover")
+def test_failover_counts_what_a_kill_cost(capsys, tmp_path):
+    kept = tmp_path / "kept.json"
+    lines = lines_of(capsys, "--quick", "--only", "failover", "--json", str(kept))
+    assert_that_it_can_be_saved(kept, tmp_path)
     counts = {line.split()[0]: int(line.split()[-1].replace(",", "")) for line in lines if " messages " in line}
     assert counts["acknowledged"] > 100
     assert counts["doubled"] == 0
@@ -70,8 +81,10 @@ def test_failover_counts_what_a_kill_cost(capsys):
 
 
 @pytest.mark.parametrize("quick", [True, pytest.param(False, marks=[pytest.mark.soak, needs_redis_cli])])
-def test_a_reshard_loses_nothing(capsys, quick):
-    lines = lines_of(capsys, *["--quick"] * quick, "--only", "reshard")
+def test_a_reshard_loses_nothing(capsys, tmp_path, quick):
+    kept = tmp_path / "kept.json"
+    lines = lines_of(capsys, *["--quick"] * quick, "--only", "reshard", "--json", str(kept))
+    assert_that_it_can_be_saved(kept, tmp_path)
     for row in ("lost ", "doubled ", "lost of those in other queues"):
         (line,) = [line for line in lines if line.startswith(row) and "queues" not in line.replace(row, "")]
         assert line.split()[-1] == "0", line

@@ -82,4 +82,6 @@ def test_of_latencies_the_table_wants_less():
 def test_what_failed_is_named_below_the_tables():
     results = Samples()
     results.add(NO_OP, OURS[0], {"error": "the worker has ended with 1: no"})
-    assert report([NO_OP], SUBJECTS, results).endswith("ours thread, no-op, 8 slots: the worker has ended with 1: no")
+    assert report([NO_OP], SUBJECTS, results).endswith(
+        "workers threads, no-op, 8 slots: the worker has ended with 1: no"
+    )

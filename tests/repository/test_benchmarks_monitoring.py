@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
+from benchmarks.cluster.figures import Figures
 from benchmarks.monitoring.__main__ import main
+from benchmarks.record import load, save
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it pins its server to a processor")
 
@@ -22,7 +24,8 @@ def test_looking_has_the_load_of_a_sweep_and_of_a_monitor(capsys, tmp_path):
         _, sweep, monitor = line.split()[-3:]
         assert float(sweep.replace(",", "")) > 0
         assert float(monitor.replace(",", "")) > 0
-    assert json.loads(kept.read_text())["figures"]
+    figures = Figures.from_json(json.loads(kept.read_text())["figures"])
+    assert load(save(tmp_path, "monitoring", {}, figures.measured()))["tables"]
 
 
 def test_the_registry_costs_redis_a_script_for_each_report(capsys):

@@ -9,10 +9,15 @@ import pytest
 from asgi_redis import __version__
 from benchmarks import comparison
 from benchmarks.__main__ import main
+from benchmarks.channels1.__main__ import measured_table as channels1_table
+from benchmarks.dispatch.report import measured_tables as dispatch_tables
+from benchmarks.interface.report import measured_tables as interface_tables
+from benchmarks.interface.workloads import WORKLOADS as interface_workloads
 from benchmarks.record import RESULTS, Conditions, Line, Measured, described, load, save
 from benchmarks.samples import Samples
 from benchmarks.subjects import BY_KEY
-from benchmarks.table import COLUMNS, measured_tables
+from benchmarks.table import COLUMNS
+from benchmarks.table import measured_tables as main_tables
 from benchmarks.workloads import WORKLOADS
 
 CONDITIONS = {"date": "2026-11-29"}
@@ -77,6 +82,28 @@ def test_a_table_in_which_a_value_has_no_address_is_not_saved(tmp_path, broken):
     assert not [*tmp_path.iterdir()]
 
 
+@pytest.mark.parametrize(
+    "tables",
+    [
+        lambda: main_tables(list(WORKLOADS), Samples()),
+        lambda: dispatch_tables(Samples()),
+        lambda: interface_tables(list(interface_workloads), Samples()),
+        lambda: {"answers": channels1_table(Samples())},
+    ],
+    ids=["main", "dispatch", "interface", "channels1"],
+)
+def test_the_tables_of_a_benchmark_give_each_value_an_address(tmp_path, monkeypatch, tables):
+    monkeypatch.setattr(Samples, "median", lambda *_: 1.0)
+    found = load(save(tmp_path, "some", CONDITIONS, tables()))["tables"]
+    assert all(table["rows"] for table in found.values())
+
+
+def test_a_table_with_some_of_its_workloads_is_not_among_those_to_be_saved(monkeypatch):
+    monkeypatch.setattr(Samples, "median", lambda *_: 1.0)
+    some = [one for one in interface_workloads if one.table == "Echo" or one.name == "10 clients"]
+    assert list(interface_tables(some, Samples())) == ["Echo"]
+
+
 def test_a_unit_that_names_its_part_gives_it_to_the_name():
     assert Line.of("ping-pong", "p50, µs", [1]) == Line("ping-pong, p50", "µs", [1])
     assert Line.of("send", "ops/s", [1]) == Line("send", "ops/s", [1])
@@ -113,7 +140,7 @@ def test_times_says_how_often_ours_is_as_fast_for_rates_and_for_durations():
     for key, rate, p50 in (("ours", 400.0, 10.0), ("asgi_redis_1", 100.0, 20.0), ("channels_redis", 50.0, 80.0)):
         samples.add(send, BY_KEY[key], {"rate": rate})
         samples.add(ping, BY_KEY[key], {"p50": p50, "p99": 2 * p50})
-    calls = measured_tables([send, ping], samples)["calls"]
+    calls = main_tables([send, ping], samples)["calls"]
     assert calls.columns[:3] == ["asgi_redis 2 hiredis", "asgi_redis 2 without hiredis", "asgi_redis 1.4.3"]
     assert {line.name: line.values[-1] for line in calls.lines} == {
         "send 100 B": 4.0,
