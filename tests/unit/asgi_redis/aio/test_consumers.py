@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 
 import pytest
@@ -56,7 +57,7 @@ class Window(ApplicationCommunicator):
 
 
 def chat(base):
-    asynchronous = asyncio.iscoroutinefunction(base.connect)
+    asynchronous = inspect.iscoroutinefunction(base.connect)
 
     class Chat(base):
         groups = ["chat"]
