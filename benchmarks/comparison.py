@@ -37,6 +37,7 @@ def command(
     figures: dict[str, Figure],
     targets: Mapping[str, float] | None = None,
     argv: list[str] | None = None,
+    title: str = "asgi_redis.aio beside channels_redis",
 ) -> int:
     """Run the command ``python -m module``; return the exit code."""
     arguments = _parser(module).parse_args(argv)
@@ -63,7 +64,6 @@ def command(
             print(f"{name + ', ' + unit:52}{shown}".rstrip())
             lines.append(Line.of(name, unit, [*values, times]))
     if arguments.save:
-        title = "asgi_redis.aio beside channels_redis"
         table = Measured(title, ["asgi_redis", "channels_redis", "times"], lines)
         save(arguments.save, module.rpartition(".")[2], ended, {"rates": table})
     return 0

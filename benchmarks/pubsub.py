@@ -107,4 +107,5 @@ FIGURES: dict[str, Figure] = {
 
 
 if __name__ == "__main__":
-    sys.exit(command("benchmarks.pubsub", make_layer, FIGURES, dict.fromkeys(FIGURES, TARGET)))
+    title = "Over pub/sub: asgi_redis.aio beside channels_redis"
+    sys.exit(command("benchmarks.pubsub", make_layer, FIGURES, dict.fromkeys(FIGURES, TARGET), title=title))

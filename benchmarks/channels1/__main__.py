@@ -100,7 +100,8 @@ def _measure(arguments: argparse.Namespace, subjects: list[Subject]) -> tuple[st
                     results.add(workload, subject, answer)
                     shown = ", ".join(f"{figure} {value:,.2f}" for figure, value in answer.items())
                     say(f"{turn + 1}/{rounds} {workload.name}: {subject.key}: {shown}")
-    how = f"{interleaved(rounds, 'round')}, {seconds:g} s a measurement, nothing pinned but Redis to CPU {cpus[-1]}"
+    where = f"all processes on CPU {cpus}, Redis on {cpus[-1]}"
+    how = f"{interleaved(rounds, 'round')}, {seconds:g} s a measurement; {where}"
     return how, environments.versions(), results
 
 
