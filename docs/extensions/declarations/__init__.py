@@ -1,5 +1,5 @@
 """
-Directives that render the declarations of the code: options, flags, exceptions and exit codes.
+Directives that render the declarations of the code: options, flags, exceptions, exit codes, scripts.
 
 Each makes text in reStructuredText, so that it has the anchors, references and entries in the index that Sphinx gives
 to hand-written text.
@@ -15,6 +15,7 @@ from declarations.errors import ErrorList, ErrorTree
 from declarations.exits import ExitCodes
 from declarations.flags import CommandFlags
 from declarations.options import LayerOptions
+from declarations.scripts import RedisScripts
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -24,4 +25,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("error-tree", ErrorTree)
     app.add_directive("exit-codes", ExitCodes)
     app.add_directive("layer-options", LayerOptions)
+    app.add_directive("redis-scripts", RedisScripts)
     return {"parallel_read_safe": True}
