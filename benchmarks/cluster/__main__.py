@@ -114,6 +114,7 @@ def _load(files: list[Path]) -> tuple[list[str], Figures]:
 
 def _measure(arguments: argparse.Namespace, parts: list[str], argv: list[str] | None) -> tuple[list[str], Figures]:
     all_figures, about = Figures(), []
+    whole = Conditions("benchmarks.cluster", sys.argv[1:] if argv is None else argv)
     amount = QUICK if arguments.quick else FULL
     amount = amount._replace(rounds=arguments.rounds or amount.rounds, kills=arguments.kills or amount.kills)
     for name in [part for part in parts if part in PARTS]:
@@ -126,6 +127,8 @@ def _measure(arguments: argparse.Namespace, parts: list[str], argv: list[str] | 
         if arguments.save:
             save(arguments.save, "cluster", ended, figures.measured())
         all_figures.samples.update(figures.samples)
+    if arguments.save and "plan" in parts:
+        save(arguments.save, "cluster", whole.end("Computed from the tables of this run"), plan.measured(all_figures))
     return about, all_figures
 
 

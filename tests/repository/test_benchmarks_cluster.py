@@ -54,7 +54,7 @@ def test_a_process_that_waits_has_a_connection_for_each_shard(capsys, tmp_path):
     assert all(float(value) < 5000 for value in line.split()[-3:])
 
 
-def test_a_plan_counts_masters_and_connections():
+def test_a_plan_counts_masters_and_connections(tmp_path):
     figures = Figures()
     for name, per_second in (("normal", 10_000.0), ("batches", 20_000.0), ("group", 50_000.0)):
         for unit in (PER_SERVERS, PER_CLIENT):
@@ -67,6 +67,8 @@ def test_a_plan_counts_masters_and_connections():
     assert [line.split()[-1] for line in lines if line.startswith("masters")] == ["84"]
     assert [line for line in lines if line.startswith("one layer: a waiting worker") and line.endswith("84.0 ms")]
     assert [line for line in lines if line.startswith("one layer: connections of a master") and "over max" in line]
+    rows = load(save(tmp_path, "cluster", {}, plan.measured(figures)))["tables"]["plan"]["rows"]
+    assert [row["values"] for row in rows if row["name"] in ("masters", "layers of four shards")] == [[84], [21]]
 
 
 def test_failover_counts_what_a_kill_cost(capsys, tmp_path):
