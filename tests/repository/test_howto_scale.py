@@ -17,23 +17,26 @@ from asgi_redis.embedded import RedisServer
 from asgi_redis.integrations.django import make_channel_layer
 from tests.support.cluster_traffic import ClusterTraffic
 from tests.support.clusters import Cluster, needs_redis_cli, run_single_node_cluster, slot_of
-from tests.support.guides import Guide
+from tests.support.documents.pages import Page
 from tests.support.sentinels import Cluster as Watched
 from tests.support.sentinels import client_of
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["change_layer.rst", "scale_shards.rst", "scale_sentinel.rst", "scale_cluster.rst"]
+HOWTO = ROOT / "docs" / "howto"
+PAGES = ["choose_a_layer.rst", "change_layer.rst", "scale_shards.rst", "scale_sentinel.rst", "scale_cluster.rst"]
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_the_settings_of_the_page_make_layers(name: str) -> None:
     """Each block of settings, in the order of the page: some go on where others end."""
     settings: dict[str, Any] = {}
-    blocks = [block for block in Guide(name).blocks("python") if block.caption == "mysite/settings.py"]
+    blocks = [
+        block for block in Page(HOWTO / name).blocks("python") if block.caption.startswith("mysite/settings.py")
+    ]
     assert blocks
     for block in blocks:
-        exec(block.code, settings)
+        exec(block.text, settings)
         layers = settings["CHANNEL_LAYERS"]
         for alias in layers:
             make_channel_layer(alias, layers).close()
@@ -153,9 +156,9 @@ def watch(stack: ExitStack, master: RedisServer) -> Watched:
 
 @pytest.mark.timeout(240)
 def test_a_redis_comes_under_sentinels_and_fails_over_in_good_order(fresh_redis_server: RedisServer) -> None:
-    (block,) = [block for block in Guide("scale_sentinel.rst", "The settings").blocks() if '"ROUTING"' in block.code]
+    (block,) = [one for one in Page(HOWTO / "scale_sentinel.rst").blocks("python") if '"ROUTING"' in one.text]
     settings: dict[str, Any] = {}
-    exec(block.code, settings)
+    exec(block.text, settings)
     plain = RedisChannelLayer(hosts=[fresh_redis_server.url])
     plain.group_add("editors", "socket!1")
     with ExitStack() as stack:
@@ -228,5 +231,5 @@ class TestCluster:
 
 def _rights_of(word: str) -> list[str]:
     """Returns the rules of the one ``ACL SETUSER`` of the page that has this word."""
-    (rule,) = [block.code for block in Guide("scale_cluster.rst").blocks("sh") if word in block.code]
+    (rule,) = [one.text for one in Page(HOWTO / "scale_cluster.rst").blocks("sh") if word in one.text]
     return [part for part in shlex.split(rule) if part.startswith(("+", "-@", "~"))]

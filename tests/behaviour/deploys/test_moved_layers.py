@@ -18,7 +18,7 @@ from asgi_redis import RedisChannelLayer
 from asgi_redis.embedded import RedisServer
 from asgi_redis.integrations.django import make_channel_layer
 from tests.support.clusters import run_cluster
-from tests.support.guides import Guide
+from tests.support.documents.pages import Page
 from tests.support.interface.serving import free_port
 from tests.support.interface.websockets import Closed, WebSocket
 from tests.support.waiting import eventually
@@ -26,9 +26,8 @@ from tests.support.workers.processes import MODULE, ROOT, WorkerProcess
 
 pytestmark = [pytest.mark.native("signals and processes"), pytest.mark.timeout(180)]
 
-GUIDE = Guide("change_layer.rst").blocks("python")
-BLOCKS = {block.caption: block.code for block in GUIDE}
-LAYERS, CLUSTER = (block.code for block in GUIDE if block.caption == "mysite/settings.py")
+PAGE = Page(ROOT / "docs" / "howto" / "change_layer.rst")
+CLUSTER = PAGE.file("mysite/settings.py (add at the end)")
 SETTINGS = "SECRET_KEY = 'x'\nINSTALLED_APPS = ['workers']\nUSE_TZ = True\n"
 RECORDS = """
 
@@ -97,15 +96,15 @@ class Site(contextlib.ExitStack):
         project.mkdir()
         (project / "__init__.py").touch()
         (project / "routing.py").write_text(ROUTING)
-        (project / "announcements.py").write_text(BLOCKS["mysite/announcements.py"])
-        (project / "consumers.py").write_text(BLOCKS["mysite/consumers.py"] + RECORDS)
+        (project / "announcements.py").write_text(PAGE.file("mysite/announcements.py"))
+        (project / "consumers.py").write_text(PAGE.file("mysite/consumers.py") + RECORDS)
         (project / "asgi.py").write_text("from asgi_redis.interface import application\n")
         self.old_workers: list[WorkerProcess] = []
         self.all: list[WorkerProcess] = []
 
     def write_settings(self, *changes: str) -> dict[str, Any]:
         """Writes the settings of the page, changed by code below them, and returns the layers."""
-        code = "\n".join([LAYERS, *changes])
+        code = "\n".join([PAGE.file("mysite/settings.py"), *changes])
         for shown, url in self._urls.items():
             code = code.replace(shown, url)
         (self._folder / "mysite" / "settings.py").write_text(SETTINGS + code)

@@ -1,0 +1,68 @@
+"""The project that the examples of deployment deploy, and what their commands say."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from asgi_redis import RedisChannelLayer
+from asgi_redis.process import health
+from tests.support.waiting import eventually
+from tests.support.workers.processes import WorkerProcess
+from workers.command.arguments import WorkerOptions
+from workers.command.supervisor import KILL_SECONDS
+
+ROOT = Path(__file__).parents[2]
+FILES = ROOT / "examples" / "deployment"
+CLASSIC = ROOT / "examples" / "classic"
+BIN = Path(sys.executable).parent
+
+
+class Project:
+    """A copy of the project that the examples deploy, with an environment of Python in it."""
+
+    def __init__(self, folder: Path, redis_url: str, prefix: str) -> None:
+        self.folder = folder
+        shutil.copytree(CLASSIC, folder, ignore=shutil.ignore_patterns("db.sqlite3*", "__pycache__", ".venv"))
+        (folder / ".venv").symlink_to(sys.prefix)
+        self.layer = RedisChannelLayer(hosts=[redis_url], prefix=prefix)
+        self.environment = {
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "REDIS_URL": redis_url,
+            "CHANNEL_PREFIX": prefix,
+            "SECRET_KEY": "secret",
+            "DEBUG": "0",
+            "DATABASE": str(folder / "db.sqlite3"),
+        }
+
+    def start(self, *command: str, **environment: str) -> WorkerProcess:
+        """Runs a command in the project's folder."""
+        return WorkerProcess(command, self.folder, cwd=self.folder, env={**self.environment, **environment})
+
+    def take_a_message(self) -> None:
+        """Returns when a consumer runs that takes a second."""
+        self.layer.send("bot", {"room": "lobby", "player": "anna"})
+        eventually(lambda: self.layer.channel_statistics("bot")["messages_pending"] == 0)
+
+
+def options_of(command: list[str]) -> WorkerOptions:
+    """Returns the parsed flags of a command that runs a worker."""
+    assert command[1:3] == ["manage.py", "runworker"]
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    WorkerOptions.add_to(parser)
+    return WorkerOptions.from_parsed({**vars(parser.parse_args(command[3:])), "verbosity": 1})
+
+
+def flags_of(probe: list[str]) -> argparse.Namespace:
+    """Returns the parsed flags of a command that probes a worker."""
+    assert probe[:2] == ["asgi-redis", "health"]
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    health.add_to(parser.add_subparsers())
+    return parser.parse_args(probe[1:])
+
+
+def longest_stop(options: WorkerOptions) -> float:
+    return options.shutdown_timeout + (KILL_SECONDS if options.processes > 1 else 0.0)
