@@ -41,8 +41,8 @@ needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="ne
 
 def described() -> dict[str, tuple[str, set[str]]]:
     """Return the type and the labels of each metric on the page."""
-    rows = re.findall(r"^   \* - ``(runworker_\w+)``\n     - (\w+)\n     -(.*)\n     - \S", PAGE, re.MULTILINE)
-    return {name: (kind, set(re.findall(r"\w+", labels))) for name, kind, labels in rows}
+    entries = re.findall(r"^``(runworker_\w+)``\n   (\w+)(?: by ([\w`, ]+))?\. \S", PAGE, re.MULTILINE)
+    return {name: (kind.lower(), set(re.findall(r"\w+", labels))) for name, kind, labels in entries}
 
 
 def labels_of(family: Metric) -> set[str]:

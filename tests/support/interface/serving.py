@@ -86,7 +86,7 @@ def uvicorn_command(port: int, *options: str) -> list[str]:
     return ["uvicorn", "--port", str(port), "--timeout-graceful-shutdown", "10", *options, APPLICATION]
 
 
-# The arguments of ``python -m`` by the port; recommended settings as docs/reference/interface.rst has them.
+# The arguments of ``python -m`` by the port; recommended settings as docs/howto/interface.rst has them.
 SERVERS = {
     "uvicorn": lambda port: uvicorn_command(port, "--http", "httptools", "--ws", "websockets"),
     "uvicorn-sansio": lambda port: uvicorn_command(port, "--ws", "websockets-sansio"),
