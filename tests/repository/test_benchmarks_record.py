@@ -19,6 +19,8 @@ from benchmarks.subjects import BY_KEY
 from benchmarks.table import COLUMNS
 from benchmarks.table import measured_tables as main_tables
 from benchmarks.workloads import WORKLOADS
+from tests.support.deploys.figures import DEPLOYS, KILLS, DeployFigures
+from tests.support.deploys.stack import Report
 
 CONDITIONS = {"date": "2026-11-29"}
 
@@ -102,6 +104,29 @@ def test_a_table_with_some_of_its_workloads_is_not_among_those_to_be_saved(monke
     monkeypatch.setattr(Samples, "median", lambda *_: 1.0)
     some = [one for one in interface_workloads if one.table == "Echo" or one.name == "10 clients"]
     assert list(interface_tables(some, Samples())) == ["Echo"]
+
+
+def test_the_soak_tests_of_deploys_save_the_tables_that_have_all_their_rows(tmp_path):
+    figures = DeployFigures(["-m", "soak"])
+    report = Report(10, 100, 99, {}, [(1, 1)], [], [], [], {}, {"p50": 1.0, "p99": 2.0, "max": 3.0})
+    for table, name in ((KILLS, "20 kills"), (DEPLOYS, "20 deploys")):
+        with figures.row(table, name) as add:
+            add(report, {"begun": 1})
+    figures.save(tmp_path)
+    found = load(tmp_path / "deploys.json")["tables"]
+    assert list(found) == [KILLS]
+    assert found[KILLS]["command"] == "python -m pytest -m soak"
+    assert dict(zip(found[KILLS]["columns"], found[KILLS]["rows"][0]["values"])) == {
+        "frames": 100,
+        "lost": 1,
+        "doubled": 0,
+        "out of order": 0,
+        "closed": 0,
+        "p50, ms": 1.0,
+        "p99, ms": 2.0,
+        "longest, ms": 3.0,
+        "begun": 1,
+    }
 
 
 def test_a_unit_that_names_its_part_gives_it_to_the_name():
