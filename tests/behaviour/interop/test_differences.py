@@ -1,0 +1,283 @@
+"""The page of the differences from channels_redis: its rows, with both packages on one Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import Any
+
+import channels.exceptions
+import pytest
+import redis
+from channels_redis import core
+
+from asgi_redis import aio
+from asgi_redis.exceptions import (
+    ConfigurationError,
+    InvalidMessage,
+    InvalidName,
+    LayerClosed,
+    MessageTooLarge,
+    ReservedKey,
+    UnknownSetting,
+)
+from tests.support.async_waiting import until
+from tests.support.both_layers import NOTHING, Both, outcome
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture
+def both(redis_server):
+    return Both([redis_server.url], core.RedisChannelLayer, aio.RedisChannelLayer)
+
+
+@pytest.fixture
+def both_on_three(three_redis_servers):
+    urls = [server.url for server in three_redis_servers]
+    return Both(urls, core.RedisChannelLayer, aio.RedisChannelLayer)
+
+
+# Stricter
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"capacity": 0},
+        {"capacity": "5"},
+        {"expiry": -1},
+        {"expiry": "60"},
+        {"random_prefix_length": 0},
+        {"symmetric_encryption_keys": [""]},
+    ],
+    ids=str,
+)
+def test_settings_that_cannot_work_are_errors_here(both, setting):
+    assert both.errors(**setting) == (None, ConfigurationError)
+
+
+@pytest.mark.parametrize(
+    "hosts", [[], ["localhost:6379"], [{"address": "redis://localhost", "nonsense": 1}]], ids=str
+)
+def test_wrong_hosts_are_errors_here(both, hosts):
+    assert both.errors(hosts) == (None, ConfigurationError)
+
+
+def test_only_hosts_may_be_positional_here(both):
+    assert both.errors(both.urls) == (None, None)
+    assert both.errors(both.urls, "prefix") == (None, TypeError)
+
+
+def test_unknown_settings_are_errors_in_both(both):
+    assert both.errors(expirey=3) == (TypeError, UnknownSetting)
+    assert issubclass(UnknownSetting, TypeError)
+
+
+@pytest.mark.parametrize(
+    ("message", "stock", "ours"),
+    [
+        ({1: 2}, None, InvalidMessage),
+        ({"data": b"x" * (8 << 20)}, None, MessageTooLarge),
+        ("text", AssertionError, InvalidMessage),
+        ({"__asgi_channel__": "x"}, AssertionError, ReservedKey),
+        ({"value": object()}, TypeError, InvalidMessage),
+        ({"value": 2**70}, OverflowError, InvalidMessage),
+    ],
+    ids=["key", "size", "no dict", "reserved", "object", "number"],
+)
+def test_messages(both, message, stock, ours):
+    assert both(lambda layer: outcome(layer.send("work", message), 10)) == (stock, ours)
+
+
+def test_keys_that_are_no_str_fail_when_they_are_received(both):
+    async def scenario(layer):
+        await outcome(layer.send("work", {1: 2}))
+        return await outcome(layer.receive("work"))
+
+    assert both(scenario) == (ValueError, NOTHING)
+
+
+def test_the_reserved_key_in_a_group_message(both):
+    assert both(lambda layer: outcome(layer.group_send("chat", {"__asgi_channel__": "x"}))) == (None, ReservedKey)
+
+
+def test_a_prefix_of_a_new_channel_that_makes_no_name(both):
+    stock, ours = both(lambda layer: outcome(layer.new_channel("a b")))
+    assert stock.startswith("a b.")
+    assert ours is InvalidName
+
+
+# Different
+
+
+def test_names(both):
+    async def scenario(layer):
+        return [await outcome(layer.send(name, {})) for name in ("a b", "x" * 100, "a!b!c", "answers?x", "x" * 99)]
+
+    stock, ours = both(scenario)
+    assert stock == [TypeError, TypeError, TypeError, TypeError, None]
+    assert ours == [InvalidName, InvalidName, InvalidName, None, None]
+    assert issubclass(InvalidName, TypeError)
+
+
+def test_a_full_channel(both):
+    async def scenario(layer):
+        await layer.send("work", {})
+        try:
+            await layer.send("work", {})
+        except channels.exceptions.ChannelFull as error:
+            return str(error)
+
+    assert both(scenario, capacity=1) == ("", "channel work holds 1 messages, its capacity")
+
+
+def test_the_capacity_under_load(both):
+    async def scenario(layer):
+        sent = await asyncio.gather(*[layer.send("work", {}) for _ in range(50)], return_exceptions=True)
+        return sent.count(None)
+
+    stock, ours = both(scenario, capacity=5)
+    assert stock > ours == 5
+
+
+def test_the_capacity_on_several_hosts(both_on_three):
+    async def scenario(layer):
+        return [await outcome(layer.send("work", {})) for _ in range(20)].count(None)
+
+    assert both_on_three(scenario, capacity=5) == (15, 5)
+
+
+def test_an_expired_message_behind_which_a_newer_one_came(both):
+    async def scenario(layer):
+        await layer.send("work", {"number": 1})
+        key = f"{layer.prefix}work"
+        (entry,) = both.client.zrange(key, 0, -1)
+        both.client.zadd(key, {entry: time.time() - 59.5})
+        await layer.send("work", {"number": 2})
+        both.client.zadd(key, {entry: time.time() - 61})
+        return await outcome(layer.receive("work"), 5)
+
+    assert both(scenario) == ({"number": 1}, {"number": 2})
+
+
+def test_fractions_of_seconds(both):
+    async def scenario(layer):
+        await layer.send("work", {"number": 1})
+        return await outcome(layer.receive("work")), await outcome(layer.group_add("chat", "desk"))
+
+    assert both(scenario, expiry=0.9, group_expiry=0.9) == ((NOTHING, redis.ResponseError), ({"number": 1}, None))
+
+
+def test_what_a_group_send_returns(both):
+    async def scenario(layer):
+        await layer.group_add("chat", "desk")
+        return [await layer.group_send("chat", {}) for _ in range(2)]
+
+    assert both(scenario, capacity=1) == ([None, None], [0, 1])
+
+
+def test_an_entry_that_cannot_be_decoded(both):
+    async def scenario(layer):
+        both.client.zadd(f"{layer.prefix}work", {b"garbage": time.time() - 1})
+        await layer.send("work", {"number": 1})
+        return await outcome(layer.receive("work"), 5)
+
+    assert both(scenario) == (ValueError, {"number": 1})
+
+
+def test_a_key_of_another_type(both):
+    async def scenario(layer):
+        both.client.set(f"{layer.prefix}work", "text", ex=60)
+        return await outcome(layer.receive("work")), await outcome(layer.send("work", {}))
+
+    assert both(scenario) == ((redis.ResponseError, redis.ResponseError), (NOTHING, redis.ResponseError))
+
+
+def test_several_event_loops(both):
+    async def scenario(layer):
+        own = [await layer.new_channel() for _ in range(2)]
+        outcomes: list[Any] = [None, None]
+
+        def receive(number):
+            outcomes[number] = asyncio.run(outcome(layer.receive(own[number]), 1))
+
+        threads = [threading.Thread(target=receive, args=(number,)) for number in range(2)]
+        for thread in threads:
+            thread.start()
+        for name in own:
+            await layer.send(name, {"to": name})
+        await until(lambda: not any(thread.is_alive() for thread in threads))
+        return RuntimeError in outcomes, outcomes == [{"to": name} for name in own]
+
+    assert both(scenario) == ((True, False), (False, True))
+
+
+def test_a_direct_message_on_several_hosts(both_on_three):
+    async def scenario(layer):
+        own = [await layer.new_channel() for _ in range(12)]
+        for name in own:
+            await layer.send(name, {})
+        return [await outcome(layer.receive(name), 0.2) for name in own].count({})
+
+    stock, ours = both_on_three(scenario)
+    assert stock < ours == 12
+
+
+def test_messages_that_no_coroutine_receives(both):
+    async def scenario(layer):
+        own, other = await layer.new_channel(), await layer.new_channel()
+        for number in range(5):
+            await layer.send(own, {"number": number})
+            await layer.send(other, {})
+            await layer.receive(other)  # takes what is before it from Redis
+        received = [await outcome(layer.receive(own), 0.2) for _ in range(5)]
+        return [message["number"] for message in received if message != NOTHING]
+
+    assert both(scenario, channel_capacity={"specific.*": 2}) == ([0, 1, 2, 3, 4], [3, 4])
+
+
+def test_the_membership_of_a_process_that_does_not_renew_it(both):
+    async def scenario(layer):
+        own = await layer.new_channel()
+        await layer.group_add("chat", own)
+        joined = both.client.zscore(f"{layer.prefix}:group:chat", own)
+        return round(time.time() - joined, -2)
+
+    assert both(scenario) == (0, 86400 - 300)
+
+
+def test_flush(both):
+    async def scenario(layer):
+        foreign = f"{layer.prefix}2:group:chat"
+        both.client.set(foreign, 1, ex=60)
+        await layer.send("work", {})
+        await layer.flush()
+        return both.client.exists(f"{layer.prefix}work", foreign)
+
+    assert both(scenario) == (0, 1)
+
+
+def test_closing_while_a_receive_waits(both):
+    async def scenario(layer):
+        waiting = asyncio.ensure_future(outcome(layer.receive("work"), 10))
+        await until(lambda: any(line["cmd"] == "bzpopmin" for line in both.client.client_list()))
+        await layer.close_pools()
+        return await waiting
+
+    assert both(scenario) == (redis.ConnectionError, LayerClosed)
+
+
+def test_a_channel_of_another_process(both):
+    assert both(lambda layer: outcome(layer.receive("specific.0!1"))) == (AssertionError, InvalidName)
+
+
+def test_what_is_absent(both):
+    stock = {name for name in dir(core.RedisChannelLayer(hosts=both.urls)) if not name.startswith("_")}
+    ours = set(dir(aio.RedisChannelLayer(hosts=both.urls)))
+    assert stock - ours == {
+        *{"connection", "create_pool", "hosts", "consistent_hash", "ring_size", "brpop_timeout", "wait_received"},
+        *{"receive_buffer", "receive_clean_locks", "receive_cleaners", "receive_count", "receive_event_loop"},
+        *{"receive_lock", "receive_single", "channel_name_regex", "group_name_regex", "invalid_name_error"},
+    }
