@@ -27,7 +27,7 @@ from tests.support.workers.processes import WorkerProcess
 
 pytestmark = [
     pytest.mark.native("processes and signals of the system"),
-    pytest.mark.timeout(120),  # several processes, with Django
+    pytest.mark.timeout(300),  # several processes, with Django
 ]
 
 
@@ -68,7 +68,6 @@ class TestSystemd:
         ended = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
         assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
-    @pytest.mark.timeout(300)  # three starts of Django
     def test_it_opens_websockets_and_closes_them_when_it_stops(self, project: Project) -> None:
         port, keeper = free_port()
         command = [word.replace("8000", str(port)) for word in self.command()]
@@ -151,14 +150,14 @@ class TestPlatforms:
 
     def test_the_worker_of_the_procfile_starts_and_stops_in_order(self, project: Project) -> None:
         with project.start("sh", "-c", procfile()["worker"]) as worker:
-            eventually(lambda: worker.log.count("Listening on") == 2, timeout=60)
+            eventually(lambda: worker.log.count("Listening on") == 2, timeout=120)
             project.take_a_message()
             worker.stop()
             assert "1 messages done" in worker.log
 
     def test_the_release_makes_the_tables(self, project: Project) -> None:
         release: WorkerProcess = project.start(*shlex.split(procfile()["release"]))
-        assert release.wait(60) == 0, release.log
+        assert release.wait(120) == 0, release.log
         assert (project.folder / "db.sqlite3").exists()
 
     def test_the_settings_connect_to_a_self_signed_redis(
