@@ -35,6 +35,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -92,7 +93,10 @@ def main(argv: list[str] | None = None) -> int:
         conditions = Conditions("benchmarks.monitoring", sys.argv[1:] if argv is None else argv)
         figures = Figures()
         PARTS[name](figures, amount)
-        ended = conditions.end(f"{_METHODS[name]} of {amount.rounds * _ROUNDS[name]} rounds")
+        rounds, cpus = amount.rounds * _ROUNDS[name], sorted(os.sched_getaffinity(0))
+        ended = conditions.end(
+            f"{_METHODS[name]} of {rounds} round{'s' * (rounds != 1)}, all processes on CPU {cpus}"
+        )
         about += [f"{name}:", *described(ended)]
         if arguments.save:
             save(arguments.save, "monitoring", ended, figures.measured())
