@@ -47,7 +47,7 @@ class DeployFigures:
         """Save the tables that have all their rows."""
         for table, lines in self._lines.items():
             if len(lines) == ROWS[table]:
-                measured = Measured(table.capitalize(), self._columns[table], lines)
+                measured = Measured(table[0].upper() + table[1:], self._columns[table], lines)
                 save(directory, "deploys", self._begun[table].end(METHOD), {table: measured})
 
 
