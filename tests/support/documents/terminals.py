@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.support.documents.transcripts import INTERRUPT, Entry, pattern_of
 from tests.support.waiting import eventually
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.01
 REPEAT_SECONDS = 1.1  # between two Ctrl-C; within a second a worker takes them for the same
 

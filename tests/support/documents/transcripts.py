@@ -8,7 +8,7 @@ number of lines, and a space for any number of spaces.
 The caption of a block is the name of its terminal. A block that begins with output shows what the command that runs
 there has written meanwhile.
 
-A command whose terminal next shows ``^C`` is one that goes on until then. All others end by themselves.
+A command goes on where its terminal shows more output or ``^C`` next. Otherwise it ends by itself.
 """
 
 from __future__ import annotations
@@ -48,10 +48,8 @@ def entries_of(block: Block) -> list[Entry]:
 
 def note_what_goes_on(entries: list[Entry]) -> None:
     """Set ``goes_on`` in all entries of one terminal."""
-    typed = ""
-    for entry in reversed(entries):
-        entry.goes_on = typed == INTERRUPT
-        typed = entry.typed or typed
+    for entry, following in zip(entries, entries[1:]):
+        entry.goes_on = following.typed in ("", INTERRUPT)
 
 
 def pattern_of(output: list[str]) -> str:
