@@ -89,8 +89,8 @@ PARTS = (
             "coroutines, own channels; a message": waiting.coroutines_own,
             "coroutines, normal channels; a message": waiting.coroutines_normal,
             "coroutines, one group; a coroutine": waiting.coroutines_group,
-            "coroutines, pub/sub; a message": waiting.coroutines_pubsub,
-            "coroutines, pub/sub group; a coroutine": waiting.coroutines_pubsub_group,
+            "coroutines, pub-sub; a message": waiting.coroutines_pubsub,
+            "coroutines, pub-sub group; a coroutine": waiting.coroutines_pubsub_group,
         },
     ),
     Part(

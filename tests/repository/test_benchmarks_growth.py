@@ -8,7 +8,9 @@ import sys
 import pytest
 
 from benchmarks.growth.__main__ import main
-from benchmarks.growth.report import Sample, findings
+from benchmarks.growth.parts import PARTS
+from benchmarks.growth.report import Sample, findings, measured_table
+from benchmarks.record import load, save
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it pins its servers to a processor")
 
@@ -25,6 +27,16 @@ def test_each_step_has_a_line_with_its_costs(capsys, tmp_path):
     samples = json.loads(kept.read_text())["samples"]
     assert [sample["step"] for sample in samples] == [1, 100]
     assert all(sample["measured"]["redis"] > 0 for sample in samples)
+
+
+def test_each_part_has_a_table_for_the_results_file(tmp_path):
+    measured = {"work": 1, "seconds": 1e-6, "slowest": 0.01, "redis": 1_000_000, "client": 2_000_000}
+    samples = [
+        Sample(part.title, figure, step, measured) for part in PARTS for figure in part.figures for step in part.steps
+    ]
+    tables = {part.title: measured_table(part, samples) for part in PARTS}
+    backlog = load(save(tmp_path, "growth", {}, tables))["tables"]["Backlog"]
+    assert backlog["rows"][1] == {"name": "send; a message, 1,000", "unit": "", "values": [1.0, 1.0, None, 1.0, 2.0]}
 
 
 def sample(step: int, seconds: float, slowest: float = 0.0, client: int = 0) -> Sample:
