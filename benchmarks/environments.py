@@ -43,6 +43,7 @@ class Environments:
 
     shown: tuple[str, ...] = (
         *("asgi_redis", "channels_redis", "channels", "redis", "hiredis", "msgpack", "msgpack-python"),
+        *("daphne", "Django", "Twisted"),
     )
     """The packages that matter."""
 
