@@ -35,7 +35,7 @@ class TestDocument:
 
     def test_every_file_that_it_shows_or_links_is_there(self, document):
         text = document.read_text()
-        paths = re.findall(r"image:: (\S+)", text) + re.findall(r"<((?!http)[\w./-]+)>`_", text)
+        paths = re.findall(r"image:: ((?!http)\S+)", text) + re.findall(r"<((?!http)[\w./-]+)>`_", text)
         assert [path for path in paths if not (document.parent / path).exists()] == []
 
     def test_it_is_valid(self, document):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import shlex
 import threading
 import time
 from collections import Counter
@@ -440,10 +441,11 @@ def reading_layer_for(acl_server, prefix):
         yield make
 
 
-def test_the_user_of_the_readme_sees_everything_and_changes_nothing(reading_layer_for, prefix):
-    readme = Path(asgi_redis.__file__).parents[1] / "README.rst"
-    words = re.search(r'ACL SETUSER eyes on ">password" "~asgi\*" (.*?)``', readme.read_text(), re.DOTALL)[1].split()
-    layer = reading_layer_for(f"~{prefix}*", *words)
+def test_the_user_of_the_guide_sees_everything_and_changes_nothing(reading_layer_for, prefix):
+    guide = Path(asgi_redis.__file__).parents[1] / "docs" / "howto" / "secure.rst"
+    (rule,) = re.findall(r"ACL SETUSER eyes (.+?[^\\])\n", guide.read_text(), re.DOTALL)
+    words = shlex.split(rule.replace("\\\n", " "))
+    layer = reading_layer_for(f"~{prefix}*", *(word for word in words if word[0] in "+-"))
     assert swept(layer) == ({"work": 10, "specific.one!": 1, "single?x": 1}, {"chat": 3})
     assert layer.channel_statistics("work")["messages_pending"] == 10
     assert layer.global_statistics()["messages_count"] == 12

@@ -15,7 +15,7 @@ from asgi_redis import RedisChannelLayer
 from asgi_redis.embedded import RedisServer
 from asgi_redis.monitor import Monitor
 
-README = (Path(asgi_redis.__file__).parents[1] / "README.rst").read_text()
+GUIDE = (Path(asgi_redis.__file__).parents[1] / "docs" / "howto" / "secure.rst").read_text()
 CHANNELS = 20_000
 OTHER_KEYS = 60_000
 SLOW_MICROSECONDS = 2_000
@@ -58,9 +58,9 @@ def test_a_database_of_many_keys_is_not_held_up(full_server):
 
 
 def user_who_looks():
-    """The rules of the README's user."""
-    (rule,) = re.findall(r"ACL SETUSER eyes (.+?)``", README, re.DOTALL)
-    return ["eyes", *(word for word in shlex.split(rule))]
+    """The rules of the guide's user."""
+    (rule,) = re.findall(r"ACL SETUSER eyes (.+?[^\\])\n", GUIDE, re.DOTALL)
+    return ["eyes", *shlex.split(rule.replace("\\\n", " "))]
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_a_user_who_may_only_read_sees_everything(guarded_server):
     layer.group_add("room", "websocket.send.p1!x")
     layer.delayed.send("later", {}, 60)
     layer.registry.report("w", {"role": "worker", "channels": ["work"]})
-    url = f"redis://eyes:password@{guarded_server.host}:{guarded_server.port}"
+    url = f"redis://eyes:eyes-password@{guarded_server.host}:{guarded_server.port}"
     with layer, RedisChannelLayer(hosts=[url]) as eyes, Monitor(eyes, interval=0.1) as monitor:
         shown = monitor.wait(lambda picture: picture["totals"].get("in_per_second") is not None, 20)
     assert shown["error"] == ""
@@ -94,7 +94,7 @@ def test_members_that_such_a_user_may_not_expire_leave_the_number_of_processes_o
     layer.group_add("old", "websocket.send.p1!x")
     with redis.Redis.from_url(guarded_server.url, protocol=2) as client:
         client.zadd("asgi:group:old", {"websocket.send.p2!x": 1.0})
-    url = f"redis://eyes:password@{guarded_server.host}:{guarded_server.port}"
+    url = f"redis://eyes:eyes-password@{guarded_server.host}:{guarded_server.port}"
     with layer, RedisChannelLayer(hosts=[url], group_expiry=3600) as eyes, Monitor(eyes, interval=0.1) as monitor:
         shown = monitor.wait(lambda picture: picture["complete"], 20)
     assert shown["error"] == ""
