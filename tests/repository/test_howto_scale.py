@@ -226,7 +226,8 @@ class TestCluster:
             layer.registry.withdraw("one")
             layer.flush()
             layer.close()
-            assert admin.acl_log() == []
+            # With it redis-py gives its name to Redis 7.2 and newer, and does without where it may not.
+            assert [entry for entry in admin.acl_log() if entry["object"] != "client|setinfo"] == []
 
 
 def _rights_of(word: str) -> list[str]:
