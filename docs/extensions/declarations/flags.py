@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 
 from declarations.generated import GeneratedDirective, imported, indented
+
+_CODE = re.compile(r"(?<!\w)--[a-z-]+|\b[A-Z]+_[A-Z_]+\b|\bMODULE:OBJECT\b|\basgi-redis \w+")
 
 
 class CommandFlags(GeneratedDirective):
@@ -73,4 +76,5 @@ def sentence(parser: argparse.ArgumentParser, flag: argparse.Action) -> str:
     """Return the help of a flag, with its default, as a sentence."""
     text = (flag.help or "") % {**vars(flag), "prog": parser.prog}
     text = text[:1].upper() + text[1:]
-    return text.replace("*", r"\*").rstrip(".") + "." if text else ""
+    text = _CODE.sub(r"``\g<0>``", text.replace("*", r"\*"))
+    return text.rstrip(".") + "." if text else ""
