@@ -24,7 +24,7 @@ from tests.support.interface.websockets import Closed, WebSocket
 from tests.support.waiting import eventually
 from tests.support.workers.processes import MODULE, ROOT, WorkerProcess
 
-pytestmark = [pytest.mark.native("signals and processes"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.native("signals and processes"), pytest.mark.timeout(300)]
 
 PAGE = Page(ROOT / "docs" / "howto" / "change_layer.rst")
 CLUSTER = PAGE.file("mysite/settings.py (add at the end)")
@@ -133,7 +133,8 @@ class Site(contextlib.ExitStack):
         port, keeper = free_port()
         self.enter_context(keeper)
         command = [sys.executable, "-m", "uvicorn", "mysite.asgi:application", "--port", str(port)]
-        return self.start(command, "Uvicorn running"), port
+        # The test reads its sockets rarely where processes take long to start.
+        return self.start([*command, "--ws-ping-interval", "600"], "Uvicorn running"), port
 
     def websockets(self, port: int) -> list[WebSocket]:
         """Opens some, which have been answered."""
