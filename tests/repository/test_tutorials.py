@@ -22,7 +22,7 @@ TUTORIALS = Path(__file__).parents[2] / "docs" / "tutorials"
 
 pytestmark = [
     pytest.mark.native("processes and signals of the system"),
-    pytest.mark.timeout(300),  # many processes, with Django
+    pytest.mark.timeout(600),  # many processes, with Django
 ]
 
 

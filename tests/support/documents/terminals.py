@@ -88,6 +88,7 @@ class Terminal:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=_obey_ctrl_c,
             )
 
     def _interrupt(self) -> None:
@@ -147,3 +148,8 @@ class Terminal:
                 f"{entry.place}: {self.name}: {error}\n$ {entry.typed}\n"
                 f"--- the page shows\n{shown}\n--- and it was\n{self.output}"
             ) from None
+
+
+def _obey_ctrl_c() -> None:
+    """Undo what a shell does to the processes that it runs in the background: they ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
