@@ -41,6 +41,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -122,7 +123,7 @@ def _measure(arguments: argparse.Namespace, parts: list[str], argv: list[str] | 
         conditions = Conditions("benchmarks.cluster", sys.argv[1:] if argv is None else argv)
         figures = Figures()
         PARTS[name](figures, amount)
-        ended = conditions.end(_method(name, amount))
+        ended = conditions.end(f"{_method(name, amount)}; all processes on CPU {sorted(os.sched_getaffinity(0))}")
         about += [f"{name}:", *described(ended)]
         if arguments.save:
             save(arguments.save, "cluster", ended, figures.measured())
