@@ -14,6 +14,7 @@ from asgi_redis import aio
 from asgi_redis.layers.options import RedisOptions, declarations
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.timeout(300)  # the first test waits for the build of the site
 
 
 @pytest.fixture(scope="module")
