@@ -223,8 +223,8 @@ def test_tls_with_a_private_authority(tls_server: TLSServer) -> None:
 
 
 def test_redis_takes_the_lines_of_its_configuration(tls_server: TLSServer, tmp_path: Path) -> None:
-    (lines,) = [block.code for block in Guide("secure.rst").blocks() if block.caption == "redis.conf"]
-    (tls,) = [block.code for block in Guide("secure.rst").blocks() if block.caption == "tls.conf"]
+    (lines,) = [block.text for block in Guide("secure.rst").blocks() if block.caption == "redis.conf"]
+    (tls,) = [block.text for block in Guide("secure.rst").blocks() if block.caption == "tls.conf"]
     folder = Path(tls_server.ca_file).parent
     for name in ("ca.crt", "redis.crt", "redis.key"):
         file = folder / ("redis.key" if name == "redis.key" else "redis.crt")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,11 @@ UNREACHABLE = "redis://127.0.0.1:1/0"
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    return Project(tmp_path, UNREACHABLE).add(Guide("test_consumers.rst"))
+    guide = Guide("test_consumers.rst")
+    project = Project(tmp_path, UNREACHABLE)
+    for command in guide.commands()[:2]:
+        project.run(*shlex.split(command))
+    return project.add(guide)
 
 
 def test_the_tests_of_the_project_pass(project: Project) -> None:

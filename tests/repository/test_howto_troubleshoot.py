@@ -34,7 +34,7 @@ class Texts:
     def __init__(self, *sections: str) -> None:
         guides = [Guide("troubleshoot.rst", section) for section in sections]
         blocks = [block for guide in guides for block in guide.blocks("text")]
-        self.left = {line for block in blocks for line in block.code.splitlines() if line}
+        self.left = {line for block in blocks for line in block.text.splitlines() if line}
         assert self.left
 
     def check(self, text: str, server: RedisServer | None = None) -> None:
@@ -252,7 +252,8 @@ def test_its_commands_run(tmp_path: Path, server: RedisServer) -> None:
     project = Project(tmp_path, server.url).add(Guide("send.rst", "Prepare the project"))
     commands = [shlex.split(line) for line in PAGE.commands()]
     calls = [words[1:] for words in commands if words[0] == "asgi-redis"]
-    calls += [shlex.split(line)[1:] for line in re.findall(r"``(asgi-redis (?:peek|groups|purge)[^`]*)``", PAGE.text)]
+    prose = " ".join(part.text for part in PAGE.parts)
+    calls += [shlex.split(line)[1:] for line in re.findall(r"``(asgi-redis (?:peek|groups|purge)[^`]*)``", prose)]
     assert len(calls) > 10
     program = (
         "import json, sys\nfrom asgi_redis.__main__ import main\n"

@@ -6,12 +6,12 @@ import os
 import re
 import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.documents import files
+from tests.support.documents.pages import Block, Page, Prose
 from tests.support.workers.processes import WorkerProcess
 
 ROOT = Path(__file__).parents[2]
@@ -48,45 +48,33 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mysite.settings")
 application = get_wsgi_application()
 """
-_BLOCK = re.compile(r"^( *)\.\. code-block:: (\w+)\n((?:\1   +:\w+:.*\n)*)\n((?:\1   +.*\n|[ \t]*\n)+)", re.MULTILINE)
-
-
-@dataclass
-class Block:
-    """A code block of a page; ``caption`` is the name of its file."""
-
-    language: str
-    caption: str
-    code: str
+HEADING = re.compile(r"(.+) -{3,}")
 
 
 class Guide:
-    """A page of ``docs/howto``, or with ``section`` a part of it."""
+    """A page of ``docs/howto``, or with ``section`` what stands under this heading."""
 
     def __init__(self, name: str, section: str = "") -> None:
-        self.text = (ROOT / "docs" / "howto" / name).read_text() + "\n"
-        if section:
-            _, separator, rest = self.text.partition(f"\n{section}\n{'-' * len(section)}\n")
-            assert separator, f"{name} has no section {section!r}"
-            self.text = re.split(r"\n[^\n]+\n-{3,}\n", rest)[0] + "\n"
+        self.parts: list[Prose | Block] = []
+        under = ""
+        for part in Page(ROOT / "docs" / "howto" / name).parts:
+            heading = HEADING.fullmatch(part.text) if isinstance(part, Prose) else None
+            under = heading[1] if heading else under
+            if section in ("", under):
+                self.parts.append(part)
+        assert self.parts, f"{name} has no section {section!r}"
 
     def blocks(self, language: str = "") -> list[Block]:
-        found = []
-        for _, of, options, code in _BLOCK.findall(self.text):
-            caption = re.search(r":caption: *(.+)", options)
-            block = Block(of, caption[1].strip() if caption else "", textwrap.dedent(code).strip("\n") + "\n")
-            if language in ("", of):
-                found.append(block)
-        return found
+        return [part for part in self.parts if isinstance(part, Block) and language in ("", part.language)]
 
-    def code(self, *parts: str, language: str = "") -> str:
-        """Return the one block that has all of these texts in it."""
-        (found,) = [block.code for block in self.blocks(language) if all(part in block.code for part in parts)]
+    def code(self, *words: str, language: str = "") -> str:
+        """Return the one block that has all of these words in it."""
+        (found,) = [block.text for block in self.blocks(language) if all(word in block.text for word in words)]
         return found
 
     def commands(self) -> list[str]:
         """Return what stands behind the prompts of its consoles, with continued lines joined."""
-        text = "".join(block.code for block in self.blocks("console")).replace("\\\n", " ")
+        text = "".join(block.text for block in self.blocks("console")).replace("\\\n", " ")
         return [line[2:] for line in text.splitlines() if line.startswith("$ ")]
 
 
@@ -111,24 +99,15 @@ class Project:
             "mysite/urls.py": "urlpatterns = []\n",
         }.items():
             self.write(name, text)
-        self._begun = {"mysite/settings.py"}
 
     def write(self, name: str, text: str) -> None:
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for parent in path.relative_to(self.folder).parents:
-            if name.endswith(".py") and parent != Path():
-                (self.folder / parent / "__init__.py").touch()
-        path.write_text(text.replace(REDIS, self.redis_url))
+        files.apply(name, text.replace(REDIS, self.redis_url), self.folder)
 
     def add(self, guide: Guide) -> Project:
-        """Write its files; what is for the settings, and a later block of a file, goes to the end of it."""
+        """Write and change the files that the captions of its blocks name."""
         for block in guide.blocks():
-            if block.caption in self._begun:
-                self.write(block.caption, (self.folder / block.caption).read_text() + block.code)
-            elif block.caption:
-                self.write(block.caption, block.code)
-                self._begun.add(block.caption)
+            if block.caption:
+                self.write(block.caption, block.text)
         return self
 
     def run(self, *command: str, code: int = 0, timeout: float = 150, **environment: str) -> str:
