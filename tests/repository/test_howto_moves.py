@@ -37,10 +37,10 @@ BACK_ENDS = {
     PUBSUB: ["channels_redis.pubsub.RedisPubSubChannelLayer", "asgi_redis.aio.RedisPubSubChannelLayer"],
 }
 SETTINGS = [
-    (page, block.code)
+    (page, block.text)
     for page in PAGES
     for block in Guide(page).blocks("python")
-    if "CHANNEL_LAYERS = {" in block.code
+    if "CHANNEL_LAYERS = {" in block.text
 ]
 
 
@@ -173,7 +173,7 @@ def test_an_answer_comes_to_the_channel_of_the_page(redis_server, prefix, monkey
 
 
 def test_the_keys_of_version_2_are_those_of_the_table(fresh_redis_server) -> None:
-    rows = Guide("move_from_1_4_3.rst", "What changes in Redis").text
+    rows = Guide("move_from_1_4_3.rst", "What changes in Redis").prose
     with (
         RedisChannelLayer(hosts=[fresh_redis_server.url]) as layer,
         redis.Redis.from_url(fresh_redis_server.url) as client,
@@ -183,7 +183,7 @@ def test_the_keys_of_version_2_are_those_of_the_table(fresh_redis_server) -> Non
         layer.flush_counts()
         keys = {key.decode() for key in client.scan_iter("*")} - {"asgi-meta:#global#"}
     assert keys == {"asgichat", "asgi:group:chat", "asgi-meta:chat"}
-    assert all(f"     - ``{key}``" in rows for key in keys)
+    assert all(f"- ``{key}``" in rows for key in keys)
 
 
 def test_a_search_and_replace_moves_a_project_of_channels_1(tmp_path) -> None:

@@ -252,8 +252,9 @@ def test_its_commands_run(tmp_path: Path, server: RedisServer) -> None:
     project = Project(tmp_path, server.url).add(Guide("send.rst", "Prepare the project"))
     commands = [shlex.split(line) for line in PAGE.commands()]
     calls = [words[1:] for words in commands if words[0] == "asgi-redis"]
-    prose = " ".join(part.text for part in PAGE.parts)
-    calls += [shlex.split(line)[1:] for line in re.findall(r"``(asgi-redis (?:peek|groups|purge)[^`]*)``", prose)]
+    calls += [
+        shlex.split(line)[1:] for line in re.findall(r"``(asgi-redis (?:peek|groups|purge)[^`]*)``", PAGE.prose)
+    ]
     assert len(calls) > 10
     program = (
         "import json, sys\nfrom asgi_redis.__main__ import main\n"

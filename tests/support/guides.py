@@ -16,6 +16,7 @@ from tests.support.workers.processes import WorkerProcess
 
 ROOT = Path(__file__).parents[2]
 REDIS = "redis://localhost:6379/0"
+SETTINGS_FILE = "mysite/settings.py"
 SETTINGS = """\
 from pathlib import Path
 
@@ -64,6 +65,10 @@ class Guide:
                 self.parts.append(part)
         assert self.parts, f"{name} has no section {section!r}"
 
+    @property
+    def prose(self) -> str:
+        return " ".join(part.text for part in self.parts if isinstance(part, Prose))
+
     def blocks(self, language: str = "") -> list[Block]:
         return [part for part in self.parts if isinstance(part, Block) and language in ("", part.language)]
 
@@ -94,7 +99,7 @@ class Project:
         for name, text in {
             "manage.py": MANAGE,
             "mysite/__init__.py": "",
-            "mysite/settings.py": SETTINGS,
+            SETTINGS_FILE: SETTINGS,
             "mysite/wsgi.py": WSGI,
             "mysite/urls.py": "urlpatterns = []\n",
         }.items():
@@ -104,9 +109,11 @@ class Project:
         files.apply(name, text.replace(REDIS, self.redis_url), self.folder)
 
     def add(self, guide: Guide) -> Project:
-        """Write and change the files that the captions of its blocks name."""
+        """Write and change the files that its captions name. A block of the settings shows a part of them."""
         for block in guide.blocks():
-            if block.caption:
+            if block.caption == SETTINGS_FILE:
+                self.write(f"{SETTINGS_FILE} (add at the end)", block.text)
+            elif block.caption:
                 self.write(block.caption, block.text)
         return self
 
