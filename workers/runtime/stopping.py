@@ -177,23 +177,33 @@ class Shutdown:
     def _watch_until(self, deadline: float) -> None:
         self._deadline = deadline
         if self._entered and deadline < math.inf and next(self._watchers) == 0:
-            _native("_thread", "start_new_thread")(self._watch, ())
+            start, overdue = _native("_thread", "start_new_thread"), _native("_thread", "allocate_lock")()
+            overdue.acquire()
+            start(self._watch, (overdue,))
+            start(self._end, (overdue,))  # now: Python 3.12 starts no thread on the way out of the interpreter
 
-    def _watch(self) -> None:
+    def _watch(self, overdue: Any) -> None:
         sleep = _native("time", "sleep")
         # Ticks, not seconds: after a pause of the whole process, the main thread has its chance before the end.
         while self._overdue * TICK_SECONDS < GRACE_SECONDS:
             sleep(TICK_SECONDS)
             if not self._entered:
+                overdue.release()
                 return
             if self.second_signal is not None or time.monotonic() >= self._deadline:
                 self._overdue += 1
-        code = self.late_code if self.second_signal is None else 128 + self.second_signal
-        _native("_thread", "start_new_thread")(self._end, (code,))
+        overdue.release()
         sleep(REPORT_SECONDS)  # the log may be held up by a lock that the main thread has
-        os._exit(code)
+        os._exit(self._overdue_code())
 
-    def _end(self, code: int) -> None:
+    def _overdue_code(self) -> int:
+        return self.late_code if self.second_signal is None else 128 + self.second_signal
+
+    def _end(self, overdue: Any) -> None:
+        overdue.acquire()
+        if not self._entered:
+            return
+        code = self._overdue_code()
         logger.critical("Something holds the main thread: the process ends with exit code %d", code)
         self._report()
         end_process(code)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import re
-import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +15,7 @@ from django.urls import reverse
 
 from asgi_redis.integrations.django import get_channel_layer
 from asgi_redis.layers.base import BaseChannelLayer
+from tests.support.documents.pages import Page
 from tests.support.waiting import eventually
 from tests.support.workers.processes import ROOT
 from tests.support.workers.project import database
@@ -25,7 +24,7 @@ __all__ = ["database"]
 
 pytestmark = pytest.mark.usefixtures("database")
 
-DOCUMENT = (ROOT / "docs" / "howto" / "monitor.rst").read_text()
+GUIDE = Page(ROOT / "docs" / "howto" / "monitor.rst")
 MEMORY = "asgi_redis.InMemoryChannelLayer"
 SETTINGS = {
     "ROOT_URLCONF": "tests.support.monitor.urls",
@@ -64,8 +63,7 @@ def client_of() -> Iterator[Callable[..., Client]]:
     """``client_of(*permissions, **flags)`` makes a user, and returns a browser that has logged in."""
     from django.contrib.auth.models import Permission, User
 
-    (code,) = re.findall(r"^    from django\.contrib\.auth\.models .*?^[^ \n]", DOCUMENT, re.MULTILINE | re.DOTALL)
-    exec(textwrap.dedent(code[:-1]), {})  # as the documentation has it
+    exec(GUIDE.file("permissions.py"), {})
     made = []
 
     def make(*permissions: str, **flags: bool) -> Client:

@@ -92,7 +92,8 @@ class TestOrder(ChannelTestCase):
 @channel_session_user_from_http
 def connect(message: Message) -> Any:
     message.reply_channel.send({"accept": True})
-    return message.user.get_username(), message.http_session and message.http_session.get("rooms")
+    rooms = None if message.http_session is None else message.http_session.get("rooms")
+    return message.user.get_username(), rooms
 
 
 @apply_routes(route("websocket.connect", connect))
