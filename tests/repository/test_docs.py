@@ -57,6 +57,16 @@ def test_prose_is_not_wider_than_118_characters(name):
     assert wide == []
 
 
+def test_every_link_of_the_site_to_a_file_of_the_repository_leads_to_one():
+    links = [
+        (page.name, re.sub(r"\s+", " ", link).rpartition("<")[2].rstrip(">"))
+        for page in DOCS.glob("**/*.rst")
+        for link in re.findall(r":source:`([^`]+)`", page.read_text())
+    ]
+    assert len(links) > 10
+    assert [(page, path) for page, path in links if not (ROOT / path).exists()] == []
+
+
 def test_every_path_that_contributing_names_is_there():
     folders = "asgi_redis|workers|tests|layers|engine|connection|aio|wire"
     paths = re.findall(rf"``((?:{folders})/[\w/.]*\w)``", CONTRIBUTING)

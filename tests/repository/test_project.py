@@ -85,6 +85,17 @@ def test_the_workflow_runs_every_environment_of_tox_on_its_python():
         assert python == dotted(digits), name
 
 
+def test_environments_with_a_browser_may_use_its_sandbox():
+    with_browser = [
+        name
+        for name in ENVIRONMENTS
+        for file in re.findall(r"-r (\S+)", TOX.get(f"testenv:{name}", "deps", fallback=""))
+        if "selenium" in (ROOT / file).read_text()
+    ]
+    (step,) = [step for step in jobs()["tests: tox"]["steps"] if "apparmor" in step.get("run", "")]
+    assert sorted(re.findall(r"matrix\.env == '(\w+)'", step["if"])) == sorted(with_browser)
+
+
 @pytest.mark.parametrize("text", ["tox.ini", ".ci/run", ".ci/lint", *[str(path) for path in WORKFLOWS]])
 def test_files_that_commands_name_are_there(text):
     source = re.sub(r"\$\{\{.*?\}\}|(?m:^ *#.*)", "", (ROOT / text).read_text())
