@@ -23,6 +23,7 @@ from tests.support.servers import ACL_USER, TLSServer
 from tests.support.waiting import eventually
 from tests.support.workers.processes import MODULE, WorkerProcess
 from workers import Channel, Worker, route
+from workers.runtime.stopping import ExitCode
 
 pytestmark = [pytest.mark.native("processes and logs"), pytest.mark.timeout(240)]
 PAGE = Guide("troubleshoot.rst")
@@ -246,6 +247,8 @@ def test_exit_codes(server: RedisServer, tmp_path: Path) -> None:
             assert process.wait(100) == code, process.log
             texts.check(process.log)
     assert not texts.left
+    explained = re.findall(r"Exit code (\d):", Guide("troubleshoot.rst", "The worker does not start, or ends").prose)
+    assert [int(code) for code in explained] == [code for code in ExitCode if code is not ExitCode.CLEAN]
 
 
 def test_its_commands_run(tmp_path: Path, server: RedisServer) -> None:

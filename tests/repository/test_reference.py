@@ -116,6 +116,14 @@ def test_the_example_of_each_option_makes_an_interface():
         Interface(**{name: eval(option.example)})
 
 
+def test_the_page_of_the_interface_has_every_status_and_code():
+    folder = Path(inspect.getfile(Interface)).parent
+    source = "\n".join(path.read_text() for path in folder.glob("*.py"))
+    sent = re.findall(r"(?:_answer|_refuse|BodyError)\((\d{3})\b|^[A-Z]\w+ = (1\d{3})$", source, re.MULTILINE)
+    section = PAGES["interface"].partition("\nStatuses and codes\n")[2].partition("\n----")[0]
+    assert set(re.findall(r"^``(\d+)``$", section, re.MULTILINE)) == {status or code for status, code in sent}
+
+
 def python_blocks(page: str) -> list[str]:
     return [block.text for block in Page(REFERENCE / f"{page}.rst").blocks("python")]
 
