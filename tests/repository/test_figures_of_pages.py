@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import re
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from benchmarks.cluster.placement import imbalance, shards_by_master, slot_of_shard
 from benchmarks.figures.__main__ import drawn
-from benchmarks.figures.published import Published
+from benchmarks.figures.published import TIMES, Published
 from tests.support.measurements import measurements, paragraphs
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +46,18 @@ def test_every_number_of_the_pages_is_in_the_results():
     assert len(addresses) > 10
     for page, address in addresses:
         assert published.value(address) is not None, page
+
+
+@pytest.mark.parametrize("table", list(Published()), ids=lambda table: table.address)
+def test_a_table_says_when_it_was_measured_and_its_times_are_those_of_its_columns(table):
+    assert re.fullmatch(r"python -m \S.* --save(?: .*)?", table.command)
+    assert re.fullmatch(r"Measured on \d{4}-\d\d-\d\d\.", table.about[0])
+    for row in table.rows():
+        times = row.values.pop(TIMES, None)
+        if times is not None:
+            values = [value for value in row.values.values() if isinstance(value, (int, float)) and value]
+            ratios = [one / other for one, other in itertools.permutations(values, 2)]
+            assert any(ratio == pytest.approx(times, rel=0.001) for ratio in ratios), row
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,16 @@ def test_the_workflow_runs_every_environment_of_tox_on_its_python():
         assert python == dotted(digits), name
 
 
+def test_the_site_is_built_on_one_version_of_python():
+    assert load(".readthedocs.yaml")["build"]["tools"]["python"] == MATRIX["docs"]
+
+
+def test_the_workflow_runs_the_suite_on_every_line_of_servers():
+    images = jobs()["tests: servers"]["strategy"]["matrix"]["image"]
+    lines = [re.sub(r"^valkey/|\..*", "", image) for image in images]
+    assert lines == ["redis:6", "redis:7", "redis:8", "valkey:8", "valkey:9"]
+
+
 def test_environments_with_a_browser_may_use_its_sandbox():
     with_browser = [
         name
