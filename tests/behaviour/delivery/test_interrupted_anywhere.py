@@ -138,13 +138,16 @@ def all_that_is_left(scene):
 
 
 def instructions(scene):
-    """Returns how many there are in a receive that goes well, when all is warm."""
-    for _ in range(2):
+    """Returns how many there are in a receive that goes well, when all is warm: the first ones import and connect."""
+
+    def seen():
         scene.send()
         interrupter = Interrupter(None, UNTIL)
         interrupter(scene.receive)
         all_that_is_left(scene)
-    return interrupter.seen
+        return interrupter.seen
+
+    return min(seen() for _ in range(5))
 
 
 def interrupt(scene, nth):
