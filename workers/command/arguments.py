@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from workers.asgi import DEFAULT_CHANNEL_LAYER
+from workers.runtime.stopping import ExitCode
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -153,7 +154,8 @@ class WorkerOptions:
     burst: bool = flag(False, "empty the channels, also of messages that consumers send meanwhile, and stop")
     burst_timeout: float = flag(
         30.0,
-        "how long a burst waits for a Redis that does not answer (default: %(default)g; then it exits with 5)",
+        "how long a burst waits for a Redis that does not answer (default: %(default)g; then it exits with "
+        f"{ExitCode.UNREACHABLE:d})",
         **_seconds(0.0),
     )
     only_channels: Sequence[str] | None = flag(
