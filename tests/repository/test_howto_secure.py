@@ -169,12 +169,13 @@ def test_a_password_is_changed_in_between(server: RedisServer) -> None:
         old = RedisChannelLayer(hosts=[url.format("worker-password")])
         old.send("jobs", {})
         commands = Guide("secure.rst", "Change a password without an outage").commands()
-        add, remove, _ = map(shlex.split, commands)
+        as_admin = "redis-cli --user admin --askpass "
+        add, remove, _ = (shlex.split(command.removeprefix(as_admin)) for command in commands)
         with redis.Redis(port=own.port or 0, protocol=2) as admin:
-            admin.execute_command(*add[1:])
+            admin.execute_command(*add)
             RedisChannelLayer(hosts=[url.format("new-password")]).send("jobs", {})
             RedisChannelLayer(hosts=[url.format("worker-password")]).send("jobs", {})
-            admin.execute_command(*remove[1:])
+            admin.execute_command(*remove)
         old.send("jobs", {})
         with pytest.raises(redis.exceptions.AuthenticationError):
             RedisChannelLayer(hosts=[url.format("worker-password")]).send("jobs", {})
@@ -229,6 +230,9 @@ def test_redis_takes_the_lines_of_its_configuration(tls_server: TLSServer, tmp_p
     for name in ("ca.crt", "redis.crt", "redis.key"):
         file = folder / ("redis.key" if name == "redis.key" else "redis.crt")
         tls = tls.replace(f"/etc/redis/{name}", str(file))
+    users = tmp_path / "users.acl"
+    users.touch()
+    lines = lines.replace("/etc/redis/users.acl", str(users))
     pairs = [shlex.split(line) for line in [*lines.splitlines(), *tls.splitlines()]]
     options = [(name, value) for name, value in pairs if name not in ("port", "tls-port", "bind")]
     with (
