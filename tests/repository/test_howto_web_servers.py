@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -98,8 +99,9 @@ def test_the_connections_are_listed_by_process(redis_server: RedisServer, prefix
     assert "name=asgi-redis:client:" in said
 
 
+# Not importorskip: once imported, eventlet warns of every fork of the process.
+@pytest.mark.skipif(find_spec("eventlet") is None, reason="needs eventlet")
 def test_eventlet_is_refused() -> None:
-    pytest.importorskip("eventlet")
     program = f"""
 import eventlet
 eventlet.monkey_patch()

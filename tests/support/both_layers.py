@@ -15,7 +15,7 @@ NOTHING = "nothing"
 Scenario = Callable[[Any], Awaitable[Any]]
 
 
-async def outcome(call: Awaitable[Any], seconds: float = 0.3) -> Any:
+async def outcome(call: Awaitable[Any], seconds: float = 1) -> Any:
     """Return the result of a call, the class of its error, or NOTHING where it takes longer."""
     try:
         return await asyncio.wait_for(call, seconds)

@@ -93,18 +93,18 @@ def test_messages(both, message, stock, ours):
 
 def test_keys_that_are_no_str_fail_when_they_are_received(both):
     async def scenario(layer):
-        await outcome(layer.send("work", {1: 2}))
+        await outcome(layer.send("work", {1: 2}), 10)
         return await outcome(layer.receive("work"))
 
     assert both(scenario) == (ValueError, NOTHING)
 
 
 def test_the_reserved_key_in_a_group_message(both):
-    assert both(lambda layer: outcome(layer.group_send("chat", {"__asgi_channel__": "x"}))) == (None, ReservedKey)
+    assert both(lambda layer: outcome(layer.group_send("chat", {"__asgi_channel__": "x"}), 10)) == (None, ReservedKey)
 
 
 def test_a_prefix_of_a_new_channel_that_makes_no_name(both):
-    stock, ours = both(lambda layer: outcome(layer.new_channel("a b")))
+    stock, ours = both(lambda layer: outcome(layer.new_channel("a b"), 10))
     assert stock.startswith("a b.")
     assert ours is InvalidName
 
@@ -114,7 +114,9 @@ def test_a_prefix_of_a_new_channel_that_makes_no_name(both):
 
 def test_names(both):
     async def scenario(layer):
-        return [await outcome(layer.send(name, {})) for name in ("a b", "x" * 100, "a!b!c", "answers?x", "x" * 99)]
+        return [
+            await outcome(layer.send(name, {}), 10) for name in ("a b", "x" * 100, "a!b!c", "answers?x", "x" * 99)
+        ]
 
     stock, ours = both(scenario)
     assert stock == [TypeError, TypeError, TypeError, TypeError, None]
@@ -144,7 +146,7 @@ def test_the_capacity_under_load(both):
 
 def test_the_capacity_on_several_hosts(both_on_three):
     async def scenario(layer):
-        return [await outcome(layer.send("work", {})) for _ in range(20)].count(None)
+        return [await outcome(layer.send("work", {}), 10) for _ in range(20)].count(None)
 
     assert both_on_three(scenario, capacity=5) == (15, 5)
 
@@ -165,7 +167,7 @@ def test_an_expired_message_behind_which_a_newer_one_came(both):
 def test_fractions_of_seconds(both):
     async def scenario(layer):
         await layer.send("work", {"number": 1})
-        return await outcome(layer.receive("work")), await outcome(layer.group_add("chat", "desk"))
+        return await outcome(layer.receive("work")), await outcome(layer.group_add("chat", "desk"), 10)
 
     assert both(scenario, expiry=0.9, group_expiry=0.9) == ((NOTHING, redis.ResponseError), ({"number": 1}, None))
 
@@ -190,7 +192,7 @@ def test_an_entry_that_cannot_be_decoded(both):
 def test_a_key_of_another_type(both):
     async def scenario(layer):
         both.client.set(f"{layer.prefix}work", "text", ex=60)
-        return await outcome(layer.receive("work")), await outcome(layer.send("work", {}))
+        return await outcome(layer.receive("work")), await outcome(layer.send("work", {}), 10)
 
     assert both(scenario) == ((redis.ResponseError, redis.ResponseError), (NOTHING, redis.ResponseError))
 
