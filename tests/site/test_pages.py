@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+pytestmark = pytest.mark.timeout(300)  # the first test waits for the build of the site
 SECTIONS = ("tutorials", "howto", "reference", "explanation")
 
 
@@ -71,7 +72,6 @@ def test_every_page_is_in_one_of_the_four_sections_and_has_some_text(site, pages
         ("--shutdown-timeout", "runworker"),
     ],
 )
-@pytest.mark.timeout(120)
 def test_the_search_finds_a_page_by_words_that_a_reader_would_type(site, driver, words, page):
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.ui import WebDriverWait
@@ -83,7 +83,6 @@ def test_the_search_finds_a_page_by_words_that_a_reader_would_type(site, driver,
     assert any(page.lower() in title.lower() for title in titles), titles
 
 
-@pytest.mark.timeout(120)
 def test_no_page_is_wider_than_a_phone(site, pages, driver):
     wide = []
     for path in pages:
