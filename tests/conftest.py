@@ -38,7 +38,8 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leaves out what is about native threads, signals and processes where gevent has patched them."""
+    """Leaves out what the server is too old for, and what is not to be run under gevent's patches."""
+    _leave_out_newer_servers(items)
     monkey = sys.modules.get("gevent.monkey")
     if monkey is None or not monkey.is_module_patched("threading"):
         return
@@ -46,6 +47,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         native = item.get_closest_marker("native")
         if native is not None:
             item.add_marker(pytest.mark.skip(reason=f"under gevent's patches: {native.args[0]}"))
+
+
+def _leave_out_newer_servers(items: list[pytest.Item]) -> None:
+    needing = [(item, mark) for item in items if (mark := item.get_closest_marker("needs_redis"))]
+    if not needing:
+        return
+    with contextlib.suppress(FileNotFoundError), contextlib.closing(RedisServer()) as server:
+        version = tuple(map(int, server.version.split(".")[:2]))
+        for item, mark in needing:
+            if version < mark.args:
+                reason = f"needs Redis {'.'.join(map(str, mark.args))}; this is {server.version}"
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session", autouse=True)

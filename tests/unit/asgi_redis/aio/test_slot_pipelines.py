@@ -18,7 +18,10 @@ from asgi_redis.wire.pubsub import SHARDED
 from tests.support.clusters import slot_of
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.native("event loops in native threads")
+pytestmark = [
+    pytest.mark.native("event loops in native threads"),
+    pytest.mark.needs_redis(7, 0),  # CLUSTER DELSLOTSRANGE
+]
 
 NAMES = [f"name{number}" for number in range(500)]
 PATIENCE_SECONDS = 0.5

@@ -174,5 +174,6 @@ class TestNames:
     def test_a_name_of_the_user_stays(self, names_of):
         assert names_of(client_name="mine") == {"mine"}
 
+    @pytest.mark.needs_redis(7, 0)  # rules for subcommands
     def test_a_user_who_may_not_set_it_has_none(self, names_of):
         assert names_of("-client|setname") == {""}

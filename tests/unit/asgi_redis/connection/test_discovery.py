@@ -71,6 +71,7 @@ def test_a_cluster_without_slots_is_an_error(own_cluster):
         ask(own_cluster.hosts)
 
 
+@pytest.mark.needs_redis(7, 0)  # cluster-preferred-endpoint-type
 @pytest.mark.parametrize("masters", [1, 2])
 @pytest.mark.parametrize("kind", ["unknown-endpoint", "hostname"])
 def test_nodes_without_an_address_are_an_error_with_the_fix(kind, masters):

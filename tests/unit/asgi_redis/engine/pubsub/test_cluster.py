@@ -16,6 +16,8 @@ from tests.support.pubsub.subscribers import drain
 from tests.support.servers import ACL_PASSWORD, ACL_USER
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.needs_redis(7, 0)  # sharded pub/sub
+
 
 @pytest.fixture
 def cluster(shared_masters):

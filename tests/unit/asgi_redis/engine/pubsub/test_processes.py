@@ -128,7 +128,7 @@ def run(program, *arguments):
     return ended
 
 
-@pytest.fixture(params=["server", "shards", "cluster"])
+@pytest.fixture(params=["server", "shards", pytest.param("cluster", marks=pytest.mark.needs_redis(7, 0))])
 def place(request, three_redis_servers, shared_masters):
     """The kind of place, and the URLs of its servers."""
     if request.param == "cluster":

@@ -50,6 +50,7 @@ def test_a_worker_serves_its_channels_also_after_a_restart_of_redis(pubsub_layer
         assert worker.stop(time.monotonic() + 10)
 
 
+@pytest.mark.needs_redis(7, 0)  # sharded pub/sub
 def test_a_worker_over_a_cluster_serves_its_channels_also_after_their_slots_have_moved(
     pubsub_layer_for, three_masters, prefix
 ):
