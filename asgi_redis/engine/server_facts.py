@@ -69,7 +69,7 @@ def _ask(shard: Shard, server: Server) -> ServerFacts:
         name,
         latency=latency,
         role=told.get("role", ""),
-        version=told.get("redis_version", ""),
+        version=told.get("valkey_version") or told.get("redis_version", ""),
         used_memory=_number(told, "used_memory"),
         max_memory=_number(told, "maxmemory"),
         clients=_number(told, "connected_clients"),

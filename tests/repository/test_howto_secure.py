@@ -72,7 +72,7 @@ def refused(url: str, *command: str) -> bool:
         except redis.exceptions.NoPermissionError:
             return True
         except redis.exceptions.ResponseError as error:
-            return "can't run this command" in str(error)
+            return "can't run this command" in str(error) or "has no permissions" in str(error)  # Redis, Valkey
     return False
 
 

@@ -74,6 +74,9 @@ def send(address: object) -> Callable[[], None]:
 def server(fresh_redis_server: RedisServer) -> RedisServer:
     if fresh_redis_server.version.startswith(("5.", "6.")):
         pytest.skip("older servers have other words")
+    with redis.Redis(port=fresh_redis_server.port, protocol=2) as told:
+        if "valkey_version" in told.info("server"):
+            pytest.skip("Valkey has other words")
     return fresh_redis_server
 
 
