@@ -164,7 +164,8 @@ class Cluster:
     def run(self, node: RedisServer, *command: object) -> object:
         """Sends one command to one node, and returns the reply as it comes."""
         if node not in self._clients:
-            self._clients[node] = self.client(node)
+            # Nodes write their configuration with fsync, which takes seconds on a busy disk.
+            self._clients[node] = self.client(node, socket_timeout=10)
             self._clients[node].response_callbacks.clear()
         return self._clients[node].execute_command(*command)
 
