@@ -239,9 +239,20 @@ class Cluster:
             moving = keys or self.run(source, "CLUSTER", "GETKEYSINSLOT", slot, MIGRATED_AT_ONCE)
             if moving:
                 assert isinstance(moving, (list, tuple))
-                self.run(source, "MIGRATE", to.host, to.port, "", 0, 5000, "KEYS", *moving)
+                command = ["MIGRATE", to.host, to.port, "", 0, 5000, "KEYS", *moving]
+                eventually(lambda command=command: self._migrated(source, *command), timeout=20)
             if keys or not moving:
                 return
+
+    def _migrated(self, source: RedisServer, *command: object) -> bool:
+        """Whether keys have moved: not while the cluster is down, as where a node was not heard of for a moment."""
+        try:
+            self.run(source, *command)
+        except redis.ResponseError as error:
+            if not isinstance(error, redis.exceptions.ClusterDownError) and "CLUSTERDOWN" not in str(error):
+                raise
+            return False
+        return True
 
     def end_move(self, slot: int) -> None:
         """Moves the keys that are left, and makes the other node the slot's."""
