@@ -65,7 +65,7 @@ def test_every_page_is_in_one_of_the_four_sections_and_has_some_text(site, pages
     ("words", "page"),
     [
         ("WRONGTYPE", "Troubleshoot"),
-        ("rotate keys", "Encrypt messages and rotate keys"),
+        ("rotate keys", "Encrypt messages and rotate the keys"),
         ("max_message_bytes", "Options"),
         ("systemd", "systemd"),
         ("ConsumeLater", "Write consumers"),
