@@ -33,8 +33,8 @@ def pytest_report_header() -> str:
 
 @pytest.hookimpl(optionalhook=True)  # -p no:xdist
 def pytest_xdist_auto_num_workers() -> int:
-    """Three for each processor: most of what the tests do is to wait for processes, outages and expiry."""
-    return 3 * (os.cpu_count() or 1)
+    """Two for each processor: tests wait much, but with more of them the nodes of clusters miss each other."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
