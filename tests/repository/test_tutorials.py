@@ -149,15 +149,20 @@ def test_a_chat(tmp_path):
 
 
 SLEEP = 'time.sleep(message["seconds"] / 2)'
-# Half a job. One of ten seconds or more takes until the test lets it end; others take half of their time.
+# Half a job, which takes until as many jobs as the file says are as far. One of ten seconds or more takes until the
+# test lets it end, besides.
 STAND_IN = """\
 import os
+import threading
 import time
+
+BARRIERS = {width: threading.Barrier(width) for width in (1, 2, 4, 80)}
 
 
 def work(seconds):
-    if seconds < 10:
-        time.sleep(seconds / 4)
+    with open("at_once") as file:
+        width = int(file.read())
+    BARRIERS[width].wait()
     while seconds >= 10 and not os.path.exists("end"):
         time.sleep(0.01)
 """
@@ -165,11 +170,27 @@ def work(seconds):
 
 def test_background_work(tmp_path):
     (tmp_path / "stand_in.py").write_text(STAND_IN)
-    end = tmp_path / "reader" / "videos" / "end"
+    project = tmp_path / "reader" / "videos"
     replacements = {SLEEP: '__import__("stand_in").work(message["seconds"])'}
     with Lesson(TUTORIALS / "background_work.rst", tmp_path, {"PYTHONPATH": str(tmp_path)}, replacements) as lesson:
+
+        def work_at_once(jobs: int) -> None:
+            (project / "at_once").write_text(str(jobs))
+
+        lesson.follow_to("Send two jobs from the first terminal")
+        work_at_once(1)
+        lesson.follow_to("Stop the worker with Ctrl-C, and start it with four")
+        work_at_once(4)
+        lesson.follow_to("All four were worked on at the same time")
+        work_at_once(2)
+        lesson.follow_to("A delayed message waits in Redis")
+        work_at_once(1)
+        lesson.follow_to("Jobs that wait for other machines need no thread each")
+        work_at_once(80)
+        lesson.follow_to("Start a worker with two threads")
+        work_at_once(2)
         lesson.follow_to("It takes no new job, and waits for the two")
-        end.touch()
+        (project / "end").touch()
         lesson.follow_to("send three long jobs")
-        end.unlink()
+        (project / "end").unlink()
         lesson.follow_to_the_end()

@@ -249,7 +249,7 @@ class TestFailures:
         for channel in channels:
             assert layer.receive([channel], block=True) == (channel, RECONNECT)
         assert time.monotonic() - promoted < 2
-        assert all_listening(fresh_cluster, prefix) == names
+        eventually(lambda: all_listening(fresh_cluster, prefix) == names)
         for number, channel in enumerate(channels):
             other.send(channel, {"n": number})
             assert layer.receive([channel], block=True) == (channel, {"n": number})
@@ -309,7 +309,8 @@ class TestFailures:
             for channel in channels:
                 assert layer.receive([channel], block=True) == (channel, DISCONNECT)
                 assert layer.receive([channel], block=True) == (channel, RECONNECT)
-            assert all_listening(fresh_cluster, prefix) == set(channels)
+            # The node that is asked may hear later than the layer who has taken over.
+            eventually(lambda: all_listening(fresh_cluster, prefix) == set(channels))
         finally:
             fresh_cluster.resume(hung)
         for channel in channels:
