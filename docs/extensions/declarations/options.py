@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 
+from sphinx.util.typing import stringify_annotation
+
 import asgi_redis
 from asgi_redis import aio
 from asgi_redis.layers.declaration import Option, declarations
@@ -69,8 +71,8 @@ def takers_of(name: str, option: Option) -> list[str]:
 
 
 def shown_type(kind: object) -> str:
-    """Return a type without the modules of its names."""
-    return kind.__name__ if type(kind) is type else re.sub(r"\b(?:\w+\.)+", "", repr(kind))
+    """Return a type as today's Python writes it, without the modules of its names."""
+    return re.sub(r"\b(?:\w+\.)+", "", stringify_annotation(kind))
 
 
 def shown_default(value: object) -> str:
