@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ import pytest
 
 from asgi_redis import RedisChannelLayer
 from asgi_redis.embedded import RedisServer
+from tests.support.browser import run_chromium
 from tests.support.waiting import eventually
 from tests.support.workers.processes import ROOT, WorkerProcess
 
@@ -25,21 +25,9 @@ CHAT = ROOT / "examples" / "chat"
 @pytest.fixture(scope="module")
 def driver() -> Iterator[Any]:
     """Selenium's driver of a chromium; the tests are skipped where one of the parts is missing."""
-    for package in ("selenium", "daphne", "channels", "gevent"):
+    for package in ("daphne", "channels", "gevent"):
         pytest.importorskip(package, reason=f"no {package}: pip install -r tests/browser/requirements.txt")
-    from selenium import webdriver
-
-    chromedriver = shutil.which("chromedriver")
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if not browser or not chromedriver:
-        pytest.skip("no chromium with chromedriver on the PATH: apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    options.add_argument("--headless=new")
-    options.add_argument("--disable-dev-shm-usage")  # a container's /dev/shm is small
-    if os.getuid() == 0:
-        options.add_argument("--no-sandbox")  # chromium's own condition for running as root
-    with webdriver.Chrome(options, webdriver.ChromeService(chromedriver)) as running:
+    with run_chromium() as running:
         yield running
 
 

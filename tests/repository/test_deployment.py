@@ -13,13 +13,11 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from asgi_redis.embedded import RedisServer
 from tests.support.deployment import CLASSIC, FILES, Project, flags_of, longest_stop, options_of
 from tests.support.waiting import eventually
 from tests.unit.workers.operations.test_systemd import Supervisor as Systemd
@@ -29,13 +27,6 @@ pytestmark = [
     pytest.mark.native("processes and signals of the system"),
     pytest.mark.timeout(120),  # several processes, with Django
 ]
-
-
-@pytest.fixture
-def project(tmp_path: Path, redis_server: RedisServer, prefix: str) -> Iterator[Project]:
-    project = Project(tmp_path / "talk", redis_server.url, prefix)
-    yield project
-    project.layer.close()
 
 
 class TestSystemd:

@@ -9,13 +9,11 @@ import shlex
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from asgi_redis.embedded import RedisServer
 from asgi_redis.integrations.django import make_channel_layer
 from tests.support.deployment import FILES, ROOT, Project, longest_stop, options_of
 from tests.support.documents.pages import Page
@@ -29,13 +27,6 @@ pytestmark = [
     pytest.mark.native("processes and signals of the system"),
     pytest.mark.timeout(300),  # several processes, with Django
 ]
-
-
-@pytest.fixture
-def project(tmp_path: Path, redis_server: RedisServer, prefix: str) -> Iterator[Project]:
-    project = Project(tmp_path / "talk", redis_server.url, prefix)
-    yield project
-    project.layer.close()
 
 
 def graceful_stop(command: list[str]) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.browser import run_chromium
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,18 +29,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def driver() -> Iterator[Any]:
-    """Selenium's driver of a chromium with the window of a phone; without one the tests are skipped."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium: tox -e docs")
-    chromedriver = shutil.which("chromedriver")
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if not browser or not chromedriver:
-        pytest.skip("no chromium with chromedriver on the PATH: apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    options.add_argument("--headless=new")
-    options.add_argument("--disable-dev-shm-usage")  # a container's /dev/shm is small
-    options.add_experimental_option("mobileEmulation", {"deviceMetrics": {"width": 390, "height": 844}})
-    if os.getuid() == 0:
-        options.add_argument("--no-sandbox")  # chromium's own condition for running as root
-    with webdriver.Chrome(options, webdriver.ChromeService(chromedriver)) as running:
+    """Selenium's driver of a chromium with the window of a phone."""
+    with run_chromium(width=390) as running:
         yield running

@@ -6,9 +6,13 @@ import argparse
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from asgi_redis import RedisChannelLayer
+from asgi_redis.embedded import RedisServer
 from asgi_redis.process import health
 from tests.support.waiting import eventually
 from tests.support.workers.processes import WorkerProcess
@@ -46,6 +50,14 @@ class Project:
         """Returns when a consumer runs that takes a second."""
         self.layer.send("bot", {"room": "lobby", "player": "anna"})
         eventually(lambda: self.layer.channel_statistics("bot")["messages_pending"] == 0)
+
+
+@pytest.fixture
+def project(tmp_path: Path, redis_server: RedisServer, prefix: str) -> Iterator[Project]:
+    """The project, with the test's own keys on the shared server."""
+    project = Project(tmp_path / "talk", redis_server.url, prefix)
+    yield project
+    project.layer.close()
 
 
 def options_of(command: list[str]) -> WorkerOptions:

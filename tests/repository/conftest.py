@@ -1,0 +1,5 @@
+"""Fixtures of the tests of the repository."""
+
+from tests.support.deployment import project
+
+__all__ = ["project"]
