@@ -21,6 +21,7 @@ from tests.support.queues import QueueOperations
 from tests.support.waiting import eventually
 
 Broken = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
+pytestmark = of_redis_in_the_suite
 FAST = {"socket_connect_timeout": 0.6, "socket_timeout": 0.5}
 
 
@@ -51,13 +52,11 @@ def fails_over(cluster, layer, key, end):
     return traffic
 
 
-@of_redis_in_the_suite
 def test_sends_go_on_by_themselves_when_a_master_is_killed(fresh_cluster, cluster_layer, prefix):
     traffic = fails_over(fresh_cluster, cluster_layer(fresh_cluster), f"{{{prefix}:0}}", fresh_cluster.kill)
     assert traffic.longest_pause() < 6
 
 
-@of_redis_in_the_suite
 def test_sends_go_on_by_themselves_when_a_master_hangs(fresh_cluster, cluster_layer, prefix):
     layer = cluster_layer(fresh_cluster, connection_kwargs=FAST)
     master = fresh_cluster.master_of(f"{{{prefix}:0}}")
@@ -125,7 +124,6 @@ def sends_once_there_is(cluster, refusal, layer, end):
 
 
 class TestSlotsThatNobodyServes:
-    @of_redis_in_the_suite
     def test_a_call_waits_for_a_cluster_that_lacks_any_slot(self, fresh_single_node_cluster, cluster_layer):
         cluster, (node,) = fresh_single_node_cluster, fresh_single_node_cluster.nodes
         layer = cluster_layer(cluster)

@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError, RedisError
 
 from asgi_redis import RedisPubSubChannelLayer
 from asgi_redis.aio import RedisPubSubChannelLayer as AsyncPubSubLayer
-from tests.support.clusters import needs_redis_cli, slot_of
+from tests.support.clusters import needs_redis_cli, of_redis_in_the_suite, slot_of
 from tests.support.pubsub.loops import run
 from tests.support.pubsub.nodes import all_listening, kill_listeners, listeners, listening, other_master
 from tests.support.pubsub.subscribers import DISCONNECT, NOTICES, RECONNECT, outages
@@ -231,6 +231,7 @@ class TestMoves:
             assert layer.receive([channel], block=True) == (channel, {"n": number % 10})
 
 
+@of_redis_in_the_suite
 class TestFailures:
     def test_kill_9_of_a_node(self, fresh_cluster, pubsub_layer, prefix, caplog):
         """When the replica has taken over, all is there again, and each channel had its two notices."""
@@ -359,6 +360,7 @@ class TestFailures:
         assert time.monotonic() - started < 3
 
 
+@of_redis_in_the_suite
 class TestCoroutines:
     """The asynchronous layer."""
 

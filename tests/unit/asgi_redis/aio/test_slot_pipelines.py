@@ -15,7 +15,7 @@ from asgi_redis.connection import is_cluster_down, parse_start_nodes
 from asgi_redis.connection.cluster import Cluster
 from asgi_redis.connection.cluster_shard import ClusterSlot
 from asgi_redis.wire.pubsub import SHARDED
-from tests.support.clusters import slot_of
+from tests.support.clusters import of_redis_in_the_suite, slot_of
 from tests.support.waiting import eventually
 
 pytestmark = [
@@ -67,6 +67,7 @@ def test_slots_without_requests_cost_nothing(slots, shared_masters):
     assert len(threads("pipeline to")) == 3
 
 
+@of_redis_in_the_suite
 def test_many_slots_that_no_node_serves_need_few_threads_and_little_time(slots, fresh_single_node_cluster):
     several = slots(fresh_single_node_cluster)
     assert several.publish("first").result(10) == 0

@@ -40,6 +40,7 @@ class TestPlain(Settings, ConformanceTestCase):
     """One Redis."""
 
 
+@pytest.mark.soak
 class TestUnixSocket(Settings, ConformanceTestCase):
     """One Redis, over its Unix socket."""
 
@@ -48,6 +49,7 @@ class TestUnixSocket(Settings, ConformanceTestCase):
         return [request.getfixturevalue("redis_server").unix_url]
 
 
+@pytest.mark.soak
 class TestSharded(Settings, ConformanceTestCase):
     """Three servers."""
 
@@ -56,16 +58,18 @@ class TestSharded(Settings, ConformanceTestCase):
         return [server.url for server in request.getfixturevalue("three_redis_servers")]
 
 
+@pytest.mark.soak
 class TestEncrypted(Settings, ConformanceTestCase):
     """With a key, and an old one that still decrypts."""
 
     options = {"symmetric_encryption_keys": ["new", "old"]}
 
 
-class TestShardedAndEncrypted(TestSharded):
+class TestShardedAndEncrypted(Settings, ConformanceTestCase):
     """Both at once."""
 
     options = {"symmetric_encryption_keys": ["key"]}
+    hosts = staticmethod(TestSharded.hosts)
 
 
 class TestJSON(Settings, ConformanceTestCase):
@@ -78,6 +82,7 @@ class TestJSON(Settings, ConformanceTestCase):
         """See the reason given."""
 
 
+@pytest.mark.soak
 class TestTLS(Settings, ConformanceTestCase):
     """Over TLS with a self-signed certificate."""
 
@@ -87,6 +92,7 @@ class TestTLS(Settings, ConformanceTestCase):
         return [{"address": server.url, "ssl_ca_certs": server.ca_file}]
 
 
+@pytest.mark.soak
 class TestSentinel(Settings, ConformanceTestCase):
     """A master found through a Sentinel."""
 

@@ -45,6 +45,7 @@ class TestRedis(ChannelLayerConformance):
         )
 
 
+@pytest.mark.soak
 class TestRedisEncrypted(TestRedis):
     options = {"symmetric_encryption_keys": ["new", "old"]}
 

@@ -20,7 +20,7 @@ from asgi_redis.exceptions import ConfigurationError, UnsupportedRedis
 from asgi_redis.wire import GroupParts, GroupSendOperations, Operation
 from asgi_redis.wire.operation import command
 from asgi_redis.wire.shards import claim_shards, keys_of_shards, shard_tag
-from tests.support.clusters import slot_of
+from tests.support.clusters import of_redis_in_the_suite, slot_of
 from tests.support.waiting import eventually
 
 NUMBER = 2
@@ -266,6 +266,7 @@ def test_a_process_with_a_wrong_number_claims_no_shard(single_node_cluster, pref
         }
 
 
+@of_redis_in_the_suite
 def test_a_receive_that_does_not_wait_does_not_wait_for_a_shard_that_is_away(fresh_single_node_cluster):
     cluster, (node,) = fresh_single_node_cluster, fresh_single_node_cluster.nodes
     with RedisClusterChannelLayer(hosts=cluster.hosts, shards=4) as layer:
@@ -313,6 +314,7 @@ def test_a_remap_that_returns_no_address_is_an_error(shard_of, single_node_clust
         shard_of(single_node_cluster.hosts, address_remap=lambda address: None).execute(incr(key))
 
 
+@of_redis_in_the_suite
 def test_a_receive_waits_for_a_shard_no_longer_than_for_a_message_and_sends_wait_all_the_same(
     fresh_single_node_cluster,
 ):

@@ -30,23 +30,26 @@ class Settings:
             self.channel_layer.flush()
 
 
+@pytest.mark.soak
 class TestOneShard(Settings, ConformanceTestCase):
     """One node, one shard."""
 
 
 class TestThreeMasters(Settings, ConformanceTestCase):
-    """Several shards on each of three nodes."""
+    """Several shards on each of three nodes, with a key, and an old one that still decrypts."""
 
     cluster = "shared_masters"
-    options = {"shards": 8}
+    options = {"shards": 8, "symmetric_encryption_keys": ["new", "old"]}
 
 
+@pytest.mark.soak
 class TestEncrypted(Settings, ConformanceTestCase):
     """Several shards on one node, with a key, and an old one that still decrypts."""
 
     options = {"shards": 4, "symmetric_encryption_keys": ["new", "old"]}
 
 
+@pytest.mark.soak
 class TestOneShardByOurSuite(ChannelLayerConformance):
     """One node, one shard: all is in one place."""
 

@@ -27,6 +27,7 @@ class TestConformance(ConformanceTestCase):
         self.channel_layer = layer_for(expiry=1, group_expiry=0.5, capacity=self.capacity_limit, **self.options)
 
 
+@pytest.mark.soak
 class TestConformanceEncrypted(TestConformance):
     """With a key, and an old key that still decrypts."""
 

@@ -50,6 +50,7 @@ class TestConformance(ConformanceTestCase):
         self.channel_layer.flush()
 
 
+@pytest.mark.soak
 class TestConformanceOverMemory(TestConformance):
     """In-memory instead of IPC."""
 

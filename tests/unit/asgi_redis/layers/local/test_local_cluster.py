@@ -11,6 +11,7 @@ import pytest
 from asgi_redis import InMemoryChannelLayer, RedisClusterChannelLayer, RedisLocalChannelLayer
 from asgi_redis.conformance import ChannelLayerConformance
 from asgi_redis.exceptions import ConfigurationError
+from tests.support.clusters import of_redis_in_the_suite
 from tests.support.conformance import load_conformance_test_case
 from tests.support.waiting import eventually
 
@@ -61,6 +62,7 @@ class TestConformance(ConformanceTestCase):
         self.channel_layer.flush()
 
 
+@pytest.mark.soak
 class TestOurConformance(ChannelLayerConformance):
     """This project's own suite, over one shard."""
 
@@ -121,6 +123,7 @@ def test_statistics_and_flush_are_those_of_both(layer):
     assert layer.group_channels("chat") == []
 
 
+@of_redis_in_the_suite
 def test_a_reader_goes_on_with_normal_channels_while_the_cluster_is_down(local_layer_for, fresh_single_node_cluster):
     cluster = fresh_single_node_cluster
     layer = local_layer_for(cluster)

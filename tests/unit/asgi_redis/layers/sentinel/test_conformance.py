@@ -34,14 +34,17 @@ class Settings:
             self.channel_layer.flush()
 
 
+@pytest.mark.soak
 class TestServicesGiven(Settings, ConformanceTestCase):
     options = {"services": ["one", "two"]}
 
 
+@pytest.mark.soak
 class TestServicesDiscovered(Settings, ConformanceTestCase):
     """Every service that the Sentinels watch."""
 
 
+@pytest.mark.soak
 class TestCached(Settings, ConformanceTestCase):
     options = {"services": ["one"], "sentinel_refresh_interval": 10}
 
