@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -100,8 +99,3 @@ class ClusterTraffic:
             for message, count in counts.items()
             if count > 1
         }
-
-    def longest_pause(self, times: Sequence[float] | None = None) -> float:
-        """Returns the longest time without an acknowledged message."""
-        moments = sorted(self.acknowledged.values() if times is None else times)
-        return max((after - before for before, after in zip(moments, moments[1:])), default=0.0)

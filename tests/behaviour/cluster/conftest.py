@@ -25,7 +25,9 @@ def cluster_layer(prefix: str) -> Iterator[Callable[..., RedisClusterChannelLaye
 
         def make(cluster: Cluster, **settings: object) -> RedisClusterChannelLayer:
             given = {"hosts": cluster.hosts, "prefix": prefix, "shards": 1, "capacity": 100_000, **settings}
-            return stack.enter_context(RedisClusterChannelLayer(**given))  # type: ignore[arg-type]
+            layer = stack.enter_context(RedisClusterChannelLayer(**given))  # type: ignore[arg-type]
+            layer.block_timeout = 20  # what is to come may take long on a busy machine
+            return layer
 
         yield make
 

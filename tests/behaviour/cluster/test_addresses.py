@@ -11,7 +11,7 @@ from tests.support.clusters import run_cluster, slot_of
 from tests.support.waiting import eventually
 
 UNREACHABLE = "192.0.2.1"  # RFC 5737: for documentation
-FAST = {"socket_connect_timeout": 0.5}
+FAST = {"socket_connect_timeout": 1}
 
 
 def announce(cluster, node, host, port):
@@ -66,7 +66,7 @@ class TestTranslatedAddresses:
         since = time.monotonic()
         with pytest.raises((redis.exceptions.ConnectionError, redis.exceptions.TimeoutError), match=UNREACHABLE):
             layer.send("work", {"n": 1})
-        assert time.monotonic() - since < 3
+        assert time.monotonic() - since < 4  # the default is 5
 
     def test_a_node_that_does_not_know_its_address_is_where_it_was_asked(self, cluster_binary, cluster_layer):
         """As a node does that has never met another."""

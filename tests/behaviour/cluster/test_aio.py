@@ -195,11 +195,11 @@ def test_a_join_waits_for_the_end_of_a_move_and_sends_and_other_shards_do_not(ap
         channel = await prepare()
         joining = asyncio.ensure_future(layer.group_add(group, channel))
         for n in range(20):
-            await asyncio.wait_for(layer.group_add(other_group, channel), 1)
-            await asyncio.wait_for(layer.send(f"{n}!on.both.shards", HELLO), 1)
+            await asyncio.wait_for(layer.group_add(other_group, channel), 10)
+            await asyncio.wait_for(layer.send(f"{n}!on.both.shards", HELLO), 10)
         assert not joining.done()
         await in_thread(move.end)
-        await asyncio.wait_for(joining, 10)
+        await asyncio.wait_for(joining, 20)
         for one in (group, other_group):
             assert await in_thread(layer.layer.group_channels, one) == [channel]
 
@@ -222,7 +222,7 @@ def test_a_member_that_was_discarded_in_the_middle_of_a_move_does_not_come_back(
             adding.append(asyncio.wrap_future(memberships._ask(memberships._renewal([(group, channel)]))))
         await asyncio.ensure_future(layer.group_discard(group, channel))
         await in_thread(move.end)
-        await asyncio.wait_for(asyncio.gather(*adding), 10)
+        await asyncio.wait_for(asyncio.gather(*adding), 20)
         assert await in_thread(layer.layer.group_channels, group) == []
         await layer.group_add(group, channel)
         assert await in_thread(layer.layer.group_channels, group) == [channel]
@@ -231,24 +231,23 @@ def test_a_member_that_was_discarded_in_the_middle_of_a_move_does_not_come_back(
 
 
 def test_members_stay_members_wherever_their_group_goes(masters, aio_layer, move):
-    layer = aio_layer(masters, **SOON)
+    layer = aio_layer(masters, group_lease=1.0)
 
     async def run():
         channel = await layer.new_channel()
         await layer.group_add("chat", channel)
-        until_then = time.monotonic() + 3 * SOON["group_lease"]
+        until_then = time.monotonic() + 3.0
         received = 0
-        while time.monotonic() < until_then:
+        while time.monotonic() < until_then or received < 3:
             receiving = asyncio.ensure_future(layer.receive(channel))
             await until(lambda: waits(layer, channel))
             await in_thread(move.back_and_forth, 1)
             assert await layer.group_send("chat", HELLO) == 0
-            assert await asyncio.wait_for(receiving, 5) == HELLO
+            assert await asyncio.wait_for(receiving, 20) == HELLO
             received += 1
         assert await in_thread(layer.layer.group_channels, "chat") == [channel]
-        return received
 
-    assert asyncio.run(run()) >= 3
+    asyncio.run(run())
 
 
 @of_redis_in_the_suite

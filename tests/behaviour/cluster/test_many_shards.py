@@ -14,6 +14,7 @@ from tests.support.clusters import run_cluster, slot_of
 from tests.support.waiting import eventually
 
 SHARDS = 30
+ONE_AFTER_THE_OTHER_SECONDS = 8  # or more, for the ten shards of a node, of which each is given a second
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_a_reader_waits_once_for_a_node_that_hangs(is_connected, nodes, layer, p
     while not received:
         received = reader.receive_batch(["work", channel], 1, 1)
     assert received == [(channel + "me", {"n": 1})]
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < ONE_AFTER_THE_OTHER_SECONDS
     nodes.resume(hanging)
 
 
@@ -64,7 +65,7 @@ def test_a_reader_that_begins_to_wait_connects_once_to_a_node_that_hangs(nodes, 
     nodes.pause(hanging)
     started = time.monotonic()
     assert reader.receive_batch(["work"], 5, 1) == []
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < ONE_AFTER_THE_OTHER_SECONDS
     nodes.resume(hanging)
 
 
@@ -77,7 +78,7 @@ def test_so_does_a_reader_that_has_asked_none_of_them_before(nodes, cluster_laye
     started = time.monotonic()
     received = reader.receive_batch(["work", channel], 2, 1)  # it asks all of them for the second
     assert received == [(channel + "me", {"n": 1})]
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < ONE_AFTER_THE_OTHER_SECONDS
     nodes.resume(hanging)
     reader.close()
 
@@ -89,12 +90,13 @@ def test_a_node_that_hangs_gets_few_connections(nodes, layer, prefix):
     eventually(lambda: reader.receive_batch(["work"], 1, 0.1))
     hanging = nodes.master_of(slot_of(f"{{{prefix}:0}}"))
     nodes.pause(hanging)
-    until = time.monotonic() + 7
-    while time.monotonic() < until:
+    paused = time.monotonic()
+    while time.monotonic() < paused + 7:
         reader.receive_batch(["work"], 1, 1)
     attempts = sum(thread.name.startswith("connecting to ") for thread in threading.enumerate())
     assert len(reader.absent) >= 4
-    assert attempts <= len(reader.absent) + 8  # one for each at first, then one a second
+    # One for each at first, then one a second.
+    assert attempts <= len(reader.absent) + 1 + time.monotonic() - paused
     nodes.resume(hanging)
 
 
@@ -107,7 +109,7 @@ def test_a_call_waits_once_for_a_node_that_is_dead(nodes, cluster_layer):
     started = time.monotonic()
     with pytest.raises(ConnectionError):
         layer.global_statistics()
-    assert 0.5 < time.monotonic() - started < 4
+    assert 0.5 < time.monotonic() - started < ONE_AFTER_THE_OTHER_SECONDS
 
 
 def test_all_shards_of_a_node_share_its_connections(nodes, layer):

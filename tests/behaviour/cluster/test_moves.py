@@ -102,7 +102,7 @@ def test_all_calls_are_carried_out_once_in_the_middle_of_a_move(masters, cluster
     before = masters.refusals(move.source, "TRYAGAIN") + masters.refusals(move.to, "TRYAGAIN")
     called = Called(layer, CALLS)
     expected = AT_EITHER_END if part == STATES["all"] else {}
-    eventually(lambda: expected.keys() <= called.results.keys(), timeout=3)
+    eventually(lambda: expected.keys() <= called.results.keys())
     # Those that cannot be carried out yet are refused a few times.
     eventually(
         lambda: masters.refusals(move.source, "TRYAGAIN") + masters.refusals(move.to, "TRYAGAIN") > before + 10
@@ -162,7 +162,7 @@ class Waiting(threading.Thread):
         self.received = self._layer.receive(self._channels, block=True)
 
     def result(self):
-        self.join(10)
+        self.join(30)
         return self.received
 
 
@@ -175,7 +175,7 @@ def test_a_blocking_receive_goes_with_its_slot(masters, cluster_layer, move, cha
     cluster_layer(masters).send("work", {"n": 1})
     since = time.monotonic()
     assert waiting.result() == ("work", {"n": 1})
-    assert time.monotonic() - since < 2.5  # servers look once a second whose slots have left
+    assert time.monotonic() - since < layer.block_timeout / 2  # servers look once a second whose slots have left
 
 
 def test_a_message_sent_in_the_middle_of_a_move_ends_a_wait_that_began_before(masters, cluster_layer, move):
@@ -202,7 +202,7 @@ def test_a_wait_that_ends_without_a_message_takes_its_time(masters, cluster_laye
     eventually(lambda: masters.refusals(move.source, "ASK") > before)
     move.end()
     waiting.join()
-    assert 1.4 < time.monotonic() - since < 3
+    assert 1.4 < time.monotonic() - since < 10
 
 
 def test_other_shards_are_served_while_one_moves(masters, cluster_layer, move):

@@ -26,9 +26,17 @@ def pubsub_layer(prefix):
 
         def make(cluster, **settings):
             settings = {"hosts": cluster.urls, "cluster": True, "prefix": prefix, "capacity": 100_000, **settings}
-            return stack.enter_context(RedisPubSubChannelLayer(**settings))
+            layer = stack.enter_context(RedisPubSubChannelLayer(**settings))
+            layer.block_timeout = 20  # what is to come may take long on a busy machine
+            return layer
 
         yield make
+
+
+@pytest.fixture
+def rare_checks(monkeypatch):
+    """What nodes say has to do: no look at them comes in time."""
+    monkeypatch.setattr("asgi_redis.engine.pubsub.listener._CHECK_SECONDS", 60)
 
 
 @pytest.fixture
@@ -86,7 +94,7 @@ def move(cluster, name, to, is_atomic=False):
 
 class TestMoves:
     @pytest.mark.parametrize("is_atomic", [False, True], ids=["by keys", "atomic"])
-    def test_a_channel_and_a_group_go_with_their_slots(self, masters, pubsub_layer, prefix, is_atomic):
+    def test_a_channel_and_a_group_go_with_their_slots(self, masters, pubsub_layer, prefix, rare_checks, is_atomic):
         layer, other = pubsub_layer(masters, **NOTICES), pubsub_layer(masters)
         channel = layer.new_channel()
         layer.group_add("chat", channel)
@@ -94,7 +102,7 @@ class TestMoves:
         for number in range(3):
             for name in names:
                 move(masters, name, other_master(masters, name), is_atomic)
-            eventually(lambda: all_listening(masters, prefix) == names, timeout=2)
+            eventually(lambda: all_listening(masters, prefix) == names)
             other.send(channel, {"n": number})
             assert layer.receive([channel], block=True) == (channel, {"n": number})
             other.send_group("chat", {"n": number})
@@ -170,12 +178,12 @@ class TestMoves:
             layer.send(name, {"name": name})
             assert layer.receive([name], block=True) == (name, {"name": name})
 
-    def test_a_process_that_only_sends_finds_the_slot(self, masters, pubsub_layer, prefix):
+    def test_a_process_that_only_sends_finds_the_slot(self, masters, pubsub_layer, prefix, rare_checks):
         layer, other = pubsub_layer(masters), pubsub_layer(masters)
         channel = layer.new_channel()
         other.send(channel, {"n": 0})
         move(masters, channel, other_master(masters, channel))
-        eventually(lambda: channel in all_listening(masters, prefix), timeout=2)
+        eventually(lambda: channel in all_listening(masters, prefix))
         other.send(channel, {"n": 1})
         eventually(lambda: len(layer.subscriptions.inboxes[channel].messages) == 2)
         assert numbers(layer, channel) == [0, 1]
@@ -198,7 +206,7 @@ class TestMoves:
         old = {channel: three_masters.master_of(channel) for channel in channels}
         for channel in channels:
             move(three_masters, channel, added)
-        eventually(lambda: listening(three_masters, prefix, added) == set(channels), timeout=2)
+        eventually(lambda: listening(three_masters, prefix, added) == set(channels))
         assert listeners(three_masters, added) == 1
         for channel in channels:
             layer.send(channel, {"n": 1})
@@ -213,14 +221,14 @@ class TestMoves:
 
     @needs_redis_cli
     @pytest.mark.soak
-    def test_all_slots_of_a_node_are_moved_away(self, three_masters, pubsub_layer, prefix):
+    def test_all_slots_of_a_node_are_moved_away(self, three_masters, pubsub_layer, prefix, rare_checks):
         layer, other = pubsub_layer(three_masters), pubsub_layer(three_masters)
         channels = [layer.new_channel() for _ in range(60)]
         for number, channel in enumerate(channels):
             layer.group_add(f"chat.{number % 10}", channel)
         names = names_of(layer, prefix, channels)
         three_masters.rebalance({three_masters.nodes[0]: 0})
-        eventually(lambda: all_listening(three_masters, prefix) == names, timeout=2)
+        eventually(lambda: all_listening(three_masters, prefix) == names)
         assert listening(three_masters, prefix, three_masters.nodes[0]) == set()
         for number, channel in enumerate(channels):
             other.send(channel, {"n": number})
@@ -249,7 +257,7 @@ class TestFailures:
         promoted = time.monotonic()
         for channel in channels:
             assert layer.receive([channel], block=True) == (channel, RECONNECT)
-        assert time.monotonic() - promoted < 2
+        assert time.monotonic() - promoted < 10
         eventually(lambda: all_listening(fresh_cluster, prefix) == names)
         for number, channel in enumerate(channels):
             other.send(channel, {"n": number})
@@ -342,7 +350,7 @@ class TestFailures:
         started = time.monotonic()
         with pytest.raises(RedisError):
             layer.receive([channel])
-        assert 0.4 < time.monotonic() - started < 3
+        assert 0.4 < time.monotonic() - started < 4  # the default is 5
         fresh_single_node_cluster.run(node, "CLUSTER", "ADDSLOTS", slot)
         assert eventually(lambda: layer.receive([channel]) == (None, None))
         layer.send(channel, {"n": 1})
@@ -436,7 +444,8 @@ class TestCoroutines:
             sends = [layer.send(channel, {"n": 1}) for channel in channels]
             outcomes = await asyncio.gather(*sends, return_exceptions=True)
             # A connection may have died with a request on it; all others have waited for the replica.
-            assert sum(isinstance(one, ConnectionError) for one in outcomes) <= 5
+            errors = [one for one in outcomes if one is not None]
+            assert len(errors) <= 5, errors
             messages = [await layer.receive(channels[0])]
             while messages[-1] != RECONNECT:
                 messages.append(await layer.receive(channels[0]))

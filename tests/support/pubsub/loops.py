@@ -9,7 +9,7 @@ HELLO = {"type": "hello", "bytes": b"\xff"}
 
 def run(coroutine):
     """Runs it in a new loop."""
-    return asyncio.run(asyncio.wait_for(coroutine, 20))
+    return asyncio.run(asyncio.wait_for(coroutine, 50))
 
 
 async def until(predicate):
