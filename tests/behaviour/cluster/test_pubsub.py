@@ -41,7 +41,7 @@ def rare_checks(monkeypatch):
 
 @pytest.fixture
 def quick_checks(monkeypatch):
-    monkeypatch.setattr("asgi_redis.engine.pubsub.listener._CHECK_SECONDS", 0.2)
+    monkeypatch.setattr("asgi_redis.engine.pubsub.listener._CHECK_SECONDS", 0.5)
 
 
 def names_of(layer, prefix, channels):

@@ -187,7 +187,7 @@ class TestRedisHangs:
             took = time.monotonic() - started
         finally:
             resume(fresh_redis_server)
-        assert 0.4 < took < 2
+        assert 0.4 < took < 10
         layer.send("work", {"number": 2})
         assert drain(layer, "work") == [0, 1, 2]
 

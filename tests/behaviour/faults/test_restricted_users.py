@@ -59,7 +59,7 @@ def test_a_message_ends_a_wait(layer):
     layer.send("work", {"n": 1})
     thread.join()
     assert results == [("work", {"n": 1})]
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 10
 
 
 def test_a_wait_for_nothing_ends_in_time(layer):
@@ -74,7 +74,7 @@ def test_unblock_ends_a_wait_and_leaves_nothing_behind(layer, server, prefix):
     started = time.monotonic()
     eventually(lambda: layer.unblock() or not thread.is_alive())
     assert results == [[]]
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 10
     with redis.Redis(port=server.port, protocol=2) as client:
         assert all(client.pttl(key) > 0 for key in client.keys(f"{prefix}*"))
     layer.send("work", {"n": 1})
@@ -90,7 +90,7 @@ def test_of_two_shards_the_other_one_holds_up_no_message(layer_for, url, redis_s
     other.send("work", {"n": 1})
     thread.join()
     assert results == [[("work", {"n": 1})]]
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 10
 
 
 def test_a_reader_waits_without_a_line_in_the_log(layer, caplog):

@@ -107,7 +107,7 @@ def test_sigterm_in_a_client_pause_ends_it_at_the_end_of_the_pause_or_after_a_se
     with redis.Redis(port=server.port, protocol=2) as client:
         code, took = stopped_in_a_pause(start, layer, notes, lambda: client.client_pause(round(1000 * seconds)))
     assert code == 0
-    assert took < 3
+    assert took < 15  # and not the 30 seconds of the shutdown timeout
     done = notes.numbers("done")
     assert notes.numbers("started") == done
     assert sorted(done + left_in(layer)) == list(range(300))
@@ -120,7 +120,7 @@ def test_sigterm_while_redis_hangs_ends_it_by_the_shutdown_timeout(start, layer,
     finally:
         resume(server)
     assert code in (0, 3)
-    assert took < 4
+    assert took < 15
     done = notes.numbers("done")
     assert notes.numbers("started") == done
     kept = done + left_in(layer)

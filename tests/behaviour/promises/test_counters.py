@@ -13,6 +13,7 @@ import redis
 from asgi_redis import InMemoryChannelLayer, RedisClusterChannelLayer, RedisLocalChannelLayer
 from asgi_redis.aio import AsyncChannelLayer
 from asgi_redis.engine import counts
+from asgi_redis.process.time_limits import HANG_TIMEOUT_SECONDS
 from tests.support.servers import pause, resume
 from tests.support.waiting import eventually
 from workers import ConsumeLater, Worker, route
@@ -169,7 +170,7 @@ def test_they_wait_for_a_server_that_is_away(layer_for, fresh_redis_server):
     layer.flush_counts()
     layer.count("a", "messages_retried")
     layer.close()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     fresh_redis_server.start()
     assert numbers(layer, "messages_retried", "a") == [2, 2]
 
@@ -186,13 +187,14 @@ def test_a_server_that_hangs_holds_up_no_receive_from_another(layer_for, three_f
     layer.flush_counts()
     pause(first)
     try:
-        began = time.monotonic()
+        moments = [time.monotonic()]
         for _ in range(20):
             layer.count(hanging, "messages_retried")
             layer.receive([working])
-        assert time.monotonic() - began < 1
+            moments.append(time.monotonic())
+        assert max(after - before for before, after in zip(moments, moments[1:])) < HANG_TIMEOUT_SECONDS
         layer.flush_counts()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - moments[-1] < 10
     finally:
         resume(first)
     # It may have counted when it went on, so they are not written again.

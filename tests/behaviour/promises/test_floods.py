@@ -56,10 +56,10 @@ def seconds(call):
 def test_each_call_returns_in_its_time(layer_for, redis_server, three_redis_servers, flood, shards):
     layer = layer_for(*[redis_server, *three_redis_servers][:shards])
     with flood():
-        assert seconds(lambda: layer.receive(["work"])) < 2
-        assert seconds(lambda: layer.receive_batch(["work"], 10)) < 2
-        assert 0.3 <= seconds(lambda: layer.receive_batch(["work"], 1, 0.3)) < 3
-        assert 0.3 <= seconds(lambda: layer.receive_batch(["work"], 10, 0.3)) < 3
+        assert seconds(lambda: layer.receive(["work"])) < 10
+        assert seconds(lambda: layer.receive_batch(["work"], 10)) < 10
+        assert 0.3 <= seconds(lambda: layer.receive_batch(["work"], 1, 0.3)) < 10
+        assert 0.3 <= seconds(lambda: layer.receive_batch(["work"], 10, 0.3)) < 10
 
 
 def test_an_unblocking_ends_it_in_every_round(layer_for, redis_server, flood):
@@ -80,7 +80,7 @@ def test_an_unblocking_ends_it_in_every_round(layer_for, redis_server, flood):
 def test_the_message_behind_it_is_received(layer_for, redis_server, flood):
     layer = layer_for(redis_server, capacity=10**6)
     with flood():
-        assert seconds(lambda: layer.receive(["work"])) < 2
+        assert seconds(lambda: layer.receive(["work"])) < 10
     assert layer.undecodable_count
     layer.send("work", {"n": 1})
     assert layer.receive(["work"]) == ("work", {"n": 1})
@@ -124,8 +124,8 @@ def test_a_store_returns_in_its_time():
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        assert seconds(lambda: layer.receive(["work"])) < 5
-        assert seconds(lambda: layer.receive_batch(["work"], 1, 0.3)) < 5
+        assert seconds(lambda: layer.receive(["work"])) < 10
+        assert seconds(lambda: layer.receive_batch(["work"], 1, 0.3)) < 10
         timer = threading.Timer(0.2, layer.unblock)
         timer.start()
         assert seconds(lambda: layer.receive_batch(["work"], 1, 20)) < 10

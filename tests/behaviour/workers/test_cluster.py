@@ -121,7 +121,8 @@ class TestShards:
         worker = start(single_node_cluster, *(flags if pool == "thread" else []), pool=pool, shards=SHARDS + 1)
         assert worker.wait() == ExitCode.CONFIGURATION, worker.log
         said = f"The worker ends: shards is {SHARDS + 1}, but other processes that use shard"
-        assert worker.log.count(said) == 1, worker.log
+        # Of two processes the second may find it, too, before it is stopped for the first.
+        assert 1 <= worker.log.count(said) <= (2 if "--processes" in flags else 1), worker.log
         assert "Traceback" not in worker.log
 
     def test_so_does_one_that_has_waited_for_the_cluster(self, start: Start, layer_for: LayerFor) -> None:
