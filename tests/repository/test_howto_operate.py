@@ -18,7 +18,33 @@ from asgi_redis import RedisChannelLayer
 from asgi_redis.embedded import RedisServer
 from asgi_redis.integrations.django import make_channel_layer
 from tests.support.documents.pages import Page
+from tests.support.guides import SETTINGS_FILE, Guide, Project
 
+SETTINGS_OF_THE_ADMIN = """
+INSTALLED_APPS += ["django.contrib.admin", "django.contrib.messages"]
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+SILENCED_SYSTEM_CHECKS = ["admin.E402", "admin.E404", "admin.E409"]
+"""
+VISITS = """
+import os
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "mysite.settings"
+
+import django
+
+django.setup()
+
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+
+client = Client()
+answer = client.get("/channels/")
+found = [answer.status_code, answer["Location"]]
+for is_staff in (False, True):
+    client.force_login(User.objects.create_user(f"user{is_staff}", is_staff=is_staff))
+    found.append(client.get("/channels/").status_code)
+print([*found, Permission.objects.filter(content_type__app_label="workers").count()])
+"""
 ROOT = Path(__file__).parents[2]
 HOWTO = ROOT / "docs" / "howto"
 
@@ -124,3 +150,12 @@ class TestMonitor:
         with RedisChannelLayer(hosts=[fresh_redis_server.url]) as layer:
             layer.send("thumbnails", {"id": 1})
         assert run(self.page.file("look.py"), tmp_path, fresh_redis_server.url) == "1\n"
+
+    def test_the_page_in_a_project_is_for_the_staff(self, tmp_path: Path, redis_server: RedisServer) -> None:
+        project = Project(tmp_path, redis_server.url).add(Guide("send.rst", "Prepare the project"))
+        project.write(f"{SETTINGS_FILE} (add at the end)", SETTINGS_OF_THE_ADMIN)
+        project.add(Guide("monitor.rst"))
+        project.write("visits.py", VISITS)
+        shell = f"{shlex.quote(sys.executable)} manage.py"
+        project.run("sh", "-c", f"{shell} migrate && {shell} shell < permissions.py")
+        assert "[302, '/admin/login/?next=/channels/', 403, 200, 2]" in project.run("python", "visits.py")
