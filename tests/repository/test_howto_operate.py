@@ -109,6 +109,20 @@ class TestTrace:
         names = re.findall(r'^    "name": "(.+)"', printed, re.MULTILINE)
         assert sorted(names) == ["process resize", "send resize", "send resized", "upload"]
 
+    def test_a_worker_of_the_project_prints_spans(self, tmp_path: Path, redis_server: RedisServer) -> None:
+        pytest.importorskip("opentelemetry.sdk")
+        project = Project(tmp_path, redis_server.url)
+        for page, section in [
+            ("consumers.rst", "Set the project up"),
+            ("consumers.rst", "Handle a message"),
+            ("trace.rst", "Switch it on in your project"),
+        ]:
+            project.add(Guide(page, section))
+        with RedisChannelLayer(hosts=[redis_server.url]) as layer:
+            layer.send("thumbnails", {"id": 42})
+        printed = project.run("python", "manage.py", "runworker", "--burst")
+        assert '"name": "process thumbnails"' in printed
+
     def test_the_other_code_can_be_imported(self, tmp_path: Path, redis_server: RedisServer) -> None:
         pytest.importorskip("opentelemetry.sdk")
         pytest.importorskip("channels")
