@@ -8,10 +8,11 @@ Every test process runs servers of its own, on free ports and private Unix socke
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
@@ -35,6 +36,21 @@ def pytest_report_header() -> str:
 def pytest_xdist_auto_num_workers() -> int:
     """Two for each processor: tests wait much, but with more of them the nodes of clusters miss each other."""
     return 2 * (os.cpu_count() or 1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """
+    Spares the garbage collector thousands of tests that are no garbage, here and in each collection from now on.
+
+    It took a third of the time of finding them, in each process.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -71,6 +71,7 @@ def test_a_plan_counts_masters_and_connections(tmp_path):
     assert [row["values"] for row in rows if row["name"] in ("masters", "layers of four shards")] == [[84], [21]]
 
 
+@pytest.mark.soak
 def test_failover_counts_what_a_kill_cost(capsys, tmp_path):
     kept = tmp_path / "kept.json"
     lines = lines_of(capsys, "--quick", "--only", "failover", "--json", str(kept))

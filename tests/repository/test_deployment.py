@@ -186,7 +186,8 @@ class TestContainers:
 
         assert set(results()) == {1}
         with project.start(*here(containers.command(kind))) as worker:
-            eventually(lambda: set(results()) == {0}, timeout=60)
+            eventually(lambda: worker.log.count("Listening on") == options.processes, timeout=60)
+            eventually(lambda: set(results()) == {0}, timeout=60, interval=0.2)
             if options.metrics_port:
                 url = re.findall(r"Metrics are at (\S+)", worker.log)[0]
                 with urllib.request.urlopen(url) as answer:

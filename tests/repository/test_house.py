@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import io
 import re
 import tokenize
@@ -97,20 +98,23 @@ def parse(package: str) -> dict[str, ast.Module]:
     return trees
 
 
-TREES = {**parse("asgi_redis"), **parse("workers")}
+@functools.cache
+def trees() -> dict[str, ast.Module]:
+    """Return the syntax trees of both packages; each process that only collects this file does without."""
+    return {**parse("asgi_redis"), **parse("workers")}
 
 
 def imports(module: str) -> set[str]:
     """Return the modules of the two packages that a module imports, lazily and for type checkers, too."""
     found = set()
-    for node in ast.walk(TREES[module]):
+    for node in ast.walk(trees()[module]):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}: relative import"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
-            found |= {name if name in TREES else node.module for name in names}
+            found |= {name if name in trees() else node.module for name in names}
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-    return (found & TREES.keys()) - {module}
+    return (found & trees().keys()) - {module}
 
 
 def floor(module: str) -> int:
@@ -124,7 +128,7 @@ def floor(module: str) -> int:
 
 def functions():
     """Yield each function with its module."""
-    for module, tree in TREES.items():
+    for module, tree in trees().items():
         for node in ast.walk(tree):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 yield module, node
@@ -139,12 +143,12 @@ def docstring_lines(node: ast.AST) -> int:
 
 
 def test_no_module_imports_one_of_a_higher_floor():
-    upwards = [f"{one} imports {other}" for one in TREES for other in imports(one) if floor(other) > floor(one)]
+    upwards = [f"{one} imports {other}" for one in trees() for other in imports(one) if floor(other) > floor(one)]
     assert upwards == []
 
 
 def test_no_modules_import_each_other_in_a_circle():
-    graph = {module: imports(module) for module in TREES}
+    graph = {module: imports(module) for module in trees()}
     while True:
         leaves = {module for module, others in graph.items() if not others & graph.keys()}
         if not leaves:
@@ -156,7 +160,7 @@ def test_no_modules_import_each_other_in_a_circle():
 def test_no_module_imports_a_private_name_of_another():
     private = [
         f"{module} imports {node.module}.{alias.name}"
-        for module, tree in TREES.items()
+        for module, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and f"{node.module}".partition(".")[0] in ("asgi_redis", "workers")
         for alias in node.names
@@ -186,7 +190,7 @@ def test_no_function_is_longer_than_40_lines():
 
 def test_no_class_name_stands_twice():
     homes = defaultdict(list)
-    for module, tree in TREES.items():
+    for module, tree in trees().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef):
                 homes[node.name].append(module)
@@ -196,7 +200,7 @@ def test_no_class_name_stands_twice():
 
 def constants():
     """Yield the module, the name and the line of each constant that is a number, or some."""
-    for module, tree in TREES.items():
+    for module, tree in trees().items():
         path = ROOT / (module.replace(".", "/") + ".py")
         lines = (path if path.exists() else path.with_suffix("") / "__init__.py").read_text().split("\n")
         for node in tree.body:
@@ -222,7 +226,7 @@ def test_constants_of_time_carry_their_unit():
 
 def prose():
     """Yield the module, the line and the text of each docstring and comment."""
-    for module, tree in TREES.items():
+    for module, tree in trees().items():
         path = ROOT / (module.replace(".", "/") + ".py")
         path = path if path.exists() else path.with_suffix("") / "__init__.py"
         for node in ast.walk(tree):

@@ -251,7 +251,7 @@ def test_members_stay_members_wherever_their_group_goes(masters, aio_layer, move
 
 
 @of_redis_in_the_suite
-@pytest.mark.parametrize("end", ["kill", "pause"])
+@pytest.mark.parametrize("end", ["kill", pytest.param("pause", marks=pytest.mark.soak)])
 def test_a_master_fails_under_load(fresh_cluster, aio_layer, prefix, end):
     """Calls go on by themselves with its replica, which gets back the memberships that it has not heard of."""
     layer = aio_layer(fresh_cluster, shards=4, **SOON)

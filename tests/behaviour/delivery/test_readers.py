@@ -5,6 +5,8 @@ from __future__ import annotations
 import collections
 import contextlib
 
+import pytest
+
 from tests.support.delivery.queues import queued
 from tests.support.delivery.reader import start_reader
 from tests.support.waiting import eventually
@@ -37,6 +39,7 @@ class TestManyReaders:
         assert [number for number, times in counts.items() if times > 1] == [], "received twice"
         assert set(range(self.TOTAL)) - set(counts) == set(), "lost"
 
+    @pytest.mark.soak
     def test_on_one_redis_none_is_lost_and_none_comes_twice(self, layer_for, redis_server, prefix):
         outputs = self.read_all(layer_for, [redis_server], prefix)
         self.assert_each_once(outputs)

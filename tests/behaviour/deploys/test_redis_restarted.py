@@ -19,7 +19,7 @@ pytestmark = pytest.mark.native("signals and processes")
 @pytest.mark.parametrize("paused", [True, False], ids=["paused", "at once"])
 def test_no_socket_is_closed(stack_of: Callable[..., Stack], paused: bool) -> None:
     """After a CLIENT PAUSE nothing is lost either; without, what Redis had handed out and not delivered."""
-    restart(stack_of(redis_options={**PERSISTENT, "appendfsync": "everysec"}), "/plain", paused, 100, 0.5, 2)
+    restart(stack_of(redis_options={**PERSISTENT, "appendfsync": "everysec"}), "/plain", paused, 100, 0.5, 1)
 
 
 @pytest.mark.soak

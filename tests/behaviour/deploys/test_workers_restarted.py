@@ -11,12 +11,11 @@ from tests.support.deploys.stack import GEVENT, THREADS, Report, Stack
 
 pytestmark = pytest.mark.native("signals and processes")
 
-SHORT = [("/ordered", THREADS), ("/plain", GEVENT)]
-SOAK = [*SHORT, ("/plain", THREADS), ("/ordered", GEVENT)]
+SETUPS = [("/ordered", THREADS), ("/plain", GEVENT), ("/plain", THREADS), ("/ordered", GEVENT)]
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize(("path", "flags"), SHORT)
+@pytest.mark.parametrize(("path", "flags"), [SETUPS[0], pytest.param(*SETUPS[1], marks=pytest.mark.soak)])
 def test_no_frame_is_lost_doubled_or_overtaken(
     stack_of: Callable[..., Stack], path: str, flags: Sequence[str]
 ) -> None:
@@ -25,7 +24,7 @@ def test_no_frame_is_lost_doubled_or_overtaken(
 
 @pytest.mark.soak
 @pytest.mark.timeout(3000)
-@pytest.mark.parametrize(("path", "flags"), SOAK)
+@pytest.mark.parametrize(("path", "flags"), SETUPS)
 def test_a_thousand_sockets_and_twenty_restarts(
     stack_of: Callable[..., Stack], path: str, flags: Sequence[str], figures: DeployFigures
 ) -> None:
@@ -54,7 +53,7 @@ def deploy(stack: Stack, path: str, sockets: int, rate: float, restarts: int) ->
 def test_the_order_is_that_of_the_consumers_alone_without_enforce_ordering(stack_of: Callable[..., Stack]) -> None:
     """So the tests above can tell."""
     stack = stack_of(work_seconds=0.02)
-    clients = stack.clients("/plain", sockets=2, rate=50, limit=200)
+    clients = stack.clients("/plain", sockets=2, rate=200, limit=200)
     report = clients.finish()
     assert (report.lost, report.doubled) == ([], [])
     assert report.disordered

@@ -21,7 +21,7 @@ from tests.support.workers.processes import MODULE, Notes, WorkerProcess
 from workers.runtime.stopping import ExitCode
 
 SHARDS = 8
-POOLS = ["thread", "gevent"]
+POOLS = ["thread", pytest.param("gevent", marks=pytest.mark.soak)]
 
 Start = Callable[..., WorkerProcess]
 LayerFor = Callable[..., RedisClusterChannelLayer]

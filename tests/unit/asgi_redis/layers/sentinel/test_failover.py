@@ -147,7 +147,7 @@ by_itself = pytest.mark.parametrize(
 )
 
 
-@by_itself
+@pytest.mark.soak
 def test_a_blocked_receive_goes_on(layer, failover):
     received = []
     stopped = threading.Event()
