@@ -103,6 +103,12 @@ class Interface:
             weakref.finalize(self, self._reporter.end).atexit = False
             self._reporter.start()
 
+    def _leave_layer(self) -> None:
+        """End what would use the layer again after the application has closed it."""
+        self._end_reports()
+        if self._services is not None:
+            self._services.replies.close(_EXIT_TIMEOUT_SECONDS, only_idle=True)
+
     def _end_reports(self) -> None:
         """Delete the entry of this process, until there is another connection."""
         with self._lock:
@@ -147,7 +153,7 @@ class Interface:
         await receive()  # lifespan.shutdown
         await self.close_sockets()
         await self.services().farewells.settle(LEAVING_SECONDS)
-        await call_in_thread(self._end_reports, asyncio.get_running_loop())
+        await call_in_thread(self._leave_layer, asyncio.get_running_loop())
         await send({"type": "lifespan.shutdown.complete"})
 
     async def close_sockets(self) -> None:

@@ -52,7 +52,8 @@ class Replies:
     The reply channels of a process, and the thread that receives from them.
 
     Each kind of connection has one queue. The thread takes all that is there, so that a client who reads slowly costs
-    others nothing of its capacity. It runs while there are connections or replies, and some seconds longer.
+    others nothing of its capacity. It runs while there are connections or replies, and some seconds longer,
+    unless the server shuts down.
     """
 
     def __init__(self, layer: AsyncChannelLayer, notices: Notices) -> None:
@@ -91,10 +92,16 @@ class Replies:
         """Drop replies to this channel from now on."""
         self._connections.pop(channel, None)
 
-    def close(self, timeout: float) -> None:
-        """End the thread within ``timeout`` seconds; the next connection starts another."""
+    def close(self, timeout: float, only_idle: bool = False) -> None:
+        """
+        End the thread within ``timeout`` seconds; the next connection starts another.
+
+        ``only_idle``: leave it running while there are connections, as another event loop may have.
+        """
         with self._lock:
-            thread, reader = self._thread, self._reader
+            if only_idle and self._connections:
+                return
+            thread, reader, self._thread = self._thread, self._reader, None
             self._stopping.set()
         if thread is not None and reader is not None:
             reader.unblock()

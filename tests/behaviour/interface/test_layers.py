@@ -17,6 +17,7 @@ from asgi_redis import (
 )
 from asgi_redis.interface import Interface
 from tests.support.interface.stand_in import Echo
+from tests.support.stores.lmdb_stores import base  # noqa: F401  a fixture
 
 pytestmark = pytest.mark.native("event loops in native threads")
 
@@ -39,7 +40,8 @@ def sentinel(request, prefix):
 
 def local(request, prefix):
     url = request.getfixturevalue("redis_server").url
-    return RedisLocalChannelLayer(hosts=[url], prefix=prefix)
+    ipc = {"BACKEND": "asgi_redis.IPCChannelLayer", "CONFIG": {"path": request.getfixturevalue("base")}}
+    return RedisLocalChannelLayer(hosts=[url], prefix=prefix, local_layer=ipc)
 
 
 def cluster(request, prefix):
@@ -49,7 +51,7 @@ def cluster(request, prefix):
 
 
 def ipc(request, prefix):
-    return IPCChannelLayer(prefix=prefix)
+    return IPCChannelLayer(prefix=prefix, path=request.getfixturevalue("base"))
 
 
 def encrypted(request, prefix):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import threading
 
 import pytest
 import redis
@@ -46,6 +47,17 @@ def test_one_interface_serves_two_event_loops():
         worker.sees("websocket.disconnect", 2)
         clients[3].send("still there")
         assert clients[3].receive() == "still there"
+
+
+def test_a_server_that_has_shut_down_uses_the_layer_no_more():
+    """Or what is closed after that would be opened again: connections, and the files of an IPC store."""
+    before = threading.enumerate()
+    with contextlib.ExitStack() as stack:
+        layer = stack.enter_context(InMemoryChannelLayer())
+        stack.enter_context(StandIn(layer))
+        with UvicornThread(Interface(layer)) as site:
+            assert site.http().request("POST", "/", b"x").body == b"x"
+        assert "replies" not in [thread.name for thread in threading.enumerate() if thread not in before]
 
 
 def test_an_interface_outlives_its_loop():
