@@ -30,7 +30,9 @@ failover
     and never received, doubled one that was received twice.
 reshard
     ``redis-cli --cluster reshard`` moves all slots of each of three masters to the next and back, with 3,000 queues
-    in the shards. A pause is the time from one message that was acknowledged, or received, to the next.
+    in the shards. A pause is the time from one message that was acknowledged, or received, to the next. A node writes
+    its configuration with ``fsync`` for each slot, and serves no client meanwhile: once the file is in memory
+    (``/dev/shm``), so that pauses are those of Redis and the layer, and once it is on disk.
 placement
     The number of shards on each master, by the hash slots of ``{prefix:n}``. Nothing is measured.
 plan

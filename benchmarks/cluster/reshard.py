@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,7 @@ from .placement import slot_of_shard
 from .traffic import Stream, count, stop_all
 
 TABLE = "All slots are moved"
-BEFORE, WHILE = "before", "meanwhile"
+BEFORE, WHILE, ON_DISK = "before", "meanwhile", "meanwhile, configuration on disk"
 MASTERS = 3
 SHARDS = 5  # two on two of the masters, one on the third
 NORMAL, LOCAL = "a normal channel", "a process-local channel"
@@ -28,27 +29,35 @@ OPTIONS = {"cluster-allow-replica-migration": "no"}
 
 def measure(figures: Figures, queues: int, seconds: float, with_redis_cli: bool) -> None:
     """Move them with ``queues`` queues in the shards; ``seconds`` are those of the time before."""
-    with (
-        run_cluster(masters=MASTERS, replicas=0, options=OPTIONS) as cluster,
-        asgi_redis.RedisClusterChannelLayer(
-            hosts=cluster.hosts, shards=SHARDS, capacity=LARGE, expiry=EXPIRY_SECONDS
-        ) as layer,
-    ):
-        for number in range(queues):
-            layer.send(f"bench.{number}!kept", {"n": number, **MESSAGE})
-        streams = {NORMAL: Stream(layer, "bench.normal"), LOCAL: Stream(layer, "bench.moved!own")}
-        eventually(lambda: all(stream.received for stream in streams.values()))
+    for column in (WHILE, ON_DISK):
+        with (
+            run_cluster(masters=MASTERS, replicas=0, options=OPTIONS, is_on_disk=column == ON_DISK) as cluster,
+            asgi_redis.RedisClusterChannelLayer(
+                hosts=cluster.hosts, shards=SHARDS, capacity=LARGE, expiry=EXPIRY_SECONDS
+            ) as layer,
+        ):
+            say(column)
+            _measure(figures, column, queues, layer, seconds, functools.partial(_move, cluster, with_redis_cli))
+        figures.add(Row(TABLE, "slots moved", ""), column, SLOTS * 2 if with_redis_cli else 2 * SHARDS)
+
+
+def _measure(
+    figures: Figures, column: str, queues: int, layer: Any, seconds: float, move: Callable[[], None]
+) -> None:
+    for number in range(queues):
+        layer.send(f"bench.{number}!kept", {"n": number, **MESSAGE})
+    streams = {NORMAL: Stream(layer, "bench.normal"), LOCAL: Stream(layer, "bench.moved!own")}
+    eventually(lambda: all(stream.received for stream in streams.values()))
+    if column == WHILE:
         _pauses(figures, streams, BEFORE, lambda: time.sleep(seconds))
-        began = time.monotonic()
-        _pauses(figures, streams, WHILE, lambda: _move(cluster, with_redis_cli))
-        moved = time.monotonic() - began
-        stop_all([*streams.values()])
-        kept = sum(layer.receive([f"bench.{number}!"])[1] is not None for number in range(queues))
-    figures.add(Row(TABLE, "slots moved", ""), WHILE, SLOTS * 2 if with_redis_cli else 2 * SHARDS)
-    figures.add(Row(TABLE, "in all", "s"), WHILE, moved)
+    began = time.monotonic()
+    _pauses(figures, streams, column, move)
+    figures.add(Row(TABLE, "in all", "s"), column, time.monotonic() - began)
+    stop_all([*streams.values()])
     for name, value in count([*streams.values()]).items():
-        figures.add(Row(TABLE, name, "messages"), WHILE, value)
-    figures.add(Row(TABLE, "lost of those in other queues", "messages"), WHILE, queues - kept)
+        figures.add(Row(TABLE, name, "messages"), column, value)
+    kept = sum(layer.receive([f"bench.{number}!"])[1] is not None for number in range(queues))
+    figures.add(Row(TABLE, "lost of those in other queues", "messages"), column, queues - kept)
 
 
 def _pauses(figures: Figures, streams: dict[str, Stream], column: str, do: Callable[[], None]) -> None:

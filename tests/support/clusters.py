@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 import random
 import re
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +29,8 @@ from tests.support.waiting import eventually
 
 SLOTS = 16384
 NODE_TIMEOUT_MILLISECONDS = 1000  # a master that is silent for so long is failed over
-# Where there is nobody to take over, nodes of a busy machine need not miss each other: that is Redis's own default.
-PATIENT_NODE_TIMEOUT_MILLISECONDS = 15_000
 MIGRATED_AT_ONCE = 100  # keys
+MEMORY = "/dev/shm"  # a file system in memory; macOS has none
 BUS_PORTS = range(10_000, 32_000)  # as the ports of RedisServer, below those of outgoing connections
 
 needs_redis_cli = pytest.mark.skipif(
@@ -74,6 +75,10 @@ class Cluster:
     The nodes of a cluster, masters first.
 
     ``options`` are directives for each node, ``client_options`` the arguments of redis-py that its clients need.
+
+    A node writes its configuration with ``fsync`` when a slot or a role changes, and serves no client meanwhile: for
+    hundreds of milliseconds where the disk is busy with other things. So the file is in memory, where that is
+    possible, unless ``is_on_disk``.
     """
 
     def __init__(
@@ -82,6 +87,7 @@ class Cluster:
         options: Mapping[str, object] | Sequence[tuple[str, object]] = (),
         client_options: Mapping[str, object] | None = None,
         knows_address: bool = True,
+        is_on_disk: bool = False,
     ) -> None:
         self.nodes: list[RedisServer] = []
         self.binary = binary
@@ -96,9 +102,10 @@ class Cluster:
         self._ids: dict[RedisServer, str] = {}
         self._bus_ports: dict[RedisServer, int] = {}
         self._clients: dict[RedisServer, redis.Redis] = {}
-        self._node_timeout_milliseconds = PATIENT_NODE_TIMEOUT_MILLISECONDS
         self._paused: set[RedisServer] = set()
         self._moves: dict[int, tuple[RedisServer, RedisServer]] = {}
+        memory = None if is_on_disk or not os.access(MEMORY, os.W_OK) else MEMORY
+        self._configurations = Path(tempfile.mkdtemp(prefix="asgi-redis-cluster-", dir=memory))
 
     # The start and the end
 
@@ -110,8 +117,6 @@ class Cluster:
         replica that takes over does so at once. So each master starts as the replica of a node that there is not,
         by its configuration file, takes over, and has that node forgotten.
         """
-        if replicas:
-            self._node_timeout_milliseconds = NODE_TIMEOUT_MILLISECONDS
         ghosts = [_random_id() for _ in range(masters)]
         for n, ghost in enumerate(ghosts):
             node = self._launch(_configuration(n, ghosts, self._has_shard_ids))
@@ -120,7 +125,7 @@ class Cluster:
             self.run(node, "CLUSTER", "FAILOVER", "TAKEOVER")
             eventually(lambda node=node, ghost=ghost: not self._knows(node, ghost).slots)
         followers = [self._launch() for _ in range(masters * replicas)]
-        self._introduce()
+        self._introduce(self.nodes)
         for n, node in enumerate(followers):
             self.run(node, "CLUSTER", "REPLICATE", self.id_of(self.nodes[n % masters]))
         eventually(self._agreed, timeout=20)
@@ -137,11 +142,12 @@ class Cluster:
         for node in self.nodes:
             node.kill()
             node.close()
+        shutil.rmtree(self._configurations)
 
     def add_node(self, replica_of: RedisServer | None = None) -> RedisServer:
         """Starts a node more: a master without slots, or a replica."""
         node = self._launch()
-        self._introduce()
+        self._introduce([node])
         if replica_of is not None:
             self.run(node, "CLUSTER", "REPLICATE", self.id_of(replica_of))
         self.settle()
@@ -311,14 +317,15 @@ class Cluster:
             name, bus_port = _random_id(), _free_port()
             options: dict[str, object] = {
                 "cluster-enabled": "yes",
-                "cluster-node-timeout": self._node_timeout_milliseconds,
+                "cluster-node-timeout": NODE_TIMEOUT_MILLISECONDS,
                 "repl-diskless-sync-delay": 0,
+                "cluster-config-file": str(self._configurations / name),
             }
             if self._has_bus_port:
                 options["cluster-port"] = bus_port
             node = RedisServer([*options.items(), *self._options], binary=self.binary)  # type: ignore[list-item]
             if configuration is not None:
-                (node.directory / "nodes.conf").write_text(configuration.format(name=name, address=self._address))
+                (self._configurations / name).write_text(configuration.format(name=name, address=self._address))
             try:
                 node.start()
             except RedisServerError:
@@ -332,20 +339,14 @@ class Cluster:
         self._ids[node] = str(self.run(node, "CLUSTER", "MYID"), "ascii")  # type: ignore[arg-type]
         return node
 
-    def _introduce(self) -> None:
-        """Makes all nodes known to each other."""
-        eventually(self._met, timeout=20, interval=0.02)
-
-    def _met(self) -> bool:
-        """Whether all know each other; has those meet that do not: nodes give a meeting up that takes long."""
-        have_met = True
-        for node in self._up():
-            known = self._known_by(node)
-            for other in self.nodes:
-                if self.id_of(other) not in known:
-                    have_met = False
-                    self.run(node, "CLUSTER", "MEET", other.host, other.port, self._bus_ports[other])
-        return have_met
+    def _introduce(self, nodes: Sequence[RedisServer]) -> None:
+        """Makes ``nodes`` known to all, and all to them."""
+        for node in nodes:
+            for other in self._up():
+                if other is not node:
+                    self.run(other, "CLUSTER", "MEET", node.host, node.port, self._bus_ports[node])
+        ids = {self.id_of(node) for node in self.nodes}
+        eventually(lambda: all(ids <= self._known_by(node).keys() for node in self._up()), timeout=20)
 
     def _up(self) -> list[RedisServer]:
         return [node for node in self.nodes if node.running and node not in self._paused]
@@ -412,13 +413,14 @@ def run_cluster(
     options: Mapping[str, object] | Sequence[tuple[str, object]] = (),
     client_options: Mapping[str, object] | None = None,
     knows_address: bool = True,
+    is_on_disk: bool = False,
 ) -> Iterator[Cluster]:
     """
     A cluster of so many masters with so many ``replicas`` each, ready to serve.
 
     A node that has never met another does not know its own address, without ``knows_address``.
     """
-    cluster = Cluster(binary, options, client_options, knows_address)
+    cluster = Cluster(binary, options, client_options, knows_address, is_on_disk)
     try:
         cluster.start(masters, replicas)
         yield cluster
