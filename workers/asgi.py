@@ -53,6 +53,11 @@ class ForeignLayer(BaseChannelLayer):
         return True
 
     @property
+    def client_prefix(self) -> str:
+        prefix: str = self._layer.client_prefix
+        return prefix
+
+    @property
     def undecodable_count(self) -> int | None:
         number: int | None = getattr(self._layer, "undecodable_count", None)
         return number

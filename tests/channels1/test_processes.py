@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import json
 import signal
 import time
 from pathlib import Path
 
 import pytest
 
+from asgi_redis import RedisChannelLayer
 from asgi_redis.embedded import RedisServer
 from benchmarks.channels1.client import Http
 from tests.channels1.stack import DJANGO, Stack
@@ -63,6 +65,14 @@ def test_our_worker_sends_channels_ready_signals_once_and_in_their_order(stack):
     worker.says("signal: worker_ready")
     assert worker.log.count("signal: worker_process_ready") == worker.log.count("signal: worker_ready") == 1
     assert worker.log.index("worker_process_ready") < worker.log.index("worker_ready")
+
+
+def test_monitors_see_our_worker_on_the_layer_of_channels(stack):
+    worker = stack.worker("ours")
+    layer = RedisChannelLayer(**json.loads(stack.env["TEST_LAYER"]))
+    (entry,) = eventually(layer.registry.processes)
+    assert entry.report["role"] == "worker"
+    assert "ERROR" not in worker.log
 
 
 def test_static_files_come_from_our_worker_in_debug_mode(stack):

@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
-from asgi_redis import InMemoryChannelLayer, get_channel_layer
+from asgi_redis import InMemoryChannelLayer, RedisChannelLayer, get_channel_layer
+from asgi_redis.embedded import RedisServer
 from asgi_redis.exceptions import UnsupportedExtension
 from asgi_redis.integrations.django import register_layer
+from tests.support.waiting import eventually
 from tests.support.workers.fakes import FakeLayer
 from workers import Group, Message, Worker, asgi, channel_layers, route
 from workers.exceptions import ConfigurationError
+from workers.operations.registration import Registration
 
 
 @pytest.fixture(autouse=True)
@@ -101,6 +104,28 @@ def test_what_a_foreign_layer_has_takes_the_place_of_the_base() -> None:
     assert (foreign.crosses_processes, foreign.extensions, foreign.undecodable_count) == (False, ["groups"], 7)
     assert foreign.many_channel_statistics(["a"]) == {"a": None}
     assert foreign.ChannelFull is Queue.ChannelFull
+
+
+class Wrapper:
+    """The wrapper of Channels 1: it is no layer of this package, and has what that has."""
+
+    def __init__(self, layer: RedisChannelLayer) -> None:
+        self.channel_layer = layer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.channel_layer, name)
+
+
+def test_monitors_see_the_worker_of_a_foreign_layer_with_a_registry(redis_server: RedisServer, prefix: str) -> None:
+    with RedisChannelLayer(hosts=[redis_server.url], prefix=prefix, stats_prefix=f"{prefix}-meta:") as layer:
+        wrapper: Any = Wrapper(layer)
+        worker = Worker(wrapper, {"work": print}, hooks=[Registration("thread")])
+        running = threading.Thread(target=worker.run)
+        running.start()
+        (process,) = eventually(layer.registry.processes)
+        worker.quiet()
+        running.join()
+    assert process.report["client_prefix"] == layer.client_prefix
 
 
 def test_a_layer_of_this_package_is_its_own_contract() -> None:
