@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from tests.support.deployment import CLASSIC, FILES, Project, flags_of, longest_stop, options_of
+from tests.support.guides import Guide
 from tests.support.waiting import eventually
 from tests.unit.workers.operations.test_systemd import Supervisor as Systemd
 from workers.operations.liveness import SILENCE_SECONDS
@@ -230,7 +231,11 @@ class TestProcfile:
         with socket.socket() as found:
             found.bind(("127.0.0.1", 0))
             port = found.getsockname()[1]
-        with project.start(sys.executable, "-m", "honcho", "start", "--no-colour", "--port", str(port)) as honcho:
+        guide = Guide("deploy_procfile.rst", "Steps")
+        program, *arguments = shlex.split(guide.commands()[-1].replace("8000", str(port)))
+        assert program == "honcho"
+        assert "the chat is at http://127.0.0.1:8000/" in guide.prose
+        with project.start(sys.executable, "-m", program, *arguments, "--no-colour") as honcho:
             eventually(lambda: honcho.log.count("Listening on") == 2, timeout=60)
             eventually(lambda: f"running on http://127.0.0.1:{port}" in honcho.log, timeout=60)
             project.take_a_message()
