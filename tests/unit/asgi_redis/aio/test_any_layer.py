@@ -163,9 +163,9 @@ def test_who_waits_is_served_at_once_and_a_second_channel_as_well(layer):
         await until(lambda: waits(layer, "first"))
         second = asyncio.ensure_future(layer.receive(local))
         await layer.send(local, {"number": 2})
-        assert await asyncio.wait_for(second, 2) == {"number": 2}
+        assert await asyncio.wait_for(second, 4) == {"number": 2}
         await layer.send("first", {"number": 1})
-        assert await asyncio.wait_for(first, 2) == {"number": 1}
+        assert await asyncio.wait_for(first, 4) == {"number": 1}
 
     asyncio.run(run())
 

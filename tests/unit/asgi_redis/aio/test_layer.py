@@ -34,7 +34,7 @@ def test_who_waits_already_is_served_at_once(layer):
         waiting = asyncio.ensure_future(layer.receive("work"))
         await until(lambda: waits(layer, "work"))
         await layer.send("work", HELLO)
-        assert await asyncio.wait_for(waiting, 1) == HELLO
+        assert await asyncio.wait_for(waiting, 4) == HELLO
 
     asyncio.run(run())
 
@@ -47,9 +47,9 @@ def test_another_channel_may_be_waited_for_while_one_waits(layer):
         await until(lambda: waits(layer, "first"))
         second = asyncio.ensure_future(layer.receive("second"))
         await layer.send("second", HELLO)
-        assert await asyncio.wait_for(second, 1) == HELLO
+        assert await asyncio.wait_for(second, 4) == HELLO
         await layer.send("first", HELLO)
-        assert await asyncio.wait_for(first, 1) == HELLO
+        assert await asyncio.wait_for(first, 4) == HELLO
 
     asyncio.run(run())
 

@@ -79,7 +79,7 @@ def test_who_comes_during_an_outage_gets_the_error_while_others_go_on_waiting(ai
         fresh_redis_server.kill()
         await until(layer._mailboxes.receiver.is_down)
         with pytest.raises(ConnectionError):
-            await asyncio.wait_for(layer.receive("work"), 2)
+            await asyncio.wait_for(layer.receive("work"), 10)
         fresh_redis_server.start()
         await asyncio.wait_for(until_it_works(layer), 10)
         await layer.send("work", HELLO)

@@ -37,9 +37,9 @@ def test_a_call_that_takes_long_keeps_no_other_waiting(calls):
         first = calls.submit(lambda: time.sleep(0.01), loop)
         second = calls.submit(lambda: 2, loop)
         slow = calls.submit(lambda: go_on.wait(10), loop)
-        await asyncio.wait_for(asyncio.gather(first, second), 2)
+        await asyncio.wait_for(asyncio.gather(first, second), 8)
         for number in range(20):
-            assert await asyncio.wait_for(calls.submit(lambda number=number: number, loop), 2) == number
+            assert await asyncio.wait_for(calls.submit(lambda number=number: number, loop), 8) == number
         go_on.set()
         assert await slow
 
@@ -64,7 +64,7 @@ def test_calls_from_before_closing_are_made(calls):
         loop = asyncio.get_running_loop()
         futures = [calls.submit(lambda: time.sleep(0.001), loop) for _ in range(50)]
         calls.close(5)
-        await asyncio.wait_for(asyncio.gather(*futures), 1)
+        await asyncio.wait_for(asyncio.gather(*futures), 10)
         assert not [thread for thread in threading.enumerate() if thread.name.startswith("test calls")]
         assert await calls.submit(lambda: 1, loop) == 1
 

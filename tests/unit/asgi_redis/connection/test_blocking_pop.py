@@ -26,7 +26,7 @@ class TestPop:
     def test_none_after_its_time(self, wait, shards):
         started = time.monotonic()
         assert wait(0.1) is None
-        assert 0.1 <= time.monotonic() - started < 1
+        assert 0.1 <= time.monotonic() - started < 5
         assert connections_are_sound(shards)
 
     def test_a_wake_ends_it_at_once_and_leaves_no_pop_behind(self, wait, shards, three_redis_servers):
@@ -34,7 +34,7 @@ class TestPop:
         wakeup.wake()
         started = time.monotonic()
         assert wait(30, wakeup) is None
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 10
         assert [blocked_clients(server) for server in three_redis_servers] == [0] * 3
         assert connections_are_sound(shards)
 

@@ -90,7 +90,7 @@ class TestConnecting:
         started = time.monotonic()
         with pytest.raises(redis.exceptions.ConnectionError, match=r"no Sentinel .* sentinel service m") as raised:
             layer.send("work", {})
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 4
         assert SECRET not in str(raised.value)
 
     def test_a_service_that_the_sentinels_do_not_know_is_named(self, layer_for, sentinel):

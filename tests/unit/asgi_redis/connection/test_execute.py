@@ -31,10 +31,10 @@ class TestExecuteAll:
 
     def test_it_takes_as_long_as_the_slowest(self, three_redis_servers):
         shards = [shard_at(server) for server in three_redis_servers]
-        wait = Operation(command(b"BLPOP", b"unheard of", b"0.5"), bool)
+        wait = Operation(command(b"BLPOP", b"unheard of", b"1"), bool)
         started = time.monotonic()
         execute_on_shards([(shard, wait) for shard in shards])
-        assert time.monotonic() - started < 1.3
+        assert time.monotonic() - started < 2.5
 
     def test_a_shard_that_is_down_keeps_no_other_from_being_served(self, redis_server, fresh_redis_server, prefix):
         up, down = shard_at(redis_server), shard_at(fresh_redis_server)

@@ -160,7 +160,7 @@ def test_a_shard_that_hangs_costs_a_sweep_a_second(layer_for, redis_server, fres
     took = time.monotonic() - began
     servers.resume(fresh_redis_server)
     assert found == {"work": 2}
-    assert took < 4
+    assert took < 10
 
 
 # Servers

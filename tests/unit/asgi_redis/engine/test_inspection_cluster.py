@@ -166,7 +166,7 @@ def test_a_master_that_is_replaced_is_shown_and_one_that_hangs_costs_a_second(la
     fresh_cluster.resume(hung)
     assert {one.name.rpartition(":")[2]: bool(one.error) for one in facts}[str(hung.port)]
     assert [bool(one.error) for one in facts].count(True) == 1
-    assert took < 2
+    assert took < 4
 
 
 def test_start_nodes_that_are_away_have_an_error_each():

@@ -65,7 +65,7 @@ def test_a_shard_that_is_away_keeps_no_message_of_the_others_waiting(servers, re
     threading.Timer(0.2, send_to, [servers[2], prefix, "c"], {"n": 2}).start()
     before = time.monotonic()
     assert reader.receive_batch(["c"], 1, 5) == [("c", {"n": 2})]
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 4
     assert reader.serving
 
 
@@ -138,7 +138,7 @@ def test_with_no_server_at_all_it_waits_for_one_and_raises_nothing(fresh_redis_s
         assert reader.receive_batch(["c"], 1, 0.1) == []
         before = time.monotonic()
         assert reader.receive_batch(["c"], 1, 0.3) == []
-        assert 0.25 < time.monotonic() - before < 2
+        assert 0.25 < time.monotonic() - before < 4
         assert not reader.serving
         fresh_redis_server.start()
         layer.send("c", {"n": 1})
@@ -174,10 +174,10 @@ def test_unblock_ends_a_wait_or_the_next_one(redis_server, prefix):
         threading.Timer(0.1, reader.unblock).start()
         before = time.monotonic()
         assert reader.receive_batch(["c"], 1, 5) == []
-        assert time.monotonic() - before < 1
+        assert time.monotonic() - before < 4
         reader.unblock()
         assert reader.receive_batch(["c"], 1, 5) == []
-        assert time.monotonic() - before < 1
+        assert time.monotonic() - before < 4
         reader.receive_batch(["c"], 1, 0.2)
         assert time.monotonic() - before > 0.25  # it has ended one wait, not all
 

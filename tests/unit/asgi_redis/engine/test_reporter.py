@@ -122,7 +122,10 @@ def test_a_description_that_fails_does_not_end_it(layer_for, redis_server, repor
     assert [record.exc_info is not None for record in caplog.records] == [True]
 
 
-def test_a_stop_does_not_wait_for_a_server_that_hangs(layer_for, fresh_redis_server, reporter_for, eventually):
+def test_a_stop_does_not_wait_for_a_server_that_hangs(
+    layer_for, fresh_redis_server, reporter_for, eventually, monkeypatch
+):
+    monkeypatch.setattr("asgi_redis.engine.reporter._STOP_SECONDS", 0.05)
     registry = layer_for(fresh_redis_server).registry
     reporter = reporter_for(registry)
     eventually(registry.processes)

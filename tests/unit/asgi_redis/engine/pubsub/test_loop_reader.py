@@ -275,7 +275,7 @@ def test_a_loop_forgets_connections_that_were_closed(layer):
 def test_a_new_channel_does_not_wait_for_a_loop_that_has_ended(layer, patient):
     run(exchange(layer, asyncio.run(layer.new_channel())))
     for _ in range(3):
-        run(exchange(layer, asyncio.run(asyncio.wait_for(layer.new_channel(), 3))))
+        run(exchange(layer, asyncio.run(asyncio.wait_for(layer.new_channel(), 10))))
 
 
 def test_a_message_that_comes_just_before_the_wait_is_not_missed(layer, monkeypatch):

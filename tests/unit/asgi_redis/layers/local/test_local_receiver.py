@@ -43,13 +43,13 @@ class TestWaiting:
         before = time.monotonic()
         with later(layer.send, channel, {"n": 1}):
             assert layer.receive_batch(MIXED, limit, 5) == [(channel, {"n": 1})]
-        assert 0.2 <= time.monotonic() - before < 1.5
+        assert 0.2 <= time.monotonic() - before < 4
 
     def test_the_time_is_kept_where_nothing_comes(self, layer):
         for channels, seconds in ((MIXED, 0.2), (["normal"], 0.2), (["normal"], 1)):
             before = time.monotonic()
             assert layer.receive_batch(channels, 3, seconds) == []
-            assert -0.01 < time.monotonic() - before - seconds < 0.9
+            assert -0.01 < time.monotonic() - before - seconds < 4
 
     def test_a_message_of_another_process_is_noticed(self, local_layer_for, base, prefix):
         layer = local_layer_for()
@@ -58,7 +58,7 @@ class TestWaiting:
         with later(subprocess.run, [sys.executable, "-c", program, base, prefix]):
             ((channel, message),) = layer.receive_batch(MIXED, 1, 20)
             assert channel == "normal"
-            assert time.monotonic() - message["sent"] < 2
+            assert time.monotonic() - message["sent"] < 10
 
     def test_what_comes_between_looking_and_listening_is_noticed(self, layer, monkeypatch):
         listen = layer._local.store.listen
@@ -70,7 +70,7 @@ class TestWaiting:
         monkeypatch.setattr(layer._local.store, "listen", listen_late)
         before = time.monotonic()
         assert layer.receive_batch(MIXED, 1, 5) == [("normal", {"n": 1})]
-        assert time.monotonic() - before < 1
+        assert time.monotonic() - before < 4
 
     def test_who_was_woken_for_a_message_that_another_took_waits_on_without_looking_all_the_time(
         self, layer, monkeypatch
@@ -92,14 +92,14 @@ class TestWaiting:
             with later(layer.unblock):
                 before = time.monotonic()
                 assert layer.receive_batch(channels, 1, 5) == []
-            assert time.monotonic() - before < 1
+            assert time.monotonic() - before < 4
 
     def test_what_nobody_took_is_for_one_who_waits(self, layer):
         for channel in ("normal", "mine!1"):
             with later(layer._receiver.buffer, channel, {"n": 1}):
                 before = time.monotonic()
                 assert layer.receive_batch(MIXED, 1, 5) == [(channel, {"n": 1})]
-            assert time.monotonic() - before < 1
+            assert time.monotonic() - before < 4
 
     def test_waiting_leaves_nothing_open(self, layer):
         def wait():
@@ -185,7 +185,7 @@ class TestWithoutRedis:
                 before = time.monotonic()
                 layer.send("normal", {"n": number})
                 eventually(lambda: ran[-1] == ("normal", number))  # noqa: B023
-                assert time.monotonic() - before < 1
+                assert time.monotonic() - before < 4
             fresh_redis_server.start()
             eventually(lambda: layer.send("single?reader", {"n": 1}) or True)
             eventually(lambda: ran[-1] == ("single?reader", 1))
@@ -212,7 +212,7 @@ class TestWithoutTheLocalLayer:
         assert reader.receive_batch(channels, 1) == []
         before = time.monotonic()
         assert reader.receive_batch(channels, 1, 0.3) == []
-        assert time.monotonic() - before < 1
+        assert time.monotonic() - before < 4
         layer.send("mine!1", {"n": 1})
         if channels is MIXED:
             assert reader.receive_batch(channels, 1, 5) == [("mine!1", {"n": 1})]
@@ -257,7 +257,7 @@ class TestReader:
             assert reader.receive_batch(channels, 1, 5) == []
         reader.unblock()
         assert reader.receive_batch(channels, 1, 5) == []
-        assert time.monotonic() - before < 1
+        assert time.monotonic() - before < 4
         reader.receive_batch(channels, 1, 0.2)
         assert time.monotonic() - before > 0.35  # it has ended one wait, not all
         reader.close()

@@ -46,7 +46,7 @@ class TestSendAndReceive:
         layer.block_timeout = 0.15
         started = time.monotonic()
         assert layer.receive(["work"], block=True) == (None, None)
-        assert 0.15 <= time.monotonic() - started < 1
+        assert 0.15 <= time.monotonic() - started < 4
 
     def test_a_batch_takes_one_from_each_channel_in_turn(self, layer):
         for channel in ("a", "b"):
@@ -199,7 +199,7 @@ class TestUnblock:
         started = time.monotonic()
         sharded.unblock()
         thread.join(10)
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 8
         assert received == [(None, None)]
 
     def test_it_ends_a_wait_that_is_about_to_begin(self, layer, monkeypatch):
@@ -227,7 +227,7 @@ class TestUnblock:
         monkeypatch.setattr(receiver, "_idle_pipe", requeued_just_before)
         started = time.monotonic()
         assert layer.receive(["own!"], block=True) == ("own!x", {"n": 1})
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 4
 
     def test_it_does_nothing_to_a_later_wait(self, layer):
         layer.unblock()

@@ -239,7 +239,7 @@ class TestWaking:
         listener.wake()
 
     def test_a_thread_that_waits_is_woken_at_once(self, store):
-        """Generous: an idle machine does it in some 30 µs."""
+        """Generous: an idle machine does it in some 30 µs. Without being woken it would look once a second."""
         took = []
 
         def wait():
@@ -257,7 +257,7 @@ class TestWaking:
             sent[0] = time.perf_counter()
             push(store, b"x")
             thread.join()
-        assert min(took) < 0.02
+        assert min(took) < 0.5
 
     def test_another_process_is_woken(self, store, directory):
         process = receiver(directory, "a", "b")
