@@ -19,7 +19,7 @@ from asgi_redis import RedisChannelLayer
 from asgi_redis.embedded import RedisServer
 from tests.support.clusters import Cluster
 from tests.support.guides import Guide, Project
-from tests.support.servers import ACL_USER, TLSServer
+from tests.support.servers import ACL_USER, TLSServer, pause, resume
 from tests.support.waiting import eventually
 from tests.support.workers.processes import MODULE, WorkerProcess
 from workers import Channel, Worker, route
@@ -140,6 +140,18 @@ def check_users(texts: Texts, server: RedisServer, client: redis.Redis) -> None:
         texts.check_error(redis.exceptions.NoPermissionError, send(url.format(name)))
 
 
+def check_a_hanging_server(texts: Texts, server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
+    pause(server)
+    try:
+        with layer_at(f"redis://{server.host}:{server.port}/0") as layer:
+            reader = layer.reader()
+            eventually(lambda: reader.receive_batch(["thumbnails"], 1, 0.1) or "takes more than" in caplog.text, 60)
+            reader.close()
+    finally:
+        resume(server)
+    texts.check(next(message for message in caplog.messages if "takes more than" in message), server)
+
+
 def test_connections(
     server: RedisServer,
     client: redis.Redis,
@@ -166,6 +178,7 @@ def test_connections(
         (RuntimeError, f"redis://{node.host}:{node.port}/0", node),
     ]:
         texts.check_error(kind, send(wrong), server_of)
+    check_a_hanging_server(texts, server, caplog)
     assert not texts.left
 
 
