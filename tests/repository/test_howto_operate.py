@@ -17,7 +17,7 @@ import pytest
 from asgi_redis import RedisChannelLayer
 from asgi_redis.embedded import RedisServer
 from asgi_redis.integrations.django import make_channel_layer
-from tests.support.documents.pages import Page
+from tests.support.documents.pages import Page, Prose
 from tests.support.guides import SETTINGS_FILE, Guide, Project
 
 SETTINGS_OF_THE_ADMIN = """
@@ -67,6 +67,20 @@ class TestChooseALayer:
         printed = run(self.page.file("greetings.py"), tmp_path, redis_server.url)
         (shown,) = [block.text for block in self.page.blocks("console") if "greetings.py" in block.text]
         assert shown == f"$ python greetings.py\n{printed}"
+
+    def test_its_settings_make_the_layers_that_it_names(self, tmp_path: Path) -> None:
+        pytest.importorskip("lmdb")
+        made = set()
+        for code in [block.text for block in self.page.blocks("python") if block.caption == SETTINGS_FILE]:
+            names: dict[str, Any] = {}
+            exec(code, names)
+            settings = names["CHANNEL_LAYERS"]
+            if settings["default"]["BACKEND"].endswith(".IPCChannelLayer"):
+                settings["default"]["CONFIG"]["path"] = str(tmp_path)
+            with make_channel_layer("default", settings) as layer:
+                made.add(type(layer).__name__)
+        prose = " ".join(part.text for part in self.page.parts if isinstance(part, Prose))
+        assert made == set(re.findall(r"``(\w+ChannelLayer)`` Needs", prose)) - {"InMemoryChannelLayer"}
 
 
 class TestOwnLayer:
