@@ -14,7 +14,7 @@ from tests.support.waiting import eventually
 
 Visitor = pytest.importorskip("examples.visit", reason="no websockets").Visitor
 
-pytestmark = pytest.mark.timeout(120)  # an interface and two workers start for it
+pytestmark = pytest.mark.timeout(240)  # an interface and two workers start for it
 
 PASSWORD = "correct horse"
 
@@ -37,7 +37,7 @@ def hears(visitor: Visitor, condition: Callable[[], bool]) -> None:
         visitor.listen(0.1)
         return condition()
 
-    eventually(heard, timeout=30)
+    eventually(heard, timeout=60)
 
 
 def test_those_who_leave_and_those_whose_interface_was_killed_are_not_here(site):
@@ -48,7 +48,7 @@ def test_those_who_leave_and_those_whose_interface_was_killed_are_not_here(site)
         site.interface.kill()
         site.interface.wait()
         site.start_interface()
-        eventually(lambda: site.serves([]))
+        eventually(lambda: site.serves([]), timeout=60)
         with Visitor(site, "carol") as carol:
             hears(carol, lambda: "carol" in carol.people)
             hears(carol, lambda: carol.people == ["carol"])

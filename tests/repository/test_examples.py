@@ -46,9 +46,9 @@ class Demo:
     def ends_by(self, number: int) -> None:
         """Sends a signal; it ends, and all that it has started."""
         self.process.send_signal(number)
-        rest, _ = self.process.communicate(timeout=40)
+        rest, _ = self.process.communicate(timeout=100)
         assert self.process.returncode == 128 + number, rest
-        eventually(lambda: not self.processes())
+        eventually(lambda: not self.processes(), timeout=60)
 
     def processes(self) -> list[str]:
         """The command lines of those that live."""
@@ -62,7 +62,7 @@ class Demo:
         return found
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_it_does_every_job_once_serves_the_chat_and_says_so(redis_server):
     """Without a terminal it ends by itself."""
     demo = Demo("--redis", redis_server.url, "--seconds", "1.5")
@@ -74,7 +74,7 @@ def test_it_does_every_job_once_serves_the_chat_and_says_so(redis_server):
     assert "the same two websockets are still open: yes" in output
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc to find processes")
 def test_it_serves_the_chat_until_ctrl_c_on_another_port_where_that_is_taken():
     with socket.socket() as taken:
@@ -85,12 +85,12 @@ def test_it_serves_the_chat_until_ctrl_c_on_another_port_where_that_is_taken():
         url = re.search(r"http://127\.0\.0\.1:(\d+)/", output.splitlines()[-1])
         assert url is not None
         assert int(url[1]) != port
-        with urllib.request.urlopen(url[0], timeout=20) as page:
+        with urllib.request.urlopen(url[0], timeout=60) as page:
             assert b"<title>lobby</title>" in page.read()
         demo.ends_by(signal.SIGINT)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc to find processes")
 @pytest.mark.parametrize(
     ("seen", "number"),

@@ -66,7 +66,7 @@ class Jobs:
     def flow(self, number: int = 100) -> None:
         """Returns when so many more were sent by now, and received."""
         wanted = len(self.sent) + number
-        eventually(lambda: len(self.sent) >= wanted and self.received.keys() >= set(self.sent[:wanted]), timeout=20)
+        eventually(lambda: len(self.sent) >= wanted and self.received.keys() >= set(self.sent[:wanted]), timeout=60)
 
     def _send(self) -> None:
         for number in range(1_000_000):
@@ -150,7 +150,7 @@ def watch(stack: ExitStack, master: RedisServer) -> Watched:
                     return False
         return watched.replicas_in_sync("mysite")
 
-    eventually(complete, timeout=40)
+    eventually(complete, timeout=60)
     return watched
 
 
@@ -175,8 +175,8 @@ def test_a_redis_comes_under_sentinels_and_fails_over_in_good_order(fresh_redis_
         assert jobs.lost_or_doubled() == []
         watched.failover("mysite")
         _, replica = watched.services["mysite"]
-        eventually(lambda: watched.master_of("mysite") is replica, timeout=30)
-        eventually(lambda: layer.group_channels("editors") == ["socket!1"])
+        eventually(lambda: watched.master_of("mysite") is replica, timeout=60)
+        eventually(lambda: layer.group_channels("editors") == ["socket!1"], timeout=60)
         back = RedisChannelLayer(hosts=[replica.url])  # the way back: the present master alone
         layer.send("jobs", {"number": -1})
         assert back.receive(["jobs"]) == ("jobs", {"number": -1})

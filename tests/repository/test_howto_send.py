@@ -93,7 +93,7 @@ def test_the_task_in_a_worker_of_celery(project: Project, layer: RedisChannelLay
     worker, send, _ = map(shlex.split, section.commands())
     with project.running(*worker) as celery:
         project.run(*send)
-        assert layer.receive_batch(["thumbnails"], 1, 30) == [("thumbnails", {"id": 42})]
+        assert layer.receive_batch(["thumbnails"], 1, 100) == [("thumbnails", {"id": 42})]
         celery.signal(15)
         celery.wait()
 

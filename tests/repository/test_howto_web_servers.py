@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -18,16 +17,11 @@ import redis
 from asgi_redis import RedisChannelLayer
 from asgi_redis.embedded import RedisServer
 from tests.support.guides import REDIS, Guide, Project
+from tests.support.interface.serving import free_port
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.native("processes"), pytest.mark.timeout(240)]
 REQUESTS = 12
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
@@ -38,17 +32,17 @@ def project(tmp_path: Path, fresh_redis_server: RedisServer) -> Project:
 def check_server(project: Project, section: str, command: list[str], file: str) -> None:
     """Start a server by its configuration; its processes answer, and send each job once."""
     project.add(Guide("web_servers.rst", section)).add(Guide("web_servers.rst", "Limit the connections"))
-    port = free_port()
+    port, keeper = free_port()
     path = project.folder / file
     path.write_text(path.read_text().replace(":8000", f":{port}"))
     url = f"http://127.0.0.1:{port}/job/"
 
     def ask(_: object = None) -> str:
-        with urllib.request.urlopen(url, timeout=20) as response:
+        with urllib.request.urlopen(url, timeout=60) as response:
             return str(response.read().decode())
 
-    with project.running(*command) as server:
-        eventually(ask, timeout=40)
+    with keeper, project.running(*command) as server:
+        eventually(ask, timeout=100)
         with ThreadPoolExecutor(4) as pool:
             answers = list(pool.map(ask, range(REQUESTS)))
         assert server.running
@@ -60,7 +54,7 @@ def check_server(project: Project, section: str, command: list[str], file: str) 
         with RedisChannelLayer(hosts=[project.redis_url]) as layer:
             assert len(layer.receive_batch(["jobs"], 100)) >= REQUESTS + 1
         server.signal(15)
-        server.wait()
+        server.wait(60)
 
 
 def test_uwsgi(project: Project) -> None:

@@ -106,17 +106,8 @@ class Environment:
 
     def install(self, *what: object) -> None:
         """Skips the test where pip reaches no index."""
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "--python",
-            self.bin / "python",
-            "install",
-            "-q",
-            "--no-compile",
-            *what,
-        ]
+        options = ["-q", "--no-compile"]  # it compiles all modules, of which few are imported
+        command = [sys.executable, "-m", "pip", "--python", self.bin / "python", "install", *options, *what]
         done = subprocess.run([str(word) for word in command], env=self.variables, capture_output=True, text=True)
         if done.returncode and "No matching distribution found" in done.stderr:
             pytest.skip(f"pip reaches no index: {done.stderr[-200:]}")

@@ -29,7 +29,7 @@ pytestmark = [
 def test_a_first_project(tmp_path):
     with Lesson(TUTORIALS / "first_project.rst", tmp_path) as lesson:
         lesson.follow_to("Open http://127.0.0.1:8000/join/ben/ in a browser")
-        with urllib.request.urlopen(f"http://127.0.0.1:{lesson.web_port}/join/ben/", timeout=20) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{lesson.web_port}/join/ben/", timeout=60) as answer:
             assert answer.read().decode() == "Thank you, ben. A mail is on its way."
         lesson.follow_to_the_end()
 
@@ -91,7 +91,7 @@ class Window:
 
     def _get(self, form: dict[str, str] | None = None) -> str:
         data = urllib.parse.urlencode(form).encode() if form else None
-        with self._browser.open(f"http://127.0.0.1:{self._port}/", data, timeout=30) as answer:
+        with self._browser.open(f"http://127.0.0.1:{self._port}/", data, timeout=60) as answer:
             return str(answer.read().decode())
 
 

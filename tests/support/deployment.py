@@ -49,7 +49,7 @@ class Project:
     def take_a_message(self) -> None:
         """Returns when a consumer runs that takes a second."""
         self.layer.send("bot", {"room": "lobby", "player": "anna"})
-        eventually(lambda: self.layer.channel_statistics("bot")["messages_pending"] == 0)
+        eventually(lambda: self.layer.channel_statistics("bot")["messages_pending"] == 0, timeout=60)
 
 
 @pytest.fixture

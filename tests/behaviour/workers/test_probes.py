@@ -54,17 +54,8 @@ def start(path: str, prefix: str, tmp_path: Path) -> Iterator[Start]:
 
 def probe(path: str, *flags: str) -> tuple[int, str]:
     """Returns the exit code of the command, and what it says."""
-    command = [
-        sys.executable,
-        "-m",
-        "asgi_redis",
-        "health",
-        "--heartbeat",
-        path,
-        "--max-age",
-        str(MAX_AGE_SECONDS),
-        *flags,
-    ]
+    health = ["health", "--heartbeat", path, "--max-age", str(MAX_AGE_SECONDS), *flags]
+    command = [sys.executable, "-m", "asgi_redis", *health]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.stdout == ""
     return ended.returncode, ended.stderr

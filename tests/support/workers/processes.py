@@ -58,7 +58,7 @@ class WorkerProcess:
 
     def listens(self) -> None:
         """Returns when it has said that it does."""
-        eventually(lambda: "Listening on" in self.log or self._process.poll() is not None, timeout=30)
+        eventually(lambda: "Listening on" in self.log or self._process.poll() is not None, timeout=50)
         assert self._process.poll() is None, self.log
 
     @property
@@ -73,7 +73,7 @@ class WorkerProcess:
         self.signal(signal.SIGTERM)
         assert self.wait() == 0, self.log
 
-    def wait(self, timeout: float = 20) -> int:
+    def wait(self, timeout: float = 50) -> int:
         return self._process.wait(timeout)
 
 
