@@ -24,6 +24,8 @@ pytest.importorskip("prometheus_client")
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+pytestmark = pytest.mark.timeout(240)  # three processes for each worker
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reference" / "metrics.rst").read_text()
 ALERTS = ROOT / "docs" / "prometheus" / "alerts.yml"
@@ -79,7 +81,8 @@ def worker(fresh_redis_server: RedisServer, prefix: str, tmp_path: Path) -> Iter
     server = ["--layer-url", fresh_redis_server.url, "--prefix", prefix]
     command = [*MODULE, *server, "--routing", "shop.routing", "--processes", "2", "--metrics-port", "0"]
     with WorkerProcess(command, tmp_path, cwd=tmp_path) as running:
-        eventually(lambda: scrape(running).count("runworker_slots{") == 2, 60)
+        eventually(lambda: running.log.count("Listening on") == 2, timeout=100)
+        eventually(lambda: scrape(running).count("runworker_slots{") == 2, timeout=60, interval=0.1)
         yield running
         running.stop()
 

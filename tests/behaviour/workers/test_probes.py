@@ -17,7 +17,7 @@ from asgi_redis.process.heartbeat import beat, fault
 from tests.support.waiting import eventually
 from tests.support.workers.processes import MODULE, ROOT, Notes, WorkerProcess
 
-pytestmark = pytest.mark.native("processes and signals of the system")
+pytestmark = [pytest.mark.native("processes and signals of the system"), pytest.mark.timeout(180)]
 
 Start = Callable[..., WorkerProcess]
 
@@ -83,7 +83,7 @@ def test_a_worker_is_ready_while_redis_answers_and_alive_also_without(
 ) -> None:
     fresh_redis_server.stop()
     worker = start(fresh_redis_server, *flags)
-    eventually(lambda: "does not serve messages" in worker.log, timeout=30)
+    eventually(lambda: "does not serve messages" in worker.log, timeout=50)
     assert probe(path, "--max-age", "20", "--ready") == (
         1,
         f"asgi-redis: {path} has a heartbeat, but does not say ready\n",
@@ -92,7 +92,7 @@ def test_a_worker_is_ready_while_redis_answers_and_alive_also_without(
         assert is_alive(path)
         assert not is_ready(path)
         fresh_redis_server.start()
-        eventually(lambda: is_ready(path), timeout=30)
+        eventually(lambda: is_ready(path), timeout=50)
         assert probe(path, "--max-age", "20", "--ready") == (0, "")
         fresh_redis_server.stop()
         eventually(lambda: not is_ready(path))
@@ -104,7 +104,7 @@ def test_a_worker_that_is_stopped_in_its_tracks_turns_the_probe_red_until_it_goe
 ) -> None:
     worker = start(redis_server)
     worker.listens()
-    eventually(lambda: is_ready(path), timeout=30)
+    eventually(lambda: is_ready(path), timeout=50)
     worker.signal(signal.SIGSTOP)
     eventually(lambda: not is_alive(path, MAX_AGE_SECONDS))
     code, said = probe(path)
@@ -120,7 +120,7 @@ def test_a_worker_that_is_stopped_in_its_tracks_turns_the_probe_red_until_it_goe
 def test_a_worker_that_stops_is_ready_no_more(start: Start, redis_server: RedisServer, path: str) -> None:
     worker = start(redis_server)
     worker.listens()
-    eventually(lambda: is_ready(path), timeout=30)
+    eventually(lambda: is_ready(path), timeout=50)
     worker.stop()
     assert not is_ready(path)
 
@@ -153,12 +153,13 @@ def test_of_several_processes_the_stuck_one_is_replaced_and_the_probe_stays_gree
 ) -> None:
     flags = ["--processes", "2", "--stuck-timeout", "1", "--shutdown-timeout", "0.5"]
     worker = start(redis_server, *flags, "--routing", "tests.support.workers.operations.routing")
-    eventually(lambda: worker.log.count("Listening on") == 2, timeout=30)
+    eventually(lambda: worker.log.count("Listening on") == 2, timeout=50)
     layer.send("linger", {"n": 1})
     eventually(lambda: "is stuck: it is stopped, and another takes its place" in worker.log)
-    eventually(lambda: worker.log.count("Listening on") == 3, timeout=30)
+    eventually(lambda: worker.log.count("Listening on") == 3, timeout=50)
     assert "Left behind after" in worker.log
     assert "has died" not in worker.log
+    eventually(lambda: is_ready(path), timeout=50)
     assert probe(path, "--max-age", "20", "--ready") == (0, "")
     layer.send("work", {"n": 2})
     eventually(lambda: notes["done"] == ["2"])
