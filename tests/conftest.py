@@ -140,7 +140,8 @@ def acl_server() -> Iterator[RedisServer]:
 @pytest.fixture(scope="session")
 def sentinel() -> Iterator[servers.Sentinel]:
     """A master, a replica and a Sentinel (``.sentinels``, ``.master_name``); not to be failed over."""
-    with servers.run_sentinel() as running:
+    # Sentinel's default, lest it misses the master of a busy machine.
+    with servers.run_sentinel(down_after_milliseconds=30_000) as running:
         yield running
 
 

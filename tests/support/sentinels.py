@@ -11,6 +11,7 @@ from asgi_redis.embedded import RedisServer
 from tests.support.waiting import eventually
 
 DOWN_AFTER_MILLISECONDS = 300
+PATIENT_DOWN_AFTER_MILLISECONDS = 30_000  # Sentinel's default: masters of a busy machine are not missed
 
 
 class Cluster:
@@ -67,11 +68,12 @@ def run_cluster(
     watchers: int = 3,
     master_options: dict[str, object] | None = None,
     password: str | None = None,
+    down_after_milliseconds: int = DOWN_AFTER_MILLISECONDS,
 ) -> Iterator[Cluster]:
     """
     Returns when every Sentinel knows the replicas and the other Sentinels, so that a failover can succeed.
 
-    ``password`` is the Sentinels'.
+    ``password`` is the Sentinels'. A master that is silent for ``down_after_milliseconds`` is failed over.
     """
     with contextlib.ExitStack() as stack:
         services: dict[str, list[RedisServer]] = {}
@@ -87,7 +89,7 @@ def run_cluster(
             master = services[name][0]
             directives += [
                 ("sentinel", ["monitor", name, master.host, master.port or 0, quorum]),
-                ("sentinel", ["down-after-milliseconds", name, DOWN_AFTER_MILLISECONDS]),
+                ("sentinel", ["down-after-milliseconds", name, down_after_milliseconds]),
                 ("sentinel", ["failover-timeout", name, 3000]),
             ]
         if password:

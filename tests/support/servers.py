@@ -34,7 +34,7 @@ class TLSServer:
 
 @dataclass
 class Sentinel:
-    """A master and its replica, watched by one Sentinel that fails over after 300 ms."""
+    """A master and its replica, watched by one Sentinel."""
 
     master: RedisServer
     replica: RedisServer
@@ -73,8 +73,12 @@ def run_acl_server() -> Iterator[RedisServer]:
 
 
 @contextlib.contextmanager
-def run_sentinel() -> Iterator[Sentinel]:
-    """Returns when the Sentinel knows the replica, so that a failover can succeed."""
+def run_sentinel(down_after_milliseconds: int = 300) -> Iterator[Sentinel]:
+    """
+    Returns when the Sentinel knows the replica, so that a failover can succeed.
+
+    A master that is silent for ``down_after_milliseconds`` is failed over.
+    """
     with contextlib.ExitStack() as stack:
         # Without a backlog delay, the replica is in sync in well under a second.
         master = stack.enter_context(RedisServer({"repl-diskless-sync-delay": 0}))
@@ -84,7 +88,7 @@ def run_sentinel() -> Iterator[Sentinel]:
         name = "service"
         directives = [
             ("sentinel", ["monitor", name, master.host, master.port or 0, 1]),
-            ("sentinel", ["down-after-milliseconds", name, 300]),
+            ("sentinel", ["down-after-milliseconds", name, down_after_milliseconds]),
             ("sentinel", ["failover-timeout", name, 2000]),
         ]
         watcher = stack.enter_context(RedisServer(directives, sentinel=True))

@@ -59,6 +59,7 @@ class TestRedisSharded(TestRedis):
 
 
 class TestTheSuiteItself:
+    @pytest.mark.timeout(180)  # it is a run of many tests
     def test_it_rejects_layers_with_a_fault_and_no_other(self):
         """Each fault is found by the test that is for it: see ``broken_layers``."""
         # One kind of channel is enough for that: it is the same code for all of them.

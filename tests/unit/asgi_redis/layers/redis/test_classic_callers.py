@@ -18,6 +18,7 @@ from asgi_redis import RedisChannelLayer
 layer = RedisChannelLayer(hosts=sys.argv[2:], prefix=sys.argv[1])
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
 layer.receive(["work"])  # connects
+layer.block_timeout = 60
 print("waits", flush=True)
 layer.receive({"work"}, block=True)
 """
@@ -30,10 +31,8 @@ def test_the_system_exit_of_a_signal_handler_ends_a_blocking_receive_at_once(sha
         [sys.executable, "-c", TERMINATED, prefix, *hosts], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout.readline() == "waits\n"
-        started = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 7
-        assert time.monotonic() - started < 3, "it would have waited 5 s"
+        assert process.wait(20) == 7, "it would have waited 60 s"
 
 
 def test_channel_full_is_raised_and_caught_by_way_of_the_layer(layer_for, redis_server):

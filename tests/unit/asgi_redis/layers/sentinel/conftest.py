@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from asgi_redis import RedisSentinelChannelLayer
-from tests.support.sentinels import Cluster, run_cluster
+from tests.support.sentinels import PATIENT_DOWN_AFTER_MILLISECONDS, Cluster, run_cluster
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """Two services, ``one`` and ``two``, watched by three Sentinels; not to be failed over."""
-    with run_cluster(["two", "one"]) as running:
+    with run_cluster(["two", "one"], down_after_milliseconds=PATIENT_DOWN_AFTER_MILLISECONDS) as running:
         yield running
 
 
