@@ -263,7 +263,7 @@ def test_exit_codes(server: RedisServer, tmp_path: Path) -> None:
             (1, start(server.url, "--routing", "jobs.nothing")),
             (1, start(server.url, "--routing", "nomodule.x")),
             (1, start(server.url, *routing, "--only-channels", "nope")),
-            (2, start(server.url, *routing, "--thread")),
+            (2, start(server.url, *routing, "--treads")),
             (2, start("", *routing)),
             (5, start(f"redis://{stopped.host}:{stopped.port}/0", *routing, "--burst", "--burst-timeout", "1")),
         ]
