@@ -295,10 +295,12 @@ def beside():
 
 def with_its_own():
     async def main():
+        task = asyncio.current_task()
         for _ in range(20):
             time.sleep(0.002)
+            own.append((asyncio.get_running_loop(), asyncio.current_task()) == (loop, task))
             await asyncio.sleep(0.002)
-            own.append(asyncio.get_running_loop() is loop)
+            own.append((asyncio.get_running_loop(), asyncio.current_task()) == (loop, task))
     loop = asyncio.new_event_loop()
     loop.run_until_complete(main())
     loop.close()
@@ -335,7 +337,7 @@ for one in threads:
     one.join()
 assert len(mine) == 18 and len(set(mine)) == 1, mine
 assert len(others) > 20 and set(others) == {None}, set(others)
-assert own == [True] * 40, own
+assert own == [True] * 80, own
 worker.quiet()
 assert worker.stop(time.monotonic() + 10)
 assert len(traced) > 100  # by what was there before
@@ -343,8 +345,8 @@ print("fine")
 """
 
 
-def test_a_running_loop_is_that_of_its_greenlet_alone() -> None:
-    """Whatever it waits for: Django refuses its database where there is one, and asyncio a second one."""
+def test_a_running_loop_and_its_task_are_those_of_their_greenlet_alone() -> None:
+    """Whatever it waits for: Django refuses its database where there is a loop, and asyncio a second loop or task."""
     pytest.importorskip("gevent")
     ran = subprocess.run(
         [sys.executable, "-c", RUNNING_LOOPS], cwd=ROOT, capture_output=True, text=True, check=False, timeout=30
