@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -81,7 +82,8 @@ def _parse_url(url: str, options: Mapping[str, Any]) -> Host:
         parts = urlsplit(url)
         port = 6379 if parts.port is None else _port(parts.port)
     except ValueError:
-        raise ConfigurationError("the port must be a number from 1 to 65535: redis://host:6379/0") from None
+        problem = "the port must be a number from 1 to 65535: redis://host:6379/0"
+        raise ConfigurationError(problem + _advice_to_quote(url)) from None
     scheme = _SCHEMES.get(parts.scheme)
     if scheme is None:
         raise ConfigurationError(
@@ -89,7 +91,7 @@ def _parse_url(url: str, options: Mapping[str, Any]) -> Host:
             f"and valkeys:// are the same"
         )
     if scheme != "unix" and not (parts.path.strip("/") or "0").isdigit():
-        raise ConfigurationError("the database must be a number: redis://host:6379/0")
+        raise ConfigurationError("the database must be a number: redis://host:6379/0" + _advice_to_quote(url))
     try:
         found = parse_url(scheme + url[len(parts.scheme) :])  # type: ignore[no-untyped-call]  # redis-py's
     except (ValueError, TypeError):
@@ -102,6 +104,14 @@ def _parse_url(url: str, options: Mapping[str, Any]) -> Host:
     else:
         name = f"{parts.scheme}://{known.get('host', 'localhost')}:{port}/{database}"
     return Host(name, connection_class, known)
+
+
+def _advice_to_quote(url: str) -> str:
+    """Return advice where a character of the password has ended the address."""
+    _, *rest = re.split("[/?#]", url.partition("://")[2], maxsplit=1)
+    if "@" not in "".join(rest):
+        return ""
+    return '; quote special characters of the password: urllib.parse.quote(password, safe="")'
 
 
 def _parse_address(options: dict[str, Any]) -> Host:
