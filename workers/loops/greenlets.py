@@ -23,7 +23,7 @@ _run_forever = asyncio.BaseEventLoop.run_forever
 _thread: Any = None  # of each native thread: ``next`` is the tracing function that was there before
 
 if sys.version_info >= (3, 14):
-    _swap_task = asyncio.tasks._swap_current_task
+    _swap_task = asyncio.tasks._swap_current_task  # type: ignore[attr-defined]  # typeshed lacks it
 else:
 
     def _swap_task(loop: Any, task: Any) -> Any:
