@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
+import signal
 import subprocess
 import threading
 from collections.abc import Coroutine
@@ -21,6 +23,8 @@ from asgi_redis.embedded import RedisServer
 from asgi_redis.integrations.checks import check_channel_layers
 from asgi_redis.integrations.django import make_channel_layer
 from tests.support.guides import REDIS, Guide, Project
+from tests.support.interface.serving import free_port
+from tests.support.interface.websockets import WebSocket
 from tests.support.waiting import eventually
 from tests.support.workers import project as project_of_the_tests
 
@@ -235,3 +239,22 @@ def test_the_worker_runs_the_consumers_of_the_page_of_channels_4(tmp_path, fresh
         exec(guide.code("get_channel_layer().send"), {})
         eventually(lambda: "thumbnail of 42" in worker.log or not worker.running, timeout=80)
         assert "thumbnail of 42" in worker.log
+
+
+def test_the_consumer_of_the_page_of_channels_4_is_told_of_an_outage(tmp_path, fresh_redis_server) -> None:
+    pytest.importorskip("uvicorn")
+    guide = Guide("channels4.rst", "Tell consumers of an outage")
+    project = Project(tmp_path, fresh_redis_server.url).add(Guide("channels4.rst", "Choose the back end")).add(guide)
+    port, keeper = free_port()
+    assert "``ws://127.0.0.1:8000/ws/``" in guide.prose
+    (command,) = guide.commands()
+    with keeper, project.running(*command.split(), "--port", str(port)) as server:
+        eventually(lambda: "Uvicorn running" in server.log or not server.running, timeout=60)
+        with WebSocket(port, "/ws/") as socket:
+            socket.opened()
+            fresh_redis_server.stop()
+            assert json.loads(socket.receive()) == {"problem": "Redis cannot be reached."}
+            fresh_redis_server.start()
+            assert json.loads(socket.receive()) == {"problem": ""}
+        server.signal(signal.SIGTERM)
+        server.wait()
