@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from typing import Any
 
 import channels.exceptions
 import pytest
@@ -17,15 +15,13 @@ from asgi_redis.exceptions import (
     ConfigurationError,
     InvalidMessage,
     InvalidName,
-    LayerClosed,
     MessageTooLarge,
     ReservedKey,
     UnknownSetting,
 )
-from tests.support.async_waiting import until
 from tests.support.both_layers import NOTHING, Both, outcome
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.native("event loops in native threads")]
 
 
 @pytest.fixture
@@ -42,6 +38,12 @@ def both_on_three(three_redis_servers):
 # Stricter
 
 
+@pytest.mark.difference(
+    "``capacity`` of 0, or a str",
+    "``expiry`` below 0, or a str",
+    "``random_prefix_length`` below 4",
+    "an empty string as an encryption key",
+)
 @pytest.mark.parametrize(
     "setting",
     [
@@ -58,6 +60,10 @@ def test_settings_that_cannot_work_are_errors_here(both, setting):
     assert both.errors(**setting) == (None, ConfigurationError)
 
 
+@pytest.mark.difference(
+    "``hosts`` is an empty list",
+    "a wrong URL, or an unknown option of redis-py, in ``hosts``",
+)
 @pytest.mark.parametrize(
     "hosts", [[], ["localhost:6379"], [{"address": "redis://localhost", "nonsense": 1}]], ids=str
 )
@@ -65,16 +71,19 @@ def test_wrong_hosts_are_errors_here(both, hosts):
     assert both.errors(hosts) == (None, ConfigurationError)
 
 
+@pytest.mark.difference("positional arguments")
 def test_only_hosts_may_be_positional_here(both):
     assert both.errors(both.urls) == (None, None)
     assert both.errors(both.urls, "prefix") == (None, TypeError)
 
 
+@pytest.mark.difference("an unknown setting")
 def test_unknown_settings_are_errors_in_both(both):
     assert both.errors(expirey=3) == (TypeError, UnknownSetting)
     assert issubclass(UnknownSetting, TypeError)
 
 
+@pytest.mark.difference("errors about names and messages", "a message over 8 MiB")
 @pytest.mark.parametrize(
     ("message", "stock", "ours"),
     [
@@ -91,6 +100,7 @@ def test_messages(both, message, stock, ours):
     assert both(lambda layer: outcome(layer.send("work", message), 10)) == (stock, ours)
 
 
+@pytest.mark.difference("keys of a message that are no str")
 def test_keys_that_are_no_str_fail_when_they_are_received(both):
     async def scenario(layer):
         await outcome(layer.send("work", {1: 2}), 10)
@@ -99,10 +109,12 @@ def test_keys_that_are_no_str_fail_when_they_are_received(both):
     assert both(scenario) == (ValueError, NOTHING)
 
 
+@pytest.mark.difference("``__asgi_channel__`` in a group message")
 def test_the_reserved_key_in_a_group_message(both):
     assert both(lambda layer: outcome(layer.group_send("chat", {"__asgi_channel__": "x"}), 10)) == (None, ReservedKey)
 
 
+@pytest.mark.difference("a prefix for ``new_channel`` that makes no valid name")
 def test_a_prefix_of_a_new_channel_that_makes_no_name(both):
     stock, ours = both(lambda layer: outcome(layer.new_channel("a b"), 10))
     assert stock.startswith("a b.")
@@ -112,6 +124,7 @@ def test_a_prefix_of_a_new_channel_that_makes_no_name(both):
 # Different
 
 
+@pytest.mark.difference("errors about names and messages", "a single-reader name such as ``answers?x``")
 def test_names(both):
     async def scenario(layer):
         return [
@@ -124,6 +137,7 @@ def test_names(both):
     assert issubclass(InvalidName, TypeError)
 
 
+@pytest.mark.difference("``ChannelFull``")
 def test_a_full_channel(both):
     async def scenario(layer):
         await layer.send("work", {})
@@ -135,6 +149,7 @@ def test_a_full_channel(both):
     assert both(scenario, capacity=1) == ("", "channel work holds 1 messages, its capacity")
 
 
+@pytest.mark.difference("capacity under load")
 def test_the_capacity_under_load(both):
     async def scenario(layer):
         sent = await asyncio.gather(*[layer.send("work", {}) for _ in range(50)], return_exceptions=True)
@@ -144,6 +159,7 @@ def test_the_capacity_under_load(both):
     assert stock > ours == 5
 
 
+@pytest.mark.difference("capacity on several hosts")
 def test_the_capacity_on_several_hosts(both_on_three):
     async def scenario(layer):
         return [await outcome(layer.send("work", {}), 10) for _ in range(20)].count(None)
@@ -151,6 +167,7 @@ def test_the_capacity_on_several_hosts(both_on_three):
     assert both_on_three(scenario, capacity=5) == (15, 5)
 
 
+@pytest.mark.difference("a message that has expired, behind which newer ones came")
 def test_an_expired_message_behind_which_a_newer_one_came(both):
     async def scenario(layer):
         await layer.send("work", {"number": 1})
@@ -164,6 +181,7 @@ def test_an_expired_message_behind_which_a_newer_one_came(both):
     assert both(scenario) == ({"number": 1}, {"number": 2})
 
 
+@pytest.mark.difference("``expiry`` with a fraction", "``group_expiry`` with a fraction")
 def test_fractions_of_seconds(both):
     async def scenario(layer):
         await layer.send("work", {"number": 1})
@@ -172,6 +190,7 @@ def test_fractions_of_seconds(both):
     assert both(scenario, expiry=0.9, group_expiry=0.9) == ((NOTHING, redis.ResponseError), ({"number": 1}, None))
 
 
+@pytest.mark.difference("``group_send``")
 def test_what_a_group_send_returns(both):
     async def scenario(layer):
         await layer.group_add("chat", "desk")
@@ -180,6 +199,7 @@ def test_what_a_group_send_returns(both):
     assert both(scenario, capacity=1) == ([None, None], [0, 1])
 
 
+@pytest.mark.difference("an entry that cannot be decoded or decrypted")
 def test_an_entry_that_cannot_be_decoded(both):
     async def scenario(layer):
         both.client.zadd(f"{layer.prefix}work", {b"garbage": time.time() - 1})
@@ -189,6 +209,7 @@ def test_an_entry_that_cannot_be_decoded(both):
     assert both(scenario) == (ValueError, {"number": 1})
 
 
+@pytest.mark.difference("a key of another type in the place of a queue")
 def test_a_key_of_another_type(both):
     async def scenario(layer):
         both.client.set(f"{layer.prefix}work", "text", ex=60)
@@ -197,25 +218,7 @@ def test_a_key_of_another_type(both):
     assert both(scenario) == ((redis.ResponseError, redis.ResponseError), (NOTHING, redis.ResponseError))
 
 
-def test_several_event_loops(both):
-    async def scenario(layer):
-        own = [await layer.new_channel() for _ in range(2)]
-        outcomes: list[Any] = [None, None]
-
-        def receive(number):
-            outcomes[number] = asyncio.run(outcome(layer.receive(own[number]), 1))
-
-        threads = [threading.Thread(target=receive, args=(number,)) for number in range(2)]
-        for thread in threads:
-            thread.start()
-        for name in own:
-            await layer.send(name, {"to": name})
-        await until(lambda: not any(thread.is_alive() for thread in threads))
-        return RuntimeError in outcomes, outcomes == [{"to": name} for name in own]
-
-    assert both(scenario) == ((True, False), (False, True))
-
-
+@pytest.mark.difference("a direct message to a process-local channel, with several hosts")
 def test_a_direct_message_on_several_hosts(both_on_three):
     async def scenario(layer):
         own = [await layer.new_channel() for _ in range(12)]
@@ -227,6 +230,7 @@ def test_a_direct_message_on_several_hosts(both_on_three):
     assert stock < ours == 12
 
 
+@pytest.mark.difference("messages for a process-local channel that nothing receives from")
 def test_messages_that_no_coroutine_receives(both):
     async def scenario(layer):
         own, other = await layer.new_channel(), await layer.new_channel()
@@ -240,6 +244,7 @@ def test_messages_that_no_coroutine_receives(both):
     assert both(scenario, channel_capacity={"specific.*": 2}) == ([0, 1, 2, 3, 4], [3, 4])
 
 
+@pytest.mark.difference("membership of a process that was killed")
 def test_the_membership_of_a_process_that_does_not_renew_it(both):
     async def scenario(layer):
         own = await layer.new_channel()
@@ -250,6 +255,7 @@ def test_the_membership_of_a_process_that_does_not_renew_it(both):
     assert both(scenario) == (0, 86400 - 300)
 
 
+@pytest.mark.difference("``flush``")
 def test_flush(both):
     async def scenario(layer):
         foreign = f"{layer.prefix}2:group:chat"
@@ -261,20 +267,18 @@ def test_flush(both):
     assert both(scenario) == (0, 1)
 
 
-def test_closing_while_a_receive_waits(both):
-    async def scenario(layer):
-        waiting = asyncio.ensure_future(outcome(layer.receive("work"), 10))
-        await until(lambda: any(line["cmd"] == "bzpopmin" for line in both.client.client_list()))
-        await layer.close_pools()
-        return await waiting
-
-    assert both(scenario) == (redis.ConnectionError, LayerClosed)
-
-
+@pytest.mark.difference("errors about names and messages")
 def test_a_channel_of_another_process(both):
     assert both(lambda layer: outcome(layer.receive("specific.0!1"))) == (AssertionError, InvalidName)
 
 
+@pytest.mark.difference(
+    "``connection(index)``, ``create_pool``, ``hosts``, ``consistent_hash``, ``ring_size``",
+    "``receive_single``, ``receive_buffer``, ``receive_count``, ``receive_lock`` and other parts of ``receive``",
+    "``brpop_timeout``",
+    "``wait_received``",
+    "``channel_name_regex``, ``group_name_regex``, ``invalid_name_error``",
+)
 def test_what_is_absent(both):
     stock = {name for name in dir(core.RedisChannelLayer(hosts=both.urls)) if not name.startswith("_")}
     ours = set(dir(aio.RedisChannelLayer(hosts=both.urls)))
