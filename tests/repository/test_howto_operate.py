@@ -20,6 +20,7 @@ from asgi_redis.integrations.django import make_channel_layer
 from tests.support.documents.pages import Page, Prose
 from tests.support.guides import SETTINGS_FILE, Guide, Project
 
+pytestmark = [pytest.mark.native("processes"), pytest.mark.timeout(240)]
 SETTINGS_OF_THE_ADMIN = """
 INSTALLED_APPS += ["django.contrib.admin", "django.contrib.messages"]
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
