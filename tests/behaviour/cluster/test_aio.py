@@ -167,8 +167,16 @@ def test_a_slot_stays_in_the_middle_of_a_move_under_load(masters, aio_layer, mov
     assert traffic.disorder() == {}
 
 
+def noting(call, results):
+    def noted():
+        results.append(call())
+        return results[-1]
+
+    return noted
+
+
 @pytest.fixture
-def apart(masters, aio_layer, move, prefix):
+def apart(masters, aio_layer, move, prefix, monkeypatch):
     """
     A layer with two shards, and a group of each; the slot of the first shard is on the move.
 
@@ -176,11 +184,16 @@ def apart(masters, aio_layer, move, prefix):
     """
     layer = aio_layer(masters, shards=2)
     groups = {layer.layer.consistent_hash(f"group{n}"): f"group{n}" for n in range(20)}
+    rounds = []
+    for memberships in layer._memberships:
+        monkeypatch.setattr(memberships, "_make_round", noting(memberships._make_round, rounds))
 
     async def prepare():
         channel = await layer.new_channel()
         for group in groups.values():
             await layer.group_add(group, channel)
+        # The first renewals, which all the others would wait for in the middle of the move.
+        await until(lambda: len(rounds) >= len(groups))
         await in_thread(move.begin)
         await in_thread(masters.migrate, move.slot, [f"{{{prefix}:0}}:joined:{layer.client_prefix}".encode()])
         return channel
@@ -214,13 +227,19 @@ def test_a_member_that_was_discarded_in_the_middle_of_a_move_does_not_come_back(
 
     async def run():
         channel = await prepare()
-        # While the node that has the ledger is asked for it, the others line up, and are then sent together.
-        memberships._ask(memberships._operations.look())
-        adding = [asyncio.ensure_future(layer.group_add(group, channel))]
-        if adds == "join and renewal":
-            await asyncio.sleep(0)
-            adding.append(asyncio.wrap_future(memberships._ask(memberships._renewal([(group, channel)]))))
-        await asyncio.ensure_future(layer.group_discard(group, channel))
+        # While the node that has the ledger does not answer, the others line up, and are then sent together.
+        move.cluster.pause(move.to)
+        try:
+            memberships._ask(memberships._operations.look())
+            adding = [asyncio.ensure_future(layer.group_add(group, channel))]
+            if adds == "join and renewal":
+                await asyncio.sleep(0)
+                adding.append(asyncio.wrap_future(memberships._ask(memberships._renewal([(group, channel)]))))
+            discarding = asyncio.ensure_future(layer.group_discard(group, channel))
+            await until(lambda: (group, channel) not in memberships._joined)
+        finally:
+            move.cluster.resume(move.to)
+        await discarding
         await in_thread(move.end)
         await asyncio.wait_for(asyncio.gather(*adding), 20)
         assert await in_thread(layer.layer.group_channels, group) == []
