@@ -8,7 +8,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from asgi_redis import RedisChannelLayer
 
 from ..meter import own_cpu_seconds
 from ..raw import RawConnection
-from ..server import redis_on
+from ..server import put_first, redis_on
 
 MESSAGE = {"data": "x" * 90}
 SETTINGS: dict[str, Any] = {"capacity": 1_000_000_000, "expiry": 3600}
@@ -123,15 +123,8 @@ def bench_on(servers: int, seconds: float) -> Iterator[Bench]:
     with ExitStack() as stack:
         started = [stack.enter_context(redis_on(cpu)) for _ in range(servers)]
         for server in started:
-            _put_first(server.pid)
+            put_first(server.pid)
         yield Bench([server.port for server in started], [server.url for server in started], seconds)
-
-
-def _put_first(process: int) -> None:
-    """Give a process the CPU before others, if that is allowed: its commands would seem longer than they are."""
-    # Not in real time: the kernel stops such a process for 50 ms in each second that it takes whole.
-    with suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, process, -20)
 
 
 def _slowest(redis: RawConnection) -> float:

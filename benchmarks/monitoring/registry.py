@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 
 from asgi_redis import RedisChannelLayer
 from asgi_redis.engine.reporter import REPORT_SECONDS
@@ -14,15 +15,15 @@ from ..raw import RawConnection
 from ..server import redis_on
 
 TABLE = "The registry, by its number of workers"
-WORKERS = (1, 100, 1000)
+WORKERS = (0, 1, 100, 1000)
 _CHANNELS, _RUNNING = 20, 8  # of each worker
 
 
-def measure(figures: Figures, rounds: int, seconds: float) -> None:
+def measure(figures: Figures, rounds: Iterable[int], seconds: float) -> None:
     """Add the figures of some rounds for each number of workers."""
     with redis_on(min(os.sched_getaffinity(0))) as server, RedisChannelLayer(hosts=[server.url]) as layer:
         connection = RawConnection(server.port)
-        for _ in range(rounds):
+        for _ in rounds:
             for workers in WORKERS:
                 for (name, unit), value in _costs(layer, connection, workers, seconds).items():
                     figures.add(Row(TABLE, name, unit), f"{workers:,}", value)
@@ -51,12 +52,12 @@ def _costs(
     commands = _calls(connection)
     listing = time.perf_counter()
     assert len(layer.registry.processes()) == workers
-    return {
-        ("scripts", "per s"): commands / passed,
-        ("CPU time of Redis", "% of a CPU"): 100 * redis / passed,
-        ("CPU time of a worker for a report", "µs"): 1e6 * own / max(1, count),
-        ("reading all entries", "ms"): 1000 * (time.perf_counter() - listing),
-    }
+    listing = time.perf_counter() - listing
+    costs = {("scripts", "/s"): commands / passed, ("CPU time of Redis", "% of a CPU"): 100 * redis / passed}
+    if count:
+        costs["CPU time of a worker for a report", "µs"] = 1e6 * own / count
+        costs["reading all entries", "ms"] = 1000 * listing
+    return costs
 
 
 def _report() -> dict[str, object]:

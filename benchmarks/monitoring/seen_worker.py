@@ -1,5 +1,5 @@
 """
-A worker process that prints how many messages a second it has run.
+A worker process that prints how many messages a second it has run, and the CPU time of each in microseconds.
 
 ``python -m benchmarks.monitoring.seen_worker URL on|off thread|gevent SLOTS MESSAGES HEARTBEAT``. With ``on`` it has
 all that lets it be seen: the registry, a heartbeat, and metrics, which it reads every ten seconds.
@@ -56,7 +56,7 @@ class Count:
     def __init__(self, messages: int) -> None:
         self.worker: Worker | None = None
         self.done = 0
-        self.begun = self.ended = 0.0
+        self._begun = self._ended = (0.0, 0.0)  # wall and CPU time
         self._first, self._last = int(messages * WARM_UP), messages
         self._lock = threading.Lock()
 
@@ -65,16 +65,21 @@ class Count:
         with self._lock:
             self.done += 1
             if self.done == self._first:
-                self.begun = time.perf_counter()
+                self._begun = time.perf_counter(), time.process_time()
             elif self.done == self._last:
-                self.ended = time.perf_counter()
+                self._ended = time.perf_counter(), time.process_time()
                 assert self.worker is not None
                 self.worker.quiet()
 
     @property
     def rate(self) -> float:
         """The messages a second between the warm-up and the end."""
-        return (self._last - self._first) / (self.ended - self.begun)
+        return (self._last - self._first) / (self._ended[0] - self._begun[0])
+
+    @property
+    def cpu_microseconds(self) -> float:
+        """The CPU time of this process for a message."""
+        return 1e6 * (self._ended[1] - self._begun[1]) / (self._last - self._first)
 
 
 def main() -> None:
@@ -90,7 +95,7 @@ def main() -> None:
     routing = [route(channel, count) for channel in CHANNELS]
     count.worker = Worker(layer, routing, pool=Pool(int(slots)), hooks=hooks)
     assert count.worker.run() == 0
-    print(count.rate, flush=True)
+    print(count.rate, count.cpu_microseconds, flush=True)
     os._exit(0)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.cluster.placement import imbalance, shards_by_master, slot_of_shard
 from benchmarks.figures.__main__ import drawn
-from benchmarks.figures.published import TIMES, Published
+from benchmarks.figures.published import RESULTS, TIMES, Published
 from tests.support.measurements import measurements, paragraphs
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +46,17 @@ def test_every_number_of_the_pages_is_in_the_results():
     assert len(addresses) > 10
     for page, address in addresses:
         assert published.value(address) is not None, page
+
+
+def test_each_benchmark_that_a_page_or_a_module_names_has_its_results():
+    """All but the soak tests of deploys are benchmarks of the README, where ``python -m benchmarks`` writes main."""
+    texts = [path.read_text() for path in (*DOCUMENTS, *ROOT.glob("benchmarks/**/*.py"))]
+    listed = set(re.findall(r"^ +python -m benchmarks\.(\w+)  ", (ROOT / "benchmarks/README.rst").read_text(), re.M))
+    named = {name for text in texts for name in re.findall(r"benchmarks/results/([a-z]\w*)\.json", text)}
+    there = {path.stem for path in RESULTS.glob("*.json")}
+    assert len(listed) > 10
+    assert there == {"main", "deploys"} | listed
+    assert named <= there
 
 
 @pytest.mark.parametrize("table", list(Published()), ids=lambda table: table.address)
