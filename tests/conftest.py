@@ -248,5 +248,5 @@ def layer_for(prefix: str) -> Iterator[Callable[..., RedisChannelLayer]]:
 
 @pytest.fixture
 def eventually() -> Callable[..., object]:
-    """``eventually(predicate, timeout=10)``, as in ``tests.support.waiting``."""
+    """``eventually(predicate, timeout=20)``, as in ``tests.support.waiting``."""
     return waiting.eventually

@@ -6,7 +6,7 @@ import asyncio
 import time
 
 
-async def until(predicate, timeout=10.0):
+async def until(predicate, timeout=20.0):
     """Returns when ``predicate()`` is true."""
     deadline = time.monotonic() + timeout
     while not predicate():

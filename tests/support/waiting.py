@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(predicate: Callable[[], T], timeout: float = 10.0, interval: float = 0.005) -> T:
+def eventually(predicate: Callable[[], T], timeout: float = 20.0, interval: float = 0.005) -> T:
     """
     Calls ``predicate`` until it returns something true, and returns that.
 
