@@ -40,7 +40,6 @@ print(asgi_redis.__version__)
 # Parts of the suite that need no other packages than these, and a few seconds.
 SUITE_NEEDS = ["pytest", "pytest-timeout"]
 SUITE_PART = [
-    "tests/unit/asgi_redis/test_embedded.py",
     "tests/unit/asgi_redis/wire/test_scripts.py",
     "tests/unit/asgi_redis/wire/test_send.py",
     "tests/behaviour/promises/test_order.py",

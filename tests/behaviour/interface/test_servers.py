@@ -147,6 +147,7 @@ def websockets(kind, site, worker):
     worker.layer.send_group("room", {"text": "all"})
     assert client.receive() == "all"
     client.close_with(4321)
+    client.close_code()
     (disconnect,) = worker.sees("websocket.disconnect")
     assert (disconnect["code"], disconnect["order"]) == (code_of_client(kind, 4321), 5)
     worker.sees("websocket.disconnect")

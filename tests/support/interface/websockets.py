@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
 import struct
@@ -10,6 +11,7 @@ import struct
 from tests.support.interface.http import Answer, Headers, HttpConnection, head
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+NO_CODE = 1005  # the code for a close frame without one
 ABNORMAL = 1006  # the code for an end without a close frame
 
 
@@ -65,6 +67,7 @@ class WebSocket(HttpConnection):
         ]
         self.write(head("GET", target, [*handshake, *asked, *headers]))
         self.handshake: Answer | None = None
+        self._has_closed = False
 
     def opened(self) -> WebSocket:
         """Returns itself when the server has accepted."""
@@ -90,6 +93,7 @@ class WebSocket(HttpConnection):
 
     def close_with(self, code: int, reason: str = "") -> None:
         """Writes a close frame."""
+        self._has_closed = True
         self.write(frame(CLOSE, struct.pack("!H", code) + reason.encode()))
 
     def receive(self) -> str | bytes:
@@ -118,16 +122,20 @@ class WebSocket(HttpConnection):
         except (EOFError, ConnectionError):
             raise Closed(ABNORMAL) from None
         if first & 0xF == CLOSE:
-            code = struct.unpack("!H", payload[:2])[0] if payload else 1005
+            code = struct.unpack("!H", payload[:2])[0] if payload else NO_CODE
             raise Closed(code, payload[2:].decode())
         return first & 0xF, bool(first & 0x80), payload
 
     def close_code(self) -> int:
-        """Reads on until the server closes, and returns its code."""
+        """Reads on until the server closes, answers and closes as a browser does, and returns its code."""
         while True:
             try:
                 self.receive()
             except Closed as closed:
+                if not self._has_closed and closed.code not in (NO_CODE, ABNORMAL):
+                    with contextlib.suppress(ConnectionError):  # some servers do not wait for the answer
+                        self.close_with(closed.code)
+                self.close()
                 return closed.code
 
 
