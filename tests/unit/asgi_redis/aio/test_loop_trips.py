@@ -7,7 +7,6 @@ import contextlib
 import os
 import socket
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -22,6 +21,7 @@ from asgi_redis.process.wakeup import poll
 from asgi_redis.wire import Operation
 from asgi_redis.wire.operation import command
 from tests.support.async_waiting import until
+from tests.support.descriptors import expect_no_more_descriptors, open_descriptors
 from tests.support.proxy import Proxy
 from tests.support.threads import in_threads
 from tests.support.waiting import eventually
@@ -115,10 +115,6 @@ async def warm(pipeline):
 
     while not await is_carried():
         await asyncio.sleep(0)
-
-
-def descriptors():
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def thread_trips(pipeline):
@@ -695,7 +691,7 @@ class TestTheThreadTakesOver:
 
 def test_loops_that_come_and_go_share_a_connection_and_leave_no_descriptor(pipeline, run):
     run(warm(pipeline))
-    made, before = thread_trips(pipeline), descriptors()
+    made, before = thread_trips(pipeline), open_descriptors()
     for number in range(20):
 
         async def use(text=b"%d" % number):
@@ -703,7 +699,7 @@ def test_loops_that_come_and_go_share_a_connection_and_leave_no_descriptor(pipel
 
         run(use())
     assert not made
-    assert descriptors() <= before
+    expect_no_more_descriptors(before)
 
 
 @pytest.mark.native("forks with threads")
