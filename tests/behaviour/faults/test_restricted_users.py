@@ -147,6 +147,9 @@ def test_time_that_is_forbidden_later_costs_no_more_than_the_message_that_shows_
     assert layer_for(fresh_redis_server).receive_batch(["work"], 3) in (sent, sent[1:])
 
 
+WAIT_SECONDS = 0.2  # long enough for the proxy to close the connection: a wait that ends in time ends the outage
+
+
 class TestAWaitThatFailsWhereLookingDoesNot:
     """Such as behind a proxy that knows no blocking commands, and closes the connection."""
 
@@ -160,13 +163,13 @@ class TestAWaitThatFailsWhereLookingDoesNot:
         with caplog.at_level(logging.WARNING, "asgi_redis"):
             for n in range(12):
                 layer.send("work", {"n": n})
-                received += eventually(lambda: reader.receive_batch(["work"], 10, 0.05))
-                reader.receive_batch(["work"], 10, 0.05)
+                received += eventually(lambda: reader.receive_batch(["work"], 10, WAIT_SECONDS))
+                reader.receive_batch(["work"], 10, WAIT_SECONDS)
             assert proxy.cuts > 2
             assert [content["n"] for _, content in received] == list(range(12))
             assert len(caplog.messages) == 1
             proxy.disarm()
-            eventually(lambda: reader.receive_batch(["work"], 10, 0.05) or len(caplog.messages) == 2)
+            eventually(lambda: reader.receive_batch(["work"], 10, WAIT_SECONDS) or len(caplog.messages) == 2)
         assert "does not serve" in caplog.messages[0]
         assert "serves messages again" in caplog.messages[1]
         reader.close()
@@ -178,6 +181,6 @@ class TestAWaitThatFailsWhereLookingDoesNot:
         proxy.cut_on(b"BZPOPMIN", forward=False, times=1000)
         until = time.monotonic() + 1.5
         while time.monotonic() < until:
-            reader.receive_batch(["work"], 10, 0.05)
+            reader.receive_batch(["work"], 10, WAIT_SECONDS)
         assert proxy.cuts < 15  # dozens without it
         reader.close()
