@@ -22,7 +22,7 @@ from tests.support.waiting import eventually
 
 Broken = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
 pytestmark = of_redis_in_the_suite
-FAST = {"socket_connect_timeout": 0.6, "socket_timeout": 0.5}
+FAST = {"socket_connect_timeout": 1, "socket_timeout": 0.5}
 
 
 def assert_doubled_only_by_the_cluster(traffic, replicated_at):

@@ -341,7 +341,7 @@ class TestFailures:
 
     def test_a_slot_that_no_node_has(self, fresh_single_node_cluster, pubsub_layer, prefix):
         (node,) = fresh_single_node_cluster.nodes
-        layer = pubsub_layer(fresh_single_node_cluster, connection_kwargs={"socket_connect_timeout": 0.5}, **NOTICES)
+        layer = pubsub_layer(fresh_single_node_cluster, connection_kwargs={"socket_connect_timeout": 1}, **NOTICES)
         channel = layer.new_channel()
         slot = slot_of(channel)
         fresh_single_node_cluster.run(node, "CLUSTER", "DELSLOTS", slot)

@@ -81,7 +81,7 @@ def test_a_provider_that_fails_is_an_outage(acl_cluster, prefix):
         def get_credentials(self):
             raise OSError("the vault is sealed")
 
-    kwargs = {"credential_provider": Broken(), "socket_connect_timeout": 0.3}
+    kwargs = {"credential_provider": Broken(), "socket_connect_timeout": 3}
     with (
         RedisClusterChannelLayer(hosts=acl_cluster.hosts, shards=1, prefix=prefix, connection_kwargs=kwargs) as layer,
         pytest.raises(redis.exceptions.ConnectionError, match="the vault is sealed"),

@@ -121,7 +121,7 @@ class TestMoves:
         assert outcomes == [True]
 
     def test_not_longer_than_the_connect_timeout(self, shard_of, shared_masters, masters, key, slot):
-        shard = shard_of(shared_masters.hosts, socket_connect_timeout=0.3)
+        shard = shard_of(shared_masters.hosts, socket_connect_timeout=1)
         shard.execute(incr(key))
         shared_masters.begin_move(slot, masters[1])
         started = time.monotonic()
@@ -147,7 +147,7 @@ class TestFailures:
         assert shard.execute(incr(key)) == 1
 
     def test_no_node_that_answers_is_an_error_within_the_connect_timeout(self, shard_of, key):
-        shard = shard_of([("127.0.0.1", 1)], socket_connect_timeout=0.3)
+        shard = shard_of([("127.0.0.1", 1)], socket_connect_timeout=1)
         started = time.monotonic()
         with pytest.raises(ConnectionError, match=r"no node of the cluster of redis://127\.0\.0\.1:1 answers"):
             shard.execute(incr(key))
@@ -156,7 +156,7 @@ class TestFailures:
     def test_a_slot_that_no_node_has(self, shard_of, fresh_single_node_cluster, key, slot):
         node = fresh_single_node_cluster.nodes[0]
         fresh_single_node_cluster.run(node, "CLUSTER", "DELSLOTS", slot)
-        shard = shard_of(fresh_single_node_cluster.hosts, socket_connect_timeout=0.3)
+        shard = shard_of(fresh_single_node_cluster.hosts, socket_connect_timeout=1)
         with pytest.raises(redis.exceptions.RedisError) as raised:
             shard.execute(incr(key))
         assert is_cluster_down(raised.value) or f"slot {slot}" in str(raised.value)
@@ -280,7 +280,7 @@ def test_a_receive_that_does_not_wait_does_not_wait_for_a_shard_that_is_away(fre
 
 
 def test_nodes_that_send_a_request_to_each_other_are_not_asked_for_ever(shard_of, single_node_cluster, key, slot):
-    shard = shard_of(single_node_cluster.hosts, socket_connect_timeout=0.3)
+    shard = shard_of(single_node_cluster.hosts, socket_connect_timeout=1)
     shard.execute(incr(key))
     error = ResponseError(f"MOVED {slot} 127.0.0.1:{single_node_cluster.nodes[0].port}")
     attempts = [None]

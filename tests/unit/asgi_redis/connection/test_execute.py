@@ -24,7 +24,7 @@ class TestExecuteAll:
 
     def test_requests_to_one_server_need_no_more_connections_than_it_may_have(self, redis_server, prefix):
         """Calls that hold some and wait for others would wait for each other."""
-        shard, other = shard_at(redis_server, max_connections=1, socket_connect_timeout=0.5), shard_at(redis_server)
+        shard, other = shard_at(redis_server, max_connections=1, socket_connect_timeout=5), shard_at(redis_server)
         requests = [(shard, incr(prefix.encode())), (other, echo(b"x")), *[(shard, incr(prefix.encode()))] * 2]
         assert execute_on_shards(requests) == [1, b"x", 2, 3]
         assert connections_are_sound([shard, other])
