@@ -16,7 +16,7 @@ from redis.exceptions import ConnectionError, TimeoutError
 from asgi_redis.aio import loop_trips
 from asgi_redis.aio.loop_waker import NOT_SENT, BlockingResult, settle
 from asgi_redis.aio.pipeline import Pipeline
-from asgi_redis.connection import Server, descriptor, parse_hosts, round_trip
+from asgi_redis.connection import Server, descriptor, parse_hosts, replies, round_trip
 from asgi_redis.process.wakeup import poll
 from asgi_redis.wire import Operation
 from asgi_redis.wire.operation import command
@@ -238,6 +238,8 @@ class TestTheLoop:
         run(use())
 
     def test_takes_no_pushed_message_for_a_reply(self, make_pipeline, run, client, prefix, block, open_gate):
+        if replies.hiredis is not None and not hasattr(replies.hiredis, "PushNotification"):
+            pytest.skip("to this hiredis a message that was pushed is a list like any other")
         pipeline = make_pipeline(protocol=3)
 
         async def use():

@@ -39,6 +39,8 @@ def test_pieces_of_any_size_give_the_same_replies(reader, size):
 
 
 def test_messages_that_were_pushed_can_be_left_out(make_reader):
+    if replies.hiredis is not None and not hasattr(replies.hiredis, "PushNotification"):
+        pytest.skip("to this hiredis a message that was pushed is a list like any other")
     reader = make_reader(pushed=False)
     assert meaning(reader.read(WIRE + WIRE[:-9])) == [one for one in MEANING if one != [b"a", 1]] + MEANING[:2]
     assert meaning(reader.read(WIRE[-9:])) == MEANING[-1:]
