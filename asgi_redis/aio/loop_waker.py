@@ -11,6 +11,8 @@ import concurrent.futures
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, Union
 
+from asgi_redis.process.patches import is_patched
+
 T = TypeVar("T")
 
 
@@ -36,7 +38,13 @@ Outcome = tuple[Future, Any]
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
-    """Return the event loop that runs in this thread, if one does."""
+    """
+    Return the event loop that runs in this thread, if one does.
+
+    Returns ``None`` under gevent's patches: all greenlets of a native thread see the loop of one of them.
+    """
+    if is_patched("threading"):
+        return None
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
