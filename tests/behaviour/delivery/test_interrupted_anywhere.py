@@ -13,6 +13,8 @@ from asgi_redis.engine.receiver import Receiver
 from tests.support.interrupting import Interrupter, Interruption
 from tests.support.threads import in_threads
 
+pytestmark = pytest.mark.native("an exception in gevent's hub ends there")
+
 # The last instruction of this hands the messages over: what comes after it comes to the caller.
 UNTIL = Receiver.receive.__code__
 

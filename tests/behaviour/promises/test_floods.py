@@ -113,6 +113,7 @@ def test_what_is_known_of_channels_is_bounded():
     assert len(dropped._lines) == 1000
 
 
+@pytest.mark.native("greenlets that never wait keep the others from running")
 def test_a_store_returns_in_its_time():
     layer = InMemoryChannelLayer(capacity=10**6)
     stop = threading.Event()

@@ -127,6 +127,7 @@ def test_what_was_answered_before_the_connection_was_lost_counts(fresh_redis_ser
     assert not shard._idle  # that connection has replies to come which nobody waits for
 
 
+@pytest.mark.native("event loops in native threads")
 class TestATripThatTheCallerPolls:
     @pytest.fixture
     def trip(self, shard):

@@ -77,6 +77,7 @@ def test_a_socket_that_was_closed_stands_for_no_other_descriptor(pair: Pair) -> 
     assert written == []
 
 
+@pytest.mark.native("sockets of gevent never block")
 def test_bytes_are_taken_at_once_only_where_that_cannot_wait(pair: Pair) -> None:
     one, other = pair
     chunks: list[bytes] = []

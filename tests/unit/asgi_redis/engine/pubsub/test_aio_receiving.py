@@ -45,6 +45,7 @@ class TestReceiving:
 
         run(main())
 
+    @pytest.mark.native("all greenlets of a thread see its running loop, so none settles a future at once")
     @pytest.mark.parametrize("sent_meanwhile", [0, 1])
     def test_what_comes_together_with_the_cancelling_is_for_the_next(self, aio_for, redis_server, sent_meanwhile):
         """It is the oldest still."""
