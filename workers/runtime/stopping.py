@@ -22,6 +22,8 @@ from enum import IntEnum
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Callable, NoReturn
 
+from asgi_redis.process import fork
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -70,8 +72,8 @@ class Shutdown:
     one, which acts on signals. Where the main thread has not ended ``GRACE_SECONDS`` after the deadline or after a
     second signal, the watching thread ends the process.
 
-    A process that is forked in the meantime inherits the handlers. There, SIGTERM has its default effect, and SIGINT,
-    which a terminal sends to the parent, too, has none.
+    In a process that is forked in the meantime, SIGTERM has its default effect, and SIGINT, which a terminal sends to
+    the parent, too, has none.
 
     Attributes:
         began_at: When the stop began (``time.monotonic``), or None.
@@ -105,6 +107,14 @@ class Shutdown:
         self._deadline = 0.0
         self._overdue = 0
         self._watchers = itertools.count()
+        fork.register(self)
+
+    def start_process(self) -> None:
+        """Give a forked process the default effect of SIGTERM."""
+        if self._entered and signal.getsignal(signal.SIGTERM) == self._handle:
+            # Python 3.13 and 3.14 call no handler here where another thread than the main one has forked.
+            with contextlib.suppress(ValueError):  # a fork in C, which the handler notices
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def __enter__(self) -> Shutdown:
         self.began_at = self.signal = self.second_signal = None
