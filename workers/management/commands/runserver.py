@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import socket
 import sys
@@ -10,7 +11,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
-from django.core.management.base import BaseCommand, CommandError, CommandParser, SystemCheckError
+from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper, SystemCheckError
 from django.db import connections
 from django.utils import autoreload as django_autoreload
 
@@ -145,6 +146,15 @@ class DevelopmentCommand(RunserverCommand):
         if process.interrupted and options.get("shutdown_message"):
             self.stdout.write(options["shutdown_message"])
         return code
+
+    def on_bind(self, server_port: int) -> None:
+        """Show Django's banner, without the WSGI of Django 6.1."""
+        out, self.stdout = self.stdout, OutputWrapper(io.StringIO())
+        try:
+            super().on_bind(server_port)
+        finally:
+            banner, self.stdout = self.stdout.getvalue(), out
+        out.write(banner.replace("Starting WSGI development", "Starting development"), ending="")
 
     def _load(self, options: dict[str, Any]) -> DevelopmentServer:
         """Check the project, and make the server for it."""
