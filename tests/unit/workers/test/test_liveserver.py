@@ -33,6 +33,8 @@ from workers.test import ChannelLiveServerTestCase
 
 __all__ = ["database"]
 
+pytestmark = pytest.mark.native("the server has a thread")
+
 
 def users(request: Any) -> HttpResponse:
     get_user_model().objects.create_user(f"by-request-{request.GET['name']}")

@@ -313,6 +313,7 @@ class TestSharing:
                 thread.join()
         assert pop(store) == [b"%d" % number for number in range(20)]
 
+    @pytest.mark.native("another thread is there at the fork")
     def test_a_process_that_is_forked_in_c_amid_a_transaction_of_another_thread_says_so(self, store):
         begun, go_on = threading.Event(), threading.Event()
 
@@ -339,6 +340,7 @@ class TestSharing:
         assert os.waitpid(pid, 0)[1] == 0
         assert pop(store) == [b"from the parent"]
 
+    @pytest.mark.native("another thread is there at the fork")
     def test_a_fork_waits_for_one_that_another_thread_is_opening(self, store, directory, monkeypatch):
         begun, go_on = threading.Event(), threading.Event()
         make = sharing._make
