@@ -83,7 +83,7 @@ def test_a_killed_web_server_leaves_nothing_behind(stack_of: Callable[..., Stack
         assert (report.closed, report.lost, report.doubled) == ({}, [], [])
         assert report.sent == 40
         second.close()
-        eventually(lambda: stack.records()["disconnected"].total() == 20)
+        eventually(lambda: sum(stack.records()["disconnected"].values()) == 20)
         assert all(worker.running for worker in stack.workers)
         assert all(client.ttl(key) > 0 for key in client.scan_iter(count=1000))
         lasting = b"meta", b":process"  # counters, and the processes that run

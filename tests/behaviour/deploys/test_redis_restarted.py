@@ -64,7 +64,7 @@ def restart(
     found = places(report.lost, begun, stack.redis.directory)
     text = f"{restarts} restarts: {report}; lost: {dict(found)}"
     assert (report.closed, report.doubled, report.foreign) == ({}, [], []), f"{text}\n{stack.logs()}"
-    assert begun.total() == len(begun), "a frame was done twice"
+    assert sum(begun.values()) == len(begun), "a frame was done twice"
     if path == "/ordered":
         assert report.disordered == []
     if paused:

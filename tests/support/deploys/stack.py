@@ -206,7 +206,7 @@ class Stack(contextlib.ExitStack):
 
     def eventually_holds(self, number: int) -> None:
         """Returns when so many consumers hold."""
-        eventually(lambda: self.records()["holds"].total() == number, timeout=START_SECONDS)
+        eventually(lambda: sum(self.records()["holds"].values()) == number, timeout=START_SECONDS)
 
     def eventually_logs(self, process: WorkerProcess, words: str) -> None:
         """Returns when a process has logged these words."""
@@ -215,8 +215,10 @@ class Stack(contextlib.ExitStack):
 
     def await_answers(self, number: int) -> None:
         """Returns when so many more frames are done."""
-        before = self.records()["done"].total()
-        eventually(lambda: self.records()["done"].total() >= before + number, timeout=START_SECONDS, interval=0.2)
+        before = sum(self.records()["done"].values())
+        eventually(
+            lambda: sum(self.records()["done"].values()) >= before + number, timeout=START_SECONDS, interval=0.2
+        )
 
     def restart_redis(self, paused: bool) -> None:
         """Restarts Redis by SIGTERM; ``paused``: so that what it has handed out is delivered first."""

@@ -22,6 +22,8 @@ SCRIPT = "#!{python}\nimport sys\nfrom {module} import {name}\nsys.exit({call}()
 
 def required(requirements: Iterable[Requirement]) -> dict[str, importlib.metadata.Distribution]:
     """The distributions that the requirements lead to, by their names."""
+    # Python 3.9 finds a distribution only by the name of its folder.
+    installed = {canonicalize_name(one.metadata["Name"]): one for one in importlib.metadata.distributions()}
     found: dict[str, importlib.metadata.Distribution] = {}
     waiting = list(requirements)
     done = set()
@@ -30,7 +32,7 @@ def required(requirements: Iterable[Requirement]) -> dict[str, importlib.metadat
         if str(wanted) in done:
             continue
         done.add(str(wanted))
-        distribution = importlib.metadata.distribution(wanted.name)
+        distribution = installed[canonicalize_name(wanted.name)]
         assert wanted.specifier.contains(distribution.version, prereleases=True), f"{wanted}: {distribution.version}"
         found[canonicalize_name(wanted.name)] = distribution
         known = {canonicalize_name(extra) for extra in distribution.metadata.get_all("Provides-Extra") or ()}
@@ -74,7 +76,7 @@ def main(environment: Path, requirements: list[str]) -> None:
                 (site_packages / package).symlink_to(CHECKOUT / package)
         link(distribution, site_packages)
         write_scripts(distribution, environment / "bin")
-    names = sorted(f"{one.name}-{one.version}" for one in distributions.values())
+    names = sorted(f"{one.metadata['Name']}-{one.version}" for one in distributions.values())
     sys.stdout.write(f"Successfully installed {' '.join(names)}\n")
 
 

@@ -82,8 +82,8 @@ def interpreter(redis_server, monkeypatch):
         look.taken = interpreter.run(look.operation)
         return look.taken
 
-    with redis.Redis(port=redis_server.port, protocol=2) as client:
-        interpreter = Interpreter(client.connection_pool.get_connection())
+    with redis.Redis(port=redis_server.port, protocol=2, single_connection_client=True) as client:
+        interpreter = Interpreter(client.connection)
         monkeypatch.setattr(Shard, "execute", lambda shard, operation, *_, **__: interpreter.run(operation))
         monkeypatch.setattr(
             execute, "execute_on_shards", lambda requests: [shard.execute(operation) for shard, operation in requests]
