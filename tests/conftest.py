@@ -16,10 +16,17 @@ from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
-from asgi_redis import RedisChannelLayer
+from asgi_redis import RedisChannelLayer, embedded
 from asgi_redis.embedded import RedisServer, RedisServerError, find_redis_server
 from tests.support import clusters, servers, waiting
 from tests.support.proxy import Proxy
+
+
+def pytest_configure() -> None:
+    """Gives each process ports of its own, as a server that comes back needs the port that it had."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    share = slice(number, None, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+    embedded._PORTS, clusters.BUS_PORTS = embedded._PORTS[share], clusters.BUS_PORTS[share]
 
 
 def pytest_report_header() -> str:
