@@ -13,11 +13,19 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.deployment import CLASSIC, FILES, Project, flags_of, longest_stop, options_of
+from tests.support.deployment import (
+    CLASSIC,
+    FILES,
+    Project,
+    check_unit,
+    flags_of,
+    longest_stop,
+    options_of,
+    service_of,
+)
 from tests.support.guides import Guide
 from tests.support.interface.serving import free_port
 from tests.support.waiting import eventually
@@ -33,27 +41,18 @@ pytestmark = [
 class TestSystemd:
     text = (FILES / "talk-worker.service").read_text()
 
-    def unit(self, text: str = text) -> Any:
-        parser = configparser.ConfigParser(strict=False, interpolation=None)
-        parser.optionxform = str  # type: ignore[assignment,method-assign]
-        parser.read_string(text.replace("\\\n", " "))
-        return parser["Service"]
-
     def test_its_times_go_together(self) -> None:
-        unit = self.unit()
+        unit = service_of(self.text)
         options = options_of(shlex.split(unit["ExecStart"]))
         assert longest_stop(options) < int(unit["TimeoutStopSec"])
         assert int(unit["WatchdogSec"]) > SILENCE_SECONDS
 
     @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")
     def test_systemd_finds_no_fault_with_it(self, project: Project, tmp_path: Path) -> None:
-        unit = tmp_path / "talk-worker.service"
-        unit.write_text(self.text.replace("/srv/talk", str(project.folder)))
-        ended = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
-        assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+        check_unit(self.text, project.folder, tmp_path / "talk-worker.service")
 
     def test_the_command_tells_systemd_what_it_does(self, project: Project, tmp_path: Path) -> None:
-        unit = self.unit(self.text.replace("/srv/talk", str(project.folder)))
+        unit = service_of(self.text.replace("/srv/talk", str(project.folder)))
         systemd = Systemd(str(tmp_path / "notify"))
         usec = str(int(unit["WatchdogSec"]) * 1_000_000)
         command = shlex.split(unit["ExecStart"])

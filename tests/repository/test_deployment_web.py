@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import configparser
 import json
 import re
 import shlex
 import shutil
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from asgi_redis.integrations.django import make_channel_layer
-from tests.support.deployment import FILES, ROOT, Project, longest_stop, options_of
+from tests.support.deployment import FILES, ROOT, Project, check_unit, longest_stop, options_of, service_of
 from tests.support.documents.pages import Page
 from tests.support.interface.serving import free_port
 from tests.support.interface.websockets import WebSocket
@@ -39,25 +37,16 @@ def graceful_stop(command: list[str]) -> int:
 class TestSystemd:
     text = (FILES / "talk-web.service").read_text()
 
-    def unit(self) -> Any:
-        parser = configparser.ConfigParser(strict=False, interpolation=None)
-        parser.optionxform = str  # type: ignore[assignment,method-assign]
-        parser.read_string(self.text.replace("\\\n", " "))
-        return parser["Service"]
-
     def command(self) -> list[str]:
-        program, *arguments = shlex.split(self.unit()["ExecStart"])
+        program, *arguments = shlex.split(service_of(self.text)["ExecStart"])
         return [Path(program).name, *arguments]
 
     def test_its_times_go_together(self) -> None:
-        assert graceful_stop(self.command()) < int(self.unit()["TimeoutStopSec"])
+        assert graceful_stop(self.command()) < int(service_of(self.text)["TimeoutStopSec"])
 
     @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")
     def test_systemd_finds_no_fault_with_it(self, project: Project, tmp_path: Path) -> None:
-        unit = tmp_path / "talk-web.service"
-        unit.write_text(self.text.replace("/srv/talk", str(project.folder)))
-        ended = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
-        assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+        check_unit(self.text, project.folder, tmp_path / "talk-web.service")
 
     def test_it_opens_websockets_and_closes_them_when_it_stops(self, project: Project) -> None:
         port, keeper = free_port()

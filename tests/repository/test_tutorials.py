@@ -101,6 +101,15 @@ def test_a_chat(tmp_path):
         def window() -> Window:
             return Window(lesson.web_port, stack)
 
+        def both_enter() -> tuple[Window, Window]:
+            anna, ben = window(), window()
+            anna.enter("Anna")
+            anna.reads("Anna comes in")
+            ben.enter("Ben")
+            for one in (anna, ben):
+                one.reads("Ben comes in")
+            return anna, ben
+
         lesson.follow_to("Open http://127.0.0.1:8000/ in two windows")
         first, second = window(), window()
         first.open()
@@ -113,12 +122,7 @@ def test_a_chat(tmp_path):
             one.is_disconnected()
 
         lesson.follow_to("enter as *Anna*")
-        anna, ben = window(), window()
-        anna.enter("Anna")
-        anna.reads("Anna comes in")
-        ben.enter("Ben")
-        for one in (anna, ben):
-            one.reads("Ben comes in")
+        anna, ben = both_enter()
         anna.say("hello")
         ben.reads("Anna: hello")
         ben.say("hi")
@@ -128,12 +132,7 @@ def test_a_chat(tmp_path):
             anna.reads(line)
 
         lesson.follow_to("Enter the chat again")
-        anna, ben = window(), window()
-        anna.enter("Anna")
-        anna.reads("Anna comes in")
-        ben.enter("Ben")
-        for one in (anna, ben):
-            one.reads("Ben comes in")
+        anna, ben = both_enter()
         lesson.follow_to("``Tea is ready`` appears in both windows")
         for one in (anna, ben):
             one.reads("Tea is ready")

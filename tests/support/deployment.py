@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import configparser
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +60,21 @@ def project(tmp_path: Path, redis_server: RedisServer, prefix: str) -> Iterator[
     project = Project(tmp_path / "talk", redis_server.url, prefix)
     yield project
     project.layer.close()
+
+
+def service_of(text: str) -> configparser.SectionProxy:
+    """Returns the section ``Service`` of a unit of systemd."""
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string(text.replace("\\\n", " "))
+    return parser["Service"]
+
+
+def check_unit(text: str, folder: Path, path: Path) -> None:
+    """Have systemd look at a unit, written to ``path``, whose project is in ``folder``."""
+    path.write_text(text.replace("/srv/talk", str(folder)))
+    ended = subprocess.run(["systemd-analyze", "verify", str(path)], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
 def options_of(command: list[str]) -> WorkerOptions:

@@ -19,20 +19,9 @@ from asgi_redis.exceptions import (
     ReservedKey,
     UnknownSetting,
 )
-from tests.support.both_layers import NOTHING, Both, outcome
+from tests.support.both_layers import NOTHING, outcome
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.native("event loops in native threads")]
-
-
-@pytest.fixture
-def both(redis_server):
-    return Both([redis_server.url], core.RedisChannelLayer, aio.RedisChannelLayer)
-
-
-@pytest.fixture
-def both_on_three(three_redis_servers):
-    urls = [server.url for server in three_redis_servers]
-    return Both(urls, core.RedisChannelLayer, aio.RedisChannelLayer)
 
 
 # Stricter

@@ -20,19 +20,8 @@ pytestmark = [pytest.mark.timeout(60), pytest.mark.native("event loops in native
 
 
 @pytest.fixture
-def both(redis_server):
-    return Both([redis_server.url], core.RedisChannelLayer, aio.RedisChannelLayer)
-
-
-@pytest.fixture
 def both_alone(fresh_redis_server):
     return Both([fresh_redis_server.url], core.RedisChannelLayer, aio.RedisChannelLayer)
-
-
-@pytest.fixture
-def both_on_three(three_redis_servers):
-    urls = [server.url for server in three_redis_servers]
-    return Both(urls, core.RedisChannelLayer, aio.RedisChannelLayer)
 
 
 def patience(layer, stock, ours=30):
