@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from asgi_redis.aio.duplicate import Duplicate
 from asgi_redis.engine.pubsub.link import Link
@@ -14,6 +15,7 @@ class LoopReader(LinkReader):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
+        self._watched: set[Duplicate] = set()
 
     def is_running(self) -> bool:
         return self.loop.is_running()
@@ -25,9 +27,24 @@ class LoopReader(LinkReader):
             return False  # no descriptor is left, or the loop is closed
         return True
 
+    def stop(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and watches nothing
+            self.loop.call_soon_threadsafe(self._forget_all)
+
+    # Called by the loop
+
     def _add(self, duplicate: Duplicate, link: Link, listener: ReadInLoop) -> None:
+        self._watched.add(duplicate)
         self.loop.add_reader(duplicate, self._read, duplicate, link, listener)
 
     def _read(self, duplicate: Duplicate, link: Link, listener: ReadInLoop) -> None:
         if not listener.read_in_loop(self, link):
-            self.loop.remove_reader(duplicate)
+            self._forget(duplicate)
+
+    def _forget_all(self) -> None:
+        for duplicate in list(self._watched):
+            self._forget(duplicate)
+
+    def _forget(self, duplicate: Duplicate) -> None:
+        self._watched.discard(duplicate)
+        self.loop.remove_reader(duplicate)

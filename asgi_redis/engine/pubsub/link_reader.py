@@ -32,6 +32,9 @@ class LinkReader(Protocol):
         Returns False where that cannot be. Called with the lock held, by any thread.
         """
 
+    def stop(self) -> None:
+        """Watch no connection any more. Called with the lock held, by any thread."""
+
     def is_running(self) -> bool:
         """Return whether the loop runs."""
 
@@ -69,5 +72,7 @@ class ReaderChoice:
             self._choose(None)
 
     def _choose(self, reader: LinkReader | None) -> None:
+        if self.reader is not None:
+            self.reader.stop()
         self.reader = reader
         self._tell(reader)

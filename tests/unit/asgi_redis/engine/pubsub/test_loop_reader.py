@@ -79,9 +79,9 @@ def test_a_loop_that_was_chosen_again_reads_by_one_descriptor(layer, patient):
                 readers.revise(is_shared=False)
             layer._offer_to_read(asyncio.get_running_loop())
             await asyncio.sleep(0)
+        await until(lambda: len(open_descriptors()) <= len(before))
         await layer.send("specific.again", HELLO)
         assert await waiting == HELLO
-        await until(lambda: len(open_descriptors()) <= len(before))
 
     run(main())
 
