@@ -78,12 +78,12 @@ def _parse(entry: Any, defaults: Mapping[str, Any]) -> Host:
 def _parse_url(url: str, options: Mapping[str, Any]) -> Host:
     if "://" not in url:
         raise ConfigurationError(f"not a URL; write {_EXAMPLES}")
+    _check_quoting(url)
     try:
         parts = urlsplit(url)
         port = 6379 if parts.port is None else _port(parts.port)
     except ValueError:
-        problem = "the port must be a number from 1 to 65535: redis://host:6379/0"
-        raise ConfigurationError(problem + _advice_to_quote(url)) from None
+        raise ConfigurationError("the port must be a number from 1 to 65535: redis://host:6379/0") from None
     scheme = _SCHEMES.get(parts.scheme)
     if scheme is None:
         raise ConfigurationError(
@@ -91,7 +91,7 @@ def _parse_url(url: str, options: Mapping[str, Any]) -> Host:
             f"and valkeys:// are the same"
         )
     if scheme != "unix" and not (parts.path.strip("/") or "0").isdigit():
-        raise ConfigurationError("the database must be a number: redis://host:6379/0" + _advice_to_quote(url))
+        raise ConfigurationError("the database must be a number: redis://host:6379/0")
     try:
         found = parse_url(scheme + url[len(parts.scheme) :])  # type: ignore[no-untyped-call]  # redis-py's
     except (ValueError, TypeError):
@@ -106,12 +106,19 @@ def _parse_url(url: str, options: Mapping[str, Any]) -> Host:
     return Host(name, connection_class, known)
 
 
-def _advice_to_quote(url: str) -> str:
-    """Return advice where a character of the password has ended the address."""
-    _, *rest = re.split("[/?#]", url.partition("://")[2], maxsplit=1)
-    if "@" not in "".join(rest):
-        return ""
-    return '; quote special characters of the password: urllib.parse.quote(password, safe="")'
+def _check_quoting(url: str) -> None:
+    """
+    Raise where a character of the password has ended the address.
+
+    The rest may be a good URL, of another server.
+    """
+    address = url.partition("://")[2]
+    authority = re.split("[/?#]", address, maxsplit=1)[0]
+    if not url.startswith("unix:") and "@" in re.sub(r"[?&]\w+=[^&#]*", "", address[len(authority) :]):
+        raise ConfigurationError(
+            "the URL has an @ behind its host: quote special characters of the password: "
+            'urllib.parse.quote(password, safe="")'
+        )
 
 
 def _parse_address(options: dict[str, Any]) -> Host:
@@ -168,7 +175,9 @@ def _apart_from_address(host: Host) -> tuple[object, ...]:
 
 def parse_sentinels(sentinels: Any) -> list[tuple[str, int]]:
     """Return the addresses of Sentinels, checked."""
-    if not sentinels or not isinstance(sentinels, (list, tuple)):
+    if not sentinels:
+        raise ConfigurationError('hosts is missing: a list of ("host", 26379) pairs, the addresses of the Sentinels')
+    if not isinstance(sentinels, (list, tuple)):
         raise ConfigurationError('the Sentinels must be a list of ("host", 26379) pairs')
     if any(not isinstance(entry, (list, tuple)) or len(entry) != 2 for entry in sentinels):
         raise ConfigurationError('the Sentinels must be a list of ("host", 26379) pairs, not URLs')
