@@ -189,6 +189,8 @@ def _fix(alias: str, entry: object, error: Exception) -> str:
     if isinstance(error, ImportError):
         return "Install what is missing, or use another BACKEND."
     complaint = "serializer_format" if isinstance(error, SerializerDoesNotExist) else str(error)
+    if isinstance(error, UnknownSetting):
+        complaint = complaint.partition(";")[0]  # the names of other options follow
     where, option, value = _culprit(f"{where}['CONFIG']", config, complaint)
     missing = re.search(r"(\w+) is missing", complaint)
     if option is None:
@@ -218,7 +220,8 @@ def _culprit(where: str, config: object, complaint: str) -> tuple[str, str | Non
         if word in options:
             value = options[word]
             inner = value.get("CONFIG") if isinstance(value, Mapping) else None
-            if inner:  # the complaint is about an option of the layer within
-                return _culprit(f"{where}[{word!r}]['CONFIG']", inner, complaint)
+            within = _culprit(f"{where}[{word!r}]['CONFIG']", inner, complaint) if inner else None
+            if within and (within[1] is not None or "is missing" in complaint):
+                return within  # the complaint is about an option of the layer within
             return where, word, value
     return where, None, None

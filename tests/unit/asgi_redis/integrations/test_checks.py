@@ -92,7 +92,9 @@ def test_settings_that_can_work_are_passed(path: str, config: Any) -> None:
             "CONFIG of CHANNEL_LAYERS['default'] must be a dict",
             "Write CHANNEL_LAYERS['default'] and its CONFIG as dicts",
         ),
+        (OURS, {"layer": {**MEMORY, "CONFIG": {"capacity": 1}}}, "no setting 'layer'", "the name of 'layer' in"),
         ("asgi_redis.RedisSentinelChannelLayer", {"hosts": ["redis://h"]}, "not URLs", "Correct CHANNEL_LAYERS"),
+        ("asgi_redis.RedisSentinelChannelLayer", {"services": ["one"]}, "hosts is missing", "Add 'hosts' to"),
         (
             "asgi_redis.RedisSentinelChannelLayer",
             {"hosts": [("127.0.0.1", 1)], "services": "one"},
