@@ -94,7 +94,7 @@ class CommonOptions(TypedDict, total=False):
             "Capacities by glob or compiled pattern; the first that matches counts.",
             None,
             _check_capacities,
-            example='{"http.request": 200, "http.response!*": 10, re.compile(r"^websocket\\.send!.+"): 20}',
+            example='{"http.request": 200, "http.response!*": 10, "websocket.send!*": 20}',
         ),
     ]
     symmetric_encryption_keys: Annotated[

@@ -98,7 +98,7 @@ def test_the_page_of_the_interface_has_every_option():
 def test_the_example_of_each_option_makes_a_layer(layer_class, tmp_path):
     for name, option in declared_by(layer_class).items():
         assert option.example, f"{name} has no example"
-        value = eval(option.example.replace("/run/mysite", str(tmp_path)), {"re": re})
+        value = eval(option.example.replace("/run/mysite", str(tmp_path)), {})
         assert value != option.default, f"the example of {name} is its default"
         given = {**NEEDED.get(layer_class.__name__, {}), **TOGETHER.get(name, {}), name: value}
         if name == "address_remap":

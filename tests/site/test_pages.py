@@ -9,6 +9,9 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from tests.support.documents.pages import Block
+from tests.support.documents.transcripts import INTERRUPT, entries_of
+
 pytestmark = pytest.mark.timeout(300)  # the first test waits for the build of the site
 SECTIONS = ("tutorials", "howto", "reference", "explanation")
 
@@ -65,6 +68,11 @@ def test_every_page_is_in_one_of_the_four_sections_and_has_some_text(site, pages
     ("words", "page"),
     [
         ("WRONGTYPE", "Troubleshoot"),
+        ("NOAUTH", "Troubleshoot"),
+        ("ChannelFull", "Troubleshoot"),
+        ("doubled", "Troubleshoot"),
+        ("lost message", "Troubleshoot"),
+        ("slow", "Troubleshoot"),
         ("rotate keys", "Encrypt messages and rotate the keys"),
         ("max_message_bytes", "Options"),
         ("systemd", "systemd"),
@@ -81,6 +89,34 @@ def test_the_search_finds_a_page_by_words_that_a_reader_would_type(site, driver,
     done.until(lambda it: re.search(r"finished|found|did not match", it.find_element(By.ID, "search-results").text))
     titles = [link.text for link in driver.find_elements(By.CSS_SELECTOR, "#search-results li > a")]
     assert any(page.lower() in title.lower() for title in titles), titles
+
+
+def test_the_button_copies_the_commands_of_a_block_and_not_their_output(pages, driver):
+    wrong = []
+    for path in pages:
+        driver.get(path.as_uri())
+        for shown, copied in driver.execute_script(COPIES):
+            if copied != commands(shown):
+                wrong.append(f"{path.name}: {copied!r}")
+    assert wrong == []
+
+
+COPIES = """
+let copied;
+document.execCommand = () => copied = Array.from(document.querySelectorAll("textarea")).pop().value;
+return Array.from(document.querySelectorAll(".highlight-console .copybtn"), button => {
+    copied = null;
+    button.click();
+    return [document.querySelector(button.dataset.clipboardTarget).innerText, copied];
+});
+"""
+
+
+def commands(shown: str) -> str:
+    """Return the commands of a block without their prompts, or all of it where there is none."""
+    entries = entries_of(Block("console", "", shown, "", 1))
+    found = [entry.typed for entry in entries if entry.typed not in ("", INTERRUPT)]
+    return "\n".join(found) or shown.rstrip("\n")
 
 
 def test_no_page_is_wider_than_a_phone(site, pages, driver):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from declarations.generated import GeneratedDirective, indented
 from workers.runtime.stopping import ExitCode
 
@@ -20,7 +22,7 @@ class ExitCodes(GeneratedDirective):
         additions = self.additions([str(code.value) for code in ExitCode])
         parts = []
         for code in ExitCode:
-            meaning = code.meaning[0].upper() + code.meaning[1:] + "."
+            meaning = re.sub(r"(--[\w-]+)", r"``\1``", code.meaning[0].upper() + code.meaning[1:]) + "."
             body = "\n\n".join(text for text in (meaning, additions.get(str(code.value), "")) if text)
             parts.append(f"``{code.value}``\n{indented(body)}\n")
         return "\n".join(parts)
