@@ -20,13 +20,14 @@ from asgi_redis import RedisChannelLayer, embedded
 from asgi_redis.embedded import RedisServer, RedisServerError, find_redis_server
 from tests.support import clusters, servers, waiting
 from tests.support.proxy import Proxy
+from tests.support.sentinels import PATIENT_DOWN_AFTER_MILLISECONDS
 
 
 def pytest_configure() -> None:
     """Gives each process ports of its own, as a server that comes back needs the port that it had."""
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
     share = slice(number, None, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
-    embedded._PORTS, clusters.BUS_PORTS = embedded._PORTS[share], clusters.BUS_PORTS[share]
+    embedded._PORTS = embedded._PORTS[share]
 
 
 def pytest_report_header() -> str:
@@ -148,7 +149,7 @@ def acl_server() -> Iterator[RedisServer]:
 def sentinel() -> Iterator[servers.Sentinel]:
     """A master, a replica and a Sentinel (``.sentinels``, ``.master_name``); not to be failed over."""
     # Sentinel's default, lest it misses the master of a busy machine.
-    with servers.run_sentinel(down_after_milliseconds=30_000) as running:
+    with servers.run_sentinel(down_after_milliseconds=PATIENT_DOWN_AFTER_MILLISECONDS) as running:
         yield running
 
 

@@ -41,7 +41,7 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
     """
     Return the event loop that runs in this thread, if one does.
 
-    Returns ``None`` under gevent's patches: all greenlets of a native thread see the loop of one of them.
+    Returns ``None`` under gevent's patches: all greenlets of a native thread may see the loop of one of them.
     """
     if is_patched("threading"):
         return None

@@ -51,7 +51,7 @@ class WaitingTests(Suite):
     @each_kind
     def test_a_message_wakes_its_receiver_at_once(self, layer: Layer, channel: str, read: str) -> None:
         """
-        Within 50 ms, one time of three on a busy machine.
+        Within 50 ms in one of three tries, as the machine may be busy.
 
         A layer that polls, or waits for one channel only, is slower.
         """

@@ -23,6 +23,7 @@ from redis.backoff import NoBackoff
 from redis.crc import key_slot
 from redis.retry import Retry
 
+from asgi_redis import embedded
 from asgi_redis.embedded import RedisServer, RedisServerError, find_redis_server
 from tests.support import servers
 from tests.support.waiting import eventually
@@ -31,7 +32,6 @@ SLOTS = 16384
 NODE_TIMEOUT_MILLISECONDS = 1000  # a master that is silent for so long is failed over
 MIGRATED_AT_ONCE = 100  # keys
 MEMORY = "/dev/shm"  # a file system in memory; macOS has none
-BUS_PORTS = range(10_000, 32_000)  # as the ports of RedisServer, below those of outgoing connections
 
 needs_redis_cli = pytest.mark.skipif(
     shutil.which("redis-cli") is None, reason="there is no redis-cli on the PATH (Debian: redis-tools)"
@@ -481,7 +481,7 @@ def _random_id() -> str:
 
 def _free_port() -> int:
     while True:
-        port = random.choice(BUS_PORTS)
+        port = random.choice(embedded._PORTS)
         with socket.socket() as candidate, contextlib.suppress(OSError):
             candidate.bind(("127.0.0.1", port))
             return port

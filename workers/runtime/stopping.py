@@ -23,6 +23,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Callable, NoReturn
 
 from asgi_redis.process import fork
+from asgi_redis.process.patches import original
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -187,13 +188,13 @@ class Shutdown:
     def _watch_until(self, deadline: float) -> None:
         self._deadline = deadline
         if self._entered and deadline < math.inf and next(self._watchers) == 0:
-            start, overdue = _native("_thread", "start_new_thread"), _native("_thread", "allocate_lock")()
+            start, overdue = original("_thread", "start_new_thread"), original("_thread", "allocate_lock")()
             overdue.acquire()
             start(self._watch, (overdue,))
             start(self._end, (overdue,))  # now: Python 3.12 starts no thread on the way out of the interpreter
 
     def _watch(self, overdue: Any) -> None:
-        sleep = _native("time", "sleep")
+        sleep = original("time", "sleep")
         # Ticks, not seconds: after a pause of the whole process, the main thread has its chance before the end.
         while self._overdue * TICK_SECONDS < GRACE_SECONDS:
             sleep(TICK_SECONDS)
@@ -256,9 +257,3 @@ def _ignore_signals() -> None:
     # During its last steps the interpreter replaces handlers, but not this, by the default actions.
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-
-
-def _native(module: str, name: str) -> Any:
-    """Return a function of the standard library as it was before gevent patched it."""
-    monkey = sys.modules.get("gevent.monkey")
-    return getattr(sys.modules[module], name) if monkey is None else monkey.get_original(module, name)

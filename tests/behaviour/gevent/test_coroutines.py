@@ -59,5 +59,5 @@ def test_coroutines_are_served_while_other_greenlets_run(kind, request, prefix, 
         "cluster": lambda: request.getfixturevalue("shared_masters").urls[0],
     }.get(kind, lambda: tmp_path)()
     program = [sys.executable, "-c", PROGRAM, kind, place, prefix]
-    done = subprocess.run(program, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(program, capture_output=True, text=True, timeout=40)
     assert (done.returncode, done.stdout, done.stderr) == (0, "fine\n", "")

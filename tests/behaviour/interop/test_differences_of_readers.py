@@ -86,7 +86,7 @@ def test_an_outage_while_a_receive_waits(both_alone, fresh_redis_server):
 def test_closing_while_a_receive_waits(both):
     async def scenario(layer):
         waiting = asyncio.ensure_future(outcome(layer.receive("work"), 10))
-        await until(lambda: any(line["cmd"] == "bzpopmin" for line in both.client.client_list()))
+        await until(lambda: waits(both.client))
         await layer.close_pools()
         return await waiting
 

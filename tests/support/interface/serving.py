@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -187,9 +186,3 @@ class ServerProcess(Site):
         """Ends it and its workers as a crash does."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-
-
-@contextlib.contextmanager
-def served_by(kind: str, settings: dict[str, Any], directory: Path) -> Iterator[ServerProcess]:
-    with ServerProcess(kind, settings, directory) as site:
-        yield site

@@ -21,7 +21,7 @@ def leave(message: Message) -> None:
 def linger(ready: Any) -> None:
     ready.set()
     until = time.monotonic() + 20
-    while time.monotonic() < until:  # no system call ends early by the signal, which would have Python look for it
+    while time.monotonic() < until:  # busy: a signal would interrupt a sleep, and Python then call its handler
         pass
 
 
