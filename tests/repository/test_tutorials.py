@@ -155,7 +155,7 @@ import os
 import threading
 import time
 
-BARRIERS = {width: threading.Barrier(width) for width in (1, 2, 4, 80)}
+BARRIERS = {width: threading.Barrier(width) for width in (1, 2, 4, 40)}
 
 
 def work(seconds):
@@ -185,7 +185,7 @@ def test_background_work(tmp_path):
         lesson.follow_to("A delayed message waits in Redis")
         work_at_once(1)
         lesson.follow_to("Jobs that wait for other machines need no thread each")
-        work_at_once(80)
+        work_at_once(40)
         lesson.follow_to("Start a worker with two threads")
         work_at_once(2)
         lesson.follow_to("It takes no new job, and waits for the two")
